@@ -1,0 +1,163 @@
+"""What a synthetic corpus is made of: one frozen description, its units, and its scaling to any frame size.
+
+Lengths are stated in *recipe pixels*: pixels of a 64 x 112 frame. They are multiplied by
+:attr:`SyntheticSpec.scale`, so a film of 224 x 384 shows the same scene, only larger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from lightning_avsp.errors import InputError
+
+Condition = Literal["sound", "music", "silent"]
+"""What decides where the observers look: the sounding object, or, with music or silence, the fastest one."""
+
+CONDITIONS: tuple[Condition, ...] = ("sound", "music", "silent")
+"""All conditions, in the order of :attr:`SyntheticSpec.shares`."""
+
+RECIPE_SIZE = (64, 112)
+"""Frame height and width that recipe pixels refer to."""
+
+PITCHES = (220.0, 440.0, 880.0)
+"""Fundamental of the red, the green and the blue object, in Hz."""
+
+COLOURS = ((220, 50, 50), (60, 200, 70), (70, 90, 235))
+"""RGB of the objects, in the order of :data:`PITCHES`."""
+
+STATEMENT = (
+    "SYNTHETIC: computer-generated discs, tones and simulated observers, made to test whether a model "
+    "listens. Nobody was recorded, and no result on it says anything about natural films."
+)
+"""Goes into every description of a synthetic corpus."""
+
+
+@dataclass(frozen=True)
+class SyntheticSpec:
+    """Description of the films, sounds and simulated observers of a synthetic corpus.
+
+    Raises:
+        InputError: If a value is out of range.
+    """
+
+    size: tuple[int, int] = (64, 128)
+    """Frame height and width in pixels."""
+    annotation_size: tuple[int, int] | None = None
+    """Height and width of maps and fixations; None: as the frames. True corpora use 480 x 640."""
+    fps: float = 12.5
+    """Frames per second."""
+    seconds: float = 8.0
+    """Length of a video."""
+    sample_rate: int = 16000
+    """Sound samples per second."""
+    shares: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    """Shares of videos where sound decides, with unrelated music, and silent; they sum to 1."""
+    three_objects: float = 0.6
+    """Share of videos with three objects; the others have two."""
+    observers: int = 16
+    """Simulated observers per video."""
+    latency: float = 0.2
+    """Mean time from a change of the sounding object to the observers' change of target, in seconds."""
+    latency_sd: float = 0.05
+    """Standard deviation of that time over observers, in seconds; each is clipped to 0.08-0.4 s."""
+    pursuit_lag: float = 0.08
+    """Seconds that the gaze trails behind the object it follows; one frame at 12.5 frames per second."""
+    gaze_noise: float = 3.5
+    """Standard deviation of the gaze around its target, in recipe pixels."""
+    map_sigma: float = 4.0
+    """Standard deviation of the Gaussian that turns fixations into a map, in recipe pixels."""
+    lapse: float = 0.1
+    """Share of lapses: half of them look at another object, half anywhere."""
+    centre_lapse: float = 0.06
+    """Share of lapses towards the middle of the frame."""
+    lapse_seconds: float = 0.32
+    """Seconds that a lapse lasts; four frames at 12.5 frames per second."""
+    pixel_noise: float = 4.0
+    """Standard deviation of the camera noise, in grey levels."""
+    jpeg_quality: int = 95
+    """Quality of frames and maps; colour is never subsampled."""
+
+    def __post_init__(self) -> None:
+        sizes = {"size": self.size, "annotation_size": self.annotation_size or self.size}
+        for name, (height, width) in sizes.items():
+            if height < 16 or width < 16:
+                raise InputError(
+                    f"synthetic spec: {name} {height}x{width} is below 16x16 pixels; choose a larger one"
+                )
+        if not 1 <= self.fps <= 100:
+            raise InputError(f"synthetic spec: fps is {self.fps}; choose 1 to 100")
+        if self.frames < 2:
+            raise InputError(
+                f"synthetic spec: {self.seconds} s at {self.fps} fps are {self.frames} frames; 2 are needed"
+            )
+        if self.sample_rate < 8000:
+            raise InputError(
+                f"synthetic spec: sample_rate is {self.sample_rate} Hz; the tones need 8000 or more"
+            )
+        if min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6:
+            raise InputError(
+                f"synthetic spec: shares {self.shares} do not sum to 1; give sound, music, silent"
+            )
+        if self.observers < 2:
+            raise InputError(f"synthetic spec: observers is {self.observers}; choose 2 or more")
+        for name in ("three_objects", "lapse", "centre_lapse"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"synthetic spec: {name} is {getattr(self, name)}; a share lies in 0 to 1")
+        if self.lapse + self.centre_lapse > 1:
+            raise InputError(
+                f"synthetic spec: lapse {self.lapse} and centre_lapse {self.centre_lapse} exceed 1 together"
+            )
+        for name in ("latency", "latency_sd", "pursuit_lag", "gaze_noise", "pixel_noise"):
+            if getattr(self, name) < 0:
+                raise InputError(f"synthetic spec: {name} is {getattr(self, name)}; choose 0 or more")
+        for name in ("map_sigma", "lapse_seconds"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"synthetic spec: {name} is {getattr(self, name)}; choose more than 0")
+        if not 50 <= self.jpeg_quality <= 100:
+            raise InputError(f"synthetic spec: jpeg_quality is {self.jpeg_quality}; choose 50 to 100")
+
+    @property
+    def frames(self) -> int:
+        """Frames per video."""
+        return round(self.seconds * self.fps)
+
+    @property
+    def samples(self) -> int:
+        """Sound samples per video; exactly as long as its frames."""
+        return round(self.frames / self.fps * self.sample_rate)
+
+    @property
+    def scale(self) -> float:
+        """Frame pixels per recipe pixel; the tighter side counts, so that the objects always have room."""
+        return min(self.size[0] / RECIPE_SIZE[0], self.size[1] / RECIPE_SIZE[1])
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Height and width of maps and fixations."""
+        return self.annotation_size or self.size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as stored in ``synthetic.json``."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SyntheticSpec:
+        """The spec that :meth:`to_dict` described.
+
+        Raises:
+            InputError: If a field is unknown.
+        """
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise InputError(
+                f"synthetic spec: unknown fields {sorted(unknown)}; another version of the generator wrote "
+                "them, generate the corpus again"
+            )
+        arguments: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+        return cls(**arguments)
+
+    def differences(self, other: SyntheticSpec) -> list[str]:
+        """Fields in which two specs differ, as ``name: here / there``."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        return [f"{name}: {mine[name]} / {theirs[name]}" for name in mine if mine[name] != theirs[name]]

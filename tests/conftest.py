@@ -1,0 +1,39 @@
+"""Shared fixtures: the reference folder (skips without it) and single-threaded, seeded torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Two workers on two cores: more threads each only fight for them. Set before torch is imported anywhere.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.setdefault("WANDB_SILENT", "true")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with reference values that lies beside the checkout in development; tests using it skip without it."""
+    path = Path(__file__).resolve().parents[2] / "shared"
+    if not (path / "golden").is_dir():
+        pytest.skip("reference values are not at hand: no shared/ folder beside the checkout")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    import torch
+
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SYNTHETIC corpus in the AVAD layout: 6 videos of 25 frames at 64x128, 2 of them in each test list."""
+    from lightning_avsp.data.synthetic import SyntheticSpec, synthesise_corpus
+
+    root = tmp_path_factory.mktemp("corpus")
+    synthesise_corpus(root, "AVAD", 6, spec=SyntheticSpec(size=(64, 128), seconds=2.0), workers=1)
+    return root
