@@ -1,0 +1,46 @@
+"""Diffusion core: schedules, the Gaussian process, step spacings and samplers; needs nothing but torch.
+
+The parts never know of each other's choices: a network predicts x0, eps or v, :class:`GaussianDiffusion`
+turns that into x0, and a sampler sees only a function ``denoise(x_t, t) -> x0``. :class:`Sampling` ties
+sampler, spacing and number of steps together for configuration files. The function that spaces steps is
+:func:`lightning_avsp.diffusion.spacing.timesteps`; it is not repeated here, where a module bears its name.
+"""
+
+from lightning_avsp.diffusion.noise import Generators, draw_noise, stable_seed
+from lightning_avsp.diffusion.process import GaussianDiffusion, PredictionName
+from lightning_avsp.diffusion.samplers import (
+    SAMPLERS,
+    Denoise,
+    SamplerName,
+    SamplerStep,
+    ddim,
+    ddpm,
+    dpm_solver_pp,
+)
+from lightning_avsp.diffusion.sampling import Sampling
+from lightning_avsp.diffusion.schedules import ScheduleName, cosine_betas, linear_betas, schedule_betas
+from lightning_avsp.diffusion.spacing import SpacingName
+from lightning_avsp.diffusion.timesteps import TimestepDraw, draw_timesteps
+
+__all__ = [
+    "SAMPLERS",
+    "Denoise",
+    "GaussianDiffusion",
+    "Generators",
+    "PredictionName",
+    "SamplerName",
+    "SamplerStep",
+    "Sampling",
+    "ScheduleName",
+    "SpacingName",
+    "TimestepDraw",
+    "cosine_betas",
+    "ddim",
+    "ddpm",
+    "dpm_solver_pp",
+    "draw_noise",
+    "draw_timesteps",
+    "linear_betas",
+    "schedule_betas",
+    "stable_seed",
+]

@@ -1,0 +1,293 @@
+"""The Gaussian diffusion process: noising, posteriors, and conversions between what networks predict.
+
+Ho et al. 2020 (DDPM); Song et al. 2021 (DDIM); Salimans and Ho 2022 (v-prediction). Steps are numbered 0
+(least noise) to T-1 (most noise), and -1 stands for the clean sample: alpha_bar(-1) = 1. Papers that count
+1..T mean ``t + 1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from lightning_avsp.diffusion.schedules import ScheduleName, schedule_betas
+from lightning_avsp.errors import InputError
+
+PredictionName = Literal["x0", "eps", "v"]
+"""What a network predicts: the clean sample, the noise, or ``sqrt(ab) eps - sqrt(1 - ab) x0``."""
+
+
+class GaussianDiffusion(nn.Module):
+    """Variance-preserving process ``x_t = sqrt(ab_t) x0 + sqrt(1 - ab_t) eps`` over T discrete steps.
+
+    Coefficients are computed in float64 and rounded once, to the dtype of the data but at least float32:
+    under autocast or on bfloat16 data every method returns float32. The schedule itself stays float64 even
+    when the module is cast (``.half()``, ``.bfloat16()``, a ``bf16-true`` trainer); it follows the module
+    from device to device and is not in the state dict, since ``num_steps`` and ``schedule`` determine it.
+
+    Ranges of ``t`` are checked on the CPU only. On an accelerator reading ``t`` would stall the host at every
+    training step; an index out of range stops there with the device's own assertion.
+
+    Args:
+        num_steps: Number of diffusion steps T.
+        schedule: Noise schedule.
+        prediction: What the network predicts; :meth:`to_x0` and :meth:`target` follow it.
+
+    Raises:
+        InputError: If ``num_steps`` < 1 or a name is unknown.
+    """
+
+    _alpha_bars: Tensor
+
+    def __init__(
+        self, num_steps: int = 1000, schedule: ScheduleName = "cosine", prediction: PredictionName = "x0"
+    ) -> None:
+        super().__init__()
+        if prediction not in get_args(PredictionName):
+            raise InputError(
+                f"unknown prediction {prediction!r}; choose one of {', '.join(get_args(PredictionName))}"
+            )
+        self.num_steps = num_steps
+        self.schedule = schedule
+        self.prediction = prediction
+        betas = schedule_betas(schedule, num_steps)
+        # Plain numbers as well as a buffer: what the buffer is restored from, and what samplers read without
+        # asking the device. Entry t + 1 belongs to step t, entry 0 to the clean sample.
+        self._alpha_bar_values: tuple[float, ...] = (1.0, *torch.cumprod(1 - betas, dim=0).tolist())
+        self.register_buffer("_alpha_bars", self._table("cpu"), persistent=False)
+
+    def extra_repr(self) -> str:
+        """Settings shown by ``print``."""
+        return f"num_steps={self.num_steps}, schedule={self.schedule!r}, prediction={self.prediction!r}"
+
+    # -- schedule --------------------------------------------------------------------------------------------
+
+    def alpha_bar(self, t: Tensor) -> Tensor:
+        """Share of the signal's variance left at steps ``t``.
+
+        Args:
+            t: Steps -1 (clean) to T-1, integers of any shape.
+
+        Returns:
+            Values in (0, 1]: float64, shape of ``t``.
+
+        Raises:
+            InputError: If ``t`` is not integer, lies on another device than the process, or (CPU) is out of
+                range.
+        """
+        self._check_steps(t, lowest=-1)
+        return self._look_up(t)
+
+    def alpha_bar_at(self, step: int) -> float:
+        """:meth:`alpha_bar` of one step, -1 to T-1, as a number.
+
+        Raises:
+            InputError: If the step is out of range.
+        """
+        if not -1 <= step < self.num_steps:
+            raise InputError(f"diffusion step {step} is outside -1..{self.num_steps - 1}")
+        return self._alpha_bar_values[step + 1]
+
+    def log_snr(self) -> Tensor:
+        """Log signal-to-noise ratio ``log(ab / (1 - ab))`` of steps 0..T-1, decreasing: float64 (T,), CPU."""
+        return torch.tensor(self._alpha_bar_values[1:], dtype=torch.float64, device="cpu").logit()
+
+    # -- forward process -------------------------------------------------------------------------------------
+
+    def q_sample(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Noised sample ``x_t``, DDPM Eq. 4 and line 5 of DiffSal's Algorithm 1.
+
+        Args:
+            x0: Clean sample (B, ...).
+            t: Step of each sample, int (B,), 0..T-1.
+            noise: Standard normal noise, shape of ``x0``.
+
+        Returns:
+            Shape of ``x0``, at least float32.
+
+        Raises:
+            InputError: If shapes, dtype or (CPU) range of ``t`` do not fit.
+        """
+        self._check_shapes("noise", noise, "x0", x0)
+        signal, sigma = self._coefficients(t, x0)
+        return signal * x0 + sigma * noise
+
+    def posterior_mean_variance(
+        self, x0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and variance of ``q(x_s | x_t, x0)``.
+
+        DDPM Eq. 6 and 7 for ``s = t - 1``; for other ``s`` the same in the respaced chain, where
+        beta = 1 - ab_t / ab_s (Nichol and Dhariwal 2021, section 4).
+
+        Args:
+            x0: Clean sample (B, ...).
+            x_t: Noised sample, shape of ``x0``.
+            t: Step of each sample, int (B,), 0..T-1.
+            s: Less noisy step of each sample, int (B,), -1..t-1; by default t - 1.
+
+        Returns:
+            Mean, shape of ``x0``, and variance (B, 1, ..., 1); both at least float32.
+
+        Raises:
+            InputError: If shapes, dtype or (CPU) range of ``t`` or ``s`` do not fit.
+        """
+        self._check_shapes("x_t", x_t, "x0", x0)
+        self._check_batch(t, x0)
+        self._check_steps(t, lowest=0)
+        s = t - 1 if s is None else s
+        self._check_batch(s, x0)
+        if _readable(t) and _readable(s) and bool((s >= t).any()):
+            raise InputError(
+                f"the posterior goes to a less noisy step: s={s.tolist()} must lie below t={t.tolist()}"
+            )
+        ab_t, ab_s = self._look_up(t), self.alpha_bar(s)
+        beta = 1 - ab_t / ab_s
+        x0_weight = ab_s.sqrt() * beta / (1 - ab_t)
+        xt_weight = (ab_t / ab_s).sqrt() * (1 - ab_s) / (1 - ab_t)
+        variance = beta * (1 - ab_s) / (1 - ab_t)
+        mean = _expand(x0_weight, x0) * x0 + _expand(xt_weight, x_t) * x_t
+        return mean, _expand(variance, x0)
+
+    # -- conversions -----------------------------------------------------------------------------------------
+
+    def predict_x0_from_eps(self, x_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """Clean sample that ``eps`` leaves over in ``x_t``. Args, shapes and errors as in :meth:`q_sample`.
+
+        Errors of ``eps`` grow by ``sqrt(1 / ab_t - 1)``, which is 2e4 at the end of the cosine schedule.
+        """
+        self._check_shapes("eps", eps, "x_t", x_t)
+        signal, sigma = self._coefficients(t, x_t)
+        return (x_t - sigma * eps) / signal
+
+    def predict_eps_from_x0(self, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:
+        """Noise that ``x0`` leaves over in ``x_t``. Args, shapes, errors as in :meth:`q_sample`."""
+        self._check_shapes("x0", x0, "x_t", x_t)
+        signal, sigma = self._coefficients(t, x_t)
+        return (x_t - signal * x0) / sigma
+
+    def velocity(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """``v = sqrt(ab) eps - sqrt(1 - ab) x0``, Salimans and Ho 2022, section 4.
+
+        Args, shapes and errors as in :meth:`q_sample`.
+        """
+        self._check_shapes("noise", noise, "x0", x0)
+        signal, sigma = self._coefficients(t, x0)
+        return signal * noise - sigma * x0
+
+    def predict_x0_from_v(self, x_t: Tensor, t: Tensor, v: Tensor) -> Tensor:
+        """Clean sample ``sqrt(ab) x_t - sqrt(1 - ab) v``. Args, shapes and errors as in :meth:`q_sample`."""
+        self._check_shapes("v", v, "x_t", x_t)
+        signal, sigma = self._coefficients(t, x_t)
+        return signal * x_t - sigma * v
+
+    def predict_eps_from_v(self, x_t: Tensor, t: Tensor, v: Tensor) -> Tensor:
+        """Noise ``sqrt(1 - ab) x_t + sqrt(ab) v``. Args, shapes and errors as in :meth:`q_sample`."""
+        self._check_shapes("v", v, "x_t", x_t)
+        signal, sigma = self._coefficients(t, x_t)
+        return sigma * x_t + signal * v
+
+    def to_x0(self, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """Clean sample meant by a network's output, according to ``prediction``.
+
+        Args:
+            output: What the network returned for ``x_t`` at ``t``, (B, ...).
+            x_t: Its noisy input, same shape.
+            t: Step of each sample, int (B,), 0..T-1.
+
+        Returns:
+            Shape of ``output``, at least float32.
+
+        Raises:
+            InputError: If shapes, dtype or (CPU) range of ``t`` do not fit.
+        """
+        if self.prediction == "eps":
+            return self.predict_x0_from_eps(x_t, t, output)
+        if self.prediction == "v":
+            return self.predict_x0_from_v(x_t, t, output)
+        self._check_shapes("output", output, "x_t", x_t)
+        self._check_batch(t, x_t)
+        return output.to(_working_dtype(output))
+
+    def target(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """What the network should have returned for ``q_sample(x0, t, noise)``, according to ``prediction``.
+
+        Args, shapes and errors as in :meth:`q_sample`.
+        """
+        if self.prediction == "v":
+            return self.velocity(x0, t, noise)
+        self._check_shapes("noise", noise, "x0", x0)
+        self._check_batch(t, x0)
+        wanted = noise if self.prediction == "eps" else x0
+        return wanted.to(_working_dtype(wanted))
+
+    # -- internals -------------------------------------------------------------------------------------------
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GaussianDiffusion:
+        # Every cast and move of a module goes through here. Let it happen, then restore the values: bfloat16
+        # would round alpha_bar to 1 in the first 21 cosine steps, and `to_empty` fills in nothing.
+        super()._apply(fn, recurse)
+        self._alpha_bars = self._table(self._alpha_bars.device)
+        return self
+
+    def _table(self, device: torch.device | str) -> Tensor:
+        return torch.tensor(self._alpha_bar_values, dtype=torch.float64, device=device)
+
+    def _look_up(self, t: Tensor) -> Tensor:
+        # index_select, unlike indexing, also refuses negative positions on an accelerator.
+        return self._alpha_bars.index_select(0, t.reshape(-1) + 1).view(t.shape)
+
+    def _coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """``sqrt(ab_t)`` and ``sqrt(1 - ab_t)``, each (B, 1, ..., 1), in the dtype the result will have."""
+        self._check_batch(t, like)
+        self._check_steps(t, lowest=0)
+        alpha_bar = self._look_up(t)
+        return _expand(alpha_bar.sqrt(), like), _expand((1 - alpha_bar).sqrt(), like)
+
+    def _check_steps(self, t: Tensor, lowest: int) -> None:
+        if t.dtype not in (torch.int64, torch.int32):
+            raise InputError(f"diffusion steps are int64 or int32, got {t.dtype}; convert with t.long()")
+        if t.device != self._alpha_bars.device:
+            raise InputError(
+                f"diffusion steps lie on {t.device}, the schedule on {self._alpha_bars.device}; "
+                "move the GaussianDiffusion module with .to(device)"
+            )
+        if _readable(t) and t.numel() and not (t.min() >= lowest and t.max() < self.num_steps):
+            raise InputError(
+                f"diffusion steps {t.min().item()}..{t.max().item()} leave the range "
+                f"{lowest}..{self.num_steps - 1} of a process with {self.num_steps} steps"
+            )
+
+    @staticmethod
+    def _check_batch(t: Tensor, x: Tensor) -> None:
+        if t.shape != x.shape[:1]:
+            raise InputError(
+                f"one diffusion step per sample is needed: got shape {tuple(t.shape)} "
+                f"for data of shape {tuple(x.shape)}"
+            )
+
+    @staticmethod
+    def _check_shapes(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
+        # Broadcasting here would be a mistake every time, and a silent one.
+        if tensor.shape != other.shape:
+            raise InputError(
+                f"{name} has shape {tuple(tensor.shape)}, but {other_name} has {tuple(other.shape)}; "
+                "they must be equal"
+            )
+
+
+def _readable(t: Tensor) -> bool:
+    """Whether reading values costs no wait for a device and breaks no graph."""
+    return t.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _working_dtype(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _expand(values: Tensor, like: Tensor) -> Tensor:
+    """Float64 (B,) as (B, 1, ..., 1) with the rank of ``like``, in its dtype but at least float32."""
+    return values.to(_working_dtype(like)).view(-1, *[1] * (like.dim() - 1))

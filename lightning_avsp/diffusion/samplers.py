@@ -1,0 +1,233 @@
+"""Samplers: one function per published algorithm, one signature for all.
+
+A sampler visits the given steps from noisy to clean and calls ``denoise`` exactly once at each; the
+transition after the last one goes to the clean sample, where every algorithm here returns the last prediction
+of x0 as it is.
+
+The state is kept in at least float32. ``denoise`` receives it in the dtype of ``x_T`` (so a bfloat16 network
+gets bfloat16), and scalar coefficients are float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from lightning_avsp.diffusion.noise import Generators, draw_noise
+from lightning_avsp.diffusion.process import GaussianDiffusion
+from lightning_avsp.errors import InputError
+
+Denoise: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""``denoise(x_t, t)`` with x_t (B, ...) and t int64 (B,) returns the predicted clean sample x0 (B, ...)."""
+
+Range: TypeAlias = tuple[float, float]
+
+SamplerName = Literal["ddpm", "ddim", "dpm_solver_pp"]
+"""``ddpm``: Ho et al. 2020; ``ddim``: Song et al. 2021; ``dpm_solver_pp``: Lu et al. 2022, order 2."""
+
+
+@dataclass(frozen=True)
+class SamplerStep:
+    """What a callback sees of one step."""
+
+    index: int
+    """Number of the step, from 0."""
+    t: int
+    """Diffusion step at which the denoiser was called."""
+    x_t: Tensor
+    """State that the denoiser was given (B, ...)."""
+    x0: Tensor
+    """Clean sample it predicted (B, ...), after clipping."""
+
+
+class Sampler(Protocol):
+    """Signature of every sampler."""
+
+    def __call__(
+        self,
+        denoise: Denoise,
+        x_T: Tensor,
+        timesteps: Sequence[int],
+        diffusion: GaussianDiffusion,
+        *,
+        eta: float = 0.0,
+        generator: Generators = None,
+        clip: Range | None = None,
+        callback: Callable[[SamplerStep], None] | None = None,
+    ) -> Tensor:
+        """Sample.
+
+        Args:
+            denoise: Predicts x0 from ``(x_t, t)``.
+            x_T: Noise to start from (B, ...).
+            timesteps: Steps to visit, strictly descending, within 0..T-1.
+            diffusion: The process whose schedule is followed.
+            eta: Share of fresh noise; DDIM only.
+            generator: Source of fresh noise: one, one per sample, or None for the global generator.
+            clip: Range (low, high) to which each predicted x0 is clipped before it is used.
+            callback: Called after each prediction.
+
+        Returns:
+            Last predicted x0, shape of ``x_T``, at least float32.
+
+        Raises:
+            InputError: If steps, ``eta`` or ``clip`` make no sense, or ``denoise`` changes the shape.
+        """
+
+
+def ddpm(
+    denoise: Denoise,
+    x_T: Tensor,
+    timesteps: Sequence[int],
+    diffusion: GaussianDiffusion,
+    *,
+    eta: float = 0.0,
+    generator: Generators = None,
+    clip: Range | None = None,
+    callback: Callable[[SamplerStep], None] | None = None,
+) -> Tensor:
+    """Ancestral sampling, Algorithm 2 of Ho et al. 2020, with the posterior's own variance (Eq. 6 and 7).
+
+    On strided steps the posterior is that of the respaced chain, with beta = 1 - ab_t / ab_s (Nichol and
+    Dhariwal 2021, section 4). The noise is the posterior's: ``eta`` must stay 0.
+
+    See :class:`Sampler` for arguments, result and errors.
+    """
+    _refuse_eta("ddpm", eta, "its noise is fixed by the posterior")
+
+    def update(x_t: Tensor, x0: Tensor, t: int, s: int) -> Tensor:
+        ab_t, ab_s = diffusion.alpha_bar_at(t), diffusion.alpha_bar_at(s)
+        beta = 1 - ab_t / ab_s
+        mean = (math.sqrt(ab_s) * beta * x0 + math.sqrt(ab_t / ab_s) * (1 - ab_s) * x_t) / (1 - ab_t)
+        noise = draw_noise(x_t.shape, generator, x_t.device, x_t.dtype)
+        return mean + math.sqrt(beta * (1 - ab_s) / (1 - ab_t)) * noise
+
+    return _run(denoise, x_T, timesteps, diffusion, clip, callback, update)
+
+
+def ddim(
+    denoise: Denoise,
+    x_T: Tensor,
+    timesteps: Sequence[int],
+    diffusion: GaussianDiffusion,
+    *,
+    eta: float = 0.0,
+    generator: Generators = None,
+    clip: Range | None = None,
+    callback: Callable[[SamplerStep], None] | None = None,
+) -> Tensor:
+    """Denoising diffusion implicit models, Eq. 12 and 16 of Song et al. 2021.
+
+    ``eta`` 0 is deterministic, 1 has the variance of :func:`ddpm`. With ``clip`` the noise estimate is taken
+    from the clipped x0, so that state and prediction stay consistent.
+
+    See :class:`Sampler` for arguments, result and errors.
+    """
+    if not 0 <= eta <= 1:
+        raise InputError(f"ddim: eta must lie in 0..1 (0 deterministic, 1 as noisy as DDPM), got {eta}")
+
+    def update(x_t: Tensor, x0: Tensor, t: int, s: int) -> Tensor:
+        ab_t, ab_s = diffusion.alpha_bar_at(t), diffusion.alpha_bar_at(s)
+        eps = (x_t - math.sqrt(ab_t) * x0) / math.sqrt(1 - ab_t)
+        variance = eta**2 * (1 - ab_s) / (1 - ab_t) * (1 - ab_t / ab_s)
+        x_s = math.sqrt(ab_s) * x0 + math.sqrt(1 - ab_s - variance) * eps
+        if eta > 0:
+            x_s = x_s + math.sqrt(variance) * draw_noise(x_t.shape, generator, x_t.device, x_t.dtype)
+        return x_s
+
+    return _run(denoise, x_T, timesteps, diffusion, clip, callback, update)
+
+
+def dpm_solver_pp(
+    denoise: Denoise,
+    x_T: Tensor,
+    timesteps: Sequence[int],
+    diffusion: GaussianDiffusion,
+    *,
+    eta: float = 0.0,
+    generator: Generators = None,
+    clip: Range | None = None,
+    callback: Callable[[SamplerStep], None] | None = None,
+) -> Tensor:
+    """DPM-Solver++(2M) on predictions of x0, Algorithm 2 of Lu et al. 2022 (arXiv 2211.01095).
+
+    Second order: each transition extrapolates from the last two predictions along lambda = log(alpha /
+    sigma). The first transition has only one prediction and the last ends at infinite lambda, so both are
+    first order. The solver is deterministic: ``eta`` must stay 0 and ``generator`` is not read.
+
+    See :class:`Sampler` for arguments, result and errors.
+    """
+    _refuse_eta("dpm_solver_pp", eta, "the solver is deterministic")
+    previous: tuple[Tensor, float] | None = None  # last x0 and the width of the transition that followed it
+
+    def update(x_t: Tensor, x0: Tensor, t: int, s: int) -> Tensor:
+        nonlocal previous
+        ab_t, ab_s = diffusion.alpha_bar_at(t), diffusion.alpha_bar_at(s)
+        # h = lambda_s - lambda_t, where lambda = log(sqrt(ab) / sqrt(1 - ab))
+        h = 0.5 * (math.log(ab_s / (1 - ab_s)) - math.log(ab_t / (1 - ab_t)))
+        slope = x0
+        if previous is not None:
+            last_x0, last_h = previous
+            slope = x0 + 0.5 * h / last_h * (x0 - last_x0)
+        previous = (x0, h)
+        return math.sqrt((1 - ab_s) / (1 - ab_t)) * x_t - math.sqrt(ab_s) * math.expm1(-h) * slope
+
+    return _run(denoise, x_T, timesteps, diffusion, clip, callback, update)
+
+
+SAMPLERS: dict[SamplerName, Sampler] = {"ddpm": ddpm, "ddim": ddim, "dpm_solver_pp": dpm_solver_pp}
+"""Samplers by name."""
+
+
+def _run(
+    denoise: Denoise,
+    x_T: Tensor,
+    timesteps: Sequence[int],
+    diffusion: GaussianDiffusion,
+    clip: Range | None,
+    callback: Callable[[SamplerStep], None] | None,
+    update: Callable[[Tensor, Tensor, int, int], Tensor],
+) -> Tensor:
+    """Predict x0 at every step; ``update(x_t, x0, t, s)`` makes the next state of it, except at the end."""
+    _check(x_T, timesteps, diffusion, clip)
+    x_t = x_T.to(torch.promote_types(x_T.dtype, torch.float32))
+    for index, (t, s) in enumerate(pairwise([*timesteps, -1])):
+        steps = torch.full(x_T.shape[:1], t, dtype=torch.int64, device=x_T.device)  # (B,)
+        x0 = denoise(x_t.to(x_T.dtype), steps).to(x_t.dtype)
+        if x0.shape != x_t.shape:
+            raise InputError(f"denoise returned {tuple(x0.shape)} for an input of {tuple(x_t.shape)}")
+        if clip is not None:
+            x0 = x0.clamp(*clip)
+        if callback is not None:
+            callback(SamplerStep(index=index, t=t, x_t=x_t, x0=x0))
+        x_t = x0 if s < 0 else update(x_t, x0, t, s)
+    return x_t
+
+
+def _check(x_T: Tensor, timesteps: Sequence[int], diffusion: GaussianDiffusion, clip: Range | None) -> None:
+    if not x_T.is_floating_point():
+        raise InputError(f"sampling starts from floating-point noise, got {x_T.dtype}")
+    if not timesteps:
+        raise InputError("no diffusion steps to visit; give at least one")
+    if any(t <= s for t, s in pairwise(timesteps)):
+        raise InputError(
+            f"diffusion steps must be strictly descending, from noisy to clean; got {list(timesteps)}"
+        )
+    if timesteps[0] >= diffusion.num_steps or timesteps[-1] < 0:
+        raise InputError(
+            f"diffusion steps {timesteps[0]}..{timesteps[-1]} leave the range 0..{diffusion.num_steps - 1}; "
+            "the final -1 is added by the sampler"
+        )
+    if clip is not None and not clip[0] < clip[1]:
+        raise InputError(f"clip needs low < high, got {clip}")
+
+
+def _refuse_eta(algorithm: str, eta: float, reason: str) -> None:
+    if eta != 0:
+        raise InputError(f"{algorithm}: eta={eta} has no meaning, {reason}; leave it at 0 or choose ddim")

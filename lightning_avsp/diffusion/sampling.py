@@ -1,0 +1,137 @@
+"""Sampling as one setting: which algorithm, how many steps, where, and how many draws to average."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from lightning_avsp.diffusion.noise import Generators, draw_noise, stable_seed
+from lightning_avsp.diffusion.process import GaussianDiffusion
+from lightning_avsp.diffusion.samplers import SAMPLERS, Denoise, SamplerName, SamplerStep
+from lightning_avsp.diffusion.spacing import SpacingName, timesteps
+from lightning_avsp.errors import InputError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How samples are drawn; meant to be written in configuration files.
+
+    Raises:
+        InputError: If a number is out of range or ``eta`` is set for an algorithm without it.
+    """
+
+    algorithm: SamplerName = "ddim"
+    """Sampler: ``ddim``, ``ddpm`` or ``dpm_solver_pp``."""
+    steps: int = 4
+    """Calls of the denoiser per draw, 1..T."""
+    spacing: SpacingName = "linspace"
+    """Steps visited: ``linspace`` (DiffSal's Algorithm 2), ``leading`` (its released code) or ``logsnr``."""
+    eta: float = 0.0
+    """Share of fresh noise at each DDIM step: 0 deterministic, 1 as noisy as DDPM."""
+    samples: int = 1
+    """Draws per clip; the result is their mean."""
+    clip: tuple[float, float] | None = None
+    """Range to which every predicted x0 is clipped before the next step."""
+    clamp: tuple[float, float] | None = None
+    """Range to which only the result of each draw is clipped."""
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in SAMPLERS:
+            raise InputError(f"unknown sampler {self.algorithm!r}; choose one of {', '.join(SAMPLERS)}")
+        if self.spacing not in get_args(SpacingName):
+            raise InputError(
+                f"unknown spacing {self.spacing!r}; choose one of {', '.join(get_args(SpacingName))}"
+            )
+        if self.steps < 1 or self.samples < 1:
+            raise InputError(
+                f"needs at least 1 step and 1 sample, got steps={self.steps}, samples={self.samples}"
+            )
+        if not 0 <= self.eta <= 1:
+            raise InputError(f"eta must lie in 0..1, got {self.eta}")
+        if self.eta > 0 and self.algorithm != "ddim":
+            raise InputError(
+                f"eta={self.eta} has no meaning for {self.algorithm}; leave it at 0 or choose ddim"
+            )
+        for name in ("clip", "clamp"):
+            limits = getattr(self, name)
+            if limits is not None and not limits[0] < limits[1]:
+                raise InputError(f"{name} needs low < high, got {limits}")
+
+    def timesteps(self, diffusion: GaussianDiffusion) -> list[int]:
+        """Steps visited on the given process, from noisy to clean, without the final -1.
+
+        Raises:
+            InputError: If there are more steps to visit than the process has.
+        """
+        log_snr = diffusion.log_snr() if self.spacing == "logsnr" else None
+        return timesteps(diffusion.num_steps, self.steps, self.spacing, log_snr)
+
+    def draw(
+        self,
+        denoise: Denoise,
+        shape: Sequence[int],
+        diffusion: GaussianDiffusion,
+        *,
+        device: torch.device | str,
+        dtype: torch.dtype = torch.float32,
+        generator: torch.Generator | None = None,
+        seeds: Sequence[int] | None = None,
+        callback: Callable[[SamplerStep], None] | None = None,
+    ) -> Tensor:
+        """Draw from noise, ``samples`` times per clip, and average.
+
+        The draws of a clip lie side by side in the batch: row ``i * samples + j`` of the denoiser's input is
+        draw j of clip i. A condition is therefore encoded once per clip and repeated with
+        ``repeat_interleave(samples)``, not encoded again. No gradients are recorded.
+
+        Args:
+            denoise: Predicts x0 (B * samples, ...) from ``(x_t, t)`` of that batch size.
+            shape: Shape (B, ...) of the result, B clips.
+            diffusion: The process whose schedule is followed; may lie on any device.
+            device: Device to sample on.
+            dtype: Dtype in which the denoiser is given its input.
+            generator: Source of all noise; by default the device's global generator.
+            seeds: One seed per clip. All noise of a clip is then a function of its seed alone, whatever the
+                batch, the device and the number of samples (draw j is the same for every ``samples`` > j).
+            callback: Called after each prediction, with all B * samples rows.
+
+        Returns:
+            Mean over the draws: shape ``shape``, at least float32.
+
+        Raises:
+            InputError: If the number of seeds is not B, both ``seeds`` and ``generator`` are given, or a
+                setting does not fit the process.
+        """
+        batch, *sample_shape = shape
+        source: Generators = generator
+        if seeds is not None:
+            if generator is not None:
+                raise InputError("give either seeds or a generator, not both")
+            if len(seeds) != batch:
+                raise InputError(f"got {len(seeds)} seeds for {batch} clips; give one per clip")
+            source = [
+                torch.Generator("cpu").manual_seed(stable_seed(seed, draw))
+                for seed in seeds
+                for draw in range(self.samples)
+            ]
+        with torch.no_grad():
+            x_T = draw_noise(
+                (batch * self.samples, *sample_shape), source, device, dtype
+            )  # (B * samples, ...)
+            x0 = SAMPLERS[self.algorithm](
+                denoise,
+                x_T,
+                self.timesteps(diffusion),
+                diffusion,
+                eta=self.eta,
+                generator=source,
+                clip=self.clip,
+                callback=callback,
+            )
+            if self.clamp is not None:
+                x0 = x0.clamp(*self.clamp)
+            return x0.unflatten(0, (batch, self.samples)).mean(dim=1)  # (B, ...)

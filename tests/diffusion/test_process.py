@@ -1,0 +1,244 @@
+"""The Gaussian process: moments, conversions, posteriors, and a schedule that no cast can spoil."""
+
+import copy
+import io
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from lightning_avsp.diffusion import GaussianDiffusion
+from lightning_avsp.errors import InputError
+
+STEPS = torch.tensor([0, 1, 250, 700, 998, 999])
+
+
+def pair(batch: int = len(STEPS), dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    x0, noise = torch.randn(2, batch, 1, 4, 6, generator=generator, dtype=torch.float64).to(dtype)
+    return x0, noise
+
+
+def test_alpha_bar_reaches_from_clean_to_noise() -> None:
+    diffusion = GaussianDiffusion()
+    values = diffusion.alpha_bar(torch.arange(-1, 1000))
+    assert values[0].item() == 1.0
+    assert (values.diff() < 0).all()
+    assert values.dtype == torch.float64
+    assert diffusion.alpha_bar(torch.tensor([[0, 1], [2, -1]])).shape == (2, 2)
+    for step in (-1, 0, 500, 999):
+        assert diffusion.alpha_bar_at(step) == diffusion.alpha_bar(torch.tensor(step)).item()
+
+
+def test_log_snr_is_that_of_alpha_bar() -> None:
+    diffusion = GaussianDiffusion(100, "linear")
+    alpha_bar = diffusion.alpha_bar(torch.arange(100))
+    torch.testing.assert_close(diffusion.log_snr(), (alpha_bar / (1 - alpha_bar)).log())
+
+
+def test_q_sample_moments() -> None:
+    diffusion = GaussianDiffusion()
+    t = torch.tensor([0, 400, 999])
+    x0 = torch.full((3, 200_000), 0.7, dtype=torch.float64)
+    x_t = diffusion.q_sample(x0, t, torch.randn(x0.shape, dtype=torch.float64))
+    alpha_bar = diffusion.alpha_bar(t)
+    # 4.5 standard errors of mean and variance
+    tolerance = 4.5 / 200_000**0.5
+    assert ((x_t.mean(1) - 0.7 * alpha_bar.sqrt()).abs() <= tolerance * (1 - alpha_bar).sqrt()).all()
+    assert ((x_t.var(1) - (1 - alpha_bar)).abs() <= tolerance * 2**0.5 * (1 - alpha_bar)).all()
+
+
+@given(
+    t=st.integers(0, 999),
+    x0=st.floats(-3, 3, width=32),
+    noise=st.floats(-4, 4, width=32),
+    schedule=st.sampled_from(["cosine", "linear"]),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_conversions_are_inverse(t: int, x0: float, noise: float, schedule: str) -> None:
+    diffusion = GaussianDiffusion(1000, schedule)  # type: ignore[arg-type]
+    steps = torch.tensor([t])
+    clean, eps = torch.tensor([[x0]], dtype=torch.float64), torch.tensor([[noise]], dtype=torch.float64)
+    x_t = diffusion.q_sample(clean, steps, eps)
+    v = diffusion.velocity(clean, steps, eps)
+    close = {"rtol": 1e-9, "atol": 1e-9}
+    torch.testing.assert_close(diffusion.predict_x0_from_eps(x_t, steps, eps), clean, **close)
+    torch.testing.assert_close(diffusion.predict_eps_from_x0(x_t, steps, clean), eps, **close)
+    torch.testing.assert_close(diffusion.predict_x0_from_v(x_t, steps, v), clean, **close)
+    torch.testing.assert_close(diffusion.predict_eps_from_v(x_t, steps, v), eps, **close)
+
+
+@pytest.mark.parametrize("prediction", ["x0", "eps", "v"])
+def test_target_of_training_becomes_x0_in_sampling(prediction: str) -> None:
+    diffusion = GaussianDiffusion(prediction=prediction)  # type: ignore[arg-type]
+    x0, noise = pair()
+    x_t = diffusion.q_sample(x0, STEPS, noise)
+    target = diffusion.target(x0, STEPS, noise)
+    torch.testing.assert_close(diffusion.to_x0(target, x_t, STEPS), x0, rtol=1e-9, atol=1e-9)
+    # and the three targets differ
+    assert torch.equal(target, x0) == (prediction == "x0")
+    assert torch.equal(target, noise) == (prediction == "eps")
+
+
+def test_posterior_is_bayes_rule() -> None:
+    """q(x_s | x_t, x0) from the product of two Gaussians: x_s given x0, and x_t given x_s."""
+    diffusion = GaussianDiffusion()
+    t, s = torch.tensor([1, 500, 999, 749]), torch.tensor([0, 499, 3, 499])
+    x0, x_t = pair(4)
+    mean, variance = diffusion.posterior_mean_variance(x0, x_t, t, s)
+    ab_t, ab_s = (diffusion.alpha_bar(step).view(-1, 1, 1, 1) for step in (t, s))
+    ratio = ab_t / ab_s
+    precision = 1 / (1 - ab_s) + ratio / (1 - ratio)
+    expected = (ab_s.sqrt() * x0 / (1 - ab_s) + ratio.sqrt() * x_t / (1 - ratio)) / precision
+    torch.testing.assert_close(variance, 1 / precision)
+    torch.testing.assert_close(mean, expected)
+    default = diffusion.posterior_mean_variance(x0, x_t, t)
+    torch.testing.assert_close(default, diffusion.posterior_mean_variance(x0, x_t, t, t - 1), rtol=0, atol=0)
+
+
+def test_posterior_of_the_clean_step_is_x0() -> None:
+    diffusion = GaussianDiffusion()
+    x0, x_t = pair(2)
+    mean, variance = diffusion.posterior_mean_variance(
+        x0, x_t, torch.tensor([0, 500]), torch.tensor([-1, -1])
+    )
+    torch.testing.assert_close(mean, x0)
+    assert torch.equal(variance, torch.zeros(2, 1, 1, 1, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [
+        (torch.bfloat16, torch.float32),
+        (torch.float16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ],
+)
+def test_results_are_at_least_float32(given: torch.dtype, result: torch.dtype) -> None:
+    diffusion = GaussianDiffusion(prediction="v")
+    x0, noise = pair(dtype=given)
+    results = [
+        diffusion.q_sample(x0, STEPS, noise),
+        diffusion.velocity(x0, STEPS, noise),
+        diffusion.predict_eps_from_x0(x0, STEPS, noise),
+        diffusion.predict_x0_from_eps(x0, STEPS, noise),
+        diffusion.to_x0(x0, noise, STEPS),
+        diffusion.target(x0, STEPS, noise),
+        GaussianDiffusion().to_x0(x0, noise, STEPS),
+        *diffusion.posterior_mean_variance(x0, noise, STEPS),
+    ]
+    assert {tensor.dtype for tensor in results} == {result}
+
+
+def test_bfloat16_data_lose_only_their_own_rounding() -> None:
+    diffusion = GaussianDiffusion()
+    x0, noise = pair(dtype=torch.bfloat16)
+    exact = diffusion.q_sample(x0.double(), STEPS, noise.double())
+    torch.testing.assert_close(diffusion.q_sample(x0, STEPS, noise).double(), exact, rtol=1e-6, atol=1e-6)
+
+
+def test_autocast_does_not_touch_the_coefficients() -> None:
+    diffusion = GaussianDiffusion()
+    x0, noise = pair(dtype=torch.float32)
+    expected = diffusion.q_sample(x0, STEPS, noise)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(diffusion.q_sample(x0, STEPS, noise), expected)
+
+
+CASTS: list[Callable[[nn.Module], nn.Module]] = [
+    lambda module: module.bfloat16(),
+    lambda module: module.half(),
+    lambda module: module.float(),
+    lambda module: module.to(torch.bfloat16),
+    lambda module: module.to(device="cpu", dtype=torch.float16),
+    lambda module: module.to("meta").to_empty(device="cpu"),
+    lambda module: module.bfloat16().double(),
+    copy.deepcopy,
+]
+
+
+@pytest.mark.parametrize("cast", CASTS)
+def test_no_cast_spoils_the_schedule(cast: Callable[[nn.Module], nn.Module]) -> None:
+    everything = torch.arange(-1, 1000)
+    expected = GaussianDiffusion().alpha_bar(everything)
+    alone = cast(GaussianDiffusion())
+    assert isinstance(alone, GaussianDiffusion)
+    inside = cast(nn.ModuleDict({"diffusion": GaussianDiffusion(), "network": nn.Linear(2, 2)}))
+    for diffusion in (alone, inside["diffusion"]):  # type: ignore[index]
+        assert torch.equal(diffusion.alpha_bar(everything), expected)
+        assert all(buffer.dtype == torch.float64 for buffer in diffusion.buffers())
+
+
+def test_schedule_is_not_in_the_checkpoint_but_survives_pickling() -> None:
+    diffusion = GaussianDiffusion(50, "linear", "v")
+    assert diffusion.state_dict() == {}
+    file = io.BytesIO()
+    torch.save(diffusion, file)
+    file.seek(0)
+    loaded = torch.load(file, weights_only=False)
+    assert torch.equal(loaded.alpha_bar(torch.arange(50)), diffusion.alpha_bar(torch.arange(50)))
+    assert repr(loaded) == "GaussianDiffusion(num_steps=50, schedule='linear', prediction='v')"
+
+
+def test_training_methods_never_read_values() -> None:
+    """Meta tensors have no values: whatever would make a host wait for its device fails on them."""
+    diffusion = GaussianDiffusion(prediction="eps").to("meta")
+    x0, noise = (tensor.to("meta") for tensor in pair())
+    t = STEPS.to("meta")
+    x_t = diffusion.q_sample(x0, t, noise)
+    assert x_t.shape == x0.shape
+    assert diffusion.to_x0(diffusion.target(x0, t, noise), x_t, t).shape == x0.shape
+    assert diffusion.velocity(x0, t, noise).shape == x0.shape
+    assert diffusion.posterior_mean_variance(x0, x_t, t)[0].shape == x0.shape
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_follows_cpu_without_synchronising() -> None:
+    x0, noise = pair(dtype=torch.float32)
+    expected = GaussianDiffusion().q_sample(x0, STEPS, noise)
+    diffusion = GaussianDiffusion().bfloat16().cuda()
+    on_device = [tensor.cuda() for tensor in (x0, STEPS, noise)]
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        x_t = diffusion.q_sample(*on_device)
+        diffusion.posterior_mean_variance(on_device[0], x_t, on_device[1])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(x_t.cpu(), expected)
+
+
+def test_range_mistakes_name_both_values() -> None:
+    diffusion = GaussianDiffusion(100)
+    x0, noise = pair(2)
+    with pytest.raises(InputError, match=r"5\.\.100 leave the range 0\.\.99.*100 steps"):
+        diffusion.q_sample(x0, torch.tensor([100, 5]), noise)
+    with pytest.raises(InputError, match=r"-1\.\.5 leave the range 0\.\.99"):
+        diffusion.q_sample(x0, torch.tensor([-1, 5]), noise)
+    with pytest.raises(InputError, match=r"-2\.\.-2 leave the range -1\.\.99"):
+        diffusion.alpha_bar(torch.tensor(-2))
+    with pytest.raises(InputError, match=r"100 is outside -1\.\.99"):
+        diffusion.alpha_bar_at(100)
+    with pytest.raises(InputError, match=r"s=\[5, 6\].*t=\[5, 9\]"):
+        diffusion.posterior_mean_variance(x0, noise, torch.tensor([5, 9]), torch.tensor([5, 6]))
+
+
+def test_shape_and_type_mistakes_are_named() -> None:
+    diffusion = GaussianDiffusion()
+    x0, noise = pair(2)
+    t = torch.tensor([1, 2])
+    with pytest.raises(InputError, match=r"got shape \(1,\) for data of shape \(2, 1, 4, 6\)"):
+        diffusion.q_sample(x0, t[:1], noise)
+    with pytest.raises(InputError, match=r"got shape \(\)"):
+        diffusion.to_x0(x0, x0, t[0])
+    with pytest.raises(InputError, match=r"noise has shape \(1, 1, 4, 6\), but x0 has \(2, 1, 4, 6\)"):
+        diffusion.q_sample(x0, t, noise[:1])
+    with pytest.raises(InputError, match="float32"):
+        diffusion.q_sample(x0, t.float(), noise)
+    with pytest.raises(InputError, match=r"meta.*cpu"):
+        diffusion.q_sample(x0, t.to("meta"), noise)
+    with pytest.raises(InputError, match=r"'score'.*x0, eps, v"):
+        GaussianDiffusion(prediction="score")  # type: ignore[arg-type]

@@ -1,0 +1,254 @@
+"""Samplers on data with a known answer: order of convergence, moments, calls, clipping, mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_avsp.diffusion import SAMPLERS, GaussianDiffusion, SamplerStep, ddim, ddpm, dpm_solver_pp
+from lightning_avsp.diffusion.spacing import timesteps
+from lightning_avsp.errors import InputError
+
+if TYPE_CHECKING:
+    from conftest import GaussianData
+
+ALL = sorted(SAMPLERS)
+
+
+@pytest.fixture
+def diffusion() -> GaussianDiffusion:
+    return GaussianDiffusion()
+
+
+def noise(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(3), dtype=dtype)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_recovers_mean_and_variance_of_gaussian_data(
+    name: str, diffusion: GaussianDiffusion, data: GaussianData
+) -> None:
+    x_T = noise(2, 40_000)
+    x0 = SAMPLERS[name](  # type: ignore[index]
+        data.denoiser(diffusion),
+        x_T,
+        timesteps(1000, 250, "linspace"),
+        diffusion,
+        generator=torch.Generator().manual_seed(1),
+    )
+    # 4.5 standard errors, plus what the spread lacks over 250 steps: up to 3.2 % of the variance, for DDPM
+    tolerance = 4.5 / 80_000**0.5
+    assert abs(x0.mean().item() - data.mean) < tolerance * data.std
+    assert abs(x0.var().item() / data.std**2 - 1) < tolerance * 2**0.5 + 0.032
+
+
+def ddpm_variance(num_steps: int, data: GaussianData) -> float:
+    """Variance after ancestral sampling over all steps; the chain is affine, so nothing is sampled."""
+    diffusion = GaussianDiffusion(num_steps)
+    t = torch.arange(num_steps)
+    zero, one = torch.zeros(num_steps, 1).double(), torch.ones(num_steps, 1).double()
+    low, variance = diffusion.posterior_mean_variance(data.denoiser(diffusion)(zero, t), zero, t)
+    high, _ = diffusion.posterior_mean_variance(data.denoiser(diffusion)(one, t), one, t)
+    spread = 1.0
+    for step in reversed(range(num_steps)):
+        spread = (high - low)[step].item() ** 2 * spread + variance[step].item()
+    return spread
+
+
+def test_ddpm_variance_is_right_in_the_limit_of_many_steps(data: GaussianData) -> None:
+    """The posterior's variance is that for a known x0: a finite chain lacks some spread, about 1 / T."""
+    missing = [1 - ddpm_variance(num_steps, data) / data.std**2 for num_steps in (500, 1000, 2000)]
+    assert 0 < missing[1] < 0.01
+    assert missing[0] / missing[1] == pytest.approx(2, rel=0.1)
+    assert missing[1] / missing[2] == pytest.approx(2, rel=0.1)
+
+
+@pytest.mark.parametrize(("sampler", "order"), [(ddim, 1), (dpm_solver_pp, 2)])
+def test_order_of_convergence_to_the_exact_flow(
+    sampler: Callable[..., Tensor], order: int, data: GaussianData
+) -> None:
+    # Many steps in the process, so that rounding steps to integers does not hide the solver's own error.
+    diffusion = GaussianDiffusion(100_000, "linear")
+    x_T = noise(1, 64)
+    exact = data.flow_end(diffusion, x_T, 99_999)
+    errors = []
+    for steps in (16, 32, 64):
+        visited = timesteps(100_000, steps, "logsnr", diffusion.log_snr())
+        errors.append((sampler(data.denoiser(diffusion), x_T, visited, diffusion) - exact).abs().max().item())
+    rates = [errors[0] / errors[1], errors[1] / errors[2]]
+    # Halving the step divides the error by 2 (first order) or 4 (second order).
+    assert all(0.75 * 2**order < rate < 1.5 * 2**order for rate in rates), (errors, rates)
+
+
+def test_second_order_is_more_accurate_at_few_steps(diffusion: GaussianDiffusion, data: GaussianData) -> None:
+    x_T = noise(1, 64)
+    exact = data.flow_end(diffusion, x_T, 999)
+    visited = timesteps(1000, 20, "linspace")
+    first, second = (
+        (sampler(data.denoiser(diffusion), x_T, visited, diffusion) - exact).abs().max().item()
+        for sampler in (ddim, dpm_solver_pp)
+    )
+    assert second < first / 10
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    ("spacing", "steps"), [("linspace", 4), ("leading", 1), ("leading", 4), ("logsnr", 7)]
+)
+def test_one_call_per_step_and_the_last_prediction_is_the_result(
+    name: str, spacing: str, steps: int, diffusion: GaussianDiffusion
+) -> None:
+    visited = timesteps(1000, steps, spacing, diffusion.log_snr())  # type: ignore[arg-type]
+    calls: list[Tensor] = []
+    predictions: list[Tensor] = []
+
+    def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+        calls.append(t)
+        predictions.append(torch.tanh(x_t))
+        return predictions[-1]
+
+    result = SAMPLERS[name](denoise, noise(3, 1, 4, 4), visited, diffusion)  # type: ignore[index]
+    assert [t.tolist() for t in calls] == [[t] * 3 for t in visited]
+    assert all(t.dtype == torch.int64 for t in calls)
+    assert torch.equal(result, predictions[-1])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_callback_sees_every_step(name: str, diffusion: GaussianDiffusion, data: GaussianData) -> None:
+    seen: list[SamplerStep] = []
+    x_T = noise(2, 5)
+    result = SAMPLERS[name](  # type: ignore[index]
+        data.denoiser(diffusion), x_T, [900, 400, 10], diffusion, callback=seen.append
+    )
+    assert [(step.index, step.t) for step in seen] == [(0, 900), (1, 400), (2, 10)]
+    assert torch.equal(seen[0].x_t, x_T)
+    assert not torch.equal(seen[1].x_t, x_T)
+    assert torch.equal(seen[-1].x0, result)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_clip_bounds_every_prediction(name: str, diffusion: GaussianDiffusion) -> None:
+    seen: list[SamplerStep] = []
+    x_T = noise(2, 500)
+    wild = [lambda x_t, t: 5 * x_t]
+    SAMPLERS[name](wild[0], x_T, [900, 400, 10], diffusion, clip=(0.0, 1.0), callback=seen.append)  # type: ignore[index]
+    for step in seen:
+        assert (step.x0.min().item(), step.x0.max().item()) == (0.0, 1.0)
+
+
+def test_ddim_is_deterministic_and_reads_no_random_numbers(
+    diffusion: GaussianDiffusion, data: GaussianData
+) -> None:
+    x_T = noise(2, 50)
+    state = torch.get_rng_state()
+    first = ddim(data.denoiser(diffusion), x_T, [999, 500, 100], diffusion)
+    assert torch.equal(first, ddim(data.denoiser(diffusion), x_T, [999, 500, 100], diffusion))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(("sampler", "eta"), [(ddpm, 0.0), (ddim, 1.0)])
+def test_generator_decides_the_noise(
+    sampler: Callable[..., Tensor], eta: float, diffusion: GaussianDiffusion, data: GaussianData
+) -> None:
+    def sample(seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        steps = [999, 500, 100]
+        return sampler(data.denoiser(diffusion), noise(2, 50), steps, diffusion, eta=eta, generator=generator)
+
+    first = sample(1)
+    torch.manual_seed(123)
+    assert torch.equal(sample(1), first)
+    assert not torch.equal(sample(2), first)
+
+
+def test_ddim_with_eta_one_is_ddpm(diffusion: GaussianDiffusion, data: GaussianData) -> None:
+    """Song et al. 2021, section 4.1: same mean, same variance, so the same result from the same noise."""
+
+    def sample(sampler: Callable[..., Tensor], eta: float) -> Tensor:
+        generator = torch.Generator().manual_seed(4)
+        visited = timesteps(1000, 20)
+        return sampler(
+            data.denoiser(diffusion), noise(2, 50), visited, diffusion, eta=eta, generator=generator
+        )
+
+    torch.testing.assert_close(sample(ddim, 1.0), sample(ddpm, 0.0), rtol=1e-9, atol=1e-9)
+    assert not torch.allclose(sample(ddim, 0.5), sample(ddpm, 0.0), rtol=1e-2)
+
+
+def test_one_generator_per_sample_makes_samples_independent_of_the_batch(
+    diffusion: GaussianDiffusion, data: GaussianData
+) -> None:
+    x_T = noise(3, 1, 5)
+
+    def sample(rows: list[int]) -> Tensor:
+        generators = [torch.Generator().manual_seed(row) for row in rows]
+        return ddpm(data.denoiser(diffusion), x_T[rows], [999, 500, 100], diffusion, generator=generators)
+
+    assert torch.equal(sample([0, 1, 2])[1:2], sample([1]))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_bfloat16_network_keeps_a_float32_state(
+    name: str, diffusion: GaussianDiffusion, data: GaussianData
+) -> None:
+    x_T = noise(1, 200, dtype=torch.bfloat16)
+    given: list[torch.dtype] = []
+    exact = data.denoiser(diffusion)
+
+    def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+        given.append(x_t.dtype)
+        return exact(x_t, t)
+
+    def sample(start: Tensor) -> Tensor:
+        generator = torch.Generator().manual_seed(1)
+        return SAMPLERS[name](denoise, start, timesteps(1000, 50), diffusion, generator=generator)  # type: ignore[index]
+
+    low = sample(x_T)
+    assert low.dtype == torch.float32
+    assert set(given) == {torch.bfloat16}
+    high = sample(x_T.float())
+    # bfloat16 has 8 bits; a state kept in it over 50 steps would drift by several times this.
+    assert (low - high).abs().max() < 0.03
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradients_and_shapes(name: str, diffusion: GaussianDiffusion) -> None:
+    with pytest.raises(InputError, match=r"\(2, 1\).*\(2, 3\)"):
+        SAMPLERS[name](lambda x_t, t: x_t[:, :1], noise(2, 3), [5], diffusion)  # type: ignore[index]
+    weight = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    SAMPLERS[name](lambda x_t, t: weight * x_t, noise(2, 3), [900, 5], diffusion).sum().backward()  # type: ignore[index]
+    assert weight.grad is not None
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_mistakes_are_named(name: str, diffusion: GaussianDiffusion, data: GaussianData) -> None:
+    def sample(steps: list[int], **options: object) -> None:
+        SAMPLERS[name](data.denoiser(diffusion), noise(1, 2), steps, diffusion, **options)  # type: ignore[index, arg-type]
+
+    with pytest.raises(InputError, match="at least one"):
+        sample([])
+    with pytest.raises(InputError, match=r"strictly descending.*\[0, 250\]"):
+        sample([0, 250])
+    with pytest.raises(InputError, match="strictly descending"):
+        sample([5, 5])
+    with pytest.raises(InputError, match=r"1000\.\.0 leave the range 0\.\.999"):
+        sample([1000, 0])
+    with pytest.raises(InputError, match=r"-1 is added by the sampler"):
+        sample([5, -1])
+    with pytest.raises(InputError, match=r"low < high, got \(1\.0, 0\.0\)"):
+        sample([5], clip=(1.0, 0.0))
+    with pytest.raises(InputError, match="floating"):
+        SAMPLERS[name](data.denoiser(diffusion), torch.zeros(1, 2).long(), [5], diffusion)  # type: ignore[index]
+
+
+def test_eta_is_refused_where_it_has_no_meaning(diffusion: GaussianDiffusion, data: GaussianData) -> None:
+    for sampler in (ddpm, dpm_solver_pp):
+        with pytest.raises(InputError, match=f"{sampler.__name__}: eta=0.5"):
+            sampler(data.denoiser(diffusion), noise(1, 2), [5], diffusion, eta=0.5)
+    for eta in (-0.1, 1.1):
+        with pytest.raises(InputError, match=f"got {eta}"):
+            ddim(data.denoiser(diffusion), noise(1, 2), [5], diffusion, eta=eta)

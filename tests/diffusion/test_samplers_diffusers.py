@@ -1,0 +1,121 @@
+"""Samplers against Hugging Face diffusers, given the same schedule, steps and noise.
+
+Where its conventions differ: its tables are float32 (so agreement is to float32, and its cosine table is
+passed in); DDIM and DDPM find the previous step as t - T // N, equal to ours only for even spacings where
+N divides T; DDPM adds noise of variance 1e-20 in its last transition; DDIM recomputes the noise from a
+clipped x0 only with ``use_clipped_model_output``; DPM-Solver++(2M) falls back to first order at the end
+only for fewer than 15 steps or ``final_sigmas_type="zero"`` (its default), which is what ends at a clean
+sample.
+"""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_avsp.diffusion import GaussianDiffusion, cosine_betas, ddim, ddpm, dpm_solver_pp, linear_betas
+from lightning_avsp.diffusion.spacing import timesteps
+
+diffusers = pytest.importorskip("diffusers")
+
+# diffusers 0.42 turns a tensor into an array in a way that numpy 2 wants written otherwise
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SETTINGS = [(spacing, steps) for spacing in ("linspace", "leading") for steps in (1, 4, 20, 50)]
+SPACING_NAMES = {"linspace": "trailing", "leading": "leading"}
+
+
+def wavy(x_t: Tensor, t: Tensor) -> Tensor:
+    """A denoiser without symmetry: not linear, depends on t, mixes pixels."""
+    phase = (t.to(x_t.dtype) / 300).view(-1, 1, 1, 1)
+    return 0.5 + 0.4 * torch.sin(1.3 * x_t + phase) + 0.1 * x_t.roll(1, dims=-1)
+
+
+def start() -> Tensor:
+    return torch.randn(2, 1, 6, 5, generator=torch.Generator().manual_seed(11))
+
+
+def theirs(scheduler: Any, expected_steps: list[int], **options: Any) -> Tensor:
+    assert scheduler.timesteps.tolist() == expected_steps
+    x_t = start() * scheduler.init_noise_sigma
+    for t in scheduler.timesteps:
+        x0 = wavy(scheduler.scale_model_input(x_t, t), t.expand(2))
+        x_t = scheduler.step(x0, t, x_t, **options).prev_sample
+    return x_t
+
+
+def betas(schedule: str) -> Any:
+    return (cosine_betas(1000) if schedule == "cosine" else linear_betas(1000)).numpy()
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+@pytest.mark.parametrize(("spacing", "steps"), SETTINGS)
+@pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
+def test_ddim(schedule: str, spacing: str, steps: int, eta: float) -> None:
+    scheduler = diffusers.DDIMScheduler(
+        trained_betas=betas(schedule),
+        prediction_type="sample",
+        clip_sample=False,
+        timestep_spacing=SPACING_NAMES[spacing],
+    )
+    scheduler.set_timesteps(steps)
+    diffusion = GaussianDiffusion(1000, schedule)  # type: ignore[arg-type]
+    visited = timesteps(1000, steps, spacing)  # type: ignore[arg-type]
+    ours = ddim(wavy, start(), visited, diffusion, eta=eta, generator=torch.Generator().manual_seed(2))
+    expected = theirs(scheduler, visited, eta=eta, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_ddim_with_clipping() -> None:
+    scheduler = diffusers.DDIMScheduler(
+        trained_betas=betas("cosine"),
+        prediction_type="sample",
+        clip_sample=True,
+        clip_sample_range=0.6,
+        timestep_spacing="leading",
+    )
+    scheduler.set_timesteps(10)
+    visited = timesteps(1000, 10, "leading")
+    ours = ddim(wavy, start(), visited, GaussianDiffusion(), clip=(-0.6, 0.6))
+    expected = theirs(scheduler, visited, use_clipped_model_output=True)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(ours, ddim(wavy, start(), visited, GaussianDiffusion()), atol=1e-2)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+@pytest.mark.parametrize(("spacing", "steps"), SETTINGS)
+def test_ddpm(schedule: str, spacing: str, steps: int) -> None:
+    scheduler = diffusers.DDPMScheduler(
+        trained_betas=betas(schedule),
+        prediction_type="sample",
+        variance_type="fixed_small",
+        clip_sample=False,
+        timestep_spacing=SPACING_NAMES[spacing],
+    )
+    scheduler.set_timesteps(steps)
+    diffusion = GaussianDiffusion(1000, schedule)  # type: ignore[arg-type]
+    visited = timesteps(1000, steps, spacing)  # type: ignore[arg-type]
+    ours = ddpm(wavy, start(), visited, diffusion, generator=torch.Generator().manual_seed(2))
+    expected = theirs(scheduler, visited, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+@pytest.mark.parametrize(
+    ("spacing", "steps"), [*SETTINGS, ("linspace", 7), ("logsnr", 2), ("logsnr", 6), ("logsnr", 24)]
+)
+def test_dpm_solver_pp(schedule: str, spacing: str, steps: int) -> None:
+    scheduler = diffusers.DPMSolverMultistepScheduler(
+        trained_betas=betas(schedule),
+        prediction_type="sample",
+        algorithm_type="dpmsolver++",
+        solver_order=2,
+        solver_type="midpoint",
+        final_sigmas_type="zero",
+    )
+    diffusion = GaussianDiffusion(1000, schedule)  # type: ignore[arg-type]
+    visited = timesteps(1000, steps, spacing, diffusion.log_snr())  # type: ignore[arg-type]
+    scheduler.set_timesteps(timesteps=visited)
+    ours = dpm_solver_pp(wavy, start(), visited, diffusion)
+    torch.testing.assert_close(ours, theirs(scheduler, visited), rtol=2e-4, atol=2e-4)

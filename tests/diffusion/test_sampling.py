@@ -1,0 +1,227 @@
+"""The sampling setting: means over draws, seeds per clip, configuration files."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from jsonargparse import auto_cli
+from torch import Tensor
+
+from lightning_avsp.diffusion import GaussianDiffusion, SamplerStep, Sampling, ddim, stable_seed
+from lightning_avsp.diffusion.spacing import timesteps
+from lightning_avsp.errors import InputError
+
+if TYPE_CHECKING:
+    from conftest import GaussianData
+
+ALGORITHMS = ["ddim", "ddpm", "dpm_solver_pp"]
+
+
+@pytest.fixture
+def diffusion() -> GaussianDiffusion:
+    return GaussianDiffusion()
+
+
+def test_default_is_ddim_over_algorithm_2s_four_steps(
+    diffusion: GaussianDiffusion, data: GaussianData
+) -> None:
+    seen: list[SamplerStep] = []
+    denoise = data.denoiser(diffusion)
+    drawn = Sampling().draw(
+        denoise,
+        (2, 1, 3, 4),
+        diffusion,
+        device="cpu",
+        generator=torch.Generator().manual_seed(0),
+        callback=seen.append,
+    )
+    assert [step.t for step in seen] == [999, 749, 499, 249]
+    x_T = torch.randn(2, 1, 3, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(drawn, ddim(denoise, x_T, timesteps(1000, 4), diffusion))
+
+
+def test_released_setting_is_one_pass_at_zero_on_pure_noise(
+    diffusion: GaussianDiffusion, data: GaussianData
+) -> None:
+    seen: list[SamplerStep] = []
+    Sampling(steps=1, spacing="leading").draw(
+        data.denoiser(diffusion), (1, 500), diffusion, device="cpu", callback=seen.append
+    )
+    assert [step.t for step in seen] == [0]
+    assert seen[0].x_t.std().item() == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_seeded_clips_do_not_depend_on_their_batch(
+    algorithm: str, diffusion: GaussianDiffusion, data: GaussianData
+) -> None:
+    sampling = Sampling(algorithm=algorithm, samples=2)  # type: ignore[arg-type]
+
+    def drawn(seeds: list[int]) -> Tensor:
+        shape = (len(seeds), 1, 3, 5)
+        return sampling.draw(data.denoiser(diffusion), shape, diffusion, device="cpu", seeds=seeds)
+
+    together = drawn([7, 8, 9])
+    torch.manual_seed(1)
+    assert torch.equal(drawn([9, 7]), together[[2, 0]])
+    assert not torch.equal(together[0], together[1])
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_samples_are_nested_and_averaged(
+    algorithm: str, diffusion: GaussianDiffusion, data: GaussianData
+) -> None:
+    """Draw j of a clip is the same whatever the number of draws, and the result is their mean."""
+
+    def last(samples: int) -> tuple[Tensor, Tensor]:
+        seen: list[SamplerStep] = []
+        sampling = Sampling(algorithm=algorithm, samples=samples)  # type: ignore[arg-type]
+        result = sampling.draw(
+            data.denoiser(diffusion),
+            (2, 1, 3, 5),
+            diffusion,
+            device="cpu",
+            seeds=[1, 2],
+            callback=seen.append,
+        )
+        return result, seen[-1].x0.unflatten(0, (2, samples))
+
+    one, _ = last(1)
+    three, rows = last(3)
+    assert torch.equal(rows[:, 0], one)
+    assert torch.equal(three, rows.mean(1))
+    assert not torch.equal(rows[:, 1], rows[:, 2])
+
+
+def test_condition_is_encoded_once_and_repeated_per_clip(diffusion: GaussianDiffusion) -> None:
+    """Row i * samples + j of the input belongs to clip i, as ``repeat_interleave`` orders a condition."""
+    encoded = 0
+
+    def encode() -> Tensor:
+        nonlocal encoded
+        encoded += 1
+        return torch.tensor([10.0, 20.0])
+
+    calls = 0
+    sampling = Sampling(steps=5, samples=3)
+    condition = encode().repeat_interleave(sampling.samples, dim=0)
+
+    def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return condition.view(-1, 1, 1, 1).expand_as(x_t)
+
+    result = sampling.draw(denoise, (2, 1, 2, 2), diffusion, device="cpu")
+    assert (encoded, calls) == (1, 5)
+    assert torch.equal(result[:, 0, 0, 0], torch.tensor([10.0, 20.0]))
+
+
+def test_eta_reaches_the_sampler(diffusion: GaussianDiffusion, data: GaussianData) -> None:
+    def drawn(sampling: Sampling) -> Tensor:
+        return sampling.draw(data.denoiser(diffusion), (2, 30), diffusion, device="cpu", seeds=[1, 2])
+
+    torch.testing.assert_close(drawn(Sampling(eta=1.0)), drawn(Sampling("ddpm")), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(drawn(Sampling(eta=1.0)), drawn(Sampling()), atol=0.01)
+
+
+def test_mean_over_samples_narrows_the_spread(diffusion: GaussianDiffusion, data: GaussianData) -> None:
+    many = Sampling(algorithm="ddpm", steps=100, samples=16)
+    generator = torch.Generator().manual_seed(0)
+    result = many.draw(data.denoiser(diffusion), (1, 4000), diffusion, device="cpu", generator=generator)
+    assert result.mean().item() == pytest.approx(data.mean, abs=0.01)
+    assert result.std().item() == pytest.approx(data.std / 4, rel=0.06)
+
+
+def test_clip_and_clamp(diffusion: GaussianDiffusion) -> None:
+    def extremes(sampling: Sampling) -> tuple[list[float], float]:
+        seen: list[SamplerStep] = []
+        result = sampling.draw(
+            lambda x_t, t: 3 * x_t, (1, 300), diffusion, device="cpu", seeds=[0], callback=seen.append
+        )
+        return [step.x0.max().item() for step in seen], result.max().item()
+
+    assert extremes(Sampling(clip=(0.0, 1.0))) == ([1.0] * 4, 1.0)
+    predicted, final = extremes(Sampling(clamp=(0.0, 1.0)))
+    assert final == 1.0
+    assert min(predicted) > 1.5
+    assert extremes(Sampling())[1] > 1.5
+
+
+def test_no_gradients_and_dtype(diffusion: GaussianDiffusion) -> None:
+    weight = torch.tensor(0.5, requires_grad=True)
+    given: list[torch.dtype] = []
+
+    def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+        given.append(x_t.dtype)
+        return weight * x_t
+
+    result = Sampling().draw(denoise, (1, 1, 2, 2), diffusion, device="cpu", dtype=torch.bfloat16)
+    assert not result.requires_grad
+    assert set(given) == {torch.bfloat16}
+    assert result.dtype == torch.float32
+
+
+def test_global_generator_is_used_without_seed(diffusion: GaussianDiffusion, data: GaussianData) -> None:
+    def drawn(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        return Sampling().draw(data.denoiser(diffusion), (1, 9), diffusion, device="cpu")
+
+    assert torch.equal(drawn(1), drawn(1))
+    assert not torch.equal(drawn(1), drawn(2))
+
+
+def test_seed_alone_fixes_the_noise(diffusion: GaussianDiffusion, data: GaussianData) -> None:
+    seen: list[SamplerStep] = []
+    Sampling(samples=2).draw(
+        data.denoiser(diffusion), (1, 6), diffusion, device="cpu", seeds=[42], callback=seen.append
+    )
+    for draw in range(2):
+        generator = torch.Generator().manual_seed(stable_seed(42, draw))
+        assert torch.equal(seen[0].x_t[draw], torch.randn(6, generator=generator))
+
+
+def test_configuration_file_and_overrides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def build(sampling: Sampling = Sampling()) -> Sampling:  # noqa: B008 - frozen, as a task would declare it
+        return sampling
+
+    file = tmp_path / "sampling.yaml"
+    file.write_text("sampling:\n  algorithm: dpm_solver_pp\n  spacing: logsnr\n  clamp: [0, 1]\n")
+    sampling = auto_cli(build, args=[f"--config={file}", "--sampling.steps=8"])
+    assert sampling == Sampling("dpm_solver_pp", steps=8, spacing="logsnr", clamp=(0.0, 1.0))
+    assert auto_cli(build, args=[]) == Sampling()
+    with pytest.raises(FrozenInstanceError):
+        sampling.steps = 3
+    for wrong in ("--sampling.algorithm=quick", "--sampling.stepz=3", "--sampling.steps=0"):
+        with pytest.raises((SystemExit, InputError)):
+            auto_cli(build, args=[wrong])
+    assert "quick" in capsys.readouterr().err
+
+
+def test_mistakes_are_named(diffusion: GaussianDiffusion, data: GaussianData) -> None:
+    with pytest.raises(InputError, match=r"'euler'.*ddpm, ddim, dpm_solver_pp"):
+        Sampling("euler")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"'even'.*linspace, leading, logsnr"):
+        Sampling(spacing="even")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="steps=0, samples=1"):
+        Sampling(steps=0)
+    with pytest.raises(InputError, match="steps=4, samples=0"):
+        Sampling(samples=0)
+    with pytest.raises(InputError, match="eta must lie"):
+        Sampling(eta=2.0)
+    with pytest.raises(InputError, match=r"eta=0\.5 has no meaning for ddpm"):
+        Sampling("ddpm", eta=0.5)
+    with pytest.raises(InputError, match=r"clamp needs low < high, got \(1\.0, 1\.0\)"):
+        Sampling(clamp=(1.0, 1.0))
+    denoise = data.denoiser(diffusion)
+    with pytest.raises(InputError, match="2 seeds for 3 clips"):
+        Sampling().draw(denoise, (3, 2), diffusion, device="cpu", seeds=[1, 2])
+    with pytest.raises(InputError, match="not both"):
+        Sampling().draw(
+            denoise, (1, 2), diffusion, device="cpu", seeds=[1], generator=torch.Generator().manual_seed(0)
+        )
+    with pytest.raises(InputError, match="cannot visit 4 of 3"):
+        Sampling().draw(denoise, (1, 2), GaussianDiffusion(3), device="cpu")
