@@ -1,0 +1,30 @@
+"""Samples to one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from lightning_avsp.data.reader import Sample
+from lightning_avsp.structures import SaliencyBatch
+
+
+def collate(samples: Sequence[Sample]) -> SaliencyBatch:
+    """Stack what has one shape, list what has not.
+
+    Ground truth keeps its own size in every corpus and fixations are as many as they are, so both stay lists.
+    """
+    batch: SaliencyBatch = {
+        "video": torch.stack([sample["video"] for sample in samples]),  # (B, T, H, W, 3)
+        "audio": torch.stack([sample["audio"] for sample in samples]),  # (B, 1, S, Ha, Wa)
+        "has_audio": torch.tensor([sample["has_audio"] for sample in samples]),  # (B,)
+        "saliency": torch.stack([sample["saliency"] for sample in samples]),  # (B, 1, H, W)
+        "corpus": [sample["corpus"] for sample in samples],
+        "video_id": [sample["video_id"] for sample in samples],
+        "frame": torch.tensor([sample["frame"] for sample in samples]),  # (B,)
+    }
+    if "ground_truth" in samples[0]:
+        batch["ground_truth"] = [sample["ground_truth"] for sample in samples]
+        batch["fixations"] = [sample["fixations"] for sample in samples]
+    return batch

@@ -1,0 +1,330 @@
+"""The one LightningDataModule over all corpora."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from lightning_avsp.data.audio import LogMel
+from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.data.clips import ClipPolicy
+from lightning_avsp.data.collate import collate
+from lightning_avsp.data.corpora import listed_keys, read_videos
+from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
+from lightning_avsp.data.entries import VideoEntry, VideoKey
+from lightning_avsp.data.input_spec import InputSpec
+from lightning_avsp.data.loader import ResumableDataLoader
+from lightning_avsp.data.partition import SELECTION_LABELS, Partition, Selection, partition_videos
+from lightning_avsp.data.reader import ClipReader
+from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
+from lightning_avsp.data.stavis import MissingAudio
+from lightning_avsp.data.wrong_sound import other_sounds
+from lightning_avsp.errors import InputError
+from lightning_avsp.structures import SaliencyBatch
+
+log = logging.getLogger(__name__)
+
+VideoPart = Literal["train", "validation", "test"]
+"""Parts that videos are divided into."""
+
+_KEPT_FRAMES = (
+    96  # decoded frames remembered in evaluation: a batch of 64 neighbouring clips of 32, 25 MB at 224x384
+)
+
+
+class AVSaliencyDataModule(LightningDataModule):
+    """Clips, sound and maps of one or several corpora, divided by video.
+
+    Args:
+        root: Folder with the corpora, e.g. the unpacked STAViS package.
+        corpora: Public names, e.g. ``[AVAD, ETMD]``.
+        split: Which of the published splits, 1 to 3; a corpus with one list uses it with each.
+        size: (height, width) of frames, in pixels.
+        map_size: (height, width) of target maps; that of the frames by default. Ground truth for metrics
+            always keeps its own size.
+        clip: How clips are cut.
+        audio: Log-mel slices of a clip.
+        batch_size: Clips of a training batch, on each device.
+        eval_batch_size: Clips of a validation or test batch; ``batch_size`` by default.
+        num_workers: Loader processes of each data loader; 0 loads in the training process.
+        start_method: How loader processes start (``fork``, ``spawn``, ``forkserver``); the system's default
+            if None.
+        seed: Seed of training clips and their order; the command line sets it to ``seed_everything`` unless given.
+        validation_seed: Seed of the choice of validation videos and of exchanged sounds: by default the same for
+            every training seed, so that runs differ in their training alone.
+        validation_share: Share of each corpus' training videos that validates instead, at least one video.
+        selection: What validation is: those videos, or (labelled) the test list as in the field's released
+            code.
+        missing_audio: What to do with videos that have no sound file.
+        blank_maps: Training clips where nobody was recorded: ``redraw`` another one, or ``keep`` them.
+        uneven: Training on several devices when clips do not divide evenly: ``drop`` the rest or ``pad`` by
+            repeating.
+        eval_every: Validate only every k-th frame.
+        test_every: Test only every k-th frame: for demonstrations and audits; 1, every frame, for any result that
+            is to be compared with another. Written into the results.
+        test_frames: ``all`` frames, or those that the released protocol scores (not the first ``clip.frames
+            // 2``).
+        test_audio: Sound in tests: ``true``, that of an ``other_video``
+            (:func:`~lightning_avsp.data.wrong_sound.other_sounds`), or ``silent``.
+        limit_videos: At most so many videos of each part, the first listed; for trials.
+
+    Raises:
+        InputError: If a setting is impossible.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        corpora: list[str] = ["AVAD"],  # noqa: B006  # never changed; LightningCLI shows it as the default
+        split: int = 1,
+        size: tuple[int, int] = (224, 384),
+        map_size: tuple[int, int] | None = None,
+        clip: ClipPolicy = ClipPolicy(),  # noqa: B008  # frozen
+        audio: LogMel = LogMel(),  # noqa: B008  # frozen
+        batch_size: int = 4,
+        eval_batch_size: int | None = None,
+        num_workers: int = 2,
+        start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+        seed: int | None = None,
+        validation_seed: int = 0,
+        validation_share: float = 0.1,
+        selection: Selection = "validation",
+        missing_audio: MissingAudio = "error",
+        blank_maps: Literal["redraw", "keep"] = "redraw",
+        uneven: Literal["drop", "pad"] = "drop",
+        eval_every: int = 1,
+        test_every: int = 1,
+        test_frames: Literal["all", "released"] = "all",
+        test_audio: Literal["true", "other_video", "silent"] = "true",
+        limit_videos: int | None = None,
+    ) -> None:
+        super().__init__()
+        # Plain values under one key: they reload with weights_only, and cannot collide with the model's.
+        settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        settings |= {"root": str(root), "clip": asdict(clip), "audio": asdict(audio)}
+        self.save_hyperparameters({"data": settings})
+        self.root = Path(root)
+        self.corpora = [find_corpus(name).name for name in corpora]
+        self.split = split
+        self.size = (int(size[0]), int(size[1]))
+        self.map_size = self.size if map_size is None else (int(map_size[0]), int(map_size[1]))
+        self.clip = clip
+        self.audio = audio
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size or batch_size
+        self.num_workers = num_workers
+        self.start_method = start_method
+        self.seed = 0 if seed is None else seed
+        self.validation_seed = validation_seed
+        self.validation_share = validation_share
+        self.selection = selection
+        self.missing_audio = missing_audio
+        self.blank_maps = blank_maps
+        self.uneven = uneven
+        self.eval_every = eval_every
+        self.test_every = test_every
+        self.test_frames = test_frames
+        self.test_audio = test_audio
+        self.limit_videos = limit_videos
+        self._partition: Partition | None = None
+        self._entries: dict[VideoPart, list[VideoEntry]] = {}
+        self._check()
+
+    def _check(self) -> None:
+        if not self.corpora or len(set(self.corpora)) < len(self.corpora):
+            raise InputError(f"corpora must name at least one corpus, each once; got {self.corpora}")
+        for name in self.corpora:
+            corpus = find_corpus(name)
+            corpus.list_name("train", self.split)  # raises for a split that the corpus does not have
+        for name in ("batch_size", "eval_batch_size", "eval_every", "test_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.limit_videos is not None and self.limit_videos < 1:
+            raise InputError(f"limit_videos must be at least 1 or null, got {self.limit_videos}")
+        if self.num_workers < 0:
+            raise InputError(f"num_workers must be 0 or more, got {self.num_workers}")
+
+    # ---- what is divided how
+
+    @property
+    def partition(self) -> Partition:
+        """Videos of each part by name, from the fold lists alone."""
+        if self._partition is None:
+            self._partition = partition_videos(
+                listed_keys(self.root, self.corpora, self.split, "train"),
+                listed_keys(self.root, self.corpora, self.split, "test"),
+                selection=self.selection,
+                share=self.validation_share,
+                seed=self.validation_seed,
+            )
+        return self._partition
+
+    @property
+    def selection_label(self) -> str:
+        """What chose the checkpoint, to be written beside every result."""
+        return SELECTION_LABELS[self.selection]
+
+    @property
+    def synthetic(self) -> list[str]:
+        """Corpora under the root that our generator made; results on them must say so."""
+        from lightning_avsp.data.synthetic import read_manifest
+
+        made = read_manifest(self.root)["corpora"]
+        return [name for name in self.corpora if find_corpus(name).folder in made]
+
+    def entries(self, part: VideoPart) -> list[VideoEntry]:
+        """Videos of a part with their files; read when first asked for."""
+        if part not in self._entries:
+            self._entries[part] = self._read(part)
+        return self._entries[part]
+
+    def videos(self, part: VideoPart) -> list[VideoKey]:
+        """(corpus, video) of everything in a part.
+
+        Of a part that is in use, without what a policy left out; of another one as listed, opening no video.
+        """
+        if part in self._entries:
+            return [entry.key for entry in self._entries[part]]
+        return list(self._keys(part))
+
+    def input_spec(self) -> InputSpec:
+        """What a model gets from here, to be kept in its checkpoints."""
+        return InputSpec(
+            size=self.size,
+            map_size=self.map_size,
+            clip_frames=self.clip.frames,
+            target=self.clip.target,
+            audio=self.audio,
+        )
+
+    def _keys(self, part: VideoPart) -> Sequence[VideoKey]:
+        keys: Sequence[VideoKey] = getattr(self.partition, part)
+        return keys[: self.limit_videos]
+
+    def _read(self, part: VideoPart) -> list[VideoEntry]:
+        keys = self._keys(part)
+        listed = len(getattr(self.partition, part))
+        if len(keys) < listed:
+            log.warning("%s: only %d of %d videos (limit_videos)", part, len(keys), listed)
+        entries = read_videos(
+            self.root,
+            self.corpora,
+            self.split,
+            "test" if part == "test" or (part == "validation" and self.selection == "test") else "train",
+            keep=frozenset(keys),
+            missing_audio=self.missing_audio,
+        )
+        frames = sum(entry.n_frames for entry in entries)
+        log.info("%s: %d videos, %d frames", part, len(entries), frames)
+        return entries
+
+    # ---- hooks of Lightning
+
+    def setup(self, stage: str) -> None:
+        """Read what a stage needs and check that no video is in two parts that must not share one."""
+        parts: dict[str, tuple[VideoPart, ...]] = {
+            "fit": ("train", "validation"),
+            "validate": ("validation",),
+        }
+        for part in parts.get(stage, ("test",)):
+            self.entries(part)
+        partition = self.partition
+        train, validation, test = set(partition.train), set(partition.validation), set(partition.test)
+        shared = (train & test) | (train & validation)
+        if self.selection == "validation":
+            shared |= validation & test
+        else:
+            log.warning("checkpoints are %s", self.selection_label)
+        if shared:
+            raise InputError(
+                f"videos in more than one part: {sorted(shared)}; this is a fault of the partition"
+            )
+        if self.synthetic:
+            log.warning(
+                "SYNTHETIC data, a diagnostic and no film that people watched: %s", ", ".join(self.synthetic)
+            )
+        if stage == "test" and self.test_audio != "true":
+            log.warning("test videos are played with wrong sound: test_audio is %r", self.test_audio)
+
+    def train_dataloader(self) -> ResumableDataLoader:
+        """Training clips, shuffled anew each epoch; can be resumed in mid-epoch."""
+        dataset = TrainingClips(
+            self.entries("train"), self.clip, self._reader(), seed=self.seed, blank_maps=self.blank_maps
+        )
+        rank, world = self._place()
+        sampler = EpochShuffleSampler(dataset, seed=self.seed, rank=rank, world=world, uneven=self.uneven)
+        # cast: a data set gives samples, the collate function makes batches of them
+        settings = self._loader_settings()
+        return ResumableDataLoader(
+            cast(Any, dataset), batch_size=self.batch_size, sampler=sampler, **settings
+        )
+
+    def val_dataloader(self) -> DataLoader[SaliencyBatch]:
+        """Every ``eval_every``-th frame of the validation videos."""
+        dataset = EvaluationFrames(
+            self.entries("validation"), self.clip, self._reader(_KEPT_FRAMES), every=self.eval_every
+        )
+        return self._evaluation_loader(dataset)
+
+    def test_dataloader(self) -> DataLoader[SaliencyBatch]:
+        """Every frame of the test videos, with the sound that ``test_audio`` says."""
+        reader = self._reader(_KEPT_FRAMES, self._test_sounds())
+        return self._evaluation_loader(
+            EvaluationFrames(
+                self.entries("test"), self.clip, reader, mode=self.test_frames, every=self.test_every
+            )
+        )
+
+    def predict_dataloader(self) -> DataLoader[SaliencyBatch]:
+        """The frames that a test would score."""
+        return self.test_dataloader()
+
+    # ---- parts of the above
+
+    def _reader(
+        self, kept_frames: int = 0, sound_of: dict[VideoKey, Path | None] | None = None
+    ) -> ClipReader:
+        return ClipReader(
+            self.size, self.audio, map_size=self.map_size, kept_frames=kept_frames, sound_of=sound_of
+        )
+
+    def _test_sounds(self) -> dict[VideoKey, Path | None]:
+        entries = self.entries("test")
+        if self.test_audio == "true":
+            return {}
+        if self.test_audio == "silent":
+            return dict.fromkeys([entry.key for entry in entries])
+        if len(entries) < 2:
+            raise InputError("test_audio: other_video needs at least 2 test videos, there is 1")
+        return other_sounds(entries, self.validation_seed)
+
+    def _evaluation_loader(self, dataset: EvaluationFrames) -> DataLoader[SaliencyBatch]:
+        rank, world = self._place()
+        sampler = UnrepeatedSampler(dataset, rank=rank, world=world)
+        settings = self._loader_settings()
+        return DataLoader(cast(Any, dataset), batch_size=self.eval_batch_size, sampler=sampler, **settings)
+
+    def _place(self) -> tuple[int, int]:
+        """(rank, world) of this process."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _loader_settings(self) -> dict[str, Any]:
+        return {
+            "num_workers": self.num_workers,
+            "collate_fn": collate,
+            "pin_memory": torch.cuda.is_available(),
+            "persistent_workers": self.num_workers > 0,  # keep their decoded sound from epoch to epoch
+            "multiprocessing_context": self.start_method if self.num_workers else None,
+            # A generator of its own: without it each epoch's start takes a number from torch's global one,
+            # and a run resumed in mid-epoch would draw other noise from there on than one that never stopped.
+            "generator": torch.Generator().manual_seed(self.seed),
+        }

@@ -1,0 +1,78 @@
+"""Fold lists: text files that name the videos of one part of a split, with their frames and frame rates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning_avsp.data.catalogue import Corpus, Part
+from lightning_avsp.errors import CorpusNotFoundError, InputError
+
+LISTS_FOLDER = "fold_lists"
+
+
+@dataclass(frozen=True)
+class ListedVideo:
+    """One line of a fold list."""
+
+    name: str
+    """Name of the video's folders; unique inside one corpus only."""
+    frames: int
+    """Number of frames according to the list."""
+    fps: float
+    """Frames per second; the lists carry float noise such as 29.999999999999996."""
+
+
+def parse_fold_list(path: Path) -> list[ListedVideo]:
+    """Videos of a fold list, in its order.
+
+    A line is ``<name> <frames> <fps>``. Blank lines occur in published lists and are passed over; anything
+    else that does not fit is an error, because a video lost here would be missing from every score without a
+    word.
+
+    Raises:
+        CorpusNotFoundError: If the list does not exist.
+        InputError: If a line cannot be read, a video is named twice, or the list is empty.
+    """
+    if not path.is_file():
+        raise CorpusNotFoundError(
+            f"no fold list at {path}; unpack the corpus' fold_lists there, or make a synthetic corpus with "
+            "`avsp data synth --root DIR`"
+        )
+    videos: dict[str, ListedVideo] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        video = _parse_line(line, f"{path}:{number}")
+        if video.name in videos:
+            raise InputError(f"{path}:{number}: {video.name!r} is listed twice; remove one of the lines")
+        videos[video.name] = video
+    if not videos:
+        raise InputError(f"{path} lists no video; replace it by the published list")
+    return list(videos.values())
+
+
+def _parse_line(line: str, where: str) -> ListedVideo:
+    fields = line.rsplit(maxsplit=2)  # from the right: a name may hold spaces
+    try:
+        name, frames, fps = fields[0].strip(), int(fields[1]), float(fields[2])
+    except (IndexError, ValueError) as error:
+        raise InputError(f"{where}: expected '<name> <frames> <fps>', found {line!r}") from error
+    if frames < 1 or not 0 < fps < 1000:
+        raise InputError(f"{where}: frames must be positive and fps between 0 and 1000, found {line!r}")
+    return ListedVideo(name, frames, fps)
+
+
+def list_path(root: Path, corpus: Corpus, part: Part, split: int) -> Path:
+    """Where the list of one part of a split lies under the package's root."""
+    return root / LISTS_FOLDER / corpus.list_name(part, split)
+
+
+def listed_videos(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
+    """Videos that the package lists for one part of a split (:func:`parse_fold_list`)."""
+    if not root.is_dir():
+        raise CorpusNotFoundError(
+            f"no folder at {root} (the root of {corpus.name}); to obtain it: {corpus.source}; or try "
+            f"everything on generated data first: `avsp data synth --root {root} --corpus {corpus.folder}`"
+        )
+    return parse_fold_list(list_path(root, corpus, part, split))

@@ -1,0 +1,89 @@
+"""Which videos train, which choose the checkpoint, which are tested: decided on names alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from zlib import crc32
+
+import numpy as np
+
+from lightning_avsp.data.entries import VideoKey
+from lightning_avsp.errors import InputError
+
+Selection = Literal["validation", "test"]
+"""On which videos checkpoints are chosen."""
+
+SELECTION_LABELS: dict[Selection, str] = {
+    "validation": "chosen on validation videos held out of the training list",
+    "test": "chosen on the TEST list: scores are optimistic and not comparable with honest ones",
+}
+"""How results say what chose their checkpoint."""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Videos of each part, by (corpus, video)."""
+
+    train: tuple[VideoKey, ...]
+    validation: tuple[VideoKey, ...]
+    test: tuple[VideoKey, ...]
+
+
+def partition_videos(
+    train: Sequence[VideoKey],
+    test: Sequence[VideoKey],
+    *,
+    selection: Selection = "validation",
+    share: float = 0.1,
+    seed: int = 0,
+) -> Partition:
+    """Divide listed videos.
+
+    Args:
+        train: Videos of the training lists.
+        test: Videos of the test lists.
+        selection: ``validation``: of each corpus, a seeded share of its training videos (at least one) is
+            taken out of training. ``test``: all training videos train and the test list validates, as in the
+            field's released code; to be labelled wherever it shows (:data:`SELECTION_LABELS`).
+        share: Share of the training videos, above 0 and below 1.
+        seed: Seed of the draw. It is the same for the same names in whatever order they are listed.
+
+    Raises:
+        InputError: If the lists share a video, or a corpus has too few videos to hold one out.
+    """
+    both = sorted(set(train) & set(test))
+    if both:
+        names = ", ".join("/".join(key) for key in both[:5]) + (", ..." if len(both) > 5 else "")
+        raise InputError(
+            f"{len(both)} videos are both in a training and in a test list of this split ({names}); a model "
+            "would be tested on what it was trained on: replace the fold lists by the published ones"
+        )
+    if selection == "test":
+        return Partition(train=tuple(train), validation=tuple(test), test=tuple(test))
+    if not 0 < share < 1:
+        raise InputError(f"validation_share must lie between 0 and 1, got {share}")
+    held_out: set[VideoKey] = set()
+    for corpus in dict.fromkeys(corpus for corpus, _ in train):
+        held_out |= _hold_out([key for key in train if key[0] == corpus], share, seed)
+    return Partition(
+        train=tuple(key for key in train if key not in held_out),
+        validation=tuple(key for key in train if key in held_out),
+        test=tuple(test),
+    )
+
+
+def _hold_out(keys: Sequence[VideoKey], share: float, seed: int) -> set[VideoKey]:
+    corpus = keys[0][0]
+    count = max(1, round(share * len(keys)))
+    if count >= len(keys):
+        raise InputError(
+            f"{corpus} lists {len(keys)} training videos; holding out {count} for validation leaves none to "
+            "train on. Add videos, or lower validation_share"
+        )
+    # The corpus' name is part of the seed: adding a corpus to a mix leaves the others' validation videos as
+    # they are.
+    generator = np.random.default_rng([seed, crc32(corpus.encode())])
+    ordered = sorted(keys)
+    return {ordered[index] for index in generator.permutation(len(ordered))[:count]}

@@ -1,0 +1,105 @@
+"""Reads one clip of one video: frames, log-mel slices, target map, and ground truth if it is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypedDict
+
+from torch import Tensor
+
+from lightning_avsp.data.audio import LogMel, log_mel_slices, silent_slices
+from lightning_avsp.data.clips import Clip
+from lightning_avsp.data.entries import VideoEntry, VideoKey
+from lightning_avsp.data.frames import FrameReader
+from lightning_avsp.data.maps import read_fixations, read_map, resize_map
+from lightning_avsp.data.waves import WaveStore
+
+
+class Sample(TypedDict, total=False):
+    """One clip before it is put into a batch: the fields of ``SaliencyBatch`` without the batch axis."""
+
+    video: Tensor
+    """uint8 (T, H, W, 3), RGB."""
+    audio: Tensor
+    """float32 (1, S, Ha, Wa)."""
+    has_audio: bool
+    saliency: Tensor
+    """uint8 (1, H, W)."""
+    corpus: str
+    video_id: str
+    frame: int
+    """Number of the target frame, from 1."""
+    ground_truth: Tensor
+    """uint8 (Hg, Wg); evaluation only."""
+    fixations: Tensor
+    """int64 (N, 2), (row, column); evaluation only."""
+
+
+class ClipReader:
+    """Reads clips; holds what is worth remembering between two of them. One for each loader process.
+
+    Args:
+        size: (height, width) of frames.
+        map_size: (height, width) of target maps; that of the frames by default.
+        audio: Settings of the log-mel slices.
+        kept_frames: Decoded frames that are remembered (:class:`~lightning_avsp.data.frames.FrameReader`).
+        sound_of: Sound to play with a video instead of its own, by (corpus, video): another file, or None for
+            silence. Videos that are not in it keep theirs.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        audio: LogMel,
+        *,
+        map_size: tuple[int, int] | None = None,
+        kept_frames: int = 0,
+        sound_of: Mapping[VideoKey, Path | None] | None = None,
+    ) -> None:
+        self.audio = audio
+        self.map_size = map_size or size
+        self.sound_of = dict(sound_of or {})
+        self.frames = FrameReader(size, kept_frames)
+        self.waves = WaveStore(audio)
+
+    def read(self, entry: VideoEntry, clip: Clip, *, with_ground_truth: bool = False) -> Sample:
+        """One clip with its target; ground truth at its own size if it is to be scored.
+
+        Raises:
+            InputError: If a file of the clip cannot be read; the message names it.
+        """
+        saliency = read_map(entry.maps.path(clip.target))  # (Hg, Wg)
+        audio, has_audio = self._sound(entry, clip)
+        sample: Sample = {
+            "video": self.frames.read([entry.frames.path(number) for number in clip.frames]),
+            "audio": audio,
+            "has_audio": has_audio,
+            "saliency": resize_map(saliency, self.map_size)[None],
+            "corpus": entry.corpus,
+            "video_id": entry.video,
+            "frame": clip.target,
+        }
+        if with_ground_truth:
+            height, width = saliency.shape
+            sample["ground_truth"] = saliency
+            sample["fixations"] = read_fixations(entry.fixations.path(clip.target), (height, width))
+        return sample
+
+    def is_blank(self, entry: VideoEntry, clip: Clip) -> bool:
+        """Whether the target map of a clip is zero everywhere: nobody was recorded."""
+        return not bool(read_map(entry.maps.path(clip.target)).any())
+
+    def _sound(self, entry: VideoEntry, clip: Clip) -> tuple[Tensor, bool]:
+        own = entry.key not in self.sound_of
+        path = entry.wave if own else self.sound_of[entry.key]
+        if path is None:
+            return silent_slices(self.audio), False
+        wave = self.waves.get(path)
+        released = self.audio.alignment == "released"
+        start_s, stop_s = clip.released_span(entry.fps) if released else clip.span(entry.fps)
+        if not own:
+            # A foreign sound may be shorter than this video: begin it anew instead of falling silent.
+            turns = max(0.0, start_s) // wave.seconds
+            start_s, stop_s = start_s - turns * wave.seconds, stop_s - turns * wave.seconds
+        return log_mel_slices(wave.samples, start_s, stop_s, self.audio, rate=wave.rate), True

@@ -1,0 +1,45 @@
+"""Sound of videos, loaded once each and kept in a small memory per process."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+from lightning_avsp.data.audio import LogMel, Wave, load_wave, prepare_wave
+
+
+class WaveStore:
+    """Loads, mixes and resamples a sound file once and keeps the last used ones, up to a number of bytes.
+
+    Each loader process has its own. Clips of one video come back to the same wave, and resampling a film
+    takes longer than all of a clip's other work on sound.
+
+    Args:
+        config: Settings of the log-mel front end, which say whether waves are resampled.
+        capacity_bytes: Memory for samples (256 MiB: over an hour at 16 kHz). The newest wave is kept whatever
+            its size.
+    """
+
+    def __init__(self, config: LogMel, capacity_bytes: int = 1 << 28) -> None:
+        self.config = config
+        self.capacity_bytes = capacity_bytes
+        self._kept: OrderedDict[Path, Wave] = OrderedDict()
+
+    def get(self, path: Path) -> Wave:
+        """The sound of a file, ready for :func:`~lightning_avsp.data.audio.log_mel_slices`."""
+        wave = self._kept.pop(path, None)
+        if wave is None:
+            wave = prepare_wave(*load_wave(path), self.config)
+        self._kept[path] = wave  # last used, last out
+        while len(self._kept) > 1 and self.kept_bytes > self.capacity_bytes:
+            self._kept.popitem(last=False)
+        return wave
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of samples in memory."""
+        return sum(wave.samples.numel() * wave.samples.element_size() for wave in self._kept.values())
+
+    def __len__(self) -> int:
+        """Waves in memory."""
+        return len(self._kept)

@@ -1,0 +1,158 @@
+"""Clip arithmetic, by property and against the released rules written out."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightning_avsp.data.clips import (
+    Clip,
+    ClipPolicy,
+    clip_at,
+    evaluation_clips,
+    loop_clip,
+    segments,
+    training_clip,
+    training_count,
+)
+from lightning_avsp.errors import InputError
+
+RELEASED = ClipPolicy(crop="centre", short="loop")
+lengths = st.integers(1, 400)
+policies = st.builds(
+    ClipPolicy,
+    frames=st.integers(1, 40),
+    target=st.sampled_from(["centre", "last"]),
+    draw=st.sampled_from(["segments", "random", "one_per_video", "every"]),
+    crop=st.sampled_from(["random", "centre"]),
+)
+
+
+@given(n=lengths, policy=policies, every=st.integers(1, 50))
+def test_evaluation_scores_each_frame_once(n: int, policy: ClipPolicy, every: int) -> None:
+    targets = [clip.target for clip in evaluation_clips(n, policy)]
+    assert targets == list(range(1, n + 1))
+    strided = [clip.target for clip in evaluation_clips(n, policy, every=every)]
+    assert strided
+    assert all(b - a == every for a, b in itertools.pairwise(strided))
+    assert strided[0] <= every
+    assert n - strided[-1] < every
+
+
+@given(n=lengths, policy=policies)
+def test_evaluation_clips_are_runs_with_repeated_edges(n: int, policy: ClipPolicy) -> None:
+    for clip in evaluation_clips(n, policy):
+        assert len(clip.frames) == policy.frames
+        assert clip.frames[policy.target_index] == clip.target
+        assert clip.frames == tuple(
+            min(max(k, 1), n) for k in range(clip.target - policy.target_index, clip.first + policy.frames)
+        )
+
+
+@given(n=lengths)
+def test_released_evaluation_scores_all_but_the_head(n: int) -> None:
+    clips = evaluation_clips(n, RELEASED, "released")
+    targets = [clip.target for clip in clips]
+    if n >= 16:
+        assert targets == list(range(9, n + 1))
+    assert len(set(targets)) == len(targets)
+    assert all(max(clip.frames) <= n for clip in clips)
+
+
+def test_released_windows_written_out() -> None:
+    # One window per start j; the median of its numbers, halves up; a later window replaces an earlier one.
+    n, wanted = 40, {}
+    for j in range(1, n):
+        window = list(range(j, min(n, j + 15) + 1))
+        numbers = (window * 16)[:16]
+        wanted[int(np.floor(np.median(numbers) + 0.5))] = tuple(numbers)
+    got = {clip.target: clip.frames for clip in evaluation_clips(n, RELEASED, "released")}
+    assert got == wanted
+
+
+def test_released_needs_the_centre_frame() -> None:
+    with pytest.raises(InputError, match="released"):
+        evaluation_clips(40, ClipPolicy(target="last"), "released")
+
+
+def test_ninth_of_sixteen_is_the_centre() -> None:
+    assert clip_at(5, 100, ClipPolicy()).target == 13
+    assert loop_clip(5, 101, ClipPolicy()).target == 13
+    assert clip_at(5, 100, ClipPolicy(target="last")).target == 20
+
+
+def test_segments_of_ninety_every_seventy_four() -> None:
+    assert segments(165) == [(1, 91), (75, 165), (149, 166)]
+    # starts 1, 75, ... below n, so a last frame of its own starts no segment
+    assert segments(75) == [(1, 76)]
+    assert segments(76) == [(1, 77), (75, 77)]
+    assert segments(1) == [(1, 2)]
+
+
+def test_released_training_clip_is_the_centre_of_a_segment() -> None:
+    clip = training_clip(0, 165, RELEASED, np.random.default_rng(0))
+    assert clip.frames == tuple(range(38, 54))  # offset 37 of a full segment
+    assert clip.target == 46
+    short = training_clip(2, 165 - 8, RELEASED, np.random.default_rng(0))  # frames 149 .. 157
+    assert short.frames == (*range(149, 158), *range(149, 156))
+    assert short.target == int(np.floor(np.median(short.frames) + 0.5))
+
+
+@given(n=lengths, policy=policies, seed=st.integers(0, 5), data=st.data())
+def test_training_clips_lie_inside(n: int, policy: ClipPolicy, seed: int, data: st.DataObject) -> None:
+    count = training_count(n, policy)
+    assert count >= 1
+    slot = data.draw(st.integers(0, count - 1))
+    clip = training_clip(slot, n, policy, np.random.default_rng(seed))
+    assert len(clip.frames) == policy.frames
+    assert clip.target == clip.frames[policy.target_index]
+    if n >= policy.frames:  # only real frames, each once
+        assert clip.frames == tuple(range(clip.first, clip.first + policy.frames))
+    else:
+        assert clip.frames == tuple(min(k, n) for k in range(1, policy.frames + 1))
+    if policy.draw == "segments" and n >= policy.frames:
+        start, stop = segments(n)[slot]
+        if stop - start >= policy.frames:
+            assert start <= clip.first
+            assert clip.first + policy.frames <= stop
+
+
+@given(n=st.integers(16, 120))
+def test_every_window_is_drawn_once(n: int) -> None:
+    policy = ClipPolicy(draw="every")
+    generator = np.random.default_rng(0)
+    firsts = [training_clip(slot, n, policy, generator).first for slot in range(training_count(n, policy))]
+    assert firsts == list(range(1, n - 14))
+
+
+@pytest.mark.parametrize("draw", ["segments", "random", "one_per_video"])
+def test_random_starts_reach_both_ends(draw: str) -> None:
+    policy = ClipPolicy(draw=draw)  # type: ignore[arg-type]
+    generator = np.random.default_rng(0)
+    firsts = {training_clip(0, 40, policy, generator).first for _ in range(600)}
+    assert firsts == set(range(1, 26))
+
+
+def test_numbers_of_clips() -> None:
+    assert training_count(165, ClipPolicy(draw="random")) == 10
+    assert training_count(5, ClipPolicy(draw="random")) == 1
+    assert training_count(5, ClipPolicy(draw="every")) == 1
+    assert training_count(165, ClipPolicy(draw="one_per_video")) == 1
+
+
+def test_time_of_a_clip() -> None:
+    assert clip_at(1, 100, ClipPolicy()).span(25.0) == pytest.approx((-0.02, 0.62))
+    assert clip_at(-7, 100, ClipPolicy()).span(25.0) == pytest.approx((-0.34, 0.30))
+    looped = loop_clip(96, 101, ClipPolicy())  # 5 frames, three times and one
+    assert looped.frames[-1] == 96
+    assert looped.released_span(25.0) == pytest.approx((94.5 / 25, 95.5 / 25))
+    assert isinstance(looped, Clip)
+
+
+def test_bad_settings() -> None:
+    with pytest.raises(InputError, match="frames=0"):
+        ClipPolicy(frames=0)
+    with pytest.raises(InputError, match="loop"):
+        ClipPolicy(short="loop", target="last")

@@ -1,0 +1,308 @@
+"""The data module: parts, batches, protocols, settings."""
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningModule, Trainer
+
+from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
+from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.data.lists import list_path
+from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.structures import SaliencyBatch
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
+
+SMALL: dict[str, Any] = {
+    "size": (16, 32),
+    "audio": LogMel(size=(8, 12)),
+    "batch_size": 3,
+    "eval_batch_size": 16,
+    "num_workers": 0,
+}
+
+
+def module(root: Path, **settings: Any) -> AVSaliencyDataModule:
+    return AVSaliencyDataModule(root, **{**SMALL, **settings})
+
+
+def scored(batches: Any) -> Counter[tuple[str, str, int]]:
+    return Counter(
+        key
+        for batch in batches
+        for key in zip(batch["corpus"], batch["video_id"], batch["frame"].tolist(), strict=True)
+    )
+
+
+def test_batches(corpus_root: Path) -> None:
+    data = module(corpus_root)
+    data.setup("fit")
+    batch: SaliencyBatch = next(iter(data.train_dataloader()))
+    assert batch["video"].shape == (3, 16, 16, 32, 3)
+    assert batch["audio"].shape == (3, 1, 9, 8, 12)
+    assert batch["saliency"].shape == (3, 1, 16, 32)
+    assert "ground_truth" not in batch
+    batch = next(iter(data.val_dataloader()))
+    assert batch["video"].shape == (16, 16, 16, 32, 3)
+    assert batch["ground_truth"][0].shape == (64, 128)
+    assert batch["frame"].tolist() == list(range(1, 17))
+
+
+def test_parts_share_no_video_in_any_split(corpus_root: Path) -> None:
+    corpora = ["AVAD", "Coutrot1", "Coutrot2"]
+    tested = []
+    for split in (1, 2, 3):
+        data = module(corpus_root, corpora=corpora, split=split)
+        data.setup("fit")
+        data.setup("test")
+        parts = [set(data.videos(part)) for part in ("train", "validation", "test")]
+        assert all(parts)
+        assert len(set.union(*parts)) == sum(map(len, parts)) == 12
+        seen = {key[:2] for key in scored(data.train_dataloader())}
+        assert seen <= parts[0]
+        tested += data.videos("test")
+    assert ("Coutrot1", "clip1") in tested
+    assert ("Coutrot2", "clip1") in tested
+
+
+def test_videos_of_a_part_not_in_use_are_named_without_opening_them(own_root: Path) -> None:
+    data = module(own_root)
+    (own_root / "annotations" / "AVAD" / data.videos("test")[0][1]).rename(own_root / "elsewhere")
+    data.setup("fit")
+    assert len(data.videos("test")) == 2
+    with pytest.raises(CorpusNotFoundError):
+        data.setup("test")
+
+
+def test_every_frame_of_every_test_video_is_scored_once(corpus_root: Path) -> None:
+    data = module(corpus_root, corpora=["AVAD", "Coutrot1"])
+    data.setup("test")
+    counts = scored(data.test_dataloader())
+    assert counts == Counter({(*key, frame): 1 for key in data.videos("test") for frame in range(1, 41)})
+
+
+def test_released_protocol_leaves_the_head_out(corpus_root: Path) -> None:
+    data = module(corpus_root, test_frames="released", clip=ClipPolicy(crop="centre", short="loop"))
+    data.setup("test")
+    assert scored(data.test_dataloader()) == Counter(
+        {(*key, frame): 1 for key in data.videos("test") for frame in range(9, 41)}
+    )
+
+
+def test_validation_may_score_every_tenth_frame(corpus_root: Path) -> None:
+    data = module(corpus_root, eval_every=10)
+    data.setup("validate")
+    assert sorted({frame for _, _, frame in scored(data.val_dataloader())}) == [6, 16, 26, 36]
+    data.setup("test")
+    assert len(scored(data.test_dataloader())) == 80  # a test is not thinned out
+
+
+def test_choosing_on_the_test_list_is_labelled(corpus_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = module(corpus_root, selection="test")
+    with caplog.at_level(logging.WARNING):
+        data.setup("fit")
+    assert data.videos("validation") == data.videos("test")
+    assert len(data.videos("train")) == 4
+    assert "TEST list" in data.selection_label
+    assert "TEST list" in caplog.text
+    assert data.hparams["data"]["selection"] == "test"
+    assert "validation" in module(corpus_root).selection_label
+
+
+def test_test_videos_in_the_training_list_are_refused(own_root: Path) -> None:
+    paths = [list_path(own_root, find_corpus("AVAD"), part, 1) for part in ("train", "test")]
+    paths[0].write_text(paths[0].read_text() + paths[1].read_text())
+    with pytest.raises(InputError, match="both in a training and in a test list"):
+        module(own_root).setup("fit")
+
+
+def as_bytes(batches: Any) -> list[bytes]:
+    return [
+        batch[name].numpy().tobytes() for batch in batches for name in ("video", "audio", "saliency", "frame")
+    ]
+
+
+def test_workers_change_nothing(corpus_root: Path) -> None:
+    seen = []
+    for workers in (0, 2):
+        data = module(corpus_root, num_workers=workers, clip=ClipPolicy(draw="random"))
+        data.setup("fit")
+        data.setup("test")
+        train = data.train_dataloader()
+        epochs = []
+        for epoch in (0, 1):
+            train.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+            epochs.append(as_bytes(train))
+        assert epochs[0] != epochs[1]
+        seen.append((epochs, as_bytes(data.test_dataloader())))
+    assert seen[0] == seen[1]
+
+
+def test_seed_changes_the_clips(corpus_root: Path) -> None:
+    seen = []
+    for seed in (0, 0, 1):
+        data = module(corpus_root, seed=seed, clip=ClipPolicy(draw="random"))
+        data.setup("fit")
+        seen.append(as_bytes(data.train_dataloader()))
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_iterating_leaves_the_global_generator_alone(corpus_root: Path) -> None:
+    data = module(corpus_root)
+    data.setup("fit")
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    next(iter(data.train_dataloader()))
+    next(iter(data.val_dataloader()))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_wrong_sound_and_silence_change_sound_alone(corpus_root: Path) -> None:
+    batches = {}
+    for sound in ("true", "other_video", "silent"):
+        data = module(corpus_root, test_audio=sound, corpora=["AVAD", "Coutrot1"])
+        data.setup("test")
+        batches[sound] = list(data.test_dataloader())
+    for true, other, silent in zip(*batches.values(), strict=True):
+        for name in ("video", "saliency", "frame"):
+            assert torch.equal(true[name], other[name])
+            assert torch.equal(true[name], silent[name])
+        assert not torch.equal(true["audio"], other["audio"])
+        assert other["has_audio"].all()
+        assert not silent["has_audio"].any()
+        torch.testing.assert_close(silent["audio"], torch.full_like(silent["audio"], 0.01).log())
+
+
+def test_wrong_sound_needs_another_video(corpus_root: Path) -> None:
+    data = module(corpus_root, test_audio="other_video", limit_videos=1)
+    data.setup("test")
+    with pytest.raises(InputError, match="at least 2 test videos"):
+        data.test_dataloader()
+
+
+def test_missing_sound_follows_the_policy(own_root: Path) -> None:
+    data = module(own_root)
+    _, silent = data.videos("test")[0]
+    (own_root / "video_audio" / "AVAD" / silent / f"{silent}.wav").unlink()
+    with pytest.raises(CorpusNotFoundError, match="missing_audio"):
+        module(own_root).setup("test")
+    kept = module(own_root, missing_audio="silence")
+    kept.setup("test")
+    flags = {
+        (video, bool(flag))
+        for batch in kept.test_dataloader()
+        for video, flag in zip(batch["video_id"], batch["has_audio"], strict=True)
+    }
+    assert (silent, False) in flags
+    assert len(flags) == 2
+    skipped = module(own_root, missing_audio="skip")
+    skipped.setup("test")
+    assert ("AVAD", silent) not in skipped.videos("test")
+    assert len(skipped.videos("test")) == 1
+
+
+def test_limit_on_videos(corpus_root: Path) -> None:
+    data = module(corpus_root, limit_videos=1)
+    data.setup("fit")
+    assert [len(data.videos(part)) for part in ("train", "validation", "test")] == [1, 1, 1]
+
+
+def test_what_a_model_gets(corpus_root: Path) -> None:
+    data = module(corpus_root, map_size=(8, 16), clip=ClipPolicy(frames=8, target="last"))
+    spec = data.input_spec()
+    assert (spec.size, spec.map_size, spec.clip_frames, spec.target) == ((16, 32), (8, 16), 8, "last")
+    assert type(spec).from_plain(spec.as_plain()) == spec
+
+
+def test_synthetic_data_is_called_that(own_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = module(own_root, corpora=["AVAD", "Coutrot1"])
+    with caplog.at_level(logging.WARNING):
+        data.setup("test")
+    assert data.synthetic == ["AVAD", "Coutrot1"]
+    assert "SYNTHETIC data" in caplog.text
+    (own_root / "synthetic.json").unlink()
+    assert data.synthetic == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"corpora": []}, "at least one corpus"),
+        ({"corpora": ["AVAD", "AVAD"]}, "each once"),
+        ({"corpora": ["Coutrot_db1", "Coutrot1"]}, "each once"),
+        ({"corpora": ["AVDA"]}, "did you mean 'AVAD'"),
+        ({"split": 4}, "no split 4"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"eval_every": 0}, "eval_every must be at least 1"),
+        ({"num_workers": -1}, "num_workers"),
+        ({"limit_videos": 0}, "limit_videos"),
+    ],
+)
+def test_impossible_settings(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        module(tmp_path, **settings)
+
+
+def test_missing_root(tmp_path: Path) -> None:
+    with pytest.raises(CorpusNotFoundError, match=r"no folder at .*absent"):
+        module(tmp_path / "absent").setup("fit")
+
+
+def test_settings_from_a_configuration(corpus_root: Path) -> None:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(AVSaliencyDataModule, "data")
+    arguments = [f"--data.root={corpus_root}", "--data.size=[16, 32]", "--data.corpora=[AVAD, Coutrot1]"]
+    arguments += ["--data.clip.frames=8", "--data.audio.alignment=released", "--data.num_workers=0"]
+    config = parser.parse_args(arguments)
+    data = parser.instantiate(config).data
+    assert data.clip == ClipPolicy(frames=8)
+    assert data.audio == LogMel(alignment="released")
+    assert data.size == (16, 32)
+    assert data.corpora == ["AVAD", "Coutrot1"]
+    data.setup("fit")
+
+
+class Nothing(LightningModule):
+    """Trains nothing; only there so that a checkpoint holds the data module's settings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+    def training_step(self, batch: SaliencyBatch, batch_idx: int) -> torch.Tensor:
+        return self.weight.square()
+
+    def predict_step(self, batch: SaliencyBatch, batch_idx: int) -> list[tuple[str, int]]:
+        return list(zip(batch["video_id"], batch["frame"].tolist(), strict=True))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_settings_in_a_checkpoint_load_without_code(corpus_root: Path, tmp_path: Path) -> None:
+    trainer = Trainer(
+        accelerator="cpu",
+        max_steps=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+        default_root_dir=tmp_path,
+    )
+    data, model = module(corpus_root), Nothing()
+    trainer.fit(model, datamodule=data)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    kept = torch.load(tmp_path / "a.ckpt", weights_only=True)["datamodule_hyper_parameters"]["data"]
+    assert kept["root"] == str(corpus_root)
+    assert kept["clip"]["frames"] == 16
+    assert kept["selection"] == "validation"
+    predicted = trainer.predict(model, datamodule=data)
+    assert predicted is not None
+    assert len({key for batch in predicted for key in batch}) == 80  # type: ignore[union-attr]

@@ -1,0 +1,216 @@
+"""Samples: shapes, determinism, blank maps, sound, broken files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from lightning_avsp.data.audio import LogMel, log_mel_slices, silent_slices
+from lightning_avsp.data.clips import ClipPolicy
+from lightning_avsp.data.collate import collate
+from lightning_avsp.data.corpora import read_videos
+from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
+from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.reader import ClipReader
+from lightning_avsp.errors import InputError
+
+AUDIO = LogMel(size=(14, 24))
+SIZE = (32, 48)
+
+
+def videos_of(root: Path) -> list[VideoEntry]:
+    return read_videos(root, ["AVAD"], 1, "train")
+
+
+@pytest.fixture
+def reader() -> ClipReader:
+    return ClipReader(SIZE, AUDIO)
+
+
+def test_training_sample(corpus_root: Path, reader: ClipReader) -> None:
+    clips = TrainingClips(videos_of(corpus_root), ClipPolicy(), reader)
+    assert len(clips) == 4  # one segment in 40 frames
+    sample = clips[2]
+    assert sample["video"].shape == (16, *SIZE, 3)
+    assert sample["video"].dtype == torch.uint8
+    assert sample["audio"].shape == (1, 9, 14, 24)
+    assert sample["has_audio"] is True
+    assert sample["saliency"].shape == (1, *SIZE)
+    assert sample["saliency"].dtype == torch.uint8
+    assert sample["saliency"].max() > 100
+    assert sample["corpus"] == "AVAD"
+    assert 9 <= sample["frame"] <= 33
+    assert "ground_truth" not in sample
+
+
+def test_sample_holds_what_the_clip_says(corpus_root: Path, reader: ClipReader) -> None:
+    clips = TrainingClips(videos_of(corpus_root), ClipPolicy(), reader, seed=1)
+    entry, clip = clips.clip(1, epoch=3)
+    sample = clips[1, 3]
+    assert (sample["video_id"], sample["frame"]) == (entry.video, clip.target)
+    with Image.open(entry.frames.path(clip.frames[5])) as image:
+        shown = np.asarray(image.resize((48, 32), Image.Resampling.BILINEAR)).astype(float)
+    assert np.abs(sample["video"][5].numpy() - shown).mean() < 2
+    assert entry.wave is not None
+    samples, rate = soundfile.read(entry.wave, dtype="float32")
+    assert rate == 16_000
+    expected = log_mel_slices(torch.from_numpy(samples), *clip.span(entry.fps), AUDIO)
+    torch.testing.assert_close(sample["audio"], expected)
+
+
+def test_draws_depend_on_seed_epoch_and_index_alone(corpus_root: Path, reader: ClipReader) -> None:
+    videos = videos_of(corpus_root)
+    policy = ClipPolicy(draw="random")
+    one, two = (TrainingClips(videos, policy, reader, seed=4) for _ in range(2))
+    forward = {(index, epoch): one.clip(index, epoch) for epoch in range(3) for index in range(len(one))}
+    for (index, epoch), drawn in reversed(forward.items()):
+        assert two.clip(index, epoch) == drawn
+    starts = [clip.first for _, clip in forward.values()]
+    assert len(set(starts)) > 8
+    other = TrainingClips(videos, policy, reader, seed=5)
+    assert any(other.clip(*key) != drawn for key, drawn in forward.items())
+
+
+def test_plain_index_means_epoch_zero(corpus_root: Path, reader: ClipReader) -> None:
+    clips = TrainingClips(videos_of(corpus_root), ClipPolicy(), reader)
+    assert torch.equal(clips[0]["video"], clips[0, 0]["video"])
+
+
+def test_released_draw_is_the_same_each_epoch(corpus_root: Path, reader: ClipReader) -> None:
+    clips = TrainingClips(videos_of(corpus_root), ClipPolicy(crop="centre", short="loop"), reader)
+    assert clips.clip(0, 0) == clips.clip(0, 7)
+    assert clips.clip(0)[1].first == 1 + 20 - 8
+
+
+def blacken(entry: VideoEntry, *numbers: int) -> None:
+    for number in numbers:
+        Image.new("L", (128, 64)).save(entry.maps.path(number))
+
+
+def test_blank_maps_are_drawn_again_or_kept(own_root: Path, reader: ClipReader) -> None:
+    videos = videos_of(own_root)
+    blacken(videos[0], *range(1, 41))
+    policy = ClipPolicy(draw="every")
+    again = TrainingClips(videos, policy, reader)
+    kept = TrainingClips(videos, policy, reader, blank_maps="keep")
+    for index in range(0, 25, 6):
+        assert again[index, 2]["saliency"].any()
+        assert again.clip(index, 2) == again.clip(index, 2)
+        assert not kept[index, 2]["saliency"].any()
+
+
+def test_nothing_but_blank_maps_ends_with_an_error(own_root: Path, reader: ClipReader) -> None:
+    video = videos_of(own_root)[0]
+    blacken(video, *range(1, 41))
+    with pytest.raises(InputError, match="50 target maps in a row are blank"):
+        TrainingClips([video], ClipPolicy(), reader)[0]
+
+
+def test_evaluation_samples(corpus_root: Path, reader: ClipReader) -> None:
+    frames = EvaluationFrames(videos_of(corpus_root), ClipPolicy(), reader)
+    assert len(frames) == 160
+    named = [(frames.clip(index)[0].video, frames.clip(index)[1].target) for index in range(160)]
+    assert len(set(named)) == 160
+    sample = frames[40 + 11]
+    entry, clip = frames.clip(51)
+    assert (sample["frame"], clip.target) == (12, 12)
+    assert sample["ground_truth"].shape == (64, 128)
+    assert sample["fixations"].ndim == 2
+    assert sample["fixations"].shape[0] > 5
+    assert entry.maps.path(12).is_file()
+
+
+def test_evaluation_keeps_blank_maps(own_root: Path, reader: ClipReader) -> None:
+    video = videos_of(own_root)[0]
+    blacken(video, 5)
+    frames = EvaluationFrames([video], ClipPolicy(), reader)
+    assert len(frames) == 40
+    assert not frames[4]["ground_truth"].any()
+
+
+def test_ground_truth_keeps_its_own_size_and_target_map_its(corpus_root: Path) -> None:
+    reader = ClipReader(SIZE, AUDIO, map_size=(20, 30))
+    sample = EvaluationFrames(videos_of(corpus_root), ClipPolicy(), reader)[0]
+    assert sample["saliency"].shape == (1, 20, 30)
+    assert sample["ground_truth"].shape == (64, 128)
+
+
+def test_remembered_frames_change_no_sample(corpus_root: Path, reader: ClipReader) -> None:
+    videos = videos_of(corpus_root)[:1]
+    plain = EvaluationFrames(videos, ClipPolicy(), reader)
+    remembering = EvaluationFrames(videos, ClipPolicy(), ClipReader(SIZE, AUDIO, kept_frames=20))
+    for index in range(0, 40, 3):
+        assert torch.equal(plain[index]["video"], remembering[index]["video"])
+
+
+def test_video_without_sound(corpus_root: Path, reader: ClipReader) -> None:
+    silent = replace(videos_of(corpus_root)[0], wave=None)
+    sample = TrainingClips([silent], ClipPolicy(), reader)[0]
+    assert sample["has_audio"] is False
+    assert torch.equal(sample["audio"], silent_slices(AUDIO))
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(48_000, 6), (44_100, 2), (22_050, 1), (16_000, 1)])
+@pytest.mark.parametrize("alignment", ["clip", "released"])
+def test_sound_of_any_rate_and_channels(own_root: Path, rate: int, channels: int, alignment: str) -> None:
+    entry = videos_of(own_root)[0]
+    assert entry.wave is not None
+    samples, own_rate = soundfile.read(entry.wave)
+    stretched = np.interp(np.arange(0, 3.2, 1 / rate), np.arange(len(samples)) / own_rate, samples)
+    soundfile.write(entry.wave, np.repeat(stretched[:, None], channels, 1), rate)
+    fast = replace(entry, fps=25.0)  # at 12.5 fps a clip of 48 kHz does not fit into the released buffer
+    audio = LogMel(alignment=alignment)  # type: ignore[arg-type]
+    sample = EvaluationFrames([fast], ClipPolicy(), ClipReader(SIZE, audio))[20]
+    assert sample["audio"].shape == (1, 9, 112, 192)
+    assert torch.isfinite(sample["audio"]).all()
+    assert sample["has_audio"] is True
+
+
+def test_foreign_sound_and_silence(corpus_root: Path) -> None:
+    own, foreign = videos_of(corpus_root)[:2]
+    wrong = EvaluationFrames([own], ClipPolicy(), ClipReader(SIZE, AUDIO, sound_of={own.key: foreign.wave}))
+    true = EvaluationFrames([foreign], ClipPolicy(), ClipReader(SIZE, AUDIO))
+    assert torch.equal(wrong[20]["audio"], true[20]["audio"])
+    assert wrong[20]["video_id"] == own.video
+    muted = EvaluationFrames([own], ClipPolicy(), ClipReader(SIZE, AUDIO, sound_of={own.key: None}))
+    assert muted[20]["has_audio"] is False
+
+
+def test_shorter_foreign_sound_begins_anew(own_root: Path) -> None:
+    own, foreign = videos_of(own_root)[:2]
+    assert foreign.wave is not None
+    samples, rate = soundfile.read(foreign.wave)
+    soundfile.write(foreign.wave, samples[: 10 * rate // 10], rate)  # 1 s of 3.2
+    audio = LogMel(size=(14, 24), slices=1)
+    reader = ClipReader(SIZE, audio, sound_of={own.key: foreign.wave})
+    frames = EvaluationFrames([own], ClipPolicy(frames=3), reader)
+    # 12.5 fps, so 25 frames are 2 s: two turns of the foreign sound later
+    torch.testing.assert_close(frames[30]["audio"], frames[5]["audio"])
+    assert frames[30]["audio"].max() > silent_slices(audio).max()
+
+
+def test_broken_frame_is_named(own_root: Path, reader: ClipReader) -> None:
+    entry = videos_of(own_root)[0]
+    path = entry.frames.path(20)
+    path.write_bytes(path.read_bytes()[:300])
+    frames = EvaluationFrames([entry], ClipPolicy(), reader)
+    with pytest.raises(InputError, match=rf"{entry.video}/img_00020\.jpg \(300 bytes\)"):
+        frames[20]
+
+
+def test_collate(corpus_root: Path, reader: ClipReader) -> None:
+    frames = EvaluationFrames(videos_of(corpus_root), ClipPolicy(), reader)
+    batch = collate([frames[index] for index in (0, 50, 159)])
+    assert batch["video"].shape == (3, 16, *SIZE, 3)
+    assert batch["audio"].shape == (3, 1, 9, 14, 24)
+    assert batch["has_audio"].dtype == torch.bool
+    assert batch["frame"].tolist() == [1, 11, 40]
+    assert batch["frame"].dtype == torch.int64
+    assert batch["saliency"].shape == (3, 1, *SIZE)
+    assert len(batch["ground_truth"]) == len(batch["fixations"]) == len(batch["video_id"]) == 3
+    training = collate([TrainingClips(videos_of(corpus_root), ClipPolicy(), reader)[0]])
+    assert "ground_truth" not in training

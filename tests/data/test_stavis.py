@@ -1,0 +1,158 @@
+"""The STAViS layout: what is read, what is warned about, what is refused."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import pytest
+
+from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.data.corpora import listed_keys, read_videos
+from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.lists import list_path
+from lightning_avsp.data.stavis import FrameCountWarning, MissingAudio
+from lightning_avsp.errors import CorpusNotFoundError, InputError
+
+
+def train_videos(root: Path, missing_audio: MissingAudio = "error") -> list[VideoEntry]:
+    return read_videos(root, ["AVAD"], 1, "train", missing_audio=missing_audio)
+
+
+def annotation(root: Path, entry: VideoEntry) -> Path:
+    return root / "annotations" / "AVAD" / entry.video
+
+
+def test_entry_of_a_sound_corpus(corpus_root: Path) -> None:
+    entry = train_videos(corpus_root)[0]
+    assert entry.corpus == "AVAD"
+    assert entry.n_frames == 40
+    assert entry.fps == pytest.approx(12.5)
+    assert entry.seconds == pytest.approx(3.2)
+    assert entry.size == (64, 128)
+    assert entry.wave is not None
+    assert entry.wave.is_file()
+    for files in (entry.frames, entry.maps, entry.fixations):
+        assert files.path(1).is_file()
+        assert files.path(40).is_file()
+        assert not files.path(41).exists()
+
+
+def test_lists_and_entries_agree_and_parts_are_disjoint(corpus_root: Path) -> None:
+    corpora = ["AVAD", "Coutrot1", "Coutrot2"]
+    for split in (1, 2, 3):
+        parts = {part: listed_keys(corpus_root, corpora, split, part) for part in ("train", "test")}  # type: ignore[arg-type]
+        assert not set(parts["train"]) & set(parts["test"])
+        for part, keys in parts.items():
+            assert [entry.key for entry in read_videos(corpus_root, corpora, split, part)] == keys  # type: ignore[arg-type]
+
+
+def test_one_name_in_two_corpora_stays_two_videos(corpus_root: Path) -> None:
+    videos = [
+        entry
+        for part in ("train", "test")
+        for entry in read_videos(corpus_root, ["Coutrot1", "Coutrot2"], 1, part)  # type: ignore[arg-type]
+    ]
+    clip1 = [entry for entry in videos if entry.video == "clip1"]
+    assert {entry.key for entry in clip1} == {("Coutrot1", "clip1"), ("Coutrot2", "clip1")}
+    assert clip1[0].frames.path(1).read_bytes() != clip1[1].frames.path(1).read_bytes()
+
+
+def test_keep_looks_at_nothing_else(own_root: Path) -> None:
+    first, second = train_videos(own_root)[:2]
+    second.frames.folder.rename(own_root / "elsewhere")
+    videos = read_videos(own_root, ["AVAD"], 1, "train", keep=frozenset([first.key]))
+    assert [entry.key for entry in videos] == [first.key]
+
+
+@pytest.mark.parametrize(
+    ("what", "removed", "numbers"),
+    [
+        ("frames", 3, "37 frames, 40 maps, 40 fixMaps"),
+        ("maps", 2, "40 frames, 38 maps, 40 fixMaps"),
+        ("fixations", 1, "40 frames, 40 maps, 39 fixMaps"),
+    ],
+)
+def test_fewer_files_than_listed_warns_once_with_numbers(
+    own_root: Path, what: str, removed: int, numbers: str
+) -> None:
+    entry = train_videos(own_root)[0]
+    for number in range(41 - removed, 41):
+        getattr(entry, what).path(number).unlink()
+    with pytest.warns(
+        FrameCountWarning, match=f"{entry.video}: the list says 40 frames.*{numbers}"
+    ) as record:
+        again = train_videos(own_root)[0]
+    assert len(record) == 1
+    assert again.n_frames == 40 - removed
+
+
+def test_list_may_name_fewer_frames_than_there_are(own_root: Path) -> None:
+    path = list_path(own_root, find_corpus("AVAD"), "train", 1)
+    path.write_text(path.read_text().replace(" 40 ", " 35 "))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert {entry.n_frames for entry in train_videos(own_root)} == {35}
+
+
+def test_gap_in_the_numbers_is_an_error(own_root: Path) -> None:
+    entry = train_videos(own_root)[0]
+    entry.frames.path(7).unlink()
+    with pytest.raises(InputError, match=r"img_00007\.jpg is missing although img_00008\.jpg is there"):
+        train_videos(own_root)
+
+
+def test_no_first_map(own_root: Path) -> None:
+    entry = train_videos(own_root)[0]
+    for number in range(1, 41):
+        entry.maps.path(number).unlink()
+    with pytest.raises(CorpusNotFoundError, match=r"eyeMap_00001\.jpg is missing"):
+        train_videos(own_root)
+
+
+def test_missing_video_folder_says_tried_path_and_what_to_do(own_root: Path) -> None:
+    entry = train_videos(own_root)[0]
+    entry.frames.folder.rename(own_root / "elsewhere")
+    with pytest.raises(CorpusNotFoundError, match=f"no folder of frames.*{entry.video}.*to obtain it"):
+        train_videos(own_root)
+
+
+def without_sound(root: Path) -> VideoEntry:
+    entry = train_videos(root)[1]
+    assert entry.wave is not None
+    entry.wave.unlink()
+    return entry
+
+
+def test_missing_sound_is_an_error_by_default(own_root: Path) -> None:
+    entry = without_sound(own_root)
+    with pytest.raises(
+        CorpusNotFoundError, match=rf"1 of 4 videos.*{entry.video}\.wav.*missing_audio: silence"
+    ):
+        train_videos(own_root)
+
+
+def test_missing_sound_kept_as_silent_and_logged(own_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    entry = without_sound(own_root)
+    with caplog.at_level(logging.WARNING):
+        videos = {video.key: video for video in train_videos(own_root, "silence")}
+    assert videos[entry.key].wave is None
+    assert len(videos) == 4
+    assert "1 of 4 videos have no sound file" in caplog.text
+    assert "kept as silent" in caplog.text
+
+
+def test_missing_sound_left_out_and_logged(own_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    entry = without_sound(own_root)
+    with caplog.at_level(logging.WARNING):
+        videos = train_videos(own_root, "skip")
+    assert entry.key not in [video.key for video in videos]
+    assert len(videos) == 3
+    assert "left out" in caplog.text
+
+
+def test_nothing_left_to_read(own_root: Path) -> None:
+    for entry in train_videos(own_root):
+        assert entry.wave is not None
+        entry.wave.unlink()
+    with pytest.raises(InputError, match="none of 4 listed videos has sound"):
+        train_videos(own_root, "skip")

@@ -1,0 +1,61 @@
+"""Another video's sound for every video."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightning_avsp.data.entries import NumberedFiles, VideoEntry
+from lightning_avsp.data.wrong_sound import label_of, other_sounds
+
+FILES = NumberedFiles(Path("nowhere"), "{}")
+
+
+def entries(*names: str, corpus: str = "AVAD") -> list[VideoEntry]:
+    return [
+        VideoEntry(corpus, name, 40, 25.0, FILES, FILES, FILES, Path(corpus) / f"{name}.wav", (64, 128))
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize(
+    ("video", "label"),
+    [("V3_Speech3", "Speech"), ("clip12", ""), ("CHI_1_color", "color"), ("sport_football_1280x712", "x")],
+)
+def test_labels(video: str, label: str) -> None:
+    assert label_of(video) == label
+
+
+def test_sounds_are_exchanged_inside_a_label() -> None:
+    videos = entries("V1_Speech1", "V2_Dog1", "V3_Speech2", "V4_Dog2", "V5_Speech3")
+    for (_, video), wave in other_sounds(videos).items():
+        assert wave is not None
+        assert label_of(wave.stem) == label_of(video)
+        assert wave.stem != video
+
+
+@given(
+    names=st.lists(
+        st.from_regex(r"V[0-9]{1,3}(_[A-C])?", fullmatch=True), min_size=2, max_size=20, unique=True
+    ),
+    seed=st.integers(0, 9),
+)
+def test_nobody_keeps_the_own_sound(names: list[str], seed: int) -> None:
+    videos = entries(*names)
+    exchanged = other_sounds(videos, seed)
+    assert set(exchanged) == {entry.key for entry in videos}
+    assert all(exchanged[entry.key] != entry.wave for entry in videos)
+    assert other_sounds(videos, seed) == exchanged
+
+
+def test_one_name_in_two_corpora() -> None:
+    videos = entries("clip1", corpus="Coutrot1") + entries("clip1", corpus="Coutrot2")
+    exchanged = other_sounds(videos)
+    assert exchanged["Coutrot1", "clip1"] == Path("Coutrot2/clip1.wav")
+    assert exchanged["Coutrot2", "clip1"] == Path("Coutrot1/clip1.wav")
+
+
+def test_one_video_has_no_other() -> None:
+    with pytest.raises(ValueError, match="no other"):
+        other_sounds(entries("V1"))
