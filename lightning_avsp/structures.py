@@ -16,7 +16,7 @@ class SaliencyBatch(TypedDict, total=False):
     video: Tensor
     """Frames as decoded: uint8 (B, T, H, W, 3), RGB. Normalised on the device by the task."""
     audio: Tensor
-    """Log-mel slices: float32 (B, 1, S, Ha, Wa); zeros where ``has_audio`` is false."""
+    """Log-mel slices: float32 (B, 1, S, Ha, Wa); those of silence, log(0.01), where ``has_audio`` is false."""
     has_audio: Tensor
     """Whether the clip has a sound track: bool (B,)."""
     saliency: Tensor

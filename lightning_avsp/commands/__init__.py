@@ -1,0 +1,1 @@
+"""Commands that need no trainer: one typed function each, whose docstring is its help."""

@@ -1,0 +1,36 @@
+"""What happens beside training: checkpoints, run records, results, figures, predictions, progress."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import Callback
+
+from lightning_avsp.callbacks.checkpoints import checkpoint_callbacks
+from lightning_avsp.callbacks.figures import SampleFigures
+from lightning_avsp.callbacks.predictions import MapWriter
+from lightning_avsp.callbacks.progress import progress_bar
+from lightning_avsp.callbacks.record import RunRecord
+from lightning_avsp.callbacks.results import ResultWriter
+from lightning_avsp.run_folder import RunFolder
+
+__all__ = ["MapWriter", "ResultWriter", "RunRecord", "SampleFigures", "default_callbacks"]
+
+
+def default_callbacks(run: RunFolder, options: Any, command: str) -> list[Callback]:
+    """The callbacks of one trainer command, from the run's folder and the parsed options."""
+    callbacks: list[Callback] = []
+    if options.trainer.enable_progress_bar is not False:
+        callbacks.append(progress_bar())
+    if options.trainer.fast_dev_run:
+        return callbacks
+    callbacks.append(ResultWriter(run))
+    if command == "predict":
+        callbacks.append(MapWriter(run.path / "maps"))
+    if command == "fit" and options.trainer.enable_checkpointing is not False:
+        callbacks += checkpoint_callbacks(
+            run, options.monitor, options.monitor_mode, options.save_every_steps
+        )
+    if command in ("fit", "validate") and options.figures > 0:
+        callbacks.append(SampleFigures(run.figures, clips=options.figures))
+    return callbacks

@@ -1,0 +1,89 @@
+"""Sample figures at every validation: frame, ground truth, prediction, and the strip from noise to map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from torch import Tensor
+
+from lightning_avsp.structures import SaliencyBatch
+
+
+class SampleFigures(Callback):
+    """Draws the first clips of each validation to ``figures/epoch_NNN.png`` and to W&B when it is a logger.
+
+    Args:
+        folder: Where the figures go.
+        clips: Clips (rows) per figure.
+    """
+
+    def __init__(self, folder: Path, clips: int = 2) -> None:
+        self.folder = folder
+        self.clips = clips
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw from the first batch, which the validation order keeps the same at every epoch."""
+        if batch_idx != 0 or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        few = first_clips(batch, self.clips)
+        with torch.no_grad():
+            strip = pl_module.denoising_strip(few)  # type: ignore[operator]
+        path = self.folder / f"epoch_{trainer.current_epoch:03d}.png"
+        draw_clips(path, few, outputs[: self.clips], strip)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image("samples", [str(path)], step=trainer.global_step)
+
+
+def first_clips(batch: SaliencyBatch, count: int) -> SaliencyBatch:
+    """The first clips of a batch, every field cut alike."""
+    return {key: value[:count] for key, value in batch.items()}  # type: ignore[return-value, index]
+
+
+def draw_clips(path: Path, batch: SaliencyBatch, maps: Tensor, strip: list[tuple[str, Tensor]]) -> None:
+    """One row per clip: middle frame, ground truth, prediction, then the strip.
+
+    Args:
+        path: PNG file to write; its folder is made.
+        batch: The clips, with ``ground_truth``.
+        maps: Predictions (B, 1, H, W) in [0, 1].
+        strip: Labelled intermediate maps (B, 1, H, W).
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = 3 + len(strip)
+    figure = Figure(figsize=(2.4 * columns, 1.6 * len(maps) + 0.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(maps), columns, squeeze=False)
+    for row, axis_row in enumerate(axes):
+        video = batch["video"][row]
+        name = f"{batch['corpus'][row]}/{batch['video_id'][row]} #{int(batch['frame'][row])}"
+        pictures: list[tuple[str, Any, bool]] = [
+            (name, video[len(video) // 2].cpu().numpy(), False),
+            ("ground truth", batch["ground_truth"][row].cpu().numpy() / 255, True),
+            ("prediction", maps[row, 0].float().cpu().numpy(), True),
+        ]
+        pictures += [(label, step[row, 0].numpy(), label.startswith("predicted")) for label, step in strip]
+        for axis, (label, picture, unit) in zip(axis_row, pictures, strict=True):
+            # maps share one fixed range so that figures of different epochs can be compared; noise has its own
+            limits = {"vmin": 0.0, "vmax": 1.0} if unit else {}
+            axis.imshow(picture, cmap="magma" if picture.ndim == 2 else None, **limits)
+            axis.set_title(label, fontsize=6)
+            axis.set_axis_off()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    figure.savefig(temporary, format="png", dpi=110)
+    temporary.replace(path)

@@ -1,0 +1,74 @@
+"""A rich progress bar on a terminal, one plain line now and then anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
+
+SECONDS_BETWEEN_LINES = 20.0
+
+
+def progress_bar() -> ProgressBar:
+    """The bar that fits where the output goes."""
+    if sys.stdout.isatty():
+        theme = RichProgressBarTheme(progress_bar="cyan", progress_bar_finished="green", metrics="grey62")
+        return RichProgressBar(theme=theme, leave=True)
+    return PlainProgress()
+
+
+class PlainProgress(ProgressBar):
+    """Prints a line every 20 seconds and one per finished epoch: readable in a log file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = 0.0
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Print nothing (Lightning calls this on every rank but the first)."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Print again."""
+        self._enabled = True
+
+    def _line(self, text: str, force: bool = False) -> None:
+        now = time.monotonic()
+        if self._enabled and (force or now - self._last >= SECONDS_BETWEEN_LINES):
+            self._last = now
+            print(text, flush=True)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Say how far the epoch is."""
+        metrics = self.get_metrics(trainer, pl_module)
+        values = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if isinstance(v, float))
+        self._line(
+            f"epoch {trainer.current_epoch}, batch {batch_idx + 1} of {trainer.num_training_batches}: {values}"
+        )
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what validation found."""
+        if not trainer.sanity_checking:
+            self._summary(trainer, "val")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what the test found."""
+        self._summary(trainer, "test")
+
+    def on_test_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """Say how far the test is."""
+        batch_idx = kwargs.get("batch_idx", args[3] if len(args) > 3 else 0)
+        self._line(f"test, batch {batch_idx + 1} of {trainer.num_test_batches}")
+
+    def _summary(self, trainer: Trainer, stage: str) -> None:
+        names = ("cc", "sim", "nss", "auc_judd", "loss")
+        found = {name: trainer.callback_metrics.get(f"{stage}/{name}") for name in names}
+        values = ", ".join(f"{name} {float(v):.4f}" for name, v in found.items() if v is not None)
+        self._line(f"epoch {trainer.current_epoch}, {stage}: {values}", force=True)

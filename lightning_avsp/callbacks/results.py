@@ -1,0 +1,65 @@
+"""Writes test and validation scores as JSON and CSV: per corpus, per video, per frame, each with its counts."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_avsp.run_folder import RunFolder, write_atomically, write_json
+
+
+class ResultWriter(Callback):
+    """After a test: ``results/test.json`` (averages, counts, per video) and ``results/test_frames.csv``."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the table that the task's metrics left."""
+        self._write(trainer, pl_module, "test")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the same for validation, overwriting the previous epoch's."""
+        if not trainer.sanity_checking:
+            self._write(trainer, pl_module, "val")
+
+    def _write(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        table = getattr(pl_module, "last_table", None)
+        if not trainer.is_global_zero or table is None:
+            return
+        data: Any = getattr(trainer, "datamodule", None)
+        averages = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith(f"{stage}/")
+        }
+        sampling = getattr(pl_module, "sampling", None)
+        write_json(
+            self.run.results / f"{stage}.json",
+            {
+                "averages": averages,
+                "selection": getattr(data, "selection_label", None),
+                "synthetic": getattr(data, "synthetic", None),
+                "test_audio": getattr(data, "test_audio", None),
+                "test_frames": getattr(data, "test_frames", None),
+                "test_every": getattr(data, "test_every", None),
+                "sampling": vars(sampling) if sampling is not None else None,
+                "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
+                "videos": table.video_records(),
+            },
+        )
+        write_atomically(self.run.results / f"{stage}_frames.csv", as_csv(table.frame_records()))
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """Rows with the same keys as CSV text with a header; empty for no rows."""
+    if not rows:
+        return ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,142 @@
+"""The command line: `lightning`, `avsp` and `python -m lightning_avsp` are one program.
+
+Trainer commands (fit, validate, test, predict) go to LightningCLI, the others to a typed function each. Nothing heavy
+is imported before it is known which command runs, so `avsp --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from lightning_avsp import __version__
+from lightning_avsp.errors import AVSPError
+
+TRAINER_COMMANDS = {
+    "fit": "train; keeps the last and the best checkpoint",
+    "validate": "score a checkpoint on the validation videos",
+    "test": "score a checkpoint on every frame of the test videos",
+    "predict": "write a checkpoint's maps for the test videos (with --config), or for a film (with VIDEO)",
+}
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A command that needs no trainer: one typed function whose docstring is its help."""
+
+    module: str
+    function: str
+    summary: str
+    positional: tuple[str, ...] = ()
+
+
+TOOLS: dict[tuple[str, ...], Tool] = {
+    ("predict",): Tool(
+        "lightning_avsp.commands.predict",
+        "predict",
+        "saliency maps, saliency.mp4 and overlay.mp4 of any film",
+        ("video",),
+    ),
+    ("data", "synth"): Tool(
+        "lightning_avsp.commands.data_synth", "synth", "generate a synthetic corpus in which sound decides"
+    ),
+    ("bench", "model"): Tool(
+        "lightning_avsp.commands.bench_model",
+        "model",
+        "parameters, multiply-accumulates and memory of the networks",
+    ),
+    ("demo",): Tool(
+        "lightning_avsp.commands.demo", "demo", "train, test and predict with tiny networks in minutes"
+    ),
+}
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run one command.
+
+    Args:
+        args: What follows the program's name; ``sys.argv`` when None.
+
+    Raises:
+        SystemExit: With code 2 and one line on standard error for a mistake that the user can mend.
+    """
+    arguments = list(sys.argv[1:] if args is None else args)
+    try:
+        _dispatch(arguments)
+    except AVSPError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _dispatch(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+    elif arguments[0] == "--version":
+        print(f"lightning-avsp {__version__}")
+    elif (path := tool_path(arguments)) is not None:
+        run_tool(path, arguments[len(path) :])
+    elif arguments[0] in TRAINER_COMMANDS or arguments[0].startswith("-"):
+        from lightning_avsp.trainer_cli import run_trainer
+
+        run_trainer(arguments)
+    elif any(path[0] == arguments[0] for path in TOOLS):
+        print(overview(arguments[0]))
+        if len(arguments) > 1 and arguments[1] not in ("-h", "--help"):
+            raise AVSPError(f"unknown command '{' '.join(arguments[:2])}'; choose one of the above")
+    else:
+        raise AVSPError(f"unknown command '{arguments[0]}'; see `avsp --help`")
+
+
+def tool_path(arguments: Sequence[str]) -> tuple[str, ...] | None:
+    """Which tool the arguments call, if any.
+
+    `predict` is both: with an experiment file it is the trainer's, with a film it is the tool's.
+    """
+    if arguments[0] == "predict" and any(
+        argument.split("=")[0] in ("--config", "-c", "--print_config", "--model", "--data", "--trainer")
+        for argument in arguments
+    ):
+        return None
+    return next((path for path in TOOLS if tuple(arguments[: len(path)]) == path), None)
+
+
+def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
+    """Parse the arguments of a tool by its signature and call it."""
+    from jsonargparse import ArgumentParser
+
+    tool = TOOLS[path]
+    function = getattr(import_module(tool.module), tool.function)
+    parser = ArgumentParser(prog=" ".join(("avsp", *path)), description=tool.summary)
+    if tool.positional:
+        parser.add_function_arguments(function, as_positional=False, skip=set(tool.positional))
+        for name in tool.positional:
+            parser.add_argument(name, type=str, help=f"{name}: a path")
+    else:
+        parser.add_function_arguments(function, as_positional=False)
+    values = parser.instantiate_classes(parser.parse_args(list(arguments)))
+    function(**values.as_dict())
+
+
+def overview(group: str | None = None) -> str:
+    """The list of commands, or of one group of them."""
+    rows = [(" ".join(path), tool.summary) for path, tool in TOOLS.items() if group in (None, path[0])]
+    if group is None:
+        rows = list(TRAINER_COMMANDS.items()) + [row for row in rows if row[0] != "predict"]
+    lines = [f"  {name:<12} {summary}" for name, summary in rows]
+    return "\n".join(
+        [
+            f"lightning-avsp {__version__}: train, compare and trust audio-visual saliency models",
+            "",
+            "usage: lightning COMMAND ...   (the same: avsp COMMAND ..., python -m lightning_avsp COMMAND ...)",
+            "",
+            *lines,
+            "",
+            "`COMMAND --help` explains a command.",
+            "`lightning fit --config experiments/diffsal_avad.yaml --data.root DATA` trains DiffSal.",
+        ]
+    )

@@ -1,0 +1,113 @@
+"""Where a run keeps its files, and the rule that nothing finished or half-finished is overwritten by accident."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from lightning_avsp.errors import InputError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """``runs/<experiment>/seed<seed>`` by default: config.yaml, run.json, metrics, checkpoints, figures, results."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of ``last.ckpt`` and ``best.ckpt``."""
+        return self.path / "checkpoints"
+
+    @property
+    def results(self) -> Path:
+        """Folder of test results."""
+        return self.path / "results"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of sample figures."""
+        return self.path / "figures"
+
+    @property
+    def record(self) -> Path:
+        """``run.json``: what was trained on what, and whether it finished."""
+        return self.path / "run.json"
+
+    def next_metrics(self, command: str) -> str:
+        """Name of a folder under ``metrics/`` that is not there yet: the CSV logger deletes what it finds.
+
+        ``fit`` for the first run of a command, ``fit-2`` when it was resumed once, and so on.
+        """
+        names = (command if number == 1 else f"{command}-{number}" for number in count(1))
+        return next(name for name in names if not (self.path / "metrics" / name).exists())
+
+    def checkpoint(self, name: str) -> Path:
+        """Path of a checkpoint given as ``last``, ``best`` or a path.
+
+        Raises:
+            InputError: If it does not exist.
+        """
+        path = self.checkpoints / f"{name}.ckpt" if name in ("last", "best") else Path(name)
+        if not path.is_file():
+            held = (
+                sorted(p.name for p in self.checkpoints.glob("*.ckpt")) if self.checkpoints.is_dir() else []
+            )
+            raise InputError(
+                f"no checkpoint at {path}; {self.checkpoints} holds {', '.join(held) or 'none'}: "
+                "train first, or give --run_dir or the path of a checkpoint"
+            )
+        return path
+
+    def refuse_overwriting(self) -> None:
+        """Raise unless a new training may start here.
+
+        Raises:
+            InputError: If the folder holds a run, finished or not; the message says how to go on.
+        """
+        if self.record.is_file() and json.loads(self.record.read_text()).get("finished"):
+            raise InputError(
+                f"{self.path} holds a finished run; choose another --run_dir or --seed_everything, "
+                "or replace it with --overwrite=true"
+            )
+        if (self.checkpoints / "last.ckpt").is_file():
+            raise InputError(
+                f"{self.path} holds an unfinished run; resume it with --ckpt_path last, "
+                "choose another --run_dir, or replace it with --overwrite=true"
+            )
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that readers see the old or the new content, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as file:
+            os.fchmod(handle, 0o644)  # mkstemp makes files that only their owner can read
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically; not-a-number becomes null, which every reader understands."""
+    write_atomically(path, json.dumps(_plain(content), indent=2, sort_keys=False, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (str, int, bool, type(None))) else str(value)

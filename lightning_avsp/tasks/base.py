@@ -1,0 +1,229 @@
+"""The LightningModule that every saliency model shares: optimiser, metrics, input facts, honest checkpoints."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from lightning_avsp.data.audio import LogMel
+from lightning_avsp.data.input_spec import InputSpec
+from lightning_avsp.diffusion import stable_seed
+from lightning_avsp.errors import InputError
+from lightning_avsp.losses import SaliencyLoss
+from lightning_avsp.metrics import SaliencyMetrics
+from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
+
+log = logging.getLogger(__name__)
+
+MetricName = Literal["cc", "sim", "nss", "auc_judd", "kld"]
+INPUT_KEY = "input_spec"
+"""Where a checkpoint keeps :class:`InputSpec`."""
+
+
+def default_optimizer(params: Any) -> torch.optim.Optimizer:
+    """Adam at 1e-4, as DiffSal section 5.1."""
+    return torch.optim.Adam(params, lr=1e-4)
+
+
+class SaliencyTask(LightningModule):
+    """Trains and scores one network; subclasses say what a training step and a prediction are.
+
+    Args:
+        network: The network; its trainable parameters are optimised, frozen ones are not.
+        loss: Weighted sum of loss terms; summed squared error when None.
+        optimizer: Makes the optimiser from the trainable parameters; Adam at 1e-4 when None.
+        lr_scheduler: Makes the scheduler from the optimiser; a constant rate when None.
+        lr_interval: Whether the scheduler steps per ``epoch`` or per training ``step``.
+        lr_monitor: Logged value that a plateau scheduler watches.
+        metrics: Which metrics validation and test compute.
+        seed: Start of every random draw of this task: timesteps, noise, and the noise that sampling starts from;
+            the command line sets it to ``seed_everything`` unless given.
+    """
+
+    def __init__(
+        self,
+        network: DiffusionNetwork,
+        loss: SaliencyLoss | None = None,
+        optimizer: OptimizerCallable = default_optimizer,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_interval: Literal["epoch", "step"] = "epoch",
+        lr_monitor: str = "val/loss",
+        metrics: tuple[MetricName, ...] = ("cc", "sim", "nss", "auc_judd"),
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        self._save_configuration()
+        self.network = network
+        self.loss = loss or SaliencyLoss()
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.lr_interval = lr_interval
+        self.lr_monitor = lr_monitor
+        self.seed = 0 if seed is None else seed
+        self.val_metrics = SaliencyMetrics(names=tuple(metrics), prefix="val/")
+        self.test_metrics = SaliencyMetrics(names=tuple(metrics), prefix="test/")
+        self.input_spec: InputSpec | None = None
+        self.frozen_parts = tuple(
+            name for name, module in self.named_modules() if getattr(module, "frozen", False)
+        )
+
+    def _save_configuration(self) -> None:
+        """Keep what the command line gave; modules given in Python stay out of the checkpoint's settings."""
+        if _given_hyperparameters.get() is not None:
+            self.save_hyperparameters()
+
+    # --- what subclasses say ---------------------------------------------------------------------------------
+
+    def predict_maps(self, batch: SaliencyBatch) -> Tensor:
+        """Predicted maps (B, 1, H, W) in [0, 1], float32, at the network's map size."""
+        raise NotImplementedError
+
+    def denoising_strip(self, batch: SaliencyBatch) -> list[tuple[str, Tensor]]:
+        """Labelled intermediate maps (B, 1, H, W) on the way to the prediction; none for direct regression."""
+        return []
+
+    # --- inputs ----------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Frame height and width the model was trained at."""
+        return self._spec().size
+
+    @property
+    def audio(self) -> LogMel:
+        """How sound must be turned into log-mel slices for this model."""
+        return self._spec().audio
+
+    def _spec(self) -> InputSpec:
+        if self.input_spec is None:
+            raise InputError(
+                "this model does not know its input size: train it, or load it from a checkpoint"
+            )
+        return self.input_spec
+
+    def setup(self, stage: str) -> None:
+        """Take note of what the data module feeds, and refuse data the network was not built for."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if datamodule is None:
+            return
+        spec: InputSpec = datamodule.input_spec()
+        if spec.clip_frames != self.network.clip_frames:
+            raise InputError(
+                f"the data gives clips of {spec.clip_frames} frames but the network was built for "
+                f"{self.network.clip_frames}; set data.clip_frames={self.network.clip_frames} or the network's"
+            )
+        if self.input_spec is not None and self.input_spec != spec and stage != "fit":
+            log.warning("the checkpoint was trained with %s but is run with %s", self.input_spec, spec)
+        self.input_spec = spec
+        for line in self.weight_report():
+            log.info(line)
+
+    def weight_report(self) -> list[str]:
+        """One line per part of the network: what its weights started from, and whether it is frozen."""
+        report = getattr(self.network, "weight_report", None)
+        lines = str(report).splitlines() if report is not None else []
+        return lines + [f"{name}: frozen, in eval mode, not optimised" for name in self.frozen_parts]
+
+    def video(self, batch: SaliencyBatch) -> Tensor:
+        """Normalised frames (B, 3, T, H, W) on this module's device, from uint8."""
+        return self.network.normalize_video(batch["video"])
+
+    def target(self, batch: SaliencyBatch) -> Tensor:
+        """Target maps (B, 1, H, W), float32 in [0, 1]."""
+        return batch["saliency"].float() / 255
+
+    # --- training --------------------------------------------------------------------------------------------
+
+    def on_train_batch_start(self, batch: SaliencyBatch, batch_idx: int) -> None:
+        """Seed every draw of this step by (seed, epoch, batch, rank), so that a resumed run repeats it exactly."""
+        torch.manual_seed(stable_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Optimiser over the trainable parameters, and the scheduler if there is one."""
+        optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
+        if self.lr_scheduler is None:
+            return optimizer
+        scheduler = self.lr_scheduler(optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {
+                "scheduler": scheduler,
+                "interval": self.lr_interval,
+                "monitor": self.lr_monitor,
+            },
+        }
+
+    # --- evaluation ------------------------------------------------------------------------------------------
+
+    def evaluation_step(self, batch: SaliencyBatch, metrics: SaliencyMetrics) -> Tensor:
+        """Predict a batch and hand maps and ground truth to the metrics; returns the maps."""
+        maps = self.predict_maps(batch)
+        keys = list(zip(batch["corpus"], batch["video_id"], batch["frame"].tolist(), strict=True))
+        metrics.update(maps[:, 0], batch["ground_truth"], batch["fixations"], keys)
+        return maps
+
+    def validation_step(self, batch: SaliencyBatch, batch_idx: int) -> Tensor:
+        """Score one batch of validation clips."""
+        maps = self.evaluation_step(batch, self.val_metrics)
+        loss = self.loss(maps, self.target(batch))
+        self.log("val/loss", loss, on_epoch=True, batch_size=len(maps), sync_dist=True)
+        return maps
+
+    def test_step(self, batch: SaliencyBatch, batch_idx: int) -> Tensor:
+        """Score one batch of test clips."""
+        return self.evaluation_step(batch, self.test_metrics)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log frame -> video -> corpus averages of validation."""
+        self._log_metrics(self.val_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        """Log frame -> video -> corpus averages of the test."""
+        self._log_metrics(self.test_metrics)
+
+    def _log_metrics(self, metrics: SaliencyMetrics) -> None:
+        # compute() gathers over processes by (corpus, video, frame), so every rank holds the same exact values
+        values = metrics.compute()
+        self.log_dict({name: float(value) for name, value in values.items()}, rank_zero_only=False)
+        self.last_table = metrics.table()
+        metrics.reset()
+
+    def predict_step(self, batch: SaliencyBatch, batch_idx: int) -> dict[str, Any]:
+        """Maps of one batch with what they belong to."""
+        maps = self.predict_maps(batch)
+        return {"maps": maps, **{key: batch[key] for key in ("corpus", "video_id", "frame")}}
+
+    # --- checkpoints -----------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a predictor needs; drop where the first weights came from, since the trained ones are inside."""
+        if self.input_spec is not None:
+            checkpoint[INPUT_KEY] = self.input_spec.as_plain()
+        checkpoint["weight_report"] = self.weight_report()
+        hparams = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY)
+        if hparams:
+            checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = without_weight_sources(dict(hparams))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Read back what :meth:`on_save_checkpoint` wrote."""
+        if INPUT_KEY in checkpoint:
+            self.input_spec = InputSpec.from_plain(checkpoint[INPUT_KEY])
+
+
+def without_weight_sources(settings: Any) -> Any:
+    """The same nested settings with every ``*_weights`` entry None: a checkpoint must load without downloading."""
+    if isinstance(settings, dict):
+        return {
+            key: None if str(key).endswith("_weights") else without_weight_sources(value)
+            for key, value in settings.items()
+        }
+    if isinstance(settings, list):
+        return [without_weight_sources(value) for value in settings]
+    return settings

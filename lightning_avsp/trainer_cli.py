@@ -1,0 +1,208 @@
+"""The trainer commands: LightningCLI with one run folder, default callbacks and loggers, and its traps guarded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+from lightning_avsp import __version__
+from lightning_avsp.callbacks import RunRecord, default_callbacks
+from lightning_avsp.data import AVSaliencyDataModule
+from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
+from lightning_avsp.papers.diffsal import DiffSal as DiffSal  # registers the name for `class_path: DiffSal`
+from lightning_avsp.run_folder import RunFolder
+from lightning_avsp.tasks import DiffusionSaliencyTask as DiffusionSaliencyTask  # likewise
+from lightning_avsp.tasks import SaliencyTask
+
+log = logging.getLogger(__name__)
+
+EPILOG = "Options not named here belong to --trainer, --model and --data; print all with --print_config."
+
+
+def run_trainer(arguments: Sequence[str]) -> AVSPCLI:
+    """Parse and run fit, validate, test or predict."""
+    speak()
+    return AVSPCLI(
+        SaliencyTask,
+        AVSaliencyDataModule,
+        args=list(arguments),
+        subclass_mode_model=True,
+        seed_everything_default=0,
+        auto_configure_optimizers=False,
+        save_config_callback=RunRecord,
+        save_config_kwargs={"save_to_log_dir": False},
+        # our samplers split data over processes without the padding that Lightning's would add
+        trainer_defaults={"use_distributed_sampler": False},
+        parser_kwargs={"prog": "lightning", "version": __version__, "epilog": EPILOG},
+    )
+
+
+def speak() -> None:
+    """Let this package's own notes reach the terminal; Lightning configures only its own."""
+    package = logging.getLogger("lightning_avsp")
+    package.setLevel(logging.INFO)
+    if not package.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        package.addHandler(handler)
+
+
+class AVSPCLI(LightningCLI):
+    """LightningCLI whose options say where a run lives, and whose flags always win over a checkpoint."""
+
+    run: RunFolder
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Options about the run as a whole.
+
+        Nothing is linked with ``link_arguments``: a link overwrites its target without a word and is dropped without
+        a word where the target lacks the parameter. Invariants are asserted instead (`SaliencyTask.setup`).
+        """
+        group = parser.add_argument_group("Where the run lives and what is kept")
+        group.add_argument(
+            "--experiment", type=str, default="run", help="Name of the run's folder under runs/."
+        )
+        group.add_argument(
+            "--run_dir",
+            type=Path | None,
+            default=None,
+            help="Folder of the run; runs/EXPERIMENT/seedN if unset.",
+        )
+        group.add_argument(
+            "--wandb",
+            type=Literal["offline", "online", "disabled"],
+            default="offline",
+            help="Weights & Biases: offline needs no account and no network.",
+        )
+        group.add_argument("--wandb_project", type=str, default="lightning_avsp", help="Project on W&B.")
+        group.add_argument(
+            "--overwrite", type=bool, default=False, help="Replace a run that is in the folder."
+        )
+        group.add_argument(
+            "--save_every_steps",
+            type=int,
+            default=500,
+            help="Training steps between two writings of last.ckpt.",
+        )
+        group.add_argument(
+            "--monitor", type=str, default="val/cc", help="Value that decides which epoch is best."
+        )
+        group.add_argument(
+            "--monitor_mode", type=Literal["max", "min"], default="max", help="Better is max or min."
+        )
+        group.add_argument(
+            "--test_after_fit", type=bool, default=False, help="Test the best checkpoint in the same run."
+        )
+        group.add_argument(
+            "--figures",
+            type=int,
+            default=2,
+            help="Validation clips drawn with their denoising strip; 0 for none.",
+        )
+
+    def _parse_ckpt_path(self) -> None:
+        """Keep every flag as given.
+
+        Lightning lays the checkpoint's hyperparameters over the command line here, so that resuming with another
+        loss or learning rate would silently use the old one.
+        """
+
+    @property
+    def options(self) -> Any:
+        """Settings of the running command."""
+        return self.config[str(self.subcommand)]
+
+    def before_instantiate_classes(self) -> None:
+        """Check what can be checked before anything heavy is built, and fill what follows from other options."""
+        options = self.options
+        if options.get("weights_only") is None:
+            options.weights_only = True  # a checkpoint is data: it must not be able to run code
+        if options.trainer.precision in ("bf16-true", "16-true"):
+            raise InputError(
+                f"trainer.precision={options.trainer.precision} would round the noise schedule and the metric sums to "
+                "16 bits (870 of 1000 steps stay distinct); use bf16-mixed"
+            )
+        seed = options.seed_everything
+        for part in (options.model.get("init_args"), options.data):
+            if part is not None and "seed" in part and part.seed is None:
+                part.seed = int(seed) if isinstance(seed, int) else 0
+        self.run = RunFolder(options.run_dir or Path("runs") / options.experiment / f"seed{seed}")
+        if options.get("ckpt_path"):
+            options.ckpt_path = str(self.run.checkpoint(options.ckpt_path))
+        elif self.subcommand == "fit" and not options.overwrite and not options.trainer.fast_dev_run:
+            self.run.refuse_overwriting()
+        elif self.subcommand in ("test", "validate", "predict") and not options.trainer.fast_dev_run:
+            raise InputError(
+                f"{self.subcommand} needs trained weights: give --ckpt_path best, --ckpt_path last or a path"
+            )
+        if options.trainer.enable_checkpointing is False and options.test_after_fit:
+            raise InputError(
+                "test_after_fit tests the best checkpoint, but trainer.enable_checkpointing is false"
+            )
+        self.trainer_defaults = {
+            **self.trainer_defaults,
+            "callbacks": default_callbacks(self.run, options, str(self.subcommand)),
+        }
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A trainer that keeps everything in the run folder."""
+        kwargs["default_root_dir"] = str(self.run.path)
+        if self.options.trainer.logger in (None, True) and not self.options.trainer.fast_dev_run:
+            kwargs["logger"] = self._loggers()
+        return super().instantiate_trainer(**kwargs)
+
+    def _loggers(self) -> list[Logger]:
+        """CSV always; W&B offline unless asked otherwise."""
+        options = self.options
+        name = str(self.subcommand)
+        version = self.run.next_metrics(name)
+        loggers: list[Logger] = [CSVLogger(save_dir=self.run.path, name="metrics", version=version)]
+        if options.wandb != "disabled":
+            try:
+                import wandb  # noqa: F401
+                from lightning.pytorch.loggers import WandbLogger
+            except ImportError as error:
+                raise MissingDependencyError(
+                    "--wandb needs the package wandb; or give --wandb disabled"
+                ) from error
+            self.run.path.mkdir(parents=True, exist_ok=True)
+            loggers.append(
+                WandbLogger(
+                    save_dir=self.run.path,
+                    project=options.wandb_project,
+                    name=f"{options.experiment}-seed{options.seed_everything}",
+                    group=options.experiment,
+                    job_type=name,
+                    offline=options.wandb == "offline",
+                )
+            )
+        return loggers
+
+    def after_fit(self) -> None:
+        """Test the best checkpoint if asked to."""
+        if not self.options.test_after_fit:
+            return
+        if self.options.trainer.fast_dev_run:
+            log.info("fast_dev_run keeps no checkpoint: the test runs on the weights as they are")
+            self.trainer.test(self.model, datamodule=self.datamodule)
+            return
+        path = self.run.checkpoint("best")
+        log.info("testing %s", path)
+        self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=str(path), weights_only=True)
+
+
+def device_summary() -> str:
+    """What a run computes on, for its record."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+__all__ = ["AVSPCLI", "AVSPError", "device_summary", "run_trainer"]

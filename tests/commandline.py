@@ -1,0 +1,34 @@
+"""Arguments that make any experiment small enough for a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+
+TINY_DATA = (
+    "--data.size=[64,128]",
+    "--data.audio.size=[32,64]",
+    "--data.batch_size=2",
+    "--data.num_workers=0",
+)
+TINY_NETWORK = ("--model.network.video_encoder=tiny", "--model.network.audio_encoder=tiny")
+
+
+def fit_arguments(corpus: Path, run: Path, *more: str, experiment: str = "smoke") -> list[str]:
+    """`fit` of an experiment on the small corpus: two training batches, one validation batch."""
+    return [
+        "fit",
+        f"--config={EXPERIMENTS / f'{experiment}.yaml'}",
+        f"--data.root={corpus}",
+        f"--run_dir={run}",
+        *TINY_DATA,
+        "--trainer.accelerator=cpu",
+        "--trainer.limit_train_batches=2",
+        "--trainer.limit_val_batches=1",
+        "--trainer.limit_test_batches=1",
+        "--trainer.enable_model_summary=false",
+        "--trainer.enable_progress_bar=false",
+        "--wandb=disabled",
+        *more,
+    ]
