@@ -1,0 +1,1 @@
+"""Real films: reading picture and sound, predicting every frame, writing maps and overlays."""

@@ -1,0 +1,75 @@
+"""Clips around the frames of a film, cut from a stream of frames with memory for one clip."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from lightning_avsp.film.reader import FilmFrame
+
+
+@dataclass(frozen=True)
+class FilmClip:
+    """The frames that a network sees to predict one of them."""
+
+    target: int
+    """0-based number of the frame that the map belongs to."""
+    frames: np.ndarray
+    """RGB, uint8 (T, H, W, 3); the film's first and last frame are repeated where the clip hangs over."""
+    start: float
+    """Seconds after the film's first frame at which the clip begins; negative where it hangs over."""
+    stop: float
+    """Seconds after the film's first frame at which the clip ends, also where it hangs over."""
+    overhang: tuple[float, float] = (0.0, 0.0)
+    """Seconds of the clip before the first and after the last frame of the film."""
+
+
+def sliding_clips(
+    frames: Iterable[FilmFrame], length: int, position: int, stride: int = 1, frame_seconds: float = 0.04
+) -> Iterator[FilmClip]:
+    """A clip for every ``stride``-th frame, and for the last frame, in order.
+
+    Each frame is taken from ``frames`` once, and at most ``length`` frames are held. As in training data
+    (:class:`lightning_avsp.data.clips.Clip`), a frame fills one frame period *around* its own time, so a clip
+    reaches from half a period before its first frame to half a period after its last.
+
+    Args:
+        frames: The film from its first frame on.
+        length: Frames per clip, T.
+        position: Place of the target in its clip, 0 to T-1; T//2 is the centre.
+        stride: Distance between targets in frames.
+        frame_seconds: Frame period of the film, 1 / fps.
+    """
+    after = length - 1 - position
+    held: deque[FilmFrame] = deque()
+
+    def clip(target: int) -> FilmClip:
+        first, last = held[0].index, held[-1].index
+        wanted = range(target - position, target + after + 1)
+        inside = [held[min(max(i, first), last) - first] for i in wanted]
+        before, beyond = max(0, first - wanted[0]), max(0, wanted[-1] - last)
+        return FilmClip(
+            target=target,
+            frames=np.stack([frame.pixels for frame in inside]),
+            start=inside[0].start - (before + 0.5) * frame_seconds,
+            stop=inside[-1].start + (beyond + 0.5) * frame_seconds,
+            overhang=(before * frame_seconds, beyond * frame_seconds),
+        )
+
+    target, done, newest = 0, -1, -1
+    for frame in frames:
+        newest = frame.index
+        held.append(frame)
+        while held[0].index < min(target, newest) - position:  # no clip from here on reaches back so far
+            held.popleft()
+        while target + after <= newest:
+            yield clip(target)
+            done, target = target, target + stride
+    while target <= newest:
+        yield clip(target)
+        done, target = target, target + stride
+    if done < newest:
+        yield clip(newest)

@@ -1,0 +1,93 @@
+"""Predicted maps on disk: one npz file, or a folder of PNG pictures."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+MapFormat = Literal["npz", "png", "png16"]
+
+
+class MapSink(Protocol):
+    """Takes the maps of a film in order."""
+
+    def write(self, saliency: np.ndarray) -> None:
+        """Add the next frame's map, float32 (H, W) in [0, 1]."""
+
+    def close(self, times: np.ndarray) -> None:
+        """Finish; ``times`` are the frames' seconds after the first frame, float64 (N,)."""
+
+    def abort(self) -> None:
+        """Let go of open files without finishing."""
+
+
+def open_maps(folder: Path, format: MapFormat) -> MapSink:
+    """A sink in ``folder``: ``maps.npz``, or ``maps/000001.png`` and so on."""
+    return (
+        NpzMaps(folder / "maps.npz")
+        if format == "npz"
+        else PngMaps(folder / "maps", bits=16 if format == "png16" else 8)
+    )
+
+
+class NpzMaps:
+    """``maps.npz``: ``maps`` float16 (N, H, W) in [0, 1], ``times`` float64 (N,) seconds.
+
+    Half precision keeps 11 significant bits, more than an 8-bit map at any brightness. Frames go to a file
+    beside it first, because an array's shape stands before its data and the number of frames is known last.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.raw_path = path.with_suffix(".raw")
+        self.raw = self.raw_path.open("wb")
+        self.shape: tuple[int, ...] = (0, 0)
+        self.count = 0
+
+    def write(self, saliency: np.ndarray) -> None:
+        """Add the next frame's map."""
+        self.shape = saliency.shape
+        self.raw.write(saliency.astype("<f2").tobytes())
+        self.count += 1
+
+    def close(self, times: np.ndarray) -> None:
+        """Compress all maps into the npz file."""
+        self.raw.close()
+        header = {"descr": "<f2", "fortran_order": False, "shape": (self.count, *self.shape)}
+        with zipfile.ZipFile(self.path, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
+            with archive.open("maps.npy", "w", force_zip64=True) as entry, self.raw_path.open("rb") as raw:
+                np.lib.format.write_array_header_1_0(entry, header)
+                while chunk := raw.read(1 << 22):
+                    entry.write(chunk)
+            with archive.open("times.npy", "w") as entry:
+                np.lib.format.write_array(entry, times)
+        self.raw_path.unlink()
+
+    def abort(self) -> None:
+        """Let go of the temporary file."""
+        self.raw.close()
+
+
+class PngMaps:
+    """``maps/%06d.png``, numbered from 1: grey, value = round(saliency * (2**bits - 1))."""
+
+    def __init__(self, folder: Path, bits: Literal[8, 16] = 8) -> None:
+        self.folder, self.bits, self.count = folder, bits, 0
+        folder.mkdir()
+
+    def write(self, saliency: np.ndarray) -> None:
+        """Add the next frame's map."""
+        from PIL import Image
+
+        self.count += 1
+        grey = np.round(saliency * (2**self.bits - 1)).astype(np.uint8 if self.bits == 8 else np.uint16)
+        Image.fromarray(grey).save(self.folder / f"{self.count:06d}.png", compress_level=4)
+
+    def close(self, times: np.ndarray) -> None:
+        """Nothing is left to write: every picture is finished when it is added."""
+
+    def abort(self) -> None:
+        """Nothing is open."""

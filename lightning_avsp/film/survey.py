@@ -1,0 +1,91 @@
+"""Whether a film file is whole: found out before any frame is predicted, from its index and its packets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+#: Containers whose stated duration comes from their header, so that a shortfall means a missing tail.
+STATED_DURATION = ("mov", "matroska", "avi", "flv", "asf")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over the packets of a film found, without decoding."""
+
+    packets: int
+    """Packets of the chosen video stream that are to be shown; nearly always the number of frames."""
+    damage: str | None
+    """What is wrong with the file, e.g. ``it is cut off: ...``; None for a whole file."""
+
+
+def survey(container: Any, stream: Any, path: Path) -> Survey:
+    """Read all packets of an open film once, without decoding.
+
+    Three signs of a cut are looked for: index entries or a Matroska segment that end beyond the end of the
+    file, packets that the container marks as corrupt, and a last packet that ends well before the stated
+    duration (half a second or two per cent, because durations are rounded).
+
+    Args:
+        container: An input container of PyAV, just opened; it is at its end afterwards.
+        stream: The video stream whose packets are counted.
+        path: The film's file, for its size.
+    """
+    from av.error import FFmpegError
+
+    size = path.stat().st_size
+    names = container.format.name.split(",")
+    indexed_end = _indexed_end(container) if "mov" in names else _matroska_end(path, names)
+    if indexed_end > size:
+        # The packets are still counted: a reader that accepts the cut wants to know how many there are.
+        damage: str | None = f"it is cut off: {size:,} of {indexed_end:,} bytes are there"
+    else:
+        damage = None
+    packets, last_end = 0, Fraction(0)
+    try:
+        for packet in container.demux():
+            if packet.size == 0:  # the flush packets that end a demux
+                continue
+            if packet.stream is stream and packet.is_corrupt:
+                damage = damage or "it holds packets that its container marks as corrupt"
+            if packet.stream is stream and not packet.is_discard:
+                packets += 1
+            if packet.pts is not None:
+                last_end = max(last_end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+    except FFmpegError as error:
+        damage = damage or f"reading stops in the middle ({error.strerror})"
+    if damage is None and container.duration and set(names) & set(STATED_DURATION):
+        stated = Fraction(container.duration, 1_000_000)
+        played = last_end - Fraction(container.start_time or 0, 1_000_000)
+        if stated - played > max(Fraction(1, 2), stated / 50):
+            damage = f"it is cut off: {float(played):.1f} of {float(stated):.1f} seconds are there"
+    return Survey(packets=packets, damage=damage)
+
+
+def _indexed_end(container: Any) -> int:
+    """Last byte that the sample tables of an mp4 or mov file speak of."""
+    return max((e.pos + e.size for s in container.streams for e in s.index_entries), default=0)
+
+
+def _matroska_end(path: Path, names: list[str]) -> int:
+    """Byte where the segment of a Matroska or WebM file says it ends; 0 when it does not say."""
+    if "matroska" not in names:
+        return 0
+    with path.open("rb") as file:
+        head = file.read(4096)
+    position = 0
+    for identifier in (
+        b"\x1a\x45\xdf\xa3",
+        b"\x18\x53\x80\x67",
+    ):  # EBML header, then the segment (RFC 8794, 9559)
+        if head[position : position + 4] != identifier or len(head) < position + 12:
+            return 0
+        first = head[position + 4]
+        length = 9 - first.bit_length()  # leading zero bits tell how many bytes the size takes
+        payload = int.from_bytes(head[position + 4 : position + 4 + length], "big") & ((1 << 7 * length) - 1)
+        if payload == (1 << 7 * length) - 1:  # all ones: size unknown, as in a live recording
+            return 0
+        position += 4 + length + (payload if identifier[0] == 0x1A else 0)
+    return position + payload
