@@ -7,9 +7,10 @@ is imported before it is known which command runs, so `avsp --help` answers at o
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 
 from lightning_avsp import __version__
 from lightning_avsp.errors import AVSPError
@@ -118,8 +119,23 @@ def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
             parser.add_argument(name, type=str, help=f"{name}: a path")
     else:
         parser.add_function_arguments(function, as_positional=False)
-    values = parser.instantiate_classes(parser.parse_args(list(arguments)))
+    values = parser.instantiate(parser.parse_args(spell_out_flags(arguments, function)))
     function(**values.as_dict())
+
+
+def spell_out_flags(arguments: Sequence[str], function: Callable[..., object]) -> list[str]:
+    """`--overwrite` as `--overwrite=true` for each truth value of a function, unless a value follows."""
+    flags = {
+        f"--{name}"
+        for name, parameter in signature(function).parameters.items()
+        if parameter.annotation in (bool, "bool")
+    }
+    spelt = []
+    for position, argument in enumerate(arguments):
+        following = arguments[position + 1].lower() if position + 1 < len(arguments) else ""
+        alone = argument in flags and following not in ("true", "false", "yes", "no")
+        spelt.append(f"{argument}=true" if alone else argument)
+    return spelt
 
 
 def overview(group: str | None = None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lightning_avsp import __version__
-from lightning_avsp.cli import TOOLS, TRAINER_COMMANDS, main, tool_path
+from lightning_avsp.cli import TOOLS, TRAINER_COMMANDS, main, spell_out_flags, tool_path
 
 
 def test_exactly_one_distribution_owns_the_script_names() -> None:
@@ -76,3 +76,17 @@ def test_makefile_documents_every_target(tmp_path: Path) -> None:
     assert set(targets) >= {"help", "demo", "test", "lint", "type", "bench", "clean"}
     for target in targets:
         assert target in done.stdout
+
+
+def test_a_bare_flag_means_true() -> None:
+    def tool(root: Path, overwrite: bool = False, films: bool = True) -> None: ...
+
+    arguments = ["--overwrite", "--root", "a", "--films", "false", "--overwrite=false"]
+    assert spell_out_flags(arguments, tool) == [
+        "--overwrite=true",
+        "--root",
+        "a",
+        "--films",
+        "false",
+        "--overwrite=false",
+    ]

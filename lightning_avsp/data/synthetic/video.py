@@ -8,7 +8,6 @@ import wave
 from pathlib import Path
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from scipy.io import savemat
 
@@ -45,6 +44,8 @@ def write_video(
 
     The record is moved last: a video without one was interrupted and is written anew.
     """
+    import simplejpeg
+
     private = staging / video
     shutil.rmtree(private, ignore_errors=True)
     frames_folder, sound_folder, notes_folder, *rest = video_paths(private, corpus, video, films)
