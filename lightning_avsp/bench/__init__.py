@@ -1,0 +1,1 @@
+"""What networks cost: counters and the table of every model."""

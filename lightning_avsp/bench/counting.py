@@ -1,0 +1,217 @@
+"""Cost of a network: as the saliency papers count, with attention included, and in memory."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one pass costs in the papers' convention."""
+
+    params: int
+    """Parameters of the leaf modules that the convention knows and that were called."""
+    macs: int
+    """Multiply-accumulates of convolutions and linear layers; operations of norms, upsampling, softmax."""
+
+
+def count_as_papers(module: nn.Module, *inputs: Any) -> Cost:
+    """Parameters and "FLOPs" as DiffSal's Tables 1 and 2 of results give them.
+
+    The convention is that of the tool `thop` (0.1.1), on one pass with batch 1:
+
+    * only leaf modules of known kinds count, each time they are called; functional calls and attention's
+      matrix products count nothing;
+    * convolutions and linear layers: multiply-accumulates, biases free; norms: 2 operations per input value,
+      4 with affine parameters; bilinear upsampling: 11 per output value; group norm and bare parameters:
+      nothing;
+    * a parameter counts if its module is known and was called.
+
+    Subclasses count as their base, so that a wrapper changes no figure.
+
+    Args:
+        module: Network; put into evaluation mode for the pass. The meta device makes this fast.
+        *inputs: Arguments of its forward.
+
+    Returns:
+        Parameters and multiply-accumulates.
+    """
+    macs = 0
+    called: set[nn.Module] = set()
+    known = tuple(kind for kinds, _ in _RULES for kind in kinds)
+
+    def hook(layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        nonlocal macs
+        rule = next(rule for kinds, rule in _RULES if isinstance(layer, kinds))
+        macs += rule(layer, args[0], output)
+        called.add(layer)
+
+    leaves = (layer for layer in module.modules() if not any(layer.children()))
+    with ExitStack() as stack:
+        for layer in leaves:
+            if isinstance(layer, known):
+                stack.callback(layer.register_forward_hook(hook).remove)
+        stack.enter_context(_mode(module, training=False))
+        stack.enter_context(torch.no_grad())
+        module(*inputs)
+    params = sum(parameter.numel() for layer in called for parameter in layer.parameters())
+    return Cost(params=params, macs=macs)
+
+
+def count_flops(module: nn.Module, *inputs: Any) -> int:
+    """Floating point operations of one pass, two per multiply-accumulate, attention included.
+
+    Args:
+        module: Network; put into evaluation mode for the pass. The meta device makes this fast.
+        *inputs: Arguments of its forward.
+
+    Returns:
+        Operations of convolutions and matrix products; element-wise work is not counted.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_mode(module, training=False))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the counter does not know the CPU's fused kernel
+        counter = stack.enter_context(FlopCounterMode(display=False))
+        module(*inputs)
+    return int(counter.get_total_flops())
+
+
+def activation_memory(module: nn.Module, *inputs: Any, training: bool = False) -> int:
+    """Peak of the tensors alive at once during one forward pass, without weights and inputs.
+
+    Attention matrices are materialised, as in the papers' implementations: fused kernels would hide what
+    Table 4 of DiffSal compares. Works on any device; on the meta device it needs neither memory nor time.
+
+    Args:
+        module: Network.
+        *inputs: Arguments of its forward.
+        training: Keep what the backward pass needs. On a real device this pass moves batch norm statistics.
+
+    Returns:
+        Bytes.
+    """
+    tracker = _PeakMemory()
+    with (
+        _mode(module, training),
+        torch.set_grad_enabled(training),
+        sdpa_kernel(SDPBackend.MATH),
+        tracker,
+    ):
+        output = module(*inputs)
+    del output  # held until here: the result is part of the peak
+    return tracker.peak
+
+
+class _PeakMemory(TorchDispatchMode):
+    """Follows the storages that operators return, from their birth until they are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._current = 0
+        self._alive: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        known = {
+            value.untyped_storage()._cdata for value in tree_iter((args, kwargs)) if isinstance(value, Tensor)
+        }
+        for value in tree_iter(output):
+            # An output that shares an argument's storage is a view of something that was there before.
+            if isinstance(value, Tensor) and value.untyped_storage()._cdata not in known:
+                self._add(value.untyped_storage())
+        return output
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key in self._alive:
+            return
+        self._alive[key] = storage.nbytes()
+        self._current += storage.nbytes()
+        self.peak = max(self.peak, self._current)
+        weakref.finalize(storage, self._remove, key)
+
+    def _remove(self, key: int) -> None:
+        self._current -= self._alive.pop(key)
+
+
+class _mode:  # noqa: N801 -- used like a function
+    """Evaluation or training mode for the time of a pass; every sub-module gets its own mode back."""
+
+    def __init__(self, module: nn.Module, training: bool) -> None:
+        self.module = module
+        self.training = training
+
+    def __enter__(self) -> None:
+        self.before = [(layer, layer.training) for layer in self.module.modules()]
+        self.module.train(self.training)
+
+    def __exit__(self, *_: object) -> None:
+        for layer, training in self.before:
+            layer.training = training
+
+
+def _convolution(layer: Any, x: Tensor, y: Tensor) -> int:
+    return y.numel() * (x.shape[1] // layer.groups) * math.prod(layer.weight.shape[2:])
+
+
+def _linear(layer: Any, x: Tensor, y: Tensor) -> int:
+    return y.numel() * int(layer.in_features)
+
+
+def _norm(layer: Any, x: Tensor, y: Tensor) -> int:
+    affine = getattr(layer, "affine", False) or getattr(layer, "elementwise_affine", False)
+    return x.numel() * (4 if affine else 2)
+
+
+def _softmax(layer: Any, x: Tensor, y: Tensor) -> int:
+    length = x.shape[layer.dim]
+    return x.numel() // length * (3 * length - 1)
+
+
+def _upsample(layer: Any, x: Tensor, y: Tensor) -> int:
+    return y.numel() * {"nearest": 1, "linear": 5, "bilinear": 11, "bicubic": 259}.get(layer.mode, 0)
+
+
+def _average(layer: Any, x: Tensor, y: Tensor) -> int:
+    return y.numel()
+
+
+def _free(layer: Any, x: Tensor, y: Tensor) -> int:
+    return 0
+
+
+_BatchNorm, _InstanceNorm, _Convolution = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.modules.instancenorm._InstanceNorm,
+    nn.modules.conv._ConvNd,
+)
+_RULES: tuple[tuple[tuple[type[nn.Module], ...], Callable[[Any, Tensor, Tensor], int]], ...] = (
+    ((_Convolution,), _convolution),
+    ((nn.Linear,), _linear),
+    ((_BatchNorm, _InstanceNorm, nn.LayerNorm), _norm),
+    ((nn.Softmax,), _softmax),
+    ((nn.Upsample,), _upsample),
+    ((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), _average),
+    ((nn.PReLU,), _free),
+)
+"""Kinds of leaf modules and their operations per call; others count neither operations nor parameters."""

@@ -1,0 +1,218 @@
+"""Saliency-UNet of the released DiffSal: four attention stages, temporal read-out, head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_avsp.layers.attention import FeedForward
+from lightning_avsp.layers.embeddings import TimeEmbedding
+from lightning_avsp.papers.diffsal.released.attention import Attention, FrameCrossAttention
+from lightning_avsp.papers.diffsal.released.interaction import Interaction, ReleasedMIM, SoundModulation
+from lightning_avsp.papers.diffsal.released.noise import NoiseEncoder
+
+READOUT_STEPS = 5
+"""Time steps that a temporal read-out combines. Of nine, the last four (and so the noise) are not read."""
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resize of (N, C, H, W); nothing when the size fits, as at every multiple of 32 pixels."""
+    if (x.shape[-2], x.shape[-1]) == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+class AttentionStage(nn.Module):
+    """Multi-modal attention modulation: upsampling, interaction with sound, attention within frames, MLP.
+
+    Args:
+        in_width: Channels of the stage before, or None for the deepest stage, which upsamples nothing.
+        width: Channels of this stage.
+        compression: Window side of the key and value compression.
+        audio_width: Channels of the audio features, or None without sound.
+        mel_bins: Mel bins of the audio features.
+        interaction: How sound enters.
+        attention: Compressed or standard cross-attention.
+    """
+
+    def __init__(
+        self,
+        in_width: int | None,
+        width: int,
+        compression: int,
+        audio_width: int | None,
+        mel_bins: int,
+        interaction: Interaction,
+        attention: Attention,
+    ) -> None:
+        super().__init__()
+        self.upsample: nn.Sequential | None = None
+        if in_width is not None:
+            self.upsample = nn.Sequential(
+                nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+                nn.Conv2d(in_width, width, kernel_size=3, padding=2, dilation=2, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(width, width, kernel_size=3, padding=2, dilation=2, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            )
+        self.interaction = ReleasedMIM(audio_width, width) if audio_width is not None else None
+        self.modulation = (
+            SoundModulation(width, mel_bins)
+            if audio_width is not None and interaction == "mim_residual"
+            else None
+        )
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = FrameCrossAttention(width, compression, attention)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = FeedForward(width, 2 * width)
+
+    def forward(
+        self, x: Tensor | None, skip: Tensor | None, audio: Tensor | None, size: tuple[int, int]
+    ) -> Tensor:
+        """Refine the fused features of one scale.
+
+        Args:
+            x: Output of the stage before (B, T, C', H', W'); None in the deepest stage.
+            skip: Video and noise features of this scale (B, T, C, H, W); None at the finest scale.
+            audio: Audio features (B, Ca, T, h, w), or None without sound.
+            size: Height and width of this scale.
+
+        Returns:
+            Features (B, T, C, H, W).
+        """
+        if x is not None and self.upsample is not None:
+            frames = resize(self.upsample(x.flatten(0, 1)), size)  # (B·T, C, H, W)
+            upsampled = frames.unflatten(0, (x.shape[0], -1))
+            fused = upsampled if skip is None else upsampled + skip
+        else:
+            assert skip is not None  # the deepest stage always reads the encoder
+            fused = skip  # (B, T, C, H, W)
+        keys = None
+        if audio is not None and self.interaction is not None:
+            aligned = self.interaction.aligned(audio)  # (B, T, C, h, w)
+            keys = self.interaction(fused, aligned)  # (B·T, HW, C)
+            if self.modulation is not None:
+                fused = self.modulation(fused, aligned)
+        tokens = fused.flatten(0, 1).flatten(2).transpose(1, 2)  # (B·T, HW, C)
+        normed = self.norm1(tokens)
+        tokens = tokens + self.attention(normed, normed if keys is None else keys, size)
+        tokens = tokens + self.mlp(self.norm2(tokens))
+        return tokens.transpose(1, 2).reshape(fused.shape)  # (B, T, C, H, W)
+
+
+class TemporalReadout(nn.Module):
+    """LayerNorm over channels, then one convolution over the first five time steps."""
+
+    def __init__(self, width: int, out_width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.conv = nn.Conv3d(
+            width, out_width, (READOUT_STEPS, 1, 1), stride=(READOUT_STEPS, 1, 1), bias=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (B, T, C, H, W), 5 <= T < 10, to (B, C', 1, H, W)."""
+        normed = self.norm(x.movedim(2, -1))  # (B, T, H, W, C)
+        return F.relu(self.conv(normed.movedim(-1, 1)))  # (B, C', 1, H, W)
+
+
+class Head(nn.Module):
+    """Sum of all scales, 3x3 convolution, one logit per pixel, sigmoid."""
+
+    def __init__(self, in_width: int, width: int) -> None:
+        super().__init__()
+        self.projection = nn.Sequential(
+            nn.Conv2d(in_width, width, kernel_size=3, padding=1),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        )
+        self.logit = nn.Conv2d(width, 1, kernel_size=1)
+
+    def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Maps (B, C, h, w) of all scales to one saliency map (B, 1, *size) in [0, 1]."""
+        total = resize(maps[0], size)
+        for scale in maps[1:]:
+            total = total + resize(scale, size)
+        return self.logit(self.projection(total)).sigmoid()
+
+
+class ReleasedDecoder(nn.Module):
+    """Everything that runs once per denoising step.
+
+    Args:
+        channels: Widths of the video features, deepest first.
+        head_channels: Width of the temporal read-outs.
+        audio_width: Channels of the audio features, or None without sound.
+        mel_bins: Mel bins of the audio features, for ``mim_residual``.
+        interaction: How sound enters.
+        attention: Compressed or standard cross-attention.
+        num_stages: Attention stages, deepest first; the published network has as many as video features.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (768, 384, 192, 96),
+        head_channels: int = 768,
+        audio_width: int | None = 512,
+        mel_bins: int = 12,
+        interaction: Interaction = "mim",
+        attention: Attention = "eca",
+        num_stages: int = 4,
+    ) -> None:
+        super().__init__()
+        self.time_embedding = TimeEmbedding(channels[-1])
+        self.noise_encoder = NoiseEncoder(channels, self.time_embedding.out_dim)
+        self.stages = nn.ModuleList()
+        self.readouts = nn.ModuleList()
+        in_width: int | None = None
+        for index, width in enumerate(channels[:num_stages]):
+            self.stages.append(
+                AttentionStage(
+                    in_width, width, 2 ** (index + 1), audio_width, mel_bins, interaction, attention
+                )
+            )
+            self.readouts.append(TemporalReadout(width, head_channels))
+            in_width = width
+        self.head = Head(head_channels, channels[-1])
+        self.apply(_initialise)
+
+    def forward(self, noisy_map: Tensor, t: Tensor, video: Sequence[Tensor], audio: Tensor | None) -> Tensor:
+        """Clean map from a noisy one.
+
+        Args:
+            noisy_map: (B, 1, H, W).
+            t: Diffusion step, int64 (B,).
+            video: Video features (B, C, T, h, w), deepest first.
+            audio: Audio features (B, Ca, T+1, ha, wa), or None.
+
+        Returns:
+            Predicted clean map (B, 1, H, W) in [0, 1].
+        """
+        noise = self.noise_encoder(noisy_map, self.time_embedding(t))
+        x: Tensor | None = None
+        maps = []
+        for index, (stage, readout) in enumerate(zip(self.stages, self.readouts, strict=True)):
+            features = video[index]
+            size = (features.shape[3], features.shape[4])
+            skip = None
+            if index < len(noise):  # the finest video features are not used at all
+                step = resize(noise[index], size)[:, None]  # (B, 1, C, h, w)
+                skip = torch.cat([features.transpose(1, 2), step], dim=1)  # (B, T+1, C, h, w), the noise last
+            x = stage(x, skip, audio, size)  # (B, T+1, C, h, w)
+            maps.append(readout(x).squeeze(2))  # (B, C', h, w)
+        height, width = noisy_map.shape[-2:]
+        half = self.head(maps, (height // 2, width // 2))  # (B, 1, H/2, W/2)
+        return resize(half, (height, width))
+
+
+def _initialise(module: nn.Module) -> None:
+    """Normal(0, 0.01) weights and zero biases for every convolution and linear layer, as released."""
+    if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Linear):
+        nn.init.normal_(module.weight, std=0.01)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,260 @@
+import pytest
+import torch
+from jsonargparse import ArgumentParser
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.papers.diffsal import DiffSal
+
+PAPER_OPTIONS = [
+    {},
+    {"attention": "standard"},
+    {"attention": "convolution"},
+    {"interaction": "bilinear"},
+    {"interaction": "addition"},
+    {"interaction": "concatenation"},
+    {"interaction": "none"},
+    {"interaction": "mim_residual"},
+    {"attention": "convolution", "interaction": "none"},
+    {"attention": "convolution", "modality": "v"},
+    {"modality": "v"},
+    {"modality": "a"},
+    {"modality": "a", "interaction": "mim_residual"},
+    {"num_stages": 1},
+    {"num_stages": 2},
+    {"num_stages": 3},
+    {"channels": (96, 48, 24, 16), "head_channels": 24},
+    {"video_encoder": "s3d", "channels": (64, 48, 32, 24), "head_channels": 24},
+    {"video_encoder": "r3d_18", "channels": (64, 48, 32, 24), "head_channels": 24},
+    {"audio_encoder": "vggish", "freeze_audio": False},
+    {"freeze_video": True, "freeze_audio": True},
+]
+
+
+@pytest.mark.parametrize("options", PAPER_OPTIONS, ids=str)
+def test_every_switch_trains_every_parameter(tiny, clip, options):
+    """Forward and backward; DDP demands that no trainable parameter is left without a gradient."""
+    network = tiny(**options).train()
+    # full-size encoders are slow: one clip is enough for them
+    noisy, t, video, audio = (x if options.get("video_encoder", "tiny") == "tiny" else x[:1] for x in clip)
+    out = network(
+        noisy, t, None if network.modality == "a" else video, None if network.modality == "v" else audio
+    )
+    assert out.shape == noisy.shape
+    assert out.min() >= 0
+    assert out.max() <= 1
+    (out - torch.rand_like(out)).square().sum().backward()
+    without = [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
+    assert not without
+    dead = [name for name, p in network.named_parameters() if p.requires_grad and not p.grad.abs().max() > 0]
+    assert not dead
+    assert all(p.grad.isfinite().all() for p in network.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"modality": "v"}, {"interaction": "mim_residual"}, {"attention": "standard"}], ids=str
+)
+def test_released_variant_builds_in_tiny(tiny, clip, options):
+    network = tiny(variant="released", **options)
+    noisy, t, video, audio = clip
+    out = network(noisy, t, video, None if network.modality == "v" else audio)
+    assert out.shape == (2, 1, 64, 128)
+    out.sum().backward()
+    assert not [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
+
+
+def test_paper_output_depends_on_noise_and_step_with_and_without_sound(tiny, clip):
+    network = tiny().eval()
+    noisy, t, video, audio = clip
+    with torch.no_grad():
+        for sound in (audio, None):
+            condition = network.encode(video, sound)
+            base = network.denoise(noisy, t, condition)
+            other_noise = network.denoise(torch.randn_like(noisy), t, condition)
+            other_step = network.denoise(noisy, t + 50, condition)
+            assert (base - other_noise).abs().mean() > 1e-4 * base.std()
+            assert (base - other_step).abs().mean() > 1e-5 * base.std()
+            assert torch.equal(base, network.denoise(noisy, t, condition))
+
+
+def test_released_video_only_output_ignores_the_noise(tiny, clip):
+    network = tiny(variant="released", modality="v").eval()
+    noisy, t, video, _ = clip
+    with torch.no_grad():
+        condition = network.encode(video)
+        base = network.denoise(noisy, t, condition)
+        assert torch.equal(base, network.denoise(torch.randn_like(noisy), t + 50, condition))
+
+
+def test_each_sample_has_its_own_step_and_noise(tiny, clip):
+    network = tiny().eval()
+    noisy, t, video, audio = clip
+    with torch.no_grad():
+        both = network(noisy, t, video, audio)
+        second = network(noisy[1:], t[1:], video[1:], audio[1:])
+    torch.testing.assert_close(both[1:], second, atol=1e-5, rtol=1e-4)
+
+
+def test_one_network_takes_either_modality_alone(tiny, clip):
+    network = tiny().eval()
+    noisy, t, video, audio = clip
+    with torch.no_grad():
+        outputs = [network(noisy, t, *pair) for pair in ((video, audio), (video, None), (None, audio))]
+    assert all(out.shape == noisy.shape for out in outputs)
+    assert not torch.allclose(outputs[0], outputs[1], atol=1e-7)
+    assert not torch.allclose(outputs[0], outputs[2], atol=1e-7)
+
+
+def test_unheard_and_unseen_inputs_are_ignored(tiny, clip):
+    noisy, t, video, audio = clip
+    with torch.no_grad():
+        sees = tiny(modality="v").eval()
+        assert torch.equal(sees(noisy, t, video, audio), sees(noisy, t, video))
+        deaf = tiny(interaction="none").eval()
+        assert torch.equal(deaf(noisy, t, video, audio), deaf(noisy, t, video))
+        hears = tiny(modality="a").eval()
+        assert torch.equal(hears(noisy, t, video, audio), hears(noisy, t, None, audio))
+
+
+def test_encoders_run_once_for_any_number_of_steps(tiny, clip):
+    network = tiny().eval()
+    noisy, _, video, audio = clip
+    calls = []
+    network.core.video_encoder.register_forward_hook(lambda *_: calls.append("video"))
+    network.core.audio_encoder.register_forward_hook(lambda *_: calls.append("audio"))
+    with torch.no_grad():
+        condition = network.encode(video, audio)
+        for step in (999, 749, 499, 249, 0):
+            noisy = network.denoise(noisy, torch.full((2,), step), condition)
+    assert sorted(calls) == ["audio", "video"]
+
+
+def test_condition_is_what_the_interface_promises(tiny, clip):
+    network = tiny()
+    _, _, video, audio = clip
+    condition = network.encode(video, audio)
+    assert [tuple(f.shape) for f in condition.video] == [
+        (2, 64, 8, 2, 4),
+        (2, 48, 8, 4, 8),
+        (2, 32, 8, 8, 16),
+        (2, 16, 8, 16, 32),
+    ]
+    assert condition.audio.shape == (2, 64, 9, 2, 4)
+    assert condition.repeat_interleave(3).batch_size == 6
+
+
+@pytest.mark.parametrize(
+    ("frames", "slices", "size"), [(8, 9, (64, 64)), (32, 5, (96, 64)), (16, 12, (64, 96))]
+)
+def test_other_lengths_and_sizes(tiny, frames, slices, size):
+    network = tiny(interaction="mim_residual").eval()
+    with torch.no_grad():
+        out = network(
+            torch.randn(1, 1, *size),
+            torch.tensor([5]),
+            torch.randn(1, 3, frames, *size),
+            torch.randn(1, 1, slices, 48, 80),
+        )
+    assert out.shape == (1, 1, *size)
+
+
+def test_first_maps_are_almost_empty(tiny, clip):
+    """The head starts near an empty map, as targets are."""
+    with torch.no_grad():
+        out = tiny().eval()(*clip)
+    assert 0.01 < out.mean() < 0.3
+
+
+def test_frozen_encoders_stay_out_of_training(tiny):
+    network = tiny(freeze_video=True, freeze_audio=True).train()
+    for encoder in (network.core.video_encoder, network.core.audio_encoder):
+        assert not any(module.training for module in encoder.modules())
+        assert not any(p.requires_grad for p in encoder.parameters())
+    assert network.core.enhancement.training
+    assert "frozen" in network.weight_report.lines()[0]
+
+
+def test_vggish_is_frozen_unless_told_otherwise(tiny):
+    assert tiny(audio_encoder="vggish").core.audio_encoder.frozen
+    assert not tiny(audio_encoder="vggish", freeze_audio=False).core.audio_encoder.frozen
+    assert not tiny().core.audio_encoder.frozen
+
+
+def test_report_names_files(tiny, tmp_path):
+    path = tmp_path / "video.pth"
+    torch.save(tiny().core.video_encoder.state_dict(), path)
+    lines = tiny(video_weights=str(path)).weight_report.lines()
+    assert lines[0] == "audio encoder (tiny): random"
+    assert lines[1].startswith(f"video encoder (tiny): {path} (")
+    assert lines[2] == "Saliency-UNet: random"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"variant": "released", "attention": "convolution"},
+            "variant=released has no attention=convolution",
+        ),
+        ({"variant": "released", "interaction": "bilinear"}, "interaction=bilinear"),
+        ({"variant": "released", "modality": "a"}, "modality=a"),
+        ({"variant": "released", "video_encoder": "s3d"}, "video_encoder=s3d"),
+        ({"variant": "released", "channels": (64, 48, 32, 16)}, "channels"),
+        (
+            {"variant": "released", "video_encoder": "mvitv2_s", "video_weights": "kinetics400"},
+            "load_released",
+        ),
+        ({"modality": "a", "interaction": "none"}, "nothing to go by"),
+        ({"modality": "a", "video_weights": "kinetics400"}, "no video encoder"),
+        ({"modality": "v", "audio_weights": "sound.pth"}, "no audio encoder"),
+        ({"num_stages": 5}, "num_stages=5"),
+        ({"channels": (64, 50, 32, 16)}, "multiple of 8"),
+        ({"video_weights": "kinetics400"}, "no published weights"),
+        ({"audio_weights": "absent.pth"}, "no weight file"),
+    ],
+    ids=str,
+)
+def test_options_that_do_not_go_together_are_refused(tiny, options, message):
+    with pytest.raises(InputError, match=message):
+        tiny(**options)
+
+
+def test_inputs_that_cannot_be_used_are_refused(tiny, clip):
+    noisy, t, video, audio = clip
+    network = tiny()
+    with pytest.raises(InputError, match="neither"):
+        network.encode(None, None)
+    with pytest.raises(InputError, match=r"works on video, but got audio"):
+        tiny(modality="v").encode(None, audio)
+    with pytest.raises(InputError, match="no text"):
+        network.encode(video, audio, torch.zeros(2, 1, 8))
+    with pytest.raises(InputError, match="60x128"):
+        network.encode(video[..., :60, :], audio)
+    with pytest.raises(InputError, match="size of the frames"):
+        network.denoise(noisy[..., :64], t, network.encode(video, audio))
+
+
+def test_every_option_can_be_set_from_yaml():
+    parser = ArgumentParser()
+    parser.add_subclass_arguments(DiffSal, "network")
+    text = """
+network:
+  class_path: lightning_avsp.papers.diffsal.DiffSal
+  init_args:
+    variant: paper
+    video_encoder: tiny
+    audio_encoder: tiny
+    modality: av
+    attention: eca
+    interaction: mim_residual
+    num_stages: 2
+    channels: [64, 48, 32, 16]
+    head_channels: 24
+    video_weights: null
+    audio_weights: null
+    freeze_video: false
+    freeze_audio: null
+"""
+    config = parser.parse_string(text)
+    network = parser.instantiate(config).network
+    assert isinstance(network, DiffSal)
+    assert network.core.channels == (64, 48)
