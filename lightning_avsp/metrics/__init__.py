@@ -1,0 +1,49 @@
+"""Saliency metrics: functions, torchmetrics classes, and averages over frames, videos and corpora."""
+
+from typing import TYPE_CHECKING, Any
+
+from lightning_avsp.metrics.averages import FrameKey, FrameRow, ScoreTable, VideoAverage, VideoRow
+from lightning_avsp.metrics.degenerate import DegeneratePolicy, Reason
+from lightning_avsp.metrics.saliency_metrics import SaliencyMetrics
+
+if TYPE_CHECKING:
+    from lightning_avsp.metrics.modules import (
+        CC,
+        KLD,
+        NSS,
+        SIM,
+        AUCJudd,
+        AUCShuffled,
+        AUCShuffledExact,
+        FrameMean,
+        InformationGain,
+    )
+
+__all__ = [
+    "CC",
+    "KLD",
+    "NSS",
+    "SIM",
+    "AUCJudd",
+    "AUCShuffled",
+    "AUCShuffledExact",
+    "DegeneratePolicy",
+    "FrameKey",
+    "FrameMean",
+    "FrameRow",
+    "InformationGain",
+    "Reason",
+    "SaliencyMetrics",
+    "ScoreTable",
+    "VideoAverage",
+    "VideoRow",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The torchmetrics classes, on first use: torchmetrics takes seconds to import, and nothing else here needs it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lightning_avsp.metrics import modules
+
+    return getattr(modules, name)

@@ -1,0 +1,115 @@
+"""Frames on which a metric says nothing, why, and what an average does about them."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.metrics.functional.inputs import Frames
+from lightning_avsp.metrics.functional.scores import READS, MetricName, Source
+
+DegeneratePolicy: TypeAlias = Literal["field", "skip", "zero"]
+"""What an average does with degenerate frames.
+
+- ``field``: drop undefined values, metric by metric, as the evaluation code of STAViS (CVPR 2020) and ViNet
+  (IROS 2021) does. A blank frame is dropped from CC, NSS and the AUCs but counts as SIM 0, and KLD 0.
+- ``skip``: also drop defined values of frames where any map or point set that the metric reads is degenerate,
+  so that all metrics rest on the same frames.
+- ``zero``: undefined values count as 0, as ViNet++ (2025) has it. For KLD that is the best value there is.
+"""
+
+Reason: TypeAlias = Literal[
+    "non_finite_target",
+    "zero_target",
+    "constant_target",
+    "no_fixations",
+    "all_fixated",
+    "no_other_points",
+    "unusable_baseline",
+    "non_finite_prediction",
+    "constant_prediction",
+]
+"""Why a frame is degenerate for a metric."""
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+_CONCERNS: dict[Source, tuple[Reason, ...]] = {
+    "target": ("non_finite_target", "zero_target", "constant_target"),
+    "fixations": ("no_fixations",),
+    "other": ("no_other_points",),
+    "baseline": ("unusable_baseline",),
+    "prediction": ("non_finite_prediction", "constant_prediction"),
+}
+
+
+class Verdict(NamedTuple):
+    """What one frame brings to the average of one metric."""
+
+    value: float
+    """The value that counts; NaN if the frame is dropped."""
+    reason: str | None
+    """Why the frame is dropped, or counted as 0; None if it is an ordinary frame."""
+
+
+def check_policy(policy: str) -> DegeneratePolicy:
+    """The policy, if it is one.
+
+    Raises:
+        InputError: If it is not.
+    """
+    for known in get_args(DegeneratePolicy):
+        if policy == known:
+            return known
+    raise InputError(f"policy is {policy!r}; choose one of {', '.join(get_args(DegeneratePolicy))}.")
+
+
+def diagnose(frames: Frames) -> Tensor:
+    """Which of ``REASONS`` hold for each frame: bool (len(REASONS), B)."""
+    prediction, target, fixations = frames.prediction, frames.target, frames.fixations
+    holds: dict[Reason, Tensor] = {
+        "non_finite_prediction": ~prediction.finite,
+        "constant_prediction": prediction.constant,
+    }
+    if target is not None:
+        holds["non_finite_target"] = ~target.finite
+        holds["zero_target"] = target.zero
+        holds["constant_target"] = target.constant & ~target.zero
+    if fixations is not None:
+        holds["no_fixations"] = fixations.count == 0
+        holds["all_fixated"] = fixations.count == prediction.pixels
+    if frames.other is not None:
+        holds["no_other_points"] = frames.other.count == 0
+    if frames.baseline is not None:
+        holds["unusable_baseline"] = frames.baseline.undefined
+    never = torch.zeros_like(prediction.constant)
+    return torch.stack([holds.get(reason, never) for reason in REASONS])
+
+
+def judge(name: MetricName, value: float, present: frozenset[Reason], policy: DegeneratePolicy) -> Verdict:
+    """What a frame brings to an average.
+
+    Args:
+        name: The metric.
+        value: Its value, NaN if undefined.
+        present: What is degenerate about the frame.
+        policy: What to do about it.
+    """
+    reason = next((one for one in _concerns(name) if one in present), None)
+    undefined = value != value
+    if policy == "skip" and reason is not None:
+        return Verdict(float("nan"), reason)
+    if not undefined:
+        return Verdict(value, None)
+    # Undefined without a known cause would be a numerical accident; it is counted under its own name.
+    return Verdict(0.0 if policy == "zero" else value, reason or "undefined")
+
+
+def _concerns(name: MetricName) -> tuple[Reason, ...]:
+    """Reasons that make a frame degenerate for a metric, the ground truth's before the prediction's."""
+    reasons = [reason for source in READS[name] for reason in _CONCERNS[source]]
+    if name == "auc_judd":
+        reasons.insert(1, "all_fixated")  # no negatives
+    return tuple(reasons)

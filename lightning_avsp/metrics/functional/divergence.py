@@ -1,0 +1,130 @@
+"""Measures of information between maps: Kullback-Leibler divergence and information gain."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from lightning_avsp.metrics.functional.fixations import FixationPoints
+from lightning_avsp.metrics.functional.inputs import Fixations, Frames, score_frames
+from lightning_avsp.metrics.functional.maps import Maps, Moments, undefined_where
+
+_EPS = torch.finfo(torch.float64).eps
+"""MATLAB's eps, the benchmark's regulariser."""
+
+Negatives: TypeAlias = Literal["clamp", "mit_real"]
+"""What negative pixels mean to KLD: 0, or the real part of the benchmark's complex logarithm."""
+
+
+def kld_kernel(frames: Frames, negatives: Negatives = "clamp") -> Tensor:
+    """KLD of each frame: float64 (B,)."""
+    prediction, target = frames.prediction, frames.target
+    assert target is not None
+    values = [
+        _divergence(_shares(prediction.values(part), negatives), _shares(target.values(part), negatives))
+        for part in prediction.chunks()
+    ]
+    return undefined_where(torch.cat(values), ~prediction.finite | ~target.finite)
+
+
+def kld(prediction: Tensor, target: Tensor, *, negatives: Negatives = "clamp") -> Tensor:
+    r"""Kullback-Leibler divergence (KLD) of the prediction from the ground truth, in nats.
+
+    .. math:: KLD = \sum_x g_x \ln\left(\epsilon + \frac{g_x}{p_x + \epsilon}\right),
+        \quad p = \frac{P}{\sum P}, \; g = \frac{G}{\sum G}, \; \epsilon = 2^{-52}
+
+    As in the MIT saliency benchmark, with one addition: negative pixels of either map, such as bicubic
+    resizing leaves, count as 0, since the benchmark's logarithm is complex there. The minimum is not
+    subtracted.
+
+    Args:
+        prediction: Predicted maps (B, H, W), any real type.
+        target: Continuous ground truth (B, H, W), any real type.
+        negatives: ``clamp``, or ``mit_real``: the real part of what the benchmark's code gives for maps with
+            negative pixels, which is no divergence; for comparison only.
+
+    Returns:
+        KLD, 0 for equal distributions, float64 (B,); lower is better; 0 for an all-zero target; NaN where a
+        map is not finite.
+
+    Raises:
+        InputError: If the shapes are not (B, H, W) or differ.
+
+    Example:
+        >>> import torch
+        >>> prediction = torch.tensor([[[1.0, 1.0], [1.0, 1.0]]])
+        >>> target = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
+        >>> kld(prediction, target)
+        tensor([0.6931], dtype=torch.float64)
+    """
+    return score_frames(partial(kld_kernel, negatives=negatives), prediction, target=target)
+
+
+def information_gain_kernel(frames: Frames) -> Tensor:
+    """Information gain of each frame: float64 (B,)."""
+    prediction, baseline, fixations = frames.prediction, frames.baseline, frames.fixations
+    assert baseline is not None
+    assert fixations is not None
+    ours = _mass_at(fixations, prediction, frames.prediction_moments)
+    theirs = _mass_at(fixations, baseline, baseline.moments)
+    values = fixations.mean_by_frame(torch.log2(_EPS + ours) - torch.log2(_EPS + theirs))
+    return undefined_where(values, prediction.undefined | baseline.undefined)
+
+
+def information_gain(
+    prediction: Tensor, fixations: Fixations, baseline: Tensor, *, repeats: bool = False
+) -> Tensor:
+    r"""Information gain (IG) over a baseline map at the fixated pixels, in bits per fixation.
+
+    .. math:: IG = \frac{1}{n} \sum_{f} \log_2(\epsilon + p_f) - \log_2(\epsilon + b_f)
+
+    with both maps shifted to minimum 0 and scaled to sum 1, :math:`\epsilon = 2^{-52}`, as in the MIT
+    saliency benchmark. Where a map is 0 at a fixation, :math:`\epsilon` decides the value.
+
+    Args:
+        prediction: Predicted maps (B, H, W), any real type and range.
+        fixations: Binary maps (B, H, W), fixated where > 0, or one int64 (N, 2) tensor of (row, column) per
+            frame.
+        baseline: Maps to beat (B, H, W), such as a centre prior.
+        repeats: Whether a pixel fixated n times counts n times.
+
+    Returns:
+        IG, float64 (B,); higher is better; NaN without fixations or where a map is constant or not finite.
+
+    Raises:
+        InputError: If shapes or types do not fit, or a point lies outside the map.
+
+    Example:
+        >>> import torch
+        >>> prediction = torch.tensor([[[0.0, 3.0], [1.0, 1.0]]])
+        >>> baseline = torch.tensor([[[0.0, 1.0], [1.0, 2.0]]])
+        >>> information_gain(prediction, [torch.tensor([[0, 1]])], baseline)
+        tensor([1.2630], dtype=torch.float64)
+    """
+    return score_frames(
+        information_gain_kernel, prediction, fixations=fixations, baseline=baseline, repeats=repeats
+    )
+
+
+def _shares(values: Tensor, negatives: Negatives) -> Tensor:
+    """Maps (b, N) scaled in place to sum 1; an all-zero map, or an all-negative one when clamped, gives 0."""
+    if negatives == "clamp":
+        values.clamp_(min=0)
+    mass = values.sum(-1, keepdim=True)
+    return values.mul_(torch.where(mass != 0, 1 / mass, 0.0))
+
+
+def _divergence(p: Tensor, g: Tensor) -> Tensor:
+    """The regularised sum over each row: (b, N) and (b, N) to (b,). Destroys ``p``."""
+    ratio = torch.div(g, p.add_(_EPS), out=p).add_(_EPS)
+    # Where no pixel is negative the ratio is positive; for mit_real, Re(log z) = log |z|.
+    return ratio.abs_().log_().mul_(g).sum(-1)
+
+
+def _mass_at(points: FixationPoints, maps: Maps, moments: Moments) -> Tensor:
+    """Values at the points of the maps shifted to minimum 0 and scaled to sum 1: (M,)."""
+    values = points.read(maps.flat).to(torch.float64)
+    return (values - maps.minimum[points.frame]) * moments.unit[points.frame]
