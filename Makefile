@@ -41,6 +41,11 @@ demo: $(VENV)/.installed-demo ## Train, test and predict with tiny DiffSal on a 
 test: $(VENV)/.installed ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
+.PHONY: smoke
+smoke: $(VENV)/.installed ## Train and test a tiny network on a few generated clips (under a minute)
+	$(BIN)/avsp data synth --root runs/smoke-corpus --corpus AVAD --videos 6 --seconds 3
+	$(BIN)/lightning fit --config experiments/smoke.yaml --test_after_fit=true --overwrite=true
+
 .PHONY: lint
 lint: $(VENV)/.installed ## Check style and format
 	$(BIN)/ruff check .

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,10 +27,27 @@ log = logging.getLogger(__name__)
 
 EPILOG = "Options not named here belong to --trainer, --model and --data; print all with --print_config."
 
+EXPECTED = (
+    r"Checkpoint directory .* exists and is not empty",  # a resumed run goes on where it was
+    r"Be aware that when using `ckpt_path`, callbacks used",  # a test keeps no checkpoints
+    r".*isinstance\(treespec, LeafSpec\)",  # inside Lightning
+)
+"""Warnings that say nothing to the user of these commands."""
+
 
 def run_trainer(arguments: Sequence[str]) -> AVSPCLI:
     """Parse and run fit, validate, test or predict."""
     speak()
+    try:
+        return _run(arguments)
+    finally:
+        if (
+            "wandb" in sys.modules
+        ):  # a second command in this process must not write into the first one's W&B run
+            sys.modules["wandb"].finish()
+
+
+def _run(arguments: Sequence[str]) -> AVSPCLI:
     return AVSPCLI(
         SaliencyTask,
         AVSaliencyDataModule,
@@ -45,7 +64,9 @@ def run_trainer(arguments: Sequence[str]) -> AVSPCLI:
 
 
 def speak() -> None:
-    """Let this package's own notes reach the terminal; Lightning configures only its own."""
+    """Let this package's own notes reach the terminal, and silence what is expected here (`EXPECTED`)."""
+    for message in EXPECTED:
+        warnings.filterwarnings("ignore", message=message)
     package = logging.getLogger("lightning_avsp")
     package.setLevel(logging.INFO)
     if not package.handlers:
@@ -107,6 +128,10 @@ class AVSPCLI(LightningCLI):
             help="Validation clips drawn with their denoising strip; 0 for none.",
         )
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse what :func:`lightning_avsp.cli.main` was given, without Lightning's warning that it was given."""
+        self.config = parser.parse_args(args)
+
     def _parse_ckpt_path(self) -> None:
         """Keep every flag as given.
 
@@ -142,7 +167,15 @@ class AVSPCLI(LightningCLI):
             raise InputError(
                 f"{self.subcommand} needs trained weights: give --ckpt_path best, --ckpt_path last or a path"
             )
-        if options.trainer.enable_checkpointing is False and options.test_after_fit:
+        if self.subcommand != "fit":
+            options.trainer.enable_checkpointing = (
+                False  # Lightning would add a checkpoint callback to a test
+            )
+        if (
+            options.trainer.enable_checkpointing is False
+            and self.subcommand == "fit"
+            and options.test_after_fit
+        ):
             raise InputError(
                 "test_after_fit tests the best checkpoint, but trainer.enable_checkpointing is false"
             )
@@ -154,8 +187,8 @@ class AVSPCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that keeps everything in the run folder."""
         kwargs["default_root_dir"] = str(self.run.path)
-        if self.options.trainer.logger in (None, True) and not self.options.trainer.fast_dev_run:
-            kwargs["logger"] = self._loggers()
+        if self.options.trainer.logger in (None, True):
+            kwargs["logger"] = False if self.options.trainer.fast_dev_run else self._loggers()
         return super().instantiate_trainer(**kwargs)
 
     def _loggers(self) -> list[Logger]:

@@ -36,7 +36,7 @@ def command(args: list[str]) -> list[str]:
 def losses(run: Path) -> dict[int, float]:
     found = {}
     for path in sorted((run / "metrics").glob("*/metrics.csv")):
-        for row in csv.DictReader(path.open()):
+        for row in csv.DictReader(path.read_text().splitlines()):
             if row.get("train/loss"):
                 found[int(row["step"])] = float(row["train/loss"])
     return found

@@ -45,7 +45,7 @@ def test_a_run_keeps_what_it_promises(run: Path) -> None:
     assert not videos["train"] & videos["validation"]
     assert not (videos["train"] | videos["validation"]) & videos["test"]
     assert (run / "figures" / "epoch_000.png").stat().st_size > 1000
-    rows = list(csv.DictReader((run / "metrics" / "fit" / "metrics.csv").open()))
+    rows = list(csv.DictReader((run / "metrics" / "fit" / "metrics.csv").read_text().splitlines()))
     assert any(row.get("val/cc") for row in rows)
     results = json.loads((run / "results" / "test.json").read_text())
     assert results["checkpoint"].endswith("best.ckpt")
@@ -102,6 +102,13 @@ def test_flags_win_over_the_checkpoint_when_resuming(run: Path, corpus: Path) ->
     assert saved["hyper_parameters"]["target_noise"] == 0.5
     assert saved["hyper_parameters"]["loss"]["init_args"]["terms"] == {"kl": 1.0}
     assert saved["global_step"] == 4
+    # the copied run knows that its best checkpoint lies beside it now, and what it scored
+    states = [
+        state
+        for key, state in saved["callbacks"].items()
+        if key.startswith("RunCheckpoint") and state["monitor"]
+    ]
+    assert states[0]["best_model_path"] == str(copy / "checkpoints" / "best.ckpt")
     # the first training's metrics are still there, the resumed ones beside them
     assert {p.name for p in (copy / "metrics").iterdir()} >= {"fit", "fit-2"}
 

@@ -9,9 +9,30 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning_avsp.run_folder import RunFolder
 
 
+class RunCheckpoint(ModelCheckpoint):
+    """ModelCheckpoint of a run whose folder may have been moved or copied since.
+
+    Lightning forgets the best score when the folder's path has changed; the next validation, however bad, would then
+    overwrite ``best.ckpt``.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Read the state with every path brought from the old folder to this one."""
+        before, now = str(state_dict.get("dirpath")), str(self.dirpath)
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, str):
+                return value.replace(before, now, 1) if value.startswith(before) else value
+            if isinstance(value, dict):
+                return {moved(key): moved(item) for key, item in value.items()}
+            return value
+
+        super().load_state_dict({key: moved(value) for key, value in state_dict.items()})
+
+
 def checkpoint_callbacks(
     run: RunFolder, monitor: str, mode: Literal["max", "min"], every_steps: int
-) -> list[ModelCheckpoint]:
+) -> list[RunCheckpoint]:
     """Callbacks that keep exactly two files, under names that do not depend on how often a run was resumed.
 
     Lightning writes each file to a temporary name first, so a killed run keeps the earlier one whole.
@@ -23,9 +44,9 @@ def checkpoint_callbacks(
         every_steps: Training steps between two writings of ``last.ckpt``.
     """
     common: dict[str, Any] = {"dirpath": run.checkpoints, "enable_version_counter": False}
-    best = ModelCheckpoint(
+    best = RunCheckpoint(
         **common, filename="best", monitor=monitor, mode=mode, save_top_k=1, auto_insert_metric_name=False
     )
-    by_step = ModelCheckpoint(**common, save_top_k=0, save_last=True, every_n_train_steps=every_steps)
-    by_epoch = ModelCheckpoint(**common, save_top_k=0, save_last=True, save_on_train_epoch_end=True)
+    by_step = RunCheckpoint(**common, save_top_k=0, save_last=True, every_n_train_steps=every_steps)
+    by_epoch = RunCheckpoint(**common, save_top_k=0, save_last=True, save_on_train_epoch_end=True)
     return [best, by_step, by_epoch]

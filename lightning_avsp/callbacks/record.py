@@ -28,7 +28,7 @@ class RunRecord(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Called by Lightning once per command, on rank 0."""
         run = RunFolder(Path(trainer.default_root_dir))
-        text = self.parser.dump(self.config, skip_none=False)
+        text = self.parser.dump(self.config, skip_unset=False)
         name = "config.yaml" if stage == "fit" else f"config-{stage}.yaml"
         write_atomically(run.path / name, text)
         for logger in trainer.loggers:

@@ -26,7 +26,7 @@ def demo(
     models: list[str] = DEFAULT_MODELS,
     videos: int = 150,
     steps: int = 300,
-    every: int = 10,
+    every: int = 20,
     workers: int = 2,
     clip: Path | None = None,
 ) -> None:

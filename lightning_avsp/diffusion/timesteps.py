@@ -47,10 +47,8 @@ def draw_timesteps(
         raise InputError(
             f"needs at least 1 sample and 1 diffusion step, got batch={batch}, num_steps={num_steps}"
         )
-    if generator is not None:
-        drawn_on = generator.device
-    else:
-        drawn_on = torch.device("cpu" if device is None else device)
+    # a generator can only fill tensors of its own device
+    drawn_on = torch.device(device or "cpu") if generator is None else generator.device
 
     def uniform(lowest: int, size: int) -> Tensor:
         return torch.randint(

@@ -180,6 +180,14 @@ class SaliencyTask(LightningModule):
         """Score one batch of test clips."""
         return self.evaluation_step(batch, self.test_metrics)
 
+    def on_validation_epoch_start(self) -> None:
+        """Start empty, whatever an interrupted validation left."""
+        self.val_metrics.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Start empty, whatever an interrupted test left."""
+        self.test_metrics.reset()
+
     def on_validation_epoch_end(self) -> None:
         """Log frame -> video -> corpus averages of validation."""
         self._log_metrics(self.val_metrics)
@@ -191,7 +199,7 @@ class SaliencyTask(LightningModule):
     def _log_metrics(self, metrics: SaliencyMetrics) -> None:
         # compute() gathers over processes by (corpus, video, frame), so every rank holds the same exact values
         values = metrics.compute()
-        self.log_dict({name: float(value) for name, value in values.items()}, rank_zero_only=False)
+        self.log_dict({name: float(value) for name, value in values.items()})
         self.last_table = metrics.table()
         metrics.reset()
 
