@@ -164,6 +164,16 @@ def test_first_maps_are_almost_empty(tiny, clip):
     assert 0.01 < out.mean() < 0.3
 
 
+def test_autocast_keeps_the_map_in_float32(tiny, clip):
+    network = tiny().eval()
+    with torch.no_grad():
+        exact = network(*clip)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            rough = network(*clip)
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, exact, atol=0.01, rtol=0)
+
+
 def test_frozen_encoders_stay_out_of_training(tiny):
     network = tiny(freeze_video=True, freeze_audio=True).train()
     for encoder in (network.core.video_encoder, network.core.audio_encoder):

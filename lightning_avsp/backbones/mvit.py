@@ -1,0 +1,204 @@
+"""MViTv2 video encoders: the small one of DiffSal and MUBiC, and a tiny one for tests and the demo.
+
+Source: Li et al., "MViTv2: Improved Multiscale Vision Transformers" (CVPR 2022). The blocks are torchvision's
+(BSD-3-Clause), built directly: its ``mvit_v2_s`` function accepts no frame size. Taps after the last block of each
+stage, each with a layer norm of its own, are ours.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.video.mvit import MSBlockConfig, MViT, MViT_V2_S_Weights
+
+from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
+from lightning_avsp.backbones.weights import (
+    PartReport,
+    StateDict,
+    download_state_dict,
+    interpolate_rows,
+    load_strict,
+    read_state_dict,
+)
+from lightning_avsp.errors import InputError
+
+
+def _block(
+    heads: int, widths: tuple[int, int], pool_query: bool, key_stride: int, kernel: tuple[int, int, int]
+) -> MSBlockConfig:
+    return MSBlockConfig(
+        num_heads=heads,
+        input_channels=widths[0],
+        output_channels=widths[1],
+        kernel_q=list(kernel),
+        kernel_kv=[kernel[0], 3, 3],
+        stride_q=[1, 2, 2] if pool_query else [1, 1, 1],
+        stride_kv=[1, key_stride, key_stride],
+    )
+
+
+class MultiscaleEncoder(VideoEncoder):
+    """MViT trunk that hands out its features after chosen blocks, deepest first.
+
+    The class token takes part in every block and is never handed out.
+
+    Args:
+        blocks: Settings of the blocks.
+        taps: Index of the last block of each stage.
+        frame_size: Height and width that the relative-position tables are made for; other sizes interpolate them.
+        clip_frames: Frames per clip that the tables are made for.
+        num_scales: How many scales are returned, from the deepest.
+    """
+
+    def __init__(
+        self,
+        blocks: list[MSBlockConfig],
+        taps: tuple[int, ...],
+        frame_size: tuple[int, int],
+        clip_frames: int = 16,
+        num_scales: int = 4,
+    ) -> None:
+        super().__init__()
+        self.trunk = MViT(
+            spatial_size=frame_size,
+            temporal_size=clip_frames,
+            block_setting=blocks,
+            residual_pool=True,
+            residual_with_cls_embed=False,
+            rel_pos_embed=True,
+            proj_after_attn=True,
+            stochastic_depth_prob=0.0,  # as the released DiffSal: configured, without effect
+        )
+        # the classifier and its norm see no gradient here, which DDP would take for a mistake
+        del self.trunk.norm, self.trunk.head
+        self.taps = taps[-num_scales:]
+        widths = [blocks[tap].output_channels for tap in self.taps]
+        self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-6) for width in widths)
+        self.channels = tuple(widths[::-1])
+        self.strides = VideoEncoder.strides[:num_scales]
+
+    def forward(self, video: Tensor) -> tuple[Tensor, ...]:
+        """Frames (B, 3, T, H, W) to features (B, C_i, T / 2, H / s_i, W / s_i), deepest first."""
+        x = self.trunk.conv_proj(video)  # (B, C, T/2, H/4, W/4)
+        size = (x.shape[2], x.shape[3], x.shape[4])
+        x = self.trunk.pos_encoding(x.flatten(2).transpose(1, 2))  # (B, 1 + N, C)
+        features: list[Tensor] = []
+        for index, block in enumerate(self.trunk.blocks):
+            x, size = block(x, size)
+            if index in self.taps:
+                tokens = self.norms[len(features)](x[:, 1:])  # (B, N, C), without the class token
+                features.append(tokens.transpose(1, 2).unflatten(2, size))
+        return tuple(features[::-1])
+
+
+class MViTv2Small(MultiscaleEncoder):
+    """MViTv2-S: 16 blocks, widths 96 to 768; at 16x224x384 features 8x56x96 ... 8x7x12.
+
+    Args:
+        num_scales: How many scales are returned, from the deepest.
+        frame_size: Height and width that the relative-position tables are made for.
+        clip_frames: Frames per clip.
+    """
+
+    weight_source = WeightSource(
+        name="torchvision MViT_V2_S_Weights.KINETICS400_V1",
+        url="https://download.pytorch.org/models/mvit_v2_s-ae3be167.pth",
+        licence="published with torchvision (BSD-3-Clause); trained on Kinetics-400",
+    )
+
+    def __init__(
+        self, num_scales: int = 4, frame_size: tuple[int, int] = (224, 384), clip_frames: int = 16
+    ) -> None:
+        widths = [96, 192, 192, *[384] * 11, 768, 768]
+        heads = [1, 2, 2, *[4] * 11, 8, 8]
+        key_strides = [8, 4, 4, *[2] * 11, 1, 1]
+        blocks = [
+            _block(heads[i], (widths[max(i - 1, 0)], widths[i]), i in (1, 3, 14), key_strides[i], (3, 3, 3))
+            for i in range(16)
+        ]
+        super().__init__(blocks, (0, 2, 13, 15), frame_size, clip_frames, num_scales)
+
+    def load(self, weights: str) -> PartReport:
+        """Load Kinetics-400 weights into the trunk; the relative-position tables of 224x224 are interpolated.
+
+        Args:
+            weights: ``kinetics400`` (downloaded, torchvision's) or a file in the same format.
+
+        Raises:
+            InputError: If the file is missing or does not fit.
+        """
+        if weights == "kinetics400":
+            source = MViT_V2_S_Weights.KINETICS400_V1
+            state = download_state_dict(str(source), lambda: source.get_state_dict(check_hash=True))
+        else:
+            state = read_state_dict(weights)
+        return self.load_state(state, weights)
+
+    def load_state(self, state: StateDict, source: str) -> PartReport:
+        """Fill the trunk from tensors named as torchvision names them.
+
+        Args:
+            state: Names and tensors; ``norm.*`` and ``head.*`` are left out.
+            source: What to call them in the report.
+
+        Raises:
+            InputError: If they do not fit.
+        """
+
+        def resize(name: str, theirs: Tensor, ours: Tensor) -> Tensor | None:
+            if not name.endswith(("rel_pos_h", "rel_pos_w")):
+                return None
+            return interpolate_rows(theirs, ours.shape[0])
+
+        return load_strict(
+            self.trunk, state, "video encoder (mvitv2_s)", source, drop=("norm.", "head."), resize=resize
+        )
+
+
+class TinyMViT(MultiscaleEncoder):
+    """The same design in five blocks and under a million parameters, for frames of about 64x128.
+
+    At 16x64x128 its features are 8x16x32, 8x8x16, 8x4x8 and 8x2x4. Queries are pooled where the size halves only,
+    which spares the costly depthwise convolutions at full size. There are no published weights.
+
+    Args:
+        num_scales: How many scales are returned, from the deepest.
+        frame_size: Height and width that the relative-position tables are made for.
+        clip_frames: Frames per clip.
+    """
+
+    def __init__(
+        self, num_scales: int = 4, frame_size: tuple[int, int] = (64, 128), clip_frames: int = 16
+    ) -> None:
+        widths = [16, 32, 48, 64, 64]
+        heads = [1, 1, 2, 2, 2]
+        key_strides = [16, 8, 4, 2, 1]
+        blocks = []
+        for index in range(5):
+            pooled = index in (1, 2, 3)
+            kernel = (1, 3, 3) if pooled else (1, 1, 1)
+            pair = (widths[max(index - 1, 0)], widths[index])
+            blocks.append(_block(heads[index], pair, pooled, key_strides[index], kernel))
+        super().__init__(blocks, (0, 1, 2, 4), frame_size, clip_frames, num_scales)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                # torchvision's 0.02 suits widths of hundreds; at 32 a block would hardly change its input
+                nn.init.xavier_uniform_(module.weight)
+        with torch.no_grad():
+            self.trunk.pos_encoding.class_token.zero_()
+
+    def load(self, weights: str) -> PartReport:
+        """Load a trunk saved from this class.
+
+        Args:
+            weights: Path of the file.
+
+        Raises:
+            InputError: For ``kinetics400``, which nobody published for this network, or a file that does not fit.
+        """
+        if weights == "kinetics400":
+            raise InputError(
+                "video_weights=kinetics400: there are no published weights for video_encoder=tiny; "
+                "leave video_weights out, or use video_encoder=mvitv2_s"
+            )
+        return load_strict(self, read_state_dict(weights), "video encoder (tiny)", weights)

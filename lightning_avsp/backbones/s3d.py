@@ -1,0 +1,60 @@
+"""S3D video encoder (DiffSal's Table 7).
+
+Source: Xie et al., "Rethinking Spatiotemporal Feature Learning" (ECCV 2018); blocks by torchvision (BSD-3-Clause).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchvision.models.video import S3D_Weights, s3d
+
+from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
+from lightning_avsp.backbones.weights import PartReport, download_state_dict, load_strict, read_state_dict
+
+
+class S3DEncoder(VideoEncoder):
+    """S3D without its classifier, tapped before each spatial halving.
+
+    Of 16 frames it gives 8, 8, 4 and 2 time steps (finest to deepest).
+
+    Args:
+        num_scales: How many scales are returned, from the deepest.
+    """
+
+    pixel_mean = (0.43216, 0.394666, 0.37645)
+    pixel_std = (0.22803, 0.22145, 0.216989)
+    weight_source = WeightSource(
+        name="torchvision S3D_Weights.KINETICS400_V1",
+        url="https://download.pytorch.org/models/s3d-d76dad2f.pth",
+        licence="published with torchvision (BSD-3-Clause); trained on Kinetics-400",
+    )
+
+    def __init__(self, num_scales: int = 4) -> None:
+        super().__init__()
+        self.features: nn.Sequential = s3d(weights=None).features
+        self.taps = (3, 6, 12, 15)[-num_scales:]
+        self.channels = (1024, 832, 480, 192)[:num_scales]
+        self.strides = VideoEncoder.strides[:num_scales]
+
+    def forward(self, video: Tensor) -> tuple[Tensor, ...]:
+        """Frames (B, 3, T, H, W) to features (B, C_i, T_i, H / s_i, W / s_i), deepest first."""
+        x = video
+        features: list[Tensor] = []
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            if index in self.taps:
+                features.append(x)
+        return tuple(features[::-1])
+
+    def load(self, weights: str) -> PartReport:
+        """Load Kinetics-400 weights: ``kinetics400`` (downloaded) or a file in torchvision's format.
+
+        Raises:
+            InputError: If the file is missing or does not fit.
+        """
+        if weights == "kinetics400":
+            source = S3D_Weights.KINETICS400_V1
+            state = download_state_dict(str(source), lambda: source.get_state_dict(check_hash=True))
+        else:
+            state = read_state_dict(weights)
+        return load_strict(self, state, "video encoder (s3d)", weights, drop=("classifier.",))

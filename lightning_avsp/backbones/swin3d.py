@@ -1,0 +1,64 @@
+"""Video Swin Transformer encoder, tiny size (Section 4.1 of DiffSal names it as an alternative).
+
+Source: Liu et al., "Video Swin Transformer" (CVPR 2022); blocks by torchvision (BSD-3-Clause).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchvision.models.video import Swin3D_T_Weights, swin3d_t
+
+from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
+from lightning_avsp.backbones.weights import PartReport, download_state_dict, load_strict, read_state_dict
+
+
+class Swin3DTiny(VideoEncoder):
+    """Swin3D-T without its classifier, tapped after each of its four stages, with a layer norm at each tap.
+
+    Of 16 frames it gives 8 time steps at every scale.
+
+    Args:
+        num_scales: How many scales are returned, from the deepest.
+    """
+
+    pixel_mean = (0.485, 0.456, 0.406)
+    pixel_std = (0.229, 0.224, 0.225)
+    weight_source = WeightSource(
+        name="torchvision Swin3D_T_Weights.KINETICS400_V1",
+        url="https://download.pytorch.org/models/swin3d_t-7615ae03.pth",
+        licence="published with torchvision (BSD-3-Clause); trained on Kinetics-400",
+    )
+
+    def __init__(self, num_scales: int = 4) -> None:
+        super().__init__()
+        self.trunk = swin3d_t(weights=None)
+        del self.trunk.head
+        del self.trunk.norm
+        # stages at 0, 2, 4, 6; patch merging between them
+        self.taps = (0, 2, 4, 6)[-num_scales:]
+        self.channels = (768, 384, 192, 96)[:num_scales]
+        self.strides = VideoEncoder.strides[:num_scales]
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in self.channels[::-1])
+
+    def forward(self, video: Tensor) -> tuple[Tensor, ...]:
+        """Frames (B, 3, T, H, W) to features (B, C_i, T / 2, H / s_i, W / s_i), deepest first."""
+        x = self.trunk.patch_embed(video)  # (B, T/2, H/4, W/4, C)
+        features: list[Tensor] = []
+        for index, layer in enumerate(self.trunk.features):
+            x = layer(x)
+            if index in self.taps:
+                features.append(self.norms[len(features)](x).movedim(-1, 1))  # (B, C, T/2, h, w)
+        return tuple(features[::-1])
+
+    def load(self, weights: str) -> PartReport:
+        """Load Kinetics-400 weights: ``kinetics400`` (downloaded) or a file in torchvision's format.
+
+        Raises:
+            InputError: If the file is missing or does not fit.
+        """
+        if weights == "kinetics400":
+            source = Swin3D_T_Weights.KINETICS400_V1
+            state = download_state_dict(str(source), lambda: source.get_state_dict(check_hash=True))
+        else:
+            state = read_state_dict(weights)
+        return load_strict(self.trunk, state, "video encoder (swin3d_t)", weights, drop=("head.", "norm."))

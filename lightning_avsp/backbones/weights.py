@@ -1,0 +1,186 @@
+"""Reading pretrained weights: strictly, without executing what is in the file, and with a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_avsp.errors import InputError
+
+StateDict = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """What one part of a network started from."""
+
+    part: str
+    """Name of the part, e.g. ``video encoder``."""
+    source: str
+    """File, published weights, or ``random``."""
+    loaded: int = 0
+    """Tensors taken over."""
+    resized: tuple[str, ...] = ()
+    """Names of tensors that were interpolated to fit."""
+    dropped: tuple[str, ...] = ()
+    """Names in the file that this network has no use for, e.g. the classifier."""
+    fresh: tuple[str, ...] = ()
+    """Names in the network that the file does not hold and that stay random on purpose."""
+    frozen: bool = False
+    """Whether the part is kept as it is during training."""
+
+    def __str__(self) -> str:
+        text = f"{self.part}: {self.source}"
+        counts = [
+            f"{count} {what}"
+            for count, what in (
+                (self.loaded, "tensors loaded"),
+                (len(self.resized), "interpolated"),
+                (len(self.dropped), "left out"),
+                (len(self.fresh), "new"),
+            )
+            if count
+        ]
+        if counts:
+            text += f" ({', '.join(counts)})"
+        return text + (", frozen" if self.frozen else "")
+
+
+@dataclass
+class WeightReport:
+    """Which parts of a network started from what; print it, or log its lines."""
+
+    parts: list[PartReport] = field(default_factory=list)
+    """One entry per part, in the order they were built."""
+
+    def add(self, part: PartReport) -> None:
+        """Append one part."""
+        self.parts.append(part)
+
+    def lines(self) -> list[str]:
+        """One line of text per part."""
+        return [str(part) for part in self.parts]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+
+def read_state_dict(path: str | Path) -> StateDict:
+    """Tensors of a weight file.
+
+    Accepts a plain state dict or one under ``state_dict`` or ``model_state``; a leading ``module.`` (data-parallel
+    training) is removed from every name.
+
+    Args:
+        path: File written by ``torch.save``.
+
+    Raises:
+        InputError: If the file is missing, unreadable, or holds no tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no weight file at {path}: give the path of a file, or leave the option out")
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling raises whatever the bytes provoke: all mean unreadable
+        raise InputError(
+            f"{path} is no weight file that can be read safely ({type(error).__name__}: {error}); "
+            "save it again with torch.save(model.state_dict(), path)"
+        ) from error
+    for key in ("state_dict", "model_state"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    tensors = (
+        {
+            str(name).removeprefix("module."): value
+            for name, value in content.items()
+            if isinstance(value, Tensor)
+        }
+        if isinstance(content, Mapping)
+        else {}
+    )
+    if not tensors:
+        raise InputError(f"{path} holds no tensors: expected a state dict, or one under 'state_dict'")
+    return tensors
+
+
+def download_state_dict(name: str, fetch: Callable[[], Mapping[str, Any]]) -> StateDict:
+    """Published weights, fetched by their own library on request.
+
+    Args:
+        name: What to call them in the error.
+        fetch: Returns the state dict, downloading it unless it is in torch's cache.
+
+    Raises:
+        InputError: If the download fails.
+    """
+    try:
+        return dict(fetch())
+    except (URLError, OSError, RuntimeError) as error:
+        raise InputError(
+            f"could not download {name} ({error}); fetch the file elsewhere and give its path instead"
+        ) from error
+
+
+def load_strict(
+    module: nn.Module,
+    state: StateDict,
+    part: str,
+    source: str,
+    drop: tuple[str, ...] = (),
+    fresh: tuple[str, ...] = (),
+    resize: Callable[[str, Tensor, Tensor], Tensor | None] | None = None,
+) -> PartReport:
+    """Load a state dict into a module; whatever does not fit and is not named beforehand is an error.
+
+    Args:
+        module: Module to fill.
+        state: Names and tensors of the file.
+        part: What the module is, for the report.
+        source: Where the tensors come from, for the report.
+        drop: Prefixes of names in the file that are left out (the classifier).
+        fresh: Prefixes of names in the module that may be absent from the file.
+        resize: Called with name, the file's tensor and the module's where shapes differ; returns a tensor of the
+            module's shape, or None if this tensor must not be resized.
+
+    Raises:
+        InputError: With every missing, unexpected and ill-shaped name.
+    """
+    own = module.state_dict()
+    dropped = tuple(name for name in state if name.startswith(drop)) if drop else ()
+    kept = {name: tensor for name, tensor in state.items() if name not in dropped}
+    unexpected = [name for name in kept if name not in own]
+    absent = [name for name in own if name not in kept]
+    missing = [name for name in absent if not (fresh and name.startswith(fresh))]
+    resized, wrong = [], []
+    for name in kept.keys() & own.keys():
+        if kept[name].shape == own[name].shape:
+            continue
+        fitted = resize(name, kept[name], own[name]) if resize else None
+        if fitted is None or fitted.shape != own[name].shape:
+            wrong.append(f"{name} {tuple(kept[name].shape)} for {tuple(own[name].shape)}")
+        else:
+            kept[name] = fitted
+            resized.append(name)
+    if unexpected or missing or wrong:
+        problems = [
+            f"{len(names)} {what}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
+            for names, what in ((missing, "missing"), (unexpected, "unexpected"), (wrong, "of another shape"))
+            if names
+        ]
+        raise InputError(f"{source} does not fit the {part}; {'; '.join(problems)}; nothing was loaded")
+    module.load_state_dict(kept, strict=False)
+    return PartReport(part, source, len(kept), tuple(sorted(resized)), dropped, tuple(absent))
+
+
+def interpolate_rows(table: Tensor, length: int) -> Tensor:
+    """Relative-position table (L, C) to another length by linear interpolation along L."""
+    rows = table.float().T[None]  # (1, C, L)
+    return F.interpolate(rows, size=length, mode="linear", align_corners=False)[0].T.to(table.dtype)

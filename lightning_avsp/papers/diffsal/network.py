@@ -1,0 +1,240 @@
+"""DiffSal behind one class: the network of the paper and the network that was released, by option.
+
+Paper: Xiong et al., "DiffSal: Joint Audio and Video Learning for Diffusion Saliency Prediction" (CVPR 2024,
+arXiv 2403.01226). The model card in this folder says what each variant does and where it departs from the paper.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from lightning_avsp.backbones.encoder import VideoEncoder
+from lightning_avsp.backbones.registry import (
+    AudioEncoderName,
+    VideoEncoderName,
+    build_audio_encoder,
+    build_video_encoder,
+)
+from lightning_avsp.backbones.weights import PartReport, WeightReport
+from lightning_avsp.errors import InputError
+from lightning_avsp.papers.diffsal.paper.interaction import Interaction
+from lightning_avsp.papers.diffsal.paper.modulation import Attention
+from lightning_avsp.papers.diffsal.paper.network import PaperDiffSal
+from lightning_avsp.structures import Condition, DiffusionNetwork
+
+Variant = Literal["paper", "released"]
+Modality = Literal["av", "v", "a"]
+
+PAPER_CHANNELS = (768, 384, 192, 96)
+"""Decoder widths, deepest first: those of MViTv2-S."""
+TINY_CHANNELS = (64, 48, 32, 16)
+"""Decoder widths of the tiny network: those of its video encoder."""
+PAPER_HEAD = 768
+"""Width of the maps that the prediction head sums, as released; the paper does not give it."""
+TINY_HEAD = 48
+"""The same for the tiny network."""
+
+
+class DiffSal(DiffusionNetwork):
+    """Diffusion saliency network conditioned on video and sound.
+
+    Args:
+        variant: ``paper`` does what the paper says; ``released`` computes what the released code computes, so that its
+            checkpoints fit (see ``load_released``).
+        video_encoder: Video backbone (Table 7); ``tiny`` makes every other width small as well.
+        audio_encoder: Audio backbone; both read log-mel slices.
+        modality: ``av``: both; ``v``: frames only; ``a``: sound only (Table 2). An ``av`` network also works when
+            one of them is missing at test time.
+        attention: ``eca``: compressed keys and values; ``standard``: uncompressed (Table 4, much memory);
+            ``convolution``: Table 1's baseline.
+        interaction: How sound meets sight: the paper's ``mim`` and the alternatives of Table 3; ``none`` hears nothing
+            and has no audio encoder; ``mim_residual`` is ``mim`` plus a product of sound and features, which makes the
+            network listen (not in the paper).
+        num_stages: MAM stages, 1 to 4, from the deepest scale (Figure 6).
+        channels: Decoder widths at strides 32, 16, 8, 4; None for (768, 384, 192, 96), or the tiny encoder's.
+        head_channels: Width at the entry of the prediction head; None for 768, or 48 if tiny.
+        video_weights: None: random; ``kinetics400``: published weights, downloaded; else the path of a file.
+        audio_weights: None: random; else the path of a file (``torchvggish`` format for ``vggish``).
+        freeze_video: Keep the video encoder as it is.
+        freeze_audio: Keep the audio encoder as it is; None: yes for ``vggish``, as released, no for ``tiny``.
+
+    Raises:
+        InputError: If the options do not go together.
+
+    Attributes:
+        core: The network of the chosen variant.
+        weight_report: Which parts started from what.
+    """
+
+    def __init__(
+        self,
+        variant: Variant = "paper",
+        video_encoder: VideoEncoderName = "mvitv2_s",
+        audio_encoder: AudioEncoderName = "vggish",
+        modality: Modality = "av",
+        attention: Attention = "eca",
+        interaction: Interaction = "mim",
+        num_stages: int = 4,
+        channels: tuple[int, int, int, int] | None = None,
+        head_channels: int | None = None,
+        video_weights: str | None = None,
+        audio_weights: str | None = None,
+        freeze_video: bool = False,
+        freeze_audio: bool | None = None,
+    ) -> None:
+        super().__init__()
+        check_options(
+            variant,
+            video_encoder,
+            modality,
+            attention,
+            interaction,
+            num_stages,
+            channels,
+            video_weights,
+            audio_weights,
+        )
+        self.variant = variant
+        self.modality = modality
+        self.weight_report = WeightReport()
+        tiny = video_encoder == "tiny"
+        hears = modality != "v" and interaction != "none"
+        frozen_audio = audio_encoder == "vggish" if freeze_audio is None else freeze_audio
+        audio = None
+        if hears:
+            audio, part = build_audio_encoder(audio_encoder, audio_weights, frozen_audio)
+            self.weight_report.add(part)
+        mel_bins = 4 if audio_encoder == "tiny" else 12  # 64 and 192 columns, 16 times smaller
+        head_width = head_channels or (TINY_HEAD if tiny else PAPER_HEAD)
+        self.core: DiffusionNetwork
+        if variant == "released":
+            # imported here: the paper's variant does not need it
+            from lightning_avsp.papers.diffsal.released.mvit import ReleasedMViT
+            from lightning_avsp.papers.diffsal.released.network import ReleasedDiffSal
+
+            frames: VideoEncoder
+            if video_encoder == "mvitv2_s":
+                frames = ReleasedMViT()
+                part = PartReport("video encoder (mvitv2_s, released)", "random", frozen=freeze_video)
+                if freeze_video:
+                    frames.freeze()
+            else:
+                frames, part = build_video_encoder(video_encoder, weights=video_weights, frozen=freeze_video)
+                # the released decoder never reads the finest scale, and DDP demands a gradient everywhere
+                frames.get_submodule("norms.0").requires_grad_(False)
+            self.weight_report.add(part)
+            self.core = ReleasedDiffSal(
+                modality="av" if hears else "v",
+                video_encoder=frames,
+                audio_encoder=audio,
+                head_channels=head_width,
+                interaction="mim_residual" if interaction == "mim_residual" else "mim",
+                attention="standard" if attention == "standard" else "eca",
+                num_stages=num_stages,
+                mel_bins=mel_bins,
+            )
+        else:
+            seen = None
+            if modality != "a":
+                seen, part = build_video_encoder(video_encoder, num_stages, video_weights, freeze_video)
+                self.weight_report.add(part)
+            self.core = PaperDiffSal(
+                seen,
+                audio,
+                0 if audio is None else audio.out_channels,
+                channels or (TINY_CHANNELS if tiny else PAPER_CHANNELS),
+                head_width,
+                attention,
+                interaction,
+                num_stages,
+                mel_bins=mel_bins,
+            )
+        self.weight_report.add(PartReport("Saliency-UNet", "random"))
+        self.pixel_mean, self.pixel_std = self.core.pixel_mean, self.core.pixel_std
+
+    def encode(
+        self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
+    ) -> Condition:
+        """Features of a clip; call once per clip.
+
+        Args:
+            video: Normalised frames (B, 3, T, H, W), H and W multiples of 32; None for a clip without picture.
+            audio: Log-mel slices (B, 1, 9, Ha, Wa); None for a clip without sound.
+            text: Must be None.
+
+        Returns:
+            Condition for :meth:`denoise`.
+
+        Raises:
+            InputError: If the network cannot work with the given modalities or sizes.
+        """
+        return self.core.encode(video, audio, text)
+
+    def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """Clean map predicted from a noisy one.
+
+        Args:
+            noisy_map: (B, 1, H, W), the map at diffusion step ``t``, of the frames' size.
+            t: Diffusion step of each map, int64 (B,), 0 to 999.
+            condition: What :meth:`encode` returned.
+
+        Returns:
+            Predicted clean map (B, 1, H, W) in [0, 1].
+        """
+        return self.core.denoise(noisy_map, t, condition)
+
+
+def check_options(
+    variant: Variant,
+    video_encoder: VideoEncoderName,
+    modality: Modality,
+    attention: Attention,
+    interaction: Interaction,
+    num_stages: int,
+    channels: tuple[int, int, int, int] | None,
+    video_weights: str | None,
+    audio_weights: str | None,
+) -> None:
+    """Refuse options of :class:`DiffSal` that do not go together.
+
+    Raises:
+        InputError: Names both options and what to do.
+    """
+    if not 1 <= num_stages <= 4:
+        raise InputError(f"num_stages={num_stages}: there are four scales; choose 1 to 4")
+    if modality == "a" and interaction == "none":
+        raise InputError(
+            "modality=a with interaction=none leaves nothing to go by; choose interaction=mim, or modality=v"
+        )
+    if modality == "a" and video_weights is not None:
+        raise InputError(f"modality=a has no video encoder for video_weights={video_weights}; leave it out")
+    if audio_weights is not None and (modality == "v" or interaction == "none"):
+        raise InputError(
+            f"modality={modality} with interaction={interaction} has no audio encoder for "
+            f"audio_weights={audio_weights}; leave it out"
+        )
+    if variant == "paper":
+        if channels is not None and any(width % 8 for width in channels):
+            raise InputError(
+                f"channels={channels}: every width must be a multiple of 8, for heads and group norms"
+            )
+        return
+    refused = [
+        ("modality", modality, modality in ("av", "v")),
+        ("attention", attention, attention in ("eca", "standard")),
+        ("interaction", interaction, interaction in ("mim", "mim_residual", "none")),
+        ("video_encoder", video_encoder, video_encoder in ("mvitv2_s", "swin3d_t", "tiny")),
+        ("channels", channels, channels is None),
+    ]
+    for name, value, allowed in refused:
+        if not allowed:
+            raise InputError(
+                f"variant=released has no {name}={value}; use variant=paper for it, or leave {name} at its default"
+            )
+    if video_encoder == "mvitv2_s" and video_weights is not None:
+        raise InputError(
+            f"variant=released with video_weights={video_weights}: its MViTv2-S differs from the published one; load a "
+            "released checkpoint with load_released, or use variant=paper"
+        )

@@ -1,0 +1,179 @@
+"""DiffSal as its paper describes it.
+
+Source: Xiong et al., "DiffSal: Joint Audio and Video Learning for Diffusion Saliency Prediction" (CVPR 2024,
+arXiv 2403.01226), Section 4. Where the paper is silent or contradicts itself the choice is numbered (D1 ...) in the
+model card beside this package.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lightning_avsp.backbones.encoder import Encoder, VideoEncoder
+from lightning_avsp.backbones.weights import WeightReport
+from lightning_avsp.errors import InputError
+from lightning_avsp.layers.resampling import resample_time
+from lightning_avsp.papers.diffsal.paper.head import PredictionHead
+from lightning_avsp.papers.diffsal.paper.interaction import Interaction
+from lightning_avsp.papers.diffsal.paper.modulation import Attention, ModulationStage
+from lightning_avsp.papers.diffsal.paper.noise import NoiseEncoder
+from lightning_avsp.papers.diffsal.paper.sound import TemporalEnhancement
+from lightning_avsp.structures import Condition, DiffusionNetwork
+
+
+class PaperDiffSal(DiffusionNetwork):
+    """Video and audio encoders, and the Saliency-UNet that denoises a map on their features.
+
+    Args:
+        video_encoder: Encoder of the frames; None for a network that only hears.
+        audio_encoder: Encoder of single slices (N, 1, H, W) -> (N, C_a, H / 16, W / 16); None for one that only sees.
+        audio_channels: C_a; ignored without an audio encoder.
+        channels: Decoder widths at strides 32, 16, 8, 4 (deepest first); they need not equal the encoder's.
+        head_channels: Width of the temporal convolutions' output, which the prediction head reads.
+        attention: ECA, standard cross-attention (Table 4) or convolution (Table 1).
+        interaction: How sound meets sight (Table 3).
+        num_stages: MAM stages, from the deepest (Figure 6).
+        video_steps: T_v, time steps of the visual features in the decoder.
+        audio_slices: T_a, slices of a clip.
+        mel_bins: Width of the audio features (``mim_residual`` only).
+        dropout: Dropout inside the ResNet stages of the noise encoder.
+    """
+
+    def __init__(
+        self,
+        video_encoder: VideoEncoder | None,
+        audio_encoder: Encoder | None,
+        audio_channels: int,
+        channels: tuple[int, ...],
+        head_channels: int,
+        attention: Attention = "eca",
+        interaction: Interaction = "mim",
+        num_stages: int = 4,
+        video_steps: int = 8,
+        audio_slices: int = 9,
+        mel_bins: int = 12,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.video_steps = video_steps
+        self.video_encoder = video_encoder
+        self.audio_encoder = audio_encoder
+        self.weight_report = WeightReport()
+        used = channels[:num_stages]
+        self.channels = used
+        if video_encoder is not None:
+            self.pixel_mean, self.pixel_std = video_encoder.pixel_mean, video_encoder.pixel_std
+            # An encoder as wide as the decoder needs no projection: MViTv2-S, as in the paper
+            self.projections = nn.ModuleList(
+                nn.Identity() if theirs == ours else nn.Conv3d(theirs, ours, 1)
+                for theirs, ours in zip(video_encoder.channels, used, strict=True)
+            )
+        else:
+            # A network that only hears: learned constants stand where visual features would be (D14)
+            self.blank = nn.ParameterList(torch.zeros(1, width, video_steps, 1, 1) for width in used)
+            for constant in self.blank:
+                nn.init.trunc_normal_(constant, std=0.02)
+        if audio_encoder is not None:
+            self.enhancement = TemporalEnhancement(audio_channels, audio_slices)
+        self.noise_encoder = NoiseEncoder(channels, num_stages, dropout)
+        self.stages = nn.ModuleList(
+            ModulationStage(
+                width,
+                used[index - 1] if index else None,
+                index + 1,
+                video_steps + 1,
+                head_channels,
+                attention,
+                interaction,
+                None if audio_encoder is None else audio_channels,
+                mel_bins,
+            )
+            for index, width in enumerate(used)
+        )
+        self.head = PredictionHead(head_channels, channels[-1])
+
+    def encode(
+        self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
+    ) -> Condition:
+        """Features of a clip; call once per clip.
+
+        Args:
+            video: Normalised frames (B, 3, T, H, W), H and W multiples of 32; None to go by sound alone.
+            audio: Log-mel slices (B, 1, S, Ha, Wa); None to go by sight alone.
+            text: Must be None: this network reads no text.
+
+        Returns:
+            Visual features (B, C_i, T_v, H / s_i, W / s_i), deepest first, and audio features (B, C_a, S, h_a, w_a).
+
+        Raises:
+            InputError: If neither video nor sound that this network can use is given, or sizes do not fit.
+        """
+        if text is not None:
+            raise InputError("DiffSal reads no text: leave text out")
+        features = () if video is None or self.video_encoder is None else self._see(video, self.video_encoder)
+        sound = None if audio is None or self.audio_encoder is None else self._hear(audio, self.audio_encoder)
+        if not features and sound is None:
+            has = [name for name in ("video", "audio") if getattr(self, f"{name}_encoder") is not None]
+            got = [name for name, value in (("video", video), ("audio", audio)) if value is not None]
+            raise InputError(
+                f"this network works on {' or '.join(has)}, but got {' and '.join(got) or 'neither'}"
+            )
+        return Condition(video=features, audio=sound)
+
+    def _see(self, video: Tensor, encoder: VideoEncoder) -> tuple[Tensor, ...]:
+        height, width = video.shape[-2:]
+        if height % 32 or width % 32 or min(height, width) < 64:
+            raise InputError(
+                f"frames of {height}x{width}: DiffSal needs height and width to be multiples of 32, 64 at least; "
+                "resize them, e.g. to 224x384"
+            )
+        return tuple(
+            resample_time(project(feature), self.video_steps)
+            for project, feature in zip(self.projections, encoder(video), strict=True)
+        )
+
+    def _hear(self, audio: Tensor, encoder: Encoder) -> Tensor:
+        batch, _, slices = audio.shape[:3]
+        features = encoder(audio.transpose(1, 2).flatten(0, 1))  # (B S, C_a, h_a, w_a)
+        features = features.unflatten(0, (batch, slices)).transpose(1, 2)  # (B, C_a, S, h_a, w_a)
+        return self.enhancement(features)
+
+    def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """Clean map predicted from a noisy one (Equation 6).
+
+        Args:
+            noisy_map: S_t (B, 1, H, W), H and W multiples of 32, of the frames' size.
+            t: Diffusion step of each map, int64 (B,).
+            condition: What :meth:`encode` returned.
+
+        Returns:
+            Predicted clean map (B, 1, H, W) in [0, 1].
+
+        Raises:
+            InputError: If the map's size does not fit the condition's.
+        """
+        height, width = noisy_map.shape[-2:]
+        noise = self.noise_encoder(noisy_map, t)  # f_s^i (B, C_i, h_i, w_i)
+        x: Tensor | None = None
+        outputs = []
+        for index, stage in enumerate(self.stages):
+            f_s = noise[index].unsqueeze(2)  # (B, C, 1, h, w)
+            f_v = self._visual(condition, index, f_s)  # (B, C, T_v, h, w)
+            if f_v.shape[-2:] != f_s.shape[-2:]:
+                raise InputError(
+                    f"a noisy map of {height}x{width} does not fit visual features of {tuple(f_v.shape[-2:])} at "
+                    f"scale {index + 1}; give the map the size of the frames"
+                )
+            x, output = stage(torch.cat([f_v, f_s], dim=2), x, condition.audio)
+            outputs.append(output)
+        return self.head(outputs, (height, width), noisy_map.dtype)
+
+    def _visual(self, condition: Condition, index: int, like: Tensor) -> Tensor:
+        """Visual features of one scale, or what stands for them when the clip has no picture (D14)."""
+        if condition.video:
+            return condition.video[index]
+        shape = (like.shape[0], like.shape[1], self.video_steps, like.shape[3], like.shape[4])
+        if self.video_encoder is None:
+            return self.blank[index].expand(shape)
+        return like.new_zeros(shape)

@@ -1,0 +1,92 @@
+from urllib.error import URLError
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_avsp.backbones.weights import (
+    PartReport,
+    WeightReport,
+    download_state_dict,
+    interpolate_rows,
+    load_strict,
+    read_state_dict,
+)
+from lightning_avsp.errors import InputError
+
+
+class Marker:
+    """Stands for code hidden in a pickle."""
+
+
+@pytest.mark.parametrize("nest", [None, "state_dict", "model_state"])
+def test_reads_plain_and_nested_files_and_strips_the_prefix(tmp_path, nest):
+    state = {"module.weight": torch.ones(2)}
+    path = tmp_path / "w.pth"
+    torch.save(state if nest is None else {nest: state, "epoch": 3}, path)
+    assert list(read_state_dict(path)) == ["weight"]
+
+
+def test_refuses_what_is_no_weight_file(tmp_path):
+    with pytest.raises(InputError, match="no weight file at"):
+        read_state_dict(tmp_path / "absent.pth")
+    garbage = tmp_path / "garbage.pth"
+    garbage.write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match="garbage"):
+        read_state_dict(garbage)
+    empty = tmp_path / "empty.pth"
+    torch.save({"epoch": 3}, empty)
+    with pytest.raises(InputError, match="no tensors"):
+        read_state_dict(empty)
+    code = tmp_path / "code.pth"
+    torch.save({"weight": Marker()}, code)
+    with pytest.raises(InputError, match="safely"):
+        read_state_dict(code)
+
+
+def test_loading_is_strict_and_names_every_problem():
+    linear = nn.Linear(2, 3)
+    before = linear.weight.clone()
+    state = {"weight": torch.zeros(4, 2), "extra": torch.zeros(1)}
+    with pytest.raises(InputError) as error:
+        load_strict(linear, state, "head", "file.pth")
+    message = str(error.value)
+    for part in ("file.pth", "head", "1 missing: bias", "1 unexpected: extra", "weight (4, 2) for (3, 2)"):
+        assert part in message
+    assert torch.equal(linear.weight, before)
+
+
+def test_loading_drops_and_leaves_out_only_what_is_named():
+    linear = nn.Linear(2, 3)
+    state = {"weight": torch.zeros(3, 2), "head.0": torch.zeros(1)}
+    report = load_strict(linear, state, "part", "file", drop=("head.",), fresh=("bias",))
+    assert report == PartReport("part", "file", 1, (), ("head.0",), ("bias",))
+    assert torch.equal(linear.weight, torch.zeros(3, 2))
+
+
+def test_failed_download_says_what_to_do():
+    def fetch():
+        raise URLError("no route")
+
+    with pytest.raises(InputError, match=r"could not download S3D.*give its path"):
+        download_state_dict("S3D", fetch)
+
+
+def test_rows_are_interpolated_linearly():
+    table = torch.arange(5.0)[:, None].repeat(1, 2)
+    longer = interpolate_rows(table, 9)
+    assert longer.shape == (9, 2)
+    assert torch.allclose(longer[4], table[2])  # the middle row is distance zero and stays there
+    assert (longer[:, 0].diff() >= 0).all()
+    assert torch.equal(interpolate_rows(table, 5), table)
+
+
+def test_report_reads_well():
+    report = WeightReport()
+    report.add(PartReport("video encoder", "kinetics400", 300, ("a",), ("head.weight",), frozen=True))
+    report.add(PartReport("Saliency-UNet", "random"))
+    assert report.lines() == [
+        "video encoder: kinetics400 (300 tensors loaded, 1 interpolated, 1 left out), frozen",
+        "Saliency-UNet: random",
+    ]
+    assert str(report).count("\n") == 1
