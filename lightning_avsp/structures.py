@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TypedDict
 
-import torch
 from torch import Tensor, nn
 
 
@@ -111,7 +110,8 @@ class DiffusionNetwork(nn.Module, ABC):
 
     def normalize_video(self, frames: Tensor) -> Tensor:
         """Frames as decoded, uint8 (B, T, H, W, 3), to the network's input, float (B, 3, T, H, W)."""
-        mean = torch.tensor(self.pixel_mean, device=frames.device).view(1, 3, 1, 1, 1)
-        std = torch.tensor(self.pixel_std, device=frames.device).view(1, 3, 1, 1, 1)
-        video = frames.permute(0, 4, 1, 2, 3).to(mean.dtype)  # (B, 3, T, H, W)
-        return (video / 255 - mean) / std
+        video = frames.permute(0, 4, 1, 2, 3).float()  # (B, 3, T, H, W)
+        # plain numbers per channel: a tensor made of them here would be copied to the device in every step
+        for channel, (mean, std) in enumerate(zip(self.pixel_mean, self.pixel_std, strict=True)):
+            video[:, channel].sub_(255 * mean).div_(255 * std)
+        return video

@@ -27,7 +27,7 @@ def demo(
     videos: int = 150,
     steps: int = 300,
     every: int = 20,
-    workers: int = 2,
+    workers: int = 3,
     clip: Path | None = None,
 ) -> None:
     """Does a model listen? Train tiny networks with and without sound, test them, and predict on a real film.

@@ -11,6 +11,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torchmetrics import MeanMetric
 
 from lightning_avsp.data.audio import LogMel
 from lightning_avsp.data.input_spec import InputSpec
@@ -67,6 +68,8 @@ class SaliencyTask(LightningModule):
         self.lr_interval = lr_interval
         self.lr_monitor = lr_monitor
         self.seed = 0 if seed is None else seed
+        # a mean that is exact however unevenly processes share the clips; Lightning's own is not
+        self.val_loss = MeanMetric()
         self.val_metrics = SaliencyMetrics(names=tuple(metrics), prefix="val/")
         self.test_metrics = SaliencyMetrics(names=tuple(metrics), prefix="test/")
         self.input_spec: InputSpec | None = None
@@ -172,8 +175,7 @@ class SaliencyTask(LightningModule):
     def validation_step(self, batch: SaliencyBatch, batch_idx: int) -> Tensor:
         """Score one batch of validation clips."""
         maps = self.evaluation_step(batch, self.val_metrics)
-        loss = self.loss(maps, self.target(batch))
-        self.log("val/loss", loss, on_epoch=True, batch_size=len(maps), sync_dist=True)
+        self.val_loss.update(self.loss(maps, self.target(batch)), len(maps))
         return maps
 
     def test_step(self, batch: SaliencyBatch, batch_idx: int) -> Tensor:
@@ -183,13 +185,15 @@ class SaliencyTask(LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Start empty, whatever an interrupted validation left."""
         self.val_metrics.reset()
+        self.val_loss.reset()
 
     def on_test_epoch_start(self) -> None:
         """Start empty, whatever an interrupted test left."""
         self.test_metrics.reset()
 
     def on_validation_epoch_end(self) -> None:
-        """Log frame -> video -> corpus averages of validation."""
+        """Log frame -> video -> corpus averages of validation, and its loss."""
+        self.log("val/loss", self.val_loss.compute())
         self._log_metrics(self.val_metrics)
 
     def on_test_epoch_end(self) -> None:
