@@ -158,8 +158,8 @@ class DemoPlan:
             path = self._rows(experiment, seeds[0]).with_name("sensitivity.json")
             found = json.loads(path.read_text())
             lines.append(
-                f"{name}: the predicted map moves by {found['noise']:.4f} on average when only the noise changes, "
-                f"by {found['t']:.4f} when only t changes (largest pixel {found['largest']:.3f})"
+                f"{name}: the predicted map moves by {found['noise']:.2g} on average when only the noise changes, "
+                f"by {found['t']:.2g} when only t changes (largest pixel {found['largest']:.2g})"
             )
         return lines
 
