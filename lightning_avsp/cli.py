@@ -43,6 +43,18 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("data", "synth"): Tool(
         "lightning_avsp.commands.data_synth", "synth", "generate a synthetic corpus in which sound decides"
     ),
+    ("evaluate",): Tool(
+        "lightning_avsp.commands.evaluate",
+        "evaluate",
+        "score predictions that any program made",
+        ("predictions",),
+    ),
+    ("compare",): Tool(
+        "lightning_avsp.commands.compare", "compare", "paired comparison of two results", ("first", "second")
+    ),
+    ("bench", "metrics"): Tool(
+        "lightning_avsp.commands.bench_metrics", "metrics", "time of the metrics against plain numpy"
+    ),
     ("bench", "model"): Tool(
         "lightning_avsp.commands.bench_model",
         "model",

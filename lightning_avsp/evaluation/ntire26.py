@@ -1,0 +1,94 @@
+"""The formulas of the NTIRE 2026 challenge on video saliency prediction, where they differ from the MIT benchmark's.
+
+Written from the definitions of the challenge's public scoring script; nothing of it is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_avsp.metrics.degenerate import Reason
+
+_EPS = 1e-7
+
+Scores = tuple[dict[str, float], dict[str, str]]
+"""Values by metric, and why a value is undefined."""
+
+
+@torch.no_grad()
+def ntire26_scores(prediction: Tensor, target: Tensor, fixations: Sequence[Tensor]) -> list[Scores]:
+    r"""CC, SIM, NSS and AUC-Judd of each frame as the challenge computes them.
+
+    With P and G scaled to [0, 1] (the protocol's steps do it for P, this function for G), population deviations
+    :math:`s` and :math:`\epsilon = 10^{-7}`:
+
+    .. math::
+        CC = \frac{\sum a b}{\sqrt{\sum a^2 \sum b^2 + \epsilon}},\; a = \frac{P - \bar P}{s_P + \epsilon},\;
+        SIM = \sum \min\left(\frac{P}{\sum P + \epsilon}, \frac{G}{\sum G + \epsilon}\right),\;
+        NSS = \frac1n \sum_f \frac{P_f - \bar P}{s_P + \epsilon}
+
+    and AUC-Judd by trapezoids through :math:`(fp_i, i/n)`, no ties broken, with the n fixations' values (repeats
+    counted) as thresholds, :math:`fp_i = (\text{above}_i - i) / (N + r - n)` and r = n - distinct fixated pixels. (The
+    released script counts the distinct columns of the list of points instead of its distinct points, so r = n - 2
+    there; at the corpus' 1920 x 1080 that moves AUC-Judd by less than 1e-5.)
+
+    Args:
+        prediction: Prepared maps (B, H, W), float64.
+        target: Continuous ground truth (B, H, W), any real type.
+        fixations: One int64 (n, 2) tensor of (row, column) per frame; a point that occurs twice counts twice.
+
+    Returns:
+        Per frame values, NaN where undefined (no fixation, or a prediction that is not finite), and the reasons.
+    """
+    truth = target.to(torch.float64)
+    low = truth.amin((1, 2), keepdim=True)
+    truth = (truth - low) / (truth.amax((1, 2), keepdim=True) - low + torch.finfo(torch.float32).eps)
+    return [
+        _score(p.numpy(), g.numpy(), points.numpy())
+        for p, g, points in zip(prediction.cpu(), truth.cpu(), (one.cpu() for one in fixations), strict=True)
+    ]
+
+
+def _score(prediction: np.ndarray, truth: np.ndarray, points: np.ndarray) -> Scores:
+    names = ("cc", "sim", "nss", "auc_judd")
+    if not np.isfinite(prediction).all():
+        reason: Reason = "non_finite_prediction"
+        return dict.fromkeys(names, float("nan")), dict.fromkeys(names, reason)
+    deviation = (prediction - prediction.mean()) / (prediction.std() + _EPS)
+    of_truth = (truth - truth.mean()) / (truth.std() + _EPS)
+    products = (deviation * of_truth).sum()
+    shares = prediction / (prediction.sum() + _EPS), truth / (truth.sum() + _EPS)
+    values = {
+        "cc": float(products / np.sqrt((deviation**2).sum() * (of_truth**2).sum() + _EPS)),
+        "sim": float(np.minimum(*shares).sum()),
+    }
+    if len(points) == 0:
+        nobody: Reason = "no_fixations"
+        gaze = ("nss", "auc_judd")
+        return values | dict.fromkeys(gaze, float("nan")), dict.fromkeys(gaze, nobody)
+    values["nss"] = float(deviation[points[:, 0], points[:, 1]].mean())
+    values["auc_judd"] = auc_judd_counting_repeats(prediction, points)
+    return values, {}
+
+
+def auc_judd_counting_repeats(prediction: np.ndarray, points: np.ndarray) -> float:
+    """AUC-Judd of one frame, every fixation a threshold of its own, equal values in turn.
+
+    Args:
+        prediction: Map (H, W).
+        points: (row, column) of each fixation, repeats included: int64 (n, 2), n > 0.
+    """
+    fixations = len(points)
+    distinct = len(np.unique(points, axis=0))
+    thresholds = np.sort(prediction[points[:, 0], points[:, 1]])[::-1]
+    above = prediction.size - np.searchsorted(np.sort(prediction, axis=None), thresholds, side="left")
+    order = np.arange(1, fixations + 1)
+    others = prediction.size + (fixations - distinct) - fixations
+    false_positives = np.concatenate([[0.0], (above - order) / others if others else 0.0 * order, [1.0]])
+    true_positives = np.concatenate([[0.0], order / fixations, [1.0]])
+    steps = np.diff(false_positives) * (true_positives[1:] + true_positives[:-1]) / 2
+    return float(steps.sum())

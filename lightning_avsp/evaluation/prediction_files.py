@@ -1,0 +1,261 @@
+"""Saliency maps in files that any program may have written: pictures, arrays, films; read frame by frame."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lightning_avsp.errors import InputError
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+FILMS = (".mp4", ".mkv", ".webm", ".mov", ".avi")
+_GREY_TOLERANCE = 2
+"""Levels by which the channels of a grey picture may differ: lossy coders round each of them."""
+_GREY_TOLERANCE_FILM = 8
+_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error, KeyError)
+
+
+class PredictedVideo(Protocol):
+    """Predicted maps of one video."""
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Frames that there is a map of, counted from 1, ascending."""
+
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Number and map (H, W) of the wanted frames, ascending, one at a time; uint8 or floating point."""
+
+
+@dataclass(frozen=True)
+class NumberedMaps:
+    """One file a frame: pictures, or arrays (H, W) in .npy."""
+
+    files: dict[int, Path]
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Frames that have a file."""
+        return sorted(self.files)
+
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Maps one by one."""
+        for number in wanted:
+            path = self.files[number]
+            yield number, read_array(path) if path.suffix.lower() == ".npy" else read_picture(path)
+
+
+@dataclass(frozen=True)
+class StackedMaps:
+    """All frames in one array (N, H, W): .npy, or .npz with an array ``maps`` or a single one."""
+
+    path: Path
+    first: int
+    count: int
+
+    @classmethod
+    def open(cls, path: Path, first: int = 1) -> StackedMaps:
+        """Look at an array's header.
+
+        Raises:
+            InputError: If the file is broken or holds no stack of maps.
+        """
+        with _stack(path) as (_, shape, _):
+            return cls(path, first, shape[0])
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Frames in the order of the array."""
+        return range(self.first, self.first + self.count)
+
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Maps one by one; the array is never in memory as a whole."""
+        chosen = set(wanted)
+        with _stack(self.path) as (file, shape, dtype):
+            size = dtype.itemsize * shape[1] * shape[2]
+            for number in self.numbers:
+                try:
+                    data = file.read(size)
+                except _UNREADABLE as error:
+                    raise _broken(self.path, error) from error
+                if len(data) < size:
+                    raise InputError(
+                        f"{self.path} ends within frame {number} of {self.count}: write it again"
+                    )
+                if number in chosen:
+                    yield number, as_map(np.frombuffer(data, dtype).reshape(shape[1:]), self.path)
+
+
+@dataclass(frozen=True)
+class SaliencyFilm:
+    """A film whose brightness is saliency."""
+
+    path: Path
+    count: int
+
+    @classmethod
+    def open(cls, path: Path) -> SaliencyFilm:
+        """Look at a film; its damage is found here.
+
+        Raises:
+            InputError: If it cannot be read.
+        """
+        from lightning_avsp.film.reader import open_film
+
+        return cls(path, open_film(path).frames)
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Frames in the order of presentation."""
+        return range(1, self.count + 1)
+
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Maps one by one, decoded in one pass; more than 8 bits are kept if the film has them."""
+        from lightning_avsp.film.reader import decode_video, open_film
+
+        info = open_film(self.path)
+        chosen = set(wanted)
+        number = 0
+        for number, (_, frame) in enumerate(decode_video(info), start=1):
+            if number in chosen:
+                deep = frame.format.components[0].bits > 8
+                pixels = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
+                pixels = np.rot90(pixels, info.rotation // 90)
+                tolerance = _GREY_TOLERANCE_FILM * (257 if deep else 1)
+                yield number, _from_channels(pixels, tolerance, f"{self.path}, frame {number}")
+        if number < self.count:
+            raise InputError(f"{self.path} announces {self.count} frames but holds {number}: encode it again")
+
+
+def read_picture(path: Path) -> Tensor:
+    """A map from a picture: uint8 (H, W), or float32 for 16-bit pictures and for means of channels.
+
+    Raises:
+        InputError: If it cannot be read, or is a colour picture.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
+            pixels = np.array(image if mode == image.mode else image.convert(mode))
+    except _UNREADABLE as error:
+        raise _broken(path, error) from error
+    if mode in ("LA", "RGBA"):
+        if (pixels[..., -1] != 255).any():
+            raise InputError(
+                f"{path} is partly transparent, which means nothing in a map: save it without alpha"
+            )
+        pixels = pixels[..., :-1]
+    if pixels.ndim == 3 and mode in ("LA", "RGB", "RGBA"):
+        return _from_channels(pixels, _GREY_TOLERANCE, str(path))
+    if pixels.ndim != 2:
+        raise InputError(f"{path} is a picture of mode {mode}, not a map: save it in grey")
+    return as_map(pixels, path)
+
+
+def read_array(path: Path) -> Tensor:
+    """A map (H, W) from a .npy file.
+
+    Raises:
+        InputError: If it cannot be read or has another shape.
+    """
+    try:
+        values = np.load(path, allow_pickle=False)
+    except _UNREADABLE as error:
+        raise _broken(path, error) from error
+    if values.ndim != 2:
+        raise InputError(
+            f"{path} has shape {values.shape}, but a file that carries a frame number holds one map (H, W)"
+        )
+    return as_map(values, path)
+
+
+def as_map(values: np.ndarray, path: Path) -> Tensor:
+    """An array as a map of a type that metrics work with: uint8 as it is, floats as they are, others in float64."""
+    kind = values.dtype
+    if kind == np.uint8 or kind in (np.float32, np.float64):
+        return torch.from_numpy(values.astype(kind.newbyteorder("="), copy=True))
+    if kind in (np.float16, np.uint16, np.bool_):
+        return torch.from_numpy(values.astype(np.float32))  # exact
+    if kind.kind in "iu":
+        return torch.from_numpy(values.astype(np.float64))
+    raise InputError(f"{path} holds values of type {kind}, but a map is made of real numbers")
+
+
+def _from_channels(pixels: np.ndarray, tolerance: int, where: str) -> Tensor:
+    """The map (H, W) of a picture (H, W, C) whose channels agree.
+
+    Raises:
+        InputError: If they do not.
+    """
+    spread = int((pixels.max(axis=-1).astype(np.int64) - pixels.min(axis=-1)).max())
+    if spread > tolerance:
+        raise InputError(
+            f"{where} is in colour (its channels differ by up to {spread} levels), but a map is grey: "
+            "give the maps themselves, not heat maps or overlays"
+        )
+    if spread == 0 and pixels.dtype == np.uint8:
+        return torch.from_numpy(np.ascontiguousarray(pixels[..., 0]))
+    return torch.from_numpy(pixels.mean(axis=-1).astype(np.float32))
+
+
+class _stack:  # noqa: N801  # a context manager used like a function
+    """Opens a stack of maps at its first value: file, shape and type."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.open: list[Any] = []
+
+    def __enter__(self) -> tuple[IO[bytes], tuple[int, ...], np.dtype]:
+        try:
+            file = self._member() if self.path.suffix.lower() == ".npz" else self.path.open("rb")
+            self.open.append(file)
+            version = np.lib.format.read_magic(file)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, fortran, dtype = read(file)
+        except InputError:
+            self.__exit__()
+            raise
+        except _UNREADABLE as error:
+            self.__exit__()
+            raise _broken(self.path, error) from error
+        if len(shape) != 3 or fortran or dtype.hasobject:
+            self.__exit__()
+            order = " in Fortran order" if fortran else ""
+            raise InputError(
+                f"{self.path} holds an array of shape {shape}{order} and type {dtype}, but maps of a video are "
+                "(frames, rows, columns) of numbers in C order"
+            )
+        return file, shape, dtype
+
+    def _member(self) -> IO[bytes]:
+        archive = zipfile.ZipFile(self.path)
+        self.open.append(archive)
+        names = [name for name in archive.namelist() if name.endswith(".npy")]
+        if "maps.npy" not in names and len(names) != 1:
+            held = ", ".join(name[:-4] for name in names) or "none"
+            raise InputError(f"{self.path} has no array 'maps'; its arrays: {held}")
+        return archive.open("maps.npy" if "maps.npy" in names else names[0])
+
+    def __exit__(self, *_: object) -> None:
+        while self.open:
+            self.open.pop().close()
+
+
+def _broken(path: Path, error: BaseException) -> InputError:
+    if not path.exists():
+        return InputError(f"{path} is gone: it was there when the folder was listed")
+    size = path.stat().st_size
+    return InputError(f"{path} ({size} bytes) cannot be read as saliency maps: {error}; write it again")

@@ -1,0 +1,228 @@
+"""Finds the predicted maps of each video in a folder that any program may have written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from lightning_avsp.data.catalogue import Corpus
+from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.errors import InputError
+from lightning_avsp.evaluation.prediction_files import (
+    FILMS,
+    PICTURES,
+    NumberedMaps,
+    PredictedVideo,
+    SaliencyFilm,
+    StackedMaps,
+)
+
+SMALLEST_SIDE = 8
+"""Pixels below which a side cannot be a saliency map's."""
+STRETCH = 1.5
+"""How far a map's aspect ratio may be from the frames' or the ground truth's; square maps always pass, since
+networks of this field see square frames and their maps are stretched back when they are scored."""
+
+NEARLY_SQUARE = 1.05
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a folder lacks of what a protocol scores."""
+
+    videos: tuple[str, ...] = ()
+    """``<split>/<corpus>/<video>`` without any prediction."""
+    frames: tuple[tuple[str, int, int], ...] = ()
+    """The same name, frames that lack a prediction, and the first of them, for videos with some."""
+
+    @property
+    def frame_count(self) -> int:
+        """Frames missing in the videos that have predictions."""
+        return sum(count for _, count, _ in self.frames)
+
+    def __bool__(self) -> bool:
+        return bool(self.videos or self.frames)
+
+    def sentence(self) -> str:
+        """What is missing, in one line."""
+        parts = []
+        if self.videos:
+            parts.append(f"{len(self.videos)} videos have no predictions ({_some(self.videos)})")
+        if self.frames:
+            named = [f"{name} lacks {count}, first {first}" for name, count, first in self.frames]
+            parts.append(
+                f"{self.frame_count} frames of {len(self.frames)} videos are missing ({_some(named)})"
+            )
+        return "; ".join(parts)
+
+
+def folder_of_split(predictions: Path, split: int) -> Path:
+    """Predictions of one split: a folder ``split1_results``, ``split1`` or ``split_1`` if there is one.
+
+    Models are trained per split; a folder without such parts holds one model's predictions for all.
+    """
+    for name in (f"split{split}_results", f"split{split}", f"split_{split}"):
+        if (predictions / name).is_dir():
+            return predictions / name
+    return predictions
+
+
+def check_folder(predictions: Path) -> None:
+    """Refuse what is no folder of predictions.
+
+    Raises:
+        InputError: If it does not exist, is a file, or is empty.
+    """
+    if not predictions.exists():
+        raise InputError(
+            f"no folder at {predictions}: give the folder that holds <corpus>/<video>/... or <video>/..."
+        )
+    if not predictions.is_dir():
+        raise InputError(
+            f"{predictions} is a file: give the folder that holds <corpus>/<video>/... or <video>/..."
+        )
+    if not any(not path.name.startswith(".") for path in predictions.iterdir()):
+        raise InputError(f"{predictions} is empty: predict first, or give another folder")
+
+
+def places(folder: Path, corpus: Corpus, video: str) -> list[Path]:
+    """Where predictions of a video may lie, without an ending."""
+    names = (folder / corpus.name / video, folder / corpus.folder / video, folder / video)
+    return list(dict.fromkeys(names))
+
+
+def find_video(folder: Path, corpus: Corpus, video: str, count_from: int = 1) -> PredictedVideo | None:
+    """Predictions of a video, or None if there are none.
+
+    Args:
+        folder: Folder of predictions.
+        corpus: Corpus of the video.
+        video: Its name.
+        count_from: Number that the program gave to the first frame, 0 or 1.
+
+    Raises:
+        InputError: If files are there that cannot be predictions, or there are several predictions.
+    """
+    found: list[Path] = []
+    for place in places(folder, corpus, video):
+        endings = ("", *FILMS, ".npz", ".npy")
+        candidates = [place.with_name(place.name + ending) for ending in endings]
+        found += [
+            path for path in candidates if (path.is_file() if path.suffix in endings[1:] else path.is_dir())
+        ]
+    if len(found) > 1:
+        raise InputError(
+            f"{corpus.name}/{video} is predicted twice, by {found[0]} and {found[1]}: remove one of them"
+        )
+    if not found:
+        return None
+    return open_folder(found[0], count_from) if found[0].is_dir() else open_file(found[0])
+
+
+def open_file(path: Path) -> PredictedVideo:
+    """Maps of a video from one file: an array or a film. Its first frame is frame 1."""
+    return SaliencyFilm.open(path) if path.suffix.lower() in FILMS else StackedMaps.open(path)
+
+
+def open_folder(folder: Path, count_from: int = 1) -> PredictedVideo:
+    """Maps of a video from its folder: numbered files, or one array or film (``maps.npz``, ``saliency.mp4``).
+
+    Raises:
+        InputError: If the folder holds no predictions, or names carry no number.
+    """
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    numbered = [path for path in files if path.suffix.lower() in PICTURES]
+    arrays = [path for path in files if path.suffix.lower() == ".npy" and _number(path) is not None]
+    if numbered or arrays:
+        return NumberedMaps(_by_number([*numbered, *arrays], count_from))
+    if (folder / "maps").is_dir():
+        return open_folder(folder / "maps", count_from)
+    for name in ("maps.npz", "maps.npy", "saliency.mp4"):
+        if (folder / name).is_file():
+            return open_file(folder / name)
+    single = [path for path in files if path.suffix.lower() in (*FILMS, ".npz", ".npy")]
+    if len(single) == 1:
+        return open_file(single[0])
+    held = _some([path.name for path in files]) if files else "nothing"
+    raise InputError(
+        f"{folder} holds no predictions that can be read ({held}): put numbered pictures or arrays, one array of "
+        "all frames, or one film there"
+    )
+
+
+def checked_frames(
+    source: PredictedVideo, wanted: Sequence[int], entry: VideoEntry, truth_size: tuple[int, int]
+) -> Iterator[tuple[int, Tensor]]:
+    """Maps of the wanted frames, refused if their size makes no sense.
+
+    Args:
+        source: Predictions of the video.
+        wanted: Frame numbers, ascending.
+        entry: The video, for its frames' size.
+        truth_size: (rows, columns) of its ground truth.
+
+    Raises:
+        InputError: If the size changes within the video, or the shape fits neither frames nor ground truth.
+    """
+    name = f"{entry.corpus}/{entry.video}"
+    size: tuple[int, int] | None = None
+    first = 0
+    for number, saliency in source.frames(wanted):
+        rows, columns = saliency.shape
+        if size is None:
+            size, first = (rows, columns), number
+            _check_size(name, size, entry.size, truth_size)
+        elif (rows, columns) != size:
+            raise InputError(
+                f"{name}: the map of frame {number} is {rows} x {columns} (rows x columns), that of frame {first} is "
+                f"{size[0]} x {size[1]}: maps of a video must have one size"
+            )
+        yield number, saliency
+
+
+def _check_size(name: str, size: tuple[int, int], frames: tuple[int, int], truth: tuple[int, int]) -> None:
+    rows, columns = size
+    if min(size) < SMALLEST_SIDE:
+        raise InputError(
+            f"{name}: maps are {rows} x {columns} (rows x columns): too small to be saliency maps"
+        )
+    aspect = columns / rows
+    allowed = [1.0, frames[1] / frames[0], truth[1] / truth[0]]
+    fits = [max(aspect / other, other / aspect) for other in allowed]
+    if fits[0] > NEARLY_SQUARE and min(fits[1:]) > STRETCH:
+        raise InputError(
+            f"{name}: maps are {rows} x {columns} (rows x columns), but frames are {frames[0]} x {frames[1]} and the "
+            f"ground truth {truth[0]} x {truth[1]}: they are of another video, or turned"
+        )
+
+
+def _by_number(files: Sequence[Path], count_from: int) -> dict[int, Path]:
+    numbered: dict[int, Path] = {}
+    for path in files:
+        number = _number(path)
+        if number is None:
+            raise InputError(f"{path} carries no frame number in its name: name predictions like 00001.png")
+        number += 1 - count_from
+        if number < 1:
+            raise InputError(
+                f"{path} is numbered 0, but frames count from 1: pass --count_from=0 if that is the first"
+            )
+        if number in numbered:
+            raise InputError(
+                f"{numbered[number]} and {path.name} are both of frame {number}: remove one of them"
+            )
+        numbered[number] = path
+    return numbered
+
+
+def _number(path: Path) -> int | None:
+    digits = re.findall(r"\d+", path.stem)
+    return int(digits[-1]) if digits else None
+
+
+def _some(names: Sequence[str], shown: int = 5) -> str:
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")

@@ -1,0 +1,223 @@
+"""Results on disk: one JSON with everything, and CSV tables of corpora, videos and frames."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lightning_avsp import __version__
+from lightning_avsp.data.synthetic.record import read_manifest
+from lightning_avsp.errors import InputError
+from lightning_avsp.evaluation.evaluate import Evaluation
+from lightning_avsp.evaluation.references import DESCRIPTIONS
+from lightning_avsp.evaluation.statistics import LEVEL, RESAMPLES
+from lightning_avsp.evaluation.summary import CorpusSummary
+from lightning_avsp.metrics import ScoreTable
+from lightning_avsp.run_folder import write_atomically, write_json
+
+KIND = "lightning_avsp evaluation"
+FORMAT = 1
+
+
+def as_record(evaluation: Evaluation) -> dict[str, Any]:
+    """Everything that the JSON file says."""
+    missing = evaluation.missing
+    manifest = read_manifest(evaluation.root)
+    return {
+        "kind": KIND,
+        "format": FORMAT,
+        "versions": versions(),
+        "predictions": str(evaluation.predictions),
+        "root": str(evaluation.root),
+        "synthetic": manifest["statement"] if manifest["corpora"] else None,
+        "split": evaluation.split,
+        "same_predictions_for_all_splits": evaluation.shared,
+        "protocol": evaluation.protocol.as_plain(),
+        "interval": {
+            "level": LEVEL,
+            "resamples": RESAMPLES,
+            "over": "videos",
+            "method": "percentile bootstrap",
+        },
+        "missing": {
+            "videos": list(missing.videos),
+            "frames": {name: count for name, count, _ in missing.frames},
+            "frame_count": missing.frame_count,
+        },
+        "predicted_but_not_scored": evaluation.unscored,
+        "corpora": {name: _plain(summary) for name, summary in evaluation.corpora.items()},
+        "references": {
+            row: {
+                "what": DESCRIPTIONS[row],
+                "corpora": {name: _plain(summary) for name, summary in of.items()},
+            }
+            for row, of in evaluation.references.items()
+        },
+        "not_computable": evaluation.not_computable,
+        "videos": [
+            {"split": split} | record
+            for split, table in evaluation.tables.items()
+            for record in table.video_records()
+        ],
+        "frames": [
+            {"split": split} | record
+            for split, table in evaluation.tables.items()
+            for record in _frames(table)
+        ],
+    }
+
+
+def _frames(table: ScoreTable) -> list[dict[str, Any]]:
+    """Frames of each video in columns: numbers, values by metric, and numbers of those with a reason, by metric."""
+    columns: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in table.frames:
+        video = columns.setdefault(
+            (row.corpus, row.video),
+            {"corpus": row.corpus, "video": row.video, "numbers": [], "values": {}, "reasons": {}},
+        )
+        video["numbers"].append(row.frame)
+        for name, value in row.values.items():
+            video["values"].setdefault(name, []).append(value)
+        for name, reason in row.reasons.items():
+            video["reasons"].setdefault(name, {}).setdefault(reason, []).append(row.frame)
+    return list(columns.values())
+
+
+def versions() -> dict[str, str]:
+    """What computed the numbers."""
+    return {
+        "lightning_avsp": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def write_results(evaluation: Evaluation, out: Path) -> list[Path]:
+    """Write ``out`` (JSON) and beside it ``<stem>_corpora.csv``, ``<stem>_videos.csv`` and ``<stem>_frames.csv``.
+
+    The JSON comes last, so where it is, the others are; each appears whole or not at all.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: If the disk is full or may not be written to; nothing of this call is left behind then.
+    """
+    tables = evaluation.tables.items()
+    frames = [{"split": split} | row for split, table in tables for row in table.frame_records()]
+    videos = [{"split": split} | row for split, table in tables for row in table.video_records()]
+    texts = {
+        out.with_name(f"{out.stem}_corpora.csv"): as_csv(corpus_records(evaluation)),
+        out.with_name(f"{out.stem}_videos.csv"): as_csv(videos),
+        out.with_name(f"{out.stem}_frames.csv"): as_csv(frames),
+    }
+    written: list[Path] = []
+    try:
+        for path, text in texts.items():
+            write_atomically(path, text)
+            written.append(path)
+        write_json(out, as_record(evaluation))
+    except OSError as error:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise cannot_write(out, error) from error
+    return [out, *written]
+
+
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """What to say when results do not reach the disk."""
+    advice = {
+        errno.ENOSPC: "make room",
+        errno.EDQUOT: "make room",
+        errno.EACCES: "choose a folder that you may write to",
+        errno.EROFS: "choose a folder that you may write to",
+    }.get(error.errno or 0, "choose another place")
+    return InputError(f"cannot write {path}: {error.strerror or error}; {advice}, or give another --out")
+
+
+def corpus_records(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """One flat row per corpus and metric, predictions first, then reference rows."""
+    rows = [("predictions", evaluation.corpora), *evaluation.references.items()]
+    return [
+        {
+            "row": row,
+            "corpus": corpus,
+            "split": evaluation.split,
+            "protocol": evaluation.protocol.name,
+            "metric": name,
+            "mean": one.interval.mean,
+            "low": one.interval.low,
+            "high": one.interval.high,
+            "videos": one.videos,
+            "frames": one.frames,
+            "skipped": " ".join(f"{reason}:{count}" for reason, count in one.skipped.items()),
+            "zeroed": " ".join(f"{reason}:{count}" for reason, count in one.zeroed.items()),
+        }
+        for row, summaries in rows
+        for corpus, summary in summaries.items()
+        for name, one in summary.metrics.items()
+    ]
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """Rows with the same keys as CSV text with a header; empty for no rows."""
+    if not rows:
+        return ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """What :func:`write_results` wrote as JSON.
+
+    Raises:
+        InputError: If the file is missing or something else.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"no results at {path}; write them with `avsp evaluate PREDICTIONS --out {path.name}`"
+        )
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        kind, version = record["kind"], record["format"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise InputError(
+            f"{path} does not hold results of `avsp evaluate` ({error}); give its JSON file"
+        ) from error
+    if kind != KIND or version != FORMAT:
+        raise InputError(
+            f"{path} holds {kind!r} of format {version}, but {KIND!r} of format {FORMAT} is needed"
+        )
+    return dict(record)
+
+
+def _plain(summary: CorpusSummary) -> dict[str, Any]:
+    return {
+        "videos": summary.videos,
+        "frames": summary.frames,
+        "averaging": summary.averaging,
+        "metrics": {
+            name: {
+                "mean": one.interval.mean,
+                "low": one.interval.low,
+                "high": one.interval.high,
+                "videos": one.videos,
+                "frames": one.frames,
+                "skipped": one.skipped,
+                "zeroed": one.zeroed,
+            }
+            for name, one in summary.metrics.items()
+        },
+    }

@@ -1,0 +1,107 @@
+"""Uncertainty of a mean over videos: bootstrap intervals and the sign test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 10_000
+"""Draws of an interval; its ends vary by about 1 % of its width from seed to seed."""
+LEVEL = 0.95
+_DRAWS_AT_ONCE = 2**22  # counts held in memory: 32 MiB
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and the interval that would hold it in so many of repeated corpora."""
+
+    mean: float
+    """NaN of no value."""
+    low: float
+    """NaN when fewer than two videos carry a value: one video says nothing about others."""
+    high: float
+
+
+def bootstrap_mean(
+    groups: Sequence[Sequence[tuple[str, float]]],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+) -> Interval:
+    """Percentile bootstrap of a mean over videos (Efron and Tibshirani, *An Introduction to the Bootstrap*, ch. 13).
+
+    Videos are drawn with replacement, each with all its values: a video that several splits test is one piece of
+    evidence, not several.
+
+    Args:
+        groups: Values with the name of their video, grouped: the statistic is the mean of the groups' means (one
+            group: a plain mean). NaN values do not count.
+        seed: Seed of the draws.
+        resamples: Number of draws.
+        level: Share of the draws that the interval spans.
+
+    Example:
+        >>> interval = bootstrap_mean([[("a", 0.2), ("b", 0.4), ("c", 0.6)]])
+        >>> round(interval.mean, 3), interval.low >= 0.2, interval.high <= 0.6
+        (0.4, True, True)
+    """
+    counted = [[(video, value) for video, value in group if not math.isnan(value)] for group in groups]
+    counted = [group for group in counted if group]
+    if not counted:
+        return Interval(math.nan, math.nan, math.nan)
+    mean = math.fsum(math.fsum(v for _, v in group) / len(group) for group in counted) / len(counted)
+    videos = sorted({video for group in counted for video, _ in group})
+    if len(videos) < 2:
+        return Interval(mean, math.nan, math.nan)
+    row = {video: index for index, video in enumerate(videos)}
+    sums, counts = np.zeros((len(videos), len(counted))), np.zeros((len(videos), len(counted)))
+    for column, group in enumerate(counted):
+        for video, value in group:
+            sums[row[video], column] += value
+            counts[row[video], column] += 1
+    draws = _resampled_means(sums, counts, np.random.default_rng(seed), resamples)
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(draws, [tail, 1 - tail])
+    return Interval(mean, float(low), float(high))
+
+
+def _resampled_means(
+    sums: np.ndarray, counts: np.ndarray, generator: np.random.Generator, resamples: int
+) -> np.ndarray:
+    """Statistic of each draw from sums and counts by video and group, (V, G) each: (resamples,).
+
+    NaN where a draw holds no value at all.
+    """
+    videos = len(sums)
+    draws = []
+    step = max(1, _DRAWS_AT_ONCE // videos)
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
+        times = generator.multinomial(videos, np.full(videos, 1 / videos), size=size)  # (size, V)
+        total, number = times @ sums, times @ counts  # (size, G)
+        means = np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
+        seen = ~np.isnan(means)
+        found = np.where(seen, means, 0.0).sum(axis=1)
+        groups = seen.sum(axis=1)
+        draws.append(np.divide(found, groups, out=np.full(size, np.nan), where=groups > 0))
+    return np.concatenate(draws)
+
+
+def sign_test(differences: Sequence[float]) -> tuple[int, int, float]:
+    """Two-sided sign test of paired differences; equal pairs and NaN are left out.
+
+    Returns:
+        How many are positive, how many negative, and the probability of a split at least as uneven if both were as
+        likely; 1.0 without any difference.
+    """
+    from scipy.stats import binomtest
+
+    positive = sum(value > 0 for value in differences)
+    negative = sum(value < 0 for value in differences)
+    if positive + negative == 0:
+        return 0, 0, 1.0
+    return positive, negative, float(binomtest(positive, positive + negative).pvalue)

@@ -1,0 +1,146 @@
+"""Ground truth of one video, frame by frame: from an annotated corpus, or from half of known observers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.frames import image_size
+from lightning_avsp.data.maps import read_fixations, read_map
+from lightning_avsp.data.synthetic.observers import saliency_maps
+from lightning_avsp.data.synthetic.record import read_manifest, read_record
+from lightning_avsp.data.synthetic.spec import SyntheticSpec
+
+OTHER_FRAMES = 10
+"""Frames of other videos whose fixations are the negatives of DHF1K's shuffled AUC."""
+
+
+class Truth(Protocol):
+    """Ground truth of one video; frames count from 1."""
+
+    def map(self, number: int) -> Tensor:
+        """Continuous map of a frame: uint8 (Hg, Wg)."""
+
+    def size(self, number: int) -> tuple[int, int]:
+        """(Hg, Wg) of a frame's map."""
+
+    def points(self, number: int) -> Tensor:
+        """Fixations of a frame: int64 (N, 2), (row, column)."""
+
+
+@dataclass(frozen=True)
+class AnnotatedTruth:
+    """What a corpus comes with: merged maps and fixated pixels."""
+
+    entry: VideoEntry
+
+    def map(self, number: int) -> Tensor:
+        """Continuous map of a frame."""
+        return read_map(self.entry.maps.path(number))
+
+    def size(self, number: int) -> tuple[int, int]:
+        """Size of a frame's map, from its header."""
+        return image_size(self.entry.maps.path(number))
+
+    def points(self, number: int) -> Tensor:
+        """Fixated pixels of a frame."""
+        return read_fixations(self.entry.fixations.path(number), self.size(number))
+
+
+@dataclass(frozen=True)
+class ObserverHalf:
+    """Every second observer of a synthetic video: ground truth for, or prediction by, the others."""
+
+    root: str
+    folder: str
+    video: str
+    half: int
+    """0 or 1."""
+
+    @cached_property
+    def _known(self) -> tuple[SyntheticSpec, np.ndarray]:
+        root = Path(self.root)
+        spec = SyntheticSpec.from_dict(read_manifest(root)["corpora"][self.folder]["spec"])
+        pixels = read_record(root, self.folder, self.video).fixations[:, self.half :: 2]  # (T, O / 2, 2)
+        return spec, pixels
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """All frames."""
+        return range(1, len(self._known[1]) + 1)
+
+    def map(self, number: int) -> Tensor:
+        """Map of these observers."""
+        spec, pixels = self._known
+        return torch.from_numpy(saliency_maps(spec, pixels[number - 1 : number])[0])
+
+    def size(self, number: int) -> tuple[int, int]:
+        """Size of the maps."""
+        return self._known[0].map_size
+
+    def points(self, number: int) -> Tensor:
+        """Fixated pixels of these observers, each once, as fixation maps hold them."""
+        return torch.from_numpy(np.unique(self._known[1][number - 1], axis=0))
+
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Their maps as a prediction."""
+        for number in wanted:
+            yield number, self.map(number)
+
+
+def points_of_video(truth: Truth, n_frames: int) -> list[Tensor]:
+    """Fixations of frames 1 to ``n_frames``."""
+    return [truth.points(number) for number in range(1, n_frames + 1)]
+
+
+class SameVideo:
+    """Negatives of STAViS's shuffled AUC: everything fixated in the video, minus the current frame's fixations.
+
+    Args:
+        points: Fixations of every frame of the video, (N, 2) each.
+    """
+
+    def __init__(self, points: Sequence[Tensor]) -> None:
+        everything = torch.cat(list(points)) if points else torch.zeros(0, 2, dtype=torch.int64)
+        self.union = everything.unique(dim=0)  # (M, 2), sorted
+
+    def without(self, current: Tensor) -> Tensor:
+        """The union without the points of one frame: int64 (K, 2)."""
+        if not len(self.union) or not len(current):
+            return self.union
+        base = int(max(self.union[:, 1].max(), current[:, 1].max())) + 1
+        keys, gone = self.union[:, 0] * base + self.union[:, 1], current[:, 0] * base + current[:, 1]
+        return self.union[~torch.isin(keys, gone)]
+
+
+class OtherVideos:
+    """Negatives of DHF1K's shuffled AUC: fixations of ten frames of other videos, scaled to this one's size.
+
+    Args:
+        entry: The video that is scored.
+        others: The videos to draw from.
+        size: (rows, columns) of its ground truth.
+    """
+
+    def __init__(self, entry: VideoEntry, others: Sequence[VideoEntry], size: tuple[int, int]) -> None:
+        generator = np.random.default_rng([crc32(entry.corpus.encode()), crc32(entry.video.encode())])
+        drawn = [torch.zeros(0, 2, dtype=torch.int64)]
+        for _ in range(OTHER_FRAMES if others else 0):
+            other = others[int(generator.integers(len(others)))]
+            truth, number = AnnotatedTruth(other), int(generator.integers(other.n_frames)) + 1
+            scale = torch.tensor(size) / torch.tensor(truth.size(number))
+            drawn.append(((truth.points(number) + 0.5) * scale).floor().to(torch.int64))
+        self.union = torch.cat(drawn).unique(dim=0)
+
+    def without(self, current: Tensor) -> Tensor:
+        """The same points for every frame."""
+        return self.union

@@ -1,0 +1,63 @@
+"""Intervals and tests against scipy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lightning_avsp.evaluation.statistics import bootstrap_mean, sign_test
+
+
+def test_interval_equals_scipys() -> None:
+    values = np.random.default_rng(3).normal(0.5, 0.2, 12)
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=40_000, method="percentile", random_state=np.random.default_rng(1)
+    ).confidence_interval
+    ours = bootstrap_mean([[(f"v{i}", v) for i, v in enumerate(values)]], resamples=40_000)
+    width = theirs.high - theirs.low
+    assert ours.mean == pytest.approx(values.mean(), abs=1e-15)
+    assert ours.low == pytest.approx(theirs.low, abs=0.02 * width)
+    assert ours.high == pytest.approx(theirs.high, abs=0.02 * width)
+
+
+def test_a_video_in_several_splits_is_one_piece_of_evidence() -> None:
+    values = np.random.default_rng(4).normal(0.5, 0.2, 8)
+    once = [(f"v{i}", v) for i, v in enumerate(values)]
+    single, tripled = bootstrap_mean([once]), bootstrap_mean([once * 3])
+    assert tripled.low == pytest.approx(single.low, abs=1e-12)
+    assert tripled.high == pytest.approx(single.high, abs=1e-12)
+    independent = bootstrap_mean([[(f"{copy}{name}", v) for copy in range(3) for name, v in once]])
+    assert independent.high - independent.low < 0.7 * (single.high - single.low)
+
+
+def test_pooled_and_split_means_differ_by_hand() -> None:
+    first, second = [("a", 1.0), ("b", 0.0), ("c", 0.5)], [("d", 0.9)]
+    assert bootstrap_mean([first + second]).mean == pytest.approx(0.6)  # 2.4 / 4
+    assert bootstrap_mean([first, second]).mean == pytest.approx(0.7)  # (0.5 + 0.9) / 2
+
+
+def test_undefined_values_do_not_count() -> None:
+    with_nan = bootstrap_mean([[("a", 0.2), ("b", math.nan), ("c", 0.4)]])
+    assert with_nan == bootstrap_mean([[("a", 0.2), ("c", 0.4)]])
+    nothing = bootstrap_mean([[("a", math.nan)], []])
+    assert math.isnan(nothing.mean)
+    alone = bootstrap_mean([[("a", 0.2)]])
+    assert alone.mean == 0.2
+    assert math.isnan(alone.low)
+    assert math.isnan(alone.high)
+
+
+def test_the_seed_decides() -> None:
+    values = [(f"v{i}", float(i % 5)) for i in range(9)]
+    assert bootstrap_mean([values], seed=1) == bootstrap_mean([values], seed=1)
+    assert bootstrap_mean([values], seed=1) != bootstrap_mean([values], seed=2)
+
+
+def test_sign_test_by_hand() -> None:
+    # 5 of 5: 2 / 2^5; 4 of 5: 2 * (1 + 5) / 2^5
+    assert sign_test([1.0] * 5 + [0.0, math.nan]) == (5, 0, pytest.approx(0.0625))
+    assert sign_test([1.0] * 4 + [-1.0]) == (4, 1, pytest.approx(0.375))
+    assert sign_test([0.0]) == (0, 0, 1.0)
