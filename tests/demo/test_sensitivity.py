@@ -52,7 +52,7 @@ def test_the_paper_variant_uses_the_noisy_map_and_t(
     corpus: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     found = trained(corpus, tmp_path)
-    record_property("sensitivity", found)
+    record_property("sensitivity", str(found))
     print(f"after 30 steps: {found}")
     # float32 rounding moves a map by about 1e-7
     assert found.noise > 1e-4
