@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import signature
+from typing import Any
 
 from lightning_avsp import __version__
 from lightning_avsp.errors import AVSPError
@@ -51,6 +52,24 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ),
     ("compare",): Tool(
         "lightning_avsp.commands.compare", "compare", "paired comparison of two results", ("first", "second")
+    ),
+    ("audit", "audio"): Tool(
+        "lightning_avsp.commands.audit",
+        "audio",
+        "how much a model listens: true, missing, shifted and foreign sound",
+        ("ckpt",),
+    ),
+    ("audit", "noise"): Tool(
+        "lightning_avsp.commands.audit",
+        "noise",
+        "how much a denoiser uses its noisy map and t, and what its steps gain",
+        ("ckpt",),
+    ),
+    ("audit", "leak"): Tool(
+        "lightning_avsp.commands.audit",
+        "leak",
+        "whether a test video was seen by training, pretraining or selection",
+        ("runs",),
     ),
     ("bench", "metrics"): Tool(
         "lightning_avsp.commands.bench_metrics", "metrics", "time of the metrics against plain numpy"
@@ -128,7 +147,9 @@ def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
     if tool.positional:
         parser.add_function_arguments(function, as_positional=False, skip=set(tool.positional))
         for name in tool.positional:
-            parser.add_argument(name, type=str, help=f"{name}: a path")
+            several = str(signature(function).parameters[name].annotation).startswith("list")
+            settings: dict[str, Any] = {"nargs": "+"} if several else {}
+            parser.add_argument(name, type=str, help="Paths." if several else "A path.", **settings)
     else:
         parser.add_function_arguments(function, as_positional=False)
     values = parser.instantiate(parser.parse_args(spell_out_flags(arguments, function)))
@@ -155,7 +176,7 @@ def overview(group: str | None = None) -> str:
     rows = [(" ".join(path), tool.summary) for path, tool in TOOLS.items() if group in (None, path[0])]
     if group is None:
         rows = list(TRAINER_COMMANDS.items()) + [row for row in rows if row[0] != "predict"]
-    lines = [f"  {name:<12} {summary}" for name, summary in rows]
+    lines = [f"  {name:<14} {summary}" for name, summary in rows]
     return "\n".join(
         [
             f"lightning-avsp {__version__}: train, compare and trust audio-visual saliency models",

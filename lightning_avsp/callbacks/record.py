@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 
 import lightning_avsp
+from lightning_avsp.audit.origins import started_from
 from lightning_avsp.run_folder import RunFolder, write_atomically, write_json
 
 
@@ -24,6 +27,8 @@ class RunRecord(SaveConfigCallback):
     The callback that Lightning brings writes to the logger's folder, which two W&B runs share: the second run fails,
     or overwrites the first one's file. Here each command of a run has a file of its own.
     """
+
+    _earlier: Sequence[dict[str, Any]] = ()
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Called by Lightning once per command, on rank 0."""
@@ -35,6 +40,7 @@ class RunRecord(SaveConfigCallback):
             if isinstance(logger, WandbLogger):
                 logger.experiment.config.update({"avsp": self.config.as_dict()}, allow_val_change=True)
         if stage == "fit":
+            self._earlier = self._earlier_parts(run, pl_module, trainer)
             write_json(run.record, {**self._facts(trainer, pl_module), "finished": False})
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -42,6 +48,22 @@ class RunRecord(SaveConfigCallback):
         run = RunFolder(Path(trainer.default_root_dir))
         if trainer.is_global_zero and not trainer.interrupted:
             write_json(run.record, {**self._facts(trainer, pl_module), "finished": True})
+
+    def _earlier_parts(
+        self, run: RunFolder, pl_module: LightningModule, trainer: Trainer
+    ) -> list[dict[str, Any]]:
+        """Videos and origins of earlier commands that this one goes on from, where they differ from its own."""
+        path = self.config.get("ckpt_path")
+        own = path is not None and run.path.resolve() in Path(path).resolve().parents
+        if not own or not run.record.is_file():
+            return []
+        before = json.loads(run.record.read_text())
+        parts = [
+            *before.get("earlier", []),
+            {"videos": before["videos"], "started_from": before.get("started_from", {})},
+        ]
+        now = self._facts(trainer, pl_module)
+        return [part for part in parts if any(part[key] != now[key] for key in part)]
 
     def _facts(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         data = getattr(trainer, "datamodule", None)
@@ -59,6 +81,8 @@ class RunRecord(SaveConfigCallback):
             "selection": getattr(data, "selection_label", None),
             "videos": videos,
             "weights": getattr(pl_module, "weight_report", list)(),
+            "started_from": started_from(self.config.as_dict(), Path(trainer.default_root_dir)),
+            "earlier": self._earlier,
             "parameters": {
                 "trainable": sum(p.numel() for p in pl_module.parameters() if p.requires_grad),
                 "frozen": sum(p.numel() for p in pl_module.parameters() if not p.requires_grad),

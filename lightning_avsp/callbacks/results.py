@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lightning_avsp.run_folder import RunFolder, write_atomically, write_json
+from lightning_avsp.run_folder import RunFolder, as_csv, write_atomically, write_json
 
 
 class ResultWriter(Callback):
@@ -44,6 +42,7 @@ class ResultWriter(Callback):
                 "selection": getattr(data, "selection_label", None),
                 "synthetic": getattr(data, "synthetic", None),
                 "test_audio": getattr(data, "test_audio", None),
+                "test_audio_shift": getattr(data, "test_audio_shift", None),
                 "test_frames": getattr(data, "test_frames", None),
                 "test_every": getattr(data, "test_every", None),
                 "sampling": vars(sampling) if sampling is not None else None,
@@ -52,14 +51,3 @@ class ResultWriter(Callback):
             },
         )
         write_atomically(self.run.results / f"{stage}_frames.csv", as_csv(table.frame_records()))
-
-
-def as_csv(rows: list[dict[str, Any]]) -> str:
-    """Rows with the same keys as CSV text with a header; empty for no rows."""
-    if not rows:
-        return ""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

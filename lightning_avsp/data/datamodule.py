@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -73,6 +74,7 @@ class AVSaliencyDataModule(LightningDataModule):
             // 2``).
         test_audio: Sound in tests: ``true``, that of an ``other_video``
             (:func:`~lightning_avsp.data.wrong_sound.other_sounds`), or ``silent``.
+        test_audio_shift: Seconds by which sound comes too late in tests (negative: too early).
         limit_videos: At most so many videos of each part, the first listed; for trials.
 
     Raises:
@@ -103,6 +105,7 @@ class AVSaliencyDataModule(LightningDataModule):
         test_every: int = 1,
         test_frames: Literal["all", "released"] = "all",
         test_audio: Literal["true", "other_video", "silent"] = "true",
+        test_audio_shift: float = 0.0,
         limit_videos: int | None = None,
     ) -> None:
         super().__init__()
@@ -132,6 +135,7 @@ class AVSaliencyDataModule(LightningDataModule):
         self.test_every = test_every
         self.test_frames = test_frames
         self.test_audio = test_audio
+        self.test_audio_shift = test_audio_shift
         self.limit_videos = limit_videos
         self._partition: Partition | None = None
         self._entries: dict[VideoPart, list[VideoEntry]] = {}
@@ -148,6 +152,8 @@ class AVSaliencyDataModule(LightningDataModule):
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.limit_videos is not None and self.limit_videos < 1:
             raise InputError(f"limit_videos must be at least 1 or null, got {self.limit_videos}")
+        if not math.isfinite(self.test_audio_shift):
+            raise InputError(f"test_audio_shift must be a number of seconds, got {self.test_audio_shift}")
         if self.num_workers < 0:
             raise InputError(f"num_workers must be 0 or more, got {self.num_workers}")
 
@@ -252,6 +258,8 @@ class AVSaliencyDataModule(LightningDataModule):
             )
         if stage == "test" and self.test_audio != "true":
             log.warning("test videos are played with wrong sound: test_audio is %r", self.test_audio)
+        if stage == "test" and self.test_audio_shift != 0:
+            log.warning("test videos are played with sound that is %+g s late", self.test_audio_shift)
 
     def train_dataloader(self) -> ResumableDataLoader:
         """Training clips, shuffled anew each epoch; can be resumed in mid-epoch."""
@@ -275,7 +283,7 @@ class AVSaliencyDataModule(LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[SaliencyBatch]:
         """Every frame of the test videos, with the sound that ``test_audio`` says."""
-        reader = self._reader(_KEPT_FRAMES, self._test_sounds())
+        reader = self._reader(_KEPT_FRAMES, self._test_sounds(), self.test_audio_shift)
         return self._evaluation_loader(
             EvaluationFrames(
                 self.entries("test"), self.clip, reader, mode=self.test_frames, every=self.test_every
@@ -289,10 +297,18 @@ class AVSaliencyDataModule(LightningDataModule):
     # ---- parts of the above
 
     def _reader(
-        self, kept_frames: int = 0, sound_of: dict[VideoKey, Path | None] | None = None
+        self,
+        kept_frames: int = 0,
+        sound_of: dict[VideoKey, Path | None] | None = None,
+        shift_s: float = 0.0,
     ) -> ClipReader:
         return ClipReader(
-            self.size, self.audio, map_size=self.map_size, kept_frames=kept_frames, sound_of=sound_of
+            self.size,
+            self.audio,
+            map_size=self.map_size,
+            kept_frames=kept_frames,
+            sound_of=sound_of,
+            shift_s=shift_s,
         )
 
     def _test_sounds(self) -> dict[VideoKey, Path | None]:

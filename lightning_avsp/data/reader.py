@@ -46,6 +46,8 @@ class ClipReader:
         kept_frames: Decoded frames that are remembered (:class:`~lightning_avsp.data.frames.FrameReader`).
         sound_of: Sound to play with a video instead of its own, by (corpus, video): another file, or None for
             silence. Videos that are not in it keep theirs.
+        shift_s: Seconds by which sound comes too late (negative: too early), for tests of whether a model listens.
+            What a shift moves out of reach of the file is silence.
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class ClipReader:
         map_size: tuple[int, int] | None = None,
         kept_frames: int = 0,
         sound_of: Mapping[VideoKey, Path | None] | None = None,
+        shift_s: float = 0.0,
     ) -> None:
         self.audio = audio
         self.map_size = map_size or size
         self.sound_of = dict(sound_of or {})
+        self.shift_s = shift_s
         self.frames = FrameReader(size, kept_frames)
         self.waves = WaveStore(audio)
 
@@ -70,7 +74,7 @@ class ClipReader:
             InputError: If a file of the clip cannot be read; the message names it.
         """
         saliency = read_map(entry.maps.path(clip.target))  # (Hg, Wg)
-        audio, has_audio = self._sound(entry, clip)
+        audio, has_audio = self.sound(entry, clip)
         sample: Sample = {
             "video": self.frames.read([entry.frames.path(number) for number in clip.frames]),
             "audio": audio,
@@ -90,7 +94,8 @@ class ClipReader:
         """Whether the target map of a clip is zero everywhere: nobody was recorded."""
         return not bool(read_map(entry.maps.path(clip.target)).any())
 
-    def _sound(self, entry: VideoEntry, clip: Clip) -> tuple[Tensor, bool]:
+    def sound(self, entry: VideoEntry, clip: Clip) -> tuple[Tensor, bool]:
+        """Log-mel slices of a clip, float32 (1, S, Ha, Wa), and whether there is any sound for it."""
         own = entry.key not in self.sound_of
         path = entry.wave if own else self.sound_of[entry.key]
         if path is None:
@@ -98,6 +103,7 @@ class ClipReader:
         wave = self.waves.get(path)
         released = self.audio.alignment == "released"
         start_s, stop_s = clip.released_span(entry.fps) if released else clip.span(entry.fps)
+        start_s, stop_s = start_s - self.shift_s, stop_s - self.shift_s
         if not own:
             # A foreign sound may be shorter than this video: begin it anew instead of falling silent.
             turns = max(0.0, start_s) // wave.seconds

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
 import json
 import platform
 from pathlib import Path
@@ -21,7 +19,7 @@ from lightning_avsp.evaluation.references import DESCRIPTIONS
 from lightning_avsp.evaluation.statistics import LEVEL, RESAMPLES
 from lightning_avsp.evaluation.summary import CorpusSummary
 from lightning_avsp.metrics import ScoreTable
-from lightning_avsp.run_folder import write_atomically, write_json
+from lightning_avsp.run_folder import as_csv, write_atomically, write_json
 
 KIND = "lightning_avsp evaluation"
 FORMAT = 1
@@ -166,17 +164,6 @@ def corpus_records(evaluation: Evaluation) -> list[dict[str, Any]]:
         for corpus, summary in summaries.items()
         for name, one in summary.metrics.items()
     ]
-
-
-def as_csv(rows: list[dict[str, Any]]) -> str:
-    """Rows with the same keys as CSV text with a header; empty for no rows."""
-    if not rows:
-        return ""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def read_results(path: Path) -> dict[str, Any]:
