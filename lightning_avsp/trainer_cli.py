@@ -67,6 +67,10 @@ def speak() -> None:
     """Let this package's own notes reach the terminal, and silence what is expected here (`EXPECTED`)."""
     for message in EXPECTED:
         warnings.filterwarnings("ignore", message=message)
+    # an advertisement that Lightning logs at every start
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "litlogger" not in record.getMessage()
+    )
     package = logging.getLogger("lightning_avsp")
     package.setLevel(logging.INFO)
     if not package.handlers:

@@ -30,7 +30,7 @@ def synth(
 
     Args:
         root: Folder to write to; made if it does not exist.
-        corpus: Corpus whose names are used: AVAD, Coutrot_db1, Coutrot_db2, DIEM, ETMD_av or SumMe.
+        corpus: Corpus whose names are used: AVAD, Coutrot1, Coutrot2, DIEM, ETMD or SumMe.
         videos: Number of videos, at least 3: three fifths where sound decides, a fifth with music, a fifth
             silent. From 15 on every test list holds all three.
         height: Frame height in pixels.
@@ -46,7 +46,10 @@ def synth(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from lightning_avsp.data.catalogue import find_corpus
     from lightning_avsp.data.synthetic import STATEMENT, SyntheticSpec, synthesise_corpus
+
+    corpus = find_corpus(corpus).folder
 
     console = Console(highlight=False, soft_wrap=True)
     spec = SyntheticSpec(size=(height, width), seconds=seconds, fps=fps)
