@@ -92,8 +92,19 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     table = Table(
         title=f"protocol {comparison.protocol}: first minus second over shared videos, below it its 95 % interval"
     )
-    for column in ("", "metric", "first", "second", "difference", "videos", "better / worse", "sign test p"):
-        table.add_column(column, justify="left" if column in ("", "metric") else "right")
+    for column in (
+        "",
+        "metric",
+        "first",
+        "second",
+        "difference",
+        "videos",
+        "better /\nworse",
+        "sign\ntest p",
+    ):
+        # an interval that is cut short says nothing: headings give way first
+        whole = column in ("difference", "sign\ntest p")
+        table.add_column(column, justify="left" if column in ("", "metric") else "right", no_wrap=whole)
     for row in comparison.rows:
         table.add_row(
             row.corpus,
@@ -103,7 +114,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             with_interval(row.difference, signed=True),
             str(row.videos),
             f"{row.better} / {row.worse}",
-            f"{row.p_value:.3g}",
+            f"{row.p_value:.2g}",
         )
     console.print(table)
     console.print(f"first: {comparison.first}; second: {comparison.second}", highlight=False, markup=False)
