@@ -154,7 +154,7 @@ def test_released_buffer_written_out() -> None:
     excerpt = wave[start : stop + 1]
     buffer = np.zeros(35_280)
     left = (35_280 - len(excerpt)) // 2
-    buffer[left : left + len(excerpt)] = excerpt
+    buffer[left : left + len(excerpt)] = excerpt.numpy()
     spectrum = by_hand(buffer)
     expected = np.stack([spectrum[11 * k : 11 * k + 64] for k in range(9)])
     ours = released_examples(wave, (first - 1.5) / fps, (first + 14.5) / fps, RELEASED, rate)
