@@ -83,6 +83,14 @@ class RunFolder:
                 "choose another --run_dir, or replace it with --overwrite=true"
             )
 
+    def forget(self) -> None:
+        """Remove the record and the checkpoints of an earlier run, as ``--overwrite=true`` asks.
+
+        Left in place, they would pass for the new run's own should that be killed before it has saved anything.
+        """
+        for path in (self.record, self.checkpoints / "last.ckpt", self.checkpoints / "best.ckpt"):
+            path.unlink(missing_ok=True)
+
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that readers see the old or the new content, never half of it."""

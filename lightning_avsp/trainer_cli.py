@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_avsp import __version__
 from lightning_avsp.callbacks import RunRecord, default_callbacks
@@ -165,8 +166,11 @@ class AVSPCLI(LightningCLI):
         self.run = RunFolder(options.run_dir or Path("runs") / options.experiment / f"seed{seed}")
         if options.get("ckpt_path"):
             options.ckpt_path = str(self.run.checkpoint(options.ckpt_path))
-        elif self.subcommand == "fit" and not options.overwrite and not options.trainer.fast_dev_run:
-            self.run.refuse_overwriting()
+        elif self.subcommand == "fit" and not options.trainer.fast_dev_run:
+            if not options.overwrite:
+                self.run.refuse_overwriting()
+            elif int(getattr(rank_zero_only, "rank", 0)) == 0:
+                self.run.forget()
         elif self.subcommand in ("test", "validate", "predict") and not options.trainer.fast_dev_run:
             raise InputError(
                 f"{self.subcommand} needs trained weights: give --ckpt_path best, --ckpt_path last or a path"

@@ -57,3 +57,14 @@ def test_json_writes_not_a_number_as_null(tmp_path: Path) -> None:
         "z": str(tmp_path),
         "n": None,
     }
+
+
+def test_overwriting_leaves_no_checkpoint_of_the_earlier_run(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    write_json(run.record, {"finished": True})
+    run.checkpoints.mkdir()
+    for name in ("last.ckpt", "best.ckpt", "mine.ckpt"):
+        (run.checkpoints / name).touch()
+    run.forget()
+    assert [path.name for path in run.checkpoints.iterdir()] == ["mine.ckpt"]  # not ours to remove
+    run.refuse_overwriting()
