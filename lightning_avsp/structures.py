@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from torch import Tensor, nn
 
@@ -15,9 +15,15 @@ class SaliencyBatch(TypedDict, total=False):
     video: Tensor
     """Frames as decoded: uint8 (B, T, H, W, 3), RGB. Normalised on the device by the task."""
     audio: Tensor
-    """Log-mel slices: float32 (B, 1, S, Ha, Wa); those of silence, log(0.01), where ``has_audio`` is false."""
+    """Sound as the data module was told: log-mel slices, float32 (B, 1, S, Ha, Wa), or waveforms, float32 (B, 1, N);
+    those of silence where ``has_audio`` is false."""
     has_audio: Tensor
     """Whether the clip has a sound track: bool (B,)."""
+    text: Tensor
+    """Token features of the clip's caption: float32 (B, N, C), start token first, end token last, rows of zeros after
+    it; only where the data module was told of captions."""
+    has_text: Tensor
+    """Whether the clip has a caption: bool (B,)."""
     saliency: Tensor
     """Target map at the network's size: uint8 (B, 1, H, W), 255 = most salient."""
     corpus: list[str]
@@ -59,8 +65,22 @@ class Condition:
         return Condition(video=video, audio=repeat(self.audio), text=repeat(self.text))
 
 
-class DiffusionNetwork(nn.Module, ABC):
-    """Interface of every conditional denoiser: encode a clip once, denoise its map as often as wanted."""
+@dataclass(frozen=True)
+class Explanation:
+    """One thing that a network can show of how it came to its maps."""
+
+    name: str
+    """Stem of the files that it is drawn to, e.g. ``relevance_v2a_head1``."""
+    title: str
+    """What it shows, in a few words with its unit or range."""
+    values: Tensor
+    """Heat maps (B, T, h, w) over the clip's frames (T of 1: over the target frame), or numbers (B, K)."""
+    labels: tuple[str, ...] = ()
+    """Names of the K numbers."""
+
+
+class SaliencyNetwork(nn.Module):
+    """What data and tasks must know of every network, however it makes its maps."""
 
     pixel_mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     """Mean subtracted from RGB in [0, 1] before :meth:`encode`."""
@@ -68,6 +88,59 @@ class DiffusionNetwork(nn.Module, ABC):
     """Standard deviation that RGB in [0, 1] is divided by before :meth:`encode`."""
     clip_frames: int = 16
     """Frames per clip that the network was designed for."""
+    sound: Literal["log_mel", "waveform"] = "log_mel"
+    """Which form of sound the network reads, where it reads any."""
+
+    def normalize_video(self, frames: Tensor) -> Tensor:
+        """Frames as decoded, uint8 (B, T, H, W, 3), to the network's input, float (B, 3, T, H, W)."""
+        video = frames.permute(0, 4, 1, 2, 3).float()  # (B, 3, T, H, W)
+        # plain numbers per channel: a tensor made of them here would be copied to the device in every step
+        for channel, (mean, std) in enumerate(zip(self.pixel_mean, self.pixel_std, strict=True)):
+            video[:, channel].sub_(255 * mean).div_(255 * std)
+        return video
+
+    def explain(
+        self,
+        video: Tensor | None,
+        audio: Tensor | None = None,
+        text: Tensor | None = None,
+        saliency: Tensor | None = None,
+    ) -> list[Explanation]:
+        """What the network can show of how it treats a clip; nothing unless a network has something to show.
+
+        Args:
+            video: Normalised frames (B, 3, T, H, W), or None.
+            audio: Sound in the network's form, or None.
+            text: Text token features (B, N, C), or None.
+            saliency: Ground truth (B, 1, H, W) in [0, 1], for what can only be shown with it.
+        """
+        return []
+
+
+class DirectNetwork(SaliencyNetwork, ABC):
+    """Interface of every network that gives the map of a clip in one pass."""
+
+    @abstractmethod
+    def forward(
+        self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
+    ) -> Tensor:
+        """Map of a clip.
+
+        Args:
+            video: Normalised frames (B, 3, T, H, W), or None.
+            audio: Sound in the network's form (``sound``), or None.
+            text: Text token features (B, N, C), or None.
+
+        Returns:
+            (B, 1, H, W) in [0, 1], of the frames' size.
+
+        Raises:
+            InputError: If the network cannot work with the given modalities.
+        """
+
+
+class DiffusionNetwork(SaliencyNetwork, ABC):
+    """Interface of every conditional denoiser: encode a clip once, denoise its map as often as wanted."""
 
     @abstractmethod
     def encode(
@@ -77,8 +150,8 @@ class DiffusionNetwork(nn.Module, ABC):
 
         Args:
             video: Normalised frames (B, 3, T, H, W), or None.
-            audio: Log-mel slices (B, 1, S, Ha, Wa), or None.
-            text: Text token features (B, N, C), or None.
+            audio: Sound in the network's form (``sound``), or None.
+            text: Text token features (B, N, C), rows of zeros where there is no token, or None.
 
         Raises:
             InputError: If the network cannot work with the given modalities.
@@ -107,11 +180,3 @@ class DiffusionNetwork(nn.Module, ABC):
     ) -> Tensor:
         """Encode and denoise once: the training pass, one call so that DDP and FSDP see it."""
         return self.denoise(noisy_map, t, self.encode(video, audio, text))
-
-    def normalize_video(self, frames: Tensor) -> Tensor:
-        """Frames as decoded, uint8 (B, T, H, W, 3), to the network's input, float (B, 3, T, H, W)."""
-        video = frames.permute(0, 4, 1, 2, 3).float()  # (B, 3, T, H, W)
-        # plain numbers per channel: a tensor made of them here would be copied to the device in every step
-        for channel, (mean, std) in enumerate(zip(self.pixel_mean, self.pixel_std, strict=True)):
-            video[:, channel].sub_(255 * mean).div_(255 * std)
-        return video

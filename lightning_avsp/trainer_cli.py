@@ -22,6 +22,7 @@ from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
 from lightning_avsp.papers.diffsal import DiffSal as DiffSal  # registers the name for `class_path: DiffSal`
 from lightning_avsp.run_folder import RunFolder
 from lightning_avsp.tasks import DiffusionSaliencyTask as DiffusionSaliencyTask  # likewise
+from lightning_avsp.tasks import DirectSaliencyTask as DirectSaliencyTask  # likewise
 from lightning_avsp.tasks import SaliencyTask
 
 log = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ import torch
 from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.entries import VideoKey
+from lightning_avsp.data.input_spec import sound_options
 from lightning_avsp.data.stavis import MissingAudio
 from lightning_avsp.film.model import LoadedModel, load_model
 
@@ -63,7 +64,7 @@ class AuditData:
             size=model.size,
             map_size=model.map_size,
             clip=ClipPolicy(frames=model.network.clip_frames, target=model.target),
-            audio=model.audio,
+            **sound_options(model.audio),
             batch_size=self.batch,
             num_workers=self.workers,
             missing_audio=self.missing_audio,

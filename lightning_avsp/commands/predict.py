@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from lightning_avsp.data.audio import LogMel
 from lightning_avsp.errors import InputError
 
 
@@ -72,6 +73,10 @@ def predict(
     if steps is not None:
         model = replace(model, sampling=replace(model.sampling, steps=steps))
     if alignment is not None:
+        if not isinstance(model.audio, LogMel):
+            raise InputError(
+                f"--alignment {alignment} is about log-mel slices, but {checkpoint} reads the waveform: leave it out"
+            )
         model = replace(model, audio=replace(model.audio, alignment=alignment))
     model.sampling.timesteps(model.diffusion)  # refuses more steps than the process has
 

@@ -85,6 +85,18 @@ class LogMel:
         """Samples under the windows of one slice: 63 hops and a window, 10480."""
         return (self.slice_frames - 1) * self.hop + self.window
 
+    def prepare(self, samples: Tensor, rate: int) -> Wave:
+        """What :meth:`cut` wants, computed once per film, see :func:`prepare_wave`."""
+        return prepare_wave(samples, rate, self)
+
+    def cut(self, wave: Wave, start_s: float, stop_s: float, frames: int) -> Tensor:
+        """Slices of a clip, float32 (1, S, Ha, Wa), see :func:`log_mel_slices`; ``frames`` does not matter."""
+        return log_mel_slices(wave.samples, start_s, stop_s, self, rate=wave.rate)
+
+    def silence(self, start_s: float, stop_s: float, frames: int) -> Tensor:
+        """What a clip without sound gives, see :func:`silent_slices`."""
+        return silent_slices(self)
+
 
 @dataclass(frozen=True)
 class Wave:
@@ -176,9 +188,7 @@ def log_mel_slices(
     part_s = (stop_s - start_s) / config.slices
     centres = [start_s + (index + 0.5) * part_s for index in range(config.slices)]
     starts = [round(centre * rate) - config.slice_samples // 2 for centre in centres]
-    excerpts = torch.stack(
-        [_excerpt(wave, start, start + config.slice_samples) for start in starts]
-    )  # (S, N)
+    excerpts = torch.stack([excerpt(wave, start, start + config.slice_samples) for start in starts])  # (S, N)
     return _resize(log_mel(excerpts, config), config)  # (1, S, Ha, Wa)
 
 
@@ -261,8 +271,8 @@ def mel_matrix(n_fft: int, sample_rate: int, n_mels: int, low_hz: float, high_hz
     return weights.float()
 
 
-def _excerpt(wave: Tensor, start: int, stop: int) -> Tensor:
-    """Samples ``start .. stop - 1``, zeros where the file has none."""
+def excerpt(wave: Tensor, start: int, stop: int) -> Tensor:
+    """Samples (N,) ``start .. stop - 1``, zeros where the file has none."""
     inside = wave[max(0, min(start, wave.numel())) : max(0, min(stop, wave.numel()))]
     left = min(max(0, -start), stop - start)
     return F.pad(inside, (left, stop - start - left - inside.numel()))

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -14,19 +15,21 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from lightning_avsp.data.audio import LogMel
+from lightning_avsp.data.captions import Captions, ExchangedText, TextSource
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.data.collate import collate
 from lightning_avsp.data.corpora import listed_keys, read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry, VideoKey
-from lightning_avsp.data.input_spec import InputSpec
+from lightning_avsp.data.input_spec import InputSpec, SoundInput
 from lightning_avsp.data.loader import ResumableDataLoader
 from lightning_avsp.data.partition import SELECTION_LABELS, Partition, Selection, partition_videos
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
 from lightning_avsp.data.stavis import MissingAudio
-from lightning_avsp.data.wrong_sound import other_sounds
+from lightning_avsp.data.waveform import Waveform
+from lightning_avsp.data.wrong_sound import other_sounds, other_videos
 from lightning_avsp.errors import InputError
 from lightning_avsp.structures import SaliencyBatch
 
@@ -51,7 +54,9 @@ class AVSaliencyDataModule(LightningDataModule):
         map_size: (height, width) of target maps; that of the frames by default. Ground truth for metrics
             always keeps its own size.
         clip: How clips are cut.
-        audio: Log-mel slices of a clip.
+        sound: Form of the sound that the network reads: ``log_mel`` slices or the ``waveform``.
+        audio: Settings of the log-mel slices.
+        waveform: Settings of the waveform.
         batch_size: Clips of a training batch, on each device.
         eval_batch_size: Clips of a validation or test batch; ``batch_size`` by default.
         num_workers: Loader processes of each data loader; 0 loads in the training process.
@@ -75,6 +80,8 @@ class AVSaliencyDataModule(LightningDataModule):
         test_audio: Sound in tests: ``true``, that of an ``other_video``
             (:func:`~lightning_avsp.data.wrong_sound.other_sounds`), or ``silent``.
         test_audio_shift: Seconds by which sound comes too late in tests (negative: too early).
+        captions: Where captions and their token features lie; None for networks that do not read.
+        test_text: Captions in tests: ``true``, those of an ``other_video``, or ``none``.
         limit_videos: At most so many videos of each part, the first listed; for trials.
 
     Raises:
@@ -89,7 +96,9 @@ class AVSaliencyDataModule(LightningDataModule):
         size: tuple[int, int] = (224, 384),
         map_size: tuple[int, int] | None = None,
         clip: ClipPolicy = ClipPolicy(),  # noqa: B008  # frozen
+        sound: Literal["log_mel", "waveform"] = "log_mel",
         audio: LogMel = LogMel(),  # noqa: B008  # frozen
+        waveform: Waveform = Waveform(),  # noqa: B008  # frozen
         batch_size: int = 4,
         eval_batch_size: int | None = None,
         num_workers: int = 2,
@@ -106,12 +115,16 @@ class AVSaliencyDataModule(LightningDataModule):
         test_frames: Literal["all", "released"] = "all",
         test_audio: Literal["true", "other_video", "silent"] = "true",
         test_audio_shift: float = 0.0,
+        captions: Captions | None = None,
+        test_text: Literal["true", "other_video", "none"] = "true",
         limit_videos: int | None = None,
     ) -> None:
         super().__init__()
         # Plain values under one key: they reload with weights_only, and cannot collide with the model's.
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         settings |= {"root": str(root), "clip": asdict(clip), "audio": asdict(audio)}
+        texts = None if captions is None else {k: str(v) for k, v in asdict(captions).items()}
+        settings |= {"waveform": asdict(waveform), "captions": texts}
         self.save_hyperparameters({"data": settings})
         self.root = Path(root)
         self.corpora = [find_corpus(name).name for name in corpora]
@@ -119,7 +132,7 @@ class AVSaliencyDataModule(LightningDataModule):
         self.size = (int(size[0]), int(size[1]))
         self.map_size = self.size if map_size is None else (int(map_size[0]), int(map_size[1]))
         self.clip = clip
-        self.audio = audio
+        self.audio: SoundInput = audio if sound == "log_mel" else waveform
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or batch_size
         self.num_workers = num_workers
@@ -136,6 +149,8 @@ class AVSaliencyDataModule(LightningDataModule):
         self.test_frames = test_frames
         self.test_audio = test_audio
         self.test_audio_shift = test_audio_shift
+        self.captions = captions
+        self.test_text = test_text
         self.limit_videos = limit_videos
         self._partition: Partition | None = None
         self._entries: dict[VideoPart, list[VideoEntry]] = {}
@@ -150,6 +165,10 @@ class AVSaliencyDataModule(LightningDataModule):
         for name in ("batch_size", "eval_batch_size", "eval_every", "test_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.test_text != "true" and self.captions is None:
+            raise InputError(
+                f"test_text={self.test_text} needs captions; set data.captions.folder and .features"
+            )
         if self.limit_videos is not None and self.limit_videos < 1:
             raise InputError(f"limit_videos must be at least 1 or null, got {self.limit_videos}")
         if not math.isfinite(self.test_audio_shift):
@@ -258,6 +277,8 @@ class AVSaliencyDataModule(LightningDataModule):
             )
         if stage == "test" and self.test_audio != "true":
             log.warning("test videos are played with wrong sound: test_audio is %r", self.test_audio)
+        if stage == "test" and self.test_text != "true":
+            log.warning("test videos are given wrong captions: test_text is %r", self.test_text)
         if stage == "test" and self.test_audio_shift != 0:
             log.warning("test videos are played with sound that is %+g s late", self.test_audio_shift)
 
@@ -283,7 +304,7 @@ class AVSaliencyDataModule(LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[SaliencyBatch]:
         """Every frame of the test videos, with the sound that ``test_audio`` says."""
-        reader = self._reader(_KEPT_FRAMES, self._test_sounds(), self.test_audio_shift)
+        reader = self._reader(_KEPT_FRAMES, self._test_sounds(), self.test_audio_shift, self._test_text())
         return self._evaluation_loader(
             EvaluationFrames(
                 self.entries("test"), self.clip, reader, mode=self.test_frames, every=self.test_every
@@ -301,6 +322,7 @@ class AVSaliencyDataModule(LightningDataModule):
         kept_frames: int = 0,
         sound_of: dict[VideoKey, Path | None] | None = None,
         shift_s: float = 0.0,
+        text: TextSource | None = None,
     ) -> ClipReader:
         return ClipReader(
             self.size,
@@ -309,6 +331,23 @@ class AVSaliencyDataModule(LightningDataModule):
             kept_frames=kept_frames,
             sound_of=sound_of,
             shift_s=shift_s,
+            text=text or self._text,
+        )
+
+    @cached_property
+    def _text(self) -> TextSource | None:
+        return None if self.captions is None else self.captions.open(self.corpora)
+
+    def _test_text(self) -> TextSource | None:
+        if self._text is None or self.test_text == "true":
+            return self._text
+        entries = self.entries("test")
+        givers = other_videos(entries, self.validation_seed) if self.test_text == "other_video" else {}
+        giver = {entry.key: givers.get(entry.key) for entry in entries}
+        return ExchangedText(
+            self._text,
+            {key: None if other is None else (other.key, other.n_frames) for key, other in giver.items()},
+            {entry.key: entry.n_frames for entry in entries},
         )
 
     def _test_sounds(self) -> dict[VideoKey, Path | None]:

@@ -77,7 +77,7 @@ class TrainingClips(Dataset[Sample]):
                 return entry, clip
             entry, clip = self._draw(int(generator.integers(len(self))), generator)
         raise InputError(
-            f"{_REDRAWS} target maps in a row are blank, the last is {entry.maps.path(clip.target)}; "
+            f"{_REDRAWS} target maps in a row are blank, the last is {entry.maps.name(clip.target)}; "
             "check the annotations, or set blank_maps: keep"
         )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from PIL import Image
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning_avsp.data.sources import FrameSource
 
 _JPEG = (".jpg", ".jpeg")
 
@@ -101,22 +104,20 @@ class FrameReader:
     def __init__(self, size: tuple[int, int], capacity: int = 0) -> None:
         self.size = size
         self.capacity = capacity
-        self._kept: OrderedDict[Path, np.ndarray] = OrderedDict()
+        self._kept: OrderedDict[tuple[FrameSource, int], np.ndarray] = OrderedDict()
 
-    def read(self, paths: Sequence[Path]) -> Tensor:
-        """Frames of a clip: uint8 (T, H, W, 3), RGB. A path that is repeated is decoded once."""
-        decoded: dict[Path, np.ndarray] = {}
-        for path in paths:
-            if path not in decoded:
-                decoded[path] = self._frame(path)
-        return torch.from_numpy(np.stack([decoded[path] for path in paths]))  # (T, H, W, 3)
-
-    def _frame(self, path: Path) -> np.ndarray:
-        frame = self._kept.pop(path, None)
-        if frame is None:
-            frame = read_image(path, self.size)
+    def read(self, source: FrameSource, numbers: Sequence[int]) -> Tensor:
+        """Frames of a clip by number: uint8 (T, H, W, 3), RGB. A number that is repeated is decoded once."""
+        wanted = list(dict.fromkeys(numbers))
+        kept = {
+            number: self._kept.pop((source, number)) for number in wanted if (source, number) in self._kept
+        }
+        missing = [number for number in wanted if number not in kept]
+        decoded = dict(zip(missing, source.pictures(missing, self.size), strict=True)) if missing else {}
+        frames = {number: kept[number] if number in kept else decoded[number] for number in wanted}
         if self.capacity:
-            self._kept[path] = frame  # last used, last out
-            if len(self._kept) > self.capacity:
+            for number, frame in frames.items():
+                self._kept[source, number] = frame  # last used, last out
+            while len(self._kept) > self.capacity:
                 self._kept.popitem(last=False)
-        return frame
+        return torch.from_numpy(np.stack([frames[number] for number in numbers]))  # (T, H, W, 3)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from lightning_avsp.data.audio import LogMel
+from lightning_avsp.data.waveform import Waveform
+
+SoundInput: TypeAlias = LogMel | Waveform
+"""How the sound of a clip becomes a network's input: ``prepare`` once per film, ``cut`` once per clip."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,13 @@ class InputSpec:
     """Frames per clip."""
     target: Literal["centre", "last"]
     """Which frame of the clip the map belongs to."""
-    audio: LogMel
-    """How the sound became log-mel slices."""
+    audio: SoundInput
+    """How the sound became log-mel slices or a waveform."""
+
+    @property
+    def sound(self) -> Literal["log_mel", "waveform"]:
+        """Form of the sound."""
+        return sound_form(self.audio)
 
     def as_plain(self) -> dict[str, Any]:
         """Only numbers, strings, lists and dicts, which load with ``weights_only``."""
@@ -32,4 +41,19 @@ class InputSpec:
         """The inverse of :meth:`as_plain`."""
         audio: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain["audio"].items()}
         sizes: dict[str, Any] = {key: tuple(plain[key]) for key in ("size", "map_size")}
-        return cls(**{**plain, **sizes, "audio": LogMel(**audio)})
+        form = Waveform if "hann" in audio else LogMel
+        return cls(**{**plain, **sizes, "audio": form(**audio)})
+
+
+def sound_form(audio: SoundInput) -> Literal["log_mel", "waveform"]:
+    """Name of the form that settings describe."""
+    return "log_mel" if isinstance(audio, LogMel) else "waveform"
+
+
+def sound_options(audio: SoundInput) -> dict[str, Any]:
+    """The data module's options that give sound in this form."""
+    return (
+        {"sound": "log_mel", "audio": audio}
+        if isinstance(audio, LogMel)
+        else {"sound": "waveform", "waveform": audio}
+    )

@@ -1,4 +1,4 @@
-"""Reads one clip of one video: frames, log-mel slices, target map, and ground truth if it is scored."""
+"""Reads one clip of one video: frames, sound, target map, and ground truth if it is scored."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import TypedDict
 
 from torch import Tensor
 
-from lightning_avsp.data.audio import LogMel, log_mel_slices, silent_slices
+from lightning_avsp.data.audio import LogMel
+from lightning_avsp.data.captions import TextSource
 from lightning_avsp.data.clips import Clip
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.frames import FrameReader
-from lightning_avsp.data.maps import read_fixations, read_map, resize_map
+from lightning_avsp.data.input_spec import SoundInput
+from lightning_avsp.data.maps import resize_map
 from lightning_avsp.data.waves import WaveStore
 
 
@@ -22,8 +24,11 @@ class Sample(TypedDict, total=False):
     video: Tensor
     """uint8 (T, H, W, 3), RGB."""
     audio: Tensor
-    """float32 (1, S, Ha, Wa)."""
+    """float32 (1, S, Ha, Wa) or (1, N)."""
     has_audio: bool
+    text: Tensor
+    """float32 (N, C); only where there are captions."""
+    has_text: bool
     saliency: Tensor
     """uint8 (1, H, W)."""
     corpus: str
@@ -42,28 +47,31 @@ class ClipReader:
     Args:
         size: (height, width) of frames.
         map_size: (height, width) of target maps; that of the frames by default.
-        audio: Settings of the log-mel slices.
+        audio: How sound becomes log-mel slices or a waveform.
         kept_frames: Decoded frames that are remembered (:class:`~lightning_avsp.data.frames.FrameReader`).
         sound_of: Sound to play with a video instead of its own, by (corpus, video): another file, or None for
             silence. Videos that are not in it keep theirs.
         shift_s: Seconds by which sound comes too late (negative: too early), for tests of whether a model listens.
             What a shift moves out of reach of the file is silence.
+        text: Captions, or None.
     """
 
     def __init__(
         self,
         size: tuple[int, int],
-        audio: LogMel,
+        audio: SoundInput,
         *,
         map_size: tuple[int, int] | None = None,
         kept_frames: int = 0,
         sound_of: Mapping[VideoKey, Path | None] | None = None,
         shift_s: float = 0.0,
+        text: TextSource | None = None,
     ) -> None:
         self.audio = audio
         self.map_size = map_size or size
         self.sound_of = dict(sound_of or {})
         self.shift_s = shift_s
+        self.text = text
         self.frames = FrameReader(size, kept_frames)
         self.waves = WaveStore(audio)
 
@@ -73,10 +81,10 @@ class ClipReader:
         Raises:
             InputError: If a file of the clip cannot be read; the message names it.
         """
-        saliency = read_map(entry.maps.path(clip.target))  # (Hg, Wg)
+        saliency = entry.maps.map(clip.target)  # (Hg, Wg)
         audio, has_audio = self.sound(entry, clip)
         sample: Sample = {
-            "video": self.frames.read([entry.frames.path(number) for number in clip.frames]),
+            "video": self.frames.read(entry.frames, clip.frames),
             "audio": audio,
             "has_audio": has_audio,
             "saliency": resize_map(saliency, self.map_size)[None],
@@ -84,28 +92,30 @@ class ClipReader:
             "video_id": entry.video,
             "frame": clip.target,
         }
+        if self.text is not None:
+            sample["text"], sample["has_text"] = self.text.tokens(entry.key, clip.target)
         if with_ground_truth:
             height, width = saliency.shape
             sample["ground_truth"] = saliency
-            sample["fixations"] = read_fixations(entry.fixations.path(clip.target), (height, width))
+            sample["fixations"] = entry.fixations.points(clip.target, (height, width))
         return sample
 
     def is_blank(self, entry: VideoEntry, clip: Clip) -> bool:
         """Whether the target map of a clip is zero everywhere: nobody was recorded."""
-        return not bool(read_map(entry.maps.path(clip.target)).any())
+        return not bool(entry.maps.map(clip.target).any())
 
     def sound(self, entry: VideoEntry, clip: Clip) -> tuple[Tensor, bool]:
-        """Log-mel slices of a clip, float32 (1, S, Ha, Wa), and whether there is any sound for it."""
+        """Sound of a clip, float32 (1, S, Ha, Wa) or (1, N), and whether there is any for it."""
         own = entry.key not in self.sound_of
         path = entry.wave if own else self.sound_of[entry.key]
-        if path is None:
-            return silent_slices(self.audio), False
-        wave = self.waves.get(path)
-        released = self.audio.alignment == "released"
+        released = isinstance(self.audio, LogMel) and self.audio.alignment == "released"
         start_s, stop_s = clip.released_span(entry.fps) if released else clip.span(entry.fps)
+        if path is None:
+            return self.audio.silence(start_s, stop_s, len(clip.frames)), False
+        wave = self.waves.get(path)
         start_s, stop_s = start_s - self.shift_s, stop_s - self.shift_s
         if not own:
             # A foreign sound may be shorter than this video: begin it anew instead of falling silent.
             turns = max(0.0, start_s) // wave.seconds
             start_s, stop_s = start_s - turns * wave.seconds, stop_s - turns * wave.seconds
-        return log_mel_slices(wave.samples, start_s, stop_s, self.audio, rate=wave.rate), True
+        return self.audio.cut(wave, start_s, stop_s, len(clip.frames)), True

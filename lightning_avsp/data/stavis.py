@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Literal
 
 from lightning_avsp.data.catalogue import Corpus
-from lightning_avsp.data.entries import NumberedFiles, VideoEntry
+from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.frames import image_size
 from lightning_avsp.data.lists import ListedVideo
+from lightning_avsp.data.numbered import NumberedFiles
+from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 
 log = logging.getLogger(__name__)
@@ -70,9 +72,9 @@ def wave_path(root: Path, corpus: Corpus, video: str) -> Path:
 
 def _read_video(root: Path, corpus: Corpus, listed: ListedVideo) -> VideoEntry:
     annotation = root / "annotations" / corpus.folder / listed.name
-    frames = NumberedFiles(root / "video_frames" / corpus.folder / listed.name, "img_{:05d}.jpg")
-    maps = NumberedFiles(annotation / "maps", "eyeMap_{:05d}.jpg")
-    fixations = NumberedFiles(annotation, "fixMap_{:05d}.mat")
+    frames = PictureFrames(root / "video_frames" / corpus.folder / listed.name, "img_{:05d}.jpg")
+    maps = PictureMaps(annotation / "maps", "eyeMap_{:05d}.jpg")
+    fixations = MatFixations(annotation, "fixMap_{:05d}.mat")
     for files, what in ((frames, "frames"), (maps, "maps"), (fixations, "fixations")):
         if not files.folder.is_dir():
             raise CorpusNotFoundError(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
-from lightning_avsp.data.audio import LogMel, Wave, load_wave, prepare_wave
+from lightning_avsp.data.audio import Wave, load_wave
+from lightning_avsp.data.input_spec import SoundInput
 
 
 class WaveStore:
@@ -15,21 +16,21 @@ class WaveStore:
     takes longer than all of a clip's other work on sound.
 
     Args:
-        config: Settings of the log-mel front end, which say whether waves are resampled.
+        config: Settings of the sound input, which say what rate waves are brought to.
         capacity_bytes: Memory for samples (256 MiB: over an hour at 16 kHz). The newest wave is kept whatever
             its size.
     """
 
-    def __init__(self, config: LogMel, capacity_bytes: int = 1 << 28) -> None:
+    def __init__(self, config: SoundInput, capacity_bytes: int = 1 << 28) -> None:
         self.config = config
         self.capacity_bytes = capacity_bytes
         self._kept: OrderedDict[Path, Wave] = OrderedDict()
 
     def get(self, path: Path) -> Wave:
-        """The sound of a file, ready for :func:`~lightning_avsp.data.audio.log_mel_slices`."""
+        """The sound of a file, ready for the input's ``cut``."""
         wave = self._kept.pop(path, None)
         if wave is None:
-            wave = prepare_wave(*load_wave(path), self.config)
+            wave = self.config.prepare(*load_wave(path))
         self._kept[path] = wave  # last used, last out
         while len(self._kept) > 1 and self.kept_bytes > self.capacity_bytes:
             self._kept.popitem(last=False)

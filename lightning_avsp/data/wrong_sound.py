@@ -31,6 +31,11 @@ def other_sounds(videos: Sequence[VideoEntry], seed: int = 0) -> dict[VideoKey, 
     Raises:
         ValueError: If there is only one video.
     """
+    return {key: giver.wave for key, giver in other_videos(videos, seed).items()}
+
+
+def other_videos(videos: Sequence[VideoEntry], seed: int = 0) -> dict[VideoKey, VideoEntry]:
+    """The video whose sound or caption each video gets, see :func:`other_sounds`."""
     if len(videos) < 2:
         raise ValueError("one video has no other whose sound it could take")
     generator = np.random.default_rng(seed)
@@ -39,15 +44,13 @@ def other_sounds(videos: Sequence[VideoEntry], seed: int = 0) -> dict[VideoKey, 
         groups[entry.corpus, label_of(entry.video)].append(entry)
     alone = [group[0] for group in groups.values() if len(group) == 1]
     rings = [group for group in groups.values() if len(group) > 1]
-    exchanged: dict[VideoKey, Path | None] = {}
+    exchanged: dict[VideoKey, VideoEntry] = {}
     if len(alone) == 1:
         others = [entry for entry in videos if entry.key != alone[0].key]
-        exchanged[alone[0].key] = others[int(generator.integers(len(others)))].wave
+        exchanged[alone[0].key] = others[int(generator.integers(len(others)))]
     elif alone:
         rings.append(alone)
     for ring in rings:
         order = [ring[index] for index in generator.permutation(len(ring))]
-        exchanged |= {
-            entry.key: giver.wave for entry, giver in zip(order, order[1:] + order[:1], strict=True)
-        }
+        exchanged |= {entry.key: giver for entry, giver in zip(order, order[1:] + order[:1], strict=True)}
     return exchanged

@@ -14,7 +14,6 @@ from torch import Tensor
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry, VideoKey
-from lightning_avsp.data.maps import read_map
 from lightning_avsp.data.synthetic.record import read_manifest
 from lightning_avsp.evaluation.protocols import Protocol
 from lightning_avsp.evaluation.scoring import VideoJob
@@ -151,7 +150,7 @@ def _mean_of_video(entry: VideoEntry) -> Tensor:
     numbers = np.unique(np.linspace(1, entry.n_frames, count).round().astype(int))
     total: Tensor | None = None
     for number in numbers:
-        saliency = read_map(entry.maps.path(int(number))).double() / 255
+        saliency = entry.maps.map(int(number)).double() / 255
         total = saliency if total is None else total + _at_size(saliency, (total.shape[0], total.shape[1]))
     assert total is not None
     return total / len(numbers)

@@ -14,8 +14,6 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.frames import image_size
-from lightning_avsp.data.maps import read_fixations, read_map
 from lightning_avsp.data.synthetic.observers import saliency_maps
 from lightning_avsp.data.synthetic.record import read_manifest, read_record
 from lightning_avsp.data.synthetic.spec import SyntheticSpec
@@ -45,15 +43,15 @@ class AnnotatedTruth:
 
     def map(self, number: int) -> Tensor:
         """Continuous map of a frame."""
-        return read_map(self.entry.maps.path(number))
+        return self.entry.maps.map(number)
 
     def size(self, number: int) -> tuple[int, int]:
         """Size of a frame's map, from its header."""
-        return image_size(self.entry.maps.path(number))
+        return self.entry.maps.size(number)
 
     def points(self, number: int) -> Tensor:
         """Fixated pixels of a frame."""
-        return read_fixations(self.entry.fixations.path(number), self.size(number))
+        return self.entry.fixations.points(number, self.size(number))
 
 
 @dataclass(frozen=True)

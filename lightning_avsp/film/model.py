@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from lightning_avsp.data.audio import LogMel
+from lightning_avsp.data.input_spec import SoundInput
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
 from lightning_avsp.structures import DiffusionNetwork
@@ -28,7 +29,7 @@ class LoadedModel:
     """(H, W) of its maps."""
     target: Literal["centre", "last"]
     """Frame of a clip that its map belongs to."""
-    audio: LogMel
+    audio: SoundInput
     source: str
     """What kind of checkpoint this was."""
 

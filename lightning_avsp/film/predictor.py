@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_avsp.data.audio import LogMel, log_mel_slices, prepare_wave, to_mono
+from lightning_avsp.data.audio import LogMel, to_mono
+from lightning_avsp.data.input_spec import SoundInput
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling, stable_seed
 from lightning_avsp.errors import InputError
 from lightning_avsp.film.clips import FilmClip, sliding_clips
@@ -42,7 +43,7 @@ def predict_film(
     film: FilmInfo | Path | str,
     *,
     size: tuple[int, int],
-    audio: LogMel,
+    audio: SoundInput,
     map_size: tuple[int, int] | None = None,
     target: Literal["centre", "last"] = "centre",
     stride: int = 1,
@@ -65,7 +66,7 @@ def predict_film(
         sampling: Algorithm, steps, and samples per map.
         film: A path, or what :func:`~lightning_avsp.film.reader.open_film` returned.
         size: (H, W) of the frames that the network sees.
-        audio: How sound becomes log-mel slices.
+        audio: How sound becomes log-mel slices or a waveform.
         map_size: (H, W) of its maps; ``size`` when None.
         target: Which frame of a clip its map belongs to: number T//2, or the last.
         stride: Predict every ``stride``-th frame and the last one; maps in between are interpolated linearly
@@ -174,17 +175,19 @@ def fill_between(maps: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, 
 class _Sound:
     """Log-mel slices of a film's clips; the track is held as one channel at the slices' own rate."""
 
-    def __init__(self, info: FilmInfo, config: LogMel) -> None:
+    def __init__(self, info: FilmInfo, config: SoundInput) -> None:
         wave, rate, self.offset = read_sound(info, reduce=lambda block: to_mono(block)[None])  # (1, N)
-        self.wave = prepare_wave(wave, rate, config)
+        self.wave = config.prepare(wave, rate)
         self.config = config
 
     def slices(self, clip: FilmClip) -> Tensor:
-        """Slices (1, S, Ha, Wa) of the sound that belongs to a clip."""
+        """The sound that belongs to a clip, (1, S, Ha, Wa) or (1, N)."""
         start, stop = clip.start - self.offset, clip.stop - self.offset
-        if self.config.alignment == "released":  # there the frames that hang over take no time
+        if (
+            isinstance(self.config, LogMel) and self.config.alignment == "released"
+        ):  # there the frames that hang over take no time
             start, stop = start + clip.overhang[0], stop - clip.overhang[1]
-        return log_mel_slices(self.wave.samples, start, stop, self.config, rate=self.wave.rate)
+        return self.config.cut(self.wave, start, stop, len(clip.frames))
 
 
 class _Stopwatch:

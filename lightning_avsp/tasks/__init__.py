@@ -3,5 +3,6 @@
 from lightning_avsp.data.input_spec import InputSpec
 from lightning_avsp.tasks.base import SaliencyTask
 from lightning_avsp.tasks.diffusion import DiffusionSaliencyTask
+from lightning_avsp.tasks.direct import DirectSaliencyTask
 
-__all__ = ["DiffusionSaliencyTask", "InputSpec", "SaliencyTask"]
+__all__ = ["DiffusionSaliencyTask", "DirectSaliencyTask", "InputSpec", "SaliencyTask"]

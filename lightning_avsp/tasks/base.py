@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from lightning.pytorch import LightningModule
@@ -13,13 +13,12 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from lightning_avsp.data.audio import LogMel
-from lightning_avsp.data.input_spec import InputSpec
+from lightning_avsp.data.input_spec import InputSpec, SoundInput
 from lightning_avsp.diffusion import stable_seed
 from lightning_avsp.errors import InputError
 from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.metrics import SaliencyMetrics
-from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
+from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +32,10 @@ def default_optimizer(params: Any) -> torch.optim.Optimizer:
     return torch.optim.Adam(params, lr=1e-4)
 
 
-class SaliencyTask(LightningModule):
+NetworkT = TypeVar("NetworkT", bound=SaliencyNetwork)
+
+
+class SaliencyTask(LightningModule, Generic[NetworkT]):
     """Trains and scores one network; subclasses say what a training step and a prediction are.
 
     Args:
@@ -50,7 +52,7 @@ class SaliencyTask(LightningModule):
 
     def __init__(
         self,
-        network: DiffusionNetwork,
+        network: NetworkT,
         loss: SaliencyLoss | None = None,
         optimizer: OptimizerCallable = default_optimizer,
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -100,8 +102,8 @@ class SaliencyTask(LightningModule):
         return self._spec().size
 
     @property
-    def audio(self) -> LogMel:
-        """How sound must be turned into log-mel slices for this model."""
+    def audio(self) -> SoundInput:
+        """How sound must be turned into this model's input."""
         return self._spec().audio
 
     def _spec(self) -> InputSpec:
@@ -122,6 +124,11 @@ class SaliencyTask(LightningModule):
                 f"the data gives clips of {spec.clip_frames} frames but the network was built for "
                 f"{self.network.clip_frames}; set data.clip_frames={self.network.clip_frames} or the network's"
             )
+        if spec.sound != self.network.sound:
+            raise InputError(
+                f"the data gives sound as {spec.sound} but {type(self.network).__name__} reads {self.network.sound}; "
+                f"set data.sound={self.network.sound}"
+            )
         if self.input_spec is not None and self.input_spec != spec and stage != "fit":
             log.warning("the checkpoint was trained with %s but is run with %s", self.input_spec, spec)
         self.input_spec = spec
@@ -133,6 +140,10 @@ class SaliencyTask(LightningModule):
         report = getattr(self.network, "weight_report", None)
         lines = str(report).splitlines() if report is not None else []
         return lines + [f"{name}: frozen, in eval mode, not optimised" for name in self.frozen_parts]
+
+    def inputs(self, batch: SaliencyBatch) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the network reads of a batch: normalised frames, sound, and token features where there are captions."""
+        return self.video(batch), batch["audio"], batch.get("text")
 
     def video(self, batch: SaliencyBatch) -> Tensor:
         """Normalised frames (B, 3, T, H, W) on this module's device, from uint8."""

@@ -15,7 +15,7 @@ from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
 from lightning_avsp.tasks.base import MetricName, SaliencyTask, default_optimizer
 
 
-class DiffusionSaliencyTask(SaliencyTask):
+class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
     """Saliency prediction as conditional generation (DiffSal, section 4.3, algorithms 1 and 2).
 
     Args:
@@ -63,7 +63,7 @@ class DiffusionSaliencyTask(SaliencyTask):
             clean = clean + self.target_noise * torch.randn_like(clean)
         t = draw_timesteps(len(clean), self.diffusion.num_steps, self.timestep_draw, device=clean.device)
         noisy = self.diffusion.q_sample(clean, t, torch.randn_like(clean))  # (B, 1, H, W)
-        predicted = self.network(noisy, t, self.video(batch), batch["audio"])  # (B, 1, H, W)
+        predicted = self.network(noisy, t, *self.inputs(batch))  # (B, 1, H, W)
         loss: Tensor = self.loss(predicted, clean)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(clean))
         return loss
@@ -80,7 +80,7 @@ class DiffusionSaliencyTask(SaliencyTask):
         Returns:
             Maps (B, 1, H, W), float32 in [0, 1].
         """
-        condition = self.network.encode(self.video(batch), batch["audio"])
+        condition = self.network.encode(*self.inputs(batch))
         if self.sampling.samples > 1:
             condition = condition.repeat_interleave(self.sampling.samples)
         frames = batch["frame"].tolist()

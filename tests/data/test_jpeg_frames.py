@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from lightning_avsp.data.frames import FrameReader, image_size, read_image, resize
+from lightning_avsp.data.sources import PictureFrames
 from lightning_avsp.errors import InputError
 
 
@@ -90,8 +91,7 @@ def test_missing_picture(tmp_path: Path) -> None:
 
 def test_clip_of_frames_with_repeats(corpus_root: Path) -> None:
     folder = next((corpus_root / "video_frames" / "AVAD").iterdir())
-    paths = [folder / f"img_{number:05d}.jpg" for number in (1, 1, 2, 3)]
-    clip = FrameReader((32, 48)).read(paths)
+    clip = FrameReader((32, 48)).read(PictureFrames(folder, "img_{:05d}.jpg"), (1, 1, 2, 3))
     assert clip.shape == (4, 32, 48, 3)
     assert clip.dtype == torch.uint8
     assert torch.equal(clip[0], clip[1])
@@ -100,16 +100,16 @@ def test_clip_of_frames_with_repeats(corpus_root: Path) -> None:
 
 def test_memory_changes_nothing_and_is_bounded(corpus_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = next((corpus_root / "video_frames" / "AVAD").iterdir())
-    paths = [folder / f"img_{number:05d}.jpg" for number in range(1, 21)]
+    source = PictureFrames(folder, "img_{:05d}.jpg")
     decoded: list[Path] = []
 
     def counting(path: Path, size: tuple[int, int]) -> np.ndarray:
         decoded.append(path)
         return read_image(path, size)
 
-    monkeypatch.setattr("lightning_avsp.data.frames.read_image", counting)
+    monkeypatch.setattr("lightning_avsp.data.sources.read_image", counting)
     kept, forgetful = FrameReader((32, 48), capacity=4), FrameReader((32, 48))
     for start in range(17):
-        window = paths[start : start + 4]
-        assert torch.equal(kept.read(window), forgetful.read(window))
+        window = range(start + 1, start + 5)
+        assert torch.equal(kept.read(source, window), forgetful.read(source, window))
     assert len(decoded) == 20 + 17 * 4  # remembered: each frame once

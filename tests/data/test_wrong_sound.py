@@ -6,16 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_avsp.data.entries import NumberedFiles, VideoEntry
+from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
 from lightning_avsp.data.wrong_sound import label_of, other_sounds
 
-FILES = NumberedFiles(Path("nowhere"), "{}")
+HERE = (Path("nowhere"), "{}")
+FILES = (PictureFrames(*HERE), PictureMaps(*HERE), MatFixations(*HERE))
 
 
 def entries(*names: str, corpus: str = "AVAD") -> list[VideoEntry]:
     return [
-        VideoEntry(corpus, name, 40, 25.0, FILES, FILES, FILES, Path(corpus) / f"{name}.wav", (64, 128))
-        for name in names
+        VideoEntry(corpus, name, 40, 25.0, *FILES, Path(corpus) / f"{name}.wav", (64, 128)) for name in names
     ]
 
 

@@ -11,7 +11,8 @@ import torch
 from scipy.ndimage import correlate, gaussian_filter
 from torch import Tensor
 
-from lightning_avsp.data.entries import NumberedFiles, VideoEntry
+from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.prepare import resize_bilinear
 from lightning_avsp.evaluation.protocols import PROTOCOLS, find_protocol
@@ -47,8 +48,10 @@ class ArrayVideo:
 
 
 def entry(frames: int, size: tuple[int, int]) -> VideoEntry:
-    nowhere = NumberedFiles(Path("nowhere"), "{}")
-    return VideoEntry("AVAD", "v0", frames, 25.0, nowhere, nowhere, nowhere, None, size)
+    here = (Path("nowhere"), "{}")
+    return VideoEntry(
+        "AVAD", "v0", frames, 25.0, PictureFrames(*here), PictureMaps(*here), MatFixations(*here), None, size
+    )
 
 
 @pytest.fixture(scope="module")
