@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -90,6 +91,10 @@ class SaliencyNetwork(nn.Module):
     """Frames per clip that the network was designed for."""
     sound: Literal["log_mel", "waveform"] = "log_mel"
     """Which form of sound the network reads, where it reads any."""
+    hears: bool = True
+    """Whether sound has a part in the maps."""
+    lr_scales: Mapping[str, float] = {}
+    """Factors on the learning rate by beginning of parameter names, e.g. ``{"video_encoder.": 0.1}``."""
 
     def normalize_video(self, frames: Tensor) -> Tensor:
         """Frames as decoded, uint8 (B, T, H, W, 3), to the network's input, float (B, 3, T, H, W)."""
@@ -141,6 +146,9 @@ class DirectNetwork(SaliencyNetwork, ABC):
 
 class DiffusionNetwork(SaliencyNetwork, ABC):
     """Interface of every conditional denoiser: encode a clip once, denoise its map as often as wanted."""
+
+    reads_target: bool = False
+    """Whether :meth:`forward` takes the clean map as ``saliency`` in training (TAVDiff's choice of words)."""
 
     @abstractmethod
     def encode(

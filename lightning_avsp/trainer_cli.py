@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_avsp import __version__
+from lightning_avsp.audit.start import seen_test_videos
 from lightning_avsp.callbacks import RunRecord, default_callbacks
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
@@ -113,6 +114,24 @@ class AVSPCLI(LightningCLI):
             "--overwrite", type=bool, default=False, help="Replace a run that is in the folder."
         )
         group.add_argument(
+            "--init_from",
+            type=Path | None,
+            default=None,
+            help="Checkpoint of an earlier stage (e.g. DHF1K pretraining) that the network's weights start from.",
+        )
+        group.add_argument(
+            "--init_drop",
+            type=list[str],
+            default=[],
+            help="Beginnings of names in that checkpoint's network that are left out.",
+        )
+        group.add_argument(
+            "--allow_seen_test_videos",
+            type=bool,
+            default=False,
+            help="Train although the starting checkpoint has seen videos that this run is tested on; results say so.",
+        )
+        group.add_argument(
             "--save_every_steps",
             type=int,
             default=500,
@@ -176,6 +195,10 @@ class AVSPCLI(LightningCLI):
             raise InputError(
                 f"{self.subcommand} needs trained weights: give --ckpt_path best, --ckpt_path last or a path"
             )
+        if options.init_from is not None and (self.subcommand != "fit" or options.get("ckpt_path")):
+            raise InputError(
+                "init_from starts a new training from an earlier stage's network; it goes with fit, without --ckpt_path"
+            )
         if self.subcommand != "fit":
             options.trainer.enable_checkpointing = (
                 False  # Lightning would add a checkpoint callback to a test
@@ -199,6 +222,26 @@ class AVSPCLI(LightningCLI):
         if self.options.trainer.logger in (None, True):
             kwargs["logger"] = False if self.options.trainer.fast_dev_run else self._loggers()
         return super().instantiate_trainer(**kwargs)
+
+    def before_fit(self) -> None:
+        """Refuse a start that has seen this run's test videos, then take the earlier stage's weights."""
+        options = self.options
+        for option in ("init_from", "ckpt_path"):
+            if options.get(option) and not options.trainer.fast_dev_run:
+                data = self.datamodule
+                lines = seen_test_videos(
+                    option,
+                    str(options[option]),
+                    self.run.path,
+                    data.partition.test,
+                    data.synthetic,
+                    options.allow_seen_test_videos,
+                )
+                for line in lines:
+                    log.warning("%s", line)
+                self.model.leaks = [line for line in lines if line.startswith("LEAK")]
+        if options.init_from is not None:
+            self.model.start_from(Path(options.init_from), tuple(options.init_drop))
 
     def _loggers(self) -> list[Logger]:
         """CSV always; W&B offline unless asked otherwise."""

@@ -23,7 +23,7 @@ _REPORT_LINE = re.compile(r"^(?P<part>.+?): (?P<source>.+?)(?: \([^()]*\))?(?:, 
 
 
 def weight_options(config: Mapping[str, Any]) -> dict[str, str]:
-    """Options of a run's configuration that named weights: ``ckpt_path`` and every ``*_weights`` with a value.
+    """Options of a run's configuration that named weights: ``ckpt_path``, ``init_from``, every ``*_weights``.
 
     Args:
         config: As the run's ``config.yaml`` holds it.
@@ -33,7 +33,9 @@ def weight_options(config: Mapping[str, Any]) -> dict[str, str]:
     """
     found = {}
     for names, value in _leaves(config, ()):
-        named = (names[-1] == "ckpt_path" and len(names) == 1) or names[-1].endswith("_weights")
+        named = (names[-1] in ("ckpt_path", "init_from") and len(names) == 1) or names[-1].endswith(
+            "_weights"
+        )
         if named and isinstance(value, (str, Path)) and str(value):
             found[".".join(name for name in names if name != "init_args")] = str(value)
     return found

@@ -72,10 +72,10 @@ def _read_record(record: dict[str, Any], facts: RunFacts) -> None:
     parts = [record, *[entry for entry in record.get("earlier") or [] if isinstance(entry, dict)]]
     for place, part in enumerate(parts):
         videos = part.get("videos") or {}
-        facts.train |= _keys(videos.get("train"), synthetic)
-        facts.selection |= _keys(videos.get("validation"), synthetic)
+        facts.train |= video_keys(videos.get("train"), synthetic)
+        facts.selection |= video_keys(videos.get("validation"), synthetic)
         if place == 0:
-            facts.test |= _keys(videos.get("test"), synthetic)
+            facts.test |= video_keys(videos.get("test"), synthetic)
     if not facts.train:
         facts.unknown.append(f"{facts.path / 'run.json'} names no training video")
     facts.selected_on_test |= "TEST" in str(record.get("selection"))
@@ -121,7 +121,7 @@ def _read_results(run: RunFolder, facts: RunFacts, synthetic: frozenset[str]) ->
         return
     made = synthetic | frozenset(results.get("synthetic") or [])
     rows = [row for row in results.get("videos") or [] if isinstance(row, dict)]
-    tested = _keys([[row.get("corpus"), row.get("video")] for row in rows], made)
+    tested = video_keys([[row.get("corpus"), row.get("video")] for row in rows], made)
     checkpoint = results.get("checkpoint")
     command = _config(run.path / "config-test.yaml", facts)
     if checkpoint is None or _own_checkpoint(str(checkpoint), command, run.path):
@@ -134,7 +134,8 @@ def _synthetic(record: dict[str, Any]) -> frozenset[str]:
     return frozenset(str(name) for name in record.get("synthetic") or [])
 
 
-def _keys(pairs: Any, synthetic: frozenset[str]) -> frozenset[Video]:
+def video_keys(pairs: Any, synthetic: frozenset[str]) -> frozenset[Video]:
+    """(corpus, video) pairs of a record, those of generated corpora marked; anything else is left out."""
     if not isinstance(pairs, list):
         return frozenset()
     keys = [

@@ -46,6 +46,8 @@ class ResultWriter(Callback):
                 "test_frames": getattr(data, "test_frames", None),
                 "test_every": getattr(data, "test_every", None),
                 "sampling": vars(sampling) if sampling is not None else None,
+                "leaks": getattr(pl_module, "leaks", []),
+                "test_text": getattr(data, "test_text", None),
                 "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
                 "videos": table.video_records(),
             },

@@ -13,6 +13,7 @@ from lightning_avsp.data.audio import LogMel
 from lightning_avsp.data.input_spec import SoundInput
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
+from lightning_avsp.film.one_pass import ONE_PASS, OnePass
 from lightning_avsp.structures import DiffusionNetwork
 
 
@@ -60,31 +61,36 @@ def load_model(path: Path) -> LoadedModel:
 
 def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
     """Model of a checkpoint that ``lightning fit`` wrote."""
+    from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask, SaliencyTask
     from lightning_avsp.tasks.base import INPUT_KEY
-    from lightning_avsp.tasks.diffusion import DiffusionSaliencyTask
 
     if INPUT_KEY not in content:
         raise InputError(
             f"{path} is a Lightning checkpoint, but not of this project's tasks (it has no {INPUT_KEY!r}): "
             "give one that `lightning fit` of this project wrote"
         )
+    # the command line notes which task it built; one that was built in Python is a diffusion task
+    noted = "_class_path" in content.get("hyper_parameters", {})
+    kind: type[SaliencyTask[Any]] = SaliencyTask if noted else DiffusionSaliencyTask
     try:
-        task = DiffusionSaliencyTask.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+        task: SaliencyTask[Any] = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True)
     except (RuntimeError, KeyError, TypeError, ImportError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path} does not fit DiffusionSaliencyTask ({reason}): train it anew") from error
+        raise InputError(f"{path} does not fit {kind.__name__} ({reason}): train it anew") from error
     spec = task.input_spec
     assert spec is not None  # INPUT_KEY was there
-    return LoadedModel(
-        network=task.network,
-        diffusion=task.diffusion,
-        sampling=task.sampling,
-        size=spec.size,
-        map_size=spec.map_size,
-        target=spec.target,
-        audio=spec.audio,
-        source="trained with DiffusionSaliencyTask",
-    )
+    common: dict[str, Any] = {
+        "size": spec.size,
+        "map_size": spec.map_size,
+        "target": spec.target,
+        "audio": spec.audio,
+        "source": f"trained with {type(task).__name__}",
+    }
+    if isinstance(task, DirectSaliencyTask):
+        return LoadedModel(OnePass(task.network), GaussianDiffusion(), ONE_PASS, **common)
+    if isinstance(task, DiffusionSaliencyTask):
+        return LoadedModel(task.network, task.diffusion, task.sampling, **common)
+    raise InputError(f"{path} was trained with {type(task).__name__}, which cannot predict films yet")
 
 
 def _load_official(path: Path) -> LoadedModel:

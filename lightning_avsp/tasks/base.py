@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import torch
@@ -11,6 +12,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.nn import Parameter
 from torchmetrics import MeanMetric
 
 from lightning_avsp.data.input_spec import InputSpec, SoundInput
@@ -19,6 +21,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.metrics import SaliencyMetrics
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
+from lightning_avsp.tasks.initial_weights import InitialWeights, initialise_from
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +78,8 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         self.val_metrics = SaliencyMetrics(names=tuple(metrics), prefix="val/")
         self.test_metrics = SaliencyMetrics(names=tuple(metrics), prefix="test/")
         self.input_spec: InputSpec | None = None
+        self.initial: InitialWeights | None = None
+        self.leaks: list[str] = []  # what the start is known to have seen of the test videos
         self.frozen_parts = tuple(
             name for name, module in self.named_modules() if getattr(module, "frozen", False)
         )
@@ -93,6 +98,10 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     def denoising_strip(self, batch: SaliencyBatch) -> list[tuple[str, Tensor]]:
         """Labelled intermediate maps (B, 1, H, W) on the way to the prediction; none for direct regression."""
         return []
+
+    def start_from(self, checkpoint: Path, drop: tuple[str, ...] = ()) -> None:
+        """Take the network's weights from an earlier stage, see :func:`initialise_from`, and keep the report."""
+        self.initial = initialise_from(self.network, checkpoint, drop)
 
     # --- inputs ----------------------------------------------------------------------------------------------
 
@@ -139,6 +148,9 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         """One line per part of the network: what its weights started from, and whether it is frozen."""
         report = getattr(self.network, "weight_report", None)
         lines = str(report).splitlines() if report is not None else []
+        if self.initial is not None:
+            lines += self.initial.lines()
+        lines += self.leaks
         return lines + [f"{name}: frozen, in eval mode, not optimised" for name in self.frozen_parts]
 
     def inputs(self, batch: SaliencyBatch) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -159,9 +171,33 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         """Seed every draw of this step by (seed, epoch, batch, rank), so that a resumed run repeats it exactly."""
         torch.manual_seed(stable_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
 
+    def parameter_groups(self) -> list[dict[str, Any]] | list[Parameter]:
+        """Trainable parameters; in groups with rates of their own where the network scales the learning rate of parts.
+
+        Raises:
+            InputError: If a part with a scale has no trainable parameter.
+        """
+        trainable = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        scales = self.network.lr_scales
+        if not scales:
+            return [p for p in self.parameters() if p.requires_grad]
+        probe = self.optimizer([torch.nn.Parameter(torch.zeros(1))])
+        rate = float(probe.param_groups[0]["lr"])
+        groups: list[dict[str, Any]] = []
+        for prefix, scale in scales.items():
+            names = [name for name in trainable if name.startswith(prefix)]
+            if not names:
+                raise InputError(
+                    f"lr_scales has {prefix!r}, of which no parameter is trainable; freeze it or scale it, not both"
+                )
+            groups.append(
+                {"params": [trainable.pop(name) for name in names], "lr": rate * scale, "name": prefix}
+            )
+        return [{"params": list(trainable.values()), "name": "rest"}, *groups]
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimiser over the trainable parameters, and the scheduler if there is one."""
-        optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
+        optimizer = self.optimizer(self.parameter_groups())
         if self.lr_scheduler is None:
             return optimizer
         scheduler = self.lr_scheduler(optimizer)

@@ -63,7 +63,8 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
             clean = clean + self.target_noise * torch.randn_like(clean)
         t = draw_timesteps(len(clean), self.diffusion.num_steps, self.timestep_draw, device=clean.device)
         noisy = self.diffusion.q_sample(clean, t, torch.randn_like(clean))  # (B, 1, H, W)
-        predicted = self.network(noisy, t, *self.inputs(batch))  # (B, 1, H, W)
+        known = {"saliency": clean} if self.network.reads_target else {}
+        predicted = self.network(noisy, t, *self.inputs(batch), **known)  # (B, 1, H, W)
         loss: Tensor = self.loss(predicted, clean)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(clean))
         return loss

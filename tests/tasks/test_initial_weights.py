@@ -1,0 +1,139 @@
+"""Stages: what a network takes from an earlier run's checkpoint, and that nothing is dropped in silence."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from commandline import TINY_NETWORK, fit_arguments
+from torch import nn
+
+from lightning_avsp.cli import main
+from lightning_avsp.errors import InputError
+from lightning_avsp.tasks.initial_weights import initialise_from
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*", "ignore:.*is smaller than the logging interval.*"
+)
+
+
+class Small(nn.Module):
+    def __init__(self, width: int = 3, rows: int = 5, hears: bool = False) -> None:
+        super().__init__()
+        self.video = nn.Linear(2, width)
+        self.rel_pos = nn.Parameter(torch.randn(rows, 4))
+        if hears:
+            self.audio = nn.Linear(2, width)
+
+
+def saved(network: nn.Module, path: Path) -> Path:
+    torch.save({"state_dict": {f"network.{k}": v for k, v in network.state_dict().items()}}, path)
+    return path
+
+
+def test_a_larger_network_takes_what_there_is_and_tells_what_is_new(tmp_path: Path) -> None:
+    first, second = Small(), Small(hears=True)
+    fresh = second.audio.weight.detach().clone()
+    report = initialise_from(second, saved(first, tmp_path / "a.ckpt"))
+    assert torch.equal(second.video.weight, first.video.weight)
+    assert torch.equal(second.audio.weight, fresh)
+    assert set(report.taken) == {"video.weight", "video.bias", "rel_pos"}
+    assert set(report.missing) == {"audio.weight", "audio.bias"}
+    assert any("audio 2" in line for line in report.lines())
+
+
+def test_tables_of_relative_positions_are_interpolated_and_named(tmp_path: Path) -> None:
+    report = initialise_from(Small(rows=9), saved(Small(rows=5), tmp_path / "a.ckpt"))
+    assert report.resized == ("rel_pos",)
+    assert "rel_pos" not in report.taken
+
+
+def test_what_has_no_place_is_refused_until_it_is_named(tmp_path: Path) -> None:
+    path, target = saved(Small(hears=True), tmp_path / "a.ckpt"), Small()
+    before = target.video.weight.detach().clone()
+    with pytest.raises(
+        InputError, match=r"2 tensors have no place here: audio.weight, audio.bias.*--init_drop"
+    ):
+        initialise_from(target, path)
+    assert torch.equal(target.video.weight, before)
+    assert initialise_from(target, path, drop=("audio.",)).dropped == ("audio.weight", "audio.bias")
+
+
+def test_another_shape_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"video.weight is \(3, 2\) there and \(4, 2\) here"):
+        initialise_from(Small(width=4), saved(Small(), tmp_path / "a.ckpt"))
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage"])
+def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"broken.ckpt .* cannot be read"):
+        initialise_from(Small(), path)
+    with pytest.raises(InputError, match="no checkpoint at"):
+        initialise_from(Small(), tmp_path / "absent.ckpt")
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"weight": torch.zeros(1)}}, tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match="holds no network of this project's tasks"):
+        initialise_from(Small(), tmp_path / "a.ckpt")
+
+
+@pytest.fixture(scope="module")
+def first_stage(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished video-only run on split 1."""
+    import warnings
+
+    folder = tmp_path_factory.mktemp("stage") / "first"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        main(fit_arguments(corpus, folder, *TINY_NETWORK, "--model.network.modality=v", "--figures=0"))
+    return folder
+
+
+def test_a_second_stage_starts_from_the_first_and_its_record_says_so(
+    first_stage: Path, corpus: Path, tmp_path: Path
+) -> None:
+    checkpoint = first_stage / "checkpoints" / "last.ckpt"
+    main(
+        fit_arguments(
+            corpus, tmp_path / "second", *TINY_NETWORK, f"--init_from={checkpoint}", "--figures=0",
+            "--model.optimizer=torch.optim.SGD", "--model.optimizer.lr=0.0",
+        )
+    )  # fmt: skip
+    record = json.loads((tmp_path / "second" / "run.json").read_text())
+    assert record["started_from"] == {"init_from": str(checkpoint)}
+    assert any(line.startswith("initial weights, ") and "taken" in line for line in record["weights"])
+    before = torch.load(checkpoint, weights_only=True)["state_dict"]
+    after = torch.load(tmp_path / "second" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    name = next(name for name in before if "video_encoder" in name and name.endswith("weight"))
+    assert torch.equal(before[name], after[name])
+
+
+def test_a_start_that_has_seen_test_videos_is_refused(
+    first_stage: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    checkpoint = first_stage / "checkpoints" / "last.ckpt"
+    other_split = fit_arguments(
+        corpus, tmp_path / "leak", *TINY_NETWORK, f"--init_from={checkpoint}", "--data.split=2", "--figures=0"
+    )
+    with pytest.raises(SystemExit) as stop:
+        main(other_split)
+    assert stop.value.code == 2
+    assert "test videos were seen by training of" in capsys.readouterr().err
+    main([*other_split, "--allow_seen_test_videos=true"])
+    record = json.loads((tmp_path / "leak" / "run.json").read_text())
+    assert any(line.startswith("LEAK: ") for line in record["weights"])
+
+
+def test_a_start_goes_with_a_new_training_only(
+    first_stage: Path, corpus: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        main(
+            fit_arguments(
+                corpus, first_stage, *TINY_NETWORK, "--init_from=x.ckpt", "--ckpt_path=last", "--figures=0"
+            )
+        )
+    assert "it goes with fit, without --ckpt_path" in capsys.readouterr().err
