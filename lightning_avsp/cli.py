@@ -71,6 +71,12 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "whether a test video was seen by training, pretraining or selection",
         ("runs",),
     ),
+    ("explain",): Tool(
+        "lightning_avsp.commands.explain",
+        "explain",
+        "what a network shows of a clip: relevance, words, gates",
+        ("ckpt",),
+    ),
     ("bench", "metrics"): Tool(
         "lightning_avsp.commands.bench_metrics", "metrics", "time of the metrics against plain numpy"
     ),

@@ -195,10 +195,6 @@ class AVSPCLI(LightningCLI):
             raise InputError(
                 f"{self.subcommand} needs trained weights: give --ckpt_path best, --ckpt_path last or a path"
             )
-        if options.init_from is not None and (self.subcommand != "fit" or options.get("ckpt_path")):
-            raise InputError(
-                "init_from starts a new training from an earlier stage's network; it goes with fit, without --ckpt_path"
-            )
         if self.subcommand != "fit":
             options.trainer.enable_checkpointing = (
                 False  # Lightning would add a checkpoint callback to a test
@@ -240,7 +236,9 @@ class AVSPCLI(LightningCLI):
                 for line in lines:
                     log.warning("%s", line)
                 self.model.leaks = [line for line in lines if line.startswith("LEAK")]
-        if options.init_from is not None:
+        if options.init_from is not None and options.get("ckpt_path"):
+            log.info("init_from is not read again: this run goes on from %s", options.ckpt_path)
+        elif options.init_from is not None:
             self.model.start_from(Path(options.init_from), tuple(options.init_drop))
 
     def _loggers(self) -> list[Logger]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy
+from lightning_avsp.data.captions import Captions
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.data.input_spec import sound_options
@@ -55,6 +56,7 @@ class AuditData:
         model: LoadedModel,
         test_audio: Literal["true", "other_video", "silent"] = "true",
         test_audio_shift: float = 0.0,
+        captions: Captions | None = None,
     ) -> AVSaliencyDataModule:
         """Data as the model was fed in training, with the given sound."""
         return AVSaliencyDataModule(
@@ -68,6 +70,7 @@ class AuditData:
             batch_size=self.batch,
             num_workers=self.workers,
             missing_audio=self.missing_audio,
+            captions=captions,
             test_every=self.every,
             test_audio=test_audio,
             test_audio_shift=test_audio_shift,

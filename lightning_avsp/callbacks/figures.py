@@ -41,7 +41,9 @@ class SampleFigures(Callback):
         with torch.no_grad():
             strip = pl_module.denoising_strip(few)  # type: ignore[operator]
         path = self.folder / f"epoch_{trainer.current_epoch:03d}.png"
-        draw_clips(path, few, outputs[: self.clips], strip)
+        spec = getattr(pl_module, "input_spec", None)
+        last = spec is not None and spec.target == "last"
+        draw_clips(path, few, outputs[: self.clips], strip, -1 if last else None)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image("samples", [str(path)], step=trainer.global_step)
@@ -52,14 +54,21 @@ def first_clips(batch: SaliencyBatch, count: int) -> SaliencyBatch:
     return {key: value[:count] for key, value in batch.items()}  # type: ignore[return-value, index]
 
 
-def draw_clips(path: Path, batch: SaliencyBatch, maps: Tensor, strip: list[tuple[str, Tensor]]) -> None:
-    """One row per clip: middle frame, ground truth, prediction, then the strip.
+def draw_clips(
+    path: Path,
+    batch: SaliencyBatch,
+    maps: Tensor,
+    strip: list[tuple[str, Tensor]],
+    target_index: int | None = None,
+) -> None:
+    """One row per clip: target frame, ground truth, prediction, then the strip.
 
     Args:
         path: PNG file to write; its folder is made.
         batch: The clips, with ``ground_truth``.
         maps: Predictions (B, 1, H, W) in [0, 1].
         strip: Labelled intermediate maps (B, 1, H, W).
+        target_index: Place of the target frame in the clip; the middle by default.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -72,7 +81,7 @@ def draw_clips(path: Path, batch: SaliencyBatch, maps: Tensor, strip: list[tuple
         video = batch["video"][row]
         name = f"{batch['corpus'][row]}/{batch['video_id'][row]} #{int(batch['frame'][row])}"
         pictures: list[tuple[str, Any, bool]] = [
-            (name, video[len(video) // 2].cpu().numpy(), False),
+            (name, video[len(video) // 2 if target_index is None else target_index].cpu().numpy(), False),
             ("ground truth", batch["ground_truth"][row].cpu().numpy() / 255, True),
             ("prediction", maps[row, 0].float().cpu().numpy(), True),
         ]

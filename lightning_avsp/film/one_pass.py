@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_avsp.diffusion import Sampling
-from lightning_avsp.structures import Condition, DiffusionNetwork, DirectNetwork
+from lightning_avsp.structures import Condition, DiffusionNetwork, DirectNetwork, Explanation
 
 ONE_PASS = Sampling(steps=1)
 """Sampling that calls such a network once and returns its map."""
@@ -33,6 +33,16 @@ class OnePass(DiffusionNetwork):
         """The map itself, (B, 1, 1, H, W), as the only features; the sound if it had a part in it."""
         saliency = self.network(video, audio, text)  # (B, 1, H, W)
         return Condition(video=(saliency[:, :, None],), audio=audio if self.network.hears else None)
+
+    def explain(
+        self,
+        video: Tensor | None,
+        audio: Tensor | None = None,
+        text: Tensor | None = None,
+        saliency: Tensor | None = None,
+    ) -> list[Explanation]:
+        """What the network shows itself."""
+        return self.network.explain(video, audio, text, saliency)
 
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """The map that :meth:`encode` made, at the size of ``noisy_map``."""

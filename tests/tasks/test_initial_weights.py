@@ -127,13 +127,16 @@ def test_a_start_that_has_seen_test_videos_is_refused(
     assert any(line.startswith("LEAK: ") for line in record["weights"])
 
 
-def test_a_start_goes_with_a_new_training_only(
-    first_stage: Path, corpus: Path, capsys: pytest.CaptureFixture
-) -> None:
-    with pytest.raises(SystemExit):
-        main(
-            fit_arguments(
-                corpus, first_stage, *TINY_NETWORK, "--init_from=x.ckpt", "--ckpt_path=last", "--figures=0"
-            )
-        )
-    assert "it goes with fit, without --ckpt_path" in capsys.readouterr().err
+def test_a_resumed_run_does_not_start_again(first_stage: Path, corpus: Path, tmp_path: Path) -> None:
+    arguments = fit_arguments(
+        corpus,
+        tmp_path / "second",
+        *TINY_NETWORK,
+        f"--init_from={first_stage / 'checkpoints' / 'last.ckpt'}",
+        "--figures=0",
+    )
+    main(arguments)
+    before = torch.load(tmp_path / "second" / "checkpoints" / "last.ckpt", weights_only=True)
+    main([*arguments, "--ckpt_path=last", "--trainer.max_epochs=1"])  # nothing left to train
+    after = torch.load(tmp_path / "second" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert all(torch.equal(value, after["state_dict"][name]) for name, value in before["state_dict"].items())

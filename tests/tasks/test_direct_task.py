@@ -1,0 +1,132 @@
+"""Networks that give the map in one pass: training, prediction, and the adapter that predictors and audits use."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor, nn
+
+from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
+from lightning_avsp.data.waveform import Waveform
+from lightning_avsp.diffusion import GaussianDiffusion
+from lightning_avsp.errors import InputError
+from lightning_avsp.film.one_pass import ONE_PASS, OnePass
+from lightning_avsp.structures import DirectNetwork
+from lightning_avsp.tasks import DirectSaliencyTask
+
+SIZE = (32, 64)
+
+
+class Mean(DirectNetwork):
+    """Brightness of the last frame, scaled by the loudness of the sound."""
+
+    clip_frames = 8
+    sound = "waveform"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Conv2d(3, 2, 3, padding=1)
+        self.head = nn.Conv2d(2, 1, 1)
+
+    def forward(
+        self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
+    ) -> Tensor:
+        assert video is not None
+        loud = 0.0 if audio is None else audio.abs().mean(dim=(1, 2))[:, None, None, None] / 100
+        return torch.sigmoid(self.head(self.encoder(video[:, :, -1])) + loud)
+
+
+@pytest.fixture
+def data(corpus: Path) -> AVSaliencyDataModule:
+    return AVSaliencyDataModule(
+        corpus,
+        size=SIZE,
+        clip=ClipPolicy(frames=8, target="last"),
+        sound="waveform",
+        batch_size=2,
+        num_workers=0,
+        test_every=10,
+    )
+
+
+def trainer(folder: Path, steps: int = 2) -> Trainer:
+    return Trainer(
+        default_root_dir=folder,
+        max_steps=steps,
+        limit_val_batches=1,
+        limit_test_batches=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
+def test_training_moves_the_weights_and_a_test_scores_every_metric(
+    data: AVSaliencyDataModule, tmp_path: Path
+) -> None:
+    network = Mean()
+    before = network.head.weight.detach().clone()
+    task = DirectSaliencyTask(network)
+    fitting = trainer(tmp_path)
+    fitting.fit(task, datamodule=data)
+    assert not torch.equal(network.head.weight, before)
+    assert {"train/loss", "val/cc", "val/loss"} <= set(fitting.callback_metrics)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few frames of few videos: averages over them warn
+        (found,) = trainer(tmp_path).test(task, datamodule=data, verbose=False)
+    assert {"test/cc", "test/sim", "test/nss", "test/auc_judd"} <= set(found)
+
+
+def test_data_with_another_form_of_sound_are_refused(corpus: Path, tmp_path: Path) -> None:
+    data = AVSaliencyDataModule(
+        corpus,
+        size=SIZE,
+        clip=ClipPolicy(frames=8, target="last"),
+        audio=LogMel(size=(32, 64)),
+        num_workers=0,
+    )
+    with pytest.raises(
+        InputError, match=r"sound as log_mel but Mean reads waveform; set data.sound=waveform"
+    ):
+        trainer(tmp_path).fit(DirectSaliencyTask(Mean()), datamodule=data)
+
+
+def test_parts_of_a_network_have_learning_rates_of_their_own() -> None:
+    network = Mean()
+    network.lr_scales = {"encoder.": 0.1}
+    task = DirectSaliencyTask(network, optimizer=lambda params: torch.optim.AdamW(params, lr=1e-2))
+    optimizer = task.configure_optimizers()
+    assert isinstance(optimizer, torch.optim.AdamW)
+    rates = {group["name"]: (group["lr"], len(group["params"])) for group in optimizer.param_groups}
+    assert rates == {"rest": (1e-2, 2), "encoder.": (pytest.approx(1e-3), 2)}
+    network.lr_scales = {"absent.": 0.1}
+    with pytest.raises(InputError, match=r"'absent.', of which no parameter is trainable"):
+        task.configure_optimizers()
+
+
+def test_sampling_the_adapter_gives_the_networks_map_whatever_the_noise() -> None:
+    network = Mean().eval()
+    video = torch.randn(2, 3, 8, *SIZE)
+    audio = torch.randn(2, 1, Waveform().samples(8))
+    direct = network(video, audio)
+    adapter = OnePass(network)
+    condition = adapter.encode(video, audio)
+    for seed in (0, 1):
+        maps = ONE_PASS.draw(
+            lambda x, t: adapter.denoise(x, t, condition),
+            tuple(direct.shape),
+            GaussianDiffusion(),
+            device="cpu",
+            seeds=[seed, seed + 5],
+        )
+        torch.testing.assert_close(maps, direct)
+    assert (adapter.clip_frames, adapter.sound) == (8, "waveform")
+    assert condition.audio is not None
+    network.hears = False
+    assert adapter.encode(video, audio).audio is None
