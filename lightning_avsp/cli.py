@@ -71,6 +71,12 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "whether a test video was seen by training, pretraining or selection",
         ("runs",),
     ),
+    ("caption",): Tool(
+        "lightning_avsp.commands.caption",
+        "caption",
+        "captions of frames and their token features, for networks that read",
+        ("root",),
+    ),
     ("explain",): Tool(
         "lightning_avsp.commands.explain",
         "explain",
@@ -163,7 +169,12 @@ def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
 
 
 def spell_out_flags(arguments: Sequence[str], function: Callable[..., object]) -> list[str]:
-    """`--overwrite` as `--overwrite=true` for each truth value of a function, unless a value follows."""
+    """Options as the parser wants them.
+
+    `--overwrite` becomes `--overwrite=true` for each truth value of a function, unless a value follows; `--from`, which
+    in Python is a keyword, becomes `--from_`.
+    """
+    keywords = {f"--{name[:-1]}" for name in signature(function).parameters if name.endswith("_")}
     flags = {
         f"--{name}"
         for name, parameter in signature(function).parameters.items()
@@ -171,6 +182,8 @@ def spell_out_flags(arguments: Sequence[str], function: Callable[..., object]) -
     }
     spelt = []
     for position, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        argument = f"{name}_{equals}{value}" if name in keywords else argument
         following = arguments[position + 1].lower() if position + 1 < len(arguments) else ""
         alone = argument in flags and following not in ("true", "false", "yes", "no")
         spelt.append(f"{argument}=true" if alone else argument)

@@ -13,11 +13,13 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_avsp import __version__
 from lightning_avsp.audit.start import seen_test_videos
 from lightning_avsp.callbacks import RunRecord, default_callbacks
+from lightning_avsp.callbacks.checkpoint_io import AtomicCheckpointIO
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
 from lightning_avsp.papers.diffsal import DiffSal as DiffSal  # registers the name for `class_path: DiffSal`
@@ -132,6 +134,15 @@ class AVSPCLI(LightningCLI):
             help="Train although the starting checkpoint has seen videos that this run is tested on; results say so.",
         )
         group.add_argument(
+            "--ema",
+            type=float | None,
+            default=None,
+            help="Decay of an exponential average of the weights, e.g. 0.999; evaluation uses the average.",
+        )
+        group.add_argument(
+            "--ema_warmup", type=float, default=10.0, help="Steps that the average warms up for, 1 for none."
+        )
+        group.add_argument(
             "--save_every_steps",
             type=int,
             default=500,
@@ -217,6 +228,11 @@ class AVSPCLI(LightningCLI):
         kwargs["default_root_dir"] = str(self.run.path)
         if self.options.trainer.logger in (None, True):
             kwargs["logger"] = False if self.options.trainer.fast_dev_run else self._loggers()
+        given = self.config_init[str(self.subcommand)].trainer.plugins or []
+        plugins = list(given) if isinstance(given, (list, tuple)) else [given]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(AtomicCheckpointIO())
+        kwargs["plugins"] = plugins
         return super().instantiate_trainer(**kwargs)
 
     def before_fit(self) -> None:

@@ -7,14 +7,26 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from lightning_avsp.callbacks.checkpoints import checkpoint_callbacks
+from lightning_avsp.callbacks.ema import WeightAverage
 from lightning_avsp.callbacks.figures import SampleFigures
+from lightning_avsp.callbacks.finite import FiniteLoss
 from lightning_avsp.callbacks.predictions import MapWriter
 from lightning_avsp.callbacks.progress import progress_bar
 from lightning_avsp.callbacks.record import RunRecord
 from lightning_avsp.callbacks.results import ResultWriter
+from lightning_avsp.callbacks.stop_signals import StopSignals
 from lightning_avsp.run_folder import RunFolder
 
-__all__ = ["MapWriter", "ResultWriter", "RunRecord", "SampleFigures", "default_callbacks"]
+__all__ = [
+    "FiniteLoss",
+    "MapWriter",
+    "ResultWriter",
+    "RunRecord",
+    "SampleFigures",
+    "StopSignals",
+    "WeightAverage",
+    "default_callbacks",
+]
 
 
 def default_callbacks(run: RunFolder, options: Any, command: str) -> list[Callback]:
@@ -27,6 +39,12 @@ def default_callbacks(run: RunFolder, options: Any, command: str) -> list[Callba
     callbacks.append(ResultWriter(run))
     if command == "predict":
         callbacks.append(MapWriter(run.path / "maps"))
+    if command == "fit":
+        callbacks.append(FiniteLoss(run, every=int(options.trainer.log_every_n_steps or 20)))
+        if options.ema is not None:
+            callbacks.append(WeightAverage(options.ema, options.ema_warmup))
+        if options.trainer.enable_checkpointing is not False:
+            callbacks.append(StopSignals(run))
     if command == "fit" and options.trainer.enable_checkpointing is not False:
         callbacks += checkpoint_callbacks(
             run, options.monitor, options.monitor_mode, options.save_every_steps

@@ -1,0 +1,58 @@
+"""Checkpoints written so that a kill, a power cut or a full disk leaves the earlier one whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from lightning_avsp.errors import AVSPError
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes to a temporary file in the checkpoint's own folder, flushes it to disk, then renames it.
+
+    Lightning's own writer builds its temporary file in the system's temporary folder: on another disk than the run, the
+    last step is a copy, and a kill in its middle leaves half a ``last.ckpt``.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint, or leave everything as it was.
+
+        Raises:
+            AVSPError: If the disk is full or the folder cannot be written.
+        """
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                os.fchmod(handle, 0o644)  # mkstemp makes files that only their owner can read
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(target)
+        except (OSError, RuntimeError) as error:  # torch turns a failed write into a RuntimeError
+            Path(temporary).unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno not in (
+                errno.ENOSPC,
+                errno.EDQUOT,
+                errno.EIO,
+                errno.EACCES,
+            ):
+                raise
+            state = f"the earlier {target.name} is whole" if target.exists() else "there was none before"
+            raise AVSPError(
+                f"{target} could not be written ({error}); {state}: make room on that disk and resume with "
+                "--ckpt_path last"
+            ) from error
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise

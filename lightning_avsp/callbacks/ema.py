@@ -1,0 +1,165 @@
+"""Exponential moving average of the trained weights, which validation, test and prediction then use."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from lightning_avsp.errors import InputError
+
+log = logging.getLogger(__name__)
+
+KEY = "ema"
+"""Where a checkpoint keeps the raw weights; its ``state_dict`` holds the averaged ones."""
+
+
+class WeightAverage(Callback):
+    """Average of the trainable parameters: w <- d w + (1 - d) p after each optimiser step.
+
+    The decay warms up, d = min(decay, (1 + n) / (warmup + n)) after n steps, so that the first average is not the
+    random start. Frozen parameters are not copied; running statistics of batch norms are those of the raw network.
+    Works on plain tensors and on the shards of FSDP2 alike. In a checkpoint ``state_dict`` holds the average, which
+    test, prediction and later stages read; the raw weights lie beside it for a resumed run.
+
+    Args:
+        decay: Largest decay, in (0, 1).
+        warmup: Steps of the order of which the warm-up lasts; 1 for none.
+
+    Raises:
+        InputError: If a setting is out of range.
+    """
+
+    def __init__(self, decay: float = 0.999, warmup: float = 10.0) -> None:
+        if not 0 < decay < 1 or warmup < 1:
+            raise InputError(
+                f"ema needs a decay between 0 and 1 and a warmup of at least 1, got {decay}, {warmup}"
+            )
+        self.decay = decay
+        self.warmup = warmup
+        self.updates = 0
+        self.average: dict[str, Tensor] = {}
+        self._raw: dict[str, Tensor] = {}
+        self._loaded: dict[str, Any] | None = None
+        self._last_step = 0
+
+    # ---- training
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start from the current weights, or from where a checkpoint left off."""
+        trained = dict(trainable(pl_module))
+        self.average = {name: parameter.detach().clone() for name, parameter in trained.items()}
+        if self._loaded is not None:
+            for name, raw in self._loaded["raw"].items():
+                fill(trained[name], raw)  # the module was filled with the average
+            self.updates = int(self._loaded["updates"])
+            self._loaded = None
+        self._last_step = trainer.global_step
+        count = sum(parameter.numel() for parameter in trained.values())
+        log.info(
+            "weights are averaged (decay %g, warm-up %g, %d parameters); validation and checkpoints use the average",
+            self.decay,
+            self.warmup,
+            count,
+        )
+
+    @torch.no_grad()
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Take in the weights if the optimiser has made a step."""
+        if trainer.global_step == self._last_step:
+            return  # gradients are still being accumulated
+        self._last_step = trainer.global_step
+        decay = min(self.decay, (1 + self.updates) / (self.warmup + self.updates))
+        self.updates += 1
+        for name, parameter in trainable(pl_module):
+            self.average[name].lerp_(parameter.detach(), 1 - decay)
+
+    # ---- evaluation during training
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Validate the average."""
+        if self.average and trainer.state.fn == "fit":
+            self._swap(pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Train on from the raw weights."""
+        if self._raw:
+            self._swap(pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Whatever is saved after an interrupted validation must not mix the two."""
+        if self._raw:
+            self._swap(pl_module)
+
+    @torch.no_grad()
+    def _swap(self, pl_module: LightningModule) -> None:
+        if self._raw:
+            for name, parameter in trainable(pl_module):
+                parameter.copy_(self._raw[name])
+            self._raw = {}
+            return
+        self._raw = {name: parameter.detach().clone() for name, parameter in trainable(pl_module)}
+        for name, parameter in trainable(pl_module):
+            parameter.copy_(self.average[name])
+
+    # ---- checkpoints
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the average in the module, as a test that follows in the same process would load it."""
+        with torch.no_grad():
+            for name, parameter in (
+                trainable(pl_module) if self.average else []
+            ):  # or there was nothing left to train
+                parameter.copy_(self.average[name])
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Put the average where readers look, and the raw weights beside it."""
+        if not self.average:
+            return
+        raw = self._raw or {name: parameter.detach() for name, parameter in trainable(pl_module)}
+        whole_raw = {name: whole(tensor) for name, tensor in raw.items()}
+        whole_average = {name: whole(tensor) for name, tensor in self.average.items()}
+        if checkpoint["state_dict"]:  # only the first process of FSDP2 holds it
+            checkpoint["state_dict"].update(whole_average)
+        checkpoint[KEY] = {"raw": whole_raw, "updates": self.updates, "decay": self.decay}
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep what a resumed run needs until its parameters are where they belong."""
+        if trainer.state.fn != "fit":
+            return
+        if KEY not in checkpoint:
+            log.warning("the checkpoint has no averaged weights: the average starts from its weights")
+            return
+        self._loaded = checkpoint[KEY]
+
+
+def trainable(module: LightningModule) -> list[tuple[str, torch.nn.Parameter]]:
+    """Names and parameters that the optimiser moves."""
+    return [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor without shards, on the CPU where it had some; every process must call this."""
+    gather = getattr(tensor, "full_tensor", None)
+    return tensor.detach().clone() if gather is None else gather().detach().cpu()
+
+
+@torch.no_grad()
+def fill(parameter: Tensor, value: Tensor) -> None:
+    """Copy a whole tensor into a parameter, sharding it as the parameter is."""
+    mesh = getattr(parameter, "device_mesh", None)
+    if mesh is None:
+        parameter.copy_(value)
+        return
+    from torch.distributed.tensor import distribute_tensor
+
+    parameter.copy_(distribute_tensor(value.to(parameter.device), mesh, parameter.placements))  # type: ignore[attr-defined]

@@ -1,0 +1,97 @@
+"""SIGTERM and SIGUSR1 end a training after the current step, with a checkpoint to go on from."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import threading
+from types import FrameType
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_avsp.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+WATCHED = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopSignals(Callback):
+    """Saves ``last.ckpt`` and leaves when a signal comes, at the end of a step, on all processes together.
+
+    Lightning acts inside the signal handler: it broadcasts there, which hangs if only some processes get the signal,
+    and without SLURM SIGUSR1 kills the process. Here the handler only takes note. The exit code is 128 plus the
+    signal's number, as shells count.
+
+    Under SLURM, SIGUSR1 also puts the job back into the queue (``scontrol requeue``) unless ``requeue`` is false.
+
+    Args:
+        run: Folder of the run.
+        every: Steps between two questions to the other processes whether one of them got a signal.
+        requeue: Whether SIGUSR1 requeues a SLURM job.
+    """
+
+    def __init__(self, run: RunFolder, every: int = 10, requeue: bool = True) -> None:
+        self.run = run
+        self.every = every
+        self.requeue = requeue
+        self.received = 0
+        self._before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take over the two signals."""
+        self.received = 0
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in WATCHED}
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+        self._before = {}
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save and leave if a signal has come to any process.
+
+        Raises:
+            SystemExit: 128 plus the signal's number.
+        """
+        alone = trainer.world_size == 1
+        if not alone and batch_idx % self.every != 0:
+            return
+        if alone:
+            number = self.received
+        else:
+            got = [trainer.strategy.reduce_boolean_decision(self.received == n, all=False) for n in WATCHED]
+            number = next((int(n) for n, here in zip(WATCHED, got, strict=True) if here), 0)
+        if not number:
+            return
+        path = self.run.checkpoints / "last.ckpt"
+        trainer.save_checkpoint(path)
+        name = signal.Signals(number).name
+        if trainer.is_global_zero:
+            log.warning(
+                "%s: saved %s after step %d; go on with --ckpt_path last", name, path, trainer.global_step
+            )
+            if number == signal.SIGUSR1 and self.requeue and "SLURM_JOB_ID" in os.environ:
+                requeue_job()
+        raise SystemExit(128 + number)
+
+
+def requeue_job() -> None:
+    """Put this SLURM job back into the queue; a failure is said, the checkpoint is there anyway."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
+    try:
+        subprocess.run(["scontrol", "requeue", job], check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        log.warning("job %s could not be put back into the queue (%s); submit it again", job, error)

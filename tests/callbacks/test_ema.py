@@ -1,0 +1,144 @@
+"""The average of the weights: its arithmetic, who uses it, and that a resumed run goes on exactly."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from commandline import TINY_NETWORK, fit_arguments
+from lightning.pytorch import Callback, Trainer
+
+from lightning_avsp.callbacks.ema import KEY, WeightAverage
+from lightning_avsp.cli import main
+from lightning_avsp.data import AVSaliencyDataModule, LogMel
+from lightning_avsp.errors import InputError
+from lightning_avsp.papers.diffsal import DiffSal
+from lightning_avsp.tasks import DiffusionSaliencyTask
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*",
+    "ignore:.*is smaller than the logging interval.*",
+    "ignore:Found .* module.* in eval mode",
+)
+
+
+class Watch(Callback):
+    """Keeps the head's weight after every step, and during every validation."""
+
+    def __init__(self) -> None:
+        self.trained: list[torch.Tensor] = []
+        self.validated: list[torch.Tensor] = []
+
+    def _weight(self, module) -> torch.Tensor:
+        return next(p for n, p in module.named_parameters() if p.requires_grad).detach().clone()
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        self.trained.append(self._weight(pl_module))
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0) -> None:
+        self.validated.append(self._weight(pl_module))
+
+
+def fit(
+    corpus: Path, folder: Path, average: WeightAverage, watch: Watch, frozen: bool = False, **kwargs
+) -> Trainer:
+    torch.manual_seed(0)
+    network = DiffSal(video_encoder="tiny", audio_encoder="tiny", freeze_video=frozen)
+    task = DiffusionSaliencyTask(network, optimizer=lambda p: torch.optim.SGD(p, lr=1e-3))
+    data = AVSaliencyDataModule(
+        corpus, size=(64, 64), audio=LogMel(size=(32, 64)), batch_size=2, num_workers=0
+    )
+    settings = {
+        "max_steps": 4,
+        "limit_train_batches": 4,
+        "limit_val_batches": 1,
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+        "num_sanity_val_steps": 0,
+    }
+    trainer = Trainer(default_root_dir=folder, callbacks=[watch, average], **{**settings, **kwargs})
+    trainer.fit(task, datamodule=data)
+    return trainer
+
+
+def test_the_average_is_the_warmed_up_recursion_and_validation_sees_it(corpus: Path, tmp_path: Path) -> None:
+    average, watch = WeightAverage(decay=0.6, warmup=3), Watch()
+    trainer = fit(corpus, tmp_path, average, watch)
+    expected = None
+    torch.manual_seed(0)
+    start = DiffusionSaliencyTask(DiffSal(video_encoder="tiny", audio_encoder="tiny"))
+    expected = next(p for p in start.parameters() if p.requires_grad).detach().clone()
+    for step, weight in enumerate(watch.trained):
+        decay = min(0.6, (1 + step) / (3 + step))
+        expected = decay * expected + (1 - decay) * weight
+    torch.testing.assert_close(watch.validated[-1], expected)
+    assert not torch.equal(watch.validated[-1], watch.trained[-1])
+    # after fit the module holds the average, as its checkpoints do
+    module = trainer.lightning_module
+    torch.testing.assert_close(
+        next(p for p in module.parameters() if p.requires_grad), expected, check_device=False
+    )
+
+
+def test_gradients_that_are_still_being_accumulated_count_once(corpus: Path, tmp_path: Path) -> None:
+    average = WeightAverage(decay=0.5)
+    fit(corpus, tmp_path, average, Watch(), max_steps=2, accumulate_grad_batches=2)
+    assert average.updates == 2
+
+
+def test_frozen_parts_are_not_copied(corpus: Path, tmp_path: Path) -> None:
+    average = WeightAverage(decay=0.5)
+    fit(corpus, tmp_path, average, Watch(), frozen=True, max_steps=1)
+    assert average.average
+    assert not any("video_encoder" in name for name in average.average)
+
+
+def test_checkpoints_hold_the_average_and_a_resumed_run_equals_one_that_never_stopped(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def arguments(name: str, *more: str) -> list[str]:
+        return fit_arguments(
+            corpus,
+            tmp_path / name,
+            *TINY_NETWORK,
+            "--ema=0.5",
+            "--figures=0",
+            "--trainer.limit_train_batches=4",
+            "--data.clip.draw=every",
+            "--save_every_steps=1",
+            *more,
+        )
+
+    main(arguments("whole"))
+    original = DiffusionSaliencyTask.training_step
+
+    def stopped(self: DiffusionSaliencyTask, batch, batch_idx: int) -> torch.Tensor:
+        if batch_idx == 2:
+            raise SystemExit(1)
+        return original(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DiffusionSaliencyTask, "training_step", stopped)
+        with pytest.raises(SystemExit):
+            main(arguments("parts"))
+    main(arguments("parts", "--ckpt_path=last"))
+    whole, parts = (
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)
+        for name in ("whole", "parts")
+    )
+    assert whole[KEY]["updates"] == parts[KEY]["updates"] == 4
+    assert all(torch.equal(value, parts["state_dict"][name]) for name, value in whole["state_dict"].items())
+    assert all(torch.equal(value, parts[KEY]["raw"][name]) for name, value in whole[KEY]["raw"].items())
+    moved = [
+        name for name, raw in whole[KEY]["raw"].items() if not torch.equal(raw, whole["state_dict"][name])
+    ]
+    assert moved
+
+
+@pytest.mark.parametrize(("decay", "warmup"), [(0.0, 1), (1.0, 1), (0.9, 0.5)])
+def test_impossible_settings_are_refused(decay: float, warmup: float) -> None:
+    with pytest.raises(InputError, match="decay between 0 and 1"):
+        WeightAverage(decay, warmup)
