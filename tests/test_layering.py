@@ -24,6 +24,14 @@ class Blocker:
         if name.split(".")[0] in BLOCKED:
             raise ImportError(f"{name} is blocked")
 sys.meta_path.insert(0, Blocker())
+# some libraries ask what is installed before they import it
+import importlib.metadata
+installed = importlib.metadata.Distribution.from_name
+def from_name(name):
+    if name in BLOCKED:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return installed(name)
+importlib.metadata.Distribution.from_name = from_name
 import importlib
 for module in MODULES:
     importlib.import_module(module)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from lightning_avsp.data.entries import VideoKey
+from lightning_avsp.errors import InputError
+from lightning_avsp.text.caption_lines import Caption, caption_path, read_captions
+from lightning_avsp.text.feature_cache import FeatureCache, TextModel, text_key
+
+log = logging.getLogger(__name__)
+
+MissingCaption = Literal["error", "nearest", "empty"]
+"""What a frame without a caption gets: an error, the caption of the nearest captioned frame of its video, or none."""
 
 
 class TextSource(Protocol):
@@ -30,16 +41,223 @@ class Captions:
     """Folder with ``CORPUS.jsonl``, one line for each caption: ``{"video": ..., "frame": ..., "text": ...}``."""
     features: Path
     """Folder of cached token features, made by ``avsp caption``."""
-    missing: Literal["error", "nearest", "empty"] = "nearest"
+    missing: MissingCaption = "nearest"
     """What a frame without a caption gets: an error, that of the nearest captioned frame of its video, or none."""
+    tokens: int = 77
+    """Rows N of every clip's features; longer captions keep their first N - 1 rows and the end token. CLIP reads 77; a
+    caption of 20 words rarely has more than 32."""
+    model: str | None = None
+    """Text model that the features must be of, by name or by the beginning of its fingerprint; None takes any."""
 
-    def open(self, corpora: list[str]) -> TextSource:
-        """Read captions of the given corpora.
+    def __post_init__(self) -> None:
+        """Check what types cannot."""
+        if self.tokens < 3:
+            raise InputError(f"captions.tokens is {self.tokens}; start, one word and end need at least 3")
+
+    def open(self, corpora: Sequence[str]) -> CaptionedFrames:
+        """Read captions of the given corpora, by their public names.
 
         Raises:
-            InputError: If a file is missing or broken.
+            InputError: If a file is missing or broken, a caption has no features, or these are of another model.
         """
-        raise NotImplementedError
+        cache = FeatureCache(Path(self.features))
+        model = cache.model()
+        if model is None:
+            raise InputError(
+                f"no token features in {self.features}; make them with `avsp caption ROOT --corpus {' '.join(corpora)} "
+                f"--out {self.folder} --features_folder {self.features}`"
+            )
+        if self.model is not None and not (
+            self.model == model.name or (len(self.model) >= 8 and model.fingerprint.startswith(self.model))
+        ):
+            raise InputError(
+                f"{self.features} holds features of {model}, but captions.model asks for {self.model}: give the folder "
+                "of that model's features, or make them with `avsp caption --text_model`"
+            )
+        files = {corpus: caption_path(self.folder, corpus) for corpus in corpora}
+        captions = {corpus: read_captions(path) for corpus, path in files.items()}
+        return CaptionedFrames(captions, cache, model, self.missing, self.tokens)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How far captions cover the frames of some videos."""
+
+    frames: int
+    """Frames of these videos."""
+    captioned: int
+    """Frames with a caption of their own."""
+    without: tuple[VideoKey, ...]
+    """Videos without any caption."""
+    farthest: int
+    """Most frames between a frame and the nearest captioned one of its video, where there is one."""
+
+    def __str__(self) -> str:
+        text = f"{self.captioned} of {self.frames} frames have a caption of their own"
+        if self.captioned < self.frames:
+            text += f", the others are at most {self.farthest} frames from one"
+        if self.without:
+            names = ", ".join("/".join(key) for key in self.without[:5])
+            text += (
+                f"; {len(self.without)} videos have none at all ({names}{', ...' * (len(self.without) > 5)})"
+            )
+        return text
+
+
+class CaptionedFrames:
+    """Captions of some corpora with their token features, mapped into memory when first read.
+
+    Args:
+        captions: Captions of each corpus.
+        cache: Their features.
+        model: Which model these are of.
+        missing: What a frame without a caption gets.
+        length: Rows of every clip's features.
+
+    Raises:
+        InputError: If a caption has no features.
+    """
+
+    def __init__(
+        self,
+        captions: Mapping[str, Sequence[Caption]],
+        cache: FeatureCache,
+        model: TextModel,
+        missing: MissingCaption = "nearest",
+        length: int = 77,
+    ) -> None:
+        self.cache = cache
+        self.model = model
+        self.missing = missing
+        self.length = length
+        spoken = {
+            corpus: [caption for caption in of_corpus if caption.text.strip()]
+            for corpus, of_corpus in captions.items()
+        }
+        keys = {caption.text: text_key(caption.text) for part in spoken.values() for caption in part}
+        places = cache.places(keys.values())
+        absent = [text for text, key in keys.items() if key not in places]
+        if absent:
+            raise InputError(
+                f"{len(absent)} of {len(keys)} captions of {', '.join(captions)} have no features of {model.name} in "
+                f"{cache.folder}, e.g. {absent[0]!r}: run `avsp caption` for {', '.join(captions)} again"
+            )
+        # Compact: loader processes get copies, and a corpus can have a quarter of a million captions.
+        self._shards = sorted({place.shard for place in places.values()})
+        number_of = {stem: number for number, stem in enumerate(self._shards)}
+        self._videos: dict[VideoKey, tuple[np.ndarray, np.ndarray]] = {}
+        for corpus, part in spoken.items():
+            by_video: dict[str, dict[int, tuple[int, int, int]]] = {}
+            for caption in part:
+                place = places[keys[caption.text]]
+                where = (number_of[place.shard], place.start, place.rows)
+                by_video.setdefault(caption.video, {})[caption.frame] = where
+            for video, frames in by_video.items():
+                order = sorted(frames)
+                self._videos[corpus, video] = (np.array(order), np.array([frames[frame] for frame in order]))
+            log.info("%s: %d captions of %d videos, features of %s", corpus, len(part), len(by_video), model)
+        cut = sum(place.rows > length for place in places.values())
+        if cut:
+            log.warning(
+                "%d of %d distinct captions have more than %d tokens and lose words before their end",
+                cut,
+                len(places),
+                length,
+            )
+        self._reported: set[VideoKey] = set()
+        self._open: dict[int, np.ndarray] = {}
+
+    @property
+    def width(self) -> int:
+        """Channels C of a row."""
+        return self.model.width
+
+    def tokens(self, key: VideoKey, frame: int) -> tuple[Tensor, bool]:
+        """Token features float32 (N, C) of the caption of a frame (from 1), and whether there is one.
+
+        Raises:
+            InputError: If the frame has no caption and ``missing`` is ``error``, or features cannot be read.
+        """
+        rows = torch.zeros(self.length, self.width)
+        place = self._place(key, frame)
+        if place is None:
+            return rows, False
+        shard, start, count = place
+        if shard not in self._open:
+            self._open[shard] = self.cache.open_shard(self._shards[shard])
+        stored = torch.from_numpy(self._open[shard][start : start + count].astype(np.float32))
+        if count > self.length:
+            stored = torch.cat([stored[: self.length - 1], stored[-1:]])
+        rows[: len(stored)] = stored
+        return rows, True
+
+    def coverage(self, frames: Mapping[VideoKey, int]) -> Coverage:
+        """How far the captions cover videos of so many frames each; logged, as a warning where videos have none.
+
+        Raises:
+            InputError: If a frame has no caption and ``missing`` is ``error``.
+        """
+        captioned, farthest = 0, 0
+        without = tuple(key for key in frames if key not in self._videos)
+        for key, count in frames.items():
+            if key in self._videos:
+                numbers = self._videos[key][0]
+                inside = numbers[numbers <= count]
+                captioned += len(inside)
+                every = np.arange(1, count + 1)
+                distances = np.abs(every - numbers[self._nearest(numbers, every)])
+                farthest = max(farthest, int(distances.max(initial=0)))
+                if self.missing == "error" and len(inside) < count:
+                    raise self._absent(key, int(every[distances > 0][0]))
+            elif self.missing == "error":
+                raise self._absent(key, 1)
+        found = Coverage(sum(frames.values()), captioned, without, farthest)
+        stands_in = {"nearest": "the nearest caption of the video stands in", "empty": "the others get none"}
+        log.log(
+            logging.WARNING if without else logging.INFO,
+            "captions: %s; missing is %r: %s",
+            found,
+            self.missing,
+            stands_in.get(self.missing, "none is missing"),
+        )
+        return found
+
+    def _place(self, key: VideoKey, frame: int) -> tuple[int, int, int] | None:
+        """(shard, first row, rows) of what stands for a frame's caption."""
+        if key not in self._videos:
+            if self.missing == "error":
+                raise self._absent(key, frame)
+            if key not in self._reported:
+                self._reported.add(key)
+                log.warning("%s has no caption in any frame: its clips are without text", "/".join(key))
+            return None
+        numbers, places = self._videos[key]
+        index = int(self._nearest(numbers, np.array([frame]))[0])
+        if numbers[index] != frame:
+            if self.missing == "error":
+                raise self._absent(key, frame)
+            if self.missing == "empty":
+                return None
+        shard, start, rows = (int(number) for number in places[index])
+        return shard, start, rows
+
+    @staticmethod
+    def _nearest(numbers: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        """Index of the number nearest to each frame, of two equally near the earlier."""
+        after = np.clip(np.searchsorted(numbers, frames), 0, len(numbers) - 1)
+        before = np.maximum(after - 1, 0)
+        nearer: np.ndarray = np.abs(frames - numbers[before]) <= np.abs(numbers[after] - frames)
+        return np.where(nearer, before, after)
+
+    def _absent(self, key: VideoKey, frame: int) -> InputError:
+        return InputError(
+            f"frame {frame} of {'/'.join(key)} has no caption: make it with `avsp caption`, or set captions.missing to "
+            "nearest or empty"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Open memory maps would be copied in full into every loader process
+        return self.__dict__ | {"_open": {}}
 
 
 class ExchangedText:

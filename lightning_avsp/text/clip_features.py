@@ -1,0 +1,221 @@
+"""CLIP's text encoder as a source of token features.
+
+TAVDiff (section III-B) takes the token sequence of CLIP's text encoder, not its pooled vector: the last hidden states
+of [start, words, end]. The encoder is frozen, so its features are computed once per distinct text and kept on disk
+(:mod:`lightning_avsp.text.feature_cache`); training and testing never run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lightning_avsp.errors import InputError, MissingDependencyError
+from lightning_avsp.text.feature_cache import FeatureCache, TextModel, text_key
+
+DEFAULT_TEXT_MODEL = "openai/clip-vit-base-patch32"
+"""The paper says CLIP; this is its smallest published text encoder: 512 channels, 12 layers, 77 positions."""
+
+SHARD_TEXTS = 1024
+"""Texts whose features are written together: what a kill can cost (Ctrl-C costs nothing)."""
+
+_FILES = (
+    "config.json, model.safetensors (or pytorch_model.bin), tokenizer.json (or vocab.json and merges.txt)"
+)
+
+
+def require_transformers() -> Any:
+    """The transformers package.
+
+    Raises:
+        MissingDependencyError: If it is not installed.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingDependencyError(
+            "captions and their features need the transformers package: install it with "
+            "`pip install 'lightning-avsp[text]'`"
+        ) from error
+    return transformers
+
+
+@dataclass
+class TextEncoder:
+    """A CLIP text encoder with its tokenizer."""
+
+    model: TextModel
+    """What it is."""
+    network: nn.Module
+    """transformers' ``CLIPTextModel``."""
+    tokenizer: Any
+    """transformers' tokenizer."""
+    device: str = "cpu"
+    """Where the network is."""
+
+    @torch.inference_mode()
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Rows of [start, words, end] of each text, float32 (rows, C); what exceeds the longest text is cut."""
+        if not texts:
+            return []
+        tokens = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self.model.longest, return_tensors="pt"
+        )
+        mask = tokens["attention_mask"].bool()
+        hidden = self.network(
+            input_ids=tokens["input_ids"].to(self.device),
+            attention_mask=tokens["attention_mask"].to(self.device),
+        ).last_hidden_state  # (B, N, C)
+        hidden = hidden.float().cpu()
+        return [rows[kept].numpy() for rows, kept in zip(hidden, mask, strict=True)]
+
+    def cut(self, texts: Sequence[str]) -> int:
+        """How many texts are longer than the encoder reads."""
+        lengths = [len(ids) for ids in self.tokenizer(list(texts))["input_ids"]] if texts else []
+        return sum(length > self.model.longest for length in lengths)
+
+
+def load_text_encoder(name: str = DEFAULT_TEXT_MODEL, device: str = "cpu") -> TextEncoder:
+    """A text encoder by name.
+
+    Args:
+        name: A model of the Hugging Face hub, a local folder with its files, or ``tiny-random`` (or
+            ``tiny-random-512`` for another width): a small random one that needs no download
+            (:mod:`lightning_avsp.text.tiny_clip`).
+        device: Where to run it.
+
+    Raises:
+        InputError: If its files are not there and cannot be downloaded, or do not hold all weights; the message says
+            which files to fetch and where to put them.
+        MissingDependencyError: If transformers is not installed.
+    """
+    transformers = require_transformers()
+    if name.startswith("tiny-random"):
+        from lightning_avsp.text.tiny_clip import build_tiny_clip
+
+        network, tokenizer = build_tiny_clip(name)
+    else:
+        with loading(name, "--text_model", _FILES):
+            network, info = transformers.CLIPTextModel.from_pretrained(name, output_loading_info=True)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+        missing = sorted(info["missing_keys"])
+        if missing:  # transformers would go on with random numbers in their place
+            raise InputError(
+                f"{name} lacks {len(missing)} weights of CLIP's text encoder, e.g. {missing[0]}: fetch its files "
+                "again, or give another --text_model"
+            )
+    network = network.float().eval().requires_grad_(False).to(device)
+    config: Any = network.config
+    model = TextModel(
+        name=name,
+        fingerprint=fingerprint(network, tokenizer),
+        width=int(config.hidden_size),
+        longest=int(config.max_position_embeddings),
+    )
+    return TextEncoder(model, network, tokenizer, device)
+
+
+@contextmanager
+def loading(name: str, option: str, files: str) -> Iterator[None]:
+    """Context in which files of a published model are loaded: what goes wrong becomes one clear message.
+
+    Args:
+        name: The model: a folder, or a name on the Hugging Face hub.
+        option: The option by which a local folder can be given.
+        files: Names of the files that it consists of.
+
+    Raises:
+        InputError: If the files are absent or damaged; says which to fetch and where to put them.
+    """
+    try:
+        yield
+    # transformers raises OSError for absent and damaged files alike, and others for broken content
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if Path(name).is_dir():
+            raise InputError(f"{name} cannot be loaded ({reason}); the folder must hold {files}") from error
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        raise InputError(
+            f"{name} is neither a folder nor in the cache {HF_HUB_CACHE}, and could not be downloaded ({reason}). On a "
+            f"machine with network, fetch {files} from https://huggingface.co/{name}; put them into a folder and give "
+            f"it with {option} FOLDER, or copy that machine's cache folder models--{name.replace('/', '--')} into "
+            f"{HF_HUB_CACHE}"
+        ) from error
+
+
+def fingerprint(network: nn.Module, tokenizer: Any) -> str:
+    """Hash of what decides an encoder's output: weights, shape of the network, vocabulary.
+
+    The same for every version of transformers: version 5 dropped the prefix ``text_model.`` of names, so it is removed
+    here, and buffers, which differ between versions, are left out.
+    """
+    config: Any = network.config
+    digest = sha256()
+    for field in ("hidden_size", "num_hidden_layers", "num_attention_heads", "hidden_act", "layer_norm_eps"):
+        digest.update(f"{field}={getattr(config, field)};".encode())
+    named = {name.removeprefix("text_model."): value for name, value in network.named_parameters()}
+    for name in sorted(named):
+        value = named[name].detach().to("cpu", torch.float32).contiguous()
+        digest.update(f"{name}{tuple(value.shape)}".encode())
+        digest.update(value.numpy().tobytes())
+    for word, number in sorted(tokenizer.get_vocab().items()):
+        digest.update(f"{word}\t{number}\n".encode())
+    return digest.hexdigest()
+
+
+def cache_features(
+    encoder: TextEncoder,
+    texts: Sequence[str],
+    cache: FeatureCache,
+    *,
+    batch: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Compute and keep the features of all texts that have none yet.
+
+    Args:
+        encoder: The encoder.
+        texts: Texts; empty and repeated ones are passed over.
+        cache: Where to keep them.
+        batch: Texts per forward pass.
+        progress: Called with the number of finished texts and of all texts to do.
+
+    Returns:
+        How many texts were encoded.
+
+    Raises:
+        InputError: If the folder holds features of another model.
+    """
+    cache.claim(encoder.model)
+    distinct = sorted({text for text in texts if text.strip()})
+    there = cache.places(text_key(text) for text in distinct)
+    todo = [text for text in distinct if text_key(text) not in there]
+    done = 0
+    for shard in _parts(todo, SHARD_TEXTS):
+        # Texts of like length together: less padding to compute.
+        order = sorted(shard, key=lambda text: (len(text.split()), text))
+        features: list[np.ndarray] = []
+        try:
+            for part in _parts(order, batch):
+                features += encoder.encode(part)
+                done += len(part)
+                if progress is not None:
+                    progress(done, len(todo))
+        finally:  # also what was done before Ctrl-C
+            if features:
+                cache.write(order[: len(features)], features)
+    return len(todo)
+
+
+def _parts(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(texts), size):
+        yield texts[start : start + size]

@@ -1,0 +1,118 @@
+"""Which frames of a corpus need a caption, and making them: resumable, whatever stops it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lightning_avsp.data.catalogue import Part, find_corpus
+from lightning_avsp.data.corpora import listed_keys, read_videos
+from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.text.blip2 import Captioner
+from lightning_avsp.text.caption_lines import Caption, CaptionAppender, read_captions
+
+log = logging.getLogger(__name__)
+
+_PARTS: tuple[Part, ...] = ("train", "test")
+
+
+def corpus_videos(root: Path, corpus: str) -> list[VideoEntry]:
+    """All videos that any list of a corpus names, each once, in the order of the lists.
+
+    Raises:
+        CorpusNotFoundError: If there is no list at all, or a listed video is not there.
+    """
+    entry = find_corpus(corpus, root)
+    videos: dict[str, VideoEntry] = {}
+    absent: list[CorpusNotFoundError] = []
+    for split in entry.splits:
+        for part in _PARTS:
+            try:
+                listed = listed_keys(root, [corpus], split, part)
+            except CorpusNotFoundError as problem:
+                absent.append(problem)
+                continue
+            new = frozenset(key for key in listed if key[1] not in videos)
+            if new:
+                found = read_videos(root, [corpus], split, part, keep=new, missing_audio="silence")
+                videos |= {video.video: video for video in found}
+    if not videos:
+        raise absent[0]
+    for error in absent:
+        log.warning("%s: its videos get no captions unless another list names them", error)
+    return list(videos.values())
+
+
+def wanted_frames(videos: Sequence[VideoEntry], every: int, path: Path, model: str) -> dict[str, list[int]]:
+    """Frames that have no caption yet, of each video.
+
+    The middle one of every ``every`` frames: those that a test with ``test_every`` of the same number scores.
+
+    Args:
+        videos: The videos.
+        every: One frame in so many.
+        path: The caption file so far; need not exist.
+        model: Who is to write the captions.
+
+    Raises:
+        InputError: If captions of another model are in the file: one file is one model's.
+    """
+    there = read_captions(path) if path.is_file() else []
+    others = sorted({caption.model for caption in there if caption.model != model})
+    if others:
+        raise InputError(
+            f"{path} holds captions of {others[0]}, but {model} is to write now: choose another --out, or move "
+            "the file away"
+        )
+    done = {(caption.video, caption.frame) for caption in there}
+    wanted = {}
+    for video in videos:
+        chosen = range(1, video.n_frames + 1)[min(every // 2, video.n_frames - 1) :: every]
+        wanted[video.video] = [frame for frame in chosen if (video.video, frame) not in done]
+    return {video: frames for video, frames in wanted.items() if frames}
+
+
+def caption_corpus(
+    videos: Sequence[VideoEntry],
+    todo: dict[str, list[int]],
+    path: Path,
+    captioner: Captioner,
+    batch: int = 8,
+    progress: Callable[[int, int], None] | None = None,
+) -> Counter[str]:
+    """Caption frames and append each batch's lines to the file before the next batch begins.
+
+    Args:
+        videos: The videos.
+        todo: Frames of each video (:func:`wanted_frames`).
+        path: The caption file.
+        captioner: Writes the captions.
+        batch: Frames per forward pass.
+        progress: Called with the number of captions made and of all to make.
+
+    Returns:
+        How many captions were made with each way of asking; ``no answer`` for those that stayed empty.
+
+    Raises:
+        InputError: If a frame cannot be read; what was made until then stays.
+    """
+    total, done = sum(len(frames) for frames in todo.values()), 0
+    counts: Counter[str] = Counter()
+    with CaptionAppender(path) as lines:
+        for video in videos:
+            frames = todo.get(video.video, [])
+            for start in range(0, len(frames), batch):
+                numbers = frames[start : start + batch]
+                answers = captioner.caption(video.frames.pictures(numbers, video.size))
+                lines.append(
+                    Caption(video.video, number, answer.text, captioner.name, answer.mode)
+                    for number, answer in zip(numbers, answers, strict=True)
+                )
+                counts.update(answer.mode if answer.text else "no answer" for answer in answers)
+                done += len(numbers)
+                if progress is not None:
+                    progress(done, total)
+    return counts

@@ -1,0 +1,210 @@
+"""Captions as clips get them: the right rows, what stands in for a missing one, and exchanged ones."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_avsp.data.captions import CaptionedFrames, Captions
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
+from lightning_avsp.errors import InputError
+from lightning_avsp.text.caption_lines import Caption, write_captions
+from lightning_avsp.text.feature_cache import FeatureCache, TextModel
+
+MODEL = TextModel("toy", "0123456789abcdef", 4, 77)
+V1, V2 = ("AVAD", "V1_Sound"), ("AVAD", "V2_Music")
+
+
+def rows_of(text: str) -> np.ndarray:
+    """Rows that tell a text: one per word and two more, all of one number."""
+    return np.full((len(text.split()) + 2, 4), 1 + sum(map(ord, text)) % 97, np.float32)
+
+
+def prepare(folder: Path, captions: list[Caption]) -> Captions:
+    write_captions(folder / "AVAD.jsonl", captions)
+    cache = FeatureCache(folder / "features")
+    cache.claim(MODEL)
+    texts = sorted({caption.text for caption in captions if caption.text})
+    cache.write(texts, [rows_of(text) for text in texts])
+    return Captions(folder, folder / "features", tokens=8)
+
+
+@pytest.fixture
+def captions(tmp_path: Path) -> Captions:
+    lines = [(V1, 3, "a dog"), (V1, 9, "a small cat"), (V1, 5, ""), (V2, 1, "birds")]
+    return prepare(tmp_path, [Caption(key[1], frame, text, "m") for key, frame, text in lines])
+
+
+def assert_is(found: tuple[torch.Tensor, bool], text: str) -> None:
+    rows, there = found
+    expected = rows_of(text)
+    assert there
+    assert rows.shape == (8, 4)
+    assert rows.dtype == torch.float32
+    np.testing.assert_array_equal(rows[: len(expected)], expected)
+    assert not rows[len(expected) :].any()
+
+
+@pytest.mark.parametrize(
+    ("frame", "text"),
+    [(1, "a dog"), (3, "a dog"), (5, "a dog"), (6, "a dog"), (7, "a small cat"), (500, "a small cat")],
+)
+def test_the_nearest_caption_stands_in_and_of_two_the_earlier(
+    captions: Captions, frame: int, text: str
+) -> None:
+    assert_is(captions.open(["AVAD"]).tokens(V1, frame), text)
+
+
+def test_without_stand_in(captions: Captions) -> None:
+    source = replace(captions, missing="empty").open(["AVAD"])
+    assert_is(source.tokens(V1, 9), "a small cat")
+    for frame in (1, 5):  # no line; a line of no words
+        rows, there = source.tokens(V1, frame)
+        assert not there
+        assert not rows.any()
+        assert rows.shape == (8, 4)
+
+
+def test_missing_as_an_error(captions: Captions) -> None:
+    source = replace(captions, missing="error").open(["AVAD"])
+    assert_is(source.tokens(V1, 3), "a dog")
+    for key, frame in ((V1, 4), (V1, 5), (("AVAD", "V7"), 1)):
+        with pytest.raises(InputError, match=f"frame {frame} of {'/'.join(key)} has no caption"):
+            source.tokens(key, frame)
+    with pytest.raises(InputError, match="frame 1 of AVAD/V1_Sound"):
+        source.coverage({V1: 9})
+    source.coverage({V2: 1})
+
+
+@pytest.mark.parametrize("missing", ["nearest", "empty"])
+def test_a_video_without_captions_has_no_text_and_says_so_once(
+    captions: Captions, missing: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = replace(captions, missing=missing).open(["AVAD"])  # type: ignore[arg-type]
+    with caplog.at_level(logging.WARNING):
+        for frame in (1, 2, 3):
+            assert not source.tokens(("AVAD", "V7"), frame)[1]
+    assert sum("AVAD/V7" in message for message in caplog.messages) == 1
+
+
+def test_missing_captions_are_counted(captions: Captions, caplog: pytest.LogCaptureFixture) -> None:
+    source = captions.open(["AVAD"])
+    with caplog.at_level(logging.INFO):
+        found = source.coverage({V1: 12, V2: 4, ("AVAD", "V7"): 10})
+    assert (found.frames, found.captioned, found.without, found.farthest) == (26, 3, (("AVAD", "V7"),), 3)
+    assert "3 of 26 frames" in caplog.messages[-1]
+    assert "1 videos have none at all (AVAD/V7)" in caplog.messages[-1]
+    assert caplog.records[-1].levelno == logging.WARNING
+    assert source.coverage({V2: 1}).farthest == 0  # captions past the end of a video count for nothing
+
+
+def test_long_captions_keep_their_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    captions = prepare(tmp_path, [Caption(V1[1], 1, "one two three four", "m")])
+    with caplog.at_level(logging.WARNING):
+        rows, _ = replace(captions, tokens=4).open(["AVAD"]).tokens(V1, 1)
+    assert rows.shape == (4, 4)
+    assert rows.all()
+    assert any("1 of 1 distinct captions have more than 4 tokens" in message for message in caplog.messages)
+
+
+def test_too_few_tokens_are_refused(captions: Captions) -> None:
+    with pytest.raises(InputError, match="tokens is 2"):
+        replace(captions, tokens=2)
+
+
+def test_a_text_without_features_is_named(captions: Captions) -> None:
+    lines = (captions.folder / "AVAD.jsonl").read_text()
+    added = Caption(V1[1], 2, "a new one", "m").line()
+    (captions.folder / "AVAD.jsonl").write_text(lines + added)
+    with pytest.raises(InputError, match=r"1 of 4 captions of AVAD have no features of toy.*'a new one'"):
+        captions.open(["AVAD"])
+
+
+def test_what_is_not_there_is_named(captions: Captions, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no captions at .*ETMD\.jsonl"):
+        captions.open(["ETMD"])
+    with pytest.raises(InputError, match=r"no token features in .*none.*avsp caption"):
+        replace(captions, features=tmp_path / "none").open(["AVAD"])
+
+
+def test_the_text_model_can_be_demanded(captions: Captions) -> None:
+    for same in ("toy", "01234567"):
+        assert replace(captions, model=same).open(["AVAD"]).model == MODEL
+    for other in ("clip", "0123", "ffffffff"):
+        with pytest.raises(InputError, match=rf"features of toy .*asks for {other}"):
+            replace(captions, model=other).open(["AVAD"])
+
+
+def test_loader_processes_get_no_open_files(captions: Captions) -> None:
+    source = captions.open(["AVAD"])
+    source.tokens(V1, 3)
+    copy = pickle.loads(pickle.dumps(source))
+    assert isinstance(copy, CaptionedFrames)
+    assert not copy._open
+    assert_is(copy.tokens(V1, 3), "a dog")
+
+
+# ---- through the data module
+
+
+@pytest.fixture
+def with_captions(corpus: Path, tmp_path: Path) -> Captions:
+    """A caption of its own for every frame of the small corpus."""
+    names = [folder.name for folder in (corpus / "video_frames" / "AVAD").iterdir()]
+    return prepare(tmp_path, [Caption(n, k, f"{n} {k}", "m") for n in names for k in range(1, 26)])
+
+
+def module(corpus: Path, captions: Captions | None, **settings: object) -> AVSaliencyDataModule:
+    data = AVSaliencyDataModule(
+        corpus,
+        size=(64, 128),
+        num_workers=0,
+        batch_size=4,
+        test_every=5,
+        captions=captions,
+        **settings,  # type: ignore[arg-type]
+    )
+    data.setup("test")
+    return data
+
+
+def test_each_clip_gets_the_caption_of_its_target(corpus: Path, with_captions: Captions) -> None:
+    for batch in module(corpus, with_captions).test_dataloader():
+        assert batch["has_text"].all()
+        for video, frame, rows in zip(batch["video_id"], batch["frame"], batch["text"], strict=True):
+            np.testing.assert_array_equal(rows[:4], rows_of(f"{video} {int(frame)}"))
+
+
+@pytest.mark.parametrize("test_text", ["other_video", "none"])
+def test_wrong_text_changes_text_alone(corpus: Path, with_captions: Captions, test_text: str) -> None:
+    true = list(module(corpus, with_captions).test_dataloader())
+    wrong = list(module(corpus, with_captions, test_text=test_text).test_dataloader())
+    assert len(true) == len(wrong) > 1
+    for one, other in zip(true, wrong, strict=True):
+        assert set(one) == set(other)
+        assert other["has_text"].all() == (test_text == "other_video")
+        assert one["text"].shape == other["text"].shape
+        assert (one["text"] != other["text"]).flatten(1).any(1).all()  # every clip's text is another
+        assert one["video_id"] == other["video_id"]
+        for name in ("video", "audio", "has_audio", "saliency", "frame"):
+            assert torch.equal(one[name], other[name]), name
+    if test_text == "none":
+        assert not any(batch["text"].any() for batch in wrong)
+
+
+def test_training_clips_have_text_with_any_number_of_workers(corpus: Path, with_captions: Captions) -> None:
+    texts = []
+    for workers in (0, 1):
+        data = AVSaliencyDataModule(
+            corpus, size=(64, 128), num_workers=workers, batch_size=2, captions=with_captions
+        )
+        data.setup("fit")
+        texts.append(torch.cat([batch["text"] for batch in data.train_dataloader()]))
+    assert torch.equal(*texts)
+    assert texts[0].any()
