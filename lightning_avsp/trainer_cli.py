@@ -22,11 +22,20 @@ from lightning_avsp.callbacks import RunRecord, default_callbacks
 from lightning_avsp.callbacks.checkpoint_io import AtomicCheckpointIO
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
+from lightning_avsp.launch import (
+    accumulation,
+    check_slurm,
+    check_world,
+    default_precision,
+    device_count,
+    fsdp2_strategy,
+)
 from lightning_avsp.papers.diffsal import DiffSal as DiffSal  # registers the name for `class_path: DiffSal`
 from lightning_avsp.run_folder import RunFolder
 from lightning_avsp.tasks import DiffusionSaliencyTask as DiffusionSaliencyTask  # likewise
 from lightning_avsp.tasks import DirectSaliencyTask as DirectSaliencyTask  # likewise
 from lightning_avsp.tasks import SaliencyTask
+from lightning_avsp.tasks.execution import Execution
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +45,7 @@ EXPECTED = (
     r"Checkpoint directory .* exists and is not empty",  # a resumed run goes on where it was
     r"Be aware that when using `ckpt_path`, callbacks used",  # a test keeps no checkpoints
     r".*isinstance\(treespec, LeafSpec\)",  # inside Lightning
+    r"It is recommended to use `self.log\('(val|test)/",  # our metrics are gathered already: every rank logs the same
 )
 """Warnings that say nothing to the user of these commands."""
 
@@ -81,6 +91,10 @@ def speak() -> None:
     if not package.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
+        # every process of a run would say the same; errors are everybody's own
+        handler.addFilter(
+            lambda record: record.levelno >= logging.ERROR or int(getattr(rank_zero_only, "rank", 0)) == 0
+        )
         package.addHandler(handler)
 
 
@@ -132,6 +146,21 @@ class AVSPCLI(LightningCLI):
             type=bool,
             default=False,
             help="Train although the starting checkpoint has seen videos that this run is tested on; results say so.",
+        )
+        group.add_argument(
+            "--compile",
+            type=Literal["none", "default", "eager", "max-autotune"],
+            default="none",
+            help="torch.compile of every block of the network.",
+        )
+        group.add_argument(
+            "--activation_checkpointing",
+            type=bool,
+            default=False,
+            help="Compute activations of every block anew in the backward pass: less memory, more time.",
+        )
+        group.add_argument(
+            "--channels_last", type=bool, default=False, help="Keep 2-D convolutions channels last."
         )
         group.add_argument(
             "--ema",
@@ -190,6 +219,7 @@ class AVSPCLI(LightningCLI):
                 f"trainer.precision={options.trainer.precision} would round the noise schedule and the metric sums to "
                 "16 bits (870 of 1000 steps stay distinct); use bf16-mixed"
             )
+        self._choose_processes(options)
         seed = options.seed_everything
         for part in (options.model.get("init_args"), options.data):
             if part is not None and "seed" in part and part.seed is None:
@@ -223,9 +253,43 @@ class AVSPCLI(LightningCLI):
             "callbacks": default_callbacks(self.run, options, str(self.subcommand)),
         }
 
+    def _choose_processes(self, options: Any) -> None:
+        """Number of processes, precision, and how a global batch is shared; said in the log where it was chosen."""
+        trainer = options.trainer
+        self.nodes = int(trainer.num_nodes or 1)
+        self.devices = device_count(trainer.devices, str(trainer.accelerator))
+        check_slurm(self.devices, self.nodes)
+        if trainer.precision is None:
+            trainer.precision = default_precision(str(trainer.accelerator))
+            log.info("trainer.precision: %s, the default here", trainer.precision)
+        wanted = options.data.get("global_batch")
+        if wanted is None or self.subcommand != "fit":
+            return
+        if int(trainer.accumulate_grad_batches or 1) != 1:
+            raise InputError(
+                f"data.global_batch={wanted} chooses how many batches are accumulated, but "
+                f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches} is given too; leave one of them out"
+            )
+        world = self.devices * self.nodes
+        batch, accumulated = accumulation(int(wanted), int(options.data.batch_size), world)
+        options.data.batch_size, trainer.accumulate_grad_batches = batch, accumulated
+        log.info(
+            "global batch %d = %d clips on each of %d processes x %d accumulated; the learning rate stays as given",
+            wanted,
+            batch,
+            world,
+            accumulated,
+        )
+
+    def before_instantiate_trainer(self, kwargs: dict[str, Any]) -> None:
+        """Strategies that are known by a name of ours."""
+        if self.options.trainer.strategy == "fsdp2":
+            kwargs["strategy"] = fsdp2_strategy(self.devices, self.nodes)
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that keeps everything in the run folder."""
         kwargs["default_root_dir"] = str(self.run.path)
+        self.before_instantiate_trainer(kwargs)
         if self.options.trainer.logger in (None, True):
             kwargs["logger"] = False if self.options.trainer.fast_dev_run else self._loggers()
         given = self.config_init[str(self.subcommand)].trainer.plugins or []
@@ -233,7 +297,12 @@ class AVSPCLI(LightningCLI):
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
         kwargs["plugins"] = plugins
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        check_world(trainer.world_size, self.devices, self.nodes)
+        self.model.execution = Execution(
+            self.options.compile, self.options.activation_checkpointing, self.options.channels_last
+        )
+        return trainer
 
     def before_fit(self) -> None:
         """Refuse a start that has seen this run's test videos, then take the earlier stage's weights."""

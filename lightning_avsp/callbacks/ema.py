@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
 from lightning_avsp.errors import InputError
 
@@ -143,7 +144,10 @@ class WeightAverage(Callback):
 
 
 def trainable(module: LightningModule) -> list[tuple[str, torch.nn.Parameter]]:
-    """Names and parameters that the optimiser moves."""
+    """Names and parameters that the optimiser moves; with FSDP2 the shards of this process."""
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()  # a forward pass without gradients leaves some parameters gathered
     return [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
 
 

@@ -21,6 +21,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.metrics import SaliencyMetrics
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
+from lightning_avsp.tasks.execution import Execution, prepare, shard
 from lightning_avsp.tasks.initial_weights import InitialWeights, initialise_from
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         self.test_metrics = SaliencyMetrics(names=tuple(metrics), prefix="test/")
         self.input_spec: InputSpec | None = None
         self.initial: InitialWeights | None = None
+        self.execution = Execution()  # set by the command line; no part of the model
+        self._prepared = False
         self.leaks: list[str] = []  # what the start is known to have seen of the test videos
         self.frozen_parts = tuple(
             name for name, module in self.named_modules() if getattr(module, "frozen", False)
@@ -144,6 +147,18 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         for line in self.weight_report():
             log.info(line)
 
+    def configure_model(self) -> None:
+        """Compile, checkpoint and shard as asked; Lightning calls this once per command."""
+        if self._prepared:
+            return
+        self._prepared = True
+        lines = prepare(self.network, self.execution)
+        mesh = getattr(self, "_device_mesh", None)  # what ModelParallelStrategy gives
+        if mesh is not None:
+            lines += shard(self.network, mesh["data_parallel"])
+        for line in lines:
+            log.info(line)
+
     def weight_report(self) -> list[str]:
         """One line per part of the network: what its weights started from, and whether it is frozen."""
         report = getattr(self.network, "weight_report", None)
@@ -170,6 +185,19 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     def on_train_batch_start(self, batch: SaliencyBatch, batch_idx: int) -> None:
         """Seed every draw of this step by (seed, epoch, batch, rank), so that a resumed run repeats it exactly."""
         torch.manual_seed(stable_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
+
+    def clip_generators(self, count: int, batch_idx: int) -> list[torch.Generator]:
+        """A generator for each clip of a training batch, seeded by (seed, epoch, place of the clip in the epoch).
+
+        The place is that in the order which all processes share, so however many of them divide a global batch, and
+        however many batches are accumulated, each clip gets the same draws.
+        """
+        trainer = self._trainer
+        world, rank = (1, 0) if trainer is None else (trainer.world_size, trainer.global_rank)
+        batch = getattr(getattr(trainer, "datamodule", None), "batch_size", None) or count
+        places = [(batch_idx * batch + index) * world + rank for index in range(count)]
+        seeds = [stable_seed(self.seed, self.current_epoch, "clip", place) for place in places]
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def parameter_groups(self) -> list[dict[str, Any]] | list[Parameter]:
         """Trainable parameters; in groups with rates of their own where the network scales the learning rate of parts.

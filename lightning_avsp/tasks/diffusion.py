@@ -9,7 +9,14 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from lightning_avsp.diffusion import GaussianDiffusion, SamplerStep, Sampling, draw_timesteps, stable_seed
+from lightning_avsp.diffusion import (
+    GaussianDiffusion,
+    SamplerStep,
+    Sampling,
+    draw_noise,
+    draw_timesteps,
+    stable_seed,
+)
 from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
 from lightning_avsp.tasks.base import MetricName, SaliencyTask, default_optimizer
@@ -59,15 +66,26 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
     def training_step(self, batch: SaliencyBatch, batch_idx: int) -> Tensor:
         """Algorithm 1: noise the target map at a random step and let the network restore it."""
         clean = self.target(batch)  # (B, 1, H, W)
+        generators = self.clip_generators(len(clean), batch_idx)
         if self.target_noise > 0:
-            clean = clean + self.target_noise * torch.randn_like(clean)
-        t = draw_timesteps(len(clean), self.diffusion.num_steps, self.timestep_draw, device=clean.device)
-        noisy = self.diffusion.q_sample(clean, t, torch.randn_like(clean))  # (B, 1, H, W)
+            clean = clean + self.target_noise * draw_noise(clean.shape, generators, clean.device)
+        t = self.timesteps(generators, batch_idx).to(clean.device, non_blocking=True)
+        noisy = self.diffusion.q_sample(clean, t, draw_noise(clean.shape, generators, clean.device))
         known = {"saliency": clean} if self.network.reads_target else {}
         predicted = self.network(noisy, t, *self.inputs(batch), **known)  # (B, 1, H, W)
         loss: Tensor = self.loss(predicted, clean)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(clean))
         return loss
+
+    def timesteps(self, generators: list[torch.Generator], batch_idx: int) -> Tensor:
+        """Diffusion steps of a batch, int64 (B,); one for all clips of all processes under ``per_batch``."""
+        steps, how = self.diffusion.num_steps, self.timestep_draw
+        if how == "per_batch":
+            common = torch.Generator().manual_seed(
+                stable_seed(self.seed, self.current_epoch, "batch", batch_idx)
+            )
+            return draw_timesteps(len(generators), steps, how, common)
+        return torch.cat([draw_timesteps(1, steps, how, generator) for generator in generators])
 
     def predict_maps(
         self, batch: SaliencyBatch, callback: Callable[[SamplerStep], Any] | None = None

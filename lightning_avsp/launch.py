@@ -1,0 +1,104 @@
+"""How many processes a run has, checked against what was asked for, and its strategy and precision by name."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from lightning_avsp.errors import InputError
+
+
+def default_precision(accelerator: str) -> str:
+    """``bf16-mixed`` where there is an accelerator that trains in it, else ``32-true``."""
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    return "32-true"
+
+
+def fsdp2_strategy(devices: int, nodes: int) -> Any:
+    """FSDP2 over all processes, with checkpoints that one process can load.
+
+    Args:
+        devices: Processes on each node.
+        nodes: Number of nodes.
+    """
+    from lightning.pytorch.strategies import ModelParallelStrategy
+
+    # by default Lightning shards over nodes alone and splits tensors inside a node
+    return ModelParallelStrategy(
+        data_parallel_size=devices * nodes,
+        tensor_parallel_size=1,
+        save_distributed_checkpoint=False,
+        process_group_backend="nccl" if torch.cuda.is_available() else "gloo",
+    )
+
+
+def device_count(devices: Any, accelerator: str) -> int:
+    """Processes that ``trainer.devices`` means on this node."""
+    cuda = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    if isinstance(devices, (list, tuple)):
+        return len(devices)
+    text = str(devices)
+    if text in ("auto", "-1"):
+        return torch.cuda.device_count() if cuda else 1
+    if "," in text:
+        return len([part for part in text.split(",") if part.strip()])
+    return int(text)
+
+
+def check_slurm(devices: int, nodes: int) -> None:
+    """Refuse a SLURM job whose tasks are not the processes that were asked for.
+
+    Lightning takes SLURM's numbers without a word: with one task and two devices it trains on one.
+
+    Raises:
+        InputError: With both numbers and the line to change.
+    """
+    tasks = os.environ.get("SLURM_NTASKS")
+    name = os.environ.get("SLURM_JOB_NAME")
+    if tasks is None or name in ("bash", "interactive") or "TORCHELASTIC_RUN_ID" in os.environ:
+        return
+    if int(tasks) != devices * nodes:
+        raise InputError(
+            f"SLURM_NTASKS={tasks}, but trainer.devices={devices} on trainer.num_nodes={nodes} are {devices * nodes} "
+            f"processes; give sbatch --nodes={nodes} --ntasks-per-node={devices} and start with srun"
+        )
+
+
+def check_world(world: int, devices: int, nodes: int) -> None:
+    """Refuse to go on with another number of processes than was asked for.
+
+    Raises:
+        InputError: With both numbers.
+    """
+    if world != devices * nodes:
+        raise InputError(
+            f"the run has {world} processes, but trainer.devices={devices} on trainer.num_nodes={nodes} are "
+            f"{devices * nodes}; with torchrun, --nnodes and --nproc-per-node must say the same as the trainer"
+        )
+
+
+def accumulation(global_batch: int, per_device: int, world: int) -> tuple[int, int]:
+    """Batch of a device and batches to accumulate, so that their product over all processes is the global batch.
+
+    Args:
+        global_batch: Clips per optimiser step, as a paper says.
+        per_device: Most clips that fit on a device.
+        world: Number of processes.
+
+    Returns:
+        (batch of each device, batches accumulated); the largest batch up to ``per_device`` that divides evenly.
+
+    Raises:
+        InputError: If the global batch cannot be shared by so many processes.
+    """
+    if global_batch % world:
+        raise InputError(
+            f"data.global_batch={global_batch} cannot be shared evenly by {world} processes; use a number of devices "
+            "that divides it"
+        )
+    share = global_batch // world
+    batch = max(size for size in range(1, min(share, per_device) + 1) if share % size == 0)
+    return batch, share // batch
