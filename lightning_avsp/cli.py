@@ -44,6 +44,18 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("data", "synth"): Tool(
         "lightning_avsp.commands.data_synth", "synth", "generate a synthetic corpus in which sound decides"
     ),
+    ("data", "check"): Tool(
+        "lightning_avsp.commands.data_check",
+        "check",
+        "what a corpus holds, and everything that is wrong with it",
+        ("root",),
+    ),
+    ("data", "import"): Tool(
+        "lightning_avsp.commands.data_import",
+        "import_film",
+        "a film and a table of raw gaze become a video of your own corpus",
+        ("video",),
+    ),
     ("evaluate",): Tool(
         "lightning_avsp.commands.evaluate",
         "evaluate",

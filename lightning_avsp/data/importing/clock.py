@@ -1,0 +1,97 @@
+"""When each frame of the corpus is shown, and which frame of the film it shows.
+
+Readers of the corpus lay sound and frames together by ``(k - 1) / fps``. So frames of a film whose times are not even
+(variable frame rate) are not numbered as they come: frame ``k`` of the corpus is what the film shows in the middle of
+the k-th period of an even clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.film.reader import FilmInfo, decode_video
+
+#: Frames may be off an even clock by this part of a period and still be numbered as they come.
+JITTER = 0.5
+
+
+@dataclass(frozen=True)
+class FrameClock:
+    """Times of the frames of a video, in seconds after the first."""
+
+    fps: float
+    """Frames per second that the corpus' list states."""
+    start: np.ndarray
+    """When each frame appears, float64 (F,)."""
+    stop: np.ndarray
+    """When the next one does, float64 (F,)."""
+    source: np.ndarray
+    """Number, from 0, of the film's frame that each shows, int64 (F,), never decreasing."""
+    film_frames: int
+    """Frames of the film."""
+    drift: float
+    """Largest distance of a film's frame from an even clock, in periods."""
+
+    @property
+    def even(self) -> bool:
+        """Whether frames are those of the film, one for one."""
+        return len(self.source) == self.film_frames and bool((np.diff(self.source) == 1).all())
+
+    @property
+    def seconds(self) -> float:
+        """From the first frame to the end of the last."""
+        return float(self.stop[-1])
+
+    def frame_at(self, seconds: np.ndarray) -> np.ndarray:
+        """Which frame is shown at each time, from 0; -1 before the first, after the last, and for NaN."""
+        found = np.searchsorted(self.start, seconds, side="right") - 1
+        inside = (seconds >= 0) & (seconds < self.stop[-1])  # False for NaN
+        return np.where(inside, found, -1)
+
+    def frames_showing(self, film_frame: int) -> np.ndarray:
+        """Frames of the corpus that show a frame of the film; usually one."""
+        return np.flatnonzero(self.source == film_frame)
+
+
+def film_clock(info: FilmInfo) -> FrameClock:
+    """Decode a film once for the times of its frames.
+
+    Raises:
+        InputError: If it cannot be decoded or has fewer than 2 frames.
+    """
+    base = round(info.start / info.time_base)
+    starts: list[float] = []
+    shown = 0.0
+    for pts, frame in decode_video(info):
+        starts.append(float((pts - base) * info.time_base))
+        shown = float(frame.duration * info.time_base) if frame.duration else float(1 / info.fps)
+    if len(starts) < 2:
+        raise InputError(f"{info.path} has {len(starts)} frames; a video needs at least 2")
+    times = np.array(starts)
+    return make_clock(times, float(times[-1]) + shown, float(info.fps))
+
+
+def make_clock(times: np.ndarray, end: float, nominal_fps: float) -> FrameClock:
+    """Clock of a film from the times of its frames.
+
+    Args:
+        times: When each frame appears, seconds after the first, float64 (N,), increasing.
+        end: When the last one disappears.
+        nominal_fps: What the container states; kept where the times agree with it.
+    """
+    count = len(times)
+    numbers = np.arange(count)
+    measured = (count - 1) / float(times[-1])
+    drifts = {fps: float(np.abs(times - numbers / fps).max() * fps) for fps in (nominal_fps, measured)}
+    for fps, drift in drifts.items():
+        if drift <= JITTER:
+            stops = np.append(times[1:], max(end, float(times[-1]) + 0.5 / fps))
+            return FrameClock(fps, times, stops, numbers, count, drift)
+    periods = max(1, round(end * nominal_fps))
+    start = np.arange(periods) / nominal_fps
+    middle = start + 0.5 / nominal_fps
+    source = np.clip(np.searchsorted(times, middle, side="right") - 1, 0, count - 1)
+    return FrameClock(nominal_fps, start, start + 1 / nominal_fps, source, count, min(drifts.values()))

@@ -1,0 +1,424 @@
+"""Each fault is planted in a copy of a generated corpus, and exactly what was planted must be reported."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+import soundfile
+from scipy.io import savemat
+
+from lightning_avsp.data.check import KINDS, CheckReport, check_root
+from lightning_avsp.data.synthetic import read_conditions
+
+Found = tuple[str, Path, str]
+"""(kind, path, severity)."""
+
+
+@dataclass
+class Planted:
+    """A damaged corpus and what must be said of it."""
+
+    root: Path
+    expected: set[Found] = field(default_factory=set)
+
+    def frame(self, video: str, number: int) -> Path:
+        return self.root / "video_frames" / "AVAD" / video / f"img_{number:05d}.jpg"
+
+    def map(self, video: str, number: int) -> Path:
+        return self.root / "annotations" / "AVAD" / video / "maps" / f"eyeMap_{number:05d}.jpg"
+
+    def fixations(self, video: str, number: int) -> Path:
+        return self.root / "annotations" / "AVAD" / video / f"fixMap_{number:05d}.mat"
+
+    def wave(self, video: str) -> Path:
+        return self.root / "video_audio" / "AVAD" / video / f"{video}.wav"
+
+    def list(self, part: str, split: int = 1) -> Path:
+        return self.root / "fold_lists" / f"AVAD_list_{part}_{split}_fps.txt"
+
+    def expect(self, kind: str, path: Path, severity: str | None = None) -> None:
+        self.expected.add((kind, path, severity or KINDS[kind].severity))
+
+
+@pytest.fixture
+def planted(corpus: Path, tmp_path: Path) -> Planted:
+    return Planted(Path(shutil.copytree(corpus, tmp_path / "copy")))
+
+
+@pytest.fixture
+def videos(corpus: Path) -> list[str]:
+    """Videos with sound first: a silent one cannot become silent."""
+    conditions = read_conditions(corpus, "AVAD")
+    return sorted(conditions, key=lambda name: (conditions[name] == "silent", name))
+
+
+def found(report: CheckReport) -> set[Found]:
+    assert len({(f.kind, f.path, f.detail) for f in report.faults}) == len(
+        report.faults
+    )  # nothing is said twice
+    return {(fault.kind, fault.path, fault.severity) for fault in report.faults}
+
+
+def jpeg(size: tuple[int, int], value: int = 0, colour: bool = False) -> bytes:
+    if colour:
+        return simplejpeg.encode_jpeg(np.full((*size, 3), value, np.uint8))
+    return simplejpeg.encode_jpeg(np.full((*size, 1), value, np.uint8), colorspace="GRAY")
+
+
+def cut(path: Path, share: float = 0.6) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+
+
+def resound(path: Path, rate: int | None = None, share: float = 1.0, gain: float = 1.0) -> None:
+    samples, old = soundfile.read(path, dtype="float32")
+    seconds = len(samples) / old
+    rate = rate or old
+    count = round(seconds * rate)
+    positions = np.linspace(0, len(samples) - 1, count)
+    sound = np.interp(positions, np.arange(len(samples)), samples)[: round(count * share)] * gain
+    soundfile.write(path, sound.astype(np.float32), rate, subtype="PCM_16")
+
+
+def frame_truncated(p: Planted, video: str) -> None:
+    cut(p.frame(video, 3))
+    p.expect("frame_truncated", p.frame(video, 3))
+
+
+def frame_padded(p: Planted, video: str) -> None:
+    """A download that was given its final size and never filled."""
+    path = p.frame(video, 4)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    p.expect("frame_truncated", path)
+
+
+def frame_header_cut(p: Planted, video: str) -> None:
+    p.frame(video, 5).write_bytes(p.frame(video, 5).read_bytes()[:30])
+    p.expect("frame_truncated", p.frame(video, 5))
+
+
+def frame_zero_byte(p: Planted, video: str) -> None:
+    p.frame(video, 6).write_bytes(b"")
+    p.expect("frame_zero_byte", p.frame(video, 6))
+
+
+def frame_size(p: Planted, video: str) -> None:
+    p.frame(video, 7).write_bytes(jpeg((32, 64), 90, colour=True))
+    p.expect("frame_size", p.frame(video, 7))
+
+
+def frame_missing(p: Planted, video: str) -> None:
+    p.frame(video, 8).unlink()
+    p.expect("frame_missing", p.frame(video, 8))
+
+
+def map_truncated(p: Planted, video: str) -> None:
+    cut(p.map(video, 9))
+    p.expect("map_truncated", p.map(video, 9))
+
+
+def map_zero_byte(p: Planted, video: str) -> None:
+    p.map(video, 10).write_bytes(b"")
+    p.expect("map_zero_byte", p.map(video, 10))
+
+
+def map_size(p: Planted, video: str) -> None:
+    p.map(video, 11).write_bytes(jpeg((32, 64), 90))
+    p.expect("map_size", p.map(video, 11))
+
+
+def map_blank(p: Planted, video: str) -> None:
+    p.map(video, 12).write_bytes(jpeg((64, 128)))
+    p.expect("map_blank", p.map(video, 12))
+
+
+def map_without_frame(p: Planted, video: str) -> None:
+    shutil.copy(p.map(video, 25), p.map(video, 26))
+    p.expect("map_without_frame", p.map(video, 26))
+
+
+def frame_without_map(p: Planted, video: str) -> None:
+    p.map(video, 13).unlink()
+    p.expect("frame_without_map", p.map(video, 13))
+
+
+def fixmap_missing(p: Planted, video: str) -> None:
+    p.fixations(video, 14).unlink()
+    p.expect("fixmap_missing", p.fixations(video, 14))
+
+
+def fixmap_zero_byte(p: Planted, video: str) -> None:
+    p.fixations(video, 15).write_bytes(b"")
+    p.expect("fixmap_zero_byte", p.fixations(video, 15))
+
+
+def fixmap_unreadable(p: Planted, video: str) -> None:
+    cut(p.fixations(video, 16))
+    p.expect("fixmap_unreadable", p.fixations(video, 16))
+
+
+def fixmap_key(p: Planted, video: str) -> None:
+    savemat(p.fixations(video, 17), {"fixLocs": np.ones((64, 128), np.uint8)})
+    p.expect("fixmap_key", p.fixations(video, 17))
+
+
+def fixmap_size(p: Planted, video: str) -> None:
+    savemat(p.fixations(video, 18), {"eyeMap": np.ones((128, 64), np.uint8)})
+    p.expect("fixmap_size", p.fixations(video, 18))
+
+
+def fixmap_blank(p: Planted, video: str) -> None:
+    savemat(p.fixations(video, 19), {"eyeMap": np.zeros((64, 128))})
+    p.expect("fixmap_blank", p.fixations(video, 19))
+
+
+def fixmap_without_frame(p: Planted, video: str) -> None:
+    shutil.copy(p.fixations(video, 25), p.fixations(video, 27))
+    p.expect("fixmap_without_frame", p.fixations(video, 27))
+
+
+def name_duplicate(p: Planted, video: str) -> None:
+    double = p.frame(video, 20).with_name("img_20.jpg")
+    shutil.copy(p.frame(video, 20), double)
+    p.expect("name_duplicate", double)
+
+
+def sound_missing(p: Planted, video: str) -> None:
+    p.wave(video).unlink()
+    p.expect("sound_missing", p.wave(video))
+
+
+def sound_unreadable(p: Planted, video: str) -> None:
+    p.wave(video).write_bytes(b"")
+    p.expect("sound_unreadable", p.wave(video))
+
+
+def sound_short(p: Planted, video: str) -> None:
+    resound(p.wave(video), share=0.5)
+    p.expect("sound_short", p.wave(video), "error")
+
+
+def sound_a_little_short(p: Planted, video: str) -> None:
+    resound(p.wave(video), share=0.91)
+    p.expect("sound_short", p.wave(video), "warning")
+
+
+def sound_silent(p: Planted, video: str) -> None:
+    resound(p.wave(video), gain=0.0)
+    p.expect("sound_silent", p.wave(video))
+
+
+def sound_at(rate: int) -> Callable[[Planted, str], None]:
+    def plant(p: Planted, video: str) -> None:
+        resound(p.wave(video), rate=rate)
+        if rate != 16_000:  # what the whole corpus has is no news
+            p.expect("sound_rate", p.wave(video), "note" if 16_000 < rate <= 22_050 else "warning")
+
+    plant.__name__ = f"sound_at_{rate}"
+    return plant
+
+
+FILE_FAULTS = (
+    frame_truncated,
+    frame_padded,
+    frame_header_cut,
+    frame_zero_byte,
+    frame_size,
+    frame_missing,
+    map_truncated,
+    map_zero_byte,
+    map_size,
+    map_blank,
+    map_without_frame,
+    frame_without_map,
+    fixmap_missing,
+    fixmap_zero_byte,
+    fixmap_unreadable,
+    fixmap_key,
+    fixmap_size,
+    fixmap_blank,
+    fixmap_without_frame,
+    name_duplicate,
+)
+SOUND_FAULTS = (
+    sound_missing,
+    sound_unreadable,
+    sound_short,
+    sound_a_little_short,
+    sound_silent,
+    sound_at(48_000),
+    sound_at(44_100),
+    sound_at(22_050),
+    sound_at(16_000),
+    sound_at(8_000),
+)
+
+
+def list_duplicate(p: Planted, videos: list[str]) -> None:
+    lines = p.list("train").read_text().splitlines()
+    p.list("train").write_text("\n".join([*lines, "", lines[0]]) + "\n")
+    p.expect("list_duplicate", p.list("train"))
+
+
+def list_line(p: Planted, videos: list[str]) -> None:
+    p.list("train").write_text(p.list("train").read_text() + "V99_Piano twenty 25.0\n")
+    p.expect("list_line", p.list("train"))
+
+
+def list_missing(p: Planted, videos: list[str]) -> None:
+    p.list("test", 2).unlink()
+    p.expect("list_missing", p.list("test", 2))
+
+
+def split_overlap(p: Planted, videos: list[str]) -> None:
+    train = p.list("train", 3).read_text().splitlines()
+    p.list("test", 3).write_text(p.list("test", 3).read_text() + train[0] + "\n")
+    p.expect("split_overlap", p.list("test", 3))
+
+
+def video_absent(p: Planted, videos: list[str]) -> None:
+    p.list("train").write_text(p.list("train").read_text() + "V77_Guitar 25 12.500000\n")
+    p.expect("video_absent", p.frame("V77_Guitar", 1).parent)
+
+
+def list_disagrees(p: Planted, videos: list[str]) -> None:
+    """The first list to name a video counts; here that is split 1."""
+    path = p.list("train", 2)
+    path.write_text(path.read_text().replace(" 25 ", " 24 ", 1))
+    p.expect("list_disagrees", path)
+
+
+def video_unlisted(p: Planted, videos: list[str]) -> None:
+    shutil.copytree(p.frame(videos[0], 1).parent, p.frame("V88_Extra", 1).parent)
+    p.expect("video_unlisted", p.frame("V88_Extra", 1).parent)
+
+
+LIST_FAULTS = (
+    list_duplicate,
+    list_line,
+    list_missing,
+    split_overlap,
+    video_absent,
+    list_disagrees,
+    video_unlisted,
+)
+
+
+def test_a_clean_corpus_has_no_fault(corpus: Path) -> None:
+    for thoroughness in ("quick", "standard", "full"):
+        report = check_root(corpus, thoroughness=thoroughness)
+        assert report.faults == []
+    (avad,) = report.corpora
+    assert (avad.videos, avad.frames, avad.maps, avad.fixations) == (6, 150, 150, 150)
+    assert avad.sizes == avad.map_sizes == {(64, 128): 6}
+    assert avad.rates == {16_000: 6}
+    assert avad.generated
+
+
+@pytest.mark.parametrize("plant", FILE_FAULTS + SOUND_FAULTS, ids=lambda plant: plant.__name__)
+def test_a_fault_of_a_file_is_reported_and_nothing_else(
+    plant: Callable[[Planted, str], None], planted: Planted, videos: list[str]
+) -> None:
+    plant(planted, videos[0])
+    assert found(check_root(planted.root)) == planted.expected
+
+
+@pytest.mark.parametrize("plant", LIST_FAULTS, ids=lambda plant: plant.__name__)
+def test_a_fault_of_a_list_is_reported_and_nothing_else(
+    plant: Callable[[Planted, list[str]], None], planted: Planted, videos: list[str]
+) -> None:
+    plant(planted, videos)
+    assert found(check_root(planted.root)) == planted.expected
+
+
+def test_all_faults_at_once(planted: Planted, videos: list[str]) -> None:
+    for plant in FILE_FAULTS:
+        plant(planted, videos[0])
+    for index, plant in enumerate((sound_missing, sound_short, sound_silent, sound_at(44_100))):
+        plant(planted, videos[index])
+    for each in LIST_FAULTS:
+        each(planted, videos)
+    assert found(check_root(planted.root)) == planted.expected
+    assert found(check_root(planted.root, workers=2)) == planted.expected
+
+
+def test_damage_in_the_middle_needs_full_decoding(planted: Planted, videos: list[str]) -> None:
+    path = planted.frame(videos[0], 2)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 40] = b"\xff\xd9" * 20  # end markers where code should be
+    path.write_bytes(bytes(data))
+    assert check_root(planted.root).faults == []
+    planted.expect("frame_truncated", path)
+    assert found(check_root(planted.root, thoroughness="full")) == planted.expected
+
+
+def test_what_follows_the_end_marker_does_no_harm(planted: Planted, videos: list[str]) -> None:
+    path = planted.frame(videos[0], 2)
+    path.write_bytes(path.read_bytes() + b"a camera's own notes")
+    assert check_root(planted.root).faults == []
+
+
+def test_a_missing_part_of_a_video_is_one_fault(planted: Planted, videos: list[str]) -> None:
+    shutil.rmtree(planted.map(videos[0], 1).parent)
+    shutil.rmtree(planted.frame(videos[1], 1).parent)
+    planted.expect("folder_missing", planted.map(videos[0], 1).parent)
+    planted.expect("folder_missing", planted.frame(videos[1], 1).parent)
+    assert found(check_root(planted.root)) == planted.expected
+
+
+@pytest.mark.parametrize(("listed", "severity"), [(27, "warning"), (40, "error")])
+def test_a_list_that_says_more_frames(
+    listed: int, severity: str, planted: Planted, videos: list[str]
+) -> None:
+    for part in ("train", "test"):
+        for split in (1, 2, 3):
+            path = planted.list(part, split)
+            path.write_text(path.read_text().replace(f"{videos[0]} 25 ", f"{videos[0]} {listed} "))
+    planted.expect("list_longer", planted.frame(videos[0], 1).parent, severity)
+    assert found(check_root(planted.root)) == planted.expected
+
+
+def test_a_video_whose_maps_are_all_blank_is_an_error(planted: Planted, videos: list[str]) -> None:
+    for number in range(1, 26):
+        planted.map(videos[0], number).write_bytes(jpeg((64, 128)))
+        planted.expect("map_blank", planted.map(videos[0], number), "error")
+    assert found(check_root(planted.root)) == planted.expected
+
+
+def test_a_speck_smaller_than_a_block_is_not_blank(planted: Planted, videos: list[str]) -> None:
+    speck = np.zeros((64, 128, 1), np.uint8)
+    speck[13, 21] = 40
+    planted.map(videos[0], 3).write_bytes(simplejpeg.encode_jpeg(speck, quality=95, colorspace="GRAY"))
+    assert check_root(planted.root).faults == []
+
+
+def test_numbers_of_a_real_corpus_are_held_against_the_published(planted: Planted) -> None:
+    (planted.root / "synthetic.json").unlink()  # now it passes for the real AVAD, which has 45 videos
+    report = check_root(planted.root)
+    differing = [fault for fault in report.faults if fault.kind == "count_differs"]
+    text = " ".join(fault.detail for fault in differing)
+    assert len(differing) == 8  # two parts of three splits, videos and frames in all
+    assert "split 1: 4 train videos, published 30" in text
+    assert "6 distinct videos in all lists, published 45" in text
+    assert "150 frames in all lists, published 9589" in text
+    # Nobody says any more that two of its videos were made without sound.
+    assert {fault.kind for fault in report.faults} - {"count_differs"} <= {"sound_silent"}
+    assert report.count("error") == 0
+
+
+def test_tests_that_overlap_between_splits_are_a_fact(planted: Planted) -> None:
+    first = planted.list("test", 1).read_text().splitlines()[0]
+    train = planted.list("train", 2)
+    train.write_text("".join(f"{line}\n" for line in train.read_text().splitlines() if line != first))
+    planted.list("test", 2).write_text(planted.list("test", 2).read_text() + first + "\n")
+    report = check_root(planted.root)
+    assert report.faults == []
+    assert f"tested in splits 1 and 2: {first.split()[0]}" in report.corpora[0].facts

@@ -1,0 +1,170 @@
+"""Tables as trackers export them, and the mistakes that they invite."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightning_avsp.data.importing import ImportSettings, gaze_table, import_video
+from lightning_avsp.data.importing.gaze_table import read_gaze
+from lightning_avsp.data.importing.settings import Columns
+from lightning_avsp.errors import InputError, MissingDependencyError
+
+ROWS = [("anna", 0.0, 10.5, 20.25, 1), ("ben", 1.0, 11.5, 21.25, 0), ("anna", 2.0, "", "NA", 1)]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_any_delimiter(delimiter: str, make_table: Callable) -> None:
+    table = read_gaze(make_table(ROWS, delimiter=delimiter), Columns())
+    assert table.observers == ("anna", "ben")
+    assert table.observer.tolist() == [0, 1, 0]
+    assert table.time.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(table.x, [10.5, 11.5, np.nan])
+    np.testing.assert_array_equal(table.y, [20.25, 21.25, np.nan])
+    assert table.valid.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_decimal_commas_comments_and_encodings(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "gaze.tsv"
+    path.write_text("# exported\nWho;t [ms];X;Y\n\nJürgen;1,5;10,25;3\n", encoding=encoding)
+    table = read_gaze(path, Columns("Who", "t [ms]", "X", "Y", ""))
+    assert table.observers == ("Jürgen",)
+    assert (table.time.tolist(), table.x.tolist(), table.y.tolist()) == ([1.5], [10.25], [3.0])
+
+
+def test_codes_of_validity(make_table: Callable) -> None:
+    path = make_table([("a", 0, 1, 1, 0), ("a", 1, 1, 1, 4), ("a", 2, 1, 1, 1)])
+    with pytest.raises(InputError, match=r"line 3: column 'valid' holds '4'.*--valid_is 0"):
+        read_gaze(path, Columns())
+    assert read_gaze(path, Columns(valid_is=("0", "1"))).valid.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("observer,time,x,y,valid\n", "no sample"),
+        (
+            "observer,time,gx,gy,valid\na,0,1,1,1\n",
+            "no column 'x', 'y'; its columns: observer, time, gx, gy, valid",
+        ),
+        ("observer,time,x,y,valid\na,0,1,1,1\na,zero,1,1,1\n", "line 3: column 'time' holds 'zero'"),
+        ("observer,time,x,y,valid\na,0,1,5,1,1\n", "line 2: 6 cells, the header has 5"),
+    ],
+)
+def test_broken_tables_name_the_place(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "gaze.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_gaze(path, Columns())
+
+
+def test_parquet_says_what_csv_says(
+    make_table: Callable, make_film: Callable, gaze_rows: list, tmp_path: Path
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = importlib.import_module("pyarrow.parquet")
+    names = ("observer", "time", "x", "y", "valid")
+    columns = {name: [row[i] for row in gaze_rows] for i, name in enumerate(names)}
+    columns["valid"] = [bool(value) for value in columns["valid"]]
+    columns["x"][0] = None
+    path = tmp_path / "gaze.parquet"
+    parquet.write_table(pyarrow.table({**columns, "pupil": [3.0] * len(gaze_rows)}), path)
+    text = make_table([("anna", 0.0, "", gaze_rows[0][3], 1), *gaze_rows[1:]])
+    first, second = read_gaze(path, Columns()), read_gaze(text, Columns())
+    for name in ("observer", "time", "x", "y", "valid"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    with pytest.raises(InputError, match="no column 'gaze_x'"):
+        read_gaze(path, Columns(x="gaze_x"))
+    report = import_video(make_film(), path, tmp_path / "root", "Lab", ImportSettings(sigma=5.0))
+    assert report.facts["samples"]["missing"] == 1
+
+
+def test_parquet_without_pyarrow_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "gaze.parquet"
+    path.write_bytes(b"PAR1")
+    real = gaze_table.import_module
+
+    def without(name: str) -> object:
+        if name.startswith("pyarrow"):
+            raise ImportError(name)
+        return real(name)
+
+    monkeypatch.setattr(gaze_table, "import_module", without)
+    with pytest.raises(MissingDependencyError, match="pip install pyarrow"):
+        read_gaze(path, Columns())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"time_unit": "s"}, r"time in s means 0.1 samples per second.*--time_unit ms \(100 per second\)"),
+        ({"time_unit": "us"}, r"time in us means 100000 samples per second.*--time_unit ms"),
+        ({"rate": 250.0}, "means 100 samples per second, --rate says 250"),
+        ({"film_starts_at": 5000.0}, "no valid sample falls into the film of 0.80 s.*--film_starts_at"),
+        ({"time_unit": "frame"}, None),
+        ({"coordinates": "film_unit"}, "100% of the valid samples lie outside the film"),
+        ({"coordinates": "screen", "screen": (1920, 1080)}, "Unscaled in the middle: --film_at 912,516"),
+        ({"coordinates": "screen"}, "the screen is not known"),
+    ],
+)
+def test_implausible_settings_are_refused_with_both_values(
+    changes: dict,
+    said: str | None,
+    make_film: Callable,
+    make_table: Callable,
+    gaze_rows: list,
+    tmp_path: Path,
+) -> None:
+    settings = ImportSettings(sigma=5.0, **changes)
+    film, table, root = make_film(), make_table(gaze_rows), tmp_path / "root"
+    if said is None:  # times 0, 10, 20 pass for frames 0, 10, 20 of which the film has two
+        assert import_video(film, table, root, "Lab", settings).facts["samples"]["out_of_time"] > 200
+        return
+    with pytest.raises(InputError, match=said):
+        import_video(film, table, root, "Lab", settings)
+    assert not (root / "annotations").exists()
+    assert not (root / "fold_lists").exists()
+
+
+def test_a_recording_of_another_length_is_refused(
+    make_film: Callable, make_table: Callable, tmp_path: Path
+) -> None:
+    table = make_table([("a", 10.0 * k, 5, 5, 1) for k in range(2000)])
+    with pytest.raises(InputError, match=r"a recording of 19.99 s, the film lasts 0.8 s"):
+        import_video(make_film(), table, tmp_path / "root", "Lab", ImportSettings(sigma=5.0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "give one of --sigma"),
+        ({"sigma": 3.0, "sigma_degrees": 1.0}, "give one of --sigma"),
+        ({"sigma_degrees": 1.0}, "needs --screen, --screen_cm, --distance_cm too"),
+        ({"sigma": -1.0}, "positive"),
+        ({"sigma": 3.0, "film_at": (3, 4)}, "give --screen too"),
+    ],
+)
+def test_settings_that_contradict_each_other(settings: dict, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        ImportSettings(**settings)
+
+
+def test_names_that_cannot_be(
+    make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
+) -> None:
+    film, table = make_film("my film.mp4"), make_table(gaze_rows)
+    settings = ImportSettings(sigma=5.0)
+    with pytest.raises(InputError, match="--video_name my_film"):
+        import_video(film, table, tmp_path, "Lab", settings)
+    with pytest.raises(InputError, match="published corpus AVAD"):
+        import_video(film, table, tmp_path, "AVAD", settings, video="one")
+    with pytest.raises(InputError, match="split is 'first'"):
+        import_video(film, table, tmp_path, "Lab", settings, video="one", split="first")
