@@ -22,17 +22,19 @@ def synth(
     workers: int = 2,
     overwrite: bool = False,
     ceilings: bool = False,
+    layout: str | None = None,
 ) -> None:
-    """Write a SYNTHETIC corpus in the layout of the STAViS package: discs, tones and simulated observers.
+    """Write a SYNTHETIC corpus in the layout of a real one: discs, tones and simulated observers.
 
     A diagnostic, not data: in most videos the sounding disc decides where observers look, so a model that
     listens can be told from one that does not. Finished videos are kept, so an interrupted run continues.
 
     Args:
         root: Folder to write to; made if it does not exist.
-        corpus: Corpus whose names are used: AVAD, Coutrot1, Coutrot2, DIEM, ETMD or SumMe.
+        corpus: Corpus whose layout and names are used: AVAD, Coutrot1, Coutrot2, DIEM, ETMD, SumMe, DHF1K,
+            Hollywood2, UCF or CrowdSAL.
         videos: Number of videos, at least 3: three fifths where sound decides, a fifth with music, a fifth
-            silent. From 15 on every test list holds all three.
+            silent. From 15 on every test list holds all three. Where the real corpus has no sound, all are silent.
         height: Frame height in pixels.
         width: Frame width in pixels.
         seconds: Length of each video.
@@ -42,6 +44,8 @@ def synth(
         workers: Processes.
         overwrite: Replace a synthetic corpus of other settings.
         ceilings: Also print what a model can reach on the first test list.
+        layout: One of several layouts of a corpus: unisal, tased, vinet, diffsal or avi for DHF1K, pictures or
+            matrices (of fixations) for UCF; the first by default.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -66,6 +70,7 @@ def synth(
             films=films,
             overwrite=overwrite,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
+            layout=layout,
         )
     counts = ", ".join(f"{count} {condition}" for condition, count in report.counts.items())
     console.print(

@@ -114,13 +114,21 @@ class Wave:
 
 
 def load_wave(path: Path) -> tuple[Tensor, int]:
-    """Sound file as float32 (C, N) in [-1, 1] and its sample rate in Hz.
+    """Sound as float32 (C, N) in [-1, 1] and its sample rate in Hz.
+
+    Args:
+        path: Sound file, or a video file, whose sound track is laid on the clock of its picture: sample 0 is heard
+            when the first frame is seen.
 
     Raises:
-        InputError: If the file is missing, empty or not readable.
+        InputError: If the file is missing, empty, damaged or without sound; the message names it.
     """
     import soundfile
 
+    from lightning_avsp.data.video.index import VIDEO_SUFFIXES
+
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return _load_track(path)
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (N, C)
     except (soundfile.SoundFileError, OSError) as error:
@@ -129,6 +137,29 @@ def load_wave(path: Path) -> tuple[Tensor, int]:
     if samples.shape[0] == 0:
         raise InputError(f"{path} holds no sample; replace it, or remove it and set missing_audio: silence")
     return torch.from_numpy(samples.T.copy()), int(rate)  # (C, N)
+
+
+def _load_track(path: Path) -> tuple[Tensor, int]:
+    """Sound track of a video, see :func:`load_wave`."""
+    from lightning_avsp.data.video.index import video_index
+    from lightning_avsp.film.sound import read_sound
+
+    info = video_index(path).info
+    if info.sound is None:
+        raise InputError(f"{path} has no sound track; set missing_audio: silence or skip")
+    try:
+        samples, rate, offset_s = read_sound(info)
+    except InputError as error:
+        raise InputError(
+            f"{path}: its sound cannot be decoded ({error.__cause__ or error}); replace it"
+        ) from error
+    late = round(offset_s * rate)  # samples by which the track begins after the first frame, negative: before
+    aligned = F.pad(samples, (late, 0)) if late > 0 else samples[:, -late:]
+    if aligned.shape[1] == 0:
+        raise InputError(
+            f"{path}: its sound track ends before the first frame; set missing_audio: silence or skip"
+        )
+    return aligned, rate
 
 
 def to_mono(wave: Tensor) -> Tensor:

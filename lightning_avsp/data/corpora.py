@@ -1,27 +1,63 @@
-"""From names in the catalogue to video entries: the one place that knows which reader reads which layout."""
+"""From names of corpora to video entries: the one place that knows which reader reads which layout."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lightning_avsp.data.catalogue import Corpus, Part, find_corpus
+from lightning_avsp.data.catalogue import Corpus, Layout, Part, find_corpus, splits_in_mix
+from lightning_avsp.data.crowdsal import list_crowdsal, read_crowdsal
+from lightning_avsp.data.dhf1k import list_dhf1k, read_dhf1k
 from lightning_avsp.data.entries import VideoEntry, VideoKey
+from lightning_avsp.data.hollywood import list_hollywood, read_hollywood
 from lightning_avsp.data.lists import ListedVideo, listed_videos
-from lightning_avsp.data.stavis import MissingAudio, read_stavis
+from lightning_avsp.data.missing_audio import MissingAudio
+from lightning_avsp.data.stavis import read_stavis
+from lightning_avsp.data.video.readers import Backend
+from lightning_avsp.data.video_source import VideoFrames
 
-Reader = Callable[[Path, Corpus, Sequence[ListedVideo], MissingAudio], list[VideoEntry]]
+log = logging.getLogger(__name__)
 
-READERS: dict[str, Reader] = {"stavis": read_stavis}
+
+@dataclass(frozen=True)
+class LayoutReader:
+    """How one layout is read."""
+
+    listed: Callable[[Path, Corpus, Part, int], list[ListedVideo]]
+    """Videos of one part of a split: names, and what is known of them without opening any."""
+    read: Callable[[Path, Corpus, Sequence[ListedVideo], MissingAudio], list[VideoEntry]]
+    """Entries of listed videos, in their order."""
+
+
+LAYOUTS: dict[Layout, LayoutReader] = {
+    "stavis": LayoutReader(listed_videos, read_stavis),
+    "dhf1k": LayoutReader(list_dhf1k, read_dhf1k),
+    "hollywood": LayoutReader(list_hollywood, read_hollywood),
+    "crowdsal": LayoutReader(list_crowdsal, read_crowdsal),
+}
 """Reader of each layout that a catalogue entry may name."""
 
 
+def corpus_listing(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
+    """Videos of one part of a split of one corpus, whatever its layout; opens no video.
+
+    Raises:
+        CorpusNotFoundError: If the corpus or its list is not there.
+        InputError: If it has no such split, or its list cannot be read.
+    """
+    return LAYOUTS[corpus.layout].listed(root, corpus, part, split)
+
+
 def listed_keys(root: Path, corpora: Sequence[str], split: int, part: Part) -> list[VideoKey]:
-    """(corpus, video) of everything listed for one part of a split, corpus after corpus; opens lists only."""
-    entries = [find_corpus(name) for name in corpora]
-    return [
-        (entry.name, video.name) for entry in entries for video in listed_videos(root, entry, part, split)
-    ]
+    """(corpus, video) of everything listed for one part of a split, corpus after corpus; opens no video.
+
+    Says, where a corpus comes without lists, if other numbers of videos are here than were published.
+    """
+    listings = _listings(root, corpora, split, part)
+    _report(listings, part)
+    return [(corpus.name, video.name) for corpus, listed in listings for video in listed]
 
 
 def read_videos(
@@ -36,23 +72,56 @@ def read_videos(
     """Entries of one part of a split, in the order of corpora and lists.
 
     Args:
-        root: Root of the package.
-        corpora: Names in the catalogue.
-        split: Which of the published splits.
+        root: Root of the packages.
+        corpora: Names in the catalogue, or of corpora registered under the root.
+        split: Which of the published splits (:func:`~lightning_avsp.data.catalogue.splits_in_mix`).
         part: Which list.
         keep: If given, only these videos are looked at, e.g. the training share of the training list.
-        missing_audio: Policy for videos without a sound file.
+        missing_audio: Policy for videos without sound.
 
     Raises:
         CorpusNotFoundError: If a list, a video or (under ``error``) a sound is missing.
-        InputError: If a corpus is not in the catalogue.
+        InputError: If a corpus is not known.
     """
     videos: list[VideoEntry] = []
-    for name in corpora:
-        corpus = find_corpus(name)
-        listed = listed_videos(root, corpus, part, split)
-        if keep is not None:
-            listed = [video for video in listed if (corpus.name, video.name) in keep]
-        if listed:
-            videos += READERS[corpus.layout](root, corpus, listed, missing_audio)
+    listings = _listings(root, corpora, split, part)
+    if keep is None:  # else the names were asked for before
+        _report(listings, part)
+    for corpus, listed in listings:
+        wanted = [video for video in listed if keep is None or (corpus.name, video.name) in keep]
+        if wanted:
+            videos += LAYOUTS[corpus.layout].read(root, corpus, wanted, missing_audio)
     return videos
+
+
+def decoded_with(entries: Sequence[VideoEntry], backend: Backend) -> list[VideoEntry]:
+    """The same entries, films among them decoded by another decoder; entries with pictures are left as they are."""
+    return [
+        replace(entry, frames=replace(entry.frames, backend=backend))
+        if isinstance(entry.frames, VideoFrames)
+        else entry
+        for entry in entries
+    ]
+
+
+def _listings(
+    root: Path, corpora: Sequence[str], split: int, part: Part
+) -> list[tuple[Corpus, list[ListedVideo]]]:
+    entries = [find_corpus(name, root) for name in corpora]
+    splits = splits_in_mix(entries, split)
+    return [
+        (entry, corpus_listing(root, entry, part, own)) for entry, own in zip(entries, splits, strict=True)
+    ]
+
+
+def _report(listings: Sequence[tuple[Corpus, list[ListedVideo]]], part: Part) -> None:
+    for corpus, listed in listings:
+        if corpus.note and part == "test":
+            log.info("%s: %s", corpus.name, corpus.note)
+        if corpus.layout == "stavis" or corpus.shots:
+            continue  # fold lists name what has to be there; how many shots there are was never published
+        published = corpus.published_count(part, corpus.splits[0])
+        if len(listed) != published:
+            log.warning(
+                "%s: %d videos in the %s part; published: %d", corpus.name, len(listed), part, published
+            )

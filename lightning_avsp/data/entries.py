@@ -29,9 +29,12 @@ class VideoEntry:
     fixations: FixationSource
     """Fixated pixels of each frame."""
     wave: Path | None
-    """The sound, or None when the corpus has none for this video and the policy allows that."""
+    """The sound, a file or the film that holds it, or None when the corpus has none for this video and the policy
+    allows that."""
     size: tuple[int, int]
     """(height, width) of the pictures, in pixels; the maps have their own size."""
+    subset: str = ""
+    """Named part of the test list that the video is in, where there are several (CrowdSAL)."""
 
     @property
     def key(self) -> VideoKey:

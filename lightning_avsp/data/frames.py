@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -73,12 +73,32 @@ def _decode(path: Path, size: tuple[int, int] | None, mode: Literal["RGB", "GRAY
     if path.suffix.lower() not in _JPEG:
         with Image.open(path) as image:
             return np.array(image.convert("RGB" if mode == "RGB" else "L"))  # a copy: torch wants it writable
+    return decode_jpeg(path.read_bytes(), mode, size)
+
+
+def decode_jpeg(
+    data: bytes | memoryview,
+    mode: Literal["RGB", "GRAY"] = "RGB",
+    at_least: tuple[int, int] | None = None,
+    into: np.ndarray | None = None,
+) -> np.ndarray:
+    """A JPEG as uint8, (H, W, 3) or (H, W) for ``GRAY``.
+
+    Args:
+        data: The file's bytes.
+        mode: Colour or grey.
+        at_least: Decode at the smallest of libjpeg's scales that covers this (height, width); at full size if None.
+        into: Array of the picture's size to decode into, without a copy.
+
+    Raises:
+        ValueError: If the bytes are no whole JPEG.
+    """
     import simplejpeg
 
-    height, width = size or (0, 0)  # 0: no scaling
+    height, width = at_least or (0, 0)  # 0: no scaling
     # Strict, so that a truncated file raises instead of showing a grey lower half.
     pixels = simplejpeg.decode_jpeg(
-        path.read_bytes(), colorspace=mode, min_height=height, min_width=width, strict=True
+        data, colorspace=mode, min_height=height, min_width=width, buffer=into, strict=True
     )
     return pixels if mode == "RGB" else pixels[..., 0]
 
@@ -88,6 +108,14 @@ def _unreadable(path: Path, error: Exception) -> InputError:
         return InputError(f"{path} is missing; unpack the corpus again")
     bytes_ = path.stat().st_size
     return InputError(f"{path} ({bytes_} bytes) cannot be read as a picture: {error}; replace this file")
+
+
+@runtime_checkable
+class ClipSource(Protocol):
+    """A source that gives all frames of a clip in one array, which saves a copy."""
+
+    def clip(self, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+        """Frames by number, uint8 (T, H, W, 3), RGB; a new array each time."""
 
 
 class FrameReader:
@@ -108,6 +136,8 @@ class FrameReader:
 
     def read(self, source: FrameSource, numbers: Sequence[int]) -> Tensor:
         """Frames of a clip by number: uint8 (T, H, W, 3), RGB. A number that is repeated is decoded once."""
+        if not self.capacity and isinstance(source, ClipSource):
+            return torch.from_numpy(source.clip(numbers, self.size))  # (T, H, W, 3)
         wanted = list(dict.fromkeys(numbers))
         kept = {
             number: self._kept.pop((source, number)) for number in wanted if (source, number) in self._kept

@@ -18,7 +18,7 @@ class ListedVideo:
     name: str
     """Name of the video's folders; unique inside one corpus only."""
     frames: int
-    """Number of frames according to the list."""
+    """Number of frames according to the list; 0 where a corpus comes without one."""
     fps: float
     """Frames per second; the lists carry float noise such as 29.999999999999996."""
 
@@ -68,11 +68,20 @@ def list_path(root: Path, corpus: Corpus, part: Part, split: int) -> Path:
     return root / LISTS_FOLDER / corpus.list_name(part, split)
 
 
-def listed_videos(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
-    """Videos that the package lists for one part of a split (:func:`parse_fold_list`)."""
+def check_root(root: Path, corpus: Corpus) -> None:
+    """Refuse a root that is not there.
+
+    Raises:
+        CorpusNotFoundError: If it is no folder; the message says how to obtain the corpus.
+    """
     if not root.is_dir():
         raise CorpusNotFoundError(
             f"no folder at {root} (the root of {corpus.name}); to obtain it: {corpus.source}; or try "
             f"everything on generated data first: `avsp data synth --root {root} --corpus {corpus.folder}`"
         )
+
+
+def listed_videos(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
+    """Videos that the package lists for one part of a split (:func:`parse_fold_list`)."""
+    check_root(root, corpus)
     return parse_fold_list(list_path(root, corpus, part, split))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +27,14 @@ def resize_map(saliency: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(np.array(resize(saliency.numpy(), size)))
 
 
-def read_fixations(path: Path, size: tuple[int, int]) -> Tensor:
+def read_fixations(path: Path, size: tuple[int, int], key: str = FIXATION_KEY) -> Tensor:
     """Fixated pixels of one frame as points, never as a picture that a resize could blur.
 
     Args:
         path: MATLAB file with a matrix ``eyeMap``, non-zero where somebody looked. Its type is not stated
             anywhere (logical, uint8 and double are all met), so only zero or not counts.
         size: (height, width) of the frame's continuous map, which the matrix must have too.
+        key: Name of the matrix, where it is not ``eyeMap`` (``I`` in DHF1K).
 
     Returns:
         int64 (N, 2), (row, column), in reading order; N is 0 when nobody was recorded.
@@ -39,16 +42,72 @@ def read_fixations(path: Path, size: tuple[int, int]) -> Tensor:
     Raises:
         InputError: If the file is missing, broken, has another key or another size.
     """
-    matrix = _load_matrix(path)
+    return _points(_load_matrix(path, key), size, f"{path}: {key}")
+
+
+def read_fixation_picture(path: Path, size: tuple[int, int]) -> Tensor:
+    """Fixated pixels of one frame from a black and white picture: all that are not black.
+
+    Args:
+        path: Lossless picture, as a rule PNG.
+        size: (height, width) of the frame's continuous map, which the picture must have too.
+
+    Returns:
+        int64 (N, 2), (row, column), in reading order; N is 0 when nobody was recorded.
+
+    Raises:
+        InputError: If the file is missing, broken or has another size.
+    """
+    return _points(read_image(path, mode="GRAY"), size, f"{path}: the picture of fixations")
+
+
+def read_fixation_lists(path: Path) -> tuple[np.ndarray, ...]:
+    """Fixations of every frame of a video from JSON: a list per frame of ``[row, column]`` pairs.
+
+    Repeats are kept: several people looked at one pixel. The last few files are remembered.
+
+    Returns:
+        One int64 (N, 2) for each frame.
+
+    Raises:
+        InputError: If the file is missing or holds anything else.
+    """
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise InputError(f"{path} is missing; unpack the annotations again") from error
+    return _fixation_lists(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)  # about a megabyte for a video of 18 seconds and 70 observers
+def _fixation_lists(path: Path, size: int, changed_ns: int) -> tuple[np.ndarray, ...]:
+    try:
+        frames = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(frames, list):
+            raise TypeError(f"expected a list with one list for each frame, found {type(frames).__name__}")
+        lists = []
+        for number, pairs in enumerate(frames, start=1):
+            points = np.asarray(pairs, dtype=np.float64).reshape(-1, 2) if pairs else np.zeros((0, 2))
+            if len(points) != len(pairs) or not np.isfinite(points).all():
+                raise ValueError(f"frame {number} is no list of [row, column] pairs")
+            lists.append(np.floor(points).astype(np.int64))  # the pixel in which a point lies
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path} ({size} bytes) holds no lists of fixations: {error}; replace this file"
+        ) from error
+    return tuple(lists)
+
+
+def _points(matrix: np.ndarray, size: tuple[int, int], what: str) -> Tensor:
     if matrix.shape != size:
         raise InputError(
-            f"{path}: {FIXATION_KEY} is {' x '.join(map(str, matrix.shape))}, but the map of this frame is "
+            f"{what} is {' x '.join(map(str, matrix.shape))}, but the map of this frame is "
             f"{size[0]} x {size[1]}; both must have one size: unpack the annotations again"
         )
     return torch.from_numpy(np.argwhere(matrix != 0).astype(np.int64))  # (N, 2)
 
 
-def _load_matrix(path: Path) -> np.ndarray:
+def _load_matrix(path: Path, key: str) -> np.ndarray:
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
@@ -59,7 +118,7 @@ def _load_matrix(path: Path) -> np.ndarray:
     # ValueError and TypeError: what scipy raises for garbage; NotImplementedError: version 7.3 (HDF5)
     except (MatReadError, ValueError, TypeError, NotImplementedError, OSError) as error:
         raise InputError(f"{path} cannot be read as a MATLAB file: {error}; replace this file") from error
-    if FIXATION_KEY not in content:
-        keys = ", ".join(key for key in content if not key.startswith("__")) or "none"
-        raise InputError(f"{path} has no matrix {FIXATION_KEY!r}; its matrices: {keys}")
-    return np.asarray(content[FIXATION_KEY])
+    if key not in content:
+        keys = ", ".join(name for name in content if not name.startswith("__")) or "none"
+        raise InputError(f"{path} has no matrix {key!r}; its matrices: {keys}")
+    return np.asarray(content[key])

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lightning_avsp.data.frames import image_size, read_image
-from lightning_avsp.data.maps import read_fixations, read_map
+from lightning_avsp.data.maps import (
+    FIXATION_KEY,
+    read_fixation_lists,
+    read_fixation_picture,
+    read_fixations,
+    read_map,
+)
 from lightning_avsp.data.numbered import NumberedFiles
+from lightning_avsp.errors import InputError
 
 
 class FrameSource(Protocol):
@@ -81,6 +90,70 @@ class PictureMaps(NumberedFiles):
 class MatFixations(NumberedFiles):
     """Fixated pixels as numbered MATLAB matrices, e.g. ``fixMap_00001.mat``."""
 
+    key: str = FIXATION_KEY
+    """Name of the matrix."""
+
     def points(self, number: int, size: tuple[int, int]) -> Tensor:
         """Fixations of a frame."""
-        return read_fixations(self.path(number), size)
+        return read_fixations(self.path(number), size, self.key)
+
+
+@dataclass(frozen=True)
+class PictureFixations(NumberedFiles):
+    """Fixated pixels as numbered black and white pictures, e.g. ``0001.png``."""
+
+    def points(self, number: int, size: tuple[int, int]) -> Tensor:
+        """Fixations of a frame."""
+        return read_fixation_picture(self.path(number), size)
+
+
+@dataclass(frozen=True)
+class JsonFixations:
+    """Fixations of a whole video in one file of ``[row, column]`` pairs; a pixel fixated twice is there twice."""
+
+    path: Path
+
+    def count(self) -> int:
+        """Frames that the file has a list for."""
+        return len(read_fixation_lists(self.path))
+
+    def points(self, number: int, size: tuple[int, int]) -> Tensor:
+        """Fixations of a frame, repeats included.
+
+        Raises:
+            InputError: If there is no such frame, or a point lies outside the map.
+        """
+        lists = read_fixation_lists(self.path)
+        if not 1 <= number <= len(lists):
+            raise InputError(f"{self.path} has no frame {number}; its frames are 1 to {len(lists)}")
+        points = lists[number - 1]
+        outside = points[((points < 0) | (points >= np.array(size))).any(axis=1)]
+        if len(outside):
+            raise InputError(
+                f"{self.name(number)}: fixation {outside[0].tolist()} (row, column) lies outside the map of "
+                f"{size[0]} x {size[1]}; unpack the annotations again"
+            )
+        return torch.from_numpy(points.copy())
+
+    def name(self, number: int) -> str:
+        """Where the fixations of one frame are, for messages."""
+        return f"{self.path}, frame {number}"
+
+
+@dataclass(frozen=True)
+class NoFixations:
+    """Stands for fixations that a copy of a corpus lacks: it can train a model, but not score one."""
+
+    tried: Path
+    """Where they would be."""
+
+    def points(self, number: int, size: tuple[int, int]) -> Tensor:
+        """Raises, since nothing is known."""
+        raise InputError(
+            f"no fixations at {self.tried}: this copy of the corpus has maps only, which is enough to train but not "
+            "to validate or test; unpack its fixations there"
+        )
+
+    def name(self, number: int) -> str:
+        """Where they would be, for messages."""
+        return str(self.tried)

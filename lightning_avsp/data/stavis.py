@@ -7,33 +7,34 @@ Under one root (STAViS: Tsiami, Koutras and Maragos, CVPR 2020, data package)::
     annotations/<folder>/<video>/maps/eyeMap_00001.jpg
     annotations/<folder>/<video>/fixMap_00001.mat
     fold_lists/<folder>_list_{train,test}_{1,2,3}_fps.txt
+
+Corpora of one's own (:mod:`lightning_avsp.data.own`) lie in the same way; instead of a folder of frames they may have a
+film, ``videos/<folder>/<video>.mp4``, which also gives the sound where there is no wav.
 """
 
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.frame_counts import FrameCountWarning, usable_frames
 from lightning_avsp.data.frames import image_size
 from lightning_avsp.data.lists import ListedVideo
+from lightning_avsp.data.missing_audio import MissingAudio, apply_policy
 from lightning_avsp.data.numbered import NumberedFiles
-from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
+from lightning_avsp.data.sources import FrameSource, MatFixations, PictureFrames, PictureMaps
+from lightning_avsp.data.video_source import VideoFacts, VideoFrames, probe_video
 from lightning_avsp.errors import CorpusNotFoundError, InputError
+
+__all__ = ["FrameCountWarning", "MissingAudio", "read_stavis", "video_file", "wave_path"]
 
 log = logging.getLogger(__name__)
 
-MissingAudio = Literal["error", "silence", "skip"]
-"""What to do with a video whose sound file is absent: stop, keep it as silent, or leave it out. Never
-silently."""
-
-
-class FrameCountWarning(UserWarning):
-    """List and folders disagree about the number of frames; the smallest is used."""
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".m4v")
+"""Films that may stand in for a folder of frames."""
 
 
 def read_stavis(
@@ -52,17 +53,8 @@ def read_stavis(
         InputError: If the numbering of a folder has a gap, or nothing is left.
     """
     entries = [_read_video(root, corpus, video) for video in listed]
-    silent = [entry for entry in entries if entry.wave is None]
-    if silent:
-        _report_missing_audio(root, corpus, silent, len(entries), missing_audio)
-        if missing_audio == "skip":
-            entries = [entry for entry in entries if entry.wave is not None]
-    if not entries:
-        raise InputError(
-            f"{corpus.name}: none of {len(listed)} listed videos has sound and missing_audio is 'skip'; use "
-            "missing_audio: silence to keep them"
-        )
-    return entries
+    remedy = f"Unpack video_audio of {corpus.folder}"
+    return apply_policy(corpus, entries, missing_audio, lambda video: wave_path(root, corpus, video), remedy)
 
 
 def wave_path(root: Path, corpus: Corpus, video: str) -> Path:
@@ -70,43 +62,51 @@ def wave_path(root: Path, corpus: Corpus, video: str) -> Path:
     return root / "video_audio" / corpus.folder / video / f"{video}.wav"
 
 
+def video_file(root: Path, corpus: Corpus, video: str) -> Path | None:
+    """The film that stands in for a folder of frames, ``videos/<folder>/<video>.mp4``, if there is one."""
+    folder = root / "videos" / corpus.folder
+    candidates = [folder / f"{video}{suffix}" for suffix in VIDEO_SUFFIXES]
+    return next((path for path in candidates if path.is_file()), None)
+
+
 def _read_video(root: Path, corpus: Corpus, listed: ListedVideo) -> VideoEntry:
     annotation = root / "annotations" / corpus.folder / listed.name
     frames = PictureFrames(root / "video_frames" / corpus.folder / listed.name, "img_{:05d}.jpg")
     maps = PictureMaps(annotation / "maps", "eyeMap_{:05d}.jpg")
     fixations = MatFixations(annotation, "fixMap_{:05d}.mat")
-    for files, what in ((frames, "frames"), (maps, "maps"), (fixations, "fixations")):
+    film = None if frames.folder.is_dir() else video_file(root, corpus, listed.name)
+    needed: list[tuple[NumberedFiles, str]] = [(maps, "maps"), (fixations, "fixations")]
+    for files, what in ([] if film else [(frames, "frames")]) + needed:
         if not files.folder.is_dir():
             raise CorpusNotFoundError(
                 f"{corpus.name}: no folder of {what} for listed video {listed.name!r} at {files.folder}; "
                 f"to obtain it: {corpus.source}"
             )
+    facts = probe_video(film) if film else None
     counts = {
-        "frames": _count(frames, listed.frames),
+        "frames": facts.n_frames if facts else _count(frames, listed.frames),
         "maps": _count(maps, listed.frames),
         "fixMaps": _count(fixations, listed.frames),
     }
-    n_frames = min(listed.frames, *counts.values())
-    if n_frames < listed.frames:
-        found = ", ".join(f"{count} {what}" for what, count in counts.items())
-        warnings.warn(
-            f"{corpus.name}/{listed.name}: the list says {listed.frames} frames, the folders hold {found}; "
-            f"the first {n_frames} are used",
-            FrameCountWarning,
-            stacklevel=2,
-        )
-    wave = wave_path(root, corpus, listed.name)
+    n_frames = usable_frames(f"{corpus.name}/{listed.name}", counts, listed.frames)
+    pictures: FrameSource = VideoFrames(film) if film else frames
     return VideoEntry(
         corpus=corpus.name,
         video=listed.name,
         n_frames=n_frames,
         fps=listed.fps,
-        frames=frames,
+        frames=pictures,
         maps=maps,
         fixations=fixations,
-        wave=wave if wave.is_file() else None,
-        size=image_size(frames.path(1)),
+        wave=_sound(wave_path(root, corpus, listed.name), film, facts),
+        size=(facts.height, facts.width) if facts else image_size(frames.path(1)),
     )
+
+
+def _sound(wave: Path, film: Path | None, facts: VideoFacts | None) -> Path | None:
+    if wave.is_file():
+        return wave
+    return film if facts is not None and facts.has_audio else None
 
 
 def _count(files: NumberedFiles, listed: int) -> int:
@@ -124,16 +124,3 @@ def _count(files: NumberedFiles, listed: int) -> int:
             f"{files.path(1)} is missing; unpack the corpus again or correct its fold list"
         )
     return count
-
-
-def _report_missing_audio(
-    root: Path, corpus: Corpus, silent: Sequence[VideoEntry], total: int, policy: MissingAudio
-) -> None:
-    names = ", ".join(entry.video for entry in silent[:5]) + (", ..." if len(silent) > 5 else "")
-    numbers = f"{corpus.name}: {len(silent)} of {total} videos have no sound file ({names})"
-    if policy == "error":
-        raise CorpusNotFoundError(
-            f"{numbers}; first looked for: {wave_path(root, corpus, silent[0].video)}. Unpack video_audio of "
-            f"{corpus.folder}, or set missing_audio: silence (keep them, silent) or skip (leave them out)"
-        )
-    log.warning("%s; %s", numbers, "left out" if policy == "skip" else "kept as silent videos")

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
-from lightning_avsp.data.audio import Wave, load_wave
+from lightning_avsp.data.audio import LogMel, Wave, load_wave
+from lightning_avsp.data.cache.sources import is_prepared, prepared_wave
 from lightning_avsp.data.input_spec import SoundInput
+
+
+def wanted_rate(config: SoundInput) -> int | None:
+    """Samples per second that a sound input is cut at; None where it keeps the file's own."""
+    if isinstance(config, LogMel):
+        return None if config.alignment == "released" else config.sample_rate
+    return config.rate
 
 
 class WaveStore:
@@ -30,11 +38,19 @@ class WaveStore:
         """The sound of a file, ready for the input's ``cut``."""
         wave = self._kept.pop(path, None)
         if wave is None:
-            wave = self.config.prepare(*load_wave(path))
+            wave = self._load(path)
         self._kept[path] = wave  # last used, last out
         while len(self._kept) > 1 and self.kept_bytes > self.capacity_bytes:
             self._kept.popitem(last=False)
         return wave
+
+    def _load(self, path: Path) -> Wave:
+        if is_prepared(path):
+            found = prepared_wave(path, wanted_rate(self.config))
+            if isinstance(found, Wave):
+                return found
+            path = found
+        return self.config.prepare(*load_wave(path))
 
     @property
     def kept_bytes(self) -> int:

@@ -86,7 +86,7 @@ def evaluate_predictions(
     if workers < 1:
         raise InputError(f"workers is {workers}; choose 1 or more")
     check_folder(predictions)
-    found = [find_corpus(name) for name in dict.fromkeys(corpora)]
+    found = [find_corpus(name, root) for name in dict.fromkeys(corpora)]
     plan = _Plan(predictions, protocol, count_from)
     for corpus in found:
         for number, entries in _test_videos(root, corpus, split).items():

@@ -82,7 +82,7 @@ def plan_references(
         One entry per row and split, and the rows that cannot be computed with the reason.
     """
     means: dict[VideoKey, Tensor] = {}
-    folder = find_corpus(corpus).folder
+    folder = find_corpus(corpus, root).folder
     observers_known = folder in read_manifest(root)["corpora"]
     planned = []
     for split, jobs in scored.items():

@@ -1,18 +1,80 @@
 """The catalogue: names, list names, published counts."""
 
+from pathlib import Path
+
 import pytest
 
-from lightning_avsp.data.catalogue import CATALOGUE, find_corpus
+from lightning_avsp.data.catalogue import CATALOGUE, find_corpus, known_corpora, splits_in_mix
+from lightning_avsp.data.own import OwnCorpus, register
 from lightning_avsp.errors import InputError
+
+SIX = ["AVAD", "Coutrot1", "Coutrot2", "DIEM", "ETMD", "SumMe"]
 
 
 def test_public_names() -> None:
-    assert list(CATALOGUE) == ["AVAD", "Coutrot1", "Coutrot2", "DIEM", "ETMD", "SumMe"]
+    assert list(CATALOGUE) == [*SIX, "DHF1K", "Hollywood2", "UCF", "CrowdSAL"]
 
 
-def test_published_totals() -> None:
-    assert sum(corpus.videos for corpus in CATALOGUE.values()) == 238
-    assert sum(corpus.frames for corpus in CATALOGUE.values()) == 459_679
+def test_published_totals_of_the_audio_visual_six() -> None:
+    six = [CATALOGUE[name] for name in SIX]
+    assert sum(corpus.videos for corpus in six) == 238
+    assert sum(corpus.frames or 0 for corpus in six) == 459_679
+
+
+def test_dhf1k_has_the_frames_of_its_lists() -> None:
+    assert CATALOGUE["DHF1K"].frames == 346_140 + 60_273
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test"),
+    [("DHF1K", 600, 100), ("Hollywood2", 823, 884), ("UCF", 103, 47), ("CrowdSAL", 1200, 800)],
+)
+def test_corpora_that_were_divided_once(name: str, train: int, test: int) -> None:
+    corpus = find_corpus(name)
+    assert corpus.splits == (1,)
+    assert (corpus.published_count("train", 1), corpus.published_count("test", 1)) == (train, test)
+    assert corpus.videos == train + test
+
+
+def test_no_name_is_taken_twice() -> None:
+    names = [name.lower() for corpus in CATALOGUE.values() for name in {n.lower() for n in corpus.names}]
+    assert len(names) == len(set(names))
+
+
+def test_found_by_what_papers_call_it() -> None:
+    assert find_corpus("Hollywood-2").name == "Hollywood2"
+    assert find_corpus("UCF-Sports").name == "UCF"
+
+
+@pytest.mark.parametrize(("split", "expected"), [(1, [1, 1]), (2, [2, 1]), (3, [3, 1])])
+def test_a_corpus_divided_once_serves_every_split_of_a_mix(split: int, expected: list[int]) -> None:
+    assert splits_in_mix([CATALOGUE["AVAD"], CATALOGUE["DHF1K"]], split) == expected
+
+
+def test_alone_it_has_split_1_only() -> None:
+    with pytest.raises(InputError, match="no corpus of this mix has split 2: DHF1K has 1; UCF has 1"):
+        splits_in_mix([CATALOGUE["DHF1K"], CATALOGUE["UCF"]], 2)
+
+
+def test_a_split_that_one_of_several_lacks() -> None:
+    own = OwnCorpus("Lab", splits=(1, 2)).as_corpus()
+    with pytest.raises(InputError, match="Lab has no split 3; its splits are 1, 2"):
+        splits_in_mix([CATALOGUE["AVAD"], own], 3)
+
+
+def test_own_corpora_are_found_under_their_root_only(tmp_path: Path) -> None:
+    register(tmp_path, OwnCorpus("Lab", fps=25.0))
+    assert find_corpus("Lab", tmp_path).own
+    assert list(known_corpora(tmp_path)) == [*CATALOGUE, "Lab"]
+    with pytest.raises(InputError, match="no corpus is called 'Lab'"):
+        find_corpus("Lab")
+    with pytest.raises(InputError, match="did you mean 'Lab'"):
+        find_corpus("lab", tmp_path)
+
+
+def test_counts_that_nobody_published() -> None:
+    with pytest.raises(InputError, match="Lab: the number of its videos is not known"):
+        OwnCorpus("Lab").as_corpus().published_count("train", 1)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.corpora import listed_keys, read_videos
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.lists import list_path
+from lightning_avsp.data.own import OwnCorpus, register
 from lightning_avsp.data.stavis import FrameCountWarning, MissingAudio
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 
@@ -156,3 +157,26 @@ def test_nothing_left_to_read(own_root: Path) -> None:
         entry.wave.unlink()
     with pytest.raises(InputError, match="none of 4 listed videos has sound"):
         train_videos(own_root, "skip")
+
+
+def test_a_corpus_without_sound_by_nature_keeps_every_video(
+    own_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for kind in ("video_frames", "annotations"):
+        (own_root / kind / "AVAD").rename(own_root / kind / "Silent")
+    for path in (own_root / "fold_lists").glob("AVAD_*"):
+        path.rename(path.with_name(path.name.replace("AVAD", "Silent")))
+    register(own_root, OwnCorpus("Silent", splits=(1, 2, 3), has_sound=False))
+    for policy in ("error", "skip"):
+        videos = read_videos(own_root, ["Silent"], 1, "train", missing_audio=policy)
+        assert [video.wave for video in videos] == [None] * 4
+    assert not caplog.text
+
+
+def test_blank_lines_and_float_noise_in_a_list(own_root: Path) -> None:
+    path = list_path(own_root, find_corpus("AVAD"), "train", 1)
+    lines = path.read_text().replace("12.500000", "12.500000000000002").splitlines()
+    path.write_text("\n\n".join(lines) + "\n\n")
+    videos = train_videos(own_root)
+    assert [entry.fps for entry in videos] == pytest.approx([12.5] * 4)
+    assert len({entry.fps for entry in videos}) == 1

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lightning_avsp.data.synthetic.layout import fold_list_path
+from lightning_avsp.data.synthetic.layout import fold_list_path, part_of
 from lightning_avsp.data.synthetic.observers import saliency_maps
 from lightning_avsp.data.synthetic.record import VideoRecord, read_manifest, read_record
 from lightning_avsp.data.synthetic.spec import CONDITIONS, Condition, SyntheticSpec
@@ -106,6 +106,10 @@ def corpus_ceilings(root: Path, corpus: str, split: int = 1, frame_step: int = 4
         )
     lists = []
     for part in ("train", "test"):
+        if "layout" in entry:  # divided once, by the order of the videos
+            chosen = [name for index, name in enumerate(entry["videos"]) if part_of(index) == part]
+            lists.append([read_record(root, corpus, name) for name in chosen])
+            continue
         path = fold_list_path(Path(root), corpus, part, split)
         if not path.is_file():
             raise CorpusNotFoundError(
@@ -164,12 +168,11 @@ def _object_maps(spec: SyntheticSpec, record: VideoRecord) -> NDArray[np.float64
         (T, n, Hm, Wm), peak 1.
     """
     rows, columns = spec.map_size
-    frames = np.clip(np.arange(spec.frames) - spec.pursuit_lag * spec.fps, 0, None)
+    length = len(record.positions)
+    frames = np.clip(np.arange(length) - spec.pursuit_lag * spec.fps, 0, None)
     low = frames.astype(int)
     part = (frames - low)[:, None, None]
-    places = (
-        record.positions[low] * (1 - part) + record.positions[np.minimum(low + 1, spec.frames - 1)] * part
-    )
+    places = record.positions[low] * (1 - part) + record.positions[np.minimum(low + 1, length - 1)] * part
     sigma = np.hypot(spec.map_sigma, spec.gaze_noise) * spec.scale
     scale_y, scale_x = rows / spec.size[0], columns / spec.size[1]
     y, x = (

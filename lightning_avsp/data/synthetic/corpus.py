@@ -8,17 +8,22 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lightning_avsp.data.synthetic.layout import (
+    SOUNDLESS_CORPORA,
+    STAVIS_CORPORA,
     assign_conditions,
     check_corpus,
     video_name,
+    video_spec,
     write_fold_lists,
+    write_ordered_lists,
 )
+from lightning_avsp.data.synthetic.packages import FILM_PACKAGES, layouts_of, write_split_file
 from lightning_avsp.data.synthetic.record import GENERATOR, MANIFEST, read_manifest, record_path
 from lightning_avsp.data.synthetic.spec import CONDITIONS, STATEMENT, Condition, SyntheticSpec
 from lightning_avsp.data.synthetic.video import video_paths, write_video
@@ -40,6 +45,16 @@ Beside it:
 Conditions: sound (observers follow the object whose tone is heard; red 220 Hz, green 440 Hz, blue 880 Hz),
 music (unrelated chords; observers follow the fastest object), silent (they follow the fastest object).
 Training and test lists share colours and pitches: a model that does well here binds colour to pitch.
+"""
+
+OTHER_LAYOUTS = """
+Corpora of other layouts lie below a folder of their own name, as synthetic.json says:
+  DHF1K       unisal annotation/0001/{images,maps,fixation}; tased video/0001, annotation/0001; vinet
+              0001/{images,maps,fixations} and fold lists; diffsal frames/1, maps/1; avi video/001.AVI, annotation/0001
+  Hollywood2  training|testing/<shot>/{images,maps,fixation}, some shots of 12 frames
+  UCF         training|testing/<class>-<number>/{images,maps,fixation}
+  CrowdSAL    Videos, Saliency{Train,Test}, Fixations{Train,Test}, TrainTestSplit.json
+DHF1K, Hollywood2 and UCF have no sound, and their observers follow the fastest object in every video.
 """
 
 
@@ -83,16 +98,18 @@ def synthesise_corpus(
     films: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    layout: str | None = None,
 ) -> SynthReport:
-    """Write a synthetic corpus in the layout of the STAViS package, or complete an interrupted one.
+    """Write a synthetic corpus in the layout of the one it stands in for, or complete an interrupted one.
 
     Sound decides where the simulated observers look in most videos, so a model that listens can be told from
     one that does not. Finished videos of the same spec and seed are kept, also when the corpus grows.
     When it shrinks, the surplus stays on disk but in no list.
 
     Args:
-        root: Folder to hold ``video_frames``, ``video_audio``, ``annotations`` and ``fold_lists``.
-        corpus: Corpus to stand in for; it decides names and lists.
+        root: Folder to hold ``video_frames``, ``video_audio``, ``annotations`` and ``fold_lists``, or a folder of
+            the corpus' own name.
+        corpus: Corpus to stand in for, by its folder name; it decides names and lists.
         videos: Number of videos, at least 3.
         spec: What the videos are made of; None for the defaults.
         seed: Seed; the same seed gives the same bytes, whatever ``workers`` is.
@@ -100,6 +117,8 @@ def synthesise_corpus(
         films: Whether to write ``films/<corpus>/<video>.mp4`` too.
         overwrite: Whether to replace a synthetic corpus of another spec or seed.
         progress: Called with the number of finished videos and of all videos.
+        layout: Which of the corpus' layouts (:data:`~lightning_avsp.data.synthetic.packages.PACKAGES`); None for the
+            usual one.
 
     Raises:
         InputError: If the corpus is unknown, or the root holds something else or one of another spec or seed.
@@ -108,33 +127,44 @@ def synthesise_corpus(
     root = Path(root)
     spec = SyntheticSpec() if spec is None else spec
     check_corpus(corpus, videos)
+    layout = _check_layout(corpus, layout)
+    if corpus in SOUNDLESS_CORPORA:
+        spec = replace(spec, shares=(0.0, 0.0, 1.0))  # nobody hears anything: what moves fastest decides
     if workers < 1:
         raise InputError(f"workers is {workers}; choose 1 or more")
     if seed < 0:
         raise InputError(f"seed is {seed}; choose 0 or more")
-    if films:
+    if films or layout in FILM_PACKAGES:
         from lightning_avsp.data.synthetic.films import check_film
 
         check_film(spec.size, spec.sample_rate)
-    _claim(root, corpus, spec, seed, overwrite)
+        if layout == "ntire":
+            check_film(spec.map_size, spec.sample_rate)
+    _claim(root, corpus, spec, seed, layout, overwrite)
 
     conditions = assign_conditions(spec, videos)
     names = [video_name(corpus, k, condition, spec.size) for k, condition in enumerate(conditions)]
-    _write_manifest(root, corpus, spec, seed, names, conditions)
+    _write_manifest(root, corpus, spec, seed, layout, names, conditions)
     todo = [
         k
         for k, name in enumerate(names)
-        if not all(path.exists() for path in video_paths(root, corpus, name, films))
+        if not all(path.exists() for path in video_paths(root, corpus, name, k, films, layout))
     ]
     staging = root / f".synthesis_{corpus}"
     shutil.rmtree(staging, ignore_errors=True)  # left behind by an interrupted run
     try:
-        task = partial(write_video, root, staging, corpus, spec=spec, seed=seed, films=films)
+        task = partial(write_video, root, staging, corpus, spec=spec, seed=seed, films=films, layout=layout)
         jobs = [{"video": names[k], "index": k, "condition": conditions[k]} for k in todo]
         _run(task, jobs, workers, videos, progress)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    lists = write_fold_lists(root, corpus, spec, names, conditions, seed)
+    lists: list[Path] = []
+    if layout == "stavis":
+        lists = write_fold_lists(root, corpus, spec, names, conditions, seed)
+    elif layout == "vinet":
+        lists = write_ordered_lists(root, corpus, spec, names)
+    elif layout == "ntire":
+        lists = [write_split_file(root, corpus, names)]
     return SynthReport(
         root=root,
         corpus=corpus,
@@ -146,6 +176,13 @@ def synthesise_corpus(
         fold_lists=tuple(lists),
         seconds=time.perf_counter() - began,
     )
+
+
+def _check_layout(corpus: str, layout: str | None) -> str:
+    possible = layouts_of(corpus)
+    if layout is not None and layout not in possible:
+        raise InputError(f"{corpus} has no layout {layout!r}; its layouts: {', '.join(possible)}")
+    return layout or possible[0]
 
 
 def _run(
@@ -179,7 +216,7 @@ def _run(
             raise
 
 
-def _claim(root: Path, corpus: str, spec: SyntheticSpec, seed: int, overwrite: bool) -> None:
+def _claim(root: Path, corpus: str, spec: SyntheticSpec, seed: int, layout: str, overwrite: bool) -> None:
     """Make sure that the root may hold this corpus; with ``overwrite`` remove a different synthetic one.
 
     Raises:
@@ -189,15 +226,15 @@ def _claim(root: Path, corpus: str, spec: SyntheticSpec, seed: int, overwrite: b
         raise InputError(f"{root} is a file; give a folder")
     entry = read_manifest(root)["corpora"].get(corpus)
     if entry is None:
-        for kind in ("video_frames", "video_audio", "annotations"):
-            if (root / kind / corpus).exists():
+        for place in _places(root, corpus):
+            if place.exists():
                 raise InputError(
-                    f"{root / kind / corpus} exists but {root / MANIFEST} lists no synthetic {corpus}: it "
+                    f"{place} exists but {root / MANIFEST} lists no synthetic {corpus}: it "
                     "may be the true corpus, which is never overwritten; choose another root"
                 )
         return
     found = SyntheticSpec.from_dict(entry["spec"]) if entry["generator"] == GENERATOR else None
-    if found == spec and entry["seed"] == seed:
+    if found == spec and entry["seed"] == seed and entry.get("layout", "stavis") == layout:
         return
     if not overwrite:
         differences = (
@@ -205,16 +242,33 @@ def _claim(root: Path, corpus: str, spec: SyntheticSpec, seed: int, overwrite: b
         )
         if entry["seed"] != seed:
             differences.append(f"seed: {entry['seed']} / {seed}")
+        if entry.get("layout", "stavis") != layout:
+            differences.append(f"layout: {entry.get('layout', 'stavis')} / {layout}")
         raise InputError(
             f"{root} holds another synthetic {corpus} (there / asked for: {'; '.join(differences)}); "
             "choose another root or overwrite it"
         )
-    for kind in ("synthetic", "video_frames", "video_audio", "annotations", "films"):
-        shutil.rmtree(root / kind / corpus, ignore_errors=True)
+    for place in (root / "synthetic" / corpus, root / "films" / corpus, *_places(root, corpus)):
+        shutil.rmtree(place, ignore_errors=True)
+    for path in (root / "fold_lists").glob(f"{corpus}_list_*") if corpus not in STAVIS_CORPORA else ():
+        path.unlink()
+
+
+def _places(root: Path, corpus: str) -> list[Path]:
+    """Folders that a corpus fills."""
+    if corpus not in STAVIS_CORPORA:
+        return [root / corpus]
+    return [root / kind / corpus for kind in ("video_frames", "video_audio", "annotations")]
 
 
 def _write_manifest(
-    root: Path, corpus: str, spec: SyntheticSpec, seed: int, names: list[str], conditions: list[Condition]
+    root: Path,
+    corpus: str,
+    spec: SyntheticSpec,
+    seed: int,
+    layout: str,
+    names: list[str],
+    conditions: list[Condition],
 ) -> None:
     """Write or extend ``synthetic.json`` and ``README.txt`` before any video, so none lies unlabelled."""
     manifest = read_manifest(root)
@@ -223,18 +277,21 @@ def _write_manifest(
         "generator": GENERATOR,
         "seed": seed,
         "spec": spec.to_dict(),
+        # Named only where there is a choice: the STAViS package has always been written without it.
+        **({} if layout == "stavis" else {"layout": layout}),
         "videos": {
             name: {
                 "condition": condition,
-                "frames": spec.frames,
+                "frames": video_spec(spec, corpus, index).frames,
                 "fps": spec.fps,
                 "record": record_path(Path(), corpus, name).as_posix(),
             }
-            for name, condition in zip(names, conditions, strict=True)
+            for index, (name, condition) in enumerate(zip(names, conditions, strict=True))
         },
     }
     root.mkdir(parents=True, exist_ok=True)
     fresh = root / f".{MANIFEST}.new"
     fresh.write_text(json.dumps(manifest, indent=1) + "\n")
     fresh.replace(root / MANIFEST)
-    (root / "README.txt").write_text(README)
+    others = [name for name in manifest["corpora"] if name not in STAVIS_CORPORA]
+    (root / "README.txt").write_text(README + (OTHER_LAYOUTS if others else ""))

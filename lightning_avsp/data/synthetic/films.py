@@ -1,4 +1,4 @@
-"""The same videos as films with sound (H.264 and AAC in mp4), for whatever reads films instead of frames."""
+"""Videos as films: with sound (H.264 and AAC in mp4), maps in 10 bits (H.264), and uncut AVI (MPEG-4)."""
 
 from __future__ import annotations
 
@@ -71,3 +71,55 @@ def write_film(
         block.time_base = Fraction(1, sample_rate)
         container.mux(audio.encode(block))
         container.mux(audio.encode())
+
+
+def write_map_film(path: Path, maps: NDArray[np.uint8], *, fps: float) -> None:
+    """Write saliency maps as an mp4 of 10-bit luma (64 to 940), lossless, from which they come back unchanged.
+
+    Args:
+        path: File to write.
+        maps: uint8 (T, H, W), H and W even.
+        fps: Frames per second.
+    """
+    import av
+
+    rate = Fraction(fps).limit_denominator(1001)
+    height, width = maps.shape[1:3]
+    with av.open(str(path), "w", format="mp4") as container:
+        video = container.add_stream(
+            "libx264", rate=rate, options={"qp": "0", "preset": "ultrafast", "threads": "1"}
+        )
+        video.height, video.width = height, width
+        video.pix_fmt = "yuv420p10le"
+        video.time_base = 1 / rate
+        planes = np.full((height * 3 // 2, width), 512, np.uint16)  # luma above, neutral colour below
+        for number, saliency in enumerate(maps):
+            planes[:height] = np.rint(64 + saliency * (876 / 255))
+            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p10le")
+            frame.pts = number
+            frame.time_base = 1 / rate
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+
+
+def write_avi_film(path: Path, frames: NDArray[np.uint8], *, fps: float) -> None:
+    """Write an AVI without sound, in MPEG-4 as DHF1K's films are.
+
+    Args:
+        path: File to write.
+        frames: RGB frames: uint8 (T, H, W, 3), H and W even.
+        fps: Frames per second.
+    """
+    import av
+
+    rate = Fraction(fps).limit_denominator(1001)
+    with av.open(str(path), "w", format="avi") as container:
+        video = container.add_stream("mpeg4", rate=rate, options={"qscale": "2", "threads": "1"})
+        video.height, video.width = frames.shape[1:3]
+        video.pix_fmt = "yuv420p"
+        video.bit_rate = 8_000_000
+        for number, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = number
+            container.mux(video.encode(frame))
+        container.mux(video.encode())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 from zlib import crc32
 
 import numpy as np
@@ -10,8 +12,14 @@ import numpy as np
 from lightning_avsp.data.synthetic.spec import CONDITIONS, Condition, SyntheticSpec
 from lightning_avsp.errors import InputError
 
-SYNTHETIC_CORPORA = ("AVAD", "Coutrot_db1", "Coutrot_db2", "DIEM", "ETMD_av", "SumMe")
-"""Corpora that a synthetic one can stand in for: the six of the STAViS package."""
+STAVIS_CORPORA = ("AVAD", "Coutrot_db1", "Coutrot_db2", "DIEM", "ETMD_av", "SumMe")
+"""The six corpora of the STAViS package, which have fold lists."""
+SOUNDLESS_CORPORA = ("DHF1K", "Hollywood2", "UCF")
+"""Corpora without sound: in a stand-in for one nobody hears anything either, and observers follow the fastest."""
+SYNTHETIC_CORPORA = (*STAVIS_CORPORA, *SOUNDLESS_CORPORA, "CrowdSAL")
+"""Corpora that a synthetic one can stand in for."""
+SHORT_SHOT_FRAMES = 12
+"""Frames of every third video of Hollywood2, whose shots are often shorter than a clip."""
 SPLITS = 3
 """Splits of a corpus; each video is tested in exactly one of them."""
 MINIMUM_VIDEOS = SPLITS
@@ -63,7 +71,33 @@ def video_name(corpus: str, index: int, condition: Condition, size: tuple[int, i
         return f"{_FILMS[index % len(_FILMS)]}_{index // len(_FILMS) + 1}_color"
     if corpus == "SumMe":
         return f"{_ADJECTIVES[condition]}_Discs_{number}"
+    if corpus == "DHF1K":
+        return f"{place_in_part(index) + (1 if part_of(index) == 'train' else 601):04d}"
+    if corpus == "Hollywood2":
+        return f"actionclip{part_of(index)}{index // 2 + 1:05d}_{index % 2 + 1}"
+    if corpus == "UCF":
+        return f"{_ADJECTIVES[condition]}-Discs-{number:03d}"
+    if corpus == "CrowdSAL":
+        return f"{number:04d}"
     return f"clip{number}"
+
+
+def part_of(index: int) -> Literal["train", "test"]:
+    """Part of the ``index``-th video where there are no fold lists: every third is tested, also when more follow."""
+    return "test" if index % SPLITS == SPLITS - 1 else "train"
+
+
+def place_in_part(index: int) -> int:
+    """How many videos before the ``index``-th are in the same part as it."""
+    tests = (index + 1) // SPLITS  # among videos 0 to index - 1 or, for a test video, up to itself
+    return tests - 1 if part_of(index) == "test" else index - tests
+
+
+def video_spec(spec: SyntheticSpec, corpus: str, index: int) -> SyntheticSpec:
+    """Spec of one video: that of its corpus, or shorter for some shots of Hollywood2."""
+    if corpus == "Hollywood2" and index % 3 == 1 and spec.frames > SHORT_SHOT_FRAMES:
+        return replace(spec, seconds=SHORT_SHOT_FRAMES / spec.fps)
+    return spec
 
 
 def seed_of(seed: int, corpus: str, index: int) -> np.random.SeedSequence:
@@ -108,4 +142,22 @@ def write_fold_lists(
             path = fold_list_path(root, corpus, part, split + 1)
             path.write_text("".join(f"{name} {spec.frames} {spec.fps:.6f}\n" for name in chosen))
             written.append(path)
+    return written
+
+
+def write_ordered_lists(root: Path, corpus: str, spec: SyntheticSpec, names: list[str]) -> list[Path]:
+    """Write the two lists of a corpus that was divided once (:func:`part_of`), as vinet_v2 has them for DHF1K.
+
+    Returns:
+        The files written.
+    """
+    (root / "fold_lists").mkdir(parents=True, exist_ok=True)
+    written = []
+    for part in ("train", "test"):
+        path = fold_list_path(root, corpus, part, 1)
+        lines = [
+            f"{name} {spec.frames} {spec.fps}" for index, name in enumerate(names) if part_of(index) == part
+        ]
+        path.write_text("\n".join(lines) + "\n")
+        written.append(path)
     return written

@@ -1,0 +1,190 @@
+"""Reader of CrowdSAL as the NTIRE 2026 challenge on video saliency prediction gives it out.
+
+Below ``<root>/CrowdSAL``, or the root itself if it has that name, as unpacked (the inner ``Train`` and ``Test`` may be
+absent)::
+
+    TrainTestSplit.json      {"train": [...], "public_test": [...], "private_test": [...]}, names with .mp4
+    Videos/<video>.mp4       most with sound
+    Saliency{Train,Test}/{Train,Test}/<video>.mp4            maps as a 10-bit film
+    Fixations{Train,Test}/{Train,Test}/<video>/fixations.json   for each frame a list of [row, column], repeats count
+
+The corpus was divided once, so it has split 1 alone. Its test part is both test sets; ``VideoEntry.subset`` says in
+which of them a video is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lightning_avsp.data.catalogue import Corpus, Part
+from lightning_avsp.data.dhf1k import base_folders
+from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.frame_counts import usable_frames
+from lightning_avsp.data.lists import ListedVideo, check_root
+from lightning_avsp.data.missing_audio import MissingAudio, apply_policy
+from lightning_avsp.data.sources import JsonFixations
+from lightning_avsp.data.video_source import VideoFacts, VideoFrames, VideoMaps, probe_video
+from lightning_avsp.errors import CorpusNotFoundError, InputError, MissingDependencyError
+
+log = logging.getLogger(__name__)
+
+SPLIT_FILE = "TrainTestSplit.json"
+SUBSETS: dict[Part, tuple[str, ...]] = {"train": ("train",), "test": ("public_test", "private_test")}
+"""Keys of the split file that make up each part."""
+
+_NESTED = ("Train", "Test", "train", "test")
+
+
+def find_base(root: Path, corpus: Corpus) -> Path:
+    """Folder that holds the split file.
+
+    Raises:
+        CorpusNotFoundError: If there is none.
+    """
+    check_root(root, corpus)
+    bases = base_folders(root, corpus) or [root / corpus.folder]
+    for base in bases:
+        if (base / SPLIT_FILE).is_file():
+            return base
+    tried = " or ".join(str(base / SPLIT_FILE) for base in bases)
+    raise CorpusNotFoundError(f"{corpus.name}: no file at {tried}; to obtain it: {corpus.source}")
+
+
+def read_split(base: Path) -> dict[str, list[str]]:
+    """Names of the videos, without suffix, in each of ``train``, ``public_test`` and ``private_test``.
+
+    Raises:
+        InputError: If the file holds anything else, or names a video twice.
+    """
+    path = base / SPLIT_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        split = {
+            key: [str(name).removesuffix(".mp4") for name in content[key]]
+            for part in SUBSETS.values()
+            for key in part
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no split of this corpus ({error!r}): it needs lists train, public_test and private_test; "
+            "download it again"
+        ) from error
+    names = [name for part in split.values() for name in part]
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise InputError(
+            f"{path} names {len(twice)} videos twice ({', '.join(twice[:5])}); download it again"
+        )
+    return split
+
+
+def list_crowdsal(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
+    """Videos of a part by the split file, in its order; the public test before the private one.
+
+    Raises:
+        CorpusNotFoundError: If the split file is not there.
+        InputError: If it cannot be read, or names nothing for this part.
+    """
+    corpus.list_name(part, split)  # raises for another split than 1
+    base = find_base(root, corpus)
+    subsets = read_split(base)
+    names = [name for key in SUBSETS[part] for name in subsets[key]]
+    if not names:
+        raise InputError(f"{base / SPLIT_FILE} names no video to {part}; download it again")
+    return [ListedVideo(name, 0, 0.0) for name in names]
+
+
+def read_crowdsal(
+    root: Path, corpus: Corpus, listed: Sequence[ListedVideo], missing_audio: MissingAudio = "error"
+) -> list[VideoEntry]:
+    """Entries of listed videos, in their order; the sound of a video is in its film.
+
+    Raises:
+        CorpusNotFoundError: If a film, its maps, its fixations or, under ``error``, its sound is missing.
+        InputError: If a file cannot be read.
+    """
+    base = find_base(root, corpus)
+    log.info("%s: layout of the NTIRE 2026 challenge (films), in %s", corpus.name, base)
+    places = {
+        "videos": _folders(base, "Videos*"),
+        "maps": _folders(base, "Saliency*"),
+        "fixations": _folders(base, "Fixations*"),
+    }
+    subset_of = {name: key for key, names in read_split(base).items() for name in names}
+    entries = []
+    for video in listed:
+        film = _find(corpus, video.name, "video", places["videos"], f"{video.name}.mp4")
+        maps = _find(corpus, video.name, "maps", places["maps"], f"{video.name}.mp4")
+        points = JsonFixations(
+            _find(corpus, video.name, "fixations", places["fixations"], f"{video.name}/fixations.json")
+        )
+        facts = film_facts(film)
+        counts = {"frames": facts.n_frames, "maps": film_facts(maps).n_frames, "fixations": points.count()}
+        entries.append(
+            VideoEntry(
+                corpus=corpus.name,
+                video=video.name,
+                n_frames=usable_frames(f"{corpus.name}/{video.name}", counts),
+                fps=facts.fps,
+                frames=VideoFrames(film),
+                maps=VideoMaps(maps),
+                fixations=points,
+                wave=film if facts.has_audio else None,
+                size=(facts.height, facts.width),
+                subset=subset_of[video.name],
+            )
+        )
+    remedy = "These films have no sound track"
+    return apply_policy(
+        corpus, entries, missing_audio, lambda video: places["videos"][0] / f"{video}.mp4", remedy
+    )
+
+
+def film_facts(path: Path) -> VideoFacts:
+    """Facts of an mp4 from its header, which counts its frames: thousands are asked before a training begins.
+
+    Where the header does not count, all packets are read (:func:`~lightning_avsp.data.video_source.probe_video`).
+
+    Raises:
+        InputError: If the file cannot be read as a film.
+        MissingDependencyError: If PyAV is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise MissingDependencyError("films need PyAV: pip install av") from error
+    try:
+        with av.open(str(path)) as container:
+            streams, sound = container.streams.video, bool(container.streams.audio)
+            if streams and streams[0].frames and streams[0].average_rate:
+                stream, rate = streams[0], float(streams[0].average_rate)
+                return VideoFacts(stream.frames, rate, stream.height, stream.width, sound)
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(
+            f"{path} ({path.stat().st_size} bytes) cannot be read as a film: {error}; replace this file"
+        ) from error
+    return probe_video(path)
+
+
+def _folders(base: Path, pattern: str) -> list[Path]:
+    """Folders of one kind, and those inside in which archives are often unpacked."""
+    found: list[Path] = []
+    for top in sorted(path for path in base.glob(pattern) if path.is_dir()):
+        found += [
+            folder for folder in (top, *(top / name for name in (*_NESTED, top.name))) if folder.is_dir()
+        ]
+    return found
+
+
+def _find(corpus: Corpus, video: str, what: str, folders: Iterable[Path], name: str) -> Path:
+    tried = [folder / name for folder in folders]
+    found = next((path for path in tried if path.is_file()), None)
+    if found is None:
+        where = " or ".join(map(str, tried[:4])) or "no such folder"
+        raise CorpusNotFoundError(
+            f"{corpus.name}/{video}: no {what} ({where}); to obtain it: {corpus.source}"
+        )
+    return found

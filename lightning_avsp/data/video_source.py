@@ -1,0 +1,137 @@
+"""Video files as sources of pictures and maps: any frame by its number, without unpacking the file first.
+
+Reading clips straight from video is slow (decoding starts at the key frame before) and some containers cannot be
+read so at all; :mod:`lightning_avsp.data.cache` decodes each video once, in order, instead. Frames count from 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_avsp.data.video.index import check_seekable, decode_in_order, video_index
+from lightning_avsp.data.video.readers import Backend, PyAVReader, reader
+from lightning_avsp.errors import InputError
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a corpus reader wants to know of a video before anything is decoded."""
+
+    n_frames: int
+    """Frames by the container's packets; where packets hide frames (some .avi) decoding gives fewer."""
+    fps: float
+    """Average frames per second."""
+    height: int
+    """Pixels, as displayed (a turned film's after turning)."""
+    width: int
+    """Pixels, as displayed."""
+    has_audio: bool
+    """Whether there is a sound track."""
+
+
+def probe_video(path: Path) -> VideoFacts:
+    """Facts of a video: all packets are read and one frame is decoded, so damage shows here.
+
+    Raises:
+        InputError: If the file is missing, empty, cut off or no video; the message names it.
+    """
+    info = video_index(path).info
+    return VideoFacts(info.frames, float(info.fps), info.height, info.width, info.sound is not None)
+
+
+@dataclass(frozen=True)
+class VideoFrames:
+    """Pictures of a video file, by number."""
+
+    path: Path
+    backend: Backend = "decord"
+    """Decoder for single clips; :meth:`in_order` is always PyAV."""
+
+    def pictures(self, numbers: Sequence[int], size: tuple[int, int]) -> list[np.ndarray]:
+        """Frames by number, uint8 (H, W, 3), RGB, see :class:`~lightning_avsp.data.sources.FrameSource`.
+
+        Raises:
+            InputError: If the file is damaged, has no such frame, or cannot be read by number (.avi, .mpg).
+            MissingDependencyError: If the decoder is not installed.
+        """
+        _check_numbers(self.path, numbers)
+        wanted = sorted(set(numbers))  # forwards, so that one pass from a key frame serves a clip
+        places = [number - 1 for number in wanted]
+        found = reader(self.path, self.backend, size).read(places, size)
+        pictures = dict(zip(wanted, found, strict=True))
+        return [pictures[number] for number in numbers]
+
+    def in_order(self, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
+        """Every frame from the first to the last, in any container that can be decoded.
+
+        Raises:
+            InputError: If the file is damaged; the message names file and frame.
+        """
+        from lightning_avsp.film.reader import to_rgb
+
+        for frame, rotation in decode_in_order(self.path):
+            yield to_rgb(frame, rotation, size)
+
+    def name(self, number: int) -> str:
+        """Where one frame is, for messages."""
+        return f"{self.path}, frame {number}"
+
+
+@dataclass(frozen=True)
+class VideoMaps:
+    """Saliency maps kept as a video: luma of any bit depth, brought to 0 .. 255.
+
+    Single maps are found with PyAV, which is exact; luma of the limited range (16 .. 235 in 8 bit) is stretched
+    to the full one as the stream says.
+    """
+
+    path: Path
+
+    def map(self, number: int) -> Tensor:
+        """Map of a frame at its own size, uint8 (Hg, Wg).
+
+        Raises:
+            InputError: If the file is damaged, has no such frame, or cannot be read by number (.avi, .mpg).
+        """
+        _check_numbers(self.path, [number])
+        decoder = reader(self.path, "pyav", None)
+        assert isinstance(decoder, PyAVReader)
+        return torch.from_numpy(grey(decoder.frame(number - 1), decoder.index.info.rotation))
+
+    def in_order(self) -> Iterator[np.ndarray]:
+        """Every map from the first to the last, uint8 (Hg, Wg)."""
+        for frame, rotation in decode_in_order(self.path):
+            yield grey(frame, rotation)
+
+    def size(self, number: int) -> tuple[int, int]:
+        """(Hg, Wg), the same for every frame."""
+        info = video_index(self.path).info
+        return info.height, info.width
+
+    def name(self, number: int) -> str:
+        """Where one map is, for messages."""
+        return f"{self.path}, frame {number}"
+
+
+def grey(frame: Any, rotation: int = 0) -> np.ndarray:
+    """Luma of an ``av.VideoFrame`` as uint8 (H, W), rounded from 16 bit."""
+    # One thread: with several, swscale left garbage in 15 of 16000 frames (PyAV 18.1), and with one in none.
+    luma = frame.reformat(format="gray16le", threads=1).to_ndarray()
+    return np.ascontiguousarray(
+        np.rot90(((luma.astype(np.uint32) + 128) // 257).astype(np.uint8), rotation // 90)
+    )
+
+
+def _check_numbers(path: Path, numbers: Sequence[int]) -> None:
+    index = video_index(path)
+    check_seekable(index)
+    bad = [number for number in numbers if not 1 <= number <= index.n_frames]
+    if bad:
+        raise InputError(f"{path} has no frame {bad[0]}; its frames are 1 to {index.n_frames}")

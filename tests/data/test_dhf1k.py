@@ -1,0 +1,192 @@
+"""DHF1K in every layout: what is recognised, said, warned about and refused."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.data.corpora import corpus_listing, listed_keys, read_videos
+from lightning_avsp.data.dhf1k import VARIANTS, find_copy
+from lightning_avsp.data.frame_counts import FrameCountWarning
+from lightning_avsp.data.synthetic import SyntheticSpec, read_record, synthesise_corpus
+from lightning_avsp.data.synthetic.observers import saliency_maps
+from lightning_avsp.errors import CorpusNotFoundError, InputError
+
+SPEC = SyntheticSpec(size=(32, 56), seconds=0.8)  # 10 frames
+DHF1K = find_corpus("DHF1K")
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A corpus of three videos in each layout. Not to be changed."""
+    found = {}
+    for layout in ("unisal", "tased", "vinet", "diffsal", "avi"):
+        found[layout] = tmp_path_factory.mktemp(layout)
+        synthesise_corpus(found[layout], "DHF1K", 3, spec=SPEC, layout=layout)
+    return found
+
+
+@pytest.fixture
+def own_copy(roots: dict[str, Path], tmp_path: Path) -> Path:
+    """A copy in UNISAL's layout that a test may damage."""
+    return Path(shutil.copytree(roots["unisal"], tmp_path / "root"))
+
+
+@pytest.mark.parametrize(
+    ("layout", "variant"),
+    [("unisal", "annotation"), ("tased", "annotation"), ("vinet", "per_video"), ("diffsal", "frames_maps")],
+)
+def test_every_layout_gives_the_same_videos(
+    roots: dict[str, Path], layout: str, variant: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = roots[layout]
+    with caplog.at_level(logging.INFO):
+        entries = [e for part in ("train", "test") for e in read_videos(root, ["DHF1K"], 1, part)]
+    assert f"layout {VARIANTS[variant]}, in {root / 'DHF1K'}" in caplog.text  # type: ignore[index]
+    assert [entry.video for entry in entries] == ["0001", "0002", "0601"]
+    for entry in entries:
+        record = read_record(root, "DHF1K", entry.video)
+        maps = saliency_maps(SPEC, record.fixations)
+        assert (entry.n_frames, entry.size, entry.wave) == (10, (32, 56), None)
+        for number in (1, 5, 10):
+            assert np.array_equal(entry.maps.map(number).numpy(), maps[number - 1])
+            points = entry.fixations.points(number, entry.maps.size(number)).numpy()
+            assert np.array_equal(points, np.unique(record.fixations[number - 1], axis=0))
+    reference = read_videos(roots["unisal"], ["DHF1K"], 1, "train")[0]
+    same = entries[0].frames.pictures([1, 10], (32, 56))
+    assert all(map(np.array_equal, same, reference.frames.pictures([1, 10], (32, 56))))
+
+
+def test_lists_are_used_where_there_are_some(roots: dict[str, Path]) -> None:
+    assert [video.fps for video in corpus_listing(roots["vinet"], DHF1K, "train", 1)] == [12.5, 12.5]
+    assert [video.fps for video in corpus_listing(roots["tased"], DHF1K, "train", 1)] == [30.0, 30.0]
+
+
+def test_float_noise_unpadded_names_and_blank_lines_in_lists(roots: dict[str, Path], tmp_path: Path) -> None:
+    root = Path(shutil.copytree(roots["vinet"], tmp_path / "root"))
+    path = root / "fold_lists" / "DHF1K_list_train_1_fps.txt"
+    path.write_text("1 10 30.000000000000004\n\n002 10 29.999999999999996\n")
+    entries = read_videos(root, ["DHF1K"], 1, "train")
+    assert [entry.video for entry in entries] == ["0001", "0002"]
+    assert [entry.fps for entry in entries] == pytest.approx([30.0, 30.0])
+    path.write_text("first 10 30.0\n")
+    with pytest.raises(InputError, match="'first' is no number"):
+        read_videos(root, ["DHF1K"], 1, "train")
+
+
+def test_a_listed_video_that_is_not_there_is_an_error(roots: dict[str, Path], tmp_path: Path) -> None:
+    root = Path(shutil.copytree(roots["vinet"], tmp_path / "root"))
+    shutil.rmtree(root / "DHF1K" / "0002")
+    with pytest.raises(CorpusNotFoundError, match=r"1 of 2 listed videos are not annotated.*0002"):
+        read_videos(root, ["DHF1K"], 1, "train")
+
+
+def test_an_incomplete_copy_is_said(roots: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
+    assert listed_keys(roots["tased"], ["DHF1K"], 1, "test") == [("DHF1K", "0601")]
+    assert "DHF1K: 1 videos in the test part; published: 100" in caplog.text
+
+
+def test_nothing_is_missed_because_nobody_heard_anything(
+    roots: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    for policy in ("error", "silence", "skip"):
+        assert len(read_videos(roots["vinet"], ["DHF1K"], 1, "train", missing_audio=policy)) == 2
+    assert "sound" not in caplog.text
+
+
+def test_videos_may_be_parted_in_folders(roots: dict[str, Path], tmp_path: Path) -> None:
+    base = tmp_path / "DHF1K"
+    for part, names in (("train", ("0001", "0002")), ("val", ("0601",))):
+        for name in names:
+            shutil.copytree(roots["vinet"] / "DHF1K" / name, base / part / name)
+    assert [entry.video for entry in read_videos(tmp_path, ["DHF1K"], 1, "test")] == ["0601"]
+    shutil.copytree(base / "train" / "0001", base / "val" / "001")
+    with pytest.raises(InputError, match="video 1 lies in"):
+        find_copy(tmp_path, DHF1K)
+
+
+def test_the_root_may_be_the_corpus_itself(roots: dict[str, Path], tmp_path: Path) -> None:
+    assert find_copy(roots["unisal"] / "DHF1K", DHF1K).variant == "annotation"
+    shutil.copytree(roots["unisal"] / "DHF1K", tmp_path / "elsewhere")
+    with pytest.raises(CorpusNotFoundError, match=r"no annotated video.*expected one of"):
+        find_copy(tmp_path / "elsewhere", DHF1K)  # a folder of that shape might be another corpus
+
+
+def test_uncut_films_name_the_command_that_cuts_them(
+    roots: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    (entry,) = read_videos(roots["avi"], ["DHF1K"], 1, "test")
+    assert entry.n_frames == 10
+    assert "cut them once with `avsp data prepare`" in caplog.text
+    with pytest.raises(InputError, match=r"601\.AVI.*avsp data prepare"):
+        entry.frames.pictures([1, 2], (32, 56))
+
+
+def test_fixations_as_matrices(own_copy: Path) -> None:
+    folder = own_copy / "DHF1K/annotation/0001/fixation"
+    expected = [np.argwhere(np.asarray(Image.open(folder / f"{k:04d}.png")) > 0) for k in range(1, 11)]
+    (folder / "maps").mkdir()
+    for number, points in enumerate(expected, start=1):
+        matrix = np.zeros((32, 56), bool)
+        matrix[tuple(points.T)] = True
+        savemat(folder / "maps" / f"{number:04d}.mat", {"I": matrix})
+        (folder / f"{number:04d}.png").unlink()
+    entry = read_videos(own_copy, ["DHF1K"], 1, "train")[0]
+    for number, points in enumerate(expected, start=1):
+        assert np.array_equal(entry.fixations.points(number, (32, 56)).numpy(), points)
+
+
+def test_fixations_of_another_size_are_refused(own_copy: Path) -> None:
+    Image.new("L", (64, 36)).save(own_copy / "DHF1K/annotation/0001/fixation/0003.png")
+    entry = read_videos(own_copy, ["DHF1K"], 1, "train")[0]
+    with pytest.raises(InputError, match=r"0003\.png.*36 x 64, but the map of this frame is 32 x 56"):
+        entry.fixations.points(3, entry.maps.size(3))
+
+
+def test_without_fixations_one_can_train_but_not_score(
+    own_copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.rmtree(own_copy / "DHF1K/annotation/0001/fixation")
+    entry = read_videos(own_copy, ["DHF1K"], 1, "train")[0]
+    assert "1 of 2 videos have no fixations" in caplog.text
+    assert entry.maps.map(1).shape == (32, 56)
+    with pytest.raises(InputError, match=r"no fixations at .*0001.fixation.*enough to train but not"):
+        entry.fixations.points(1, (32, 56))
+
+
+def test_fewer_maps_than_frames_warn_once_with_numbers(own_copy: Path) -> None:
+    (own_copy / "DHF1K/annotation/0001/maps/0010.png").unlink()
+    with pytest.warns(
+        FrameCountWarning, match="DHF1K/0001: the folders hold 10 frames, 9 maps, 10 fix"
+    ) as record:
+        entry = read_videos(own_copy, ["DHF1K"], 1, "train")[0]
+    assert len(record) == 1
+    assert entry.n_frames == 9
+
+
+def test_gaps_and_shifted_numbers_are_errors(own_copy: Path) -> None:
+    maps = own_copy / "DHF1K/annotation/0001/maps"
+    (maps / "0004.png").rename(own_copy / "kept.png")
+    with pytest.raises(InputError, match=r"0004\.png is missing although 0005\.png is there"):
+        read_videos(own_copy, ["DHF1K"], 1, "train")
+    (own_copy / "kept.png").rename(maps / "0004.png")
+    (maps / "0001.png").unlink()
+    with pytest.raises(InputError, match=r"frames with 1, maps with 2"):
+        read_videos(own_copy, ["DHF1K"], 1, "train")
+
+
+def test_absent_parts_say_where_they_were_looked_for(own_copy: Path, tmp_path: Path) -> None:
+    shutil.rmtree(own_copy / "DHF1K/annotation/0001/images")
+    with pytest.raises(CorpusNotFoundError, match=r"DHF1K/0001: no frames at any of .*video/001\.AVI"):
+        read_videos(own_copy, ["DHF1K"], 1, "train")
+    with pytest.raises(CorpusNotFoundError, match=r"no folder at .*nowhere"):
+        read_videos(tmp_path / "nowhere", ["DHF1K"], 1, "train")
+    with pytest.raises(InputError, match="no corpus of this mix has split 2"):
+        listed_keys(own_copy, ["DHF1K"], 2, "train")
