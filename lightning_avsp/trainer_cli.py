@@ -17,6 +17,7 @@ from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_avsp import __version__
+from lightning_avsp.audit.origins import weight_options
 from lightning_avsp.audit.start import seen_test_videos
 from lightning_avsp.callbacks import RunRecord, default_callbacks
 from lightning_avsp.callbacks.checkpoint_io import AtomicCheckpointIO
@@ -307,12 +308,14 @@ class AVSPCLI(LightningCLI):
     def before_fit(self) -> None:
         """Refuse a start that has seen this run's test videos, then take the earlier stage's weights."""
         options = self.options
-        for option in ("init_from", "ckpt_path"):
-            if options.get(option) and not options.trainer.fast_dev_run:
+        self.model.leaks = []
+        starts = weight_options(self.config[str(self.subcommand)].as_dict())
+        for option, value in starts.items():
+            if not options.trainer.fast_dev_run:
                 data = self.datamodule
                 lines = seen_test_videos(
                     option,
-                    str(options[option]),
+                    value,
                     self.run.path,
                     data.partition.test,
                     data.synthetic,
@@ -320,7 +323,7 @@ class AVSPCLI(LightningCLI):
                 )
                 for line in lines:
                     log.warning("%s", line)
-                self.model.leaks = [line for line in lines if line.startswith("LEAK")]
+                self.model.leaks += [line for line in lines if line.startswith("LEAK")]
         if options.init_from is not None and options.get("ckpt_path"):
             log.info("init_from is not read again: this run goes on from %s", options.ckpt_path)
         elif options.init_from is not None:

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import torch
 
-from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy
+from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.captions import Captions
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.data.input_spec import sound_options
-from lightning_avsp.data.stavis import MissingAudio
+from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.film.model import LoadedModel, load_model
 
 CONDITION_TITLES = {"sound": "sound decides", "music": "unrelated music", "silent": "silent"}
@@ -65,7 +65,7 @@ class AuditData:
             split=self.split,
             size=model.size,
             map_size=model.map_size,
-            clip=ClipPolicy(frames=model.network.clip_frames, target=model.target),
+            clip=model.clip,
             **sound_options(model.audio),
             batch_size=self.batch,
             num_workers=self.workers,
@@ -131,7 +131,7 @@ def video_groups(data: AVSaliencyDataModule, videos: Iterable[VideoKey]) -> dict
     if len(data.corpora) > 1:
         groups |= {name: [key for key in everything if key[0] == name] for name in data.corpora}
     for corpus in data.synthetic:
-        conditions = read_conditions(data.root, find_corpus(corpus).folder)
+        conditions = read_conditions(data.root, find_corpus(corpus, data.root).folder)
         for condition, title in CONDITION_TITLES.items():
             found = [key for key in everything if key[0] == corpus and conditions.get(key[1]) == condition]
             if found:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from lightning_avsp.data.audio import LogMel
 from lightning_avsp.errors import InputError
 
 
@@ -73,6 +72,8 @@ def predict(
     if steps is not None:
         model = replace(model, sampling=replace(model.sampling, steps=steps))
     if alignment is not None:
+        from lightning_avsp.data.audio import LogMel
+
         if not isinstance(model.audio, LogMel):
             raise InputError(
                 f"--alignment {alignment} is about log-mel slices, but {checkpoint} reads the waveform: leave it out"

@@ -26,23 +26,38 @@ class Clip:
     """A window of frames and the one whose map is wanted."""
 
     frames: tuple[int, ...]
-    """Numbers of the frames to read, from 1, in order; repeated where the window leaves the video."""
+    """Numbers of the frames to read, from 1, in the order in which they are shown; repeated where the window leaves
+    the video."""
     target: int
     """Number of the frame whose saliency is wanted."""
     first: int
-    """Number that the first frame of the window has or would have (below 1 before the video starts)."""
+    """Lowest number that a frame of the window has or would have (below 1 before the video starts)."""
+    stride: int = 1
+    """Frames of the video from one frame of the window to the next."""
+    reversed: bool = False
+    """Whether the window runs backwards, its lowest number last."""
+    sound_reversed: bool = False
+    """Whether its sound runs backwards too."""
+
+    @property
+    def covered(self) -> int:
+        """Frames of the video from the first to the last of the window, those in between that are not shown too."""
+        return (len(self.frames) - 1) * self.stride + 1
 
     def span(self, fps: float) -> tuple[float, float]:
-        """Time of the window in seconds, from the start of its first frame to the end of its last.
+        """Time of the window in seconds, from the start of its earliest frame to the end of its latest.
 
         Frames that are repeated at an edge still take their time: the sound there is outside the file,
         silent.
         """
-        return (self.first - 1.5) / fps, (self.first + len(self.frames) - 1.5) / fps
+        return (self.first - 1.5) / fps, (self.first + self.covered - 1.5) / fps
 
     def released_span(self, fps: float) -> tuple[float, float]:
         """Time from the start of the first frame read to the end of the last one (DiffSal's released cut)."""
-        return (self.frames[0] - 1.5) / fps, (self.frames[-1] - 0.5) / fps
+        first, last = self.frames[0], self.frames[-1]
+        if self.reversed:
+            first, last = last, first
+        return (first - 1.5) / fps, (last - 0.5) / fps
 
 
 @dataclass(frozen=True)
@@ -60,29 +75,73 @@ class ClipPolicy:
     window."""
     crop: Literal["random", "centre"] = "random"
     """Which clip of a segment: a new one each epoch (STAViS), or always its centre (DiffSal as released)."""
-    short: Literal["edge", "loop"] = "edge"
-    """Training segments shorter than a clip: move the window back into the video and repeat the last frame if
-    that is not enough, or repeat the segment from its start and take the median frame (as released)."""
+    short: Literal["edge", "front", "loop"] = "edge"
+    """Training segments shorter than a clip: move the window back into the video and, if that is not enough, repeat
+    the last frame behind it (``edge``) or the first before it (``front``, ViNet on short shots); or repeat the
+    segment from its start and take the median frame (``loop``, as released)."""
+    stride: int = 1
+    """Frames of the video from one frame of a clip to the next; sound is that of the whole stretch."""
+    head: Literal["edge", "reversed", "skip"] = "edge"
+    """First frames of a video that is scored, whose window would start before it: repeat the first frame; read a
+    window that starts at the frame backwards (``reversed``, AVRSP and ViNet; needs ``target: last``); or leave them
+    unscored (``skip``, STAViS). Training windows lie inside the video and are not concerned."""
+    reverse_audio: bool = False
+    """Whether the sound of a reversed window runs backwards too (ViNet), or forwards as in the film (AVRSP)."""
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
         if self.frames < 1:
             raise InputError(f"a clip needs at least 1 frame, got frames={self.frames}")
+        if self.stride < 1:
+            raise InputError(f"frames of a clip lie at least 1 apart, got stride={self.stride}")
         if self.short == "loop" and self.target != "centre":
             raise InputError(
                 "short='loop' is a rule for the centre frame; use short='edge' with target='last'"
             )
+        if self.short == "loop" and self.stride != 1:
+            raise InputError(
+                f"short='loop' is a rule for neighbouring frames; use short='edge' with stride={self.stride}"
+            )
+        if self.head == "reversed" and self.target != "last":
+            raise InputError(
+                "head='reversed' is a rule for the last frame: read backwards, a window around a centre frame "
+                "would start before the video all the same; use head='edge' or 'skip' with target='centre'"
+            )
+        if self.reverse_audio and self.head != "reversed":
+            raise InputError(f"reverse_audio needs windows that are reversed, got head={self.head!r}")
 
     @property
     def target_index(self) -> int:
         """Place of the target inside a clip, from 0: ``frames // 2`` (8 of 16) or the last."""
         return self.frames // 2 if self.target == "centre" else self.frames - 1
 
+    @property
+    def covered(self) -> int:
+        """Frames of the video from the first to the last of a clip: ``frames`` where stride is 1."""
+        return (self.frames - 1) * self.stride + 1
+
+    @property
+    def head_frames(self) -> int:
+        """First frames of a video whose window would start before it: 8 of 16 centred, 31 of 32 with the last."""
+        return self.target_index * self.stride
+
 
 def clip_at(first: int, n_frames: int, policy: ClipPolicy) -> Clip:
     """The clip whose window starts at frame ``first``; outside the video the edge frame is repeated."""
-    numbers = tuple(min(max(number, 1), n_frames) for number in range(first, first + policy.frames))
-    return Clip(frames=numbers, target=numbers[policy.target_index], first=first)
+    window = range(first, first + policy.covered, policy.stride)
+    numbers = tuple(min(max(number, 1), n_frames) for number in window)
+    return Clip(numbers, numbers[policy.target_index], first, policy.stride)
+
+
+def reversed_clip(target: int, n_frames: int, policy: ClipPolicy) -> Clip:
+    """The clip that starts at its target and is read backwards, so that the target comes last (AVRSP, ViNet).
+
+    With 32 frames, frame i is seen after frames i + 31, ..., i + 1. In a video that ends before (shorter than 63
+    frames, for one of the first 31) its last frame is repeated, where ViNet's code leaves out the whole video.
+    """
+    window = range(target, target + policy.covered, policy.stride)
+    numbers = tuple(min(number, n_frames) for number in reversed(window))
+    return Clip(numbers, target, target, policy.stride, reversed=True, sound_reversed=policy.reverse_audio)
 
 
 def loop_clip(first: int, stop: int, policy: ClipPolicy) -> Clip:
@@ -106,8 +165,9 @@ def evaluation_clips(
 
     Args:
         n_frames: Frames of the video.
-        policy: Clip length and target.
-        mode: ``all``: every frame is the target of exactly one clip, edges repeated. ``released``: one window
+        policy: Clip length, target, and what happens to the first frames (``head``).
+        mode: ``all``: every frame is the target of exactly one clip, edges repeated; under ``head: skip`` every
+            frame behind the head, but at least the last one of a video that is all head. ``released``: one window
             per start ``1 .. n - 1``, short ones looped, a later prediction of a frame replacing an earlier
             one (STAViS, DiffSal): the first ``frames // 2`` frames are never scored, every other exactly
             once.
@@ -115,20 +175,40 @@ def evaluation_clips(
             training).
 
     Raises:
-        InputError: If ``released`` is asked for together with the last frame as target.
+        InputError: If ``released`` is asked for together with the last frame as target, or with a stride.
     """
     if mode == "all":
-        clips = [clip_at(target - policy.target_index, n_frames, policy) for target in range(1, n_frames + 1)]
+        start = min(policy.head_frames + 1, n_frames) if policy.head == "skip" else 1
+        clips = [evaluation_clip(target, n_frames, policy) for target in range(start, n_frames + 1)]
     else:
         if policy.target != "centre":
             raise InputError(
                 "test_frames 'released' is a protocol for the centre frame; use 'all' with target='last'"
+            )
+        if policy.stride != 1:
+            raise InputError(
+                "test_frames 'released' is a protocol for neighbouring frames; use 'all' with "
+                f"stride={policy.stride}"
             )
         # At least one start, or a video of one frame would have none.
         starts = range(1, max(n_frames, 2))
         by_target = {clip.target: clip for clip in (loop_clip(j, n_frames + 1, policy) for j in starts)}
         clips = [by_target[target] for target in sorted(by_target)]
     return clips[min(every // 2, len(clips) - 1) :: every]
+
+
+def evaluation_clip(target: int, n_frames: int, policy: ClipPolicy) -> Clip:
+    """The clip that scores one frame."""
+    if policy.head == "reversed" and target <= policy.head_frames:
+        return reversed_clip(target, n_frames, policy)
+    return clip_at(target - policy.head_frames, n_frames, policy)
+
+
+def unscored_frames(n_frames: int, policy: ClipPolicy, mode: Literal["all", "released"] = "all") -> int:
+    """Frames of a video that are the target of no clip of :func:`evaluation_clips` (with ``every`` of 1)."""
+    if mode == "all" and policy.head != "skip":
+        return 0
+    return n_frames - len(evaluation_clips(n_frames, policy, mode))
 
 
 def segments(n_frames: int) -> list[tuple[int, int]]:
@@ -142,10 +222,10 @@ def training_count(n_frames: int, policy: ClipPolicy) -> int:
     if policy.draw == "segments":
         return len(segments(n_frames))
     if policy.draw == "random":
-        return max(1, n_frames // policy.frames)
+        return max(1, n_frames // policy.covered)
     if policy.draw == "one_per_video":
         return 1
-    return max(1, n_frames - policy.frames + 1)
+    return max(1, n_frames - policy.covered + 1)
 
 
 def training_clip(slot: int, n_frames: int, policy: ClipPolicy, generator: np.random.Generator) -> Clip:
@@ -159,23 +239,28 @@ def training_clip(slot: int, n_frames: int, policy: ClipPolicy, generator: np.ra
     """
     if policy.draw == "segments":
         return _clip_of_segment(*segments(n_frames)[slot], n_frames, policy, generator)
-    starts = max(1, n_frames - policy.frames + 1)  # a video shorter than a clip has one, filled at its end
+    starts = max(1, n_frames - policy.covered + 1)  # a video shorter than a clip has one
     first = 1 + slot if policy.draw == "every" else 1 + int(generator.integers(starts))
-    return clip_at(first, n_frames, policy)
+    return clip_at(min(first, _latest(n_frames, policy)), n_frames, policy)
 
 
 def _clip_of_segment(
     first: int, stop: int, n_frames: int, policy: ClipPolicy, generator: np.random.Generator
 ) -> Clip:
     length = stop - first
-    room = length - policy.frames
+    room = length - policy.covered
     if policy.crop == "centre":
         # The released centre crop: from the middle of the segment half a clip back (frame 38 of 90).
-        offset = max(0, length // 2 - policy.frames // 2)
+        offset = max(0, length // 2 - policy.covered // 2)
     else:
         offset = int(generator.integers(room + 1)) if room > 0 else 0
     if policy.short == "loop":
         return loop_clip(first + offset, stop, policy)
-    # Without looping, a segment too short for a clip borrows real frames from before it.
-    latest = max(1, n_frames - policy.frames + 1)
-    return clip_at(min(first + offset, latest), n_frames, policy)
+    # Without looping, a segment too short for a clip borrows real frames from behind and before it.
+    return clip_at(min(first + offset, _latest(n_frames, policy)), n_frames, policy)
+
+
+def _latest(n_frames: int, policy: ClipPolicy) -> int:
+    """Last start of a training window: inside the video, or for a video shorter than a clip as ``short`` says."""
+    latest = n_frames - policy.covered + 1
+    return latest if policy.short == "front" else max(1, latest)

@@ -12,12 +12,19 @@ from lightning_avsp.data.reader import Sample
 from lightning_avsp.structures import SaliencyBatch
 
 
-def collate(samples: Sequence[Sample]) -> SaliencyBatch:
+class LoadedBatch(SaliencyBatch, total=False):
+    """A batch with what the training loader takes out of it to count it."""
+
+    redrawn: Tensor
+    """Training: whether another clip was drawn first, whose map was blank: bool (B,)."""
+
+
+def collate(samples: Sequence[Sample]) -> LoadedBatch:
     """Stack what has one shape, list what has not.
 
     Ground truth keeps its own size in every corpus and fixations are as many as they are, so both stay lists.
     """
-    batch: SaliencyBatch = {
+    batch: LoadedBatch = {
         "video": torch.stack([sample["video"] for sample in samples]),  # (B, T, H, W, 3)
         "audio": stack_sound([sample["audio"] for sample in samples]),  # (B, 1, S, Ha, Wa) or (B, 1, N)
         "has_audio": torch.tensor([sample["has_audio"] for sample in samples]),  # (B,)
@@ -32,6 +39,8 @@ def collate(samples: Sequence[Sample]) -> SaliencyBatch:
     if "ground_truth" in samples[0]:
         batch["ground_truth"] = [sample["ground_truth"] for sample in samples]
         batch["fixations"] = [sample["fixations"] for sample in samples]
+    if "redrawn" in samples[0]:
+        batch["redrawn"] = torch.tensor([sample["redrawn"] for sample in samples])  # (B,)
     return batch
 
 

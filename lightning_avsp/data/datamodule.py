@@ -15,19 +15,23 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from lightning_avsp.data.audio import LogMel
-from lightning_avsp.data.captions import Captions, ExchangedText, TextSource
-from lightning_avsp.data.catalogue import find_corpus
-from lightning_avsp.data.clips import ClipPolicy
+from lightning_avsp.data.augmentation import Augmentation
+from lightning_avsp.data.balance import Balance
+from lightning_avsp.data.captions import CaptionedFrames, Captions, ExchangedText, TextSource
+from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
+from lightning_avsp.data.clips import ClipPolicy, unscored_frames
 from lightning_avsp.data.collate import collate
-from lightning_avsp.data.corpora import listed_keys, read_videos
+from lightning_avsp.data.corpora import decoded_with, listed_keys, read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry, VideoKey
+from lightning_avsp.data.every_video import Split, every_key, read_every_video
 from lightning_avsp.data.input_spec import InputSpec, SoundInput
-from lightning_avsp.data.loader import ResumableDataLoader
+from lightning_avsp.data.loader import ResumableDataLoader, StartMethod, worker_context
+from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.data.partition import SELECTION_LABELS, Partition, Selection, partition_videos
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
-from lightning_avsp.data.stavis import MissingAudio
+from lightning_avsp.data.video.readers import Backend
 from lightning_avsp.data.waveform import Waveform
 from lightning_avsp.data.wrong_sound import other_sounds, other_videos
 from lightning_avsp.errors import InputError
@@ -49,7 +53,10 @@ class AVSaliencyDataModule(LightningDataModule):
     Args:
         root: Folder with the corpora, e.g. the unpacked STAViS package.
         corpora: Public names, e.g. ``[AVAD, ETMD]``.
-        split: Which of the published splits, 1 to 3; a corpus with one list uses it with each.
+        split: Which of the published splits, 1 to 3; a corpus with one list uses it with each. ``all`` is for reading
+            alone (``predict``, :meth:`entries`): every video that any split lists, each once, as part ``test``.
+            Training, validating and testing refuse it: most test videos of a split are training videos of the others,
+            so each split is a model of its own from its own start, a run with its own ``split``.
         size: (height, width) of frames, in pixels.
         map_size: (height, width) of target maps; that of the frames by default. Ground truth for metrics
             always keeps its own size.
@@ -58,10 +65,13 @@ class AVSaliencyDataModule(LightningDataModule):
         audio: Settings of the log-mel slices.
         waveform: Settings of the waveform.
         batch_size: Clips of a training batch, on each device.
+        global_batch: Clips of an optimiser step over all devices, as papers say; the command line then chooses the
+            largest batch up to ``batch_size`` that divides it evenly, and how many are accumulated. The learning rate
+            stays as given.
         eval_batch_size: Clips of a validation or test batch; ``batch_size`` by default.
         num_workers: Loader processes of each data loader; 0 loads in the training process.
-        start_method: How loader processes start (``fork``, ``spawn``, ``forkserver``); the system's default
-            if None.
+        start_method: How loader processes start (``fork``, ``spawn``, ``forkserver``); if None the one that is safe
+            beside threads (:func:`~lightning_avsp.data.loader.worker_context`).
         seed: Seed of training clips and their order; the command line sets it to ``seed_everything`` unless given.
         validation_seed: Seed of the choice of validation videos and of exchanged sounds: by default the same for
             every training seed, so that runs differ in their training alone.
@@ -72,6 +82,12 @@ class AVSaliencyDataModule(LightningDataModule):
         blank_maps: Training clips where nobody was recorded: ``redraw`` another one, or ``keep`` them.
         uneven: Training on several devices when clips do not divide evenly: ``drop`` the rest or ``pad`` by
             repeating.
+        balance: How much each corpus of a mix weighs in an epoch: ``none``, by its number of clips; ``uniform``, all
+            the same; ``sqrt``, by the root of its number. An epoch keeps its length
+            (:class:`~lightning_avsp.data.balance.BalancedMix`).
+        augmentation: Random changes of training clips; none by default.
+        cache: What ``avsp data prepare --out`` wrote, read instead of the corpus where it is up to date; None reads the
+            corpus.
         eval_every: Validate only every k-th frame.
         test_every: Test only every k-th frame: for demonstrations and audits; 1, every frame, for any result that
             is to be compared with another. Written into the results.
@@ -82,6 +98,9 @@ class AVSaliencyDataModule(LightningDataModule):
         test_audio_shift: Seconds by which sound comes too late in tests (negative: too early).
         captions: Where captions and their token features lie; None for networks that do not read.
         test_text: Captions in tests: ``true``, those of an ``other_video``, or ``none``.
+        video_backend: What decodes corpora that are films: ``decord`` (fast random access; its colours differ from the
+            other two by about two grey levels), ``pyav`` (in order from the last key frame, slow), or ``torchcodec``
+            (where it is installed).
         limit_videos: At most so many videos of each part, the first listed; for trials.
 
     Raises:
@@ -92,7 +111,7 @@ class AVSaliencyDataModule(LightningDataModule):
         self,
         root: Path,
         corpora: list[str] = ["AVAD"],  # noqa: B006  # never changed; LightningCLI shows it as the default
-        split: int = 1,
+        split: Split = 1,
         size: tuple[int, int] = (224, 384),
         map_size: tuple[int, int] | None = None,
         clip: ClipPolicy = ClipPolicy(),  # noqa: B008  # frozen
@@ -100,9 +119,10 @@ class AVSaliencyDataModule(LightningDataModule):
         audio: LogMel = LogMel(),  # noqa: B008  # frozen
         waveform: Waveform = Waveform(),  # noqa: B008  # frozen
         batch_size: int = 4,
+        global_batch: int | None = None,
         eval_batch_size: int | None = None,
         num_workers: int = 2,
-        start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+        start_method: StartMethod | None = None,
         seed: int | None = None,
         validation_seed: int = 0,
         validation_share: float = 0.1,
@@ -110,6 +130,10 @@ class AVSaliencyDataModule(LightningDataModule):
         missing_audio: MissingAudio = "error",
         blank_maps: Literal["redraw", "keep"] = "redraw",
         uneven: Literal["drop", "pad"] = "drop",
+        balance: Balance = "none",
+        augmentation: Augmentation = Augmentation(),  # noqa: B008  # frozen
+        cache: Path | None = None,
+        video_backend: Backend = "decord",
         eval_every: int = 1,
         test_every: int = 1,
         test_frames: Literal["all", "released"] = "all",
@@ -123,17 +147,20 @@ class AVSaliencyDataModule(LightningDataModule):
         # Plain values under one key: they reload with weights_only, and cannot collide with the model's.
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         settings |= {"root": str(root), "clip": asdict(clip), "audio": asdict(audio)}
-        texts = None if captions is None else {k: str(v) for k, v in asdict(captions).items()}
+        plain = {} if captions is None else asdict(captions)
+        texts = {k: str(v) if isinstance(v, Path) else v for k, v in plain.items()} or None
         settings |= {"waveform": asdict(waveform), "captions": texts}
+        settings |= {"augmentation": asdict(augmentation), "cache": None if cache is None else str(cache)}
         self.save_hyperparameters({"data": settings})
         self.root = Path(root)
-        self.corpora = [find_corpus(name).name for name in corpora]
+        self.corpora = [find_corpus(name, self.root).name for name in corpora]
         self.split = split
         self.size = (int(size[0]), int(size[1]))
         self.map_size = self.size if map_size is None else (int(map_size[0]), int(map_size[1]))
         self.clip = clip
         self.audio: SoundInput = audio if sound == "log_mel" else waveform
         self.batch_size = batch_size
+        self.global_batch = global_batch
         self.eval_batch_size = eval_batch_size or batch_size
         self.num_workers = num_workers
         self.start_method = start_method
@@ -144,6 +171,10 @@ class AVSaliencyDataModule(LightningDataModule):
         self.missing_audio = missing_audio
         self.blank_maps = blank_maps
         self.uneven = uneven
+        self.balance: Balance = balance
+        self.augmentation = augmentation
+        self.video_backend: Backend = video_backend
+        self.cache = None if cache is None else Path(cache)
         self.eval_every = eval_every
         self.test_every = test_every
         self.test_frames = test_frames
@@ -159,9 +190,8 @@ class AVSaliencyDataModule(LightningDataModule):
     def _check(self) -> None:
         if not self.corpora or len(set(self.corpora)) < len(self.corpora):
             raise InputError(f"corpora must name at least one corpus, each once; got {self.corpora}")
-        for name in self.corpora:
-            corpus = find_corpus(name)
-            corpus.list_name("train", self.split)  # raises for a split that the corpus does not have
+        if self.split != "all":  # raises for a split that no corpus has
+            splits_in_mix([find_corpus(name, self.root) for name in self.corpora], self.split)
         for name in ("batch_size", "eval_batch_size", "eval_every", "test_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -169,6 +199,8 @@ class AVSaliencyDataModule(LightningDataModule):
             raise InputError(
                 f"test_text={self.test_text} needs captions; set data.captions.folder and .features"
             )
+        if self.global_batch is not None and self.global_batch < 1:
+            raise InputError(f"global_batch must be at least 1 or null, got {self.global_batch}")
         if self.limit_videos is not None and self.limit_videos < 1:
             raise InputError(f"limit_videos must be at least 1 or null, got {self.limit_videos}")
         if not math.isfinite(self.test_audio_shift):
@@ -181,15 +213,36 @@ class AVSaliencyDataModule(LightningDataModule):
     @property
     def partition(self) -> Partition:
         """Videos of each part by name, from the fold lists alone."""
-        if self._partition is None:
+        if self._partition is None and self.split == "all":
+            self._partition = Partition((), (), tuple(every_key(self.root, self.corpora)))
+        elif self._partition is None:
             self._partition = partition_videos(
-                listed_keys(self.root, self.corpora, self.split, "train"),
-                listed_keys(self.root, self.corpora, self.split, "test"),
+                listed_keys(self.root, self.corpora, self._split, "train"),
+                listed_keys(self.root, self.corpora, self._split, "test"),
                 selection=self.selection,
                 share=self.validation_share,
                 seed=self.validation_seed,
             )
         return self._partition
+
+    @property
+    def _split(self) -> int:
+        """The one split that trains and tests.
+
+        Raises:
+            InputError: Under ``split: all``.
+        """
+        if self.split == "all":
+            own = [find_corpus(name, self.root).splits for name in self.corpora]
+            commands = "; ".join(
+                f"`lightning fit ... --data.split {split}`" for split in sorted({n for ns in own for n in ns})
+            )
+            raise InputError(
+                "split: all is for reading through every video (`lightning predict`, `avsp data check`, `avsp data "
+                "prepare`); most test videos of a split are training videos of another, so each split is a model of "
+                f"its own, from its own start and in its own run: {commands}; or sweep over data.split"
+            )
+        return self.split
 
     @property
     def selection_label(self) -> str:
@@ -202,10 +255,14 @@ class AVSaliencyDataModule(LightningDataModule):
         from lightning_avsp.data.synthetic import read_manifest
 
         made = read_manifest(self.root)["corpora"]
-        return [name for name in self.corpora if find_corpus(name).folder in made]
+        return [name for name in self.corpora if find_corpus(name, self.root).folder in made]
 
     def entries(self, part: VideoPart) -> list[VideoEntry]:
-        """Videos of a part with their files; read when first asked for."""
+        """Videos of a part with their files; read when first asked for.
+
+        Raises:
+            InputError: If the part does not exist under ``split: all``, or two videos have one name.
+        """
         if part not in self._entries:
             self._entries[part] = self._read(part)
         return self._entries[part]
@@ -227,6 +284,9 @@ class AVSaliencyDataModule(LightningDataModule):
             clip_frames=self.clip.frames,
             target=self.clip.target,
             audio=self.audio,
+            stride=self.clip.stride,
+            head=self.clip.head,
+            reverse_audio=self.clip.reverse_audio,
         )
 
     def _keys(self, part: VideoPart) -> Sequence[VideoKey]:
@@ -238,17 +298,47 @@ class AVSaliencyDataModule(LightningDataModule):
         listed = len(getattr(self.partition, part))
         if len(keys) < listed:
             log.warning("%s: only %d of %d videos (limit_videos)", part, len(keys), listed)
-        entries = read_videos(
-            self.root,
-            self.corpora,
-            self.split,
-            "test" if part == "test" or (part == "validation" and self.selection == "test") else "train",
-            keep=frozenset(keys),
-            missing_audio=self.missing_audio,
-        )
+        if part == "test" and self.split == "all":
+            entries = read_every_video(
+                self.root, self.corpora, keep=frozenset(keys), missing_audio=self.missing_audio
+            )
+        else:
+            entries = read_videos(
+                self.root,
+                self.corpora,
+                self._split,
+                "test" if part == "test" or (part == "validation" and self.selection == "test") else "train",
+                keep=frozenset(keys),
+                missing_audio=self.missing_audio,
+            )
+        entries = decoded_with(entries, self.video_backend)
+        if self.cache is not None:
+            from lightning_avsp.data.cache import attach_cache
+
+            entries = attach_cache(entries, self.cache, self.size)
+        elif (self.root / "cache").is_dir():
+            log.info("%s exists and is not used; to use it: --data.cache %s", *[self.root / "cache"] * 2)
+        if self._text is not None:
+            self._text.coverage({entry.key: entry.n_frames for entry in entries})
         frames = sum(entry.n_frames for entry in entries)
         log.info("%s: %d videos, %d frames", part, len(entries), frames)
+        if part != "train":
+            self._report_unscored(part, entries)
         return entries
+
+    def _report_unscored(self, part: VideoPart, entries: Sequence[VideoEntry]) -> None:
+        mode = self.test_frames if part == "test" else "all"
+        left_out = {entry.key: unscored_frames(entry.n_frames, self.clip, mode) for entry in entries}
+        if total := sum(left_out.values()):
+            why = "test_frames: released" if mode == "released" else f"clip.head: {self.clip.head}"
+            log.warning(
+                "%s: %d frames at the start of %d videos are not scored (%s, at most %d a video)",
+                part,
+                total,
+                sum(count > 0 for count in left_out.values()),
+                why,
+                max(left_out.values()),
+            )
 
     # ---- hooks of Lightning
 
@@ -258,6 +348,8 @@ class AVSaliencyDataModule(LightningDataModule):
             "fit": ("train", "validation"),
             "validate": ("validation",),
         }
+        if stage != "predict":
+            self._split  # noqa: B018  # refuses what cannot be trained or tested
         for part in parts.get(stage, ("test",)):
             self.entries(part)
         partition = self.partition
@@ -285,8 +377,18 @@ class AVSaliencyDataModule(LightningDataModule):
     def train_dataloader(self) -> ResumableDataLoader:
         """Training clips, shuffled anew each epoch; can be resumed in mid-epoch."""
         dataset = TrainingClips(
-            self.entries("train"), self.clip, self._reader(), seed=self.seed, blank_maps=self.blank_maps
+            self.entries("train"),
+            self.clip,
+            self._reader(),
+            seed=self.seed,
+            blank_maps=self.blank_maps,
+            balance=self.balance,
+            augmentation=self.augmentation,
         )
+        if dataset.mix is not None:
+            counts, sizes = dataset.mix.counts, dataset.mix.sizes
+            told = ", ".join(f"{count} of {name}'s {sizes[name]}" for name, count in counts.items())
+            log.info("balance: %s: an epoch of %d clips draws %s", self.balance, len(dataset), told)
         rank, world = self._place()
         sampler = EpochShuffleSampler(dataset, seed=self.seed, rank=rank, world=world, uneven=self.uneven)
         # cast: a data set gives samples, the collate function makes batches of them
@@ -298,13 +400,15 @@ class AVSaliencyDataModule(LightningDataModule):
     def val_dataloader(self) -> DataLoader[SaliencyBatch]:
         """Every ``eval_every``-th frame of the validation videos."""
         dataset = EvaluationFrames(
-            self.entries("validation"), self.clip, self._reader(_KEPT_FRAMES), every=self.eval_every
+            self.entries("validation"), self.clip, self._reader(self._kept_frames), every=self.eval_every
         )
         return self._evaluation_loader(dataset)
 
     def test_dataloader(self) -> DataLoader[SaliencyBatch]:
         """Every frame of the test videos, with the sound that ``test_audio`` says."""
-        reader = self._reader(_KEPT_FRAMES, self._test_sounds(), self.test_audio_shift, self._test_text())
+        reader = self._reader(
+            self._kept_frames, self._test_sounds(), self.test_audio_shift, self._test_text()
+        )
         return self._evaluation_loader(
             EvaluationFrames(
                 self.entries("test"), self.clip, reader, mode=self.test_frames, every=self.test_every
@@ -316,6 +420,11 @@ class AVSaliencyDataModule(LightningDataModule):
         return self.test_dataloader()
 
     # ---- parts of the above
+
+    @property
+    def _kept_frames(self) -> int:
+        """Decoded frames to remember in evaluation: all of a clip's neighbourhood, however far apart its frames lie."""
+        return max(_KEPT_FRAMES, self.clip.covered + 16)
 
     def _reader(
         self,
@@ -335,7 +444,7 @@ class AVSaliencyDataModule(LightningDataModule):
         )
 
     @cached_property
-    def _text(self) -> TextSource | None:
+    def _text(self) -> CaptionedFrames | None:
         return None if self.captions is None else self.captions.open(self.corpora)
 
     def _test_text(self) -> TextSource | None:
@@ -378,7 +487,7 @@ class AVSaliencyDataModule(LightningDataModule):
             "collate_fn": collate,
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,  # keep their decoded sound from epoch to epoch
-            "multiprocessing_context": self.start_method if self.num_workers else None,
+            "multiprocessing_context": worker_context(self.start_method) if self.num_workers else None,
             # A generator of its own: without it each epoch's start takes a number from torch's global one,
             # and a run resumed in mid-epoch would draw other noise from there on than one that never stopped.
             "generator": torch.Generator().manual_seed(self.seed),

@@ -26,6 +26,12 @@ class InputSpec:
     """Which frame of the clip the map belongs to."""
     audio: SoundInput
     """How the sound became log-mel slices or a waveform."""
+    stride: int = 1
+    """Frames of the film from one frame of a clip to the next."""
+    head: Literal["edge", "reversed", "skip"] = "edge"
+    """What happens to the first frames of a film (:class:`~lightning_avsp.data.clips.ClipPolicy`)."""
+    reverse_audio: bool = False
+    """Whether the sound of a reversed clip runs backwards too."""
 
     @property
     def sound(self) -> Literal["log_mel", "waveform"]:

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 import warnings
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, cast
+from multiprocessing.context import BaseContext
+from typing import Any, Literal, cast
 
+import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_avsp.data.samplers import EpochShuffleSampler
 from lightning_avsp.structures import SaliencyBatch
+
+log = logging.getLogger(__name__)
+
+
+StartMethod = Literal["fork", "spawn", "forkserver"]
+"""How a process starts another one."""
+_PRELOADED = ["lightning_avsp.data.dataset", "lightning_avsp.data.collate"]
+
+
+def worker_context(method: StartMethod | None = None) -> BaseContext:
+    """How loader processes start: ``forkserver`` unless said, ``spawn`` where there is none.
+
+    A fork copies locks that other threads of this process hold at that moment (those of OpenMP, CUDA, video decoders),
+    and the child can then wait for ever; Python 3.12 warns of it and 3.14 no longer forks by default. The fork server
+    is a process of its own that never had such threads. It imports the data classes once, a few seconds at the first
+    loader; from then on a loader process starts as fast as by a fork. As with ``spawn``, a script of one's own must
+    start its training under ``if __name__ == "__main__":``.
+    """
+    have = multiprocessing.get_all_start_methods()
+    name = method or ("forkserver" if "forkserver" in have else "spawn")
+    context = multiprocessing.get_context(name)
+    if name == "forkserver":
+        context.set_forkserver_preload(_PRELOADED)
+    return context
 
 
 class ResumeWarning(UserWarning):
@@ -29,6 +58,8 @@ class ResumableDataLoader(DataLoader[SaliencyBatch]):
     it out; Lightning writes them after the step.
     """
 
+    redrawn: int = 0
+    """Clips handed out in this epoch that another one was drawn for first, whose map was blank; logged at its end."""
     _handed_out: int = 0
     _resume: dict[str, int] | None = None
 
@@ -49,9 +80,22 @@ class ResumableDataLoader(DataLoader[SaliencyBatch]):
             batches = cast(Iterator[SaliencyBatch], super().__iter__())
         else:
             batches = islice(cast(Iterator[SaliencyBatch], super().__iter__()), skip, None)
-        for batch in batches:
-            self._handed_out += 1
-            yield batch
+        self.redrawn, clips, epoch = 0, 0, self._epoch
+        try:
+            for batch in batches:
+                self._handed_out += 1
+                flags = self._redrawn_of(batch)
+                self.redrawn, clips = self.redrawn + int(flags.sum()), clips + flags.numel()
+                yield batch
+        finally:  # also when a limit on batches ends the epoch
+            if self.redrawn:
+                log.info(
+                    "epoch %d: %d of %d training clips were drawn anew, because nobody was recorded at their target "
+                    "frame (blank_maps: redraw)",
+                    epoch,
+                    self.redrawn,
+                    clips,
+                )
 
     def state_dict(self) -> dict[str, int]:
         """Place in the epoch, and what it is counted in."""
@@ -82,6 +126,12 @@ class ResumableDataLoader(DataLoader[SaliencyBatch]):
         if isinstance(self.sampler, EpochShuffleSampler):
             self.sampler.set_epoch(epoch)
         self._resume = {"epoch": epoch, "batches": batches, **measure}
+
+    @staticmethod
+    def _redrawn_of(batch: SaliencyBatch) -> Tensor:
+        """What a batch says of clips that were drawn anew, taken out of it."""
+        flags = cast(dict[str, Tensor], batch).pop("redrawn", None) if isinstance(batch, dict) else None
+        return torch.zeros(0, dtype=torch.bool) if flags is None else flags
 
     @property
     def _epoch(self) -> int:

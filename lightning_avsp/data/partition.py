@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -51,15 +52,9 @@ def partition_videos(
         seed: Seed of the draw. It is the same for the same names in whatever order they are listed.
 
     Raises:
-        InputError: If the lists share a video, or a corpus has too few videos to hold one out.
+        InputError: If the lists share a video or name one twice, or a corpus has too few videos to hold one out.
     """
-    both = sorted(set(train) & set(test))
-    if both:
-        names = ", ".join("/".join(key) for key in both[:5]) + (", ..." if len(both) > 5 else "")
-        raise InputError(
-            f"{len(both)} videos are both in a training and in a test list of this split ({names}); a model "
-            "would be tested on what it was trained on: replace the fold lists by the published ones"
-        )
+    refuse_shared(train, test)
     if selection == "test":
         return Partition(train=tuple(train), validation=tuple(test), test=tuple(test))
     if not 0 < share < 1:
@@ -72,6 +67,32 @@ def partition_videos(
         validation=tuple(key for key in train if key in held_out),
         test=tuple(test),
     )
+
+
+def refuse_shared(train: Sequence[VideoKey], test: Sequence[VideoKey]) -> None:
+    """Refuse lists of a split of which a model could not be tested honestly.
+
+    Raises:
+        InputError: If the lists share a video, or one of them names a video twice, which then is two videos of one
+            name or would weigh double.
+    """
+    both = sorted(set(train) & set(test))
+    if both:
+        raise InputError(
+            f"{len(both)} videos are both in a training and in a test list of this split ({_names(both)}); a model "
+            "would be tested on what it was trained on: replace the fold lists by the published ones"
+        )
+    for keys, part in ((train, "training"), (test, "test")):
+        twice = sorted(key for key, count in Counter(keys).items() if count > 1)
+        if twice:
+            raise InputError(
+                f"{len(twice)} videos are listed twice for {part} ({_names(twice)}); videos are told apart by corpus "
+                "and name: rename one of them, or remove the second line"
+            )
+
+
+def _names(keys: Sequence[VideoKey]) -> str:
+    return ", ".join("/".join(key) for key in keys[:5]) + (", ..." if len(keys) > 5 else "")
 
 
 def _hold_out(keys: Sequence[VideoKey], share: float, seed: int) -> set[VideoKey]:

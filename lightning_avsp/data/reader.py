@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
 from torch import Tensor
 
-from lightning_avsp.data.audio import LogMel
+from lightning_avsp.data.audio import LogMel, Wave, excerpt
 from lightning_avsp.data.captions import TextSource
 from lightning_avsp.data.clips import Clip
 from lightning_avsp.data.entries import VideoEntry, VideoKey
@@ -16,6 +17,8 @@ from lightning_avsp.data.frames import FrameReader
 from lightning_avsp.data.input_spec import SoundInput
 from lightning_avsp.data.maps import resize_map
 from lightning_avsp.data.waves import WaveStore
+
+_CONTEXT_S = 10.0  # sound kept around a clip that runs backwards; its first slice reaches 0.3 s beyond it
 
 
 class Sample(TypedDict, total=False):
@@ -39,6 +42,8 @@ class Sample(TypedDict, total=False):
     """uint8 (Hg, Wg); evaluation only."""
     fixations: Tensor
     """int64 (N, 2), (row, column); evaluation only."""
+    redrawn: bool
+    """Training only: whether another clip was drawn first, whose map was blank."""
 
 
 class ClipReader:
@@ -75,14 +80,22 @@ class ClipReader:
         self.frames = FrameReader(size, kept_frames)
         self.waves = WaveStore(audio)
 
-    def read(self, entry: VideoEntry, clip: Clip, *, with_ground_truth: bool = False) -> Sample:
+    def read(
+        self, entry: VideoEntry, clip: Clip, *, with_ground_truth: bool = False, sound_gain: float = 1.0
+    ) -> Sample:
         """One clip with its target; ground truth at its own size if it is to be scored.
+
+        Args:
+            entry: The video.
+            clip: Which of its frames.
+            with_ground_truth: Whether to add the map at its own size and the fixations.
+            sound_gain: Factor on the samples of the sound.
 
         Raises:
             InputError: If a file of the clip cannot be read; the message names it.
         """
         saliency = entry.maps.map(clip.target)  # (Hg, Wg)
-        audio, has_audio = self.sound(entry, clip)
+        audio, has_audio = self.sound(entry, clip, sound_gain)
         sample: Sample = {
             "video": self.frames.read(entry.frames, clip.frames),
             "audio": audio,
@@ -104,18 +117,45 @@ class ClipReader:
         """Whether the target map of a clip is zero everywhere: nobody was recorded."""
         return not bool(entry.maps.map(clip.target).any())
 
-    def sound(self, entry: VideoEntry, clip: Clip) -> tuple[Tensor, bool]:
-        """Sound of a clip, float32 (1, S, Ha, Wa) or (1, N), and whether there is any for it."""
+    def sound(self, entry: VideoEntry, clip: Clip, gain: float = 1.0) -> tuple[Tensor, bool]:
+        """Sound of a clip, float32 (1, S, Ha, Wa) or (1, N), and whether there is any for it.
+
+        Args:
+            entry: The video.
+            clip: Its frames; sound is that of their whole time, backwards where the clip says so.
+            gain: Factor on the samples.
+        """
         own = entry.key not in self.sound_of
         path = entry.wave if own else self.sound_of[entry.key]
         released = isinstance(self.audio, LogMel) and self.audio.alignment == "released"
         start_s, stop_s = clip.released_span(entry.fps) if released else clip.span(entry.fps)
         if path is None:
-            return self.audio.silence(start_s, stop_s, len(clip.frames)), False
+            return self.audio.silence(start_s, stop_s, clip.covered), False
         wave = self.waves.get(path)
         start_s, stop_s = start_s - self.shift_s, stop_s - self.shift_s
         if not own:
             # A foreign sound may be shorter than this video: begin it anew instead of falling silent.
             turns = max(0.0, start_s) // wave.seconds
             start_s, stop_s = start_s - turns * wave.seconds, stop_s - turns * wave.seconds
-        return self.audio.cut(wave, start_s, stop_s, len(clip.frames)), True
+        if gain != 1.0:
+            wave = Wave(wave.samples * gain, wave.rate)
+        if clip.sound_reversed:
+            wave, start_s, stop_s = backwards(wave, start_s, stop_s)
+        return self.audio.cut(wave, start_s, stop_s, clip.covered), True
+
+
+def backwards(wave: Wave, start_s: float, stop_s: float) -> tuple[Wave, float, float]:
+    """A sound that runs backwards around a stretch of time, and the time of that stretch in it.
+
+    Args:
+        wave: The sound.
+        start_s: When the stretch starts, in seconds; may lie before the sound.
+        stop_s: When it ends; may lie after it.
+
+    Returns:
+        The sound of the stretch and of some seconds on either side of it, zeros where there is none, and when the
+        stretch starts and ends there.
+    """
+    first, last = math.floor((start_s - _CONTEXT_S) * wave.rate), math.ceil((stop_s + _CONTEXT_S) * wave.rate)
+    turned = excerpt(wave.samples, first, last).flip(0)
+    return Wave(turned, wave.rate), last / wave.rate - stop_s, last / wave.rate - start_s

@@ -67,6 +67,7 @@ def draw_rows(path: Path, frames: Tensor, rows: dict[str, Explanation], target_i
             axis.set_axis_off()
         axis_row[0].set_title(sound, fontsize=7, loc="left")
     figure.suptitle(first.title, fontsize=8)
+    assert drawn is not None
     figure.colorbar(drawn, ax=axes, shrink=0.8)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")

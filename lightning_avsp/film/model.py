@@ -5,11 +5,15 @@ from __future__ import annotations
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+if TYPE_CHECKING:
+    from lightning_avsp.tasks import SaliencyTask
+
 from lightning_avsp.data.audio import LogMel
+from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.data.input_spec import SoundInput
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
@@ -28,11 +32,16 @@ class LoadedModel:
     """(H, W) of its frames."""
     map_size: tuple[int, int]
     """(H, W) of its maps."""
-    target: Literal["centre", "last"]
-    """Frame of a clip that its map belongs to."""
+    clip: ClipPolicy
+    """Length of its clips, which of their frames a map belongs to, and what happens at the head of a film."""
     audio: SoundInput
     source: str
     """What kind of checkpoint this was."""
+
+    @property
+    def target(self) -> Literal["centre", "last"]:
+        """Frame of a clip that its map belongs to."""
+        return self.clip.target
 
 
 def load_model(path: Path) -> LoadedModel:
@@ -61,7 +70,7 @@ def load_model(path: Path) -> LoadedModel:
 
 def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
     """Model of a checkpoint that ``lightning fit`` wrote."""
-    from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask, SaliencyTask
+    from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask
     from lightning_avsp.tasks.base import INPUT_KEY
 
     if INPUT_KEY not in content:
@@ -69,9 +78,7 @@ def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
             f"{path} is a Lightning checkpoint, but not of this project's tasks (it has no {INPUT_KEY!r}): "
             "give one that `lightning fit` of this project wrote"
         )
-    # the command line notes which task it built; one that was built in Python is a diffusion task
-    noted = "_class_path" in content.get("hyper_parameters", {})
-    kind: type[SaliencyTask[Any]] = SaliencyTask if noted else DiffusionSaliencyTask
+    kind = task_class(content.get("hyper_parameters", {}))
     try:
         task: SaliencyTask[Any] = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True)
     except (RuntimeError, KeyError, TypeError, ImportError) as error:
@@ -82,7 +89,13 @@ def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
     common: dict[str, Any] = {
         "size": spec.size,
         "map_size": spec.map_size,
-        "target": spec.target,
+        "clip": ClipPolicy(
+            frames=spec.clip_frames,
+            target=spec.target,
+            stride=spec.stride,
+            head=spec.head,
+            reverse_audio=spec.reverse_audio,
+        ),
         "audio": spec.audio,
         "source": f"trained with {type(task).__name__}",
     }
@@ -91,6 +104,16 @@ def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
     if isinstance(task, DiffusionSaliencyTask):
         return LoadedModel(task.network, task.diffusion, task.sampling, **common)
     raise InputError(f"{path} was trained with {type(task).__name__}, which cannot predict films yet")
+
+
+def task_class(settings: dict[str, Any]) -> type[SaliencyTask[Any]]:
+    """The task that wrote a checkpoint: the command line notes it; one that was built in Python is a diffusion task."""
+    from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask
+
+    noted = str(settings.get("_class_path", "")).rpartition(".")[2]
+    return {task.__name__: task for task in (DiffusionSaliencyTask, DirectSaliencyTask)}.get(
+        noted, DiffusionSaliencyTask
+    )
 
 
 def _load_official(path: Path) -> LoadedModel:
@@ -109,7 +132,7 @@ def _load_official(path: Path) -> LoadedModel:
         sampling=Sampling(steps=4, spacing="leading", clamp=(0.0, 1.0)),
         size=(224, 384),
         map_size=(224, 384),
-        target="centre",
+        clip=ClipPolicy(),
         audio=LogMel(alignment="released"),
         source="official DiffSal release",
     )

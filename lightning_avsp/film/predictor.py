@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.data.audio import LogMel, to_mono
+from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.data.input_spec import SoundInput
+from lightning_avsp.data.reader import backwards
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling, stable_seed
 from lightning_avsp.errors import InputError
 from lightning_avsp.film.clips import FilmClip, sliding_clips
@@ -45,7 +47,7 @@ def predict_film(
     size: tuple[int, int],
     audio: SoundInput,
     map_size: tuple[int, int] | None = None,
-    target: Literal["centre", "last"] = "centre",
+    clip: ClipPolicy | None = None,
     stride: int = 1,
     modality: Modality = "av",
     seed: int = 0,
@@ -68,7 +70,8 @@ def predict_film(
         size: (H, W) of the frames that the network sees.
         audio: How sound becomes log-mel slices or a waveform.
         map_size: (H, W) of its maps; ``size`` when None.
-        target: Which frame of a clip its map belongs to: number T//2, or the last.
+        clip: Which frame of a clip its map belongs to, how far its frames lie apart, and what happens at the head of
+            the film; that of the network's length, with the target at its centre, by default.
         stride: Predict every ``stride``-th frame and the last one; maps in between are interpolated linearly
             in the frame number.
         modality: Picture and sound, picture only, or sound only. A film without sound is predicted from its
@@ -93,13 +96,20 @@ def predict_film(
         raise InputError(f"{info.path} has no sound track, which modality 'a' needs: use --modality v")
     report = report if report is not None else FilmReport()
     clock = _Stopwatch(report.seconds)
+    policy = clip or ClipPolicy(frames=network.clip_frames)
     with clock.part("sound"):
         listen = modality != "v" and info.sound is not None
-        sound = _Sound(info, audio) if listen else None
-    length = network.clip_frames
-    position = length // 2 if target == "centre" else length - 1
+        sound = _Sound(info, audio, policy.reverse_audio) if listen else None
     network = network.to(device).eval()
-    clips = sliding_clips(iterate_frames(info, size), length, position, stride, float(1 / info.fps))
+    clips = sliding_clips(
+        iterate_frames(info, size),
+        policy.frames,
+        policy.target_index,
+        stride,
+        float(1 / info.fps),
+        policy.stride,
+        policy.head == "reversed",
+    )
 
     def predicted() -> Iterator[tuple[int, np.ndarray]]:
         while True:
@@ -175,7 +185,8 @@ def fill_between(maps: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, 
 class _Sound:
     """Log-mel slices of a film's clips; the track is held as one channel at the slices' own rate."""
 
-    def __init__(self, info: FilmInfo, config: SoundInput) -> None:
+    def __init__(self, info: FilmInfo, config: SoundInput, reverse: bool = False) -> None:
+        self.reverse = reverse
         wave, rate, self.offset = read_sound(info, reduce=lambda block: to_mono(block)[None])  # (1, N)
         self.wave = config.prepare(wave, rate)
         self.config = config
@@ -187,7 +198,10 @@ class _Sound:
             isinstance(self.config, LogMel) and self.config.alignment == "released"
         ):  # there the frames that hang over take no time
             start, stop = start + clip.overhang[0], stop - clip.overhang[1]
-        return self.config.cut(self.wave, start, stop, len(clip.frames))
+        wave = self.wave
+        if self.reverse and clip.reversed:
+            wave, start, stop = backwards(wave, start, stop)
+        return self.config.cut(wave, start, stop, clip.covered)
 
 
 class _Stopwatch:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightning_avsp.audit.subject import AuditData, Subject
 from lightning_avsp.data import LogMel
+from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
 from lightning_avsp.film.model import LoadedModel
@@ -73,7 +74,14 @@ class Fake(DiffusionNetwork):
 
 def loaded(network: DiffusionNetwork, steps: int = 2) -> LoadedModel:
     return LoadedModel(
-        network, GaussianDiffusion(), Sampling(steps=steps), SIZE, SIZE, "centre", AUDIO, source="fake"
+        network,
+        GaussianDiffusion(),
+        Sampling(steps=steps),
+        SIZE,
+        SIZE,
+        ClipPolicy(frames=network.clip_frames),
+        AUDIO,
+        source="fake",
     )
 
 

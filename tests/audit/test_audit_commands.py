@@ -31,6 +31,7 @@ def runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 *options,
                 "--data.split=2",
                 f"--ckpt_path={checkpoint}",
+                "--allow_seen_test_videos=true",  # or the second would be refused
                 f"--trainer.max_epochs={2 + index}",
             )
         )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lightning_avsp.cli import main
 from lightning_avsp.data.audio import LogMel
+from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
 from lightning_avsp.film import model as film_model
@@ -54,7 +55,14 @@ def trained(monkeypatch, tmp_path: Path) -> Path:
     """A checkpoint path that the loader answers with a tiny network."""
     torch.manual_seed(0)
     model = LoadedModel(
-        Dot(), GaussianDiffusion(), Sampling(), (24, 32), (24, 32), "centre", LogMel(size=(16, 16)), "test"
+        Dot(),
+        GaussianDiffusion(),
+        Sampling(),
+        (24, 32),
+        (24, 32),
+        ClipPolicy(frames=Dot.clip_frames),
+        LogMel(size=(16, 16)),
+        "test",
     )
     monkeypatch.setattr(film_model, "load_model", lambda path: model)
     return tmp_path / "model.ckpt"

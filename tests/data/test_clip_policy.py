@@ -13,9 +13,11 @@ from lightning_avsp.data.clips import (
     clip_at,
     evaluation_clips,
     loop_clip,
+    reversed_clip,
     segments,
     training_clip,
     training_count,
+    unscored_frames,
 )
 from lightning_avsp.errors import InputError
 
@@ -27,6 +29,7 @@ policies = st.builds(
     target=st.sampled_from(["centre", "last"]),
     draw=st.sampled_from(["segments", "random", "one_per_video", "every"]),
     crop=st.sampled_from(["random", "centre"]),
+    stride=st.integers(1, 6),
 )
 
 
@@ -46,8 +49,10 @@ def test_evaluation_clips_are_runs_with_repeated_edges(n: int, policy: ClipPolic
     for clip in evaluation_clips(n, policy):
         assert len(clip.frames) == policy.frames
         assert clip.frames[policy.target_index] == clip.target
+        start = clip.target - policy.target_index * policy.stride
+        assert clip.first == start
         assert clip.frames == tuple(
-            min(max(k, 1), n) for k in range(clip.target - policy.target_index, clip.first + policy.frames)
+            min(max(k, 1), n) for k in range(start, start + policy.frames * policy.stride, policy.stride)
         )
 
 
@@ -108,15 +113,18 @@ def test_training_clips_lie_inside(n: int, policy: ClipPolicy, seed: int, data: 
     clip = training_clip(slot, n, policy, np.random.default_rng(seed))
     assert len(clip.frames) == policy.frames
     assert clip.target == clip.frames[policy.target_index]
-    if n >= policy.frames:  # only real frames, each once
-        assert clip.frames == tuple(range(clip.first, clip.first + policy.frames))
+    covered = (policy.frames - 1) * policy.stride + 1
+    if n >= covered:  # only real frames, each once
+        assert clip.frames == tuple(range(clip.first, clip.first + covered, policy.stride))
+        assert clip.frames[0] >= 1
+        assert clip.frames[-1] <= n
     else:
-        assert clip.frames == tuple(min(k, n) for k in range(1, policy.frames + 1))
-    if policy.draw == "segments" and n >= policy.frames:
+        assert clip.frames == tuple(min(k, n) for k in range(1, covered + 1, policy.stride))
+    if policy.draw == "segments" and n >= covered:
         start, stop = segments(n)[slot]
-        if stop - start >= policy.frames:
+        if stop - start >= covered:
             assert start <= clip.first
-            assert clip.first + policy.frames <= stop
+            assert clip.first + covered <= stop
 
 
 @given(n=st.integers(16, 120))
@@ -151,8 +159,111 @@ def test_time_of_a_clip() -> None:
     assert isinstance(looped, Clip)
 
 
+LAST = ClipPolicy(frames=32, target="last")
+REVERSED = ClipPolicy(frames=32, target="last", head="reversed")
+
+
+def test_reversed_head_written_out() -> None:
+    # Frame i is seen after i + 31, ..., i + 1 (AVRSP); from frame 32 on, the 32 frames up to it.
+    n = 63
+    clips = evaluation_clips(n, REVERSED)
+    assert [clip.target for clip in clips] == list(range(1, n + 1))
+    for i, clip in enumerate(clips, start=1):
+        window = list(range(i + 31, i - 1, -1)) if i < 32 else list(range(i - 31, i + 1))
+        assert list(clip.frames) == window
+        assert clip.reversed == (i < 32)
+        assert not clip.sound_reversed
+    assert clips[0].frames[0] == 32
+    assert clips[30].frames == tuple(range(62, 30, -1))
+
+
+@given(n=lengths, frames=st.integers(1, 40), stride=st.integers(1, 4), flip=st.booleans())
+def test_reversed_head_of_short_videos_repeats_the_last_frame(
+    n: int, frames: int, stride: int, flip: bool
+) -> None:
+    policy = ClipPolicy(frames=frames, target="last", head="reversed", stride=stride, reverse_audio=flip)
+    clips = evaluation_clips(n, policy)
+    assert [clip.target for clip in clips] == list(range(1, n + 1))  # none is left out
+    for clip in clips:
+        assert clip.frames[-1] == clip.target
+        assert len(clip.frames) == frames
+        if clip.target > (frames - 1) * stride:
+            assert clip == clip_at(clip.target - (frames - 1) * stride, n, policy)
+        else:
+            window = [min(n, clip.target + k * stride) for k in range(frames)]
+            assert list(clip.frames) == window[::-1]
+            assert clip.sound_reversed == flip
+
+
+def test_repeated_edge_is_the_default_head() -> None:
+    first = evaluation_clips(100, LAST)[4]
+    assert first.frames == (1,) * 28 + (2, 3, 4, 5)
+    assert not first.reversed
+    centred = evaluation_clips(100, ClipPolicy())
+    assert centred[0].frames == (1,) * 9 + tuple(range(2, 9))
+    assert centred[99].frames == (*range(92, 100), *(100,) * 8)
+
+
+@given(n=lengths, frames=st.integers(1, 40), stride=st.integers(1, 4), last=st.booleans())
+def test_unscored_head(n: int, frames: int, stride: int, last: bool) -> None:
+    target = "last" if last else "centre"
+    policy = ClipPolicy(frames=frames, target=target, head="skip", stride=stride)  # type: ignore[arg-type]
+    before = (frames - 1 if last else frames // 2) * stride
+    targets = [clip.target for clip in evaluation_clips(n, policy)]
+    # of a video that is all head, the last frame is scored: no video is lost
+    assert targets == (list(range(before + 1, n + 1)) or [n])
+    assert unscored_frames(n, policy) == n - len(targets)
+    assert unscored_frames(n, ClipPolicy(frames=frames, target=target, stride=stride)) == 0  # type: ignore[arg-type]
+
+
+def test_number_of_unscored_frames() -> None:
+    assert unscored_frames(100, ClipPolicy(head="skip")) == 8
+    assert unscored_frames(100, ClipPolicy(frames=32, target="last", head="skip")) == 31
+    assert unscored_frames(100, RELEASED, "released") == 8
+    assert unscored_frames(100, REVERSED) == 0
+
+
+def test_stride_in_time() -> None:
+    clip = clip_at(10, 200, ClipPolicy(frames=12, stride=5))  # UNISAL's clips
+    assert clip.frames == tuple(range(10, 66, 5))
+    assert clip.target == 40
+    assert clip.covered == 56
+    assert clip.span(25.0) == pytest.approx((8.5 / 25, 64.5 / 25))
+    assert clip.released_span(25.0) == clip.span(25.0)
+    assert training_count(200, ClipPolicy(frames=12, stride=5, draw="random")) == 200 // 56
+    assert training_count(200, ClipPolicy(frames=12, stride=5, draw="every")) == 200 - 55
+
+
+def test_time_of_a_reversed_clip_is_that_of_its_frames() -> None:
+    clip = reversed_clip(3, 100, REVERSED)
+    assert clip.span(25.0) == pytest.approx((1.5 / 25, 33.5 / 25))
+    assert clip.released_span(25.0) == pytest.approx(clip.span(25.0))
+
+
+def test_short_shots_may_start_with_their_first_frame() -> None:
+    policy = ClipPolicy(frames=8, target="last", draw="one_per_video", short="front")
+    clip = training_clip(0, 5, policy, np.random.default_rng(0))
+    assert clip.frames == (1, 1, 1, 1, 2, 3, 4, 5)
+    assert clip.target == 5
+    assert clip.span(10.0) == pytest.approx((-0.35, 0.45))
+    long = training_clip(0, 20, policy, np.random.default_rng(0))
+    assert long == training_clip(
+        0, 20, ClipPolicy(frames=8, target="last", draw="one_per_video"), np.random.default_rng(0)
+    )
+
+
 def test_bad_settings() -> None:
     with pytest.raises(InputError, match="frames=0"):
         ClipPolicy(frames=0)
     with pytest.raises(InputError, match="loop"):
         ClipPolicy(short="loop", target="last")
+    with pytest.raises(InputError, match="stride=0"):
+        ClipPolicy(stride=0)
+    with pytest.raises(InputError, match="stride=2"):
+        ClipPolicy(short="loop", stride=2)
+    with pytest.raises(InputError, match="rule for the last frame"):
+        ClipPolicy(head="reversed")
+    with pytest.raises(InputError, match="reverse_audio"):
+        ClipPolicy(target="last", reverse_audio=True)
+    with pytest.raises(InputError, match="stride=3"):
+        evaluation_clips(40, ClipPolicy(stride=3), "released")

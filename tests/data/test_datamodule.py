@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
+from PIL import Image
 
 from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
+from lightning_avsp.data.augmentation import Augmentation
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.lists import list_path
 from lightning_avsp.errors import CorpusNotFoundError, InputError
@@ -70,6 +73,114 @@ def test_parts_share_no_video_in_any_split(corpus_root: Path) -> None:
     assert ("Coutrot2", "clip1") in tested
 
 
+@pytest.mark.parametrize("stage", ["fit", "validate", "test"])
+def test_all_splits_at_once_neither_train_nor_test(corpus_root: Path, stage: str) -> None:
+    data = module(corpus_root, split="all")
+    with pytest.raises(
+        InputError, match=r"--data\.split 1`; .*--data\.split 2`; .*--data\.split 3`; or sweep"
+    ):
+        data.setup(stage)
+    with pytest.raises(InputError, match="split: all"):
+        data.train_dataloader()
+    with pytest.raises(InputError, match="split: all"):
+        data.entries("validation")
+
+
+def test_all_splits_read_every_listed_video_once(corpus_root: Path) -> None:
+    corpora = ["AVAD", "Coutrot1", "Coutrot2"]
+    data = module(corpus_root, corpora=corpora, split="all")
+    data.setup("predict")
+    listed = {
+        key for split in (1, 2, 3) for key in module(corpus_root, corpora=corpora, split=split).videos("test")
+    }
+    assert len(data.videos("test")) == 6 + 3 + 3
+    assert set(data.videos("test")) >= listed
+    assert data.videos("train") == data.videos("validation") == []
+    assert scored(data.predict_dataloader()) == Counter(
+        {(*key, frame): 1 for key in data.videos("test") for frame in range(1, 41)}
+    )
+
+
+def test_all_splits_notice_a_leak_inside_one(own_root: Path) -> None:
+    paths = [list_path(own_root, find_corpus("AVAD"), part, 3) for part in ("train", "test")]
+    paths[0].write_text(paths[0].read_text() + paths[1].read_text())
+    with pytest.raises(InputError, match="both in a training and in a test list"):
+        module(own_root, split="all").setup("predict")
+
+
+def test_unscored_frames_are_counted_and_logged(corpus_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = module(corpus_root, corpora=["Coutrot1", "Coutrot2"], clip=ClipPolicy(head="skip"))
+    with caplog.at_level(logging.WARNING):
+        data.setup("test")
+    # one video of each corpus, both of one name
+    assert (
+        "test: 16 frames at the start of 2 videos are not scored (clip.head: skip, at most 8 a video)"
+        in caplog.text
+    )
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        module(corpus_root, clip=ClipPolicy(crop="centre", short="loop"), test_frames="released").setup(
+            "test"
+        )
+    assert "test_frames: released, at most 8 a video" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        module(corpus_root).setup("test")
+    assert "not scored" not in caplog.text
+
+
+def test_balanced_mix(corpus_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = module(
+        corpus_root,
+        corpora=["AVAD", "Coutrot1"],
+        balance="uniform",
+        clip=ClipPolicy(draw="random"),
+        batch_size=1,
+    )
+    data.setup("fit")
+    with caplog.at_level(logging.INFO):
+        loader = data.train_dataloader()
+    # 3 training videos of AVAD, 1 of Coutrot1; 40 frames hold 2 clips each
+    assert "balance: uniform: an epoch of 8 clips draws 4 of AVAD's 6, 4 of Coutrot1's 2" in caplog.text
+    assert Counter(batch["corpus"][0] for batch in loader) == {"AVAD": 4, "Coutrot1": 4}
+
+
+def test_redrawn_clips_are_counted_and_logged(own_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = module(own_root, clip=ClipPolicy(draw="random"))
+    data.setup("fit")
+    blank = data.entries("train")[0]
+    for number in range(1, 41):
+        Image.new("L", (128, 64)).save(blank.maps.path(number))  # type: ignore[attr-defined]
+    loader = data.train_dataloader()
+    with caplog.at_level(logging.INFO):
+        batches = list(loader)
+    assert all("redrawn" not in batch for batch in batches)
+    assert loader.redrawn == 2
+    assert "epoch 0: 2 of 6 training clips were drawn anew" in caplog.text
+
+
+def test_a_prepared_cache_is_used_where_it_is_named(
+    own_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[Any] = []
+
+    def attach(entries: Any, cache: Path, size: tuple[int, int]) -> Any:
+        asked.append((len(entries), cache, size))
+        return [replace(entry, fps=entry.fps * 2) for entry in entries]
+
+    monkeypatch.setattr("lightning_avsp.data.cache.attach_cache", attach)
+    data = module(own_root, cache=tmp_path / "prepared")
+    data.setup("test")
+    assert asked == [(2, tmp_path / "prepared", (16, 32))]
+    assert {entry.fps for entry in data.entries("test")} == {25.0}
+    assert data.hparams["data"]["cache"] == str(tmp_path / "prepared")
+    (own_root / "cache").mkdir()
+    with caplog.at_level(logging.INFO):
+        module(own_root).setup("test")
+    assert len(asked) == 1
+    assert f"{own_root / 'cache'} exists and is not used" in caplog.text
+
+
 def test_videos_of_a_part_not_in_use_are_named_without_opening_them(own_root: Path) -> None:
     data = module(own_root)
     (own_root / "annotations" / "AVAD" / data.videos("test")[0][1]).rename(own_root / "elsewhere")
@@ -127,10 +238,18 @@ def as_bytes(batches: Any) -> list[bytes]:
     ]
 
 
-def test_workers_change_nothing(corpus_root: Path) -> None:
+MIX: dict[str, Any] = {
+    "corpora": ["AVAD", "Coutrot1"],
+    "balance": "sqrt",
+    "augmentation": Augmentation(flip=0.5, brightness=0.2, contrast=0.2, saturation=0.2, gain_db=3.0),
+}
+
+
+@pytest.mark.parametrize("settings", [{}, MIX], ids=["plain", "balanced and augmented"])
+def test_workers_change_nothing(corpus_root: Path, settings: dict[str, Any]) -> None:
     seen = []
     for workers in (0, 2):
-        data = module(corpus_root, num_workers=workers, clip=ClipPolicy(draw="random"))
+        data = module(corpus_root, num_workers=workers, clip=ClipPolicy(draw="random"), **settings)
         data.setup("fit")
         data.setup("test")
         train = data.train_dataloader()
@@ -237,7 +356,7 @@ def test_synthetic_data_is_called_that(own_root: Path, caplog: pytest.LogCapture
         ({"corpora": ["AVAD", "AVAD"]}, "each once"),
         ({"corpora": ["Coutrot_db1", "Coutrot1"]}, "each once"),
         ({"corpora": ["AVDA"]}, "did you mean 'AVAD'"),
-        ({"split": 4}, "no split 4"),
+        ({"split": 4}, "split 4: AVAD has 1, 2, 3"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"eval_every": 0}, "eval_every must be at least 1"),
         ({"num_workers": -1}, "num_workers"),
@@ -259,13 +378,22 @@ def test_settings_from_a_configuration(corpus_root: Path) -> None:
     parser.add_class_arguments(AVSaliencyDataModule, "data")
     arguments = [f"--data.root={corpus_root}", "--data.size=[16, 32]", "--data.corpora=[AVAD, Coutrot1]"]
     arguments += ["--data.clip.frames=8", "--data.audio.alignment=released", "--data.num_workers=0"]
+    arguments += [
+        "--data.augmentation.flip=0.5",
+        "--data.balance=sqrt",
+        "--data.split=2",
+        "--data.clip.stride=2",
+    ]
     config = parser.parse_args(arguments)
     data = parser.instantiate(config).data
-    assert data.clip == ClipPolicy(frames=8)
+    assert data.clip == ClipPolicy(frames=8, stride=2)
+    assert data.augmentation == Augmentation(flip=0.5)
+    assert (data.balance, data.split) == ("sqrt", 2)
     assert data.audio == LogMel(alignment="released")
     assert data.size == (16, 32)
     assert data.corpora == ["AVAD", "Coutrot1"]
     data.setup("fit")
+    assert parser.instantiate(parser.parse_args([*arguments, "--data.split=all"])).data.split == "all"
 
 
 class Nothing(LightningModule):

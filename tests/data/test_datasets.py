@@ -103,6 +103,33 @@ def test_blank_maps_are_drawn_again_or_kept(own_root: Path, reader: ClipReader) 
         assert not kept[index, 2]["saliency"].any()
 
 
+def test_a_clip_says_that_it_was_drawn_anew(own_root: Path, reader: ClipReader) -> None:
+    videos = videos_of(own_root)
+    blacken(videos[0], *range(1, 41))
+    clips = TrainingClips(videos, ClipPolicy(), reader)
+    assert [clips[index]["redrawn"] for index in range(4)] == [True, False, False, False]
+    batch = collate([clips[index] for index in range(4)])
+    assert batch["redrawn"].tolist() == [True, False, False, False]
+
+
+def test_one_per_video_is_drawn_again_in_its_video(own_root: Path, reader: ClipReader) -> None:
+    videos = videos_of(own_root)
+    blacken(videos[0], *range(1, 33))  # targets are frames 9 to 33: one of 25 has a map
+    blacken(videos[1], *range(9, 21))
+    clips = TrainingClips(videos, ClipPolicy(draw="one_per_video"), reader)
+    for epoch in range(10):
+        entry, clip = clips.clip(1, epoch)
+        assert entry.key == videos[1].key
+        assert clip.target > 20
+    hard = [clips.clip(0, epoch) for epoch in range(20)]
+    own = [clip.target for entry, clip in hard if entry.key == videos[0].key]
+    assert own
+    assert set(own) == {33}
+    # after 25 tries another video stands in
+    blacken(videos[0], 33)
+    assert clips.clip(0)[0].key != videos[0].key
+
+
 def test_nothing_but_blank_maps_ends_with_an_error(own_root: Path, reader: ClipReader) -> None:
     video = videos_of(own_root)[0]
     blacken(video, *range(1, 41))
@@ -122,6 +149,43 @@ def test_evaluation_samples(corpus_root: Path, reader: ClipReader) -> None:
     assert sample["fixations"].ndim == 2
     assert sample["fixations"].shape[0] > 5
     assert entry.maps.path(12).is_file()
+
+
+def test_frames_of_a_reversed_head_run_backwards(corpus_root: Path, reader: ClipReader) -> None:
+    video = videos_of(corpus_root)[:1]
+    policy = ClipPolicy(frames=12, target="last", head="reversed")
+    frames = EvaluationFrames(video, policy, ClipReader(SIZE, AUDIO, kept_frames=20))
+    every = EvaluationFrames(video, ClipPolicy(frames=1), reader)
+    assert len(frames) == 40
+    head, plain = frames[4], frames[20]
+    assert head["frame"] == 5
+    for place in range(12):
+        assert torch.equal(head["video"][place], every[16 - place - 1]["video"][0])
+        assert torch.equal(plain["video"][place], every[9 + place]["video"][0])
+    assert torch.equal(head["ground_truth"], every[4]["ground_truth"])
+
+
+def test_frames_of_an_unscored_head_are_left_out(corpus_root: Path, reader: ClipReader) -> None:
+    videos = videos_of(corpus_root)[:2]
+    frames = EvaluationFrames(videos, ClipPolicy(head="skip"), reader)
+    scored = [(entry.video, clip.target) for entry, clip in map(frames.clip, range(len(frames)))]
+    assert scored == [(video.video, frame) for video in videos for frame in range(9, 41)]
+
+
+def test_frames_of_a_strided_clip(corpus_root: Path, reader: ClipReader) -> None:
+    video = videos_of(corpus_root)[:1]
+    strided = EvaluationFrames(video, ClipPolicy(frames=5, stride=4), reader)[20]
+    every = EvaluationFrames(video, ClipPolicy(frames=1), reader)
+    for place, frame in enumerate((13, 17, 21, 25, 29)):
+        assert torch.equal(strided["video"][place], every[frame - 1]["video"][0])
+    assert strided["frame"] == 21
+
+
+def test_evaluation_may_be_read_in_any_order(corpus_root: Path, reader: ClipReader) -> None:
+    frames = EvaluationFrames(videos_of(corpus_root), ClipPolicy(), reader)
+    forwards = [frames.clip(index) for index in range(160)]
+    order = np.random.default_rng(0).permutation(160)
+    assert all(frames.clip(int(index)) == forwards[index] for index in order)
 
 
 def test_evaluation_keeps_blank_maps(own_root: Path, reader: ClipReader) -> None:

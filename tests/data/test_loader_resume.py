@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import SequentialSampler
 
 from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
-from lightning_avsp.data.loader import ResumableDataLoader, ResumeWarning
+from lightning_avsp.data.augmentation import Augmentation
+from lightning_avsp.data.loader import ResumableDataLoader, ResumeWarning, worker_context
 from lightning_avsp.data.samplers import EpochShuffleSampler
 from lightning_avsp.structures import SaliencyBatch
 
@@ -21,20 +22,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
 Seen = list[tuple[int, int, list[tuple[str, int]]]]
 
 
-class Pairs:
-    """A data set that gives back what it is asked for."""
-
-    def __len__(self) -> int:
-        return 10
-
-    def __getitem__(self, index: Any) -> Any:
-        return index
+# A data set that gives back what it is asked for; a plain dict, which loader processes can take apart and rebuild.
+PAIRS: Any = {(index, epoch): (index, epoch) for index in range(10) for epoch in range(5)}
 
 
 def pairs(batch_size: int = 3, seed: int = 0, workers: int = 0) -> ResumableDataLoader:
-    sampler = EpochShuffleSampler(Pairs(), seed=seed)
+    sampler = EpochShuffleSampler(range(10), seed=seed)
     settings: dict[str, Any] = {"collate_fn": list, "num_workers": workers, "persistent_workers": workers > 0}
-    return ResumableDataLoader(Pairs(), batch_size, sampler=sampler, **settings)  # type: ignore[arg-type]
+    settings["multiprocessing_context"] = worker_context() if workers else None
+    return ResumableDataLoader(PAIRS, batch_size, sampler=sampler, **settings)  # type: ignore[arg-type]
 
 
 def epoch_of(loader: ResumableDataLoader, epoch: int) -> list[Any]:
@@ -88,7 +84,7 @@ def test_changed_data_starts_the_epoch_anew_and_says_so(change: dict[str, int]) 
 
 def test_another_sampler_drops_what_was_seen() -> None:
     def sequential() -> ResumableDataLoader:
-        return ResumableDataLoader(Pairs(), 3, sampler=SequentialSampler(Pairs()), collate_fn=list)  # type: ignore[arg-type]
+        return ResumableDataLoader(range(10), 3, sampler=SequentialSampler(range(10)), collate_fn=list)  # type: ignore[arg-type]
 
     loader = sequential()
     iterator = iter(loader)
@@ -96,6 +92,37 @@ def test_another_sampler_drops_what_was_seen() -> None:
     resumed = sequential()
     resumed.load_state_dict(loader.state_dict())
     assert list(resumed) == list(iterator)
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_loader_processes_may_start_in_any_way(method: str) -> None:
+    sampler = EpochShuffleSampler(range(10))
+    context = worker_context(method)  # type: ignore[arg-type]
+    assert context.get_start_method() == method
+    loader = ResumableDataLoader(
+        PAIRS,
+        3,
+        sampler=sampler,
+        collate_fn=list,
+        num_workers=1,
+        multiprocessing_context=context,  # type: ignore[arg-type]
+    )
+    assert list(loader) == list(pairs())
+
+
+def test_loader_processes_do_not_fork_beside_threads_unless_told() -> None:
+    assert worker_context().get_start_method() in ("forkserver", "spawn")
+
+
+def test_clips_drawn_anew_are_counted_by_epoch() -> None:
+    def flagged(items: list[Any]) -> dict[str, Any]:
+        return {"frame": items, "redrawn": torch.tensor([index < 4 for index, _ in items])}
+
+    loader = ResumableDataLoader(PAIRS, 3, sampler=EpochShuffleSampler(range(10)), collate_fn=flagged)  # type: ignore[arg-type]
+    assert all(set(batch) == {"frame"} for batch in loader)
+    assert loader.redrawn == 4
+    next(iter(loader))
+    assert loader.redrawn <= 3
 
 
 class Probe(LightningModule):
@@ -121,10 +148,16 @@ class Probe(LightningModule):
 
 
 def fit(
-    root: Path, folder: Path, *, workers: int = 0, resume: Path | None = None, **settings: Any
+    root: Path,
+    folder: Path,
+    *,
+    workers: int = 0,
+    resume: Path | None = None,
+    data: dict[str, Any] | None = None,
+    **settings: Any,
 ) -> tuple[Probe, Trainer]:
     seed_everything(7, verbose=False)
-    data = AVSaliencyDataModule(
+    datamodule = AVSaliencyDataModule(
         root,
         size=(16, 32),
         audio=LogMel(size=(8, 24)),
@@ -133,6 +166,7 @@ def fit(
         eval_batch_size=8,
         num_workers=workers,
         eval_every=10,
+        **(data or {}),
     )
     model = Probe()
     keep = ModelCheckpoint(folder, filename="{step}", save_top_k=-1, every_n_train_steps=1, save_last=False)
@@ -146,7 +180,7 @@ def fit(
         default_root_dir=folder,
         **settings,
     )
-    trainer.fit(model, datamodule=data, ckpt_path=resume)
+    trainer.fit(model, datamodule=datamodule, ckpt_path=resume)
     return model, trainer
 
 
@@ -178,6 +212,31 @@ def test_lightning_resumes_with_workers(
     resumed, _ = fit(corpus_root, tmp_path, resume=folder / "step=8.ckpt", workers=2)
     assert resumed.seen == whole.seen[8:]
     assert torch.equal(resumed.linear.weight, whole.linear.weight)
+
+
+MIX: dict[str, Any] = {
+    "corpora": ["AVAD", "Coutrot1"],
+    "balance": "uniform",
+    "augmentation": Augmentation(flip=0.5, brightness=0.3, gain_db=6.0),
+}
+
+
+@pytest.fixture(scope="module")
+def mixed(corpus_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Probe, Path]:
+    folder = tmp_path_factory.mktemp("mixed")
+    model, trainer = fit(corpus_root, folder, data=MIX)
+    assert trainer.global_step == 18  # 4 videos, 10 clips each: 6 batches an epoch
+    return model, folder
+
+
+@pytest.mark.parametrize(("step", "workers"), [(2, 0), (6, 0), (9, 2), (13, 0)])
+def test_a_balanced_and_augmented_mix_resumes(
+    corpus_root: Path, tmp_path: Path, mixed: tuple[Probe, Path], step: int, workers: int
+) -> None:
+    whole, folder = mixed
+    resumed, _ = fit(corpus_root, tmp_path, resume=folder / f"step={step}.ckpt", workers=workers, data=MIX)
+    assert resumed.seen == whole.seen[step:]
+    assert torch.equal(resumed.linear.weight, whole.linear.weight)  # so pictures and sound were the same too
 
 
 def test_epochs_cut_short_by_a_limit(corpus_root: Path, tmp_path: Path) -> None:

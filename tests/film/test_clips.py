@@ -56,3 +56,24 @@ def test_true_times_count_with_variable_frame_rate() -> None:
     frames = [FilmFrame(i, i, t, t, np.zeros((1, 1, 3), np.uint8)) for i, t in enumerate(times)]
     middle = list(sliding_clips(frames, 3, 1, 1, 0.1))[2]
     assert (middle.start, middle.stop) == pytest.approx((0.05, 0.4))
+
+
+def test_the_head_of_a_causal_film_is_seen_backwards() -> None:
+    """Frame i of the first L-1 follows frames i + L-1, ..., i + 1, and its sound is that of the same stretch."""
+    clips = list(sliding_clips(film(12), 4, 3, 1, 1 / 25, reversed_head=True))
+    assert [clip.target for clip in clips] == list(range(12))
+    numbers = [[int(frame.flat[0]) for frame in clip.frames] for clip in clips]
+    assert numbers[:3] == [[3, 2, 1, 0], [4, 3, 2, 1], [5, 4, 3, 2]]
+    assert numbers[3:5] == [[0, 1, 2, 3], [1, 2, 3, 4]]
+    assert [clip.reversed for clip in clips] == [True] * 3 + [False] * 9
+    assert (clips[1].start, clips[1].stop) == pytest.approx((0.5 / 25, 4.5 / 25))
+    assert (clips[4].start, clips[4].stop) == pytest.approx((0.5 / 25, 4.5 / 25))
+
+
+def test_frames_of_a_clip_may_lie_apart() -> None:
+    clips = list(sliding_clips(film(10), 3, 1, 1, 1 / 25, spacing=2))
+    numbers = [[int(frame.flat[0]) for frame in clip.frames] for clip in clips]
+    assert numbers == [[max(0, t - 2), t, min(9, t + 2)] for t in range(10)]
+    assert clips[4].covered == 5
+    assert (clips[4].start, clips[4].stop) == pytest.approx((1.5 / 25, 6.5 / 25))
+    assert clips[0].start == pytest.approx(-2.5 / 25)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_avsp.data.audio import LogMel
+from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
 from lightning_avsp.film.predictor import FilmReport, fill_between, predict_film
@@ -105,7 +106,7 @@ def test_the_clip_is_centred_on_its_frame_or_ends_with_it(network, make_film) ->
     path = make_film(frames=12, channels=0)
     for target, expected in (("centre", [4, 5, 6, 7, 8, 9]), ("last", [2, 3, 4, 5, 6, 7])):
         network.videos.clear()
-        run(network, path, target=target, batch=1)
+        run(network, path, clip=ClipPolicy(frames=network.clip_frames, target=target), batch=1)
         video = network.videos[7]
         assert video is not None
         grey = (video[0, 0, :, :, :20].mean((-2, -1)) * 0.225 + 0.45) * 255

@@ -1,0 +1,109 @@
+"""Changes of training clips that leave their saliency true: mirrored, other colours, louder or softer sound.
+
+Pictures are changed as uint8 in the loader's processes, not on the device: there a clip has its seed, epoch and index
+at hand, so the change does not depend on batches or processes, work is shared by the workers, and what is sent stays
+uint8. Brightness, contrast and saturation are all linear in red, green and blue, so one 3 x 3 matrix does the three of
+them with one rounding. Contrast turns around the mean of the whole clip: around that of each frame, as picture
+libraries do, a film would flicker.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_avsp.data.reader import Sample
+from lightning_avsp.errors import InputError
+
+_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as in Pillow and torchvision
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How strongly training clips are changed at random; nothing by default."""
+
+    flip: float = 0.0
+    """Probability that a clip is mirrored, left for right: frames, map and fixations together (STAViS: 0.5). Sound has
+    one channel and stays; captions that say left or right are not rewritten."""
+    brightness: float = 0.0
+    """Colours are multiplied by a factor from ``1 - brightness`` to ``1 + brightness``, one per clip."""
+    contrast: float = 0.0
+    """Distance to the clip's mean grey, likewise."""
+    saturation: float = 0.0
+    """Distance to each pixel's grey, likewise."""
+    gain_db: float = 0.0
+    """Sound is made louder or softer by up to so many decibels; it may leave [-1, 1], nothing is cut off."""
+
+    def __post_init__(self) -> None:
+        """Check what types cannot."""
+        for name in ("flip", "brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"augmentation.{name} must lie between 0 and 1, got {getattr(self, name)}")
+        if not (math.isfinite(self.gain_db) and self.gain_db >= 0):
+            raise InputError(f"augmentation.gain_db must be a number of 0 or more, got {self.gain_db}")
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is changed."""
+        return any(getattr(self, field.name) > 0 for field in fields(self))
+
+    def draw(self, generator: np.random.Generator) -> Change:
+        """One clip's change; every number is drawn whether in use or not, so that one option leaves the others'."""
+        turned = generator.random()
+        brightness, contrast, saturation, gain = generator.uniform(-1, 1, 4)
+        return Change(
+            flip=turned < self.flip,
+            brightness=1 + self.brightness * brightness,
+            contrast=1 + self.contrast * contrast,
+            saturation=1 + self.saturation * saturation,
+            gain=10 ** (self.gain_db * gain / 20),
+        )
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to one clip."""
+
+    flip: bool = False
+    """Mirrored, left for right."""
+    brightness: float = 1.0
+    """Factor on all colours."""
+    contrast: float = 1.0
+    """Factor on the distance to the clip's mean grey."""
+    saturation: float = 1.0
+    """Factor on the distance to each pixel's grey."""
+    gain: float = 1.0
+    """Factor on the sound's samples, for the reader: it comes before the logarithm of log-mel slices."""
+
+    def apply(self, sample: Sample) -> Sample:
+        """A sample with its pictures, maps and fixations changed; its sound was changed while it was read."""
+        changed: Sample = {**sample, "video": self.recolour(sample["video"])}
+        if not self.flip:
+            return changed
+        changed["video"] = changed["video"].flip(2)  # (T, H, W, 3)
+        changed["saliency"] = changed["saliency"].flip(-1)  # (1, H, W)
+        if "ground_truth" in changed:
+            width = changed["ground_truth"].shape[-1]
+            changed["ground_truth"] = changed["ground_truth"].flip(-1)  # (Hg, Wg)
+            points = changed["fixations"].clone()  # (N, 2): row, column
+            points[:, 1] = width - 1 - points[:, 1]
+            changed["fixations"] = points
+        return changed
+
+    def recolour(self, video: Tensor) -> Tensor:
+        """Frames uint8 (T, H, W, 3) with other colours: brightness, then contrast, then saturation."""
+        if self.brightness == self.contrast == self.saturation == 1:
+            return video
+        grey = torch.tensor(_GREY)
+        pixels = video.reshape(-1, 3).float()
+        # x -> s (c (b x - m) + m) + (1 - s) grey(the same), m: mean grey of the brightened clip
+        mean = self.brightness * float(pixels.mean(dim=0) @ grey)
+        matrix = self.saturation * torch.eye(3) + (1 - self.saturation) * grey[:, None].expand(3, 3)
+        matrix = self.contrast * self.brightness * matrix
+        offset = torch.full((3,), (1 - self.contrast) * mean)  # grey, so saturation leaves it
+        changed = torch.addmm(offset, pixels, matrix).clamp_(0, 255).round_()
+        return changed.to(torch.uint8).view(video.shape)

@@ -1,0 +1,193 @@
+"""Random changes of training clips: exact, together, and drawn by seed, epoch and index alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms.v2 import functional as pictures
+
+from lightning_avsp.data.audio import LogMel
+from lightning_avsp.data.augmentation import Augmentation, Change
+from lightning_avsp.data.clips import ClipPolicy
+from lightning_avsp.data.corpora import read_videos
+from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
+from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.reader import ClipReader
+from lightning_avsp.data.waveform import Waveform
+from lightning_avsp.errors import InputError
+
+STRONG = Augmentation(flip=0.5, brightness=0.4, contrast=0.4, saturation=0.4, gain_db=6.0)
+PLAIN = Waveform(hann="none", pad_to="none", scale=1.0)
+
+
+@pytest.fixture(scope="module")
+def videos(corpus_root: Path) -> list[VideoEntry]:
+    return read_videos(corpus_root, ["AVAD"], 1, "train")
+
+
+@pytest.fixture
+def reader() -> ClipReader:
+    return ClipReader((32, 64), PLAIN)
+
+
+def video(seed: int = 0, frames: int = 3) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (frames, 12, 20, 3), dtype=torch.uint8, generator=generator)
+
+
+def test_off_by_default_and_then_nothing_is_drawn(videos: list[VideoEntry], reader: ClipReader) -> None:
+    assert not Augmentation().active
+    clips = TrainingClips(videos, ClipPolicy(), reader)
+    entry, clip = clips.clip(2, 1)
+    plain = reader.read(entry, clip)
+    assert all(torch.equal(clips[2, 1][name], plain[name]) for name in ("video", "audio", "saliency"))  # type: ignore[literal-required]
+
+
+def test_augmentation_leaves_the_choice_of_clips(videos: list[VideoEntry], reader: ClipReader) -> None:
+    policy = ClipPolicy(draw="random")
+    plain = TrainingClips(videos, policy, reader)
+    changed = TrainingClips(videos, policy, reader, augmentation=STRONG)
+    for index in range(len(plain)):
+        assert plain.clip(index, 3) == changed.clip(index, 3)
+        assert plain[index, 3]["frame"] == changed[index, 3]["frame"]
+
+
+def test_changes_depend_on_seed_epoch_and_index_alone(videos: list[VideoEntry], reader: ClipReader) -> None:
+    clips = TrainingClips(videos, ClipPolicy(), reader, seed=2, augmentation=STRONG)
+    again = TrainingClips(videos, ClipPolicy(), reader, seed=2, augmentation=STRONG)
+    seen = {(index, epoch): clips[index, epoch] for epoch in range(2) for index in range(4)}
+    for key in reversed(seen):
+        for name in ("video", "audio", "saliency"):
+            assert torch.equal(seen[key][name], again[key][name])  # type: ignore[literal-required]
+    drawn = {
+        STRONG.draw(np.random.default_rng([2, epoch, index, 1])).gain
+        for index in range(4)
+        for epoch in (0, 1)
+    }
+    assert len(drawn) == 8
+
+
+def test_options_do_not_disturb_each_other() -> None:
+    whole = STRONG.draw(np.random.default_rng(5))
+    alone = Augmentation(saturation=0.4).draw(np.random.default_rng(5))
+    assert alone == Change(saturation=whole.saturation)
+
+
+def test_strength_of_the_draws() -> None:
+    generator = np.random.default_rng(0)
+    drawn = [STRONG.draw(generator) for _ in range(2000)]
+    assert np.mean([change.flip for change in drawn]) == pytest.approx(0.5, abs=0.05)
+    for name in ("brightness", "contrast", "saturation"):
+        values = [getattr(change, name) for change in drawn]
+        assert min(values) == pytest.approx(0.6, abs=0.01)
+        assert max(values) == pytest.approx(1.4, abs=0.01)
+    gains = 20 * np.log10([change.gain for change in drawn])
+    assert (gains.min(), gains.max()) == (pytest.approx(-6, abs=0.1), pytest.approx(6, abs=0.1))
+
+
+def test_frames_map_and_fixations_are_mirrored_together(videos: list[VideoEntry], reader: ClipReader) -> None:
+    sample = EvaluationFrames(videos[:1], ClipPolicy(), reader)[20]
+    mirrored = Change(flip=True).apply(sample)
+    assert torch.equal(mirrored["video"], sample["video"].flip(2))
+    assert torch.equal(mirrored["saliency"], sample["saliency"].flip(2))
+    assert torch.equal(mirrored["ground_truth"], sample["ground_truth"].flip(1))
+    # points stay points, on the same values of the map
+    assert mirrored["fixations"].dtype == torch.int64
+    assert mirrored["fixations"].shape == sample["fixations"].shape
+
+    def under(one: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        return one[points[:, 0], points[:, 1]]
+
+    assert torch.equal(
+        under(mirrored["ground_truth"], mirrored["fixations"]),
+        under(sample["ground_truth"], sample["fixations"]),
+    )
+    assert torch.equal(mirrored["audio"], sample["audio"])
+    again = Change(flip=True).apply(mirrored)
+    assert torch.equal(again["fixations"], sample["fixations"])
+    assert torch.equal(again["video"], sample["video"])
+
+
+def test_training_clips_are_mirrored_half_of_the_time(videos: list[VideoEntry], reader: ClipReader) -> None:
+    clips = TrainingClips(videos, ClipPolicy(), reader, augmentation=Augmentation(flip=0.5))
+    plain = TrainingClips(videos, ClipPolicy(), reader)
+    flipped = []
+    for epoch in range(8):
+        for index in range(4):
+            one, other = clips[index, epoch], plain[index, epoch]
+            turned = torch.equal(one["saliency"], other["saliency"].flip(2))
+            assert turned != torch.equal(one["saliency"], other["saliency"])
+            assert torch.equal(one["video"], other["video"].flip(2) if turned else other["video"])
+            flipped.append(turned)
+    assert 8 <= sum(flipped) <= 24
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.3])
+def test_brightness_and_saturation_are_those_of_torchvision(factor: float) -> None:
+    frames = video().permute(0, 3, 1, 2)
+    for ours, theirs in (
+        (Change(brightness=factor), pictures.adjust_brightness(frames, factor)),
+        (Change(saturation=factor), pictures.adjust_saturation(frames, factor)),
+    ):
+        got = ours.recolour(video())
+        assert got.dtype == torch.uint8
+        difference = got.int() - theirs.permute(0, 2, 3, 1).int()
+        assert difference.abs().max() <= 1  # torchvision cuts fractions off, we round
+
+
+def test_contrast_turns_around_the_mean_of_the_whole_clip() -> None:
+    frames = torch.stack([torch.full((4, 4, 3), value, dtype=torch.uint8) for value in (50, 150)])
+    assert Change(contrast=0.5).recolour(frames).unique().tolist() == [
+        75,
+        125,
+    ]  # around 100; per frame: unchanged
+    mixed = Change(brightness=1.2, contrast=0.5).recolour(frames)
+    assert mixed.unique().tolist() == [90, 150]  # 60 and 180, around 120
+
+
+def test_all_three_at_once_are_the_three_in_turn() -> None:
+    calm = (video().float() / 4 + 96).to(torch.uint8)  # far from 0 and 255, where a step would be cut off
+    steps = calm
+    for change in (Change(brightness=1.1), Change(contrast=0.8), Change(saturation=1.2)):
+        steps = change.recolour(steps)
+    once = Change(brightness=1.1, contrast=0.8, saturation=1.2).recolour(calm)
+    assert (once.int() - steps.int()).abs().max() <= 2  # one rounding instead of three
+
+
+def test_gain_is_in_decibels(videos: list[VideoEntry], reader: ClipReader) -> None:
+    frames = EvaluationFrames(videos[:1], ClipPolicy(), reader)
+    entry, clip = frames.clip(20)
+    plain, _ = reader.sound(entry, clip)
+    louder, heard = reader.sound(entry, clip, 10 ** (6 / 20))
+    assert heard
+    torch.testing.assert_close(louder, plain * 1.9952623)
+    # the stored sound is not changed by it
+    assert torch.equal(reader.sound(entry, clip)[0], plain)
+    silent = replace(entry, wave=None)
+    assert not reader.sound(silent, clip, 2.0)[0].any()
+
+
+@pytest.mark.parametrize("alignment", ["clip", "released"])
+def test_gain_comes_before_the_logarithm(videos: list[VideoEntry], alignment: str) -> None:
+    audio = LogMel(size=(64, 64), slices=3, alignment=alignment)  # type: ignore[arg-type]  # of its size: not resized
+    reader = ClipReader((32, 64), audio)
+    entry, clip = EvaluationFrames(videos[:1], ClipPolicy(), reader).clip(20)
+    plain, louder = (reader.sound(entry, clip, gain)[0].double().exp() - 0.01 for gain in (1.0, 2.0))
+    torch.testing.assert_close(louder, 2 * plain, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"flip": 1.5}, "flip must lie between 0 and 1, got 1.5"),
+        ({"brightness": -0.1}, "brightness"),
+        ({"saturation": 2.0}, "saturation"),
+        ({"gain_db": -3.0}, "gain_db"),
+        ({"gain_db": float("inf")}, "gain_db"),
+    ],
+)
+def test_impossible_settings(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Augmentation(**settings)

@@ -1,0 +1,117 @@
+"""No test video of a split reaches its training: not through lists, not through a chain of our own commands."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from commandline import TINY_NETWORK, fit_arguments
+
+from lightning_avsp.audit.leaks import audit_leaks
+from lightning_avsp.cli import main
+from lightning_avsp.data import AVSaliencyDataModule, LogMel
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*",
+    "ignore:.*is smaller than the logging interval.*",
+    "ignore:.*You're resuming from a checkpoint that ended before the epoch ended.*",
+    "ignore::UserWarning:lightning",
+)
+
+
+@pytest.mark.parametrize("balance", ["none", "uniform"])
+def test_clips_that_train_come_from_training_videos_in_every_split(corpus_root: Path, balance: str) -> None:
+    tested: Counter[tuple[str, str]] = Counter()
+    for split in (1, 2, 3):
+        data = AVSaliencyDataModule(
+            corpus_root,
+            corpora=["AVAD", "Coutrot1", "Coutrot2"],
+            split=split,
+            size=(16, 32),
+            audio=LogMel(size=(8, 12)),
+            balance=balance,  # type: ignore[arg-type]
+            num_workers=0,
+        )
+        data.setup("fit")
+        test = set(data.videos("test"))
+        seen: set[tuple[str, str]] = set()
+        loader = data.train_dataloader()
+        for epoch in range(3):
+            loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+            for batch in loader:
+                seen |= set(zip(batch["corpus"], batch["video_id"], strict=True))
+        assert seen == set(data.videos("train"))
+        assert not seen & test
+        assert not set(data.videos("validation")) & (test | seen)
+        tested.update(test)
+    assert len(tested) == 12  # every video is tested once over the splits of generated corpora
+    assert set(tested.values()) == {1}
+
+
+@pytest.fixture(scope="module")
+def first(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of split 1."""
+    run = tmp_path_factory.mktemp("chain") / "split1"
+    main(fit_arguments(corpus, run, *TINY_NETWORK, "--figures=0"))
+    return run
+
+
+def test_a_run_of_one_split_is_clean(first: Path) -> None:
+    (finding,) = audit_leaks([first])
+    assert finding.leaks == []
+
+
+@pytest.mark.parametrize("option", ["init_from", "ckpt_path"])
+def test_another_split_may_not_start_from_it(
+    first: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    start = first / "checkpoints" / "last.ckpt"
+    second = fit_arguments(
+        corpus, tmp_path / "split2", *TINY_NETWORK, "--data.split=2", f"--{option}={start}", "--figures=0"
+    )
+    with pytest.raises(SystemExit) as stop:
+        main(second)
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert "of 2 test videos were seen by training of" in message
+    assert "each split is a model of its own" in message
+    assert not list(tmp_path.glob("split2/checkpoints/*.ckpt"))
+
+
+def test_going_on_in_its_own_folder_with_another_split_is_refused_too(
+    first: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = fit_arguments(
+        corpus,
+        first,
+        *TINY_NETWORK,
+        "--data.split=2",
+        "--ckpt_path=last",
+        "--trainer.max_epochs=2",
+        "--figures=0",
+    )
+    with pytest.raises(SystemExit) as stop:
+        main(again)
+    assert stop.value.code == 2
+    assert "test videos were seen by" in capsys.readouterr().err
+
+
+def test_a_leak_that_was_allowed_stays_visible(first: Path, corpus: Path, tmp_path: Path) -> None:
+    start = first / "checkpoints" / "last.ckpt"
+    second = fit_arguments(
+        corpus, tmp_path / "split2", *TINY_NETWORK, "--data.split=2", f"--init_from={start}", "--figures=0"
+    )
+    main([*second, "--allow_seen_test_videos=true"])
+    (finding,) = audit_leaks([tmp_path / "split2"])
+    assert finding.state == "leak"
+    assert {video for exposure in finding.leaks for video in exposure.videos} == finding.test
+
+
+def test_fit_refuses_all_splits_at_once(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(fit_arguments(corpus, tmp_path / "all", *TINY_NETWORK, "--data.split=all", "--figures=0"))
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert "`lightning fit ... --data.split 1`" in message
+    assert not list(tmp_path.glob("all/checkpoints/*.ckpt"))
