@@ -1,7 +1,8 @@
 """Do networks listen, and read? Trains experiments over seeds on a SYNTHETIC corpus and asks with wrong sound and text.
 
     avsp data synth --root CORPUS --corpus AVAD --videos 150
-    python benchmarks/listening.py CORPUS OUT --experiments synthetic_avrsp_ravf,synthetic_avrsp_visual --seeds 0,1,2
+    avsp caption CORPUS --corpus AVAD --synthetic           # for networks that read
+    python -m benchmarks.listening CORPUS OUT --experiments synthetic_avrsp_ravf,synthetic_avrsp_visual --seeds 0,1,2
 
 Finished trainings and tests are kept, so the command can be stopped and given again. Writes OUT/listening.json and
 OUT/listening.md.
@@ -103,6 +104,7 @@ def job(experiment: str, seed: int, corpus: Path, out: Path, every: int) -> Job 
                 f"--data.root={corpus}",
                 f"--run_dir={run.path}",
                 f"--seed_everything={seed}",
+                *caption_options(experiment, corpus),
                 "--wandb=disabled",
                 "--figures=0",
                 *resume,
@@ -110,6 +112,19 @@ def job(experiment: str, seed: int, corpus: Path, out: Path, every: int) -> Job 
         )
     commands.append(("benchmarks.listening", "--score", str(run.path), str(rows), "--every", str(every)))
     return Job(f"{experiment}, seed {seed}", tuple(commands), out / "logs" / f"{experiment}-seed{seed}.log")
+
+
+def caption_options(experiment: str, corpus: Path) -> list[str]:
+    """Where the corpus' captions lie, for experiments that read: there `avsp caption --synthetic` writes them."""
+    import yaml
+
+    data = yaml.safe_load((EXPERIMENTS / f"{experiment}.yaml").read_text())["data"]
+    if isinstance(data, str):
+        data = yaml.safe_load((EXPERIMENTS / data).read_text())
+    if not data.get("captions"):
+        return []
+    folder = corpus / "captions"
+    return [f"--data.captions.folder={folder}", f"--data.captions.features={folder / 'features'}"]
 
 
 def table(out: Path, experiments: list[str], seeds: list[int]) -> tuple[list[dict[str, Any]], str]:

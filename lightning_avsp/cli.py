@@ -56,6 +56,12 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "a film and a table of raw gaze become a video of your own corpus",
         ("video",),
     ),
+    ("data", "prepare"): Tool(
+        "lightning_avsp.commands.data_prepare",
+        "prepare",
+        "decode a corpus once, into files that training maps",
+        ("root",),
+    ),
     ("evaluate",): Tool(
         "lightning_avsp.commands.evaluate",
         "evaluate",
@@ -94,6 +100,11 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "explain",
         "what a network shows of a clip: relevance, words, gates",
         ("ckpt",),
+    ),
+    ("bench", "data"): Tool(
+        "lightning_avsp.commands.bench_data",
+        "data",
+        "clips per second of JPEG, prepared cache and mp4",
     ),
     ("bench", "metrics"): Tool(
         "lightning_avsp.commands.bench_metrics", "metrics", "time of the metrics against plain numpy"

@@ -1,5 +1,6 @@
 """Frames: decoding, resizing, broken files, memory."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_avsp.data.frames import FrameReader, image_size, read_image, resize
+from lightning_avsp.data.frames import FrameReader, decode_jpeg, image_size, read_image, resize
 from lightning_avsp.data.sources import PictureFrames
 from lightning_avsp.errors import InputError
 
@@ -113,3 +114,28 @@ def test_memory_changes_nothing_and_is_bounded(corpus_root: Path, monkeypatch: p
         window = range(start + 1, start + 5)
         assert torch.equal(kept.read(source, window), forgetful.read(source, window))
     assert len(decoded) == 20 + 17 * 4  # remembered: each frame once
+
+
+def test_decoding_into_a_clip_is_the_same(picture: Path) -> None:
+    clip = np.zeros((2, 480, 640, 3), np.uint8)
+    decode_jpeg(memoryview(picture.read_bytes()), into=clip[1])
+    assert np.array_equal(clip[1], read_image(picture))
+    assert not clip[0].any()
+    with pytest.raises(ValueError, match=r"."):
+        decode_jpeg(picture.read_bytes()[:4000], into=clip[0])
+
+
+def test_a_source_that_gives_whole_clips_is_asked_for_them() -> None:
+    class Whole:
+        def clip(self, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+            return np.stack([np.full((*size, 3), number, np.uint8) for number in numbers])
+
+        def pictures(self, numbers: Sequence[int], size: tuple[int, int]) -> list[np.ndarray]:
+            return list(self.clip(numbers, size))
+
+        def name(self, number: int) -> str:
+            return str(number)
+
+    for capacity in (0, 5):
+        clip = FrameReader((2, 3), capacity).read(Whole(), (4, 4, 9))
+        assert clip[:, 0, 0, 0].tolist() == [4, 4, 9]

@@ -69,3 +69,11 @@ def test_too_few_to_hold_one_out() -> None:
 def test_impossible_share(share: float) -> None:
     with pytest.raises(InputError, match="validation_share"):
         partition_videos(TRAIN, TEST, share=share)
+
+
+@pytest.mark.parametrize("part", ["training", "test"])
+def test_two_videos_of_one_key_are_refused(part: str) -> None:
+    lists = {"training": TRAIN, "test": TEST}
+    lists[part] = [*lists[part], lists[part][0]]
+    with pytest.raises(InputError, match=rf"1 videos are listed twice for {part} \(AVAD/V"):
+        partition_videos(lists["training"], lists["test"])
