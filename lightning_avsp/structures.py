@@ -65,6 +65,15 @@ class Condition:
         video = tuple(tensor.repeat_interleave(repeats, dim=0) for tensor in self.video)
         return Condition(video=video, audio=repeat(self.audio), text=repeat(self.text))
 
+    def select(self, clips: list[int]) -> Condition:
+        """The condition of some clips, by their places in the batch."""
+
+        def pick(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor[clips]
+
+        video = tuple(tensor[clips] for tensor in self.video)
+        return Condition(video=video, audio=pick(self.audio), text=pick(self.text))
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -103,6 +112,10 @@ class SaliencyNetwork(nn.Module):
         for channel, (mean, std) in enumerate(zip(self.pixel_mean, self.pixel_std, strict=True)):
             video[:, channel].sub_(255 * mean).div_(255 * std)
         return video
+
+    def diagnostics(self) -> dict[str, Tensor]:
+        """Numbers of the last pass that training logs, by name, detached scalars; none unless a network has some."""
+        return {}
 
     def explain(
         self,
@@ -177,6 +190,10 @@ class DiffusionNetwork(SaliencyNetwork, ABC):
         Returns:
             Predicted clean map (B, 1, H, W) in [0, 1].
         """
+
+    def denoising_steps(self, condition: Condition) -> Tensor | None:
+        """Number of denoising steps that each clip asks for, int64 (B,); None: as many as the sampling says."""
+        return None
 
     def forward(
         self,

@@ -7,6 +7,7 @@ from pathlib import Path
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 
 TINY_DATA = (
+    "--data.corpora=[AVAD]",
     "--data.size=[64,128]",
     "--data.audio.size=[32,64]",
     "--data.batch_size=2",

@@ -22,6 +22,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.film.clips import FilmClip, sliding_clips
 from lightning_avsp.film.reader import FilmInfo, iterate_frames, open_film
 from lightning_avsp.film.sound import read_sound
+from lightning_avsp.prediction import draw_maps
 from lightning_avsp.structures import DiffusionNetwork
 
 Modality = Literal["av", "v", "a"]
@@ -153,16 +154,8 @@ def _predict_clips(
     video = None if frames is None else network.normalize_video(frames.to(device))  # (B, 3, T, H, W)
     condition = network.encode(video, None if mel is None else mel.to(device))
     used = ("a" if condition.audio is not None else "") + ("v" if condition.video else "")
-    if sampling.samples > 1:
-        condition = condition.repeat_interleave(sampling.samples)
-    maps = sampling.draw(
-        lambda x, t: network.denoise(x, t, condition).float(),
-        (len(seeds), 1, *map_size),
-        diffusion,
-        device=device,
-        seeds=seeds,
-    )
-    return maps[:, 0].clamp(0, 1).float().cpu().numpy(), used
+    maps = draw_maps(network, condition, sampling, diffusion, (len(seeds), 1, *map_size), seeds, device)
+    return maps[:, 0].cpu().numpy(), used
 
 
 def fill_between(maps: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:

@@ -8,15 +8,16 @@ from torch import Tensor, nn
 
 
 class FeedForward(nn.Sequential):
-    """Linear, GELU, linear.
+    """Linear, activation, linear.
 
     Args:
         dim: Width of the tokens.
         hidden_dim: Width between the two layers.
+        activation: Between the two layers.
     """
 
-    def __init__(self, dim: int, hidden_dim: int) -> None:
-        super().__init__(nn.Linear(dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, dim))
+    def __init__(self, dim: int, hidden_dim: int, activation: type[nn.Module] = nn.GELU) -> None:
+        super().__init__(nn.Linear(dim, hidden_dim), activation(), nn.Linear(hidden_dim, dim))
 
 
 def multi_head_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:

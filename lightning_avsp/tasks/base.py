@@ -223,6 +223,14 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
             )
         return [{"params": list(trainable.values()), "name": "rest"}, *groups]
 
+    def log_training(self, loss: Tensor, predicted: Tensor, target: Tensor) -> None:
+        """Log a step's loss, the squared error per pixel beside it, and what the network tells of its last pass."""
+        count = len(target)
+        self.log("train/loss", loss, prog_bar=True, batch_size=count)
+        per_pixel = (predicted.detach().float() - target.float()).square().mean()
+        values = {"mse_per_pixel": per_pixel, **self.network.diagnostics()}
+        self.log_dict({f"train/{name}": value for name, value in values.items()}, batch_size=count)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimiser over the trainable parameters, and the scheduler if there is one."""
         optimizer = self.optimizer(self.parameter_groups())

@@ -18,6 +18,7 @@ from lightning_avsp.diffusion import (
     stable_seed,
 )
 from lightning_avsp.losses import SaliencyLoss
+from lightning_avsp.prediction import draw_maps
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
 from lightning_avsp.tasks.base import MetricName, SaliencyTask, default_optimizer
 
@@ -74,7 +75,7 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
         known = {"saliency": clean} if self.network.reads_target else {}
         predicted = self.network(noisy, t, *self.inputs(batch), **known)  # (B, 1, H, W)
         loss: Tensor = self.loss(predicted, clean)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(clean))
+        self.log_training(loss, predicted, clean)
         return loss
 
     def timesteps(self, generators: list[torch.Generator], batch_idx: int) -> Tensor:
@@ -94,25 +95,25 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
 
         Args:
             batch: Clips; ``corpus``, ``video_id`` and ``frame`` seed the noise.
-            callback: Called at every denoising step, to draw the strip from noise to map.
+            callback: Called at every denoising step, to draw the strip from noise to map; then every clip takes as many
+                steps as the sampling says, even where the network asks for others.
 
         Returns:
             Maps (B, 1, H, W), float32 in [0, 1].
         """
         condition = self.network.encode(*self.inputs(batch))
-        if self.sampling.samples > 1:
-            condition = condition.repeat_interleave(self.sampling.samples)
-        frames = batch["frame"].tolist()
-        names = zip(batch["corpus"], batch["video_id"], frames, strict=True)
-        maps: Tensor = self.sampling.draw(
-            lambda x, t: self.network.denoise(x, t, condition).float(),
-            tuple(batch["saliency"].shape),
+        names = zip(batch["corpus"], batch["video_id"], batch["frame"].tolist(), strict=True)
+        seeds = [stable_seed(self.seed, *name) for name in names]
+        return draw_maps(
+            self.network,
+            condition,
+            self.sampling,
             self.diffusion,
-            device=batch["video"].device,
-            seeds=[stable_seed(self.seed, *name) for name in names],
-            callback=callback,
+            batch["saliency"].shape,
+            seeds,
+            batch["video"].device,
+            callback,
         )
-        return maps.clamp(0, 1)
 
     def denoising_strip(self, batch: SaliencyBatch) -> list[tuple[str, Tensor]]:
         """The noisy input of each step and the clean map predicted from it, first draw of each clip."""

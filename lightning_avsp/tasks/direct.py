@@ -44,7 +44,7 @@ class DirectSaliencyTask(SaliencyTask[DirectNetwork]):
         target = self.target(batch)  # (B, 1, H, W)
         predicted = self.network(*self.inputs(batch))  # (B, 1, H, W)
         loss: Tensor = self.loss(predicted.float(), target)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(target))
+        self.log_training(loss, predicted, target)
         return loss
 
     def predict_maps(self, batch: SaliencyBatch) -> Tensor:

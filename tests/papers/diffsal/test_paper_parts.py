@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from lightning_avsp.layers.sound_product import ProductResidual
 from lightning_avsp.papers.diffsal.paper.interaction import (
     INTERACTIONS,
     MultiModalInteraction,
-    ProductResidual,
     interaction_mask,
 )
 from lightning_avsp.papers.diffsal.paper.modulation import ModulationStage, SpatioTemporalCrossAttention

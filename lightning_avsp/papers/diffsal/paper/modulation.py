@@ -15,7 +15,8 @@ from lightning_avsp.layers.attention import (
 )
 from lightning_avsp.layers.convolution import Upsample
 from lightning_avsp.layers.normalization import ChannelNorm, group_norm
-from lightning_avsp.papers.diffsal.paper.interaction import INTERACTIONS, Interaction, ProductResidual
+from lightning_avsp.layers.sound_product import ProductResidual
+from lightning_avsp.papers.diffsal.paper.interaction import INTERACTIONS, Interaction
 
 Attention = Literal["eca", "standard", "convolution"]
 

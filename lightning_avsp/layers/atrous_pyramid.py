@@ -1,0 +1,65 @@
+"""Atrous spatial pyramid pooling (ASPP) on clips."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ConvNorm3d(nn.Sequential):
+    """3-D convolution that keeps the size, batch norm, ReLU.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel: Odd kernel of time, height and width.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, int, int] = (3, 3, 3)) -> None:
+        padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+        super().__init__(
+            nn.Conv3d(in_channels, out_channels, kernel, padding=padding, bias=False),
+            nn.BatchNorm3d(out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+class AtrousPyramid3d(nn.Module):
+    """What lies at a point, around it at growing distances, and in the whole frame, side by side, then mixed.
+
+    Source: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation" (2017), frame by frame; the
+    dilated convolutions are depthwise, each followed by one of 1x1x1, as in DeepLabv3+ (2018).
+
+    Args:
+        in_channels: Channels of the features.
+        out_channels: Channels of the result.
+        rates: Dilation of each 3x3 convolution, in cells.
+        width: Channels of each branch; ``out_channels`` if None.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, rates: tuple[int, ...], width: int | None = None
+    ) -> None:
+        super().__init__()
+        width = width or out_channels
+        self.point = ConvNorm3d(in_channels, width, (1, 1, 1))
+        self.around = nn.ModuleList()
+        for rate in rates:
+            spread = nn.Conv3d(
+                in_channels,
+                in_channels,
+                (1, 3, 3),
+                padding=(0, rate, rate),
+                dilation=(1, rate, rate),
+                groups=in_channels,
+                bias=False,
+            )
+            self.around.append(nn.Sequential(spread, ConvNorm3d(in_channels, width, (1, 1, 1))))
+        # no batch norm: one value per frame is too few for its statistics
+        self.whole = nn.Sequential(nn.Conv3d(in_channels, width, 1), nn.ReLU(inplace=True))
+        self.mix = ConvNorm3d((2 + len(rates)) * width, out_channels, (1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, T, h, w) to (B, out, T, h, w)."""
+        whole = self.whole(x.mean(dim=(-2, -1), keepdim=True)).expand(-1, -1, -1, *x.shape[-2:])
+        return self.mix(torch.cat([self.point(x), *(branch(x) for branch in self.around), whole], dim=1))

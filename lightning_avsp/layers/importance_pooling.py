@@ -1,0 +1,50 @@
+"""Pooling that learns which of its inputs matter."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SHARPNESS = 12.0
+"""Largest logarithm of the ratio of two importances, as the paper's released networks."""
+
+
+class LocalImportancePooling3d(nn.Module):
+    """Local importance pooling (LIP) of a clip: a mean weighted by a learned importance.
+
+    Source: Gao et al., "LIP: Local Importance-based Pooling" (ICCV 2019), Equation 6, with the bounded logits of its
+    section 4.1 on instance-normalised features of a depthwise convolution of each frame.
+
+    Args:
+        channels: Channels of the features, each with an importance of its own.
+        space_stride: Height and width are divided by it.
+    """
+
+    def __init__(self, channels: int, space_stride: int = 1) -> None:
+        super().__init__()
+        self.space_stride = space_stride
+        self.logits = nn.Sequential(
+            nn.Conv3d(channels, channels, (1, 3, 3), padding=(0, 1, 1), groups=channels, bias=False),
+            nn.InstanceNorm3d(channels, affine=True),
+        )
+
+    def forward(self, x: Tensor, time_stride: int = 1) -> Tensor:
+        """Pool.
+
+        Args:
+            x: (B, C, T, h, w).
+            time_stride: Steps of time that become one; divides T.
+
+        Returns:
+            (B, C, T / time_stride, ceil(h / space_stride), ceil(w / space_stride)).
+        """
+        # minus 1: only ratios count, and an importance of at most 1 fits into half precision
+        importance = torch.exp(SHARPNESS * (self.logits(x).sigmoid() - 1))
+
+        def pool(values: Tensor) -> Tensor:
+            steps = values.unflatten(2, (-1, time_stride)).mean(dim=3)  # (B, C, T', h, w)
+            frames = F.avg_pool2d(steps.flatten(1, 2), 3, self.space_stride, padding=1)
+            return frames.unflatten(1, steps.shape[1:3])
+
+        return pool(x * importance) / pool(importance)

@@ -1,0 +1,123 @@
+import math
+from functools import lru_cache
+
+import pytest
+import torch
+from papers.mubic.mubic_rows import DENOISERS, SWITCHES
+
+from lightning_avsp.bench.counting import count_as_papers, count_flops
+from lightning_avsp.papers.mubic import MUBiC, MUBiCRegression
+
+pytestmark = pytest.mark.full_size
+
+PRINTED = {"full": 79.60, "w/o BECA": 75.60, "w/o skip": 78.80, "w/o gates": 77.00}
+"""Table 4.3, parameters in millions."""
+
+
+def build(**options):
+    with torch.device("meta"):
+        return MUBiC(**options).eval()
+
+
+def inputs():
+    with torch.device("meta"):
+        return (
+            torch.empty(1, 1, 112, 192),
+            torch.empty(1, dtype=torch.int64),
+            torch.empty(1, 3, 16, 224, 384),
+            torch.empty(1, 1, 9, 112, 192),
+        )
+
+
+def size(network):
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize("row", PRINTED)
+def test_parameters_are_within_two_percent_of_the_printed_ones(row):
+    assert size(build(**DENOISERS[row])) / 1e6 == pytest.approx(PRINTED[row], rel=0.02)
+
+
+@pytest.mark.parametrize("row", [row for row in PRINTED if row != "full"])
+def test_what_a_part_costs_is_within_a_tenth_of_a_million_of_the_printed_difference(row):
+    ours = (size(build()) - size(build(**DENOISERS[row]))) / 1e6
+    assert ours == pytest.approx(PRINTED["full"] - PRINTED[row], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("row", "parameters"),
+    [
+        ("full", 79_464_325),
+        ("w/o BECA", 75_447_445),
+        ("w/o skip", 78_679_521),
+        ("w/o gates", 76_821_409),
+        ("visual only", 59_289_277),
+    ],
+)
+def test_the_sizes_are_those_that_the_card_states(row, parameters):
+    assert size(build(**DENOISERS[row])) == parameters
+
+
+@lru_cache
+def operations(row, convention):
+    with torch.device("meta"):
+        network = build(**DENOISERS[row])
+        return (
+            count_flops(network, *inputs())
+            if convention == "all"
+            else count_as_papers(network, *inputs()).macs
+        )
+
+
+@pytest.mark.parametrize("convention", ["all", "as papers count"])
+@pytest.mark.parametrize("row", ["w/o BECA", "w/o skip", "w/o gates"])
+def test_every_part_costs_operations(convention, row):
+    """The thesis does not say how it counts, so only the sign of its differences is asked for."""
+    assert operations(row, convention) < operations("full", convention)
+
+
+@pytest.mark.parametrize("row", [*DENOISERS, *SWITCHES])
+def test_every_row_runs_at_full_size(row):
+    network = build(**(DENOISERS | SWITCHES)[row])
+    noisy, t, video, audio = inputs()
+    with torch.device("meta"):
+        condition = network.encode(video, audio)
+        out = network.denoise(noisy, t, condition)
+    assert out.shape == (1, 1, 112, 192)
+    assert [tuple(f.shape[1:]) for f in condition.video] == [
+        (768, 8, 7, 12),
+        (384, 8, 14, 24),
+        (192, 8, 28, 48),
+        (96, 8, 56, 96),
+    ]
+
+
+def test_the_row_without_diffusion_decoder_runs_at_full_size():
+    _, _, video, audio = inputs()
+    with torch.device("meta"):
+        network = MUBiCRegression(map_size=(112, 192)).eval()
+        assert network(video, audio).shape == (1, 1, 112, 192)
+    assert size(network) == 64_330_853
+
+
+def test_other_map_sizes_run_at_full_size():
+    network = build()
+    _, t, video, audio = inputs()
+    with torch.device("meta"):
+        condition = network.encode(video, audio)
+        for height, width in ((224, 384), (224, 224)):
+            out = network.denoise(torch.empty(1, 1, height, width), t, condition)
+            assert out.shape == (1, 1, height, width)
+
+
+def test_keys_are_144_at_every_scale():
+    """16, 8, 4, 2 leave 3x6 of 56x96, 28x48, 14x24 and 7x12 (X5)."""
+    network = build()
+    for block, (height, width) in zip(
+        network.trunk.blocks, [(56, 96), (28, 48), (14, 24), (7, 12)], strict=True
+    ):
+        channels = block.visual_attention.key.in_features
+        with torch.device("meta"):
+            keys = block.visual_attention.compress(torch.empty(1, channels, 8, height, width))
+        assert keys.shape == (1, 144, channels)
+        assert math.ceil(channels / block.visual_attention.heads) == 96

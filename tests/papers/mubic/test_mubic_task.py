@@ -1,0 +1,109 @@
+"""MUBiC in the tasks: steps of table 4.3's rows, steps of sampling, and the schedule of figure 4.2."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from papers.mubic.mubic_rows import DENOISERS
+
+from lightning_avsp.diffusion import GaussianDiffusion, Sampling
+from lightning_avsp.diffusion.per_clip import draw_per_clip
+from lightning_avsp.structures import SaliencyBatch
+from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask
+
+BASE = Path(__file__).resolve().parents[3] / "experiments" / "_base"
+
+
+@pytest.fixture
+def batch() -> SaliencyBatch:
+    generator = torch.Generator().manual_seed(0)
+    return SaliencyBatch(
+        video=torch.randint(0, 256, (2, 16, 64, 64, 3), dtype=torch.uint8, generator=generator),
+        audio=torch.randn(2, 1, 9, 32, 64, generator=generator),
+        has_audio=torch.ones(2, dtype=torch.bool),
+        saliency=torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8, generator=generator),
+        corpus=["AVAD"] * 2,
+        video_id=["V1", "V2"],
+        frame=torch.tensor([9, 10]),
+    )
+
+
+def take_a_step(task, batch) -> float:
+    task.log = lambda *args, **kwargs: None
+    loss = task.training_step(batch, 0)
+    loss.backward()
+    optimizer = task.configure_optimizers()
+    optimizer.step()
+    return float(loss.detach())
+
+
+@pytest.mark.parametrize("row", DENOISERS)
+def test_every_row_takes_a_step(tiny, batch, row):
+    task = DiffusionSaliencyTask(tiny(**DENOISERS[row]))
+    before = task.network.decoder.head.weight.clone()
+    loss = take_a_step(task, batch)
+    # summed over 32x32 pixels, mean over clips: a mean over pixels would lie below 1
+    assert 20 < loss < 32 * 32
+    assert not torch.equal(before, task.network.decoder.head.weight)
+
+
+def test_the_row_without_diffusion_decoder_takes_a_step(tiny_regression, batch):
+    task = DirectSaliencyTask(tiny_regression(map_size=(32, 32)))
+    assert 20 < take_a_step(task, batch) < 32 * 32
+    assert task.eval().predict_maps(batch).shape == (2, 1, 32, 32)
+
+
+@pytest.mark.parametrize("steps", [4, 8, 12])
+def test_rows_of_steps(tiny, batch, steps):
+    task = DiffusionSaliencyTask(tiny(), sampling=Sampling(steps=steps)).eval()
+    calls = []
+    task.network.decoder.register_forward_hook(lambda *_: calls.append(1))
+    maps = task.predict_maps(batch)
+    assert len(calls) == steps
+    assert maps.shape == (2, 1, 32, 32)
+    assert 0 <= maps.min() <= maps.max() <= 1
+
+
+def test_adaptive_steps_draw_each_clip_with_its_own_number(tiny, batch):
+    network = tiny(adaptive_steps=True).eval()
+    with torch.no_grad():
+        condition = network.encode(network.normalize_video(batch["video"]), batch["audio"])
+        wanted = network.denoising_steps(condition)
+    assert wanted.shape == (2,)
+    assert ((wanted >= 2) & (wanted <= 8)).all()
+    assert tiny().denoising_steps(condition) is None
+
+    def denoise_clips(rows):
+        part = replace(condition, video=tuple(x[rows] for x in condition.video))
+        return lambda x, t: network.denoise(x, t, part)
+
+    steps = [2, 3]
+    maps = draw_per_clip(
+        Sampling(), steps, denoise_clips, (2, 1, 32, 32), GaussianDiffusion(), device="cpu", seeds=[1, 2]
+    )
+    assert maps.shape == (2, 1, 32, 32)
+
+
+def rates(settings: dict, epochs: int) -> list[float]:
+    parameters = [torch.nn.Parameter(torch.zeros(1))]
+    optimizer = torch.optim.Adam(parameters, **settings["optimizer"]["init_args"])
+    if "lr_scheduler" not in settings:
+        return [optimizer.param_groups[0]["lr"]] * epochs
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, **settings["lr_scheduler"]["init_args"])
+    seen = []
+    for _ in range(epochs):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return seen
+
+
+def test_learning_rate_is_that_of_figure_4_2():
+    settings = yaml.safe_load((BASE / "mubic.yaml").read_text())["init_args"]
+    assert settings["optimizer"]["class_path"] == "torch.optim.Adam"
+    assert settings["lr_scheduler"]["class_path"] == "torch.optim.lr_scheduler.MultiStepLR"
+    assert rates(settings, 12) == pytest.approx([1e-4] * 6 + [1e-5] * 3 + [1e-6] * 3)
+    short = yaml.safe_load((BASE / "mubic_5epochs.yaml").read_text())["init_args"]
+    assert rates(short, 5) == pytest.approx([1e-4] * 5)
