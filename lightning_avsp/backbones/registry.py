@@ -9,8 +9,10 @@ from lightning_avsp.backbones.encoder import VideoEncoder
 from lightning_avsp.backbones.mvit import MViTv2Small, TinyMViT
 from lightning_avsp.backbones.resnet3d import R3D18, SlowR50
 from lightning_avsp.backbones.s3d import S3DEncoder
+from lightning_avsp.backbones.soundnet import SoundNet8, SoundNetTap
 from lightning_avsp.backbones.swin3d import Swin3DTiny
 from lightning_avsp.backbones.tiny_audio import TinyAudioEncoder
+from lightning_avsp.backbones.tiny_waveform import TinyWaveformEncoder
 from lightning_avsp.backbones.vggish import VGGish
 from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.errors import InputError
@@ -18,6 +20,8 @@ from lightning_avsp.errors import InputError
 VideoEncoderName = Literal["mvitv2_s", "s3d", "r3d_18", "slow_r50", "swin3d_t", "tiny"]
 AudioEncoderName = Literal["vggish", "tiny"]
 AudioEncoder: TypeAlias = VGGish | TinyAudioEncoder
+WaveformEncoderName = Literal["soundnet8", "tiny"]
+WaveformEncoder: TypeAlias = SoundNet8 | TinyWaveformEncoder
 
 VIDEO_ENCODERS: dict[str, type[VideoEncoder]] = {
     "mvitv2_s": MViTv2Small,
@@ -72,6 +76,34 @@ def build_audio_encoder(
     else:
         raise InputError(
             f"audio_encoder={name} is unknown: choose one of {', '.join(get_args(AudioEncoderName))}"
+        )
+    report = PartReport(f"audio encoder ({name})", "random") if weights is None else encoder.load(weights)
+    if frozen:
+        encoder.freeze()
+    return encoder, replace(report, frozen=frozen)
+
+
+def build_waveform_encoder(
+    name: WaveformEncoderName, tap: SoundNetTap = "conv7", weights: str | None = None, frozen: bool = False
+) -> tuple[WaveformEncoder, PartReport]:
+    """An encoder of waveforms (B, 1, N) to features (B, ``out_channels``, n), and what it started from.
+
+    Args:
+        name: Which one.
+        tap: Where SoundNet's features are taken; the tiny encoder has one place only and ignores it.
+        weights: None for random weights, or a file (either format that :class:`SoundNet8` reads).
+        frozen: Keep it in eval mode and without gradient.
+
+    Raises:
+        InputError: If the name is unknown, or the weights are missing or do not fit.
+    """
+    if name == "soundnet8":
+        encoder: WaveformEncoder = SoundNet8(tap)
+    elif name == "tiny":
+        encoder = TinyWaveformEncoder()
+    else:
+        raise InputError(
+            f"audio_encoder={name} is unknown: choose one of {', '.join(get_args(WaveformEncoderName))}"
         )
     report = PartReport(f"audio encoder ({name})", "random") if weights is None else encoder.load(weights)
     if frozen:

@@ -1,0 +1,190 @@
+"""SoundNet-8: features of a waveform, from both files that its weights are passed around in.
+
+Source: Aytar et al., "SoundNet: Learning Sound Representations from Unlabeled Video" (NIPS 2016), the network of eight
+convolutions up to the seventh; STAViS (Tsiami et al., CVPR 2020) ends it with a maximum over pairs of steps.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_avsp.backbones.encoder import Encoder, WeightSource
+from lightning_avsp.backbones.weights import PartReport, StateDict, load_strict, read_state_dict
+from lightning_avsp.errors import InputError
+
+SoundNetTap = Literal["conv7", "pool7", "conv5"]
+"""Where features are taken: after the seventh convolution, after the pooling behind it, or after the fifth."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One convolution of SoundNet-8, always with stride 2, padded by half its kernel, and with a batch norm."""
+
+    channels: int
+    """Channels of its output."""
+    kernel: int
+    """Length of its kernel, in steps of its input."""
+    pool: int = 1
+    """Kernel and stride of the maximum pooling behind it; 1: none."""
+    sequential: int = 0
+    """Place of the convolution in the STAViS file; the batch norm follows it."""
+
+
+STAGES = (
+    Stage(16, 64, 8, 0),
+    Stage(32, 32, 8, 4),
+    Stage(64, 16, 1, 8),
+    Stage(128, 8, 1, 11),
+    Stage(256, 4, 4, 14),
+    Stage(512, 4, 1, 18),
+    Stage(1024, 4, 2, 21),
+)
+DEPTH: dict[SoundNetTap, int] = {"conv5": 5, "conv7": 7, "pool7": 7}
+"""Convolutions that each tap needs; the others are not built, since they would never see a gradient."""
+
+
+PREFIX = re.compile(r"(module\.)?(soundnet8?|audionet)\.")
+"""What precedes the names where a whole audio-visual model was saved, or where STAViS packed SoundNet alone."""
+
+
+class SoundNet8(Encoder):
+    """Waveform to a sequence of features: one token for every 2^15 samples, or 2^11 at ``conv5``.
+
+    Args:
+        tap: Where features are taken. ``conv7``: 3 tokens of 1024 channels from 70560 samples, 2 from 35280;
+            ``pool7``: 1 and 1 of them, as STAViS; ``conv5``: 36 and 18 tokens of 256 channels.
+
+    Attributes:
+        out_channels: Channels of the features.
+        tap: As given.
+
+    Raises:
+        InputError: If the tap is unknown.
+    """
+
+    weight_source = WeightSource(
+        name="SoundNet-8, soundnet8.pth of the STAViS package or soundnet8_final.pth of ViNet",
+        url="http://cvsp.cs.ntua.gr/research/stavis/data",
+        licence="SoundNet: MIT; of the converted files no terms are known",
+    )
+
+    def __init__(self, tap: SoundNetTap = "conv7") -> None:
+        super().__init__()
+        if tap not in DEPTH:
+            raise InputError(f"SoundNet has no tap {tap}: choose one of {', '.join(DEPTH)}")
+        self.tap: SoundNetTap = tap
+        self.stages = STAGES[: DEPTH[tap]]
+        self.convs = nn.ModuleList()
+        self.norms = nn.ModuleList()
+        width = 1
+        for stage in self.stages:
+            self.convs.append(nn.Conv1d(width, stage.channels, stage.kernel, 2, stage.kernel // 2))
+            self.norms.append(nn.BatchNorm1d(stage.channels))
+            width = stage.channels
+        self.out_channels = width
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Features of waveforms.
+
+        Args:
+            waveform: (B, 1, N), 22050 Hz, in [-256, 256] as SoundNet was trained.
+
+        Returns:
+            (B, C, n), n of :meth:`tokens`.
+
+        Raises:
+            InputError: If the waveform is too short for a single token.
+        """
+        if self.tokens(waveform.shape[-1]) < 1:
+            raise InputError(
+                f"a waveform of {waveform.shape[-1]} samples leaves SoundNet's {self.tap} no token; give longer clips, "
+                "or data.waveform.pad_to=fixed"
+            )
+        x = waveform
+        last = len(self.stages) - 1
+        for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            x = F.relu(norm(conv(x)))
+            pool = self.stages[index].pool
+            if pool > 1 and (index < last or self.tap == "pool7"):
+                x = F.max_pool1d(x, pool)
+        return x
+
+    def tokens(self, samples: int) -> int:
+        """Length of the features of so many samples."""
+        length = samples
+        for index, stage in enumerate(self.stages):
+            length = (length + 2 * (stage.kernel // 2) - stage.kernel) // 2 + 1
+            if index < len(self.stages) - 1 or self.tap == "pool7":
+                length //= stage.pool
+            if length < 1:
+                return 0  # padding alone must not be counted as a token
+        return length
+
+    def load(self, weights: str) -> PartReport:
+        """Load SoundNet-8 from either of the two files it is passed around in.
+
+        ``soundnet8.pth`` of the STAViS package numbers the layers of a sequence (``soundnet8.0`` the first convolution)
+        and has kernels (1, k); ``soundnet8_final.pth`` of ViNet names them (``conv1``, ``batchnorm1``) and has kernels
+        (k, 1). What belongs to neither, such as the classifiers, is left out and listed.
+
+        Args:
+            weights: Path of the file.
+
+        Raises:
+            InputError: If the file is missing, holds no SoundNet-8, or does not fit.
+        """
+        return self.load_state(read_state_dict(weights), weights)
+
+    def load_state(self, state: StateDict, source: str) -> PartReport:
+        """Load tensors that were read already; see :meth:`load`.
+
+        Args:
+            state: Names and tensors of the file.
+            source: What to call it in the report and in errors.
+
+        Raises:
+            InputError: If it holds no SoundNet-8 or does not fit.
+        """
+        inside = {name for name in state if PREFIX.match(name)}  # a whole audio-visual model was saved
+        kept: StateDict = {}
+        dropped: list[str] = []
+        for name, tensor in state.items():
+            ours = None if inside and name not in inside else own_name(PREFIX.sub("", name))
+            if ours is None or int(ours.split(".")[1]) >= len(self.stages):
+                dropped.append(name)
+            else:
+                kept[ours] = one_dimensional(tensor)
+        if not kept:
+            raise InputError(
+                f"{source} holds no SoundNet-8: its {len(state)} names start with {next(iter(state), None)}, but none "
+                "is one of soundnet8.0.weight ... soundnet8.22.bias (STAViS), conv1.weight ... batchnorm7.bias (ViNet)"
+            )
+        # files from before PyTorch 0.4.1 do not count batches; nothing here reads that count
+        counters = tuple(name for name in self.state_dict() if name.endswith("num_batches_tracked"))
+        report = load_strict(self, kept, "audio encoder (soundnet8)", source, fresh=counters)
+        return PartReport(report.part, source, report.loaded, dropped=tuple(dropped))
+
+
+def own_name(name: str) -> str | None:
+    """Name of a tensor in :class:`SoundNet8`, from its name in either file or in ours; None if it has none there."""
+    if re.fullmatch(r"(convs|norms)\.\d+\.\w+", name):
+        return name
+    if match := re.fullmatch(r"(conv|batchnorm)([1-7])\.(\w+)", name):
+        kind, number, tensor = match.groups()
+        return f"{'convs' if kind == 'conv' else 'norms'}.{int(number) - 1}.{tensor}"
+    if match := re.fullmatch(r"(\d+)\.(\w+)", name):
+        place, tensor = int(match[1]), match[2]
+        for index, stage in enumerate(STAGES):
+            if place in (stage.sequential, stage.sequential + 1):
+                return f"{'convs' if place == stage.sequential else 'norms'}.{index}.{tensor}"
+    return None
+
+
+def one_dimensional(tensor: Tensor) -> Tensor:
+    """A kernel (out, in, 1, k) or (out, in, k, 1) as (out, in, k); anything else as it is."""
+    return tensor.flatten(2) if tensor.dim() == 4 and 1 in tensor.shape[2:] else tensor

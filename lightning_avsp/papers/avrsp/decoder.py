@@ -1,0 +1,50 @@
+"""The decoder of AVRSP, section III-D."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_avsp.layers.atrous_pyramid import ConvNorm3d
+from lightning_avsp.papers.avrsp.synergy import resize_space
+
+START = -2.5
+"""Bias of the last layer: an untrained network starts near an empty map, where the sigmoid is almost exponential."""
+
+
+class Decoder(nn.Module):
+    """Four blocks of a convolution and an upsampling, and a head that sums over time.
+
+    Args:
+        channels: Channels of the features.
+        inputs: How many maps each scale hands over besides the block before, coarse to fine: 2 with gated fused
+            features, 1 without.
+        steps: Time steps of the features.
+    """
+
+    def __init__(self, channels: int, inputs: tuple[int, int, int], steps: int) -> None:
+        super().__init__()
+        self.entry = ConvNorm3d(channels, channels)
+        self.blocks = nn.ModuleList(ConvNorm3d((1 + count) * channels, channels) for count in inputs)
+        self.head = nn.Conv3d(channels, 1, (steps, 3, 3), padding=(0, 1, 1))
+        nn.init.constant_(self.head.bias, START) if self.head.bias is not None else None
+
+    def forward(self, fused: Tensor, scales: list[list[Tensor]], size: tuple[int, int]) -> Tensor:
+        """Map of a clip.
+
+        Args:
+            fused: Fused features of the coarsest scale (B, C, T, h, w).
+            scales: What each finer scale hands over, coarse to fine: visual features, then gated fused ones.
+            size: Height and width of the map.
+
+        Returns:
+            (B, 1, H, W) in [0, 1].
+        """
+        x = self.entry(fused)
+        for block, handed in zip(self.blocks, scales, strict=True):
+            x = block(torch.cat([resize_space(x, handed[0]), *handed], dim=1))
+        height, width = x.shape[-2:]
+        x = F.interpolate(x, size=(x.shape[2], 2 * height, 2 * width), mode="trilinear", align_corners=False)
+        logits = self.head(x).squeeze(2)  # (B, 1, 2 h, 2 w)
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False).sigmoid()

@@ -1,0 +1,190 @@
+"""The other ways of fusing sound and sight in Table V of AVRSP, and the product that is not in the paper."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_avsp.layers.attention import TransformerLayer
+from lightning_avsp.papers.avrsp.relevance import RAVF, Relevance
+from lightning_avsp.papers.avrsp.settings import BilinearForm, FusionName, RAVFSettings
+
+
+def align_time(audio: Tensor, steps: int) -> Tensor:
+    """Audio features (B, C, n) on the time steps of the video (B, C, steps): means of fewer, interpolation of more."""
+    if audio.shape[-1] >= steps:
+        return F.adaptive_avg_pool1d(audio, steps)
+    return F.interpolate(audio, size=steps, mode="linear", align_corners=False)
+
+
+class Elementwise(nn.Module):
+    """Sound of the same time step added to, multiplied with or concatenated to every position.
+
+    Args:
+        kind: ``add``, ``mul`` or ``concat``.
+        channels: Channels of the visual features.
+        audio_channels: Channels of the audio features.
+    """
+
+    def __init__(self, kind: FusionName, channels: int, audio_channels: int) -> None:
+        super().__init__()
+        self.kind = kind
+        self.sound = nn.Conv1d(audio_channels, channels, 1)
+        self.mix = nn.Conv3d(2 * channels, channels, 1) if kind == "concat" else nn.Identity()
+
+    def forward(self, features: Tensor, audio: Tensor) -> tuple[Tensor, list[Relevance]]:
+        """Visual features (B, C, T, h, w) and audio features (B, C_a, n) to (B, C, T, h, w)."""
+        sound = align_time(self.sound(audio), features.shape[2])[..., None, None].expand_as(features)
+        if self.kind == "add":
+            return features + sound, []
+        if self.kind == "mul":
+            return features * sound, []
+        return self.mix(torch.cat([features, sound], dim=1)), []
+
+
+class Bilinear(nn.Module):
+    """Bilinear form of the visual features at each position and the sound of its time step.
+
+    Args:
+        channels: Channels of the visual features.
+        audio_channels: Channels of the audio features.
+        rank: Width of the product.
+        form: ``low_rank``: a product of two projections, projected back; ``full``: ``nn.Bilinear`` on projections to
+            a quarter of ``rank`` (STAViS has 128).
+    """
+
+    def __init__(self, channels: int, audio_channels: int, rank: int, form: BilinearForm) -> None:
+        super().__init__()
+        self.form = form
+        width = rank if form == "low_rank" else rank // 4
+        self.visual = nn.Linear(channels, width)
+        self.sound = nn.Linear(audio_channels, width)
+        self.out: nn.Linear | nn.Bilinear = (
+            nn.Linear(width, channels) if form == "low_rank" else nn.Bilinear(width, width, channels)
+        )
+
+    def forward(self, features: Tensor, audio: Tensor) -> tuple[Tensor, list[Relevance]]:
+        """Visual features (B, C, T, h, w) and audio features (B, C_a, n) to (B, C, T, h, w)."""
+        visual = self.visual(features.movedim(1, -1))  # (B, T, h, w, width)
+        sound = self.sound(align_time(audio, features.shape[2]).transpose(1, 2))[:, :, None, None]
+        if self.form == "low_rank":
+            fused = self.out(visual * sound)
+        else:
+            fused = self.out(visual.relu(), sound.relu().expand_as(visual).contiguous())
+        return fused.movedim(-1, 1), []
+
+
+class BottleneckTransformer(nn.Module):
+    """Two transformers, one for each sense, that exchange what they know through a few tokens only.
+
+    Source: Nagrani et al., "Attention Bottlenecks for Multimodal Fusion" (NeurIPS 2021), Equations 8 and 9: in each
+    layer both senses attend to themselves and to the bottleneck, whose two versions are then averaged.
+
+    Args:
+        channels: Channels of the visual features.
+        audio_channels: Channels of the audio features.
+        width: Width of the tokens.
+        layers: Layers of each transformer.
+        bottlenecks: Tokens of the bottleneck.
+        heads: Attention heads.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        audio_channels: int,
+        width: int,
+        layers: int = 2,
+        bottlenecks: int = 4,
+        heads: int = 4,
+    ) -> None:
+        super().__init__()
+        self.visual_in = nn.Linear(channels, width)
+        self.sound_in = nn.Linear(audio_channels, width)
+        self.bottleneck = nn.Parameter(0.02 * torch.randn(1, bottlenecks, width))
+
+        def transformer(depth: int) -> nn.ModuleList:
+            return nn.ModuleList(
+                TransformerLayer(width, heads, width // heads, 4 * width) for _ in range(depth)
+            )
+
+        self.visual_layers = transformer(layers)
+        # the last exchange reaches the picture from the layer before: a last layer of sound would have no effect
+        self.sound_layers = transformer(layers - 1)
+        self.norm = nn.LayerNorm(width)
+        self.visual_out = nn.Linear(width, channels)
+
+    def forward(self, features: Tensor, audio: Tensor) -> tuple[Tensor, list[Relevance]]:
+        """Visual features (B, C, T, h, w) and audio features (B, C_a, n) to (B, C, T, h, w)."""
+        visual = self.visual_in(features.flatten(2).transpose(1, 2))  # (B, N, width)
+        sound = self.sound_in(audio.transpose(1, 2))  # (B, n, width)
+        shared = self.bottleneck.expand(len(visual), -1, -1)
+        n_visual, n_sound = visual.shape[1], sound.shape[1]
+        for index, look in enumerate(self.visual_layers):
+            seen = look(torch.cat([visual, shared], dim=1))
+            visual, shared_seen = seen[:, :n_visual], seen[:, n_visual:]
+            if index < len(self.sound_layers):
+                heard = self.sound_layers[index](torch.cat([sound, shared], dim=1))
+                sound, shared = heard[:, :n_sound], (shared_seen + heard[:, n_sound:]) / 2
+        fused = self.visual_out(self.norm(visual)).transpose(1, 2)
+        return fused.unflatten(2, features.shape[2:]), []
+
+
+class SoundProduct(nn.Module):
+    """One factor per channel, computed from the sound of the whole clip, on the visual features of every scale.
+
+    Not in the paper (see the model card): sound that meets the coarsest scale only is heard late or never where small
+    objects decide. The sound is averaged in a few spans, not over the clip, so that the factors know what sounds last.
+
+    Args:
+        channels: Channels of the visual features.
+        audio_channels: Channels of the audio features.
+        scales: Number of scales.
+    """
+
+    spans = 4
+    """Parts of the clip whose sound is averaged apart."""
+
+    def __init__(self, channels: int, audio_channels: int, scales: int) -> None:
+        super().__init__()
+        self.factors = nn.ModuleList(nn.Linear(self.spans * audio_channels, channels) for _ in range(scales))
+
+    def forward(self, features: list[Tensor], audio: Tensor) -> list[Tensor]:
+        """Features (B, C, T, h_i, w_i) of every scale and audio features (B, C_a, n) to features of the same shapes."""
+        heard = align_time(audio, self.spans).flatten(1)  # (B, spans C_a)
+        return [
+            x * (1 + factor(heard)[:, :, None, None, None])
+            for x, factor in zip(features, self.factors, strict=True)
+        ]
+
+
+def build_fusion(
+    name: FusionName,
+    channels: int,
+    audio_channels: int,
+    width: int,
+    ravf: RAVFSettings,
+    bilinear: BilinearForm = "low_rank",
+) -> nn.Module:
+    """Fusion module by name.
+
+    Args:
+        name: Any but ``none``; ``ravf_product`` gives its RAVF (the product works on every scale, see
+            :class:`SoundProduct`).
+        channels: Channels of the visual features.
+        audio_channels: Channels of the audio features.
+        width: Width of tokens, or rank of the bilinear form.
+        ravf: Options of RAVF.
+        bilinear: Which bilinear form.
+
+    Returns:
+        Module of features (B, C, T, h, w) and audio (B, C_a, n) that gives fused features and RAVF's findings.
+    """
+    if name in ("ravf", "ravf_product"):
+        return RAVF(channels, audio_channels, width, ravf)
+    if name == "bilinear":
+        return Bilinear(channels, audio_channels, width, bilinear)
+    if name == "mbt":
+        return BottleneckTransformer(channels, audio_channels, width)
+    return Elementwise(name, channels, audio_channels)

@@ -1,0 +1,127 @@
+"""Relevance-guided audio-visual fusion (RAVF), section III-B of AVRSP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lightning_avsp.layers.attention import FeedForward
+from lightning_avsp.papers.avrsp.settings import RAVFSettings
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """What one RAVF block found, before anything is averaged."""
+
+    ret_a: Tensor
+    """RetA, how much each visual token keeps of each audio token: (B, heads, T h w, n)."""
+    ret_v: Tensor
+    """RetV, how much each audio token keeps of each visual token: (B, heads, n, T h w)."""
+    head_weights: Tensor
+    """Adaptive weights of the heads, which sum to 1: (B, heads)."""
+
+
+class RAVFBlock(nn.Module):
+    """Relevance-aware multi-head cross-attention and feed-forward, each with a residual and a layer norm (figure 3).
+
+    Args:
+        width: Width of the tokens.
+        settings: Heads and options.
+    """
+
+    def __init__(self, width: int, settings: RAVFSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.heads = settings.heads
+        self.visual = nn.Linear(width, 3 * width)  # W_vq, W_vk, W_vv
+        self.sound = nn.Linear(width, 3 * width)  # W_aq, W_ak, W_av
+        per_head = 2 * width // self.heads
+        if settings.weights == "pooled":
+            # the same for every head; no last bias, which would shift all scores alike
+            last = nn.Linear(per_head // 2, 1, bias=False)
+            self.weigh = nn.Sequential(nn.Linear(per_head, per_head // 2), nn.ReLU(), last)
+        else:
+            self.weigh = nn.Sequential(
+                nn.Linear(2 * width, per_head // 2), nn.ReLU(), nn.Linear(per_head // 2, self.heads)
+            )
+        self.out = nn.Linear(width, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, 4 * width)
+        self.norm2 = nn.LayerNorm(width)
+
+    def forward(self, visual: Tensor, sound: Tensor) -> tuple[Tensor, Relevance]:
+        """Fuse.
+
+        Args:
+            visual: Tokens (B, N, C).
+            sound: Tokens (B, n, C).
+
+        Returns:
+            Fused tokens (B, N, C), and the relevance that they were fused by.
+        """
+        v_query, v_key, v_value = self._split(self.visual(visual))  # each (B, heads, N, d), Equation 1
+        a_query, a_key, a_value = self._split(self.sound(sound))  # each (B, heads, n, d)
+        scale = v_query.shape[-1] ** -0.5
+        ret_a = self._retention(v_query @ a_key.transpose(-2, -1) * scale)  # (B, heads, N, n), Equation 2
+        ret_v = self._retention(a_query @ v_key.transpose(-2, -1) * scale)  # (B, heads, n, N), Equation 3
+        v2a = ret_a @ a_value + v_value  # (B, heads, N, d), Equation 4
+        a2v = ret_v @ v_value + a_value  # (B, heads, n, d), Equation 5
+        weights = self._head_weights(v2a.mean(dim=2), a2v.mean(dim=2))  # (B, heads), Equation 6
+        fused = v2a + a2v.mean(dim=2, keepdim=True) if self.settings.use_a2v else v2a
+        fused = (fused * weights[..., None, None]).transpose(1, 2).flatten(2)  # (B, N, C), Equation 7
+        visual = self.norm1(visual + self.out(fused))
+        return self.norm2(visual + self.feed_forward(visual)), Relevance(ret_a, ret_v, weights)
+
+    def _split(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, N, 3 C) to query, key and value, each (B, heads, N, C / heads)."""
+        query, key, value = tokens.chunk(3, dim=-1)
+
+        def heads(part: Tensor) -> Tensor:
+            return part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+        return heads(query), heads(key), heads(value)
+
+    def _retention(self, scores: Tensor) -> Tensor:
+        """Scores as the paper leaves them, or brought to [0, 1]."""
+        if self.settings.ret_norm == "sigmoid":
+            return scores.sigmoid()
+        return scores.softmax(dim=-1) if self.settings.ret_norm == "softmax" else scores
+
+    def _head_weights(self, v2a: Tensor, a2v: Tensor) -> Tensor:
+        """Means of each head (B, heads, d), twice, to weights (B, heads) that sum to 1."""
+        if self.settings.weights == "pooled":
+            scores = self.weigh(torch.cat([v2a, a2v], dim=-1)).squeeze(-1)
+        else:
+            scores = self.weigh(torch.cat([v2a, a2v], dim=-1).flatten(1))
+        return scores.softmax(dim=1)
+
+
+class RAVF(nn.Module):
+    """RAVF blocks between a projection of both senses and one back to the visual channels.
+
+    Args:
+        channels: Channels of the visual features.
+        audio_channels: Channels of the audio features.
+        width: Width of the tokens.
+        settings: Heads, blocks and options.
+    """
+
+    def __init__(self, channels: int, audio_channels: int, width: int, settings: RAVFSettings) -> None:
+        super().__init__()
+        self.visual_in = nn.Linear(channels, width)
+        self.sound_in = nn.Linear(audio_channels, width)
+        self.blocks = nn.ModuleList(RAVFBlock(width, settings) for _ in range(settings.blocks))
+        self.visual_out = nn.Linear(width, channels)
+
+    def forward(self, features: Tensor, audio: Tensor) -> tuple[Tensor, list[Relevance]]:
+        """Visual features (B, C, T, h, w) and audio features (B, C_a, n) to fused features and the blocks' findings."""
+        visual = self.visual_in(features.flatten(2).transpose(1, 2))  # (B, T h w, width)
+        sound = self.sound_in(audio.transpose(1, 2))  # (B, n, width)
+        found: list[Relevance] = []
+        for block in self.blocks:
+            visual, relevance = block(visual, sound)
+            found.append(relevance)
+        fused = self.visual_out(visual).transpose(1, 2).unflatten(2, features.shape[2:])
+        return fused, found

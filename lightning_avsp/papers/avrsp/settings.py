@@ -1,0 +1,72 @@
+"""Options of AVRSP that belong together, and which of them do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lightning_avsp.errors import InputError
+
+FusionName = Literal["ravf", "ravf_product", "add", "mul", "concat", "bilinear", "mbt", "none"]
+"""How sound meets the deepest visual features: Table V, the visual-only network, and our remedy."""
+BilinearForm = Literal["low_rank", "full"]
+"""``full`` is ``nn.Bilinear`` as in STAViS and ViNet; ``low_rank`` a product of two projections."""
+GateForm = Literal["channel", "spatial"]
+"""One gate value per channel, as Equation 14, or one per channel, step and position."""
+
+
+@dataclass(frozen=True)
+class RAVFSettings:
+    """Relevance-guided audio-visual fusion, Equations 1 to 7; what the paper leaves open."""
+
+    width: int | None = None
+    """Width of the tokens; None for 512, or 64 if the video encoder is tiny."""
+    heads: int = 4
+    """Attention heads; figure 6 shows four."""
+    blocks: int = 2
+    """RAVF blocks one after the other (N in the paper)."""
+    weights: Literal["pooled", "global"] = "pooled"
+    """What an adaptive head weight is computed from: the means of its own head (pooled) or of all heads (global)."""
+    use_a2v: bool = False
+    """Add the mean of a2v to the fused features; as printed (Equation 7) it only steers the head weights."""
+    ret_norm: Literal["none", "sigmoid", "softmax"] = "none"
+    """What is done to the retentions RetA and RetV; the paper leaves them unbounded."""
+
+    def __post_init__(self) -> None:
+        """Check what types cannot."""
+        if self.heads < 1 or self.blocks < 1:
+            raise InputError(
+                f"ravf: heads and blocks must be at least 1, got heads={self.heads}, blocks={self.blocks}"
+            )
+        if self.width is not None and self.width % self.heads:
+            raise InputError(
+                f"ravf: width={self.width} is no multiple of heads={self.heads}; choose one that is"
+            )
+
+
+def check_options(
+    audio: bool,
+    fusion: FusionName,
+    ms_mrg_pairs: int,
+    clip_frames: int,
+    lip_space_stride: int,
+    audio_weights: str | None,
+) -> None:
+    """Refuse options of :class:`~lightning_avsp.papers.avrsp.AVRSP` that do not go together.
+
+    Raises:
+        InputError: Names the options and what to do.
+    """
+    if not 0 <= ms_mrg_pairs <= 4:
+        raise InputError(f"ms_mrg_pairs={ms_mrg_pairs}: there are four scales; choose 0 to 4")
+    if clip_frames < 8 or clip_frames % 8:
+        raise InputError(
+            f"clip_frames={clip_frames}: the encoder divides time by 8; choose a multiple of 8, 32 as in the paper"
+        )
+    if lip_space_stride < 1:
+        raise InputError(f"lip_space_stride={lip_space_stride} must be at least 1")
+    if audio_weights is not None and not (audio and fusion != "none"):
+        raise InputError(
+            f"audio={str(audio).lower()} with fusion={fusion} has no audio encoder for "
+            f"audio_weights={audio_weights}; leave it out"
+        )

@@ -1,0 +1,103 @@
+"""The tiny waveform encoder: it keeps pitch and time, survives silence, and learns."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_avsp.backbones.registry import build_waveform_encoder
+from lightning_avsp.backbones.soundnet import SoundNet8
+from lightning_avsp.backbones.tiny_waveform import RATE, TinyWaveformEncoder
+from lightning_avsp.errors import InputError
+
+SAMPLES = 17_640
+
+
+def tones(pitches: Tensor, amplitude: Tensor) -> Tensor:
+    """Sines (B, 1, N) in [-256, 256] under a Hann window, as a clip gives them, with a noise floor."""
+    time = torch.arange(SAMPLES) / RATE
+    phase = 2 * math.pi * torch.rand(len(pitches), 1)
+    wave = amplitude[:, None] * torch.sin(2 * math.pi * pitches[:, None] * time + phase)
+    wave = wave + 0.003 * torch.randn_like(wave)
+    return 256 * (wave * torch.hann_window(SAMPLES))[:, None]
+
+
+@pytest.mark.parametrize("samples", [11_760, 17_640, 35_280, 70_560])
+def test_it_gives_several_tokens_and_says_how_many(samples: int) -> None:
+    encoder = TinyWaveformEncoder()
+    features = encoder(torch.randn(2, 1, samples))
+    assert features.shape == (2, encoder.out_channels, encoder.tokens(samples))
+    assert encoder.tokens(samples) >= 3
+
+
+def test_each_filter_answers_its_own_pitch() -> None:
+    encoder = TinyWaveformEncoder()
+    cosine, sine = encoder.bank(
+        tones(torch.tensor([220.0, 440.0, 880.0]), torch.full((3,), 0.2)) / 256
+    ).chunk(2, 1)
+    energy = (cosine.square() + sine.square()).mean(dim=2)  # (3, filters)
+    ratio = math.log(8000 / 80) / 39
+    for row, pitch in enumerate((220.0, 440.0, 880.0)):
+        nearest = math.log(pitch / 80) / ratio
+        assert abs(energy[row].argmax().item() - nearest) <= 1
+
+
+def test_silence_and_full_scale_stay_finite_and_differ() -> None:
+    encoder = TinyWaveformEncoder()
+    full = 256 * torch.sin(torch.arange(SAMPLES) * 0.125)
+    features = encoder(torch.stack([torch.zeros(SAMPLES), full, full.sign() * 256])[:, None])
+    assert torch.isfinite(features).all()
+    assert (features[0] - features[1]).abs().mean() > 0.05
+    features.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
+
+
+def test_it_learns_pitch_whatever_the_loudness() -> None:
+    encoder = TinyWaveformEncoder()
+    classify = torch.nn.Linear(encoder.out_channels, 3)
+    optimizer = torch.optim.AdamW([*encoder.parameters(), *classify.parameters()], lr=3e-3)
+    pitches = torch.tensor([220.0, 440.0, 880.0])
+
+    def batch() -> tuple[Tensor, Tensor]:
+        label = torch.randint(0, 3, (24,))
+        detuned = pitches[label] * 2 ** (0.15 / 12 * torch.randn(24))
+        return tones(detuned, torch.empty(24).uniform_(0.05, 0.3)), label
+
+    for _ in range(25):
+        wave, label = batch()
+        loss = torch.nn.functional.cross_entropy(classify(encoder(wave).mean(dim=2)), label)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    wave, label = batch()
+    assert (classify(encoder(wave).mean(dim=2)).argmax(1) == label).float().mean() > 0.9
+
+
+def test_tokens_know_their_place() -> None:
+    encoder = TinyWaveformEncoder()
+    features = encoder(torch.zeros(1, 1, SAMPLES))[0]  # the same sound everywhere
+    assert (features[:, 2] - features[:, 5]).abs().max() > 0.1
+
+
+def test_built_by_name_and_loaded_from_its_own_file(tmp_path: Path) -> None:
+    encoder, report = build_waveform_encoder("tiny")
+    assert str(report) == "audio encoder (tiny): random"
+    torch.save(encoder.state_dict(), tmp_path / "tiny.pth")
+    other, report = build_waveform_encoder("tiny", weights=str(tmp_path / "tiny.pth"), frozen=True)
+    assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), other.parameters(), strict=True))
+    assert report.frozen
+    assert not other.train().training
+    soundnet, _ = build_waveform_encoder("soundnet8", "conv5")
+    assert isinstance(soundnet, SoundNet8)
+    assert soundnet.out_channels == 256
+
+
+def test_what_it_cannot_do_is_refused() -> None:
+    with pytest.raises(InputError, match=r"vggish.*soundnet8, tiny"):
+        build_waveform_encoder("vggish")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="empty"):
+        TinyWaveformEncoder()(torch.zeros(1, 1, 0))
