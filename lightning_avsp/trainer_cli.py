@@ -31,7 +31,11 @@ from lightning_avsp.launch import (
     device_count,
     fsdp2_strategy,
 )
-from lightning_avsp.papers.diffsal import DiffSal as DiffSal  # registers the name for `class_path: DiffSal`
+from lightning_avsp.papers.avrsp import AVRSP as AVRSP  # registers the name for `class_path: AVRSP`
+from lightning_avsp.papers.diffsal import DiffSal as DiffSal  # likewise, and so on
+from lightning_avsp.papers.mubic import MUBiC as MUBiC
+from lightning_avsp.papers.mubic import MUBiCRegression as MUBiCRegression
+from lightning_avsp.papers.tavdiff import TAVDiff as TAVDiff
 from lightning_avsp.run_folder import RunFolder
 from lightning_avsp.tasks import DiffusionSaliencyTask as DiffusionSaliencyTask  # likewise
 from lightning_avsp.tasks import DirectSaliencyTask as DirectSaliencyTask  # likewise

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from commandline import EXPERIMENTS, TINY_NETWORK, fit_arguments
 
 from lightning_avsp.cli import main
+from lightning_avsp.data.catalogue import find_corpus
 
 FILES = sorted(EXPERIMENTS.glob("*.yaml"))
 
@@ -29,8 +31,41 @@ def test_it_is_in_the_index(path: Path) -> None:
     assert f"`{path.name}`" in (EXPERIMENTS / "README.md").read_text()
 
 
+@pytest.fixture(scope="module")
+def captions(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Captions of the small corpus, with token features as wide as CLIP's."""
+    folder = tmp_path_factory.mktemp("captions")
+    main(
+        [
+            "caption",
+            str(corpus),
+            "--corpus=AVAD",
+            "--synthetic",
+            "--text_model=tiny-random-512",
+            f"--out={folder}",
+        ]
+    )
+    return folder
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_it_trains_and_tests_with_a_tiny_network(path: Path, corpus: Path, tmp_path: Path) -> None:
+def test_its_corpora_are_known(path: Path) -> None:
+    data = section(path, "data")
+    assert data["corpora"]
+    for name in data["corpora"]:
+        assert find_corpus(name).name == name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_it_trains_and_tests_with_a_tiny_network(
+    path: Path, corpus: Path, captions: Path, tmp_path: Path
+) -> None:
+    more = []
+    if section(path, "data").get("captions"):
+        more += [f"--data.captions.folder={captions}", f"--data.captions.features={captions / 'features'}"]
+        more += ["--model.network.text_width=512"]
+    if section(path, "data").get("clip", {}).get("frames") == 32:
+        more += ["--data.clip.frames=8", "--model.network.clip_frames=8"]  # 32 of them take long on a CPU
     main(
         fit_arguments(
             corpus,
@@ -38,7 +73,19 @@ def test_it_trains_and_tests_with_a_tiny_network(path: Path, corpus: Path, tmp_p
             *TINY_NETWORK,
             "--trainer.fast_dev_run=1",
             "--test_after_fit=true",
+            *more,
             experiment=path.stem,
         )
     )
     assert not (tmp_path / "checkpoints").exists()  # fast_dev_run leaves nothing behind
+
+
+def section(path: Path, name: str) -> dict:
+    """A section of an experiment, with its file included and the clip's file in it."""
+    content = yaml.safe_load(path.read_text())[name]
+    if isinstance(content, str):
+        content = yaml.safe_load((EXPERIMENTS / content).read_text())
+    for key, value in content.items():
+        if isinstance(value, str) and value.startswith("_base/"):
+            content[key] = yaml.safe_load((EXPERIMENTS / value).read_text())
+    return content
