@@ -23,6 +23,10 @@ TRAINER_COMMANDS = {
     "predict": "write a checkpoint's maps for the test videos (with --config), or for a film (with VIDEO)",
 }
 
+TRIAL = (
+    "one trial of a sweep: the arguments of fit; trains what is not trained yet, tests it, keeps the result"
+)
+
 
 @dataclass(frozen=True)
 class Tool:
@@ -106,6 +110,11 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "data",
         "clips per second of JPEG, prepared cache and mp4",
     ),
+    ("bench", "train"): Tool(
+        "lightning_avsp.commands.bench_train",
+        "train",
+        "speed, memory and where the time of a training step goes",
+    ),
     ("bench", "metrics"): Tool(
         "lightning_avsp.commands.bench_metrics", "metrics", "time of the metrics against plain numpy"
     ),
@@ -113,6 +122,24 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "lightning_avsp.commands.bench_model",
         "model",
         "parameters, multiply-accumulates and memory of the networks",
+    ),
+    ("sweep", "run"): Tool(
+        "lightning_avsp.commands.sweep",
+        "run",
+        "run a W&B sweep file with local workers: no account, no network",
+        ("file",),
+    ),
+    ("sweep", "status"): Tool(
+        "lightning_avsp.commands.sweep", "status", "which trials are finished, running or failed", ("file",)
+    ),
+    ("sweep", "plan"): Tool(
+        "lightning_avsp.commands.sweep",
+        "plan",
+        "how many trainings a sweep costs, and which are there",
+        ("file",),
+    ),
+    ("sweep", "slurm"): Tool(
+        "lightning_avsp.commands.sweep", "slurm", "a SLURM array script: one worker on each node", ("file",)
     ),
     ("demo",): Tool(
         "lightning_avsp.commands.demo", "demo", "train, test and predict with tiny networks in minutes"
@@ -147,6 +174,10 @@ def _dispatch(arguments: list[str]) -> None:
         print(f"lightning-avsp {__version__}")
     elif (path := tool_path(arguments)) is not None:
         run_tool(path, arguments[len(path) :])
+    elif arguments[0] == "trial":
+        from lightning_avsp.commands.trial import trial
+
+        trial(arguments[1:])
     elif arguments[0] in TRAINER_COMMANDS or arguments[0].startswith("-"):
         from lightning_avsp.trainer_cli import run_trainer
 
@@ -195,7 +226,7 @@ def spell_out_flags(arguments: Sequence[str], function: Callable[..., object]) -
     """Options as the parser wants them.
 
     `--overwrite` becomes `--overwrite=true` for each truth value of a function, unless a value follows; `--from`, which
-    in Python is a keyword, becomes `--from_`.
+    in Python is a keyword, becomes `--from_`; hyphens in a name become underscores.
     """
     keywords = {f"--{name[:-1]}" for name in signature(function).parameters if name.endswith("_")}
     flags = {
@@ -206,6 +237,9 @@ def spell_out_flags(arguments: Sequence[str], function: Callable[..., object]) -
     spelt = []
     for position, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
+        if name.startswith("--") and name[2:].replace("-", "_") in signature(function).parameters:
+            name = f"--{name[2:].replace('-', '_')}"  # --dry-run is --dry_run
+            argument = f"{name}{equals}{value}"
         argument = f"{name}_{equals}{value}" if name in keywords else argument
         following = arguments[position + 1].lower() if position + 1 < len(arguments) else ""
         alone = argument in flags and following not in ("true", "false", "yes", "no")
@@ -217,7 +251,7 @@ def overview(group: str | None = None) -> str:
     """The list of commands, or of one group of them."""
     rows = [(" ".join(path), tool.summary) for path, tool in TOOLS.items() if group in (None, path[0])]
     if group is None:
-        rows = list(TRAINER_COMMANDS.items()) + [row for row in rows if row[0] != "predict"]
+        rows = [*TRAINER_COMMANDS.items(), ("trial", TRIAL)] + [row for row in rows if row[0] != "predict"]
     lines = [f"  {name:<14} {summary}" for name, summary in rows]
     return "\n".join(
         [

@@ -1,0 +1,260 @@
+"""Compiled, checkpointed and rearranged networks compute what they computed before."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import re
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+
+from lightning_avsp.backbones.encoder import Encoder
+from lightning_avsp.backbones.registry import build_video_encoder
+from lightning_avsp.papers.diffsal import DiffSal
+from lightning_avsp.tasks import DiffusionSaliencyTask
+from lightning_avsp.tasks.execution import (
+    UNIT_PARAMETERS,
+    Execution,
+    parameters,
+    prepare,
+    resting_statistics,
+    units,
+)
+
+SIZE = (64, 64)
+
+
+def tiny(**options: object) -> DiffSal:
+    torch.manual_seed(0)
+    return DiffSal(video_encoder="tiny", audio_encoder="tiny", **options)
+
+
+def clip(batch: int = 2) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return (
+        torch.randn(batch, 1, *SIZE, generator=generator),
+        torch.tensor([10, 700])[:batch],
+        torch.randn(batch, 3, 16, *SIZE, generator=generator),
+        torch.randn(batch, 1, 9, 32, 64, generator=generator),
+    )
+
+
+def one_step(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss and gradients of a training pass, every draw of dropout alike."""
+    network.train()
+    torch.manual_seed(3)
+    loss = network(*inputs).square().sum()
+    loss.backward()
+    return loss.detach(), {
+        name: parameter.grad for name, parameter in network.named_parameters() if parameter.grad is not None
+    }
+
+
+# ---- units
+
+
+def test_units_of_the_tiny_network_cover_encoder_and_decoder() -> None:
+    network = tiny()
+    found = dict(units(network))
+    assert found
+    assert all(parameters(block) >= UNIT_PARAMETERS for block in found.values())
+    assert any(name.startswith("core.video_encoder.") for name in found)
+
+
+@pytest.mark.full_size
+def test_units_of_the_full_network_are_encoder_blocks_and_decoder_stages() -> None:
+    with torch.device("meta"):
+        network = DiffSal()
+    found = dict(units(network))
+    stages = [name for name in found if name.startswith("core.stages.")]
+    assert {name.split(".")[2] for name in stages} == {"0", "1", "2", "3"}
+    blocks = [name for name in found if name.startswith("core.video_encoder.")]
+    assert len(blocks) >= 16  # MViTv2-S has 16
+    assert any(name.startswith("core.audio_encoder.") for name in found)
+    # no parameter belongs to two units, and most belong to one
+    owned = [id(parameter) for block in found.values() for parameter in block.parameters()]
+    assert len(owned) == len(set(owned))
+    assert sum(parameters(block) for block in found.values()) > 0.8 * parameters(network)
+
+
+def test_no_unit_lies_inside_another() -> None:
+    names = [name for name, _ in units(tiny())]
+    assert not [(one, other) for one in names for other in names if other.startswith(f"{one}.")]
+
+
+# ---- activation checkpointing
+
+
+def test_checkpointed_blocks_give_the_same_loss_and_gradients() -> None:
+    plain = tiny()
+    checkpointed = copy.deepcopy(plain)
+    lines = prepare(checkpointed, Execution(activation_checkpointing=True))
+    assert re.search(r"activations of \d+ blocks are computed anew", lines[0])
+    loss, gradients = one_step(plain, clip())
+    again, others = one_step(checkpointed, clip())
+    assert torch.equal(loss, again)
+    assert gradients.keys() == others.keys()
+    assert all(torch.equal(gradients[name], others[name]) for name in gradients)
+    assert plain.state_dict().keys() == checkpointed.state_dict().keys()
+
+
+class Normed(nn.Module):
+    """Blocks with batch norms and enough parameters to be units."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(48, 160, 3, padding=1), nn.BatchNorm2d(160), nn.Conv2d(160, 48, 1))
+            for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = x + block(x)
+        return x
+
+
+def test_checkpointed_batch_norms_count_each_batch_once() -> None:
+    torch.manual_seed(0)
+    plain = Normed()
+    checkpointed = copy.deepcopy(plain)
+    prepare(checkpointed, Execution(activation_checkpointing=True))
+    assert len(list(units(plain))) == 2
+    x = torch.randn(3, 48, 8, 8)
+    loss, gradients = one_step(plain, (x,))
+    again, others = one_step(checkpointed, (x,))
+    assert torch.equal(loss, again)
+    assert all(torch.equal(gradients[name], others[name]) for name in gradients)
+    states = plain.state_dict(), checkpointed.state_dict()
+    for name in states[0]:
+        if "running" in name:
+            assert torch.equal(states[0][name], states[1][name]), name
+            assert not torch.equal(states[0][name], torch.full_like(states[0][name], float("var" in name)))
+
+
+def test_resting_statistics_give_momentum_back_also_after_an_error() -> None:
+    norm = nn.BatchNorm2d(3, momentum=0.3)
+    with pytest.raises(RuntimeError), resting_statistics(norm):
+        norm(torch.randn(2, 5, 4, 4))  # the wrong number of channels
+    assert norm.momentum == 0.3
+    with resting_statistics(norm):
+        norm(torch.randn(2, 3, 4, 4))
+    assert norm.momentum == 0.3
+    assert torch.equal(norm.running_mean, torch.zeros(3))
+
+
+def test_checkpointing_keeps_fewer_activations() -> None:
+    kept = {}
+    for name, execution in {"plain": Execution(), "less": Execution(activation_checkpointing=True)}.items():
+        network = Normed()
+        prepare(network, execution)
+        kept[name] = saved_bytes(network, (torch.randn(3, 48, 8, 8),))
+    assert kept["less"] < 0.3 * kept["plain"]
+
+
+def saved_bytes(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
+    """Bytes that a training pass keeps for the backward pass, each storage once, parameters not counted."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    storages: dict[int, int] = {}
+    alive = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            storages[storage.data_ptr()] = storage.nbytes()
+            alive.append(tensor)  # or its place could be taken by another one
+        return tensor
+
+    network.train()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        network(*inputs)
+    return sum(storages.values())
+
+
+# ---- frozen encoders
+
+
+def test_a_frozen_encoder_keeps_nothing_for_a_backward_pass() -> None:
+    encoder, _ = build_video_encoder("tiny", frozen=True)
+    assert saved_bytes(encoder, (clip(1)[2],)) == 0
+    assert not any(feature.requires_grad for feature in encoder(clip(1)[2]))
+    trained, _ = build_video_encoder("tiny")
+    assert saved_bytes(trained, (clip(1)[2],)) > 0
+
+
+def test_a_network_with_frozen_encoders_trains_the_rest_alone() -> None:
+    network = tiny(freeze_video=True, freeze_audio=True)
+    _, gradients = one_step(network, clip(1))
+    assert gradients
+    frozen = [name for name, module in network.named_modules() if isinstance(module, Encoder)]
+    assert len(frozen) == 2
+    assert not [name for name in gradients if name.startswith(tuple(frozen))]
+
+
+# ---- compile, channels last
+
+
+def test_compiled_blocks_give_the_same_maps_and_names() -> None:
+    plain = tiny().eval()
+    compiled = copy.deepcopy(plain)
+    lines = prepare(compiled, Execution(compile="eager"))
+    assert re.search(r"\d+ blocks are compiled \(eager\)", lines[0])
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(*clip()), plain(*clip()))
+    assert any(block._compiled_call_impl is not None for _, block in units(compiled))
+
+
+def test_channels_last_changes_the_layout_and_not_the_maps() -> None:
+    plain = tiny().eval()
+    rearranged = copy.deepcopy(plain)
+    lines = prepare(rearranged, Execution(channels_last=True))
+    convolutions = [module for module in rearranged.modules() if isinstance(module, nn.Conv2d)]
+    assert f"{len(convolutions)} two-dimensional convolutions" in lines[0]
+    assert all(c.weight.is_contiguous(memory_format=torch.channels_last) for c in convolutions)
+    with torch.no_grad():
+        torch.testing.assert_close(rearranged(*clip()), plain(*clip()), rtol=1e-4, atol=1e-5)
+    assert rearranged.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_nothing_is_done_unasked() -> None:
+    assert prepare(tiny(), Execution()) == []
+
+
+# ---- no waiting for the device
+
+
+def test_a_training_pass_reads_no_value_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fake tensors have no values: whatever needs one, and would wait for a GPU, raises.
+
+    Forward, loss and backward of network and diffusion are covered; drawing of noise and of t on the CPU, copies to the
+    device, the optimiser and the trainer's loop are not: those can only be seen on a GPU, with
+    ``torch.cuda.set_sync_debug_mode("error")``.
+    """
+    from lightning_avsp.diffusion import GaussianDiffusion
+    from lightning_avsp.losses import SaliencyLoss
+
+    # the range of t is checked on the CPU alone, as _readable says
+    monkeypatch.setattr("lightning_avsp.diffusion.process._readable", lambda t: False)
+    network, diffusion, loss = tiny().train(), GaussianDiffusion(), SaliencyLoss()
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        for module in (network, diffusion):
+            module._apply(mode.from_tensor)  # same shapes, no values
+        clean = torch.rand(2, 1, *SIZE)
+        t = torch.randint(0, 1000, (2,))
+        noisy = diffusion.q_sample(clean, t, torch.randn_like(clean))
+        frames = torch.zeros(2, 16, *SIZE, 3, dtype=torch.uint8)
+        video, audio = network.normalize_video(frames), torch.randn(2, 1, 9, 32, 64)
+        loss(network(noisy, t, video, audio), clean).backward()
+        with pytest.raises(DataDependentOutputException):
+            clean.sum().item()  # what this test would catch
+
+
+def test_the_training_step_spells_out_no_reading_of_values() -> None:
+    source = inspect.getsource(DiffusionSaliencyTask.training_step) + inspect.getsource(
+        DiffusionSaliencyTask.timesteps
+    )
+    assert not re.search(r"\.item\(\)|\.tolist\(\)|\.cpu\(\)|\.numpy\(\)|float\(|int\(", source)
