@@ -87,7 +87,7 @@ def score(run: RunFolder, every: int, out: Path) -> None:
     write_json(out, rows)
 
 
-def job(experiment: str, seed: int, corpus: Path, out: Path, every: int) -> Job | None:
+def job(experiment: str, seed: int, corpus: Path, out: Path, every: int, steps: int | None) -> Job | None:
     """Training and test of one experiment and seed; None if both are done."""
     run = RunFolder(out / "runs" / experiment / f"seed{seed}")
     rows = run.results / "listening.json"
@@ -105,6 +105,7 @@ def job(experiment: str, seed: int, corpus: Path, out: Path, every: int) -> Job 
                 f"--run_dir={run.path}",
                 f"--seed_everything={seed}",
                 *caption_options(experiment, corpus),
+                *step_options(steps),
                 "--wandb=disabled",
                 "--figures=0",
                 *resume,
@@ -112,6 +113,18 @@ def job(experiment: str, seed: int, corpus: Path, out: Path, every: int) -> Job 
         )
     commands.append(("benchmarks.listening", "--score", str(run.path), str(rows), "--every", str(every)))
     return Job(f"{experiment}, seed {seed}", tuple(commands), out / "logs" / f"{experiment}-seed{seed}.log")
+
+
+def step_options(steps: int | None) -> list[str]:
+    """Another number of training steps than the experiment's, with the schedule that belongs to it."""
+    if steps is None:
+        return []
+    return [
+        f"--trainer.max_steps={steps}",
+        f"--trainer.val_check_interval={steps}",
+        "--trainer.limit_val_batches=1",
+        f"--model.lr_scheduler.total_steps={steps}",
+    ]
 
 
 def caption_options(experiment: str, corpus: Path) -> list[str]:
@@ -170,6 +183,9 @@ def main() -> None:
     parser.add_argument("--experiments", default="")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--every", type=int, default=20, help="score every k-th test frame")
+    parser.add_argument(
+        "--steps", type=int, default=None, help="training steps, the experiment's own if not given"
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument(
         "--score", action="store_true", help="internal: test the run CORPUS, write the rows to OUT"
@@ -180,7 +196,11 @@ def main() -> None:
         return
     experiments = [name for name in given.experiments.split(",") if name]
     seeds = [int(seed) for seed in given.seeds.split(",")]
-    jobs = [job(name, seed, given.corpus, given.out, given.every) for seed in seeds for name in experiments]
+    jobs = [
+        job(name, seed, given.corpus, given.out, given.every, given.steps)
+        for seed in seeds
+        for name in experiments
+    ]
     try:
         run_jobs(
             [found for found in jobs if found is not None],
