@@ -46,6 +46,10 @@ smoke: $(VENV)/.installed ## Train and test a tiny network on a few generated cl
 	$(BIN)/avsp data synth --root runs/smoke-corpus --corpus AVAD --videos 6 --seconds 3
 	$(BIN)/lightning fit --config experiments/smoke.yaml --test_after_fit=true --overwrite=true
 
+.PHONY: sweep-demo
+sweep-demo: $(VENV)/.installed ## Run one tiny table with two workers, killing one of them and a trial, to its report
+	$(BIN)/python -m lightning_avsp.sweep.demo
+
 .PHONY: lint
 lint: $(VENV)/.installed ## Check style and format
 	$(BIN)/ruff check .

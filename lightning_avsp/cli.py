@@ -99,6 +99,11 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "captions of frames and their token features, for networks that read",
         ("root",),
     ),
+    ("report",): Tool(
+        "lightning_avsp.commands.report",
+        "report",
+        "the papers' tables with our numbers; published results and our runs among them",
+    ),
     ("explain",): Tool(
         "lightning_avsp.commands.explain",
         "explain",
@@ -136,7 +141,7 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "lightning_avsp.commands.sweep",
         "plan",
         "how many trainings a sweep costs, and which are there",
-        ("file",),
+        ("files",),
     ),
     ("sweep", "slurm"): Tool(
         "lightning_avsp.commands.sweep", "slurm", "a SLURM array script: one worker on each node", ("file",)

@@ -147,6 +147,12 @@ class AVSPCLI(LightningCLI):
             help="Beginnings of names in that checkpoint's network that are left out.",
         )
         group.add_argument(
+            "--init_absent",
+            type=Literal["error", "drop"],
+            default="error",
+            help="Tensors of that network which have no place here: refuse them, or leave them out and say so.",
+        )
+        group.add_argument(
             "--allow_seen_test_videos",
             type=bool,
             default=False,
@@ -331,7 +337,7 @@ class AVSPCLI(LightningCLI):
         if options.init_from is not None and options.get("ckpt_path"):
             log.info("init_from is not read again: this run goes on from %s", options.ckpt_path)
         elif options.init_from is not None:
-            self.model.start_from(Path(options.init_from), tuple(options.init_drop))
+            self.model.start_from(Path(options.init_from), tuple(options.init_drop), options.init_absent)
 
     def _loggers(self) -> list[Logger]:
         """CSV always; W&B offline unless asked otherwise."""

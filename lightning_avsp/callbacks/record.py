@@ -34,7 +34,7 @@ class RunRecord(SaveConfigCallback):
         """Called by Lightning once per command, on rank 0."""
         run = RunFolder(Path(trainer.default_root_dir))
         text = self.parser.dump(self.config, skip_unset=False)
-        name = "config.yaml" if stage == "fit" else f"config-{stage}.yaml"
+        name = "config.yaml" if stage == "fit" else f"config-{getattr(stage, 'value', stage)}.yaml"
         write_atomically(run.path / name, text)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):

@@ -102,9 +102,11 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         """Labelled intermediate maps (B, 1, H, W) on the way to the prediction; none for direct regression."""
         return []
 
-    def start_from(self, checkpoint: Path, drop: tuple[str, ...] = ()) -> None:
+    def start_from(
+        self, checkpoint: Path, drop: tuple[str, ...] = (), absent: Literal["error", "drop"] = "error"
+    ) -> None:
         """Take the network's weights from an earlier stage, see :func:`initialise_from`, and keep the report."""
-        self.initial = initialise_from(self.network, checkpoint, drop)
+        self.initial = initialise_from(self.network, checkpoint, drop, absent)
 
     # --- inputs ----------------------------------------------------------------------------------------------
 
@@ -308,6 +310,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Read back what :meth:`on_save_checkpoint` wrote."""
+        self.leaks = [line for line in checkpoint.get("weight_report", []) if line.startswith("LEAK")]
         if INPUT_KEY in checkpoint:
             self.input_spec = InputSpec.from_plain(checkpoint[INPUT_KEY])
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,12 @@ def by_part(names: Iterable[str]) -> str:
     return ", ".join(f"{part} {count}" for part, count in counts.most_common())
 
 
-def initialise_from(network: nn.Module, checkpoint: Path, drop: tuple[str, ...] = ()) -> InitialWeights:
+def initialise_from(
+    network: nn.Module,
+    checkpoint: Path,
+    drop: tuple[str, ...] = (),
+    absent: Literal["error", "drop"] = "error",
+) -> InitialWeights:
     """Load an earlier stage's network into this one.
 
     Every tensor of the checkpoint must have a place of the same shape here, unless it is named in ``drop``; tables of
@@ -61,6 +67,8 @@ def initialise_from(network: nn.Module, checkpoint: Path, drop: tuple[str, ...] 
         network: Network to fill.
         checkpoint: Written by ``lightning fit``.
         drop: Beginnings of names in the checkpoint's network that are left out.
+        absent: What to do with tensors that have no place here and are not in ``drop``: refuse them, or leave them out
+            and say so (a network without the branch that the first stage trained).
 
     Raises:
         InputError: If the file is missing or no such checkpoint, if a tensor has no place or another shape, or if
@@ -71,6 +79,9 @@ def initialise_from(network: nn.Module, checkpoint: Path, drop: tuple[str, ...] 
     dropped = tuple(name for name in state if drop and name.startswith(drop))
     kept = {name: tensor for name, tensor in state.items() if name not in dropped}
     unexpected = [name for name in kept if name not in own]
+    if absent == "drop":
+        dropped, unexpected = (*dropped, *unexpected), []
+        kept = {name: tensor for name, tensor in kept.items() if name in own}
     resized, wrong = [], []
     for name in [name for name in kept if name in own and kept[name].shape != own[name].shape]:
         theirs, ours = tuple(kept[name].shape), tuple(own[name].shape)

@@ -57,6 +57,7 @@ def test_what_has_no_place_is_refused_until_it_is_named(tmp_path: Path) -> None:
         initialise_from(target, path)
     assert torch.equal(target.video.weight, before)
     assert initialise_from(target, path, drop=("audio.",)).dropped == ("audio.weight", "audio.bias")
+    assert initialise_from(target, path, absent="drop").dropped == ("audio.weight", "audio.bias")
 
 
 def test_another_shape_is_refused(tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ class AVRSP(DirectNetwork):
         check_options(audio, fusion, ms_mrg_pairs, clip_frames, lip_space_stride, audio_weights)
         tiny = video_encoder == "tiny"
         self.clip_frames = clip_frames
+        self.hears = audio and fusion != "none"
         self.weight_report = WeightReport()
         self.video_encoder, part = build_video_encoder(
             video_encoder, weights=video_weights, frozen=freeze_video
@@ -119,7 +120,7 @@ class AVRSP(DirectNetwork):
         self.audio_encoder: nn.Module | None = None
         self.fusion: nn.Module | None = None
         self.product: SoundProduct | None = None
-        if audio and fusion != "none":
+        if self.hears:
             encoder, part = build_waveform_encoder(audio_encoder, audio_tap, audio_weights, freeze_audio)
             self.audio_encoder = encoder
             self.weight_report.add(part)

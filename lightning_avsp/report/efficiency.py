@@ -1,0 +1,181 @@
+"""What the network of a row costs, counted on the meta device: no training, no memory, no corpus."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentError
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from lightning_avsp import __version__
+from lightning_avsp.bench.counting import activation_memory, count_as_papers, count_flops
+from lightning_avsp.bench.experiment import _Parts
+from lightning_avsp.data import AVSaliencyDataModule, LogMel
+from lightning_avsp.errors import AVSPError, InputError
+from lightning_avsp.structures import DiffusionNetwork, SaliencyNetwork
+from lightning_avsp.sweep import Trial
+from lightning_avsp.sweep.sweep_file import canonical_json
+from lightning_avsp.tasks import SaliencyTask
+
+_FAULTS = (
+    AVSPError,
+    ArgumentError,
+    AttributeError,
+    ImportError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What building or counting a network may raise where its row asks for something that is not there yet."""
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """One network, batch 1, one pass; of a denoiser one step."""
+
+    params: int
+    """Parameters as the papers count: of the leaf modules that were called."""
+    all_params: int
+    """All parameters, trainable or frozen, called or not."""
+    macs: int
+    """Multiply-accumulates as the papers count, without attention's matrix products."""
+    flops: int
+    """Floating point operations with attention, two per multiply-accumulate."""
+    memory: int
+    """Bytes of the weights and of the activations' peak in one pass, float32, attention matrices materialised."""
+
+
+class CostCounter:
+    """Counts the networks of rows, each different network once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, NetworkCost | str] = {}
+
+    def of(self, trial: Trial) -> NetworkCost | str:
+        """Cost of a trial's network, or why it cannot be built."""
+        try:
+            settings = _Settings.of(trial_experiment(trial), trial.overrides)
+            key = settings.key()
+            if key not in self._known:
+                self._known[key] = settings.count()
+            return self._known[key]
+        except _FAULTS as error:
+            return _why(error)
+
+
+def trial_experiment(trial: Trial) -> Path:
+    """The experiment file that a trial's command starts from.
+
+    Raises:
+        InputError: If the command names none, or the file is missing.
+    """
+    words = list(trial.template)
+    named = [Path(after) for word, after in pairwise(words) if word in ("--config", "-c")]
+    files = [path for path in named if path.suffix in (".yaml", ".yml")]
+    if not files:
+        raise InputError(f"the sweep's command names no experiment file: {' '.join(words)}")
+    if not files[0].is_file():
+        raise InputError(f"no experiment file at {files[0]}; start from the folder that holds experiments/")
+    return files[0]
+
+
+class _Settings(_Parts):
+    """The parser of `lightning fit`; its model is built on request and gets no memory."""
+
+    @classmethod
+    def of(cls, experiment: Path, overrides: Mapping[str, Any]) -> _Settings:
+        """An experiment with a trial's overrides.
+
+        Raises:
+            InputError: If the overrides do not fit the experiment.
+        """
+        settings = {
+            name: value for name, value in overrides.items() if name not in ("seed_everything", "init_from")
+        }
+        try:
+            return cls(
+                SaliencyTask,
+                AVSaliencyDataModule,
+                args=[f"--config={experiment}", f"--config={json.dumps(settings)}"],
+                run=False,
+                subclass_mode_model=True,
+                seed_everything_default=False,
+                auto_configure_optimizers=False,
+                trainer_defaults={"use_distributed_sampler": False},
+                parser_kwargs={"prog": "avsp report", "version": __version__, "exit_on_error": False},
+            )
+        except ArgumentError as error:
+            why = " ".join(str(error).split())
+            raise InputError(f"{experiment} with the row's settings: {why}") from error
+
+    def instantiate_classes(self) -> None:
+        """Nothing yet."""
+
+    def key(self) -> str:
+        """The same for settings that build the same network for the same inputs."""
+        data, network = self.config.data, self.config.model.init_args.network
+        inputs = [str(data.get(name)) for name in _INPUTS]
+        return canonical_json([str(network), data.captions is not None, *inputs])
+
+    def count(self) -> NetworkCost:
+        """Build the network on the meta device, and count it."""
+        with torch.device("meta"):
+            super().instantiate_classes()
+        data, task = cast(AVSaliencyDataModule, self.datamodule), cast("SaliencyTask[Any]", self.model)
+        width = int(self.config.model.init_args.network.get("init_args.text_width", 512))
+        return count(task.network, data, None if data.captions is None else width)
+
+
+_INPUTS = ("size", "map_size", "clip", "sound", "audio", "waveform")
+"""Settings of the data module that a network's cost depends on."""
+
+
+def count(network: SaliencyNetwork, data: AVSaliencyDataModule, text_width: int | None) -> NetworkCost:
+    """Cost of a network at the sizes of a data module.
+
+    Args:
+        network: On the meta device.
+        data: Says sizes and lengths; nothing is read.
+        text_width: Channels of the captions' token features; None without captions.
+    """
+    with torch.device("meta"):
+        inputs = list(_inputs(data, network, text_width))
+        if isinstance(network, DiffusionNetwork):
+            inputs = [torch.zeros(1, 1, *data.map_size), torch.zeros(1, dtype=torch.int64), *inputs]
+        cost = count_as_papers(network, *inputs)
+        return NetworkCost(
+            params=cost.params,
+            all_params=sum(one.numel() for one in network.parameters()),
+            macs=cost.macs,
+            flops=count_flops(network, *inputs),
+            memory=activation_memory(network, *inputs) + sum(one.nbytes for one in network.parameters()),
+        )
+
+
+def _inputs(
+    data: AVSaliencyDataModule, network: SaliencyNetwork, text_width: int | None
+) -> tuple[Tensor | None, ...]:
+    """Frames, sound and token features of one clip on the current device, as far as there are any."""
+    frames = data.clip.frames
+    if isinstance(data.audio, LogMel):
+        sound = torch.zeros(1, 1, data.audio.slices, *data.audio.size)
+    else:
+        sound = torch.zeros(1, 1, data.audio.samples(frames))
+    text = None
+    if text_width is not None and data.captions is not None:
+        text = torch.zeros(1, data.captions.tokens, text_width)
+    return torch.zeros(1, 3, frames, *data.size), sound if network.hears else None, text
+
+
+def _why(error: Exception) -> str:
+    """The reason in one short line."""
+    text = " ".join(str(error).split())
+    return f"{text[:200]}..." if len(text) > 200 else text or type(error).__name__

@@ -1,0 +1,187 @@
+"""A small sweep with printed rows, and results as its trials would leave them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from lightning_avsp.sweep import Trial, expand, load_sweep
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+QUALITY = {0: 0.60, 1: 0.65, 2: 0.70}
+"""What our rows reach, in the paper's order."""
+NAMES = ("baseline", "+ECA <b>bold</b>", "full_model & more")
+
+
+class Table:
+    """A sweep file with three rows, two seeds and three splits of AVAD, and an external row."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.sweeps = root / "sweeps"
+        self.runs = root / "runs"
+        self.sweeps.mkdir(parents=True)
+        self.path = self.sweeps / "paper_table1.yaml"
+        self.content: dict[str, Any] = {
+            "program": "lightning",
+            "method": "grid",
+            "metric": {"name": "test/cc", "goal": "maximize"},
+            "run_cap": 100,
+            "command": [
+                "${env}",
+                "${program}",
+                "trial",
+                "--sweep",
+                "paper_table1",
+                "--config",
+                str(EXPERIMENTS / "smoke.yaml"),
+                "--config",
+                "${args_json}",
+            ],
+            "parameters": {
+                "model": {
+                    "values": [
+                        {"init_args": {"network": {"init_args": {"modality": "v"}}}},
+                        {
+                            "init_args": {
+                                "network": {"init_args": {"modality": "av", "attention": "standard"}}
+                            }
+                        },
+                        {"init_args": {"network": {"init_args": {"modality": "av", "attention": "eca"}}}},
+                    ]
+                },
+                "data": {
+                    "parameters": {"corpora": {"value": ["AVAD"]}, "split": {"values": [1, 2, 3]}},
+                },
+                "seed_everything": {"values": [0, 1]},
+            },
+        }
+        self.expected: dict[str, Any] = {
+            "paper": "DiffSal",
+            "table": "1",
+            "kind": "ablation",
+            "title": "Rows & <script>alert(1)</script>",
+            "source": "Table 1",
+            "metrics": ["CC", "SIM"],
+            "datasets": ["AVAD"],
+            "rows": [
+                {
+                    "name": name,
+                    "index": index,
+                    "values": {"AVAD": {"CC": 0.70 + index / 100, "SIM": None if index == 0 else 0.5}},
+                    "efficiency": {"params_M": 76.57} if index == 2 else {},
+                    "external": False,
+                    "flags": [],
+                }
+                for index, name in enumerate(NAMES)
+            ]
+            + [
+                {
+                    "name": "STAViS",
+                    "index": None,
+                    "values": {"AVAD": {"CC": 0.608, "SIM": 0.457}},
+                    "external": True,
+                    "flags": [],
+                }
+            ],
+            "ordering": {"metric": "CC", "datasets": ["AVAD"], "exclude": []},
+        }
+        self.write()
+
+    def write(self) -> None:
+        """Write both files."""
+        self.path.write_text(yaml.safe_dump(self.content, sort_keys=False))
+        printed = self.path.with_name("paper_table1.expected.yaml")
+        printed.write_text(yaml.safe_dump(self.expected, sort_keys=False))
+
+    def vary_sampling(self) -> None:
+        """Let rows differ in their steps alone, so that all have one network."""
+        self.content["parameters"]["model"]["values"] = [
+            {"init_args": {"network": {"init_args": {"modality": "v"}}, "sampling": {"steps": steps}}}
+            for steps in (1, 2, 4)
+        ]
+        self.write()
+
+    def trials(self) -> list[Trial]:
+        """Every trial."""
+        return expand(load_sweep(self.path))
+
+    def row(self, trial: Trial) -> int:
+        """Which row a trial is of."""
+        return self.content["parameters"]["model"]["values"].index(trial.overrides["model"])
+
+    def finish(
+        self, trial: Trial, *, synthetic: bool = False, base: float | None = None, **more: Any
+    ) -> Path:
+        """Write the result of a trial, with a training that has curves and a picture."""
+        row, split, seed = (
+            self.row(trial),
+            trial.overrides["data"]["split"],
+            trial.overrides["seed_everything"],
+        )
+        value = QUALITY[row] if base is None else base
+        training = f"{trial.id[:6]}{row}{split}{seed}xxx"[:12]
+        run = self.runs / "trainings" / training
+        videos = [
+            {
+                "corpus": "AVAD",
+                "video": f"{split}_{number}",
+                "frames": 10,
+                "cc": value + 0.01 * seed + 0.02 * split + 0.05 * (number - 2),
+                "sim": None if number == 0 else value - 0.1,
+                "cc_frames": 10,
+            }
+            for number in range(2 + split)  # splits of different sizes: pooling and split means differ
+        ]
+        folder = run / "metrics" / "fit"
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = ["epoch,step,train/loss,val/cc"]
+        lines += [f"{epoch},{epoch * 10},{2 - epoch / 4}," for epoch in range(4)]
+        lines += [f"{epoch},{epoch * 10 + 9},,{value - 0.2 + epoch / 20}" for epoch in range(4)]
+        (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+        (run / "figures").mkdir(exist_ok=True)
+        picture = np.random.default_rng(row).integers(0, 255, (60, 400, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(run / "figures" / "epoch_003.png")
+        result = {
+            "sweep": "paper_table1",
+            "trial": trial.id,
+            "overrides": trial.overrides,
+            "training": training,
+            "run_dir": str(run),
+            "checkpoint": str(run / "checkpoints" / "best.ckpt"),
+            "metrics": {"test/cc": value},
+            "videos": videos,
+            "synthetic": ["AVAD"] if synthetic else [],
+            "selection": "chosen on validation videos held out of the training list",
+            "seed": seed,
+            "split": split,
+            "corpora": ["AVAD"],
+            "wall_s": 12.0,
+            "train_wall_s": 100.0,
+            "steps": 40,
+            "world_size": 1,
+            "device": "cpu",
+            "versions": {},
+            "config_hash": training,
+        } | more
+        path = self.runs / "sweeps" / "paper_table1" / trial.id / "result.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result))
+        return path
+
+    def finish_all(self, *, synthetic: bool = False) -> None:
+        """Finish every trial."""
+        for trial in self.trials():
+            self.finish(trial, synthetic=synthetic)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    """The sweep without any result."""
+    return Table(tmp_path)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.report import board_text
+from lightning_avsp.report.leaderboard import Leaderboard, read_leaderboard
+
+
+def board(table, corpus: str = "AVAD", metric: str = "cc") -> Leaderboard:
+    return read_leaderboard(corpus, metric, table.runs, table.sweeps)
+
+
+def single_run(runs: Path, name: str, value: float, **more) -> None:
+    """A run folder as `lightning fit` and `lightning test` leave it."""
+    folder = runs / name / "seed0"
+    (folder / "results").mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"experiment": name, "seed": 0, "device": "cpu"}))
+    (folder / "config.yaml").write_text("data: {split: 1}\n")
+    videos = [{"corpus": "AVAD", "video": f"v{n}", "frames": 3, "cc": value} for n in range(3)]
+    content = {"videos": videos, "synthetic": [], "selection": "chosen on validation videos", "leaks": []}
+    (folder / "results" / "test.json").write_text(json.dumps(content | more))
+
+
+def test_published_models_are_ranked_each_once(table):
+    found = board(table)
+    names = [entry.name for entry in found.entries]
+    assert names[0] == "MUBiC (AV)"
+    assert len(set(names)) == len(names)
+    assert {"STAViS (AV)", "ViNet (AV)", "CASP-Net (AV)", "TSFP-Net (AV)", "DAVS (AV)"} <= set(names)
+    assert {"CaDiff (TV)", "TASED-Net (V)", "ACLNet (V)"} <= set(names)
+    values = [entry.values["CC"] for entry in found.entries]
+    assert values == sorted(values, reverse=True)
+    casp = next(entry for entry in found.entries if entry.name == "CASP-Net (AV)")
+    assert [place.split(" (")[0] for place in casp.places] == [
+        "DiffSal 6",
+        "TAVDiff I",
+        "MUBiC 4.2",
+        "AVRSP I",
+    ]
+
+
+def test_equal_numbers_share_a_rank(table):
+    ranks = {entry.name: entry.rank for entry in board(table).entries}
+    assert ranks["TSFP-Net (AV)"] == ranks["AVRSP (AV)"]
+    assert ranks["AVRSP (V)"] == ranks["AVRSP (AV)"] + 2
+
+
+def test_disagreeing_papers_are_flagged(table):
+    stavis = next(entry for entry in board(table, "Coutrot1", "NSS").entries if entry.name == "STAViS (AV)")
+    assert stavis.values["NSS"] == 2.11  # two papers of three
+    assert "papers disagree on NSS: DiffSal 6 2.11, TAVDiff II 2.21, AVRSP II 2.11" in stavis.flags
+
+
+def test_other_corpora_and_names(table):
+    found = board(table, "DHF1K", "AUC-J")
+    assert found.corpus == "DHF1K"
+    assert {"UNISAL (V)", "TMFI-Net (V)"} <= {entry.name for entry in found.entries}
+    with pytest.raises(InputError, match="nothing is published on 'MIT1003'"):
+        board(table, "MIT1003")
+    with pytest.raises(InputError, match="with 'kld'; there is CC, NSS"):
+        board(table, metric="kld")
+
+
+def test_our_runs_stand_among_the_published(table):
+    table.finish_all()
+    single_run(table.runs, "mine", 0.9)
+    found = board(table)
+    first = found.entries[0]
+    assert (first.name, first.rank, first.ours) == ("mine", 1, True)
+    assert any("split 1 of 3 only" in flag for flag in first.flags)
+    ours = [entry for entry in found.entries if entry.ours]
+    assert [entry.name for entry in ours] == [
+        "mine",
+        "paper_table1 full_model & more",
+        "paper_table1 +ECA <b>bold</b>",
+        "paper_table1 baseline",
+    ]
+    assert ours[1].flags == ("6 runs, 2 seeds",)
+    assert ours[1].intervals is not None
+    assert ours[1].intervals["CC"].low < ours[1].values["CC"] < ours[1].intervals["CC"].high
+
+
+def test_a_trial_counts_once_although_its_attempt_and_training_were_tested_too(table):
+    trial = table.trials()[0]
+    path = table.finish(trial)
+    single_run(path.parent / "attempts", "001", 0.99)
+    training = json.loads(path.read_text())["training"]
+    results = table.runs / "trainings" / training / "results"
+    results.mkdir()
+    videos = [{"corpus": "AVAD", "video": "x", "frames": 1, "cc": 0.99}]
+    (results / "test.json").write_text(json.dumps({"videos": videos}))
+    assert [entry.name for entry in board(table).entries if entry.ours] == ["paper_table1 baseline"]
+
+
+def test_synthetic_and_leaking_results_are_never_ranked(table):
+    table.finish_all(synthetic=True)
+    single_run(table.runs, "leaky", 0.99, leaks=["LEAK: 2 test videos were seen"])
+    found = board(table)
+    assert not any(entry.ours for entry in found.entries)
+    assert {(entry.name, entry.synthetic, entry.rank) for entry in found.aside} >= {
+        ("leaky", False, None),
+        ("paper_table1 baseline", True, None),
+    }
+    text = board_text.as_markdown(found)
+    ranked, aside = text.split("**Not ranked**")
+    assert "(ours)" not in ranked
+    assert aside.count("**(ours)** SYNTHETIC") == 3
+    rows = list(csv.DictReader(io.StringIO(board_text.as_csv_text(found))))
+    assert {row["rank"] for row in rows if row["synthetic"]} == {""}
+    assert board_text.as_latex(found).count("SYNTHETIC") >= 3
+
+
+def test_sweeps_without_their_file_are_named_by_what_they_set(table):
+    table.finish(table.trials()[0])
+    table.path.unlink()
+    (name,) = [entry.name for entry in board(table).entries if entry.ours]
+    assert name == "paper_table1 modality=v"
+
+
+def test_partial_tests_say_so_in_their_name(table):
+    single_run(table.runs, "quick", 0.5, test_every=5, test_audio="silent")
+    (name,) = [entry.name for entry in board(table).entries if entry.ours]
+    assert name == "quick (every 5th frame only) (sound: silent)"
+
+
+def test_a_broken_result_file_is_named(table):
+    single_run(table.runs, "broken", 0.5)
+    (table.runs / "broken/seed0/results/test.json").write_text("{")
+    with pytest.raises(InputError, match=r"broken/seed0/results/test.json is no result"):
+        board(table)
+
+
+def test_markdown_names_places_and_care(table):
+    text = board_text.as_markdown(board(table, "DIEM"))
+    assert "papers disagree on CC: DiffSal 6 0.579, TAVDiff I 0.580, AVRSP I 0.580" in text
+    assert "| 1 | AVRSP (AV)" not in text  # TAVDiff's 0.688 is above its 0.685
+    assert "**0.688**" in text

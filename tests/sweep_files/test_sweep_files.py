@@ -1,0 +1,294 @@
+"""Every sweep file of the papers: accepted, rendered and parsed, with the rows of its table and networks that build."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from commandline import EXPERIMENTS
+from jsonargparse import Namespace
+
+from lightning_avsp.data import AVSaliencyDataModule
+from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
+from lightning_avsp.report.cells import dataset_corpus
+from lightning_avsp.report.expected import expected_path, read_expected
+from lightning_avsp.report.outcomes import RowIndex
+from lightning_avsp.structures import SaliencyNetwork
+from lightning_avsp.sweep import Sweep, Trial, expand, load_sweep, planning
+from lightning_avsp.sweep.resolve import _Parsing, split_arguments
+from lightning_avsp.sweep.trial_options import read_options
+from lightning_avsp.tasks import SaliencyTask
+
+ROOT = EXPERIMENTS.parent
+FOLDER = ROOT / "sweeps"
+NOT_OF_A_PAPER = ("demo_table1", "smoke")
+FILES = [
+    path
+    for path in sorted(FOLDER.glob("*.yaml"))
+    if not path.stem.endswith(".expected") and path.stem not in NOT_OF_A_PAPER
+]
+READ_FROM_TRAININGS = {"mubic_fig41": "fig4.1", "mubic_fig43c": "fig4.3c"}
+"""Printed numbers of a training's course: no sweep gives them, their files say where to read them."""
+each_sweep = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+
+
+@pytest.fixture(autouse=True)
+def _at_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # commands name experiments/X.yaml
+
+
+@cache
+def sweep_and_trials(path: Path) -> tuple[Sweep, list[Trial]]:
+    sweep = load_sweep(path)
+    return sweep, expand(sweep)
+
+
+def rows(path: Path) -> dict[str, list[Trial]]:
+    """Trials of every row that is ours, by its printed name."""
+    sweep, trials = sweep_and_trials(path)
+    index = RowIndex(sweep)
+    by_index = {
+        row.index: row.name for row in read_expected(expected_path(path)).rows if row.index is not None
+    }
+    found: dict[str, list[Trial]] = {name: [] for name in by_index.values()}
+    for trial in trials:
+        found[by_index[index.of(trial.overrides)]].append(trial)
+    return found
+
+
+@cache
+def parser() -> Any:
+    """The parser of ``lightning fit``, built once: building it takes longer than parsing."""
+    cli = _Parsing(
+        SaliencyTask,
+        AVSaliencyDataModule,
+        args=["fit", f"--config={EXPERIMENTS / 'smoke.yaml'}"],
+        subclass_mode_model=True,
+        seed_everything_default=0,
+        auto_configure_optimizers=False,
+        save_config_callback=None,
+        trainer_defaults={"use_distributed_sampler": False},
+        parser_kwargs={"prog": "lightning", "exit_on_error": False},
+    )
+    return cli._parser("fit")
+
+
+@cache
+def parsed(arguments: tuple[str, ...]) -> Namespace:
+    return parser().parse_args(list(arguments))
+
+
+@cache
+def resolved(arguments: tuple[str, ...]) -> str:
+    """The complete configuration as JSON."""
+    return json.dumps(parsed(arguments).as_dict(), sort_keys=True, default=str)
+
+
+def of_fit(trial: Trial) -> tuple[str, ...]:
+    """What W&B's agent hands to `lightning fit`: the arguments of the trial without its own options."""
+    words = trial.command
+    return tuple(read_options(words[words.index("trial") + 1 :])[1])
+
+
+def state(arguments: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the network that `lightning fit` would build, full size, without memory."""
+    config = parsed(arguments)
+    network = json.dumps(config.model.init_args.network.as_dict(), sort_keys=True, default=str)
+    if network not in _built:
+        with torch.device("meta"):
+            made = parser().instantiate_classes(Namespace(model=config.model, data=config.data)).model.network
+        assert isinstance(made, SaliencyNetwork)
+        _built[network] = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
+    return _built[network]
+
+
+_built: dict[str, dict[str, tuple[int, ...]]] = {}
+
+
+@each_sweep
+def test_it_is_a_sweep_of_wandb_that_says_what_it_does(path: Path) -> None:
+    sweep, trials = sweep_and_trials(path)  # load_sweep refuses what W&B's schema refuses
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith(f"# avsp sweep run sweeps/{path.name} --workers 2 ")
+    assert sweep.content["name"] == path.stem
+    assert (sweep.program, sweep.method) == ("lightning", "grid")
+    assert sweep.metric == {"name": "test/cc", "goal": "maximize"}
+    full = {key: value for key, value in sweep.content.items() if key != "run_cap"}
+    assert (
+        sweep.run_cap
+        == len(trials)
+        == len(expand(Sweep(**{**vars(sweep), "run_cap": None, "content": full})))
+    )
+    assert f"= {len(trials)} points" in path.read_text()
+    assert {trial.overrides["seed_everything"] for trial in trials} == {0, 1, 2}
+
+
+@each_sweep
+def test_wandbs_agent_renders_commands_of_a_trial(path: Path) -> None:
+    _, trials = sweep_and_trials(path)
+    for trial in trials:
+        env, program, command, option, name, config, experiment, config_too, values = trial.command
+        assert (env, program, command, option, name) == (
+            "/usr/bin/env",
+            "lightning",
+            "trial",
+            "--sweep",
+            path.stem,
+        )
+        assert config == config_too == "--config"
+        assert (ROOT / experiment).is_file()
+        assert json.loads(values) == trial.overrides
+
+
+@each_sweep
+def test_every_row_is_parsed_and_none_is_another(path: Path) -> None:
+    found = rows(path)
+    points = [of_row[0] for of_row in found.values()]
+    points.append(found.popitem()[1][-1])  # of the last seed, split and sets
+    texts = {resolved(of_fit(trial)) for trial in points}
+    assert len(texts) == len({trial.id for trial in points})
+
+
+@each_sweep
+def test_it_has_the_rows_of_its_table(path: Path) -> None:
+    sweep, trials = sweep_and_trials(path)
+    expected = read_expected(expected_path(path))
+    ours = [row for row in expected.rows if not row.external]
+    assert [row.index for row in ours] == list(range(RowIndex(sweep).count))
+    assert all(row.index is None for row in expected.rows if row.external)
+    found = rows(path)
+    assert {len(of_row) for of_row in found.values()} == {len(trials) // len(ours)}
+    for dataset in expected.datasets:  # every printed column is tested, in every row
+        corpus = dataset_corpus(dataset)[0]
+        assert all(any(corpus in t.overrides["data"]["corpora"] for t in of_row) for of_row in found.values())
+
+
+@each_sweep
+def test_its_splits_exist_and_a_single_list_is_used_once(path: Path) -> None:
+    _, trials = sweep_and_trials(path)
+    asked = {(tuple(t.overrides["data"]["corpora"]), t.overrides["data"]["split"]) for t in trials}
+    for names, split in asked:
+        splits_in_mix([find_corpus(name) for name in names], split)
+    columns = [dataset_corpus(name)[0] for name in read_expected(expected_path(path)).datasets]
+    one_list = {name for name in columns if name == "DIEM" or len(find_corpus(name).splits) == 1}
+    if one_list == set(columns):
+        assert {split for _, split in asked} == {1}
+    else:
+        assert {split for _, split in asked} == {1, 2, 3}
+
+
+@each_sweep
+def test_the_network_of_every_row_builds(path: Path) -> None:
+    assert all(state(of_fit(of_row[0])) for of_row in rows(path).values())
+
+
+@each_sweep
+def test_a_row_takes_what_its_first_stage_learned(path: Path) -> None:
+    for of_row in rows(path).values():
+        overrides = of_row[0].overrides
+        source = overrides.get("init_from")
+        if source is None:
+            continue
+        experiment = source.removeprefix(planning.STAGE).removesuffix(planning.SAME_NETWORK)
+        same = source.endswith(planning.SAME_NETWORK)
+        laid = ("--config", json.dumps({"model": overrides["model"]})) if same else ()
+        stage, own = state(("--config", experiment, *laid)), state(of_fit(of_row[0]))
+        if overrides.get("init_absent") == "drop":
+            stage = {tensor: shape for tensor, shape in stage.items() if tensor in own}
+        assert stage
+        assert stage.items() <= own.items()
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Names of the trainings of a trial, stages first, planned without the corpora being there."""
+    monkeypatch.setattr(planning, "resolve", lambda arguments: json.loads(resolved(tuple(arguments))))
+
+    def of(trial: Trial) -> list[str]:
+        plan = planning.plan_trial(split_arguments(of_fit(trial)), with_data=False)
+        return [one.name for one in plan.training.chain()]
+
+    return of
+
+
+def test_what_each_sweep_costs_is_in_the_readme(trainings: Any) -> None:
+    readme = (FOLDER / "README.md").read_text()
+    everything: set[tuple[str, int, int]] = set()
+    for path in FILES:
+        _, trials = sweep_and_trials(path)
+        splits = {trial.overrides["data"]["split"] for trial in trials}
+        own, stages = set(), set()
+        for trial in trials:
+            if trial.overrides["seed_everything"] == 0 and trial.overrides["data"]["split"] == 1:
+                *before, last = trainings(trial)
+                own.add(last)
+                stages.update(before)
+        everything |= {(name, split, seed) for name in own for split in splits for seed in (0, 1, 2)}
+        everything |= {(name, 1, 0) for name in stages}
+        count = 3 * len(splits) * len(own)
+        cells = f"| {len(rows(path))} | {len(trials)} | {count} | {len(stages) or '-'} |"
+        line = next(line for line in readme.splitlines() if line.startswith(f"| `{path.name}` |"))
+        assert cells in line, f"{path.name}: should say {cells}"
+    points = sum(len(sweep_and_trials(path)[1]) for path in FILES)
+    assert f"{points} points and {len(everything)} trainings" in " ".join(readme.split())
+
+
+@pytest.mark.parametrize("name", ["diffsal_fig4", "tavdiff_fig5", "mubic_steps"])
+def test_denoising_steps_share_one_training(name: str, trainings: Any) -> None:
+    found = rows(FOLDER / f"{name}.yaml")
+    assert len({trainings(of_row[0])[-1] for of_row in found.values()}) == 1
+    assert len({resolved(of_fit(of_row[0])) for of_row in found.values()}) == len(found)
+
+
+def test_the_full_model_is_trained_once_for_all_tables_of_a_paper(trainings: Any) -> None:
+    full = {
+        "diffsal_table6": ["diffsal_table1:+ECA+MIM", "diffsal_table3:DiffSal(w/ MIM)", "diffsal_table4:ECA"],
+        "tavdiff_table1": ["tavdiff_table3:Saliency-DiT", "tavdiff_table5:SITR", "tavdiff_fig5:steps=4"],
+        "mubic_table42": ["mubic_table43:MUBiC (Full)", "mubic_steps:steps=4"],
+        "avrsp_table3": ["avrsp_table4:Audio-Visual 3", "avrsp_table5:RAVF(Ours)"],
+    }
+    for name, others in full.items():
+        whole = trainings(list(rows(FOLDER / f"{name}.yaml").values())[-1][0])
+        for other in others:
+            sweep, row = other.split(":")
+            assert trainings(rows(FOLDER / f"{sweep}.yaml")[row][0]) == whole, other
+    pretrained = rows(FOLDER / "diffsal_table8.yaml")["Our(DiffSal)"]
+    dhf1k = next(t for t in pretrained if t.overrides["data"]["corpora"] == ["DHF1K"])
+    stage = trainings(rows(FOLDER / "diffsal_table6.yaml")["Ours(DiffSal)"][0])[0]
+    assert trainings(dhf1k) == [stage]  # seed 0 of table 8 is the first stage of the others
+
+
+@pytest.mark.shared
+def test_all_tables_are_there_with_every_printed_number(shared: Path) -> None:
+    tables = yaml.safe_load((shared / "reference" / "paper_tables.yaml").read_text())
+    assert len(tables) == 26
+    paths = [*FILES, *(FOLDER / f"{name}.yaml" for name in READ_FROM_TRAININGS)]
+    found = {(one.paper, one.table): one for one in (read_expected(expected_path(path)) for path in paths)}
+    assert set(found) == {(table["paper"], str(table["table"])) for table in tables}
+    for table in tables:
+        expected = found[table["paper"], str(table["table"])]
+        assert list(expected.metrics) == table["metrics"]
+        assert list(expected.datasets) == table["datasets"]
+        assert [row.name for row in expected.rows] == [row["name"] for row in table["rows"]]
+        for row, printed in zip(expected.rows, table["rows"], strict=True):
+            assert row.external == printed["overrides"].startswith("external")
+            assert row.values == printed["values"]
+            assert row.efficiency == printed.get("efficiency", {})
+
+
+def test_numbers_of_a_trainings_course_say_where_they_are() -> None:
+    for name, table in READ_FROM_TRAININGS.items():
+        path = FOLDER / f"{name}.yaml"
+        assert not path.exists()
+        text = path.with_suffix(".expected.yaml").read_text()
+        expected = read_expected(expected_path(path))
+        assert (expected.table, {row.index for row in expected.rows}) == (table, {None})
+        sweep, row = re.search(r"trainings of (\w+),\s+row ([^,]+),", text).groups()  # type: ignore[union-attr]
+        assert row in rows(FOLDER / f"{sweep}.yaml")
+        assert "metrics/fit/metrics.csv" in text
