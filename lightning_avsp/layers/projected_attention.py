@@ -54,7 +54,7 @@ class MultiHeadAttention(nn.Module):
         attended = F.scaled_dot_product_attention(split(query), split(key), split(value), allowed)
         return self.out(attended.transpose(1, 2).flatten(2))
 
-    def look_in_place(self, heads: int, sharpness: float = 18.0) -> None:
+    def look_in_place(self, heads: int, sharpness: float = 30.0) -> None:
         """Let the first heads start by reading the tokens of the asking token's own place, whatever they hold.
 
         Cross-attention that starts at random has to find out which tokens lie where before it can learn what they

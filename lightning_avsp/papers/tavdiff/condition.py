@@ -1,0 +1,156 @@
+"""The condition C_f of the denoiser: visual tokens that the caption has weighted, sound tokens, caption tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_avsp.layers.positions import grid_positions
+from lightning_avsp.papers.tavdiff.text_tokens import TokenRows
+from lightning_avsp.structures import Condition
+
+SOUND_SPANS = 4
+"""Parts of a clip that :func:`sound_vector` keeps apart."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The condition as one sequence."""
+
+    values: Tensor
+    """(B, M, d)."""
+    mask: Tensor | None
+    """Which tokens exist: bool (B, M); None if all do."""
+
+    def mean(self) -> Tensor:
+        """Mean of the tokens that exist: (B, d)."""
+        if self.mask is None:
+            return self.values.mean(dim=1)
+        weight = self.mask[..., None].to(self.values.dtype)
+        return (self.values * weight).sum(dim=1) / weight.sum(dim=1)
+
+
+def condition_tokens(condition: Condition) -> Tokens:
+    """Video, sound and text of a condition in one sequence; rows of zeros in the text are no tokens."""
+    parts = [feature.flatten(2).transpose(1, 2) for feature in condition.video]
+    if condition.audio is not None:
+        parts.append(condition.audio)
+    if condition.text is None:
+        return Tokens(torch.cat(parts, dim=1), None)
+    text = condition.text
+    exists = (text != 0).any(dim=-1)
+    others = exists.new_ones(len(text), sum(part.shape[1] for part in parts))
+    return Tokens(torch.cat([*parts, text], dim=1), torch.cat([others, exists], dim=1))
+
+
+class PlaceInClip(nn.Module):
+    """Adds where in the frame and when in the clip each feature lies.
+
+    The place in the frame is that of the map's patches, sine for sine, so that patches find it; time is projected.
+
+    Args:
+        width: Width d of the features.
+    """
+
+    time_dim = 16
+    """Width of the sinusoids of time."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.time = nn.Linear(self.time_dim, width, bias=False)
+        nn.init.normal_(self.time.weight, std=0.02)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, d, T, h, w) to the same."""
+        steps, height, breadth = features.shape[2:]
+        place = grid_positions((height, breadth), features.shape[1], features.device)  # (h w, d)
+        time = self.time(grid_positions((steps,), self.time_dim, features.device))  # (T, d)
+        features = features + place.T.unflatten(1, (1, height, breadth)).to(features.dtype)
+        return features + time.T[:, :, None, None].to(features.dtype)
+
+
+class SoundTokens(nn.Module):
+    """Audio features as tokens of the condition: projection, layer norm, position in time.
+
+    Args:
+        channels: Channels of the audio features.
+        width: Width d of the tokens.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(channels, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, n) to (B, n, d)."""
+        tokens = self.norm(self.project(features.transpose(1, 2)))
+        positions = grid_positions((tokens.shape[1],), tokens.shape[2], tokens.device)
+        return tokens + positions.to(tokens.dtype)
+
+
+class CaptionTokens(nn.Module):
+    """Caption features as tokens of the condition, for networks without video: projection and layer norm.
+
+    CLIP's features carry their positions. A clip without a caption has one learned token in place of them.
+
+    Args:
+        text_width: Width of the text token features.
+        width: Width d of the tokens.
+    """
+
+    def __init__(self, text_width: int, width: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(text_width, width)
+        self.norm = nn.LayerNorm(width)
+        self.absent = nn.Parameter(torch.randn(width) * 0.02)
+
+    def forward(self, text: Tensor) -> Tensor:
+        """(B, N, text_width) to (B, N, d), rows of zeros where there is no token."""
+        rows = TokenRows.of(text)
+        tokens = self.norm(self.project(text)) * rows.tokens[..., None]
+        first = torch.where(rows.present[:, None], tokens[:, 0], self.absent.to(tokens.dtype))
+        return torch.cat([first[:, None], tokens[:, 1:]], dim=1)
+
+
+class Product(nn.Module):
+    """Visual features times one plus a linear function of another modality (not in the paper, X20).
+
+    Args:
+        source_width: Width of the other modality's vector.
+        channels: Channels of the visual features.
+    """
+
+    def __init__(self, source_width: int, channels: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(source_width, channels)
+
+    def forward(self, features: Tensor, vector: Tensor, present: Tensor | None = None) -> Tensor:
+        """Weigh visual features.
+
+        Args:
+            features: (B, C, T, h, w).
+            vector: Of the other modality (B, source_width).
+            present: Whether a clip has it: bool (B,); a clip without keeps its features. None: all have.
+
+        Returns:
+            (B, C, T, h, w).
+        """
+        factor = self.project(vector)
+        if present is not None:
+            factor = factor * present[:, None]
+        return features * (1 + factor[:, :, None, None, None])
+
+
+def sound_vector(features: Tensor) -> Tensor:
+    """Audio features (B, C, n) averaged in four spans of the clip, side by side: (B, 4 C)."""
+    return F.adaptive_avg_pool1d(features, SOUND_SPANS).flatten(1)
+
+
+def caption_vector(text: Tensor, rows: TokenRows) -> Tensor:
+    """Mean of the words' features (B, C), zeros without words."""
+    weight = rows.words[..., None].to(text.dtype)
+    return (text * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1)

@@ -1,0 +1,174 @@
+"""From a clip to the condition of the denoiser: encoders, text fusion, and what does without them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lightning_avsp.backbones.encoder import VideoEncoder
+from lightning_avsp.backbones.registry import WaveformEncoder
+from lightning_avsp.errors import InputError
+from lightning_avsp.papers.tavdiff.condition import (
+    SOUND_SPANS,
+    CaptionTokens,
+    PlaceInClip,
+    Product,
+    SoundTokens,
+    caption_vector,
+    sound_vector,
+)
+from lightning_avsp.papers.tavdiff.options import Modalities
+from lightning_avsp.papers.tavdiff.sitr import SITR
+from lightning_avsp.papers.tavdiff.text_fusion import VisualOnly
+from lightning_avsp.papers.tavdiff.text_tokens import TokenRows
+from lightning_avsp.structures import Condition
+
+NAMES = {"v": "video", "a": "audio", "t": "text"}
+"""What the letters of ``modalities`` stand for."""
+CAUSES = {
+    "video": "a clip has frames",
+    "audio": "give waveforms (data.sound=waveform), or choose modalities without a",
+    "text": "give captions (data.captions), or choose modalities without t",
+}
+"""What to do when something is missing in training."""
+
+
+class ConditionEncoder(nn.Module):
+    """Visual tokens f_tv, sound tokens and, without video, caption tokens.
+
+    In training everything that the network reads must be there. At test time what is missing is left out: without
+    sound or picture its tokens are, without text the visual features are those of a network without text.
+
+    Args:
+        modalities: What is read: ``v``, ``av``, ``tv``, ``ta`` or ``tav``.
+        width: Width d of the tokens.
+        text_width: Width of the text token features.
+        video_encoder: Encoder of the frames, needed with ``v``.
+        fusion: How text meets sight, needed with ``v``; made for the encoder's channels.
+        audio_encoder: Encoder of the waveform, needed with ``a``.
+        audio_product: Multiply the visual features by a function of the sound (X20).
+        text_product: Multiply them by a function of the caption (X20).
+    """
+
+    def __init__(
+        self,
+        modalities: Modalities,
+        width: int,
+        text_width: int,
+        video_encoder: VideoEncoder | None = None,
+        fusion: VisualOnly | SITR | None = None,
+        audio_encoder: WaveformEncoder | None = None,
+        audio_product: bool = False,
+        text_product: bool = False,
+    ) -> None:
+        super().__init__()
+        self.modalities = modalities
+        self.text_width = text_width
+        self.video_encoder = video_encoder
+        self.fusion = fusion
+        self.place = PlaceInClip(width) if video_encoder is not None else None
+        self.audio_encoder = audio_encoder
+        self.sound: SoundTokens | None = None
+        if audio_encoder is not None:
+            self.sound = SoundTokens(audio_encoder.out_channels, width)
+        in_condition = modalities.replace("t", "") if "v" in modalities else modalities
+        self.caption = CaptionTokens(text_width, width) if "t" in in_condition else None
+        channels = 0 if video_encoder is None else video_encoder.channels[0]
+        self.audio_product: Product | None = None
+        if audio_product and audio_encoder is not None:
+            self.audio_product = Product(SOUND_SPANS * audio_encoder.out_channels, channels)
+        self.text_product = Product(text_width, channels) if text_product else None
+        # tells a token of the condition which modality it belongs to
+        self.kind = nn.ParameterDict({NAMES[letter]: torch.randn(width) * 0.02 for letter in in_condition})
+
+    def forward(
+        self, video: Tensor | None, audio: Tensor | None, text: Tensor | None, saliency: Tensor | None
+    ) -> Condition:
+        """Condition of a batch of clips.
+
+        Args:
+            video: Normalised frames (B, 3, T, H, W), or None.
+            audio: Waveforms (B, 1, N), or None.
+            text: Token features (B, N, text_width), or None.
+            saliency: Ground truth (B, 1, H, W) in [0, 1], where SITR chooses by it.
+
+        Raises:
+            InputError: If nothing that the network can use is given, or in training not all of it.
+        """
+        given = {"video": video, "audio": audio, "text": text}
+        missing = [NAMES[letter] for letter in self.modalities if given[NAMES[letter]] is None]
+        if self.training and missing:
+            raise InputError(
+                f"modalities={self.modalities} reads {missing[0]}, which the training clips lack: {CAUSES[missing[0]]}"
+            )
+        text = self._read(text)
+        heard = (
+            None if audio is None or self.audio_encoder is None else self.audio_encoder(audio)
+        )  # (B, C, n)
+        sound = None if heard is None or self.sound is None else self.sound(heard) + self.kind["audio"]
+        visual = self._see(video, heard, text, saliency)
+        caption = None
+        if self.caption is not None and text is not None:
+            caption = self.caption(text)
+            # rows of zeros stay: they are no tokens
+            caption = caption + self.kind["text"] * (caption != 0).any(dim=-1, keepdim=True)
+        if visual is None and sound is None and caption is None:
+            got = " and ".join(name for name, value in given.items() if value is not None) or "nothing"
+            raise InputError(
+                f"a network with modalities={self.modalities} can do nothing with {got} alone; give it "
+                f"{' or '.join(self.kind)}"
+            )
+        return Condition(video=() if visual is None else (visual,), audio=sound, text=caption)
+
+    def features(self, video: Tensor, heard: Tensor | None, text: Tensor | None) -> Tensor:
+        """Visual features f_v of normalised frames, times sound and caption where there are products.
+
+        Args:
+            video: (B, 3, T, H, W).
+            heard: Audio features (B, C_a, n), or None.
+            text: Token features (B, N, text_width), or None.
+
+        Returns:
+            (B, C, T', h, w).
+
+        Raises:
+            InputError: If this network does not see, or the frames' size is no multiple of 32.
+        """
+        if self.video_encoder is None:
+            raise InputError(f"a network with modalities={self.modalities} has no visual features")
+        height, width = video.shape[-2:]
+        if height % 32 or width % 32:
+            raise InputError(
+                f"frames of {height}x{width}: TAVDiff needs height and width to be multiples of 32; "
+                "resize them, e.g. data.size=[224,384]"
+            )
+        features: Tensor = self.video_encoder(video)[0]
+        if self.audio_product is not None and heard is not None:
+            features = self.audio_product(features, sound_vector(heard))
+        if self.text_product is not None and text is not None:
+            rows = TokenRows.of(text)
+            features = self.text_product(features, caption_vector(text, rows), rows.present)
+        return features
+
+    def _read(self, text: Tensor | None) -> Tensor | None:
+        if text is None or "t" not in self.modalities:
+            return None
+        if text.shape[-1] != self.text_width:
+            raise InputError(
+                f"the captions' token features have {text.shape[-1]} channels but the network was built for "
+                f"text_width={self.text_width}; set text_width={text.shape[-1]}, or make the features anew"
+            )
+        return text
+
+    def _see(
+        self, video: Tensor | None, heard: Tensor | None, text: Tensor | None, saliency: Tensor | None
+    ) -> Tensor | None:
+        if video is None or self.fusion is None or self.place is None:
+            return None
+        visual = self.fusion(self.features(video, heard, text), text, saliency)  # f_tv (B, d, T', h, w)
+        return self.place(visual) + self.kind["video"][:, None, None, None]
+
+    def shown(self, video: Tensor, audio: Tensor | None, text: Tensor) -> Tensor:
+        """Visual features as SITR meets them, for showing its choices: (B, C, T', h, w)."""
+        heard = None if audio is None or self.audio_encoder is None else self.audio_encoder(audio)
+        return self.features(video, heard, self._read(text))

@@ -1,0 +1,77 @@
+"""What SITR shows of a clip: every word's map, the chosen one, whether rule and ground truth agree (Figure 6)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_avsp.papers.tavdiff.sitr import SITR
+from lightning_avsp.structures import Explanation
+
+
+def sitr_agreement(sitr: SITR, features: Tensor, text: Tensor, saliency: Tensor) -> Tensor:
+    """Whether the rule of test time chooses as the ground truth does.
+
+    Args:
+        sitr: The module.
+        features: Visual features f_v (B, C, T, h, w).
+        text: Token features (B, N, text_width).
+        saliency: Ground truth (B, 1, H, W).
+
+    Returns:
+        float32 (B,): 1 or 0; NaN for clips without a caption.
+    """
+    responses = sitr.respond(features, text)
+    grid = features.shape[2:]
+    same = sitr.choose(responses, None, grid) == sitr.choose(responses, saliency, grid)
+    return torch.where(responses.present, same.float(), torch.nan)
+
+
+def explain_sitr(sitr: SITR, features: Tensor, text: Tensor, saliency: Tensor | None) -> list[Explanation]:
+    """Maps of all tokens that may be chosen, of the chosen ones, and the choices as numbers.
+
+    Args:
+        sitr: The module.
+        features: Visual features f_v (B, C, T, h, w).
+        text: Token features (B, N, text_width); row 0 is the start token, so row i is the i-th token of the caption.
+        saliency: Ground truth (B, 1, H, W), or None.
+
+    Returns:
+        Maps (B, T, h, w) with mean 1, zero where a clip has no such token; numbers (B, K).
+    """
+    responses = sitr.respond(features, text)
+    grid = features.shape[2:]
+    maps = responses.maps * responses.maps.shape[-1]
+    maps = (maps * responses.candidates[..., None]).unflatten(2, grid)  # (B, N, T, h, w)
+    clips = torch.arange(len(maps), device=maps.device)
+    by_rule = sitr.choose(responses, None, grid)
+    found = [
+        Explanation(
+            f"sitr_token{row:02d}",
+            f"where token {row} of the caption points (attention, mean 1)",
+            maps[:, row],
+        )
+        for row in range(maps.shape[1])
+        if bool(responses.candidates[:, row].any())
+    ]
+    found.append(
+        Explanation(
+            "sitr_chosen", "the map that SITR's rule chooses (attention, mean 1)", maps[clips, by_rule]
+        )
+    )
+    numbers, labels = [by_rule.float()], ["token chosen by the rule"]
+    if saliency is not None:
+        by_truth = sitr.choose(responses, saliency, grid)
+        found.append(
+            Explanation(
+                "sitr_chosen_by_truth",
+                "the map that the ground truth chooses (attention, mean 1)",
+                maps[clips, by_truth],
+            )
+        )
+        numbers += [by_truth.float(), (by_rule == by_truth).float()]
+        labels += ["token chosen by the ground truth", "both choose the same (1: yes)"]
+    values = torch.stack(numbers, dim=1)
+    values = torch.where(responses.present[:, None], values, torch.nan)
+    found.append(Explanation("sitr_choice", "tokens that SITR chooses", values, tuple(labels)))
+    return found

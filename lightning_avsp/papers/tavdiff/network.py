@@ -1,0 +1,289 @@
+"""TAVDiff: a diffusion transformer that draws saliency maps from video, sound and a caption.
+
+Paper: "TAVDiff", a text-audio-visual-conditioned diffusion model for video saliency prediction. Where the paper is
+silent or contradicts itself the choice is numbered (X1 ...) in the model card, README.md.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_avsp.backbones.encoder import VideoEncoder
+from lightning_avsp.backbones.registry import (
+    VideoEncoderName,
+    WaveformEncoder,
+    WaveformEncoderName,
+    build_waveform_encoder,
+)
+from lightning_avsp.backbones.soundnet import SoundNetTap
+from lightning_avsp.backbones.weights import PartReport, WeightReport
+from lightning_avsp.errors import InputError
+from lightning_avsp.papers.tavdiff.condition import condition_tokens
+from lightning_avsp.papers.tavdiff.condition_encoder import ConditionEncoder
+from lightning_avsp.papers.tavdiff.explain import explain_sitr, sitr_agreement
+from lightning_avsp.papers.tavdiff.options import (
+    SIZES,
+    Denoiser,
+    Modalities,
+    PooledCondition,
+    SizeName,
+    check_options,
+    condition_path,
+)
+from lightning_avsp.papers.tavdiff.saliency_dit import MapTransformer
+from lightning_avsp.papers.tavdiff.sitr import SITR, InferSelect, SITROutput, SITRTokens, TrainSelect
+from lightning_avsp.papers.tavdiff.text_fusion import RIVALS, TextFusion, VisualOnly
+from lightning_avsp.papers.tavdiff.tiny_video import build_frames
+from lightning_avsp.papers.tavdiff.unet import UNet
+from lightning_avsp.structures import Condition, DiffusionNetwork, Explanation
+
+
+class TAVDiff(DiffusionNetwork):
+    """Text-audio-visual-conditioned diffusion network.
+
+    Args:
+        modalities: ``tav``: text, audio and video; ``av``, ``tv``, ``ta``: two of them (Tables I and II); ``v``: frames
+            alone, for pretraining on DHF1K (X18). A network also works when some of what it reads is missing at test
+            time.
+        video_encoder: Video backbone, read at its deepest scale; ``tiny`` (X22) makes every other width small as well.
+        audio_encoder: Backbone of the waveform.
+        audio_tap: Where SoundNet's features are taken.
+        denoiser: Denoising network (Table III).
+        decoupled: Saliency-DiT's cross-attention to the condition; without it, the mean of the condition is
+            concatenated to the time vector (Table IV).
+        pooled_condition: How a denoiser without cross-attention reads the condition (X7); None: ``sum`` for ``dit``,
+            ``concat`` for the undecoupled Saliency-DiT.
+        residual: Residuals around the parts of a block; ``false``: Equations 3 to 7 as printed (X4).
+        text_fusion: How the caption meets the visual features (Table V).
+        sitr_tokens: Whose maps SITR may choose.
+        sitr_train_select: Who chooses in training (X2).
+        sitr_infer_select: Rule of test time (X1).
+        sitr_output: What the chosen map does (X3).
+        sitr_gt_share: Share of clips for which the ground truth chooses, with ``sitr_train_select=mixed``.
+        audio_product: Also multiply the visual features by a function of the sound (not in the paper, X20).
+        text_product: Also multiply them by a function of the caption (not in the paper, X20).
+        size: ``S`` (width 384), ``B`` (768) or ``tiny`` (64); None: ``tiny`` with the tiny video encoder, else ``S``.
+        patch: Side of a patch of the map in pixels; None: 8, or 4 if tiny.
+        text_width: Width of the text token features: 512 for CLIP ViT-B/32.
+        video_weights: None: random; ``kinetics400``: published weights, downloaded; else the path of a file.
+        audio_weights: None: random; else the path of a file with SoundNet's weights.
+        freeze_video: Keep the video encoder as it is.
+        freeze_audio: Keep the audio encoder as it is.
+        encoder_lr_scale: Factor on the learning rate of both encoders; None: 0.1, or 1 if tiny.
+
+    Raises:
+        InputError: If the options do not go together.
+
+    Attributes:
+        lr_scales: Factor on the learning rate of the parameters whose names start so: of encoders that are trained.
+        reads_target: Whether training must hand over the ground truth (SITR, X2).
+        weight_report: Which parts started from what.
+    """
+
+    sound = "waveform"
+
+    def __init__(
+        self,
+        modalities: Modalities = "tav",
+        video_encoder: VideoEncoderName = "s3d",
+        audio_encoder: WaveformEncoderName = "soundnet8",
+        audio_tap: SoundNetTap = "conv7",
+        denoiser: Denoiser = "saliency_dit",
+        decoupled: bool = True,
+        pooled_condition: PooledCondition | None = None,
+        residual: bool = True,
+        text_fusion: TextFusion = "sitr",
+        sitr_tokens: SITRTokens = "words",
+        sitr_train_select: TrainSelect = "gt",
+        sitr_infer_select: InferSelect = "sigmoid_sum",
+        sitr_output: SITROutput = "modulated",
+        sitr_gt_share: float = 0.5,
+        audio_product: bool = False,
+        text_product: bool = False,
+        size: SizeName | None = None,
+        patch: int | None = None,
+        text_width: int = 512,
+        video_weights: str | None = None,
+        audio_weights: str | None = None,
+        freeze_video: bool = False,
+        freeze_audio: bool = False,
+        encoder_lr_scale: float | None = None,
+    ) -> None:
+        super().__init__()
+        tiny = video_encoder == "tiny"
+        size = size or ("tiny" if tiny else "S")
+        check_options(
+            modalities,
+            denoiser,
+            decoupled,
+            pooled_condition,
+            text_fusion,
+            size,
+            residual,
+            (audio_product, text_product),
+            (video_weights, audio_weights),
+        )
+        sizes = SIZES[size]
+        self.modalities = modalities
+        self.weight_report = WeightReport()
+        frames: VideoEncoder | None = None
+        fusion: VisualOnly | SITR | None = None
+        if "v" in modalities:
+            frames, part = build_frames(video_encoder, video_weights, freeze_video)
+            self.weight_report.add(part)
+            self.pixel_mean, self.pixel_std = frames.pixel_mean, frames.pixel_std
+            channels = frames.channels[0]
+            if "t" not in modalities:
+                fusion = VisualOnly(channels, sizes.width)
+            elif text_fusion == "sitr":
+                fusion = SITR(
+                    text_width,
+                    channels,
+                    sizes.width,
+                    sizes.sitr_heads,
+                    sitr_tokens,
+                    sitr_train_select,
+                    sitr_infer_select,
+                    sitr_output,
+                    sitr_gt_share,
+                )
+            else:
+                fusion = RIVALS[text_fusion](text_width, channels, sizes.width)
+        waves: WaveformEncoder | None = None
+        if "a" in modalities:
+            waves, part = build_waveform_encoder(audio_encoder, audio_tap, audio_weights, freeze_audio)
+            self.weight_report.add(part)
+        self.condition = ConditionEncoder(
+            modalities,
+            sizes.width,
+            text_width,
+            frames,
+            fusion,
+            waves,
+            audio_product,
+            text_product,
+        )
+        self.denoiser: MapTransformer | UNet
+        if denoiser == "unet":
+            self.denoiser = UNet(sizes.unet_channels, sizes.width, sizes.unet_heads)
+        else:
+            path = condition_path(denoiser, decoupled, pooled_condition)
+            self.denoiser = MapTransformer(
+                sizes.width, sizes.depth, sizes.heads, patch or sizes.patch, path, residual
+            )
+        self.weight_report.add(PartReport(f"condition and denoiser ({denoiser})", "random"))
+        factor = encoder_lr_scale if encoder_lr_scale is not None else (1.0 if tiny else 0.1)
+        self.lr_scales = {
+            prefix: factor
+            for prefix, part, frozen in (
+                ("condition.video_encoder.", frames, freeze_video),
+                ("condition.audio_encoder.", waves, freeze_audio),
+            )
+            if part is not None and not frozen and factor != 1
+        }
+        self.hears = "a" in modalities
+        self.reads_target = isinstance(fusion, SITR) and fusion.reads_target
+
+    def encode(
+        self,
+        video: Tensor | None,
+        audio: Tensor | None = None,
+        text: Tensor | None = None,
+        saliency: Tensor | None = None,
+    ) -> Condition:
+        """Features of a clip; call once per clip.
+
+        Args:
+            video: Normalised frames (B, 3, T, H, W), H and W multiples of 32; None for a clip without picture.
+            audio: Waveforms (B, 1, N) at 22050 Hz; None for a clip without sound.
+            text: Token features (B, N, text_width), start token first, end token last, then rows of zeros; all zeros
+                for a clip without caption; None for none at all.
+            saliency: Ground truth (B, 1, H, W) in [0, 1]; read in training only, where ``reads_target``.
+
+        Returns:
+            Condition: ``video`` holds f_tv (B, d, T', h, w) with positions, ``audio`` tokens (B, n, d), ``text`` tokens
+            (B, N, d) of a network without video.
+
+        Raises:
+            InputError: If nothing that the network can use is given, in training not all of it, or sizes do not fit.
+        """
+        return self.condition(video, audio, text, saliency)
+
+    def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """Clean map predicted from a noisy one (Equation 2).
+
+        Args:
+            noisy_map: (B, 1, H, W), the map at diffusion step ``t``, H and W multiples of the patch.
+            t: Diffusion step of each map, int64 (B,), 0 to 999: the paper's 1 to 1000.
+            condition: What :meth:`encode` returned.
+
+        Returns:
+            Predicted clean map (B, 1, H, W) in [0, 1].
+        """
+        logits = self.denoiser(noisy_map, t, condition_tokens(condition))
+        # under autocast in the noisy map's float32, so that no step rounds it to bfloat16
+        return logits.to(noisy_map.dtype).sigmoid()
+
+    def forward(
+        self,
+        noisy_map: Tensor,
+        t: Tensor,
+        video: Tensor | None,
+        audio: Tensor | None = None,
+        text: Tensor | None = None,
+        saliency: Tensor | None = None,
+    ) -> Tensor:
+        """Encode and denoise once: the training pass, with the ground truth where SITR chooses by it."""
+        return self.denoise(noisy_map, t, self.encode(video, audio, text, saliency))
+
+    def selection_agreement(
+        self, video: Tensor | None, audio: Tensor | None, text: Tensor | None, saliency: Tensor | None
+    ) -> Tensor:
+        """Whether SITR's rule of test time chooses the map that the ground truth would choose (X2).
+
+        Args:
+            video: Normalised frames (B, 3, T, H, W).
+            audio: Waveforms (B, 1, N), which only ``audio_product`` reads here, or None.
+            text: Token features (B, N, text_width).
+            saliency: Ground truth (B, 1, H, W) in [0, 1].
+
+        Returns:
+            float32 (B,): 1 where both choose the same word, 0 where not, NaN for clips without a caption.
+
+        Raises:
+            InputError: If the network has no SITR, or one of the three is missing.
+        """
+        sitr = self.condition.fusion
+        if not isinstance(sitr, SITR):
+            raise InputError(
+                f"modalities={self.modalities} with this text_fusion has no SITR whose choices could agree"
+            )
+        if video is None or text is None or saliency is None:
+            raise InputError("agreement of SITR's choices needs video, text and saliency")
+        with torch.no_grad():
+            return sitr_agreement(sitr, self.condition.shown(video, audio, text), text, saliency)
+
+    def explain(
+        self,
+        video: Tensor | None,
+        audio: Tensor | None = None,
+        text: Tensor | None = None,
+        saliency: Tensor | None = None,
+    ) -> list[Explanation]:
+        """SITR's map of every word, the chosen one, and with ground truth the agreement of both choices (Figure 6).
+
+        Args:
+            video: Normalised frames (B, 3, T, H, W).
+            audio: Waveforms (B, 1, N), which only ``audio_product`` reads here, or None.
+            text: Token features (B, N, text_width).
+            saliency: Ground truth (B, 1, H, W) in [0, 1], or None.
+
+        Returns:
+            Nothing for a network without SITR, or without video or text.
+        """
+        sitr = self.condition.fusion
+        if not isinstance(sitr, SITR) or video is None or text is None:
+            return []
+        with torch.no_grad():
+            return explain_sitr(sitr, self.condition.shown(video, audio, text), text, saliency)

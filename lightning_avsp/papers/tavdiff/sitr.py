@@ -1,0 +1,208 @@
+"""Saliency-oriented image-text response, SITR (Section III-C): where in the picture the caption points.
+
+Every word asks the visual features where it is; one word's map is chosen and weights the features. In training the
+ground truth chooses (the map that overlaps it most), at test time a rule does (X1, X2 in the model card).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.papers.tavdiff.text_tokens import TokenRows
+
+SITRTokens = Literal["words", "all"]
+"""Whose maps may be chosen: the words', or those of start and end token too."""
+TrainSelect = Literal["gt", "infer_rule", "mixed"]
+"""Who chooses in training: the ground truth, the rule of test time, or each for a share of the clips (X2)."""
+InferSelect = Literal["sigmoid_sum", "logit_max", "entropy", "eot", "random"]
+"""How a map is chosen without ground truth (X1)."""
+SITROutput = Literal["modulated", "map_times_v", "map_only"]
+"""What the chosen map does to the visual features (X3)."""
+
+
+@dataclass(frozen=True)
+class Responses:
+    """Every token's response over the visual positions."""
+
+    maps: Tensor
+    """Softmax over positions, mean over the heads: (B, N, T h w), each row sums to 1."""
+    scores: Tensor
+    """Score of each token under the rule of test time: (B, N)."""
+    candidates: Tensor
+    """Tokens that may be chosen: bool (B, N)."""
+    present: Tensor
+    """Whether there is anything to choose from: bool (B,)."""
+
+
+class SITR(nn.Module):
+    """Cross-attention from words to visual positions, and the choice of one word (Equation 1).
+
+    Args:
+        text_width: Width of the text token features.
+        video_channels: Channels of the visual features.
+        width: Width d of queries, keys, values and result.
+        heads: Attention heads; divides ``width``.
+        tokens: Whose maps may be chosen.
+        train_select: Who chooses in training.
+        infer_select: Rule without ground truth: largest sum of sigmoid(q k / sqrt(d_k)) over positions; largest
+            single logit; lowest entropy of the softmax map; the end token's map; or at random (the same for the
+            same caption).
+        output: ``modulated``: the mean of LN(V) and N A LN(V), N the number of positions, A the chosen map;
+            ``map_times_v``: N A LN(V); ``map_only``: the map alone, embedded.
+        gt_share: With ``train_select=mixed``, share of the clips for which the ground truth chooses.
+
+    Raises:
+        InputError: If an option is unknown, or the share lies outside of 0..1.
+    """
+
+    def __init__(
+        self,
+        text_width: int,
+        video_channels: int,
+        width: int,
+        heads: int = 8,
+        tokens: SITRTokens = "words",
+        train_select: TrainSelect = "gt",
+        infer_select: InferSelect = "sigmoid_sum",
+        output: SITROutput = "modulated",
+        gt_share: float = 0.5,
+    ) -> None:
+        super().__init__()
+        for name, value, choices in (
+            ("tokens", tokens, SITRTokens),
+            ("train_select", train_select, TrainSelect),
+            ("infer_select", infer_select, InferSelect),
+            ("output", output, SITROutput),
+        ):
+            if value not in get_args(choices):
+                raise InputError(
+                    f"sitr {name}={value} is unknown: choose one of {', '.join(get_args(choices))}"
+                )
+        if not 0 <= gt_share <= 1:
+            raise InputError(f"sitr_gt_share={gt_share} is a share: choose 0 to 1")
+        self.heads = heads
+        self.tokens = tokens
+        self.train_select = train_select
+        self.infer_select = infer_select
+        self.output = output
+        self.gt_share = gt_share
+        self.query = nn.Linear(text_width, width)
+        self.key = nn.Linear(video_channels, width)
+        self.value = nn.Linear(1 if output == "map_only" else video_channels, width)
+        self.norm = nn.LayerNorm(width)
+
+    @property
+    def reads_target(self) -> bool:
+        """Whether training needs the ground truth."""
+        return self.train_select != "infer_rule"
+
+    def respond(self, features: Tensor, text: Tensor) -> Responses:
+        """Every token's map and its score under the rule of test time.
+
+        Args:
+            features: Visual features f_v (B, C, T, h, w).
+            text: Token features (B, N, text_width), rows of zeros after the end token.
+        """
+        rows = TokenRows.of(text)
+        query = self._split(self.query(text))  # (B, heads, N, d_k)
+        key = self._split(self.key(features.flatten(2).transpose(1, 2)))  # (B, heads, P, d_k)
+        logits = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5  # (B, heads, N, P)
+        logits = logits.float()  # a softmax over hundreds of positions is not for bfloat16
+        maps = logits.softmax(dim=-1).mean(dim=1)  # (B, N, P)
+        candidates = rows.tokens if self.tokens == "all" else rows.words
+        if self.infer_select == "eot":
+            candidates = rows.with_end() if self.tokens == "words" else candidates
+        scores = self._scores(logits.detach(), maps.detach(), text, rows)
+        return Responses(maps, scores, candidates, rows.present)
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def _scores(self, logits: Tensor, maps: Tensor, text: Tensor, rows: TokenRows) -> Tensor:
+        """(B, N), higher is chosen. The sum of a softmax map, as the paper says, is 1 for every word (X1)."""
+        if self.infer_select == "sigmoid_sum":
+            return logits.sigmoid().sum(dim=-1).mean(dim=1)
+        if self.infer_select == "logit_max":
+            return logits.mean(dim=1).amax(dim=-1)
+        if self.infer_select == "entropy":
+            return (maps * maps.clamp_min(1e-12).log()).sum(dim=-1)
+        if self.infer_select == "eot":
+            return F.one_hot(rows.end, text.shape[1]).float()
+        # random, yet the same for a caption in whatever batch it comes: far digits of its features
+        return (text.float().sum(dim=-1) * 1e4).frac().abs()
+
+    def choose(self, responses: Responses, saliency: Tensor | None, grid: torch.Size) -> Tensor:
+        """Row of the chosen token: int64 (B,).
+
+        Args:
+            responses: What :meth:`respond` returned.
+            saliency: Ground truth (B, 1, H, W) that chooses, or None for the rule of test time.
+            grid: (T, h, w) of the visual features.
+        """
+        scores = responses.scores
+        if saliency is not None:
+            small = F.interpolate(saliency.float(), size=(grid[1], grid[2]), mode="area")  # (B, 1, h, w)
+            target = small.expand(-1, grid[0], -1, -1).flatten(1)  # (B, P), the same in every time step
+            scores = (responses.maps.detach() * target[:, None]).sum(dim=-1)
+        return scores.masked_fill(~responses.candidates, -torch.inf).argmax(dim=1)
+
+    def _choose_in_training(self, responses: Responses, saliency: Tensor | None, grid: torch.Size) -> Tensor:
+        by_rule = self.choose(responses, None, grid)
+        if not self.reads_target:
+            return by_rule
+        if saliency is None:
+            raise InputError(
+                f"sitr_train_select={self.train_select} chooses by the ground truth in training, but none was given; "
+                "hand saliency to the network, or set sitr_train_select=infer_rule"
+            )
+        by_truth = self.choose(responses, saliency, grid)
+        if self.train_select == "gt":
+            return by_truth
+        return torch.where(torch.rand(len(by_rule), device=by_rule.device) < self.gt_share, by_truth, by_rule)
+
+    def forward(self, features: Tensor, text: Tensor | None, saliency: Tensor | None = None) -> Tensor:
+        """Visual features weighted by the chosen response, f_tv.
+
+        Without a caption the response is the same everywhere; then ``modulated`` and ``map_times_v`` are the layer
+        norm of V, which is what a network without text reads.
+
+        Args:
+            features: Visual features f_v (B, C, T, h, w).
+            text: Token features (B, N, text_width), rows of zeros after the end token; None for no captions.
+            saliency: Ground truth (B, 1, H, W) in [0, 1]; read in training only.
+
+        Returns:
+            (B, width, T, h, w).
+
+        Raises:
+            InputError: If the ground truth is to choose in training and is not given.
+        """
+        grid = features.shape[2:]
+        tokens = features.flatten(2).transpose(1, 2)  # (B, P, C)
+        if text is None:
+            relevance = tokens.new_ones(tokens.shape[:2])
+        else:
+            responses = self.respond(features, text)
+            chosen = (
+                self._choose_in_training(responses, saliency, grid)
+                if self.training
+                else self.choose(responses, None, grid)
+            )
+            clips = torch.arange(len(chosen), device=chosen.device)
+            # times the number of positions: the mean of the map is 1, whatever the grid
+            relevance = responses.maps[clips, chosen] * tokens.shape[1]  # (B, P)
+            relevance = torch.where(responses.present[:, None], relevance, 1.0).to(tokens.dtype)
+        weight = relevance[..., None]
+        if self.output == "map_only":
+            result = self.norm(self.value(weight))
+        else:
+            # the norm comes first: after it, a layer norm would undo a factor per position
+            value = self.norm(self.value(tokens))  # (B, P, width)
+            result = weight * value if self.output == "map_times_v" else (1 + weight) / 2 * value
+        return result.transpose(1, 2).unflatten(2, grid)

@@ -1,0 +1,97 @@
+"""A small convolutional video encoder in the manner of S3D, for tests and the synthetic corpus."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from lightning_avsp.backbones.encoder import VideoEncoder
+from lightning_avsp.backbones.registry import VideoEncoderName, build_video_encoder
+from lightning_avsp.backbones.weights import PartReport, load_strict, read_state_dict
+from lightning_avsp.errors import InputError
+from lightning_avsp.layers.normalization import group_norm
+
+
+class SeparableConvolution(nn.Sequential):
+    """Convolution in space, then in time, each with group norm and swish: S3D's separable block.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel: Height and width of the kernel in space; in time it is 3.
+        stride: Stride in space.
+        time_stride: Stride in time.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, time_stride: int = 1
+    ) -> None:
+        pad = kernel // 2
+        super().__init__(
+            nn.Conv3d(in_channels, out_channels, (1, kernel, kernel), (1, stride, stride), (0, pad, pad)),
+            group_norm(out_channels),
+            nn.SiLU(),
+            nn.Conv3d(out_channels, out_channels, (3, 1, 1), (time_stride, 1, 1), (1, 0, 0)),
+            group_norm(out_channels),
+            nn.SiLU(),
+        )
+
+
+class TinySeparableEncoder(VideoEncoder):
+    """Frames to one scale of 64 channels at an eighth of their size and a quarter of their number.
+
+    S3D's deepest scale has a 32nd of the size; frames of 64x128 would keep 2x4 positions.
+    """
+
+    channels = (64,)
+    strides = (8,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            SeparableConvolution(3, 32, kernel=7, stride=4, time_stride=2),
+            SeparableConvolution(32, 64, stride=2, time_stride=2),
+            SeparableConvolution(64, 64),
+        )
+
+    def forward(self, video: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, T, H, W) to one map (B, 64, T / 4, H / 8, W / 8)."""
+        return (self.layers(video),)
+
+    def load(self, weights: str) -> PartReport:
+        """Load weights saved from this class.
+
+        Args:
+            weights: Path of the file.
+
+        Raises:
+            InputError: For ``kinetics400``, which nobody published for this network, or a file that does not fit.
+        """
+        if weights == "kinetics400":
+            raise InputError(
+                "video_weights=kinetics400: there are no published weights for video_encoder=tiny; leave them out"
+            )
+        return load_strict(self, read_state_dict(weights), "video encoder (tiny)", weights)
+
+
+def build_frames(
+    name: VideoEncoderName, weights: str | None, frozen: bool
+) -> tuple[VideoEncoder, PartReport]:
+    """The encoder of the frames, which gives its deepest scale alone, and what it started from.
+
+    Args:
+        name: Any video encoder; ``tiny`` is the one of this file.
+        weights: None for random weights, ``kinetics400`` for published ones, or a file.
+        frozen: Keep it in eval mode and without gradient.
+
+    Raises:
+        InputError: If the name is unknown, or the weights are missing or do not fit.
+    """
+    if name != "tiny":
+        return build_video_encoder(name, 1, weights, frozen)
+    encoder = TinySeparableEncoder()
+    report = PartReport("video encoder (tiny)", "random") if weights is None else encoder.load(weights)
+    if frozen:
+        encoder.freeze()
+    return encoder, replace(report, frozen=frozen)
