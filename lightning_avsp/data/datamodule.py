@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.utils.data import DataLoader
 
 from lightning_avsp.data.audio import LogMel
@@ -471,7 +472,8 @@ class AVSaliencyDataModule(LightningDataModule):
 
     def _evaluation_loader(self, dataset: EvaluationFrames) -> DataLoader[SaliencyBatch]:
         rank, world = self._place()
-        sampler = UnrepeatedSampler(dataset, rank=rank, world=world)
+        sharded = self.trainer is not None and isinstance(self.trainer.strategy, ModelParallelStrategy)
+        sampler = UnrepeatedSampler(dataset, rank=rank, world=world, even=sharded)
         settings = self._loader_settings()
         return DataLoader(cast(Any, dataset), batch_size=self.eval_batch_size, sampler=sampler, **settings)
 

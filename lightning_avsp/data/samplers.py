@@ -88,11 +88,15 @@ class UnrepeatedSampler(DistributedSampler[Any]):
         dataset: What is drawn from; only its length is used.
         rank: This process.
         world: Number of processes.
+        even: Give every process equally many, the last sample repeated where they do not divide evenly. Sharded
+            parameters (FSDP2) are gathered by all processes in every forward pass, so one that had a batch more would
+            wait for ever. Metrics are keyed by (corpus, video, frame) and count a repeated frame once.
     """
 
-    def __init__(self, dataset: Sized, *, rank: int = 0, world: int = 1) -> None:
+    def __init__(self, dataset: Sized, *, rank: int = 0, world: int = 1, even: bool = False) -> None:
         super().__init__(cast(Dataset[Any], dataset), num_replicas=world, rank=rank, shuffle=False)
         self.length = len(dataset)
+        self.even = even
         if self.length < world:
             raise InputError(
                 f"{self.length} frames to score cannot be shared by {world} processes without repeating; use "
@@ -102,9 +106,12 @@ class UnrepeatedSampler(DistributedSampler[Any]):
     def __iter__(self) -> Iterator[int]:
         """Indices of this process."""
         start, stop = (self.length * place // self.num_replicas for place in (self.rank, self.rank + 1))
-        return iter(range(start, stop))
+        own = list(range(start, stop))
+        return iter(own + [own[-1]] * (len(self) - len(own)))
 
     def __len__(self) -> int:
         """Samples of this process."""
+        if self.even:
+            return -(-self.length // self.num_replicas)
         start, stop = (self.length * place // self.num_replicas for place in (self.rank, self.rank + 1))
         return stop - start

@@ -82,6 +82,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         self.initial: InitialWeights | None = None
         self.execution = Execution()  # set by the command line; no part of the model
         self._prepared = False
+        self._validated: set[tuple[str, str, int]] = set()
         self.leaks: list[str] = []  # what the start is known to have seen of the test videos
         self.frozen_parts = tuple(
             name for name, module in self.named_modules() if getattr(module, "frozen", False)
@@ -260,7 +261,13 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     def validation_step(self, batch: SaliencyBatch, batch_idx: int) -> Tensor:
         """Score one batch of validation clips."""
         maps = self.evaluation_step(batch, self.val_metrics)
-        self.val_loss.update(self.loss(maps, self.target(batch)), len(maps))
+        keys = list(zip(batch["corpus"], batch["video_id"], batch["frame"].tolist(), strict=True))
+        # sharded training repeats a frame so that processes have equally many: it counts once
+        first = {key: index for index, key in reversed(list(enumerate(keys)))}
+        new = sorted(index for key, index in first.items() if key not in self._validated)
+        self._validated.update(first)
+        if new:
+            self.val_loss.update(self.loss(maps[new], self.target(batch)[new]), len(new))
         return maps
 
     def test_step(self, batch: SaliencyBatch, batch_idx: int) -> Tensor:
@@ -271,6 +278,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         """Start empty, whatever an interrupted validation left."""
         self.val_metrics.reset()
         self.val_loss.reset()
+        self._validated = set()
 
     def on_test_epoch_start(self) -> None:
         """Start empty, whatever an interrupted test left."""

@@ -13,7 +13,7 @@ from torch.utils.data import SequentialSampler
 from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
 from lightning_avsp.data.augmentation import Augmentation
 from lightning_avsp.data.loader import ResumableDataLoader, ResumeWarning, worker_context
-from lightning_avsp.data.samplers import EpochShuffleSampler
+from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
 from lightning_avsp.structures import SaliencyBatch
 
 # Lightning advises on worker numbers, logging intervals and leftover checkpoint folders
@@ -263,3 +263,15 @@ def test_epochs_are_drawn_anew(uninterrupted: tuple[Probe, Path]) -> None:
 def test_overfitting_one_batch(corpus_root: Path, tmp_path: Path) -> None:
     model, _ = fit(corpus_root, tmp_path, overfit_batches=1)
     assert len({str(keys) for _, _, keys in model.seen}) == 1
+
+
+@pytest.mark.parametrize(("length", "world"), [(5, 2), (7, 3), (8, 4), (3, 3)])
+def test_sharded_evaluation_gives_every_process_equally_many_and_each_sample_to_one(
+    length: int, world: int
+) -> None:
+    shares = [
+        list(UnrepeatedSampler(range(length), rank=rank, world=world, even=True)) for rank in range(world)
+    ]
+    assert len({len(share) for share in shares}) == 1
+    assert sorted({index for share in shares for index in share}) == list(range(length))
+    assert all(not set(a) & set(b) for place, a in enumerate(shares) for b in shares[place + 1 :])
