@@ -276,13 +276,14 @@ class AVSPCLI(LightningCLI):
         wanted = options.data.get("global_batch")
         if wanted is None or self.subcommand != "fit":
             return
-        if int(trainer.accumulate_grad_batches or 1) != 1:
-            raise InputError(
-                f"data.global_batch={wanted} chooses how many batches are accumulated, but "
-                f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches} is given too; leave one of them out"
-            )
         world = self.devices * self.nodes
         batch, accumulated = accumulation(int(wanted), int(options.data.batch_size), world)
+        given = int(trainer.accumulate_grad_batches or 1)
+        if given not in (1, accumulated):  # a run's own config.yaml brings back what was chosen
+            raise InputError(
+                f"data.global_batch={wanted} on {world} processes accumulates {accumulated} batches of {batch}, but "
+                f"trainer.accumulate_grad_batches={given} is given too; leave one of them out"
+            )
         options.data.batch_size, trainer.accumulate_grad_batches = batch, accumulated
         log.info(
             "global batch %d = %d clips on each of %d processes x %d accumulated; the learning rate stays as given",

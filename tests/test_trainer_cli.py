@@ -214,3 +214,18 @@ def test_predict_writes_a_map_for_every_frame_asked_for(run: Path, corpus: Path,
     folders = list((run / "maps" / "AVAD").iterdir())
     assert len(folders) == 1
     assert len(list(folders[0].glob("*.png"))) == 25
+
+
+def test_a_shared_global_batch_feeds_back_and_another_accumulation_is_refused(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = fit_arguments(corpus, tmp_path / "a", "--data.global_batch=4", "--figures=0")
+    main(arguments)
+    config = tmp_path / "a" / "config.yaml"
+    assert yaml.safe_load(config.read_text())["trainer"]["accumulate_grad_batches"] == 2
+    main(["fit", f"--config={config}", f"--run_dir={tmp_path / 'b'}"])
+    again = yaml.safe_load((tmp_path / "b" / "config.yaml").read_text())
+    assert (again["data"]["batch_size"], again["trainer"]["accumulate_grad_batches"]) == (2, 2)
+    with pytest.raises(SystemExit):
+        main([*arguments, "--overwrite=true", "--trainer.accumulate_grad_batches=3"])
+    assert "accumulates 2 batches of 2, but trainer.accumulate_grad_batches=3" in capsys.readouterr().err

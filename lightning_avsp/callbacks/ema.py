@@ -112,10 +112,10 @@ class WeightAverage(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the average in the module, as a test that follows in the same process would load it."""
+        if not self.average:  # there was nothing left to train
+            return
         with torch.no_grad():
-            for name, parameter in (
-                trainable(pl_module) if self.average else []
-            ):  # or there was nothing left to train
+            for name, parameter in trainable(pl_module):
                 parameter.copy_(self.average[name])
 
     def on_save_checkpoint(
