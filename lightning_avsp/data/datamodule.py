@@ -18,14 +18,15 @@ from torch.utils.data import DataLoader
 from lightning_avsp.data.audio import LogMel
 from lightning_avsp.data.augmentation import Augmentation
 from lightning_avsp.data.balance import Balance
-from lightning_avsp.data.captions import CaptionedFrames, Captions, ExchangedText, TextSource
+from lightning_avsp.data.captions import CaptionedFrames, Captions, TextSource
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
-from lightning_avsp.data.clips import ClipPolicy, unscored_frames
+from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.data.collate import collate
 from lightning_avsp.data.corpora import decoded_with, listed_keys, read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.every_video import Split, every_key, read_every_video
+from lightning_avsp.data.exchange import report_unscored, sounds_instead, texts_instead
 from lightning_avsp.data.input_spec import InputSpec, SoundInput
 from lightning_avsp.data.loader import ResumableDataLoader, StartMethod, worker_context
 from lightning_avsp.data.missing_audio import MissingAudio
@@ -34,7 +35,6 @@ from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
 from lightning_avsp.data.video.readers import Backend
 from lightning_avsp.data.waveform import Waveform
-from lightning_avsp.data.wrong_sound import other_sounds, other_videos
 from lightning_avsp.errors import InputError
 from lightning_avsp.structures import SaliencyBatch
 
@@ -324,22 +324,8 @@ class AVSaliencyDataModule(LightningDataModule):
         frames = sum(entry.n_frames for entry in entries)
         log.info("%s: %d videos, %d frames", part, len(entries), frames)
         if part != "train":
-            self._report_unscored(part, entries)
+            report_unscored(part, entries, self.clip, self.test_frames if part == "test" else "all")
         return entries
-
-    def _report_unscored(self, part: VideoPart, entries: Sequence[VideoEntry]) -> None:
-        mode = self.test_frames if part == "test" else "all"
-        left_out = {entry.key: unscored_frames(entry.n_frames, self.clip, mode) for entry in entries}
-        if total := sum(left_out.values()):
-            why = "test_frames: released" if mode == "released" else f"clip.head: {self.clip.head}"
-            log.warning(
-                "%s: %d frames at the start of %d videos are not scored (%s, at most %d a video)",
-                part,
-                total,
-                sum(count > 0 for count in left_out.values()),
-                why,
-                max(left_out.values()),
-            )
 
     # ---- hooks of Lightning
 
@@ -406,14 +392,13 @@ class AVSaliencyDataModule(LightningDataModule):
         return self._evaluation_loader(dataset)
 
     def test_dataloader(self) -> DataLoader[SaliencyBatch]:
-        """Every frame of the test videos, with the sound that ``test_audio`` says."""
-        reader = self._reader(
-            self._kept_frames, self._test_sounds(), self.test_audio_shift, self._test_text()
-        )
+        """Every frame of the test videos, with sound and captions as ``test_audio`` and ``test_text`` say."""
+        entries, seed = self.entries("test"), self.validation_seed
+        sounds = sounds_instead(entries, self.test_audio, seed)
+        text = None if self._text is None else texts_instead(self._text, entries, self.test_text, seed)
+        reader = self._reader(self._kept_frames, sounds, self.test_audio_shift, text)
         return self._evaluation_loader(
-            EvaluationFrames(
-                self.entries("test"), self.clip, reader, mode=self.test_frames, every=self.test_every
-            )
+            EvaluationFrames(entries, self.clip, reader, mode=self.test_frames, every=self.test_every)
         )
 
     def predict_dataloader(self) -> DataLoader[SaliencyBatch]:
@@ -447,28 +432,6 @@ class AVSaliencyDataModule(LightningDataModule):
     @cached_property
     def _text(self) -> CaptionedFrames | None:
         return None if self.captions is None else self.captions.open(self.corpora)
-
-    def _test_text(self) -> TextSource | None:
-        if self._text is None or self.test_text == "true":
-            return self._text
-        entries = self.entries("test")
-        givers = other_videos(entries, self.validation_seed) if self.test_text == "other_video" else {}
-        giver = {entry.key: givers.get(entry.key) for entry in entries}
-        return ExchangedText(
-            self._text,
-            {key: None if other is None else (other.key, other.n_frames) for key, other in giver.items()},
-            {entry.key: entry.n_frames for entry in entries},
-        )
-
-    def _test_sounds(self) -> dict[VideoKey, Path | None]:
-        entries = self.entries("test")
-        if self.test_audio == "true":
-            return {}
-        if self.test_audio == "silent":
-            return dict.fromkeys([entry.key for entry in entries])
-        if len(entries) < 2:
-            raise InputError("test_audio: other_video needs at least 2 test videos, there is 1")
-        return other_sounds(entries, self.validation_seed)
 
     def _evaluation_loader(self, dataset: EvaluationFrames) -> DataLoader[SaliencyBatch]:
         rank, world = self._place()

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.exchange import sounds_instead, texts_instead
 from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
 from lightning_avsp.data.wrong_sound import label_of, other_sounds
+from lightning_avsp.errors import InputError
 
 HERE = (Path("nowhere"), "{}")
 FILES = (PictureFrames(*HERE), PictureMaps(*HERE), MatFixations(*HERE))
@@ -60,3 +63,16 @@ def test_one_name_in_two_corpora() -> None:
 def test_one_video_has_no_other() -> None:
     with pytest.raises(ValueError, match="no other"):
         other_sounds(entries("V1"))
+
+
+def test_a_single_test_video_has_nobody_to_exchange_with() -> None:
+    class Silent:
+        def tokens(self, key: tuple[str, str], frame: int) -> tuple[torch.Tensor, bool]:
+            return torch.zeros(2, 3), False
+
+    one = entries("V1")
+    with pytest.raises(InputError, match="test_audio: other_video needs at least 2 test videos, there is 1"):
+        sounds_instead(one, "other_video", 0)
+    with pytest.raises(InputError, match="test_text: other_video needs at least 2 test videos, there is 1"):
+        texts_instead(Silent(), one, "other_video", 0)
+    assert sounds_instead(one, "silent", 0) == {one[0].key: None}
