@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.utils.data import DataLoader
@@ -21,14 +20,13 @@ from lightning_avsp.data.balance import Balance
 from lightning_avsp.data.captions import CaptionedFrames, Captions, TextSource
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.data.clips import ClipPolicy
-from lightning_avsp.data.collate import collate
 from lightning_avsp.data.corpora import decoded_with, listed_keys, read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.every_video import Split, every_key, read_every_video
 from lightning_avsp.data.exchange import report_unscored, sounds_instead, texts_instead
 from lightning_avsp.data.input_spec import InputSpec, SoundInput
-from lightning_avsp.data.loader import ResumableDataLoader, StartMethod, worker_context
+from lightning_avsp.data.loader import ResumableDataLoader, StartMethod, loader_settings
 from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.data.partition import SELECTION_LABELS, Partition, Selection, partition_videos
 from lightning_avsp.data.reader import ClipReader
@@ -379,7 +377,7 @@ class AVSaliencyDataModule(LightningDataModule):
         rank, world = self._place()
         sampler = EpochShuffleSampler(dataset, seed=self.seed, rank=rank, world=world, uneven=self.uneven)
         # cast: a data set gives samples, the collate function makes batches of them
-        settings = self._loader_settings()
+        settings = loader_settings(self.num_workers, self.start_method, self.seed)
         return ResumableDataLoader(
             cast(Any, dataset), batch_size=self.batch_size, sampler=sampler, **settings
         )
@@ -437,7 +435,7 @@ class AVSaliencyDataModule(LightningDataModule):
         rank, world = self._place()
         sharded = self.trainer is not None and isinstance(self.trainer.strategy, ModelParallelStrategy)
         sampler = UnrepeatedSampler(dataset, rank=rank, world=world, even=sharded)
-        settings = self._loader_settings()
+        settings = loader_settings(self.num_workers, self.start_method, self.seed)
         return DataLoader(cast(Any, dataset), batch_size=self.eval_batch_size, sampler=sampler, **settings)
 
     def _place(self) -> tuple[int, int]:
@@ -445,15 +443,3 @@ class AVSaliencyDataModule(LightningDataModule):
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
-
-    def _loader_settings(self) -> dict[str, Any]:
-        return {
-            "num_workers": self.num_workers,
-            "collate_fn": collate,
-            "pin_memory": torch.cuda.is_available(),
-            "persistent_workers": self.num_workers > 0,  # keep their decoded sound from epoch to epoch
-            "multiprocessing_context": worker_context(self.start_method) if self.num_workers else None,
-            # A generator of its own: without it each epoch's start takes a number from torch's global one,
-            # and a run resumed in mid-epoch would draw other noise from there on than one that never stopped.
-            "generator": torch.Generator().manual_seed(self.seed),
-        }

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lightning_avsp.data.collate import collate
 from lightning_avsp.data.samplers import EpochShuffleSampler
 from lightning_avsp.structures import SaliencyBatch
 
@@ -23,6 +24,25 @@ log = logging.getLogger(__name__)
 StartMethod = Literal["fork", "spawn", "forkserver"]
 """How a process starts another one."""
 _PRELOADED = ["lightning_avsp.data.dataset", "lightning_avsp.data.collate"]
+
+
+def loader_settings(num_workers: int, start_method: StartMethod | None, seed: int) -> dict[str, Any]:
+    """What every data loader of the suite has in common, as keyword arguments of ``DataLoader``.
+
+    Args:
+        num_workers: Loader processes; 0 loads in this process.
+        start_method: How they start, see :func:`worker_context`.
+        seed: Seed of the loader's own generator. Without one each epoch's start takes a number from torch's global
+            generator, and a run resumed in mid-epoch would draw other noise from there on than one that never stopped.
+    """
+    return {
+        "num_workers": num_workers,
+        "collate_fn": collate,
+        "pin_memory": torch.cuda.is_available(),
+        "persistent_workers": num_workers > 0,  # keep their decoded sound from epoch to epoch
+        "multiprocessing_context": worker_context(start_method) if num_workers else None,
+        "generator": torch.Generator().manual_seed(seed),
+    }
 
 
 def worker_context(method: StartMethod | None = None) -> BaseContext:
