@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_avsp.data.batch_memory import parcel, stack
 from lightning_avsp.data.reader import Sample
 from lightning_avsp.structures import SaliencyBatch
 
@@ -25,7 +27,7 @@ def collate(samples: Sequence[Sample]) -> LoadedBatch:
     Ground truth keeps its own size in every corpus and fixations are as many as they are, so both stay lists.
     """
     batch: LoadedBatch = {
-        "video": torch.stack([sample["video"] for sample in samples]),  # (B, T, H, W, 3)
+        "video": stack([sample["video"] for sample in samples]),  # (B, T, H, W, 3)
         "audio": stack_sound([sample["audio"] for sample in samples]),  # (B, 1, S, Ha, Wa) or (B, 1, N)
         "has_audio": torch.tensor([sample["has_audio"] for sample in samples]),  # (B,)
         "saliency": torch.stack([sample["saliency"] for sample in samples]),  # (B, 1, H, W)
@@ -41,7 +43,8 @@ def collate(samples: Sequence[Sample]) -> LoadedBatch:
         batch["fixations"] = [sample["fixations"] for sample in samples]
     if "redrawn" in samples[0]:
         batch["redrawn"] = torch.tensor([sample["redrawn"] for sample in samples])  # (B,)
-    return batch
+    # A loader process sends a parcel, which is the batch again when it arrives
+    return cast(LoadedBatch, parcel(batch) or batch)
 
 
 def stack_sound(sounds: Sequence[Tensor]) -> Tensor:

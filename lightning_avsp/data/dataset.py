@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import Literal
 
 import numpy as np
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightning_avsp.data.augmentation import Augmentation
@@ -89,14 +90,24 @@ class TrainingClips(Dataset[Sample]):
 
     def __getitem__(self, index: EpochIndex) -> Sample:
         """The sample of an index, in epoch 0 unless said."""
+        return self._sample(index, None)
+
+    def __getitems__(self, indices: Sequence[EpochIndex]) -> list[Sample]:
+        """The samples of a batch, as a data loader asks for them: their frames lie side by side."""
+        places = self.reader.places(len(indices), self.policy.frames)
+        return [self._sample(index, place) for index, place in zip(indices, places, strict=True)]
+
+    def _sample(self, index: EpochIndex, into: Tensor | None) -> Sample:
         number, epoch = (index, 0) if isinstance(index, int) else index
         entry, clip, redrawn = self._clip(number, epoch)
         if self.augmentation.active:
             generator = np.random.default_rng([self.seed, epoch, number, _AUGMENTATION])
             change = self.augmentation.draw(generator)
-            sample = change.apply(self.reader.read(entry, clip, sound_gain=change.gain))
+            sample = change.apply(self.reader.read(entry, clip, sound_gain=change.gain, into=into))
+            if into is not None and sample["video"] is not into:
+                sample["video"] = into.copy_(sample["video"])
         else:
-            sample = self.reader.read(entry, clip)
+            sample = self.reader.read(entry, clip, into=into)
         sample["redrawn"] = redrawn
         return sample
 
@@ -173,6 +184,14 @@ class EvaluationFrames(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         """The sample of an index."""
         return self.reader.read(*self.clip(index), with_ground_truth=True)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
+        """The samples of a batch, as a data loader asks for them: their frames lie side by side."""
+        places = self.reader.places(len(indices), self.policy.frames)
+        return [
+            self.reader.read(*self.clip(index), with_ground_truth=True, into=place)
+            for index, place in zip(indices, places, strict=True)
+        ]
 
     def _clips_of(self, place: int) -> list[Clip]:
         return evaluation_clips(self.videos[place].n_frames, self.policy, self.mode, self.every)

@@ -112,10 +112,12 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 
 @runtime_checkable
 class ClipSource(Protocol):
-    """A source that gives all frames of a clip in one array, which saves a copy."""
+    """A source that writes all frames of a clip into one array, which saves a copy."""
 
-    def clip(self, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
-        """Frames by number, uint8 (T, H, W, 3), RGB; a new array each time."""
+    def clip(
+        self, numbers: Sequence[int], size: tuple[int, int], into: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Frames by number, uint8 (T, H, W, 3), RGB, in the given array or a new one."""
 
 
 class FrameReader:
@@ -134,10 +136,18 @@ class FrameReader:
         self.capacity = capacity
         self._kept: OrderedDict[tuple[FrameSource, int], np.ndarray] = OrderedDict()
 
-    def read(self, source: FrameSource, numbers: Sequence[int]) -> Tensor:
-        """Frames of a clip by number: uint8 (T, H, W, 3), RGB. A number that is repeated is decoded once."""
+    def read(self, source: FrameSource, numbers: Sequence[int], into: Tensor | None = None) -> Tensor:
+        """Frames of a clip by number: uint8 (T, H, W, 3), RGB. A number that is repeated is decoded once.
+
+        Args:
+            source: Where they are.
+            numbers: Which, T of them.
+            into: Where to put them, and what is returned; None for a new tensor.
+        """
+        clip = torch.empty((len(numbers), *self.size, 3), dtype=torch.uint8) if into is None else into
         if not self.capacity and isinstance(source, ClipSource):
-            return torch.from_numpy(source.clip(numbers, self.size))  # (T, H, W, 3)
+            source.clip(numbers, self.size, clip.numpy())
+            return clip
         wanted = list(dict.fromkeys(numbers))
         kept = {
             number: self._kept.pop((source, number)) for number in wanted if (source, number) in self._kept
@@ -150,4 +160,5 @@ class FrameReader:
                 self._kept[source, number] = frame  # last used, last out
             while len(self._kept) > self.capacity:
                 self._kept.popitem(last=False)
-        return torch.from_numpy(np.stack([frames[number] for number in numbers]))  # (T, H, W, 3)
+        np.stack([frames[number] for number in numbers], out=clip.numpy())
+        return clip

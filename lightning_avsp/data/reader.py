@@ -10,6 +10,7 @@ from typing import TypedDict
 from torch import Tensor
 
 from lightning_avsp.data.audio import LogMel, Wave, excerpt
+from lightning_avsp.data.batch_memory import empty_batch
 from lightning_avsp.data.captions import TextSource
 from lightning_avsp.data.clips import Clip
 from lightning_avsp.data.entries import VideoEntry, VideoKey
@@ -81,7 +82,13 @@ class ClipReader:
         self.waves = WaveStore(audio)
 
     def read(
-        self, entry: VideoEntry, clip: Clip, *, with_ground_truth: bool = False, sound_gain: float = 1.0
+        self,
+        entry: VideoEntry,
+        clip: Clip,
+        *,
+        with_ground_truth: bool = False,
+        sound_gain: float = 1.0,
+        into: Tensor | None = None,
     ) -> Sample:
         """One clip with its target; ground truth at its own size if it is to be scored.
 
@@ -90,6 +97,7 @@ class ClipReader:
             clip: Which of its frames.
             with_ground_truth: Whether to add the map at its own size and the fixations.
             sound_gain: Factor on the samples of the sound.
+            into: Where to put the frames, uint8 (T, H, W, 3): the clip's place in its batch. None for a new tensor.
 
         Raises:
             InputError: If a file of the clip cannot be read; the message names it.
@@ -97,7 +105,7 @@ class ClipReader:
         saliency = entry.maps.map(clip.target)  # (Hg, Wg)
         audio, has_audio = self.sound(entry, clip, sound_gain)
         sample: Sample = {
-            "video": self.frames.read(entry.frames, clip.frames),
+            "video": self.frames.read(entry.frames, clip.frames, into),
             "audio": audio,
             "has_audio": has_audio,
             "saliency": resize_map(saliency, self.map_size)[None],
@@ -112,6 +120,10 @@ class ClipReader:
             sample["ground_truth"] = saliency
             sample["fixations"] = entry.fixations.points(clip.target, (height, width))
         return sample
+
+    def places(self, clips: int, frames: int) -> Tensor:
+        """Memory for the frames of a batch, to be read ``into``: uint8 (B, T, H, W, 3)."""
+        return empty_batch((clips, frames, *self.frames.size, 3))
 
     def is_blank(self, entry: VideoEntry, clip: Clip) -> bool:
         """Whether the target map of a clip is zero everywhere: nobody was recorded."""

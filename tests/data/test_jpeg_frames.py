@@ -127,8 +127,10 @@ def test_decoding_into_a_clip_is_the_same(picture: Path) -> None:
 
 def test_a_source_that_gives_whole_clips_is_asked_for_them() -> None:
     class Whole:
-        def clip(self, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
-            return np.stack([np.full((*size, 3), number, np.uint8) for number in numbers])
+        def clip(
+            self, numbers: Sequence[int], size: tuple[int, int], into: np.ndarray | None = None
+        ) -> np.ndarray:
+            return np.stack([np.full((*size, 3), number, np.uint8) for number in numbers], out=into)
 
         def pictures(self, numbers: Sequence[int], size: tuple[int, int]) -> list[np.ndarray]:
             return list(self.clip(numbers, size))

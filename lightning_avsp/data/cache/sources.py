@@ -60,8 +60,15 @@ class CachedFrames(CachedSource):
         """Frames by number, see :class:`~lightning_avsp.data.sources.FrameSource`."""
         return list(self.clip(numbers, size))
 
-    def clip(self, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+    def clip(
+        self, numbers: Sequence[int], size: tuple[int, int], into: np.ndarray | None = None
+    ) -> np.ndarray:
         """Frames by number in one array, uint8 (T, H, W, 3): one copy from the file, or one decoding into place.
+
+        Args:
+            numbers: Which, T of them.
+            size: (height, width), the one they were prepared at.
+            into: Array to fill; None for a new one.
 
         Raises:
             InputError: If another size is asked for, there is no such frame, or its bytes are damaged.
@@ -73,9 +80,10 @@ class CachedFrames(CachedSource):
             )
         file = self.file
         self.check(numbers)
+        clip = np.empty((len(numbers), *size, 3), np.uint8) if into is None else into
         if file.index["format"] == "raw":
-            return self._copied(file.section("frames"), numbers)
-        clip = np.empty((len(numbers), *size, 3), np.uint8)
+            self._copy(file.section("frames"), numbers, clip)
+            return clip
         for picture, number in zip(clip, numbers, strict=True):
             try:
                 decode_jpeg(file.blob("frames", number - 1), "RGB", into=picture)
@@ -86,11 +94,13 @@ class CachedFrames(CachedSource):
         return clip
 
     @staticmethod
-    def _copied(frames: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    def _copy(frames: np.ndarray, numbers: Sequence[int], into: np.ndarray) -> None:
         first, last = numbers[0], numbers[-1]
         if list(numbers) == list(range(first, last + 1)):
-            return frames[first - 1 : last].copy()  # the usual clip: one move of memory
-        return frames[np.array(numbers) - 1]
+            np.copyto(into, frames[first - 1 : last])  # the usual clip: one move of memory
+        else:
+            # numbers were checked; mode="raise" would go through a buffer
+            np.take(frames, np.array(numbers) - 1, axis=0, out=into, mode="clip")
 
 
 @dataclass(frozen=True)
