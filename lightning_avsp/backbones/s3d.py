@@ -5,6 +5,8 @@ Source: Xie et al., "Rethinking Spatiotemporal Feature Learning" (ECCV 2018); bl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torchvision.models.video import S3D_Weights, s3d
 
@@ -29,6 +31,9 @@ class S3DEncoder(VideoEncoder):
         licence="published with torchvision (BSD-3-Clause); trained on Kinetics-400",
     )
 
+    stage_channels = (192, 480, 832, 1024)
+    """Channels of the features of each stage, the finest first."""
+
     def __init__(self, num_scales: int = 4) -> None:
         super().__init__()
         self.features: nn.Sequential = s3d(weights=None).features
@@ -45,6 +50,11 @@ class S3DEncoder(VideoEncoder):
             if index in self.taps:
                 features.append(x)
         return tuple(features[::-1])
+
+    def stages(self) -> Sequence[nn.Module]:
+        """Its layers in four parts, each of which ends with one of the four scales, the finest first."""
+        ends = (4, 7, 13, 16)
+        return [self.features[start:end] for start, end in zip((0, *ends), ends, strict=False)]
 
     def load(self, weights: str) -> PartReport:
         """Load Kinetics-400 weights: ``kinetics400`` (downloaded) or a file in torchvision's format.

@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.layers.positions import grid_positions
 from lightning_avsp.papers.tavdiff.text_tokens import TokenRows
 from lightning_avsp.structures import Condition
-
-SOUND_SPANS = 4
-"""Parts of a clip that :func:`sound_vector` keeps apart."""
 
 
 @dataclass(frozen=True)
@@ -114,43 +110,3 @@ class CaptionTokens(nn.Module):
         tokens = self.norm(self.project(text)) * rows.tokens[..., None]
         first = torch.where(rows.present[:, None], tokens[:, 0], self.absent.to(tokens.dtype))
         return torch.cat([first[:, None], tokens[:, 1:]], dim=1)
-
-
-class Product(nn.Module):
-    """Visual features times one plus a linear function of another modality (not in the paper, X20).
-
-    Args:
-        source_width: Width of the other modality's vector.
-        channels: Channels of the visual features.
-    """
-
-    def __init__(self, source_width: int, channels: int) -> None:
-        super().__init__()
-        self.project = nn.Linear(source_width, channels)
-
-    def forward(self, features: Tensor, vector: Tensor, present: Tensor | None = None) -> Tensor:
-        """Weigh visual features.
-
-        Args:
-            features: (B, C, T, h, w).
-            vector: Of the other modality (B, source_width).
-            present: Whether a clip has it: bool (B,); a clip without keeps its features. None: all have.
-
-        Returns:
-            (B, C, T, h, w).
-        """
-        factor = self.project(vector)
-        if present is not None:
-            factor = factor * present[:, None]
-        return features * (1 + factor[:, :, None, None, None])
-
-
-def sound_vector(features: Tensor) -> Tensor:
-    """Audio features (B, C, n) averaged in four spans of the clip, side by side: (B, 4 C)."""
-    return F.adaptive_avg_pool1d(features, SOUND_SPANS).flatten(1)
-
-
-def caption_vector(text: Tensor, rows: TokenRows) -> Tensor:
-    """Mean of the words' features (B, C), zeros without words."""
-    weight = rows.words[..., None].to(text.dtype)
-    return (text * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1)

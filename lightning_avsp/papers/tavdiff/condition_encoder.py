@@ -8,19 +8,11 @@ from torch import Tensor, nn
 from lightning_avsp.backbones.encoder import VideoEncoder
 from lightning_avsp.backbones.registry import WaveformEncoder
 from lightning_avsp.errors import InputError
-from lightning_avsp.papers.tavdiff.condition import (
-    SOUND_SPANS,
-    CaptionTokens,
-    PlaceInClip,
-    Product,
-    SoundTokens,
-    caption_vector,
-    sound_vector,
-)
+from lightning_avsp.papers.tavdiff.condition import CaptionTokens, PlaceInClip, SoundTokens
 from lightning_avsp.papers.tavdiff.options import Modalities
+from lightning_avsp.papers.tavdiff.products import StageProducts
 from lightning_avsp.papers.tavdiff.sitr import SITR
 from lightning_avsp.papers.tavdiff.text_fusion import VisualOnly
-from lightning_avsp.papers.tavdiff.text_tokens import TokenRows
 from lightning_avsp.structures import Condition
 
 NAMES = {"v": "video", "a": "audio", "t": "text"}
@@ -46,8 +38,11 @@ class ConditionEncoder(nn.Module):
         video_encoder: Encoder of the frames, needed with ``v``.
         fusion: How text meets sight, needed with ``v``; made for the encoder's channels.
         audio_encoder: Encoder of the waveform, needed with ``a``.
-        audio_product: Multiply the visual features by a function of the sound (X20).
+        audio_product: Multiply the visual features by a function of the sound, stage by stage (X20).
         text_product: Multiply them by a function of the caption (X20).
+
+    Raises:
+        InputError: If there are to be products and the video encoder cannot be run stage by stage.
     """
 
     def __init__(
@@ -73,11 +68,10 @@ class ConditionEncoder(nn.Module):
             self.sound = SoundTokens(audio_encoder.out_channels, width)
         in_condition = modalities.replace("t", "") if "v" in modalities else modalities
         self.caption = CaptionTokens(text_width, width) if "t" in in_condition else None
-        channels = 0 if video_encoder is None else video_encoder.channels[0]
-        self.audio_product: Product | None = None
-        if audio_product and audio_encoder is not None:
-            self.audio_product = Product(SOUND_SPANS * audio_encoder.out_channels, channels)
-        self.text_product = Product(text_width, channels) if text_product else None
+        self.products: StageProducts | None = None
+        if video_encoder is not None and (audio_product or text_product):
+            sound_width = audio_encoder.out_channels if audio_product and audio_encoder is not None else None
+            self.products = StageProducts(video_encoder, sound_width, text_width if text_product else None)
         # tells a token of the condition which modality it belongs to
         self.kind = nn.ParameterDict({NAMES[letter]: torch.randn(width) * 0.02 for letter in in_condition})
 
@@ -142,12 +136,10 @@ class ConditionEncoder(nn.Module):
                 f"frames of {height}x{width}: TAVDiff needs height and width to be multiples of 32; "
                 "resize them, e.g. data.size=[224,384]"
             )
+        if self.products is not None:
+            multiplied: Tensor = self.products(self.video_encoder, video, heard, text)
+            return multiplied
         features: Tensor = self.video_encoder(video)[0]
-        if self.audio_product is not None and heard is not None:
-            features = self.audio_product(features, sound_vector(heard))
-        if self.text_product is not None and text is not None:
-            rows = TokenRows.of(text)
-            features = self.text_product(features, caption_vector(text, rows), rows.present)
         return features
 
     def _read(self, text: Tensor | None) -> Tensor | None:

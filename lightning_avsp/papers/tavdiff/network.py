@@ -61,7 +61,8 @@ class TAVDiff(DiffusionNetwork):
         sitr_infer_select: Rule of test time (X1).
         sitr_output: What the chosen map does (X3).
         sitr_gt_share: Share of clips for which the ground truth chooses, with ``sitr_train_select=mixed``.
-        audio_product: Also multiply the visual features by a function of the sound (not in the paper, X20).
+        audio_product: Also multiply the visual features of every stage of the video encoder, ``s3d`` or ``tiny``, by a
+            function of the sound (not in the paper, X20).
         text_product: Also multiply them by a function of the caption (not in the paper, X20).
         size: ``S`` (width 384), ``B`` (768) or ``tiny`` (64); None: ``tiny`` with the tiny video encoder, else ``S``.
         patch: Side of a patch of the map in pixels; None: 8, or 4 if tiny.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import Tensor, nn
@@ -46,6 +47,7 @@ class TinySeparableEncoder(VideoEncoder):
 
     channels = (64,)
     strides = (8,)
+    stage_channels = (32, 64, 64)
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,6 +60,10 @@ class TinySeparableEncoder(VideoEncoder):
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, T, H, W) to one map (B, 64, T / 4, H / 8, W / 8)."""
         return (self.layers(video),)
+
+    def stages(self) -> Sequence[nn.Module]:
+        """Its three blocks."""
+        return tuple(self.layers)
 
     def load(self, weights: str) -> PartReport:
         """Load weights saved from this class.

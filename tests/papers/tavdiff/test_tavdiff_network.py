@@ -93,6 +93,10 @@ def test_wrong_sizes_are_refused(tiny, clip):
         ({"denoiser": "unet", "residual": False}, "denoiser=unet has no"),
         ({"modalities": "tv", "audio_product": True}, "modalities=av or tav"),
         ({"modalities": "ta", "text_product": True}, "modalities=tv or tav"),
+        (
+            {"video_encoder": "r3d_18", "audio_product": True},
+            "R3D18 does not show; choose video_encoder=s3d or tiny",
+        ),
         ({"modalities": "ta", "video_weights": "kinetics400"}, "no encoder for video_weights"),
         ({"modalities": "tv", "audio_weights": "soundnet8.pth"}, "no encoder for audio_weights"),
     ],
@@ -277,11 +281,26 @@ def test_products_multiply_the_visual_features(tiny, clip):
     network = tiny(audio_product=True, text_product=True).eval()
     _, _, video, audio, text, _ = clip
     condition = network.condition
-    plain = condition.video_encoder(video)[0]
     heard = condition.audio_encoder(audio)
     spans = torch.nn.functional.adaptive_avg_pool1d(heard, 4).flatten(1)
-    by_sound = 1 + condition.audio_product.project(spans)
     words = torch.stack([text[0, 1:3].mean(0), text[1, 1:5].mean(0)])
-    by_text = torch.cat([1 + condition.text_product.project(words), torch.ones(1, plain.shape[1])])
-    expected = plain * (by_sound * by_text)[:, :, None, None, None]
+    expected = video
+    products = condition.products
+    for layer, sound, caption in zip(
+        condition.video_encoder.layers, products.by_sound, products.by_text, strict=True
+    ):
+        plain = layer(expected)
+        by_text = torch.cat([1 + caption.project(words), torch.ones(1, plain.shape[1])])
+        expected = plain * ((1 + sound.project(spans)) * by_text)[:, :, None, None, None]
     torch.testing.assert_close(condition.features(video, heard, text), expected)
+    # what is not there has no factor
+    torch.testing.assert_close(condition.features(video, None, None), condition.video_encoder(video)[0])
+
+
+def test_products_reach_a_frozen_encoder_too(tiny, clip):
+    network = tiny(audio_product=True, freeze_video=True).train()
+    noisy, t, video, audio, text, saliency = clip
+    network(noisy, t, video, audio, text, saliency).sum().backward()
+    condition = network.condition
+    assert all(parameter.grad is None for parameter in condition.video_encoder.parameters())
+    assert all(product.project.weight.grad is not None for product in condition.products.by_sound)

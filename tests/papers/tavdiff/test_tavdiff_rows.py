@@ -23,7 +23,7 @@ ROWS = [
     ("V Repeat+Average", {"text_fusion": "repeat_average"}, 51_403_184, 30.94, 11.11),
     ("size B", {"size": "B"}, 171_550_640, 31.17, 41.29),
     ("pretraining on DHF1K", {"modalities": "v"}, 47_937_120, 30.89, 11.10),
-    ("with products", {"audio_product": True, "text_product": True}, 56_517_424, 31.03, 11.11),
+    ("with products", {"audio_product": True, "text_product": True}, 63_450_864, 31.03, 11.11),
 ]
 OPTIONS = [
     *[row[1] for row in ROWS if "size" not in row[1]],

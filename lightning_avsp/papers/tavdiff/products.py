@@ -1,0 +1,125 @@
+"""Sound and caption multiplied into the visual features, stage by stage of the video encoder (not in the paper, X20)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.papers.tavdiff.text_tokens import TokenRows
+
+SOUND_SPANS = 4
+"""Parts of a clip that :func:`sound_vector` keeps apart."""
+
+
+@runtime_checkable
+class StagedEncoder(Protocol):
+    """A video encoder that can be run stage by stage."""
+
+    stage_channels: tuple[int, ...]
+    """Channels of each stage's features, first stage first."""
+
+    def stages(self) -> Sequence[nn.Module]:
+        """Modules that, one after the other, make of frames (B, 3, T, H, W) the deepest features."""
+
+
+class Product(nn.Module):
+    """Visual features times one plus a linear function of another modality.
+
+    Args:
+        source_width: Width of the other modality's vector.
+        channels: Channels of the visual features.
+    """
+
+    def __init__(self, source_width: int, channels: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(source_width, channels)
+
+    def forward(self, features: Tensor, vector: Tensor, present: Tensor | None = None) -> Tensor:
+        """Weigh visual features.
+
+        Args:
+            features: (B, C, T, h, w).
+            vector: Of the other modality (B, source_width).
+            present: Whether a clip has it: bool (B,); a clip without keeps its features. None: all have.
+
+        Returns:
+            (B, C, T, h, w).
+        """
+        factor = self.project(vector)
+        if present is not None:
+            factor = factor * present[:, None]
+        return features * (1 + factor[:, :, None, None, None])
+
+
+class StageProducts(nn.Module):
+    """Runs a video encoder and multiplies each stage's features by sound, by caption, or by both.
+
+    After the last stage alone, a product was found to be of no use: by then a tiny encoder has mixed what the sound
+    should have told apart (see *Does it listen?* in the model card).
+
+    Args:
+        encoder: The encoder that it will run; not kept.
+        sound_width: Channels of the audio features, to multiply by sound; None to leave sound out.
+        text_width: Width of the text token features, to multiply by the caption; None to leave text out.
+
+    Raises:
+        InputError: If the encoder cannot be run stage by stage.
+    """
+
+    def __init__(self, encoder: nn.Module, sound_width: int | None, text_width: int | None) -> None:
+        super().__init__()
+        channels = _staged(encoder).stage_channels
+        self.by_sound: nn.ModuleList | None = None
+        self.by_text: nn.ModuleList | None = None
+        if sound_width is not None:
+            self.by_sound = nn.ModuleList(Product(SOUND_SPANS * sound_width, width) for width in channels)
+        if text_width is not None:
+            self.by_text = nn.ModuleList(Product(text_width, width) for width in channels)
+
+    def forward(self, encoder: nn.Module, video: Tensor, heard: Tensor | None, text: Tensor | None) -> Tensor:
+        """Deepest visual features of a batch of clips.
+
+        Args:
+            encoder: The video encoder.
+            video: Normalised frames (B, 3, T, H, W).
+            heard: Audio features (B, C_a, n); None leaves their factors out.
+            text: Token features (B, N, text_width); None leaves their factors out.
+
+        Returns:
+            (B, C, T', h, w).
+        """
+        sound = None if heard is None or self.by_sound is None else sound_vector(heard)
+        rows = None if text is None or self.by_text is None else TokenRows.of(text)
+        words = None if text is None or rows is None else caption_vector(text, rows)
+        features = video
+        for place, stage in enumerate(_staged(encoder).stages()):
+            features = stage(features)
+            if self.by_sound is not None and sound is not None:
+                features = self.by_sound[place](features, sound)
+            if self.by_text is not None and words is not None and rows is not None:
+                features = self.by_text[place](features, words, rows.present)
+        return features
+
+
+def sound_vector(features: Tensor) -> Tensor:
+    """Audio features (B, C, n) averaged in four spans of the clip, side by side: (B, 4 C)."""
+    return F.adaptive_avg_pool1d(features, SOUND_SPANS).flatten(1)
+
+
+def caption_vector(text: Tensor, rows: TokenRows) -> Tensor:
+    """Mean of the words' features (B, C), zeros without words."""
+    weight = rows.words[..., None].to(text.dtype)
+    return (text * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1)
+
+
+def _staged(encoder: nn.Module) -> StagedEncoder:
+    if isinstance(encoder, StagedEncoder):
+        return encoder
+    raise InputError(
+        f"audio_product and text_product multiply features between an encoder's stages, which {type(encoder).__name__} "
+        "does not show; choose video_encoder=s3d or tiny, or leave them out"
+    )
