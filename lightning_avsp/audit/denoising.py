@@ -166,7 +166,8 @@ def _exchange(audit: DenoisingAudit, subject: Subject, condition: Condition, bat
         return network.denoise(noisy, steps, condition).float()
 
     def noised(maps: Tensor, t: int, noise: Tensor) -> Tensor:
-        return diffusion.q_sample(maps, torch.full((len(maps),), t, device=maps.device), noise)
+        steps = torch.full((len(maps),), t, device=maps.device)
+        return diffusion.q_sample(diffusion.to_signal(maps), steps, noise)
 
     for place, t in enumerate(audit.timesteps):
         noisy = noised(clean, t, first)

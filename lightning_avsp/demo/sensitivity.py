@@ -50,7 +50,11 @@ def denoiser_sensitivity(
         return torch.full((len(clean),), step, dtype=torch.int64, device=clean.device)
 
     first, second = (
-        diffusion.q_sample(clean, at(steps // 2), torch.randn(clean.shape, generator=generator).to(clean))
+        diffusion.q_sample(
+            diffusion.to_signal(clean),
+            at(steps // 2),
+            torch.randn(clean.shape, generator=generator).to(clean),
+        )
         for _ in range(2)
     )
     by_noise = network.denoise(first, at(steps // 2), condition) - network.denoise(

@@ -18,6 +18,8 @@ from lightning_avsp.errors import InputError
 
 PredictionName = Literal["x0", "eps", "v"]
 """What a network predicts: the clean sample, the noise, or ``sqrt(ab) eps - sqrt(1 - ab) x0``."""
+MapRange = Literal["unit", "symmetric"]
+"""What a map in [0, 1] is noised as: as it is, or as ``2 map - 1``, whose variance is four times as large."""
 
 
 class GaussianDiffusion(nn.Module):
@@ -35,6 +37,8 @@ class GaussianDiffusion(nn.Module):
         num_steps: Number of diffusion steps T.
         schedule: Noise schedule.
         prediction: What the network predicts; :meth:`to_x0` and :meth:`target` follow it.
+        map_range: What maps are noised as. Networks predict maps in [0, 1] either way: :meth:`to_signal` makes of them
+            the clean sample x0 that all other methods mean, :meth:`to_maps` the reverse.
 
     Raises:
         InputError: If ``num_steps`` < 1 or a name is unknown.
@@ -43,13 +47,22 @@ class GaussianDiffusion(nn.Module):
     _alpha_bars: Tensor
 
     def __init__(
-        self, num_steps: int = 1000, schedule: ScheduleName = "cosine", prediction: PredictionName = "x0"
+        self,
+        num_steps: int = 1000,
+        schedule: ScheduleName = "cosine",
+        prediction: PredictionName = "x0",
+        map_range: MapRange = "unit",
     ) -> None:
         super().__init__()
         if prediction not in get_args(PredictionName):
             raise InputError(
                 f"unknown prediction {prediction!r}; choose one of {', '.join(get_args(PredictionName))}"
             )
+        if map_range not in get_args(MapRange):
+            raise InputError(
+                f"unknown map_range {map_range!r}; choose one of {', '.join(get_args(MapRange))}"
+            )
+        self.map_range = map_range
         self.num_steps = num_steps
         self.schedule = schedule
         self.prediction = prediction
@@ -61,7 +74,8 @@ class GaussianDiffusion(nn.Module):
 
     def extra_repr(self) -> str:
         """Settings shown by ``print``."""
-        return f"num_steps={self.num_steps}, schedule={self.schedule!r}, prediction={self.prediction!r}"
+        settings = f"num_steps={self.num_steps}, schedule={self.schedule!r}, prediction={self.prediction!r}"
+        return settings if self.map_range == "unit" else f"{settings}, map_range={self.map_range!r}"
 
     # -- schedule --------------------------------------------------------------------------------------------
 
@@ -94,6 +108,16 @@ class GaussianDiffusion(nn.Module):
     def log_snr(self) -> Tensor:
         """Log signal-to-noise ratio ``log(ab / (1 - ab))`` of steps 0..T-1, decreasing: float64 (T,), CPU."""
         return torch.tensor(self._alpha_bar_values[1:], dtype=torch.float64, device="cpu").logit()
+
+    # -- range of maps ---------------------------------------------------------------------------------------
+
+    def to_signal(self, maps: Tensor) -> Tensor:
+        """Clean sample x0 of maps in [0, 1], by ``map_range``; any shape."""
+        return maps if self.map_range == "unit" else 2 * maps - 1
+
+    def to_maps(self, signal: Tensor) -> Tensor:
+        """Maps that a clean sample means, the inverse of :meth:`to_signal`; any shape."""
+        return signal if self.map_range == "unit" else (signal + 1) / 2
 
     # -- forward process -------------------------------------------------------------------------------------
 

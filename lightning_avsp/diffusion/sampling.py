@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import torch
@@ -35,7 +35,7 @@ class Sampling:
     samples: int = 1
     """Draws per clip; the result is their mean."""
     clip: tuple[float, float] | None = None
-    """Range to which every predicted x0 is clipped before the next step."""
+    """Range to which every predicted map is clipped before the next step."""
     clamp: tuple[float, float] | None = None
     """Range to which only the result of each draw is clipped."""
 
@@ -89,7 +89,8 @@ class Sampling:
         ``repeat_interleave(samples)``, not encoded again. No gradients are recorded.
 
         Args:
-            denoise: Predicts x0 (B * samples, ...) from ``(x_t, t)`` of that batch size.
+            denoise: Predicts clean maps (B * samples, ...) from ``(x_t, t)`` of that batch size; maps are what
+                ``diffusion.map_range`` makes a clean sample of, by default the clean sample itself.
             shape: Shape (B, ...) of the result, B clips.
             diffusion: The process whose schedule is followed; may lie on any device.
             device: Device to sample on.
@@ -97,10 +98,10 @@ class Sampling:
             generator: Source of all noise; by default the device's global generator.
             seeds: One seed per clip. All noise of a clip is then a function of its seed alone, whatever the
                 batch, the device and the number of samples (draw j is the same for every ``samples`` > j).
-            callback: Called after each prediction, with all B * samples rows.
+            callback: Called after each prediction, with all B * samples rows; its ``x0`` are maps.
 
         Returns:
-            Mean over the draws: shape ``shape``, at least float32.
+            Mean over the draws, maps: shape ``shape``, at least float32.
 
         Raises:
             InputError: If the number of seeds is not B, both ``seeds`` and ``generator`` are given, or a
@@ -123,15 +124,26 @@ class Sampling:
                 (batch * self.samples, *sample_shape), source, device, dtype
             )  # (B * samples, ...)
             x0 = SAMPLERS[self.algorithm](
-                denoise,
+                lambda x, t: diffusion.to_signal(denoise(x, t)),
                 x_T,
                 self.timesteps(diffusion),
                 diffusion,
                 eta=self.eta,
                 generator=source,
-                clip=self.clip,
-                callback=callback,
+                clip=None if self.clip is None else self._signal_limits(diffusion),
+                callback=None if callback is None else _of_maps(callback, diffusion),
             )
+            x0 = diffusion.to_maps(x0)
             if self.clamp is not None:
                 x0 = x0.clamp(*self.clamp)
             return x0.unflatten(0, (batch, self.samples)).mean(dim=1)  # (B, ...)
+
+    def _signal_limits(self, diffusion: GaussianDiffusion) -> tuple[float, float]:
+        low, high = diffusion.to_signal(torch.tensor(self.clip, dtype=torch.float64)).tolist()
+        return low, high
+
+
+def _of_maps(
+    callback: Callable[[SamplerStep], None], diffusion: GaussianDiffusion
+) -> Callable[[SamplerStep], None]:
+    return lambda step: callback(replace(step, x0=diffusion.to_maps(step.x0)))

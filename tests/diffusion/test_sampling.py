@@ -225,3 +225,52 @@ def test_mistakes_are_named(diffusion: GaussianDiffusion, data: GaussianData) ->
         )
     with pytest.raises(InputError, match="cannot visit 4 of 3"):
         Sampling().draw(denoise, (1, 2), GaussianDiffusion(3), device="cpu")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_symmetric_range_noises_other_values_and_gives_maps_all_the_same(algorithm: str) -> None:
+    symmetric = GaussianDiffusion(map_range="symmetric")
+    truth = torch.rand(3, 1, 4, 5)
+    seen: list[SamplerStep] = []
+    drawn = Sampling(algorithm=algorithm, samples=2).draw(  # type: ignore[arg-type]
+        lambda x, t: truth.repeat_interleave(2, 0),
+        truth.shape,
+        symmetric,
+        device="cpu",
+        seeds=[0, 1, 2],
+        callback=seen.append,
+    )
+    torch.testing.assert_close(drawn, truth, atol=1e-5, rtol=0)
+    for step in seen:
+        torch.testing.assert_close(step.x0, truth.repeat_interleave(2, 0))
+    if algorithm == "ddim":  # what is left of noise at the second step lies around 2 y - 1
+        ab = [symmetric.alpha_bar_at(step.t) for step in seen]
+        noise = (seen[0].x_t - ab[0] ** 0.5 * (2 * seen[0].x0 - 1)) / (1 - ab[0]) ** 0.5
+        expected = ab[1] ** 0.5 * (2 * truth.repeat_interleave(2, 0) - 1) + (1 - ab[1]) ** 0.5 * noise
+        torch.testing.assert_close(seen[1].x_t, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_limits_are_those_of_maps_in_either_range() -> None:
+    for map_range in ("unit", "symmetric"):
+        diffusion = GaussianDiffusion(map_range=map_range)  # type: ignore[arg-type]
+        seen: list[SamplerStep] = []
+        drawn = Sampling(clip=(0.25, 0.75)).draw(
+            lambda x, t: torch.linspace(-1, 2, 6).expand(1, 6),
+            (1, 6),
+            diffusion,
+            device="cpu",
+            callback=seen.append,
+        )
+        for maps in (drawn, seen[0].x0):
+            torch.testing.assert_close(maps[0], torch.linspace(-1, 2, 6).clamp(0.25, 0.75))
+
+
+def test_ranges_are_inverse_and_an_unknown_one_is_refused() -> None:
+    maps = torch.tensor([0.0, 0.25, 1.0])
+    symmetric = GaussianDiffusion(map_range="symmetric")
+    assert symmetric.to_signal(maps).tolist() == [-1.0, -0.5, 1.0]
+    assert torch.equal(symmetric.to_maps(symmetric.to_signal(maps)), maps)
+    assert GaussianDiffusion().to_signal(maps) is maps
+    assert "symmetric" in repr(symmetric)
+    with pytest.raises(InputError, match="unit, symmetric"):
+        GaussianDiffusion(map_range="half")  # type: ignore[arg-type]
