@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from lightning_avsp.backbones.clip_features import ClipFeatures
 from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.errors import InputError
 
@@ -25,10 +28,15 @@ class WeightSource:
 
 
 class Encoder(nn.Module, ABC):
-    """An encoder that can be frozen: then it stays in eval mode and its parameters take no gradient."""
+    """An encoder that can be frozen: then it stays in eval mode, takes no gradient and builds no graph."""
 
     frozen: bool = False
     """Whether :meth:`freeze` was called."""
+
+    @property
+    def wholly_frozen(self) -> bool:
+        """Whether features of a clip never change: frozen, and no parameter thawed since."""
+        return self.frozen and not any(parameter.requires_grad for parameter in self.parameters())
 
     def freeze(self) -> Self:
         """Keep this encoder as it is: no gradient, eval mode whatever :meth:`train` says."""
@@ -39,6 +47,16 @@ class Encoder(nn.Module, ABC):
     def train(self, mode: bool = True) -> Self:
         """Set training mode; a frozen encoder stays in eval mode, so that batch norms and dropout rest."""
         return super().train(mode and not self.frozen)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the encoder, without a graph if it is wholly frozen, unless a gradient of its input is asked for."""
+        inputs = (*args, *kwargs.values())
+        if not self.wholly_frozen or any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+            return super().__call__(*args, **kwargs)
+        # not torch.inference_mode(): what trained layers are given is saved for their backward pass, which tensors
+        # made for inference cannot be
+        with torch.no_grad():
+            return super().__call__(*args, **kwargs)
 
     def load(self, weights: str) -> PartReport:
         """Load pretrained weights; an encoder without a format of its own refuses.
@@ -67,6 +85,16 @@ class VideoEncoder(Encoder):
     """Standard deviation of RGB in [0, 1] that the weights were trained with."""
     weight_source: WeightSource | None = None
     """Published weights, None where there are none."""
+    stored: ClipFeatures | None = None
+    """Features that a frozen encoder need not compute."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the encoder; a frozen one takes the features of clips that are known and stored from there."""
+        if self.stored is None or not self.stored.active or not self.wholly_frozen:
+            return super().__call__(*args, **kwargs)
+        (video,) = (*args, *kwargs.values())
+        with torch.no_grad():
+            return self.stored.take(self, video, super().__call__)
 
     @abstractmethod
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
