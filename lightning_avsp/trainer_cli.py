@@ -50,6 +50,7 @@ EXPECTED = (
     r"Checkpoint directory .* exists and is not empty",  # a resumed run goes on where it was
     r"Be aware that when using `ckpt_path`, callbacks used",  # a test keeps no checkpoints
     r".*isinstance\(treespec, LeafSpec\)",  # inside Lightning
+    r"Found \d+ module\(s\) in eval mode at the start of training",  # frozen encoders
     r"It is recommended to use `self.log\('(val|test)/",  # our metrics are gathered already: every rank logs the same
 )
 """Warnings that say nothing to the user of these commands."""

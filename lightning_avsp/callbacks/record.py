@@ -88,6 +88,7 @@ class RunRecord(SaveConfigCallback):
                 "frozen": sum(p.numel() for p in pl_module.parameters() if not p.requires_grad),
             },
             "precision": str(trainer.precision),
+            "optimiser": getattr(pl_module, "optimizer_report", ""),
             "world_size": trainer.world_size,
             "device": str(pl_module.device),
             "versions": {

@@ -22,6 +22,8 @@ from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.metrics import SaliencyMetrics
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
 from lightning_avsp.tasks.execution import Execution, prepare, shard
+from lightning_avsp.tasks.feature_cache import FeatureCache, TaskFeatures
+from lightning_avsp.tasks.fused import fuse
 from lightning_avsp.tasks.initial_weights import InitialWeights, initialise_from
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,8 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         metrics: Which metrics validation and test compute.
         seed: Start of every random draw of this task: timesteps, noise, and the noise that sampling starts from;
             the command line sets it to ``seed_everything`` unless given.
+        feature_cache: Where features of a wholly frozen video encoder are kept between epochs and runs; None computes
+            them every time.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         lr_monitor: str = "val/loss",
         metrics: tuple[MetricName, ...] = ("cc", "sim", "nss", "auc_judd"),
         seed: int | None = None,
+        feature_cache: FeatureCache | None = None,
     ) -> None:
         super().__init__()
         self._save_configuration()
@@ -74,6 +79,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         self.lr_interval = lr_interval
         self.lr_monitor = lr_monitor
         self.seed = 0 if seed is None else seed
+        self.features = TaskFeatures(feature_cache)
         # a mean that is exact however unevenly processes share the clips; Lightning's own is not
         self.val_loss = MeanMetric()
         self.val_metrics = SaliencyMetrics(names=tuple(metrics), prefix="val/")
@@ -81,7 +87,9 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         self.input_spec: InputSpec | None = None
         self.initial: InitialWeights | None = None
         self.execution = Execution()  # set by the command line; no part of the model
+        self.optimizer_report = ""  # which form of the optimiser was chosen
         self._prepared = False
+        self._shown = 0
         self._validated: set[tuple[str, str, int]] = set()
         self.leaks: list[str] = []  # what the start is known to have seen of the test videos
         self.frozen_parts = tuple(
@@ -147,6 +155,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         if self.input_spec is not None and self.input_spec != spec and stage != "fit":
             log.warning("the checkpoint was trained with %s but is run with %s", self.input_spec, spec)
         self.input_spec = spec
+        self.features.attach(self.network, self.trainer, datamodule, stage)
         for line in self.weight_report():
             log.info(line)
 
@@ -226,17 +235,36 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
             )
         return [{"params": list(trainable.values()), "name": "rest"}, *groups]
 
+    def on_train_epoch_end(self) -> None:
+        """Say how many clips of the epoch had features in the cache."""
+        self.features.tell(f"training, epoch {self.current_epoch}")
+
     def log_training(self, loss: Tensor, predicted: Tensor, target: Tensor) -> None:
         """Log a step's loss, the squared error per pixel beside it, and what the network tells of its last pass."""
         count = len(target)
-        self.log("train/loss", loss, prog_bar=True, batch_size=count)
+        self.log("train/loss", loss, batch_size=count)
+        self._show(loss, count)
         per_pixel = (predicted.detach().float() - target.float()).square().mean()
         values = {"mse_per_pixel": per_pixel, **self.network.diagnostics()}
         self.log_dict({f"train/{name}": value for name, value in values.items()}, batch_size=count)
 
+    def _show(self, loss: Tensor, count: int) -> None:
+        """Give a progress bar the loss of a step; on an accelerator of as few steps as are logged.
+
+        Lightning makes a number of what a bar shows after every batch. Of a tensor on a device that waits for the step
+        to end, so the bar is never given one.
+        """
+        if self._trainer is None:
+            return
+        every = 1 if loss.device.type == "cpu" else getattr(self._trainer, "log_every_n_steps", None) or 50
+        if self._shown % every == 0:
+            self.log("loss", loss.detach().cpu(), prog_bar=True, logger=False, batch_size=count)
+        self._shown += 1
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimiser over the trainable parameters, and the scheduler if there is one."""
-        optimizer = self.optimizer(self.parameter_groups())
+        optimizer, self.optimizer_report = fuse(self.optimizer(self.parameter_groups()), self._trainer)
+        log.info(self.optimizer_report)
         if self.lr_scheduler is None:
             return optimizer
         scheduler = self.lr_scheduler(optimizer)
@@ -276,6 +304,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
 
     def on_validation_epoch_start(self) -> None:
         """Start empty, whatever an interrupted validation left."""
+        self.features.tell(f"training, epoch {self.current_epoch}")  # validation lies inside the epoch
         self.val_metrics.reset()
         self.val_loss.reset()
         self._validated = set()
@@ -286,11 +315,13 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
 
     def on_validation_epoch_end(self) -> None:
         """Log frame -> video -> corpus averages of validation, and its loss."""
+        self.features.tell("validation")
         self.log("val/loss", self.val_loss.compute())
         self._log_metrics(self.val_metrics)
 
     def on_test_epoch_end(self) -> None:
         """Log frame -> video -> corpus averages of the test."""
+        self.features.tell("test")
         self._log_metrics(self.test_metrics)
 
     def _log_metrics(self, metrics: SaliencyMetrics) -> None:
@@ -314,7 +345,9 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         checkpoint["weight_report"] = self.weight_report()
         hparams = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY)
         if hparams:
-            checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = without_weight_sources(dict(hparams))
+            # a folder of this machine is no part of the model
+            plain = {name: value for name, value in hparams.items() if name != "feature_cache"}
+            checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = without_weight_sources(plain)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Read back what :meth:`on_save_checkpoint` wrote."""

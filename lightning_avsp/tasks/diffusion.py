@@ -21,6 +21,7 @@ from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.prediction import draw_maps
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
 from lightning_avsp.tasks.base import MetricName, SaliencyTask, default_optimizer
+from lightning_avsp.tasks.feature_cache import FeatureCache
 
 
 class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
@@ -41,6 +42,7 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
         lr_monitor: What a plateau scheduler watches.
         metrics: Metrics of validation and test.
         seed: Start of every random draw.
+        feature_cache: Where features of a wholly frozen video encoder are kept.
     """
 
     def __init__(
@@ -57,8 +59,11 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
         lr_monitor: str = "val/loss",
         metrics: tuple[MetricName, ...] = ("cc", "sim", "nss", "auc_judd"),
         seed: int | None = None,
+        feature_cache: FeatureCache | None = None,
     ) -> None:
-        super().__init__(network, loss, optimizer, lr_scheduler, lr_interval, lr_monitor, metrics, seed)
+        super().__init__(
+            network, loss, optimizer, lr_scheduler, lr_interval, lr_monitor, metrics, seed, feature_cache
+        )
         self.diffusion = diffusion or GaussianDiffusion()
         self.sampling = sampling or Sampling()
         self.timestep_draw = timestep_draw
@@ -69,11 +74,14 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
         clean = self.target(batch)  # (B, 1, H, W)
         generators = self.clip_generators(len(clean), batch_idx)
         if self.target_noise > 0:
-            clean = clean + self.target_noise * draw_noise(clean.shape, generators, clean.device)
-        t = self.timesteps(generators, batch_idx).to(clean.device, non_blocking=True)
-        noisy = self.diffusion.q_sample(clean, t, draw_noise(clean.shape, generators, clean.device))
+            clean = clean + self.target_noise * sent(draw_noise(clean.shape, generators, "cpu"), clean.device)
+        t = sent(self.timesteps(generators, batch_idx), clean.device)
+        noise = sent(draw_noise(clean.shape, generators, "cpu"), clean.device)
+        noisy = self.diffusion.q_sample(self.diffusion.to_signal(clean), t, noise)
         known = {"saliency": clean} if self.network.reads_target else {}
-        predicted = self.network(noisy, t, *self.inputs(batch), **known)  # (B, 1, H, W)
+        inputs = self.inputs(batch)
+        with self.features.showing(batch, inputs[0]):
+            predicted = self.network(noisy, t, *inputs, **known)  # (B, 1, H, W)
         loss: Tensor = self.loss(predicted, clean)
         self.log_training(loss, predicted, clean)
         return loss
@@ -101,7 +109,9 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
         Returns:
             Maps (B, 1, H, W), float32 in [0, 1].
         """
-        condition = self.network.encode(*self.inputs(batch))
+        inputs = self.inputs(batch)
+        with self.features.showing(batch, inputs[0]):
+            condition = self.network.encode(*inputs)
         names = zip(batch["corpus"], batch["video_id"], batch["frame"].tolist(), strict=True)
         seeds = [stable_seed(self.seed, *name) for name in names]
         return draw_maps(
@@ -126,3 +136,10 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
 
         self.predict_maps(batch, callback=keep)
         return strip
+
+
+def sent(drawn: Tensor, device: torch.device) -> Tensor:
+    """What was drawn on the CPU, on a device, without waiting for what that still has to do."""
+    if device.type == "cuda":
+        drawn = drawn.pin_memory()  # from other memory a copy waits all the same
+    return drawn.to(device, non_blocking=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.structures import DirectNetwork, SaliencyBatch
 from lightning_avsp.tasks.base import MetricName, SaliencyTask, default_optimizer
+from lightning_avsp.tasks.feature_cache import FeatureCache
 
 
 class DirectSaliencyTask(SaliencyTask[DirectNetwork]):
@@ -24,6 +25,7 @@ class DirectSaliencyTask(SaliencyTask[DirectNetwork]):
         lr_monitor: What a plateau scheduler watches.
         metrics: Metrics of validation and test.
         seed: Start of every random draw.
+        feature_cache: Where features of a wholly frozen video encoder are kept.
     """
 
     def __init__(
@@ -36,18 +38,25 @@ class DirectSaliencyTask(SaliencyTask[DirectNetwork]):
         lr_monitor: str = "val/loss",
         metrics: tuple[MetricName, ...] = ("cc", "sim", "nss", "auc_judd"),
         seed: int | None = None,
+        feature_cache: FeatureCache | None = None,
     ) -> None:
-        super().__init__(network, loss, optimizer, lr_scheduler, lr_interval, lr_monitor, metrics, seed)
+        super().__init__(
+            network, loss, optimizer, lr_scheduler, lr_interval, lr_monitor, metrics, seed, feature_cache
+        )
 
     def training_step(self, batch: SaliencyBatch, batch_idx: int) -> Tensor:
         """Compare the network's map with the target."""
         target = self.target(batch)  # (B, 1, H, W)
-        predicted = self.network(*self.inputs(batch))  # (B, 1, H, W)
+        inputs = self.inputs(batch)
+        with self.features.showing(batch, inputs[0]):
+            predicted = self.network(*inputs)  # (B, 1, H, W)
         loss: Tensor = self.loss(predicted.float(), target)
         self.log_training(loss, predicted, target)
         return loss
 
     def predict_maps(self, batch: SaliencyBatch) -> Tensor:
         """Maps (B, 1, H, W), float32 in [0, 1]."""
-        maps: Tensor = self.network(*self.inputs(batch))
+        inputs = self.inputs(batch)
+        with self.features.showing(batch, inputs[0]):
+            maps: Tensor = self.network(*inputs)
         return maps.float().clamp(0, 1)

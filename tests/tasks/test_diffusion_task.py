@@ -1,11 +1,15 @@
 """Training and sampling of the task, without a trainer where none is needed."""
 
+from typing import get_args
+
 import pytest
 import torch
+from torch import Tensor
 
 from lightning_avsp.data import LogMel
 from lightning_avsp.data.input_spec import InputSpec
-from lightning_avsp.diffusion import Sampling
+from lightning_avsp.diffusion import GaussianDiffusion, Sampling
+from lightning_avsp.diffusion.process import MapRange
 from lightning_avsp.errors import InputError
 from lightning_avsp.papers.diffsal import DiffSal
 from lightning_avsp.structures import SaliencyBatch
@@ -111,6 +115,26 @@ def test_target_noise_moves_the_target_of_the_loss(network: DiffSal, monkeypatch
     task.training_step(batch, 0)
     difference = seen[0] - task.target(batch)
     assert float(difference.std()) == pytest.approx(0.5, rel=0.05)
+
+
+def test_maps_are_noised_in_the_range_that_was_chosen(
+    network: DiffSal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, noisy, forward = make_batch(), {}, network.forward
+    for map_range in get_args(MapRange):
+        task = DiffusionSaliencyTask(network, GaussianDiffusion(map_range=map_range), seed=3)
+        monkeypatch.setattr(task, "log", lambda *args, **kwargs: None)
+        monkeypatch.setattr(task, "log_dict", lambda *args, **kwargs: None)
+        given: list[Tensor] = []
+        monkeypatch.setattr(
+            network, "forward", lambda *inputs, to=given: to.extend(inputs[:2]) or forward(*inputs)
+        )
+        task.on_train_batch_start(batch, 0)
+        task.training_step(batch, 0)
+        noisy[map_range], t = given
+    signal = task.diffusion.alpha_bar(t).sqrt().float().view(-1, 1, 1, 1)
+    # the same noise, on 2 y - 1 instead of y
+    torch.testing.assert_close(noisy["symmetric"] - noisy["unit"], signal * (task.target(batch) - 1))
 
 
 def test_only_trainable_parameters_are_optimised() -> None:

@@ -9,7 +9,6 @@ import re
 import pytest
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from lightning_avsp.backbones.encoder import Encoder
 from lightning_avsp.backbones.registry import build_video_encoder
@@ -224,33 +223,7 @@ def test_nothing_is_done_unasked() -> None:
     assert prepare(tiny(), Execution()) == []
 
 
-# ---- no waiting for the device
-
-
-def test_a_training_pass_reads_no_value_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fake tensors have no values: whatever needs one, and would wait for a GPU, raises.
-
-    Forward, loss and backward of network and diffusion are covered; drawing of noise and of t on the CPU, copies to the
-    device, the optimiser and the trainer's loop are not: those can only be seen on a GPU, with
-    ``torch.cuda.set_sync_debug_mode("error")``.
-    """
-    from lightning_avsp.diffusion import GaussianDiffusion
-    from lightning_avsp.losses import SaliencyLoss
-
-    # the range of t is checked on the CPU alone, as _readable says
-    monkeypatch.setattr("lightning_avsp.diffusion.process._readable", lambda t: False)
-    network, diffusion, loss = tiny().train(), GaussianDiffusion(), SaliencyLoss()
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        for module in (network, diffusion):
-            module._apply(mode.from_tensor)  # same shapes, no values
-        clean = torch.rand(2, 1, *SIZE)
-        t = torch.randint(0, 1000, (2,))
-        noisy = diffusion.q_sample(clean, t, torch.randn_like(clean))
-        frames = torch.zeros(2, 16, *SIZE, 3, dtype=torch.uint8)
-        video, audio = network.normalize_video(frames), torch.randn(2, 1, 9, 32, 64)
-        loss(network(noisy, t, video, audio), clean).backward()
-        with pytest.raises(DataDependentOutputException):
-            clean.sum().item()  # what this test would catch
+# ---- no waiting for the device (see test_no_waiting.py)
 
 
 def test_the_training_step_spells_out_no_reading_of_values() -> None:

@@ -1,0 +1,207 @@
+"""A training step never waits for a GPU: nothing is read back, and what is sent there is sent without waiting.
+
+No GPU is needed: tensors without values stand for those of one, so that whatever needs a value raises, and copies
+between the two are seen. What they cannot show is what CUDA's libraries do inside;
+``torch.cuda.set_sync_debug_mode("error")`` shows that on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lightning_avsp.papers.avrsp import AVRSP
+from lightning_avsp.papers.diffsal import DiffSal
+from lightning_avsp.papers.mubic import MUBiC, MUBiCRegression
+from lightning_avsp.papers.tavdiff import TAVDiff
+from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
+from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask, SaliencyTask
+from lightning_avsp.tasks.fused import fuse
+
+SIZE = (64, 64)
+TINY: dict[str, Any] = {"video_encoder": "tiny", "audio_encoder": "tiny"}
+NETWORKS: dict[str, Callable[[], SaliencyNetwork]] = {
+    "diffsal": lambda: DiffSal(**TINY),
+    "diffsal_released": lambda: DiffSal(variant="released", **TINY),
+    "mubic": lambda: MUBiC(**TINY),
+    "mubic_regression": lambda: MUBiCRegression(**TINY),
+    "tavdiff": lambda: TAVDiff(text_width=24, **TINY),
+    "tavdiff_unet": lambda: TAVDiff(denoiser="unet", text_width=24, **TINY),
+    "avrsp": lambda: AVRSP(**TINY),
+}
+
+pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log")
+
+
+class Waits(TorchDispatchMode):
+    """Operations for which a host would wait: values read back, and copies that are not told not to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = str(func)
+        if name.startswith("aten._local_scalar_dense"):
+            self.found.append(f"{name} of {args[0].device}")
+        elif name.startswith("aten._to_copy") and kwargs.get("device") is not None:
+            self._copied(name, args[0].device, kwargs["device"], kwargs.get("non_blocking", False))
+        elif name.startswith("aten.copy_"):
+            self._copied(name, args[1].device, args[0].device, len(args) > 2 and args[2])
+        return func(*args, **kwargs)
+
+    def _copied(self, name: str, source: torch.device, target: Any, non_blocking: bool) -> None:
+        if torch.device(target).type != source.type and not non_blocking:
+            self.found.append(f"{name} from {source} to {target}")
+
+
+@pytest.fixture(autouse=True)
+def _unpinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pinning needs a driver."""
+    monkeypatch.setattr(Tensor, "pin_memory", lambda self, *_: self)
+
+
+def pretend() -> FakeTensorMode:
+    """Tensors without values inside of it."""
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+def task_of(name: str) -> SaliencyTask[Any]:
+    network: Any = NETWORKS[name]()
+    direct = isinstance(network, (AVRSP, MUBiCRegression))
+    task: SaliencyTask[Any] = DirectSaliencyTask(network) if direct else DiffusionSaliencyTask(network)
+    return task.train()
+
+
+def moved(task: SaliencyTask[Any], mode: FakeTensorMode, device: str) -> SaliencyTask[Any]:
+    """The task with tensors of the same shapes and no values."""
+
+    def move(tensor: Tensor) -> Tensor:
+        empty = torch.empty_like(mode.from_tensor(tensor.detach()), device=device)
+        return empty.requires_grad_(tensor.requires_grad)
+
+    task._apply(move)
+    return task
+
+
+def batch_of(network: SaliencyNetwork, device: str) -> SaliencyBatch:
+    frames = network.clip_frames
+    batch: SaliencyBatch = {
+        "video": torch.zeros(2, frames, *SIZE, 3, dtype=torch.uint8, device=device),
+        "audio": torch.zeros(2, 1, 9, 32, 64, device=device),
+        "saliency": torch.zeros(2, 1, *SIZE, dtype=torch.uint8, device=device),
+        "corpus": ["A", "B"],
+        "video_id": ["x", "y"],
+        "frame": torch.ones(2, dtype=torch.int64, device=device),
+    }
+    if network.sound == "waveform":
+        batch["audio"] = torch.zeros(2, 1, 2205 * frames, device=device)
+    if isinstance(network, TAVDiff):
+        batch["text"] = torch.zeros(2, 8, 24, device=device)
+    return batch
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_forward_pass_on_a_gpu_waits_for_nothing(name: str) -> None:
+    """Draws, copies to the device, network, loss, and what is logged of them."""
+    task = task_of(name)
+    with pretend() as mode, Waits() as waits:
+        task = moved(task, mode, "cuda")
+        waits.found.clear()
+        loss = task.training_step(batch_of(task.network, "cuda"), 0)
+    assert loss.device.type == "cuda"
+    assert waits.found == []
+
+
+@pytest.mark.parametrize("name", ["diffsal", "mubic", "tavdiff", "avrsp"])
+def test_a_backward_pass_reads_no_value_back(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the CPU, since a backward pass of a GPU needs its driver."""
+    # the range of t is checked on the CPU alone, as _readable says
+    monkeypatch.setattr("lightning_avsp.diffusion.process._readable", lambda t: False)
+    task = task_of(name)
+    with pretend() as mode, Waits() as waits:
+        moved(task, mode, "cpu").training_step(batch_of(task.network, "cpu"), 0).backward()
+    assert waits.found == []
+    assert any(parameter.grad is not None for parameter in task.parameters())
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW])
+def test_clipping_and_the_optimisers_step_wait_for_nothing(optimizer: Any) -> None:
+    with pretend(), Waits() as waits:
+        parameters = [torch.nn.Parameter(torch.zeros(3, 4, device="cuda")) for _ in range(3)]
+        for parameter in parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        fused, line = fuse(optimizer(parameters, lr=1e-3))
+        assert "one fused kernel" in line
+        for _ in range(2):
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            fused.step()
+            fused.zero_grad(set_to_none=False)
+    assert waits.found == []
+
+
+def test_a_progress_bar_is_given_no_value_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning reads what a bar shows after every batch."""
+    given: list[tuple[int, str]] = []
+    task = task_of("diffsal")
+    monkeypatch.setattr(task, "_trainer", SimpleNamespace(log_every_n_steps=4))
+    for device in ("cuda", "cpu"):
+        task._shown = 0
+        for step in range(9):
+
+            def log(name: str, value: Tensor, step: int = step, prog_bar: bool = False, **_: Any) -> None:
+                if prog_bar:
+                    given.append((step, value.device.type))
+
+            monkeypatch.setattr(task, "log", log)
+            monkeypatch.setattr(task, "log_dict", lambda *_, **__: None)
+            with pretend(), Waits() as waits:
+                maps = torch.zeros(2, 1, 4, 4, device=device)
+                task.log_training(maps.sum(), maps, maps)
+            assert len(waits.found) == (device == "cuda" and step in (0, 4, 8))
+    assert given == [(step, "cpu") for step in (0, 4, 8, *range(9))]
+
+
+# ---- what these tests would catch
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda x: x.sum().item(),
+        lambda x: float(x.sum()),
+        lambda x: x.any() and None,
+        lambda x: x.tolist(),
+        lambda x: x[x > 0],
+        lambda x: x.nonzero(),
+        lambda x: x.masked_select(x > 0),
+    ],
+)
+def test_reading_a_value_raises(read: Callable[[Tensor], Any]) -> None:
+    with pretend(), pytest.raises((DataDependentOutputException, DynamicOutputShapeException)):
+        read(torch.zeros(3, device="cuda"))
+
+
+def test_copies_that_wait_are_seen() -> None:
+    with pretend(), Waits() as waits:
+        here, there = torch.zeros(3), torch.zeros(3, device="cuda")
+        here.to("cuda", non_blocking=True)
+        there.copy_(here, non_blocking=True)
+        there.float()
+        assert waits.found == []
+        here.to("cuda")
+        there.cpu()
+        there.copy_(here)
+    assert len(waits.found) == 3
