@@ -1,4 +1,4 @@
-"""Sound and caption multiplied into the visual features, stage by stage of the video encoder (not in the paper, X20)."""
+"""Sound and caption multiplied into the visual features of every stage of the encoder (not in the paper, X20)."""
 
 from __future__ import annotations
 
@@ -91,7 +91,15 @@ class StageProducts(nn.Module):
 
         Returns:
             (B, C, T', h, w).
+
+        Raises:
+            InputError: If the encoder's features were to come from a store: they are made for each sound and caption.
         """
+        if getattr(encoder, "stored", None) is not None:
+            raise InputError(
+                "feature_cache keeps what an encoder makes of frames alone, but audio_product and text_product "
+                "multiply inside of it; leave feature_cache or the products out"
+            )
         sound = None if heard is None or self.by_sound is None else sound_vector(heard)
         rows = None if text is None or self.by_text is None else TokenRows.of(text)
         words = None if text is None or rows is None else caption_vector(text, rows)

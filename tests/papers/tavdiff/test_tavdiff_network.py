@@ -304,3 +304,10 @@ def test_products_reach_a_frozen_encoder_too(tiny, clip):
     condition = network.condition
     assert all(parameter.grad is None for parameter in condition.video_encoder.parameters())
     assert all(product.project.weight.grad is not None for product in condition.products.by_sound)
+
+
+def test_products_and_stored_features_exclude_each_other(tiny, clip):
+    network = tiny(audio_product=True, freeze_video=True).eval()
+    network.condition.video_encoder.stored = object()
+    with pytest.raises(InputError, match="leave feature_cache or the products out"):
+        predict(network, clip)
