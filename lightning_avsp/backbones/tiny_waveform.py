@@ -50,6 +50,7 @@ class TinyWaveformEncoder(Encoder):
             group_norm(channels),
             nn.SiLU(),
             nn.Conv1d(channels, channels, 3, stride=2, padding=1),
+            group_norm(channels),  # as large as the places below, which it would else vanish beside
         )
         self.out_channels = channels
 
