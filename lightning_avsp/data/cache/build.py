@@ -135,24 +135,36 @@ def _locked_part(path: Path, wait: bool) -> Iterator[tuple[BinaryIO, Path]]:
     """The empty, locked file that will become ``path``; removed unless it was renamed."""
     part = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        stream = part.open("ab")  # without emptying: it may be another run's
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            stream.close()
-            raise BusyError(str(path)) from error
-        if _is_at(stream, part):
-            break
-        stream.close()  # while we waited it was renamed or removed by whoever had it
+    stream: BinaryIO | None = None
     try:
+        while True:
+            stream = part.open("ab")  # without emptying: it may be another run's
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                raise BusyError(str(path)) from error
+            if _is_at(stream, part):
+                break
+            stream.close()  # while we waited it was renamed or removed by whoever had it
         stream.truncate(0)
         stream.seek(0)  # offsets are told from here
         yield stream, part
-    finally:
-        if _is_at(stream, part):
-            part.unlink()
-        _close(stream)
+    finally:  # also of an interrupt that came before the lock did
+        if stream is not None and not stream.closed:
+            _remove_unless_held(stream, part)
+            _close(stream)
+
+
+def _remove_unless_held(stream: BinaryIO, part: Path) -> bool:
+    """Remove an unfinished file, if it still lies there and no other run works at it; says whether it did."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # does nothing where the lock is ours already
+    except BlockingIOError:
+        return False
+    if not _is_at(stream, part):
+        return False
+    part.unlink()
+    return True
 
 
 def _is_at(stream: BinaryIO, path: Path) -> bool:
@@ -174,13 +186,7 @@ def sweep(folder: Path) -> int:
     removed = 0
     for part in folder.rglob(".*.part"):
         with part.open("ab") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            if _is_at(stream, part):
-                part.unlink()
-                removed += 1
+            removed += _remove_unless_held(stream, part)
     return removed
 
 
