@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_avsp.layers.video_convolution import VideoConvolution
+
 SHARPNESS = 12.0
 """Largest logarithm of the ratio of two importances, as the paper's released networks."""
 
@@ -25,7 +27,7 @@ class LocalImportancePooling3d(nn.Module):
         super().__init__()
         self.space_stride = space_stride
         self.logits = nn.Sequential(
-            nn.Conv3d(channels, channels, (1, 3, 3), padding=(0, 1, 1), groups=channels, bias=False),
+            VideoConvolution(channels, channels, (1, 3, 3), padding=(0, 1, 1), groups=channels, bias=False),
             nn.InstanceNorm3d(channels, affine=True),
         )
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.layers.atrous_pyramid import ConvNorm3d
+from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.avrsp.synergy import resize_space
 
 START = -2.5
@@ -27,7 +28,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.entry = ConvNorm3d(channels, channels)
         self.blocks = nn.ModuleList(ConvNorm3d((1 + count) * channels, channels) for count in inputs)
-        self.head = nn.Conv3d(channels, 1, (steps, 3, 3), padding=(0, 1, 1))
+        self.head = VideoConvolution(channels, 1, (steps, 3, 3), padding=(0, 1, 1))
         nn.init.constant_(self.head.bias, START) if self.head.bias is not None else None
 
     def forward(self, fused: Tensor, scales: list[list[Tensor]], size: tuple[int, int]) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.layers.attention import TransformerLayer
+from lightning_avsp.layers.normalization import LayerNorm
 
 
 class TemporalEnhancement(nn.Module):
@@ -21,7 +22,7 @@ class TemporalEnhancement(nn.Module):
         super().__init__()
         # Per token: the encoder's grid is coarse already, so a patch is one cell (D9)
         self.patch_embedding = nn.Sequential(
-            nn.LayerNorm(channels), nn.Linear(channels, channels), nn.LayerNorm(channels)
+            LayerNorm(channels), nn.Linear(channels, channels), LayerNorm(channels)
         )
         self.position = nn.Parameter(torch.zeros(1, slices, channels))
         nn.init.trunc_normal_(self.position, std=0.02)

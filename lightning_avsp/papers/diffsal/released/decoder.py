@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from lightning_avsp.layers.attention import FeedForward
 from lightning_avsp.layers.embeddings import TimeEmbedding
+from lightning_avsp.layers.normalization import LayerNorm
+from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.diffsal.released.attention import Attention, FrameCrossAttention
 from lightning_avsp.papers.diffsal.released.interaction import Interaction, ReleasedMIM, SoundModulation
 from lightning_avsp.papers.diffsal.released.noise import NoiseEncoder
@@ -66,9 +68,9 @@ class AttentionStage(nn.Module):
             if audio_width is not None and interaction == "mim_residual"
             else None
         )
-        self.norm1 = nn.LayerNorm(width)
+        self.norm1 = LayerNorm(width)
         self.attention = FrameCrossAttention(width, compression, attention)
-        self.norm2 = nn.LayerNorm(width)
+        self.norm2 = LayerNorm(width)
         self.mlp = FeedForward(width, 2 * width)
 
     def forward(
@@ -110,8 +112,8 @@ class TemporalReadout(nn.Module):
 
     def __init__(self, width: int, out_width: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.conv = nn.Conv3d(
+        self.norm = LayerNorm(width)
+        self.conv = VideoConvolution(
             width, out_width, (READOUT_STEPS, 1, 1), stride=(READOUT_STEPS, 1, 1), bias=False
         )
 
