@@ -117,7 +117,9 @@ class MultiscaleEncoder(VideoEncoder):
         """Frames (B, 3, T, H, W) to features (B, C_i, T / 2, H / s_i, W / s_i), deepest first."""
         x = self.trunk.conv_proj(video)  # (B, C, T/2, H/4, W/4)
         size = (x.shape[2], x.shape[3], x.shape[4])
-        x = self.trunk.pos_encoding(x.flatten(2).transpose(1, 2))  # (B, 1 + N, C)
+        # in the type of the tokens: under autocast a float32 token would make all that follows float32
+        token = self.trunk.pos_encoding.class_token.to(x.dtype).expand(len(x), 1, -1)
+        x = torch.cat([token, x.flatten(2).transpose(1, 2)], dim=1)  # (B, 1 + N, C)
         features: list[Tensor] = []
         for index, block in enumerate(self.trunk.blocks):
             x, size = block(x, size)

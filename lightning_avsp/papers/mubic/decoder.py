@@ -70,7 +70,7 @@ class ConditionalDenoising(nn.Module):
         x = context
         if self.attention is not None and noise is not None:
             query = (
-                (noise + self.time).flatten(2).transpose(1, 2)
+                (noise + self.time.to(noise.dtype)).flatten(2).transpose(1, 2)
             )  # (B, T h w, N), one frame seen by all steps (X3)
             # the residual carries where things are: without it all positions would come from noise (X35)
             x = x + spatial_grid(self.attention(query, context), context.shape[2:])

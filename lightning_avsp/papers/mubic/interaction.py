@@ -149,13 +149,15 @@ class InteractionBlock(nn.Module):
         Returns:
             Fused features (B, C, T, h, w), and the gate alpha of the same shape if there is one.
         """
-        visual = self.visual_ffn(f_v) + self.visual_time
+        visual = self.visual_ffn(f_v)
+        visual = visual + self.visual_time.to(visual.dtype)
         alpha: Tensor | None = None
         if sound is None or not self.hears:
             fused = self.visual_context(visual)
         else:
             size = (visual.shape[2], visual.shape[3], visual.shape[4])
-            audio = self.audio_ffn(self.match(sound, size)) + self.audio_time  # (B, C, T, h, w)
+            audio = self.audio_ffn(self.match(sound, size))  # (B, C, T, h, w)
+            audio = audio + self.audio_time.to(audio.dtype)
             if self.product is not None:
                 visual = visual + self.product(visual, sound)
             f_va = self.visual_context(self._attend(self.visual_attention, visual, audio))

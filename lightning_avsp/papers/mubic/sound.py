@@ -40,7 +40,7 @@ class TemporalRefinement(nn.Module):
         position: Tensor = self.position
         if position.shape[1] != slices:
             position = F.interpolate(position.transpose(1, 2), size=slices, mode="linear").transpose(1, 2)
-        tokens = x.permute(0, 3, 4, 2, 1).flatten(0, 2) + position  # (B h w, S, C)
+        tokens = x.permute(0, 3, 4, 2, 1).flatten(0, 2) + position.to(x.dtype)  # (B h w, S, C)
         query, key, value = self.qkv(tokens).chunk(3, dim=-1)
         tokens = self.norm1(tokens + self.out(multi_head_attention(query, key, value, self.heads)))
         tokens = self.norm2(tokens + self.feed_forward(tokens))

@@ -46,7 +46,7 @@ def interaction_mask(features: Tensor, sound: Tensor) -> Tensor:
         (B, C, 1, h, w), mean 1 over each map.
     """
     pooled = (features * sound).mean(dim=2).flatten(2)  # (B, C, h w)
-    mask = pooled.softmax(dim=-1) * pooled.shape[-1]
+    mask = pooled.softmax(dim=-1).to(features.dtype) * pooled.shape[-1]
     return mask.unflatten(2, features.shape[-2:]).unsqueeze(2)
 
 

@@ -36,6 +36,6 @@ class TemporalEnhancement(nn.Module):
         position: Tensor = self.position
         if position.shape[1] != size[0]:
             position = F.interpolate(position.transpose(1, 2), size=size[0], mode="linear").transpose(1, 2)
-        tokens = tokens + position[:, :, None, None]  # Equation 4
+        tokens = tokens + position[:, :, None, None].to(tokens.dtype)  # Equation 4
         tokens = self.transformer(tokens.flatten(1, 3))  # (B, S h w, C), Equation 5
         return tokens.transpose(1, 2).unflatten(2, size)

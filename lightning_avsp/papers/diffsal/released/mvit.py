@@ -163,7 +163,8 @@ class ReleasedMViT(VideoEncoder):
         """
         x = self.patch_embed["projection"](video)  # (B, C, T/2, H/4, W/4)
         grid: Grid = (x.shape[2], x.shape[3], x.shape[4])
-        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x.flatten(2).transpose(1, 2)], dim=1)
+        token = self.cls_token.to(x.dtype).expand(len(x), -1, -1)
+        x = torch.cat([token, x.flatten(2).transpose(1, 2)], dim=1)
         features: list[Tensor] = []
         for index, block in enumerate(self.blocks):
             x, grid = block(x, grid)  # (B, 1+THW, C)
