@@ -117,7 +117,7 @@ def test_features_stay_in_bf16_under_autocast(name):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_features_reach_every_convolution_channels_last(name, monkeypatch):
-    """Else each would copy them first; of one position there is nothing to order. In the forms that a GPU computes in."""
+    """On a GPU each would else copy them first; of one position there is nothing to order.."""
     choose = VideoConvolution.best_form
 
     def as_on_a_gpu(conv, device, steps):
