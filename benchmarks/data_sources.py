@@ -2,7 +2,7 @@
 
     python benchmarks/data_sources.py [--rounds 7] [--folder FOLDER] [--json FILE]
 
-The same as `avsp bench data` (:mod:`lightning_avsp.bench.data`).
+The same as `avsp bench data` (:mod:`lightning_avsp.profiling.data`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lightning_avsp.commands.bench_data import data
+from lightning_avsp.cli.bench_data import data
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
     python benchmarks/metrics.py [--frames 8] [--rounds 40] [--json FILE]
 
-The same as `avsp bench metrics` (:mod:`lightning_avsp.bench.metrics`), in plain text.
+The same as `avsp bench metrics` (:mod:`lightning_avsp.profiling.metrics`), in plain text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lightning_avsp.bench.metrics import (
+from lightning_avsp.profiling.metrics import (
     FIXATIONS,
     HEIGHT,
     WIDTH,

@@ -14,7 +14,6 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.utils.data import DataLoader
 
-from lightning_avsp.data.audio import LogMel
 from lightning_avsp.data.augmentation import Augmentation
 from lightning_avsp.data.balance import Balance
 from lightning_avsp.data.captions import CaptionedFrames, Captions, TextSource
@@ -31,9 +30,10 @@ from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.data.partition import SELECTION_LABELS, Partition, Selection, partition_videos
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
-from lightning_avsp.data.video.readers import Backend
-from lightning_avsp.data.waveform import Waveform
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.audio import LogMel
+from lightning_avsp.media.random_access import Backend
+from lightning_avsp.media.waveform import Waveform
 from lightning_avsp.structures import SaliencyBatch
 
 log = logging.getLogger(__name__)
@@ -251,7 +251,7 @@ class AVSaliencyDataModule(LightningDataModule):
     @property
     def synthetic(self) -> list[str]:
         """Corpora under the root that our generator made; results on them must say so."""
-        from lightning_avsp.data.synthetic import read_manifest
+        from lightning_avsp.synthetic import read_manifest
 
         made = read_manifest(self.root)["corpora"]
         return [name for name in self.corpora if find_corpus(name, self.root).folder in made]

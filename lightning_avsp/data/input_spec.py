@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
-from lightning_avsp.data.audio import LogMel
-from lightning_avsp.data.waveform import Waveform
+from lightning_avsp.media.audio import LogMel
+from lightning_avsp.media.waveform import Waveform
 
 SoundInput: TypeAlias = LogMel | Waveform
 """How the sound of a clip becomes a network's input: ``prepare`` once per film, ``cut`` once per clip."""

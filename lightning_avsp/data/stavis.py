@@ -21,13 +21,13 @@ from pathlib import Path
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.frame_counts import FrameCountWarning, usable_frames
-from lightning_avsp.data.frames import image_size
 from lightning_avsp.data.lists import ListedVideo
 from lightning_avsp.data.missing_audio import MissingAudio, apply_policy
 from lightning_avsp.data.numbered import NumberedFiles
 from lightning_avsp.data.sources import FrameSource, MatFixations, PictureFrames, PictureMaps
 from lightning_avsp.data.video_source import VideoFacts, VideoFrames, probe_video
 from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.media.images import image_size
 
 __all__ = ["FrameCountWarning", "MissingAudio", "read_stavis", "video_file", "wave_path"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
-from lightning_avsp.data.audio import LogMel, Wave, load_wave
 from lightning_avsp.data.cache.sources import is_prepared, prepared_wave
 from lightning_avsp.data.input_spec import SoundInput
+from lightning_avsp.media.audio import LogMel, Wave, load_wave
 
 
 def wanted_rate(config: SoundInput) -> int | None:

@@ -49,7 +49,7 @@ class DemoPlan:
         """
         unknown = [name for name, experiment in self.models.items() if not experiment]
         if unknown:
-            from lightning_avsp.commands.demo import MODELS
+            from lightning_avsp.cli.demo import MODELS
 
             raise InputError(f"unknown models {unknown}; choose from {list(MODELS)}")
         for experiment in self.models.values():
@@ -68,7 +68,7 @@ class DemoPlan:
 
     def make_corpus(self, workers: int) -> None:
         """Generate the corpus; videos that are there already are kept."""
-        from lightning_avsp.data.synthetic import SyntheticSpec, synthesise_corpus
+        from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 
         synthesise_corpus(self.corpus, "AVAD", self.videos, spec=SyntheticSpec(size=SIZE), workers=workers)
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from lightning_avsp import __version__
-from lightning_avsp.bench.counting import activation_memory, count_as_papers, count_flops
-from lightning_avsp.bench.experiment import _Parts
 from lightning_avsp.data import AVSaliencyDataModule, LogMel
 from lightning_avsp.errors import AVSPError, InputError
+from lightning_avsp.profiling.counting import activation_memory, count_as_papers, count_flops
+from lightning_avsp.profiling.experiment import _Parts
 from lightning_avsp.structures import DiffusionNetwork, SaliencyNetwork
 from lightning_avsp.sweep import Trial
 from lightning_avsp.sweep.sweep_file import canonical_json

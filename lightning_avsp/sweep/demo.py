@@ -94,7 +94,7 @@ def check(trials: list[Trial], folders: list[TrialFolder], victim: TrialFolder) 
 
 def _prepare() -> None:
     """A new start: the corpus is kept, everything else of an earlier demonstration goes."""
-    from lightning_avsp.commands.data_synth import synth
+    from lightning_avsp.cli.data_synth import synth
 
     for name in ("sweeps", "trainings", "logs"):
         shutil.rmtree(HOME / name, ignore_errors=True)
@@ -135,7 +135,7 @@ def _wait_for(condition: Callable[[], Any], what: str, workers: list[subprocess.
 
 
 def _report() -> None:
-    from lightning_avsp.commands.report import report
+    from lightning_avsp.cli.report import report
 
     report(sweep=FILE, runs=HOME, format="markdown")
     report(sweep=FILE, runs=HOME, format="html", out=HOME / "report.html")

@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
+from lightning_avsp.cli.trainer import AVSPCLI
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import InputError
 from lightning_avsp.tasks import SaliencyTask
-from lightning_avsp.trainer_cli import AVSPCLI
 
 CONFIG_OPTIONS = ("--config", "-c")
 

@@ -18,10 +18,10 @@ from lightning_avsp.diffusion import (
     stable_seed,
 )
 from lightning_avsp.losses import SaliencyLoss
-from lightning_avsp.prediction import draw_maps
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
 from lightning_avsp.tasks.base import MetricName, SaliencyTask, default_optimizer
 from lightning_avsp.tasks.feature_cache import FeatureCache
+from lightning_avsp.tasks.prediction import draw_maps
 
 
 class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):

@@ -9,7 +9,6 @@ import soundfile
 import torch
 from PIL import Image
 
-from lightning_avsp.data.audio import LogMel, log_mel_slices, silent_slices
 from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.data.collate import collate
 from lightning_avsp.data.corpora import read_videos
@@ -17,6 +16,7 @@ from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.audio import LogMel, log_mel_slices, silent_slices
 
 AUDIO = LogMel(size=(14, 24))
 SIZE = (32, 48)

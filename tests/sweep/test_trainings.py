@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lightning_avsp.data.synthetic import SyntheticSpec, synthesise_corpus
 from lightning_avsp.errors import InputError
 from lightning_avsp.sweep.planning import Training, TrialPlan, plan_trial
 from lightning_avsp.sweep.resolve import TrialArguments, resolve, split_arguments
 from lightning_avsp.sweep.shards import SweepPlan
 from lightning_avsp.sweep.sweep_file import Trial
 from lightning_avsp.sweep.trainings import FitClock, Trainer, TrainingBusyError, TrainingFailedError
+from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 
 FAKE = (sys.executable, str(Path(__file__).parent / "fake_fit.py"))
 

@@ -214,7 +214,9 @@ def test_workers_divide_gpus_and_cores() -> None:
 
 
 def test_a_worker_needs_no_torch() -> None:
-    code = "import sys, lightning_avsp.sweep.worker, lightning_avsp.commands.sweep; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, lightning_avsp.sweep.worker, lightning_avsp.cli.sweep; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

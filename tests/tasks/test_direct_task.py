@@ -9,12 +9,12 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
 from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
-from lightning_avsp.data.waveform import Waveform
 from lightning_avsp.diffusion import GaussianDiffusion
 from lightning_avsp.errors import InputError
-from lightning_avsp.film.one_pass import ONE_PASS, OnePass
+from lightning_avsp.media.waveform import Waveform
 from lightning_avsp.structures import DirectNetwork
 from lightning_avsp.tasks import DirectSaliencyTask
+from lightning_avsp.tasks.one_pass import ONE_PASS, OnePass
 
 SIZE = (32, 64)
 

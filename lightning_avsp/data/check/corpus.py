@@ -123,7 +123,7 @@ def _stavis_videos(
 
 def _generated(root: Path, corpus: Corpus) -> tuple[bool, set[str]]:
     """Whether a corpus is SYNTHETIC, and which of its videos were made without sound."""
-    from lightning_avsp.data.synthetic.record import read_manifest
+    from lightning_avsp.synthetic.record import read_manifest
 
     entry = read_manifest(root)["corpora"].get(corpus.folder)
     if entry is None:

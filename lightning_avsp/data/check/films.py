@@ -42,7 +42,7 @@ def inspect_film(path: Path, decode: bool, want_blank: bool = False) -> FilmStat
         decode: Whether to decode every frame; else all packets are read and the first frame is decoded.
         want_blank: Whether to say which frames are black; needs ``decode``.
     """
-    from lightning_avsp.film.reader import decode_video, open_film
+    from lightning_avsp.media.video import decode_video, open_film
 
     try:
         info = open_film(path)
@@ -61,8 +61,8 @@ def inspect_film(path: Path, decode: bool, want_blank: bool = False) -> FilmStat
 
 def inspect_track(path: Path, listen: bool) -> SoundState:
     """State of the sound track of a film, laid on the clock of its picture; never raises for what the file holds."""
-    from lightning_avsp.film.reader import open_film
-    from lightning_avsp.film.sound import iterate_sound
+    from lightning_avsp.media.soundtrack import iterate_sound
+    from lightning_avsp.media.video import open_film
 
     try:
         info = open_film(path)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.film.reader import FilmInfo, decode_video
+from lightning_avsp.media.video import FilmInfo, decode_video
 
 #: Frames may be off an even clock by this part of a period and still be numbered as they come.
 JITTER = 0.5

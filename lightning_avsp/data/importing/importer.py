@@ -31,7 +31,7 @@ from lightning_avsp.data.importing.store import (
 from lightning_avsp.data.lists import ListedVideo
 from lightning_avsp.data.own import OwnCorpus, read_own
 from lightning_avsp.errors import InputError
-from lightning_avsp.film.reader import FilmInfo, open_film
+from lightning_avsp.media.video import FilmInfo, open_film
 
 VERSION = 1
 """Version of what is written for a video, raised when the same input would give other files."""

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lightning_avsp.data.audio import resample, to_mono
 from lightning_avsp.data.importing.clock import FrameClock
 from lightning_avsp.data.importing.density import as_picture, fixated_pixels, gaussian_sum
-from lightning_avsp.film.reader import FilmInfo, iterate_frames
-from lightning_avsp.film.sound import read_sound
+from lightning_avsp.media.audio import resample, to_mono
+from lightning_avsp.media.soundtrack import read_sound
+from lightning_avsp.media.video import FilmInfo, iterate_frames
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and all of it."""

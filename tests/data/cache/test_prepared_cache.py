@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_avsp.data.audio import LogMel
 from lightning_avsp.data.cache import attach_cache, prepare
 from lightning_avsp.data.cache.build import BusyError, DiskFullError, Job, build
 from lightning_avsp.data.cache.file import CacheWriter, read_index
@@ -30,8 +29,9 @@ from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.sources import NoFixations
 from lightning_avsp.data.video_source import VideoFrames, VideoMaps
-from lightning_avsp.data.waveform import Waveform
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.audio import LogMel
+from lightning_avsp.media.waveform import Waveform
 
 SIZE = (32, 48)
 Clips = list[dict]

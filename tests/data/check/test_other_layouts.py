@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lightning_avsp.data.check import CheckReport, check_root
-from lightning_avsp.data.synthetic import SyntheticSpec, synthesise_corpus
+from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 
 SPEC = SyntheticSpec(size=(64, 128), seconds=0.96)  # 12 frames
 

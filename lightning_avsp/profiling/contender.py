@@ -1,0 +1,241 @@
+"""One configuration of a training step: an experiment's task on a device, with its precision and execution options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal, cast, get_args
+
+import torch
+from lightning.fabric.utilities import move_data_to_device
+from torch import Tensor
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.profiling.experiment import read_experiment
+from lightning_avsp.profiling.peak import training_flops
+from lightning_avsp.profiling.random_clips import random_batch
+from lightning_avsp.profiling.timeline import Timeline, marked
+from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
+from lightning_avsp.tasks import DiffusionSaliencyTask
+from lightning_avsp.tasks.execution import Execution
+
+Precision = Literal["32-true", "bf16-mixed"]
+Compile = Literal["none", "default", "eager", "max-autotune"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is measured."""
+
+    experiment: Path
+    """Experiment file."""
+    settings: tuple[str, ...] = ()
+    """Changes to it, as on the command line without dashes: ``model.network.attention=standard``."""
+    batch: int | None = None
+    """Clips of a step; the experiment's ``data.batch_size`` if None."""
+    precision: Precision = "32-true"
+    """As ``trainer.precision``."""
+    compile: Compile = "none"
+    """As ``--compile``."""
+    activation_checkpointing: bool = False
+    """As ``--activation_checkpointing``."""
+    channels_last: bool = False
+    """As ``--channels_last``."""
+    freeze_video: bool = False
+    """Whether the video encoder is frozen."""
+    root: Path | None = None
+    """Folder of the corpora, to measure the data module too; None for random clips that lie on the device."""
+
+    def changed(self, words: str) -> Setup:
+        """The same with changes: ``experiments/other.yaml precision=32-true model.network.attention=standard``.
+
+        Args:
+            words: Separated by blanks: another experiment file, options of this class, or settings of the experiment
+                (names with a dot).
+
+        Raises:
+            InputError: If a word is none of these, or a value does not fit.
+        """
+        found = self
+        for word in words.split():
+            name, equals, value = word.partition("=")
+            if not equals and word.endswith((".yaml", ".yml")):
+                found = replace(found, experiment=Path(word))
+            elif equals and "." in name:
+                found = replace(found, settings=(*found.settings, word))
+            elif equals and name in _OPTIONS:
+                found = replace(found, **{name: _OPTIONS[name](name, value)})
+            else:
+                raise InputError(
+                    f"{word!r} is no change that can be measured; give an experiment file, a setting such as "
+                    f"model.network.attention=standard, or one of {', '.join(f'{option}=...' for option in _OPTIONS)}"
+                )
+        return found
+
+    @property
+    def name(self) -> str:
+        """Everything that is not at its default, in one line."""
+        words = [self.experiment.stem, "" if self.batch is None else f"batch {self.batch}", self.precision]
+        words += [f"compiled ({self.compile})" if self.compile != "none" else ""]
+        words += ["checkpointed" if self.activation_checkpointing else ""]
+        words += ["channels last" if self.channels_last else "", "video frozen" if self.freeze_video else ""]
+        return ", ".join(word for word in (*words, *self.settings) if word)
+
+
+def _choice(allowed: tuple[str, ...]) -> Any:
+    def read(name: str, value: str) -> str:
+        if value not in allowed:
+            raise InputError(f"{name}={value}: choose one of {', '.join(allowed)}")
+        return value
+
+    return read
+
+
+def _truth(name: str, value: str) -> bool:
+    return bool(_choice(("true", "false"))(name, value.lower()) == "true")
+
+
+def _number(name: str, value: str) -> int:
+    if not value.isdigit() or int(value) < 1:
+        raise InputError(f"{name}={value} must be a number of at least 1")
+    return int(value)
+
+
+_OPTIONS: dict[str, Any] = {
+    "batch": _number,
+    "precision": _choice(get_args(Precision)),
+    "compile": _choice(get_args(Compile)),
+    "activation_checkpointing": _truth,
+    "channels_last": _truth,
+    "freeze_video": _truth,
+}
+assert set(_OPTIONS) <= {field.name for field in fields(Setup)}
+
+
+class Contender:
+    """A configuration, ready to take steps.
+
+    A step is what the task does with a batch: forward, backward, clipping as the experiment says, update. The trainer's
+    own loop, callbacks and logging are not in it.
+
+    Args:
+        setup: What to build.
+        device: Where.
+        count_flops: Also count the operations of a clip; seconds for a network of full size.
+
+    Raises:
+        InputError: If the experiment cannot be built so.
+    """
+
+    def __init__(self, setup: Setup, device: torch.device, count_flops: bool = True) -> None:
+        settings = list(setup.settings)
+        settings += ["model.network.freeze_video=true"] if setup.freeze_video else []
+        settings += [f"data.root={setup.root}"] if setup.root is not None else []
+        settings += [f"data.batch_size={setup.batch}"] if setup.batch is not None else []
+        experiment = read_experiment(setup.experiment, settings)
+        self.setup = replace(setup, batch=experiment.data.batch_size)
+        self.device = device
+        self.task, self.data = experiment.task, experiment.data
+        self.gradient_clip = experiment.gradient_clip
+        self._text_width = experiment.text_width
+        self.flops = self._count() if count_flops else None
+        self.task.execution = Execution(setup.compile, setup.activation_checkpointing, setup.channels_last)
+        self.task.configure_model()
+        self.task.to(device).train()
+        vars(self.task)["log"] = lambda *_, **__: None  # there is no trainer to take it
+        configured = self.task.configure_optimizers()
+        self.optimizer: torch.optim.Optimizer = (
+            configured["optimizer"] if isinstance(configured, dict) else configured  # type: ignore[assignment]
+        )
+        self.batches = self._batches()
+        self.steps = 0
+        self.clips = 0
+
+    @property
+    def batch(self) -> int:
+        """Clips of a step."""
+        return self.setup.batch or 1
+
+    def _count(self) -> int:
+        """Operations of forward and backward pass of one clip."""
+        batch = random_batch(self.data, 1, self._text_width, torch.device("cpu"))
+        network, inputs = self.task.network, list(self.task.inputs(batch))
+        if not isinstance(network, DiffusionNetwork):
+            return training_flops(network, inputs)
+        noisy, t = self.task.target(batch), torch.zeros(1, dtype=torch.int64)
+        known = {"saliency": noisy} if network.reads_target else {}
+        return training_flops(network, [noisy, t, *inputs], **known)
+
+    def _batches(self) -> Iterator[SaliencyBatch]:
+        if self.setup.root is None:
+            batch = random_batch(self.data, self.batch, self._text_width, self.device)
+            while True:
+                yield batch
+        self.data.setup("fit")
+        loader = self.data.train_dataloader()
+        if len(loader) == 0:
+            raise InputError(f"{self.setup.root} has no training clips for this experiment")
+        while True:
+            for batch in loader:
+                yield move_data_to_device(batch, self.device)
+
+    def step(self, timeline: Timeline) -> None:
+        """One training step."""
+        batch = next(self.batches)
+        timeline.mark("data")
+        self.task.on_train_batch_start(batch, self.steps)
+        with self._precision():
+            loss = cast(Tensor, self.task.training_step(batch, self.steps))
+        timeline.mark("other")
+        with torch.profiler.record_function("backward"):
+            loss.backward()
+        timeline.mark("backward")
+        with torch.profiler.record_function("optimiser"):
+            if self.gradient_clip:
+                torch.nn.utils.clip_grad_norm_(self.task.parameters(), self.gradient_clip)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        timeline.mark("optimiser")
+        self.steps += 1
+        self.clips += len(batch["frame"])  # the last batch of an epoch may be smaller
+
+    def train(self, steps: int) -> dict[str, float]:
+        """Take steps; seconds of each section, ``data`` only where clips are read from a corpus."""
+        timeline = Timeline(self.device)
+        with marked(self.task.network, timeline):
+            timeline.start()
+            for _ in range(steps):
+                self.step(timeline)
+            sections = timeline.totals()
+        if self.setup.root is None:
+            sections.pop("data")
+        return sections
+
+    def predict(self, denoising_steps: int | None) -> float:
+        """Seconds of one prediction of a batch; None leaves the number of steps, for networks without any."""
+        batch = next(self.batches)
+        if denoising_steps is not None:
+            assert isinstance(self.task, DiffusionSaliencyTask)
+            self.task.sampling = replace(self.task.sampling, steps=denoising_steps)
+        self.task.eval()
+        synchronise(self.device)
+        start = perf_counter()
+        with torch.inference_mode(), self._precision():
+            self.task.predict_maps(batch)
+        synchronise(self.device)
+        seconds = perf_counter() - start
+        self.task.train()
+        return seconds
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        mixed = self.setup.precision == "bf16-mixed"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
