@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.media.waveform import Waveform
+from lightning_avsp.structures import AudioForm
 
 SoundInput: TypeAlias = LogMel | Waveform
 """How the sound of a clip becomes a network's input: ``prepare`` once per film, ``cut`` once per clip."""
@@ -34,9 +35,9 @@ class InputSpec:
     """Whether the sound of a reversed clip runs backwards too."""
 
     @property
-    def sound(self) -> Literal["log_mel", "waveform"]:
-        """Form of the sound."""
-        return sound_form(self.audio)
+    def audio_form(self) -> AudioForm:
+        """Form of the audio."""
+        return "log_mel" if isinstance(self.audio, LogMel) else "waveform"
 
     def as_plain(self) -> dict[str, Any]:
         """Only numbers, strings, lists and dicts, which load with ``weights_only``."""
@@ -49,11 +50,6 @@ class InputSpec:
         sizes: dict[str, Any] = {key: tuple(plain[key]) for key in ("size", "map_size")}
         form = Waveform if "hann" in audio else LogMel
         return cls(**{**plain, **sizes, "audio": form(**audio)})
-
-
-def sound_form(audio: SoundInput) -> Literal["log_mel", "waveform"]:
-    """Name of the form that settings describe."""
-    return "log_mel" if isinstance(audio, LogMel) else "waveform"
 
 
 def sound_options(audio: SoundInput) -> dict[str, Any]:

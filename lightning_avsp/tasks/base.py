@@ -147,10 +147,11 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
                 f"the data gives clips of {spec.clip_frames} frames but the network was built for "
                 f"{self.network.clip_frames}; set data.clip_frames={self.network.clip_frames} or the network's"
             )
-        if spec.sound != self.network.sound:
+        form = self.network.audio_form
+        if spec.audio_form != form:
             raise InputError(
-                f"the data gives sound as {spec.sound} but {type(self.network).__name__} reads {self.network.sound}; "
-                f"set data.sound={self.network.sound}"
+                f"the data gives sound as {spec.audio_form} but {type(self.network).__name__} reads {form}; "
+                f"set data.sound={form}"
             )
         if self.input_spec is not None and self.input_spec != spec and stage != "fit":
             log.warning("the checkpoint was trained with %s but is run with %s", self.input_spec, spec)

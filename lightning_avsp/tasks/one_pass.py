@@ -25,14 +25,14 @@ class OnePass(DiffusionNetwork):
         super().__init__()
         self.network = network
         self.pixel_mean, self.pixel_std = network.pixel_mean, network.pixel_std
-        self.clip_frames, self.sound = network.clip_frames, network.sound
+        self.clip_frames, self.audio_form = network.clip_frames, network.audio_form
 
     def encode(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
     ) -> Condition:
         """The map itself, (B, 1, 1, H, W), as the only features; the sound if it had a part in it."""
         saliency = self.network(video, audio, text)  # (B, 1, H, W)
-        return Condition(video=(saliency[:, :, None],), audio=audio if self.network.hears else None)
+        return Condition(video=(saliency[:, :, None],), audio=audio if self.network.uses_audio else None)
 
     def explain(
         self,

@@ -23,7 +23,7 @@ class Mean(DirectNetwork):
     """Brightness of the last frame, scaled by the loudness of the sound."""
 
     clip_frames = 8
-    sound = "waveform"
+    audio_form = "waveform"
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def test_sampling_the_adapter_gives_the_networks_map_whatever_the_noise() -> Non
             seeds=[seed, seed + 5],
         )
         torch.testing.assert_close(maps, direct)
-    assert (adapter.clip_frames, adapter.sound) == (8, "waveform")
+    assert (adapter.clip_frames, adapter.audio_form) == (8, "waveform")
     assert condition.audio is not None
-    network.hears = False
+    network.uses_audio = False
     assert adapter.encode(video, audio).audio is None
