@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypedDict
 
-from torch import Tensor, nn
+from torch import Tensor, device, nn
 
 AudioForm: TypeAlias = Literal["log_mel", "waveform"]
 """Forms in which a network reads audio: log-mel slices or the waveform."""
@@ -59,6 +59,12 @@ class Condition:
         tensors = (*self.video, self.audio, self.text)
         return next(tensor.shape[0] for tensor in tensors if tensor is not None)
 
+    @property
+    def device(self) -> device:
+        """Device of the features."""
+        tensors = (*self.video, self.audio, self.text)
+        return next(tensor.device for tensor in tensors if tensor is not None)
+
     def repeat_interleave(self, repeats: int) -> Condition:
         """Repeat each clip's condition ``repeats`` times in a row, to sample several maps per clip."""
 
@@ -105,6 +111,8 @@ class SaliencyNetwork(nn.Module):
     """Form in which the network reads audio, if it reads any."""
     uses_audio: bool = True
     """False if maps do not depend on audio."""
+    uses_text: bool = False
+    """True if the network reads token features of captions."""
     lr_scales: Mapping[str, float] = {}
     """Factors on the learning rate by prefix of parameter names, e.g. ``{"video_encoder.": 0.1}``."""
 

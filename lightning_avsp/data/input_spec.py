@@ -14,6 +14,20 @@ SoundInput: TypeAlias = LogMel | Waveform
 
 
 @dataclass(frozen=True)
+class TextInput:
+    """Token features of captions as a model was fed them."""
+
+    model: str
+    """Public name, or path, of the text model."""
+    fingerprint: str
+    """Fingerprint of its weights, configuration and vocabulary."""
+    width: int
+    """Channels of a row."""
+    tokens: int
+    """Rows of every clip's features."""
+
+
+@dataclass(frozen=True)
 class InputSpec:
     """What a trained model was fed; a predictor must feed it the same."""
 
@@ -33,6 +47,8 @@ class InputSpec:
     """What happens to the first frames of a film (:class:`~lightning_avsp.data.clips.ClipPolicy`)."""
     reverse_audio: bool = False
     """Whether the sound of a reversed clip runs backwards too."""
+    text: TextInput | None = None
+    """Captions that the data had, or None."""
 
     @property
     def audio_form(self) -> AudioForm:
@@ -49,7 +65,8 @@ class InputSpec:
         audio: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain["audio"].items()}
         sizes: dict[str, Any] = {key: tuple(plain[key]) for key in ("size", "map_size")}
         form = Waveform if "hann" in audio else LogMel
-        return cls(**{**plain, **sizes, "audio": form(**audio)})
+        text = TextInput(**plain["text"]) if plain.get("text") else None
+        return cls(**{**plain, **sizes, "audio": form(**audio), "text": text})
 
 
 def sound_options(audio: SoundInput) -> dict[str, Any]:
