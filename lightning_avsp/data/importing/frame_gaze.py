@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,40 +24,16 @@ RATE_TOLERANCE = 0.2
 
 
 @dataclass(frozen=True)
-class SampleCounts:
-    """Numbers of samples; each is counted once, under the first reason that applies."""
-
-    total: int
-    invalid: int
-    """By the table's own column: blinks, lost tracking."""
-    missing: int
-    """Without a number for x, y or time, or (0, 0) where that means lost."""
-    out_of_time: int
-    """Before the first frame or after the last."""
-    outside: int
-    """Valid, while the video was shown, but not on it."""
-    used: int
-    zeros: int
-    """Samples at exactly (0, 0) that were not dropped as missing."""
-
-    @property
-    def outside_share(self) -> float:
-        """Share of good samples during the video that lie outside it."""
-        good = self.outside + self.used
-        return self.outside / good if good else 0.0
-
-    def as_json(self) -> dict[str, Any]:
-        """All counts."""
-        return {**asdict(self), "outside_share": self.outside_share}
-
-
-@dataclass(frozen=True)
 class FrameGaze:
     """Gaze of a video, frame by frame."""
 
     points: tuple[np.ndarray, ...]
     """For each frame one row (x, y) for each observer who looked at the video: float64 (N, 2), shares of it."""
-    counts: SampleCounts
+    counts: dict[str, float]
+    """Numbers of samples, each counted once under the first reason that applies: ``total``, ``invalid`` (by the table's
+    own column), ``missing`` (no number for x, y or time, or (0, 0) where that means lost), ``out_of_time`` (before the
+    first frame or after the last), ``outside`` (valid, during the video, but not on it) and ``used``. Of these, ``zeros``
+    lie at exactly (0, 0); ``outside_share`` is outside / (outside + used)."""
     observers: int
 
     @property
@@ -99,19 +74,22 @@ def frame_gaze(gaze: Gaze, clock: FrameClock, geometry: Geometry, settings: Impo
         )
     u, v = geometry.in_video(gaze.x, gaze.y)
     used = ((u >= 0) & (u < 1) & (v >= 0) & (v < 1))[sample]
-    counts = SampleCounts(
-        total=len(gaze),
-        invalid=int((~gaze.valid).sum()),
-        missing=int((gaze.valid & lost).sum()),
-        out_of_time=int(good.sum()) - in_time,
-        outside=np.unique(sample[~used]).size,
-        used=np.unique(sample[used]).size,
-        zeros=0 if settings.drop_zero else int((zeros & gaze.valid).sum()),
-    )
-    if counts.outside_share > settings.max_outside or not counts.used:
+    outside, inside = np.unique(sample[~used]).size, np.unique(sample[used]).size
+    share = outside / (outside + inside)
+    counts = {
+        "total": len(gaze),
+        "invalid": int((~gaze.valid).sum()),
+        "missing": int((gaze.valid & lost).sum()),
+        "out_of_time": int(good.sum()) - in_time,
+        "outside": outside,
+        "used": inside,
+        "zeros": 0 if settings.drop_zero else int((zeros & gaze.valid).sum()),
+        "outside_share": share,
+    }
+    if share > settings.max_outside or not inside:
         x, y = gaze.x[sample], gaze.y[sample]
         raise InputError(
-            f"{gaze.path}: {counts.outside_share:.0%} of the valid samples lie outside the video (at most "
+            f"{gaze.path}: {share:.0%} of the valid samples lie outside the video (at most "
             f"{settings.max_outside:.0%}); x runs from {x.min():g} to {x.max():g}, y from {y.min():g} to {y.max():g}, "
             f"read as {geometry.coordinates!r} for a video of {geometry.video[0]} x {geometry.video[1]}: correct the "
             "--screen options, or raise --max_outside"

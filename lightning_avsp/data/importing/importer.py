@@ -153,7 +153,7 @@ def _make(
         "map_size": list(size),
         "sigma": list(sigma),
         "observers": found.observers,
-        "samples": found.counts.as_json(),
+        "samples": found.counts,
         "empty_frames": found.empty_frames,
         "video_frames": clock.video_frames,
         "source_frames": None if clock.even else clock.source.tolist(),
@@ -233,14 +233,14 @@ def _notes(info: FilmInfo, clock: FrameClock, found: FrameGaze, silence: float |
         notes.append("no audio track; train with --data.missing_audio silence or skip")
     elif silence > 0.1:
         notes.append(f"audio does not cover the frames: {silence:.2f} s of silence added")
-    if counts.outside:
+    if counts["outside"]:
         notes.append(
-            f"{counts.outside} of {counts.outside + counts.used} valid samples ({counts.outside_share:.1%}) lie "
-            "outside the video and are left out"
+            f"{counts['outside']} of {counts['outside'] + counts['used']} valid samples "
+            f"({counts['outside_share']:.1%}) lie outside the video and are left out"
         )
-    if counts.zeros:
+    if counts["zeros"]:
         notes.append(
-            f"{counts.zeros} samples are at exactly (0, 0), which many trackers write for blinks: --drop_zero leaves "
+            f"{counts['zeros']} samples are at exactly (0, 0), which many trackers write for blinks: --drop_zero leaves "
             "them out"
         )
     if found.empty_frames:
