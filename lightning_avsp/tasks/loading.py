@@ -12,12 +12,10 @@ import torch
 if TYPE_CHECKING:
     from lightning_avsp.tasks import SaliencyTask
 
-from lightning_avsp.data.clips import ClipPolicy
-from lightning_avsp.data.input_spec import SoundInput
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.audio import LogMel
-from lightning_avsp.structures import DiffusionNetwork
+from lightning_avsp.media.audio import AudioInput, LogMel
+from lightning_avsp.structures import ClipPolicy, DiffusionNetwork
 from lightning_avsp.tasks.one_pass import ONE_PASS, OnePass
 
 
@@ -34,7 +32,7 @@ class LoadedModel:
     """(H, W) of its maps."""
     clip: ClipPolicy
     """Length of its clips, which of their frames a map belongs to, and what happens at the head of a film."""
-    audio: SoundInput
+    audio: AudioInput
     source: str
     """What kind of checkpoint this was."""
 
@@ -89,13 +87,7 @@ def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
     common: dict[str, Any] = {
         "size": spec.size,
         "map_size": spec.map_size,
-        "clip": ClipPolicy(
-            frames=spec.clip_frames,
-            target=spec.target,
-            stride=spec.stride,
-            head=spec.head,
-            reverse_audio=spec.reverse_audio,
-        ),
+        "clip": spec.clip,
         "audio": spec.audio,
         "source": f"trained with {type(task).__name__}",
     }
