@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
+from lightning_avsp.files import atomic_write
 from lightning_avsp.structures import SaliencyBatch
 
 
@@ -92,7 +93,5 @@ def draw_clips(
             axis.imshow(picture, cmap="magma" if picture.ndim == 2 else None, **limits)
             axis.set_title(label, fontsize=6)
             axis.set_axis_off()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    figure.savefig(temporary, format="png", dpi=110)
-    temporary.replace(path)
+    with atomic_write(path, fsync=False) as file:
+        figure.savefig(file, format="png", dpi=110)
