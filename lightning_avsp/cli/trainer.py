@@ -30,6 +30,7 @@ from lightning_avsp.launch import (
     default_precision,
     device_count,
     fsdp2_strategy,
+    set_arithmetic,
 )
 from lightning_avsp.papers.avrsp import AVRSP as AVRSP  # registers the name for `class_path: AVRSP`
 from lightning_avsp.papers.diffsal import DiffSal as DiffSal  # likewise, and so on
@@ -40,7 +41,7 @@ from lightning_avsp.run_folder import RunFolder
 from lightning_avsp.tasks import DiffusionSaliencyTask as DiffusionSaliencyTask  # likewise
 from lightning_avsp.tasks import DirectSaliencyTask as DirectSaliencyTask  # likewise
 from lightning_avsp.tasks import SaliencyTask
-from lightning_avsp.tasks.execution import Execution
+from lightning_avsp.tasks.execution import CompileMode, Execution
 
 log = logging.getLogger(__name__)
 
@@ -161,9 +162,9 @@ class AVSPCLI(LightningCLI):
         )
         group.add_argument(
             "--compile",
-            type=Literal["none", "default", "eager", "max-autotune"],
+            type=CompileMode,
             default="none",
-            help="torch.compile of every block of the network.",
+            help="torch.compile of every kind of block: default, graphs (also replayed as CUDA graphs), max-autotune.",
         )
         group.add_argument(
             "--activation_checkpointing",
@@ -172,7 +173,10 @@ class AVSPCLI(LightningCLI):
             help="Compute activations of every block anew in the backward pass: less memory, more time.",
         )
         group.add_argument(
-            "--channels_last", type=bool, default=False, help="Keep 2-D convolutions channels last."
+            "--deterministic",
+            type=bool,
+            default=False,
+            help="Repeat runs bit for bit: no TF32, no timed choice of kernels, no fused optimiser; slower.",
         )
         group.add_argument(
             "--ema",
@@ -274,6 +278,11 @@ class AVSPCLI(LightningCLI):
         if trainer.precision is None:
             trainer.precision = default_precision(str(trainer.accelerator))
             log.info("trainer.precision: %s, the default here", trainer.precision)
+        if options.deterministic or trainer.deterministic:
+            # some operators have no repeatable form on a GPU; torch then warns and names them
+            trainer.deterministic = trainer.deterministic or "warn"
+        for line in set_arithmetic(bool(trainer.deterministic)):
+            log.info(line)
         wanted = options.data.get("global_batch")
         if wanted is None or self.subcommand != "fit":
             return
@@ -313,7 +322,7 @@ class AVSPCLI(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         check_world(trainer.world_size, self.devices, self.nodes)
         self.model.execution = Execution(
-            self.options.compile, self.options.activation_checkpointing, self.options.channels_last
+            self.options.compile, self.options.activation_checkpointing
         )
         return trainer
 
