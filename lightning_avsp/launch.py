@@ -37,6 +37,23 @@ def set_arithmetic(deterministic: bool) -> list[str]:
     return ["float32 products in TF32, cuDNN times its kernels (--deterministic true switches both off)"]
 
 
+def choose_device(name: str) -> str:
+    """Return a device that exists; ``auto`` selects an accelerator if there is one.
+
+    Raises:
+        InputError: If the named device is unknown or absent.
+    """
+    if name == "auto":
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return "cpu" if accelerator is None else accelerator.type
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used ({reason}): use --device auto or cpu") from error
+    return str(torch.device(name))
+
+
 def fsdp2_strategy(devices: int, nodes: int) -> Any:
     """FSDP2 over all processes, with checkpoints that one process can load.
 
