@@ -67,13 +67,18 @@ def train(
     if all:
         folder = model or Path("experiments")
         if out is None or trace is not None or not folder.is_dir():
-            raise InputError("--all needs --out FOLDER; --model is then the folder of experiments, without --trace")
+            raise InputError(
+                "--all needs --out FOLDER; --model is then the folder of experiments, without --trace"
+            )
         suite = {}
         for name in measuring.PAPERS:
             first = Configuration(folder / f"{name}.yaml", batch=batch or 8, root=root)
             for words in _list(settings):
                 first = first.changed(words)
-            wanted = _list(against) or [*measuring.EXECUTIONS, *([measuring.GRAPHS] if "tavdiff" in name else [])]
+            wanted = _list(against) or [
+                *measuring.EXECUTIONS,
+                *([measuring.GRAPHS] if "tavdiff" in name else []),
+            ]
             suite[first.experiment] = [first.changed(words) for words in wanted]
         report = measuring.bench_suite(
             suite, str(where), amount, limit, out, console.print, lambda joint: write_report(joint, out)

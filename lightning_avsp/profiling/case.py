@@ -14,13 +14,13 @@ from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.profiling.experiment import read_experiment
 from lightning_avsp.profiling.peak import training_flops
 from lightning_avsp.profiling.random_clips import random_batch
 from lightning_avsp.profiling.timeline import Timeline, marked
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
 from lightning_avsp.tasks import DiffusionSaliencyTask
 from lightning_avsp.tasks.execution import CompileMode, Execution
+from lightning_avsp.tasks.experiment import Experiment
 from lightning_avsp.tasks.prediction import network_inputs
 
 Precision = Literal["32-true", "bf16-mixed"]
@@ -111,11 +111,11 @@ class BenchmarkCase:
         settings = list(configuration.settings)
         settings += [f"data.root={configuration.root}"] if configuration.root is not None else []
         settings += [f"data.batch_size={configuration.batch}"] if configuration.batch is not None else []
-        experiment = read_experiment(configuration.experiment, settings)
-        self.configuration = replace(configuration, batch=experiment.data.batch_size)
+        experiment = Experiment.read(configuration.experiment, settings)
+        self.task, self.data = experiment.build()
+        self.configuration = replace(configuration, batch=self.data.batch_size)
         self.device = device
-        self.task, self.data = experiment.task, experiment.data
-        self.gradient_clip = experiment.gradient_clip
+        self.gradient_clip: float | None = experiment.config.trainer.gradient_clip_val
         self._text_width = experiment.text_width
         self.flops = self._count() if flops is None else flops
         self.task.execution = Execution(configuration.compile, configuration.activation_checkpointing)

@@ -48,6 +48,7 @@ def training_flops(network: SaliencyNetwork, inputs: Sequence[Any], **keywords: 
         inputs: Arguments of its forward, on any device.
         **keywords: More of them.
     """
+
     def move(value: Any) -> Any:
         return value.to("meta") if isinstance(value, torch.Tensor) else value
 

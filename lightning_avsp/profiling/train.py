@@ -139,7 +139,9 @@ def bench_train(
     found = [Measurement(one, device, amount, flops) for one in configurations]
     found[0].trace = trace
     speeds = [one.speed for one in found]
-    rounds = [(f"round {number + 1} of {amount.rounds}", Measurement.add_round) for number in range(amount.rounds)]
+    rounds = [
+        (f"round {number + 1} of {amount.rounds}", Measurement.add_round) for number in range(amount.rounds)
+    ]
     stages = [("warming up", Measurement.warm_up), *rounds, ("profiling", Measurement.add_operators)]
     stages += [("predicting", Measurement.add_predictions)] if amount.inference else []
     for group in [found] if device.type == "cpu" else [[one] for one in found]:
@@ -226,7 +228,9 @@ class Measurement:
         for count in DENOISING_STEPS if isinstance(case.task.network, DiffusionNetwork) else (None,):
             case.predict(count)  # warms up
             name = "one pass" if count is None else str(count)
-            self.speed.clips_per_s[name] = [case.batch / case.predict(count) for _ in range(self.amount.rounds)]
+            self.speed.clips_per_s[name] = [
+                case.batch / case.predict(count) for _ in range(self.amount.rounds)
+            ]
         self.speed.compile_s += compile_clock.seconds - compiled
 
 
@@ -281,7 +285,11 @@ def bench_suite(
             process.join()
         found = json.loads(file.read_text()) if file.is_file() else {"machine": {}, "speeds": []}
         seconds = perf_counter() - start
-        why = f"stopped after {seconds:.0f} s" if stopped else f"the process ended with exit code {process.exitcode}"
+        why = (
+            f"stopped after {seconds:.0f} s"
+            if stopped
+            else f"the process ended with exit code {process.exitcode}"
+        )
         for place, configuration in enumerate(configurations):
             started = place < len(found["speeds"])
             row = found["speeds"][place] if started else asdict(Speed(configuration.name))

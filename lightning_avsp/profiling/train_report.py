@@ -64,7 +64,9 @@ def operator_table(speed: Mapping[str, Any]) -> Rows:
         cells: list[str] = []
         for column in columns:
             one = column[place] if place < len(column) else None
-            cells += ["", "", ""] if one is None else [one["name"][:60], f"{one['ms']:.2f}", f"{one['calls']:g}"]
+            cells += (
+                ["", "", ""] if one is None else [one["name"][:60], f"{one['ms']:.2f}", f"{one['calls']:g}"]
+            )
         rows.append(cells)
     return rows
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import FunctionType
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -133,9 +133,7 @@ class CompileClock:
 
         new, self._reported = self.seconds - self._reported, self.seconds
         graphs, found = counters["stats"]["unique_graphs"], counters["aot_autograd"]["autograd_cache_hit"]
-        return (
-            f"compiled for {new:.1f} s ({self.seconds:.1f} s in all: {graphs} graphs, {found} of them from {self.folder})"
-        )
+        return f"compiled for {new:.1f} s ({self.seconds:.1f} s in all: {graphs} graphs, {found} of them from {self.folder})"
 
 
 compile_clock = CompileClock()
