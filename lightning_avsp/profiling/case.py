@@ -1,10 +1,10 @@
-"""One configuration of a training step: an experiment's task on a device, with its precision and execution options."""
+"""One benchmark case: an experiment's task on a device, with its precision and execution options."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal, cast, get_args
@@ -19,17 +19,16 @@ from lightning_avsp.profiling.random_clips import random_batch
 from lightning_avsp.profiling.timeline import Timeline, marked
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
 from lightning_avsp.tasks import DiffusionSaliencyTask
-from lightning_avsp.tasks.execution import Execution
+from lightning_avsp.tasks.execution import CompileMode, Execution
 from lightning_avsp.tasks.experiment import Experiment
 from lightning_avsp.tasks.prediction import network_inputs
 
 Precision = Literal["32-true", "bf16-mixed"]
-Compile = Literal["none", "default", "eager", "max-autotune"]
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What is measured."""
+class Configuration:
+    """Settings of a benchmark case."""
 
     experiment: Path
     """Experiment file."""
@@ -39,19 +38,15 @@ class Setup:
     """Clips of a step; the experiment's ``data.batch_size`` if None."""
     precision: Precision = "32-true"
     """As ``trainer.precision``."""
-    compile: Compile = "none"
+    compile: CompileMode = "none"
     """As ``--compile``."""
     activation_checkpointing: bool = False
     """As ``--activation_checkpointing``."""
-    channels_last: bool = False
-    """As ``--channels_last``."""
-    freeze_video: bool = False
-    """Whether the video encoder is frozen."""
     root: Path | None = None
     """Folder of the corpora, to measure the data module too; None for random clips that lie on the device."""
 
-    def changed(self, words: str) -> Setup:
-        """The same with changes: ``experiments/other.yaml precision=32-true model.network.attention=standard``.
+    def changed(self, words: str) -> Configuration:
+        """Return the same with changes: ``experiments/other.yaml precision=32-true model.network.attention=standard``.
 
         Args:
             words: Separated by blanks: another experiment file, options of this class, or settings of the experiment
@@ -67,12 +62,17 @@ class Setup:
                 found = replace(found, experiment=Path(word))
             elif equals and "." in name:
                 found = replace(found, settings=(*found.settings, word))
-            elif equals and name in _OPTIONS:
-                found = replace(found, **{name: _OPTIONS[name](name, value)})
+            elif equals and name in _CHOICES:
+                if value not in _CHOICES[name]:
+                    raise InputError(f"{word}: choose one of {', '.join(_CHOICES[name])}")
+                truth = {"true": True, "false": False}
+                found = replace(found, **{name: truth.get(value, value)})  # type: ignore[arg-type]
+            elif name == "batch" and value.isdigit() and int(value) > 0:
+                found = replace(found, batch=int(value))
             else:
                 raise InputError(
-                    f"{word!r} is no change that can be measured; give an experiment file, a setting such as "
-                    f"model.network.attention=standard, or one of {', '.join(f'{option}=...' for option in _OPTIONS)}"
+                    f"{word!r} cannot be measured; give an experiment file, a setting such as "
+                    f"model.network.attention=standard, batch=NUMBER, or one of {', '.join(f'{o}=...' for o in _CHOICES)}"
                 )
         return found
 
@@ -82,68 +82,43 @@ class Setup:
         words = [self.experiment.stem, "" if self.batch is None else f"batch {self.batch}", self.precision]
         words += [f"compiled ({self.compile})" if self.compile != "none" else ""]
         words += ["checkpointed" if self.activation_checkpointing else ""]
-        words += ["channels last" if self.channels_last else "", "video frozen" if self.freeze_video else ""]
         return ", ".join(word for word in (*words, *self.settings) if word)
 
 
-def _choice(allowed: tuple[str, ...]) -> Any:
-    def read(name: str, value: str) -> str:
-        if value not in allowed:
-            raise InputError(f"{name}={value}: choose one of {', '.join(allowed)}")
-        return value
-
-    return read
-
-
-def _truth(name: str, value: str) -> bool:
-    return bool(_choice(("true", "false"))(name, value.lower()) == "true")
-
-
-def _number(name: str, value: str) -> int:
-    if not value.isdigit() or int(value) < 1:
-        raise InputError(f"{name}={value} must be a number of at least 1")
-    return int(value)
-
-
-_OPTIONS: dict[str, Any] = {
-    "batch": _number,
-    "precision": _choice(get_args(Precision)),
-    "compile": _choice(get_args(Compile)),
-    "activation_checkpointing": _truth,
-    "channels_last": _truth,
-    "freeze_video": _truth,
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "precision": get_args(Precision),
+    "compile": get_args(CompileMode),
+    "activation_checkpointing": ("true", "false"),
 }
-assert set(_OPTIONS) <= {field.name for field in fields(Setup)}
 
 
-class Contender:
+class BenchmarkCase:
     """A configuration, ready to take steps.
 
-    A step is what the task does with a batch: forward, backward, clipping as the experiment says, update. The trainer's
-    own loop, callbacks and logging are not in it.
+    A step is the task's work on a batch: forward, backward, the experiment's clipping, update. The trainer's loop,
+    callbacks and logging are not in it.
 
     Args:
-        setup: What to build.
-        device: Where.
-        count_flops: Also count the operations of a clip; seconds for a network of full size.
+        configuration: Settings.
+        device: Device of the network and, unless clips are read from a corpus, of the clips.
+        flops: Operations of a clip if they are known; None counts them, seconds for a network of full size.
 
     Raises:
-        InputError: If the experiment cannot be built so.
+        InputError: If the experiment cannot be built with these settings.
     """
 
-    def __init__(self, setup: Setup, device: torch.device, count_flops: bool = True) -> None:
-        settings = list(setup.settings)
-        settings += ["model.network.freeze_video=true"] if setup.freeze_video else []
-        settings += [f"data.root={setup.root}"] if setup.root is not None else []
-        settings += [f"data.batch_size={setup.batch}"] if setup.batch is not None else []
-        experiment = Experiment.read(setup.experiment, settings)
+    def __init__(self, configuration: Configuration, device: torch.device, flops: int | None = None) -> None:
+        settings = list(configuration.settings)
+        settings += [f"data.root={configuration.root}"] if configuration.root is not None else []
+        settings += [f"data.batch_size={configuration.batch}"] if configuration.batch is not None else []
+        experiment = Experiment.read(configuration.experiment, settings)
         self.task, self.data = experiment.build()
-        self.setup = replace(setup, batch=self.data.batch_size)
+        self.configuration = replace(configuration, batch=self.data.batch_size)
         self.device = device
         self.gradient_clip: float | None = experiment.config.trainer.gradient_clip_val
         self._text_width = experiment.text_width
-        self.flops = self._count() if count_flops else None
-        self.task.execution = Execution(setup.compile, setup.activation_checkpointing, setup.channels_last)
+        self.flops = self._count() if flops is None else flops
+        self.task.execution = Execution(configuration.compile, configuration.activation_checkpointing)
         self.task.configure_model()
         self.task.to(device).train()
         vars(self.task)["log"] = lambda *_, **__: None  # there is no trainer to take it
@@ -158,10 +133,10 @@ class Contender:
     @property
     def batch(self) -> int:
         """Clips of a step."""
-        return self.setup.batch or 1
+        return self.configuration.batch or 1
 
     def _count(self) -> int:
-        """Operations of forward and backward pass of one clip."""
+        """Count the operations of forward and backward pass of one clip."""
         batch = random_batch(self.data, 1, self._text_width, torch.device("cpu"))
         network, inputs = self.task.network, list(network_inputs(self.task.network, batch))
         if not isinstance(network, DiffusionNetwork):
@@ -171,20 +146,20 @@ class Contender:
         return training_flops(network, [noisy, t, *inputs], **known)
 
     def _batches(self) -> Iterator[SaliencyBatch]:
-        if self.setup.root is None:
+        if self.configuration.root is None:
             batch = random_batch(self.data, self.batch, self._text_width, self.device)
             while True:
                 yield batch
         self.data.setup("fit")
         loader = self.data.train_dataloader()
         if len(loader) == 0:
-            raise InputError(f"{self.setup.root} has no training clips for this experiment")
+            raise InputError(f"{self.configuration.root} has no training clips for this experiment")
         while True:
             for batch in loader:
                 yield move_data_to_device(batch, self.device)
 
     def step(self, timeline: Timeline) -> None:
-        """One training step."""
+        """Take one training step."""
         batch = next(self.batches)
         timeline.mark("data")
         self.task.on_train_batch_start(batch, self.steps)
@@ -204,19 +179,19 @@ class Contender:
         self.clips += len(batch["frame"])  # the last batch of an epoch may be smaller
 
     def train(self, steps: int) -> dict[str, float]:
-        """Take steps; seconds of each section, ``data`` only where clips are read from a corpus."""
+        """Take steps; returns the seconds of each section, ``data`` only where clips are read from a corpus."""
         timeline = Timeline(self.device)
         with marked(self.task.network, timeline):
             timeline.start()
             for _ in range(steps):
                 self.step(timeline)
             sections = timeline.totals()
-        if self.setup.root is None:
+        if self.configuration.root is None:
             sections.pop("data")
         return sections
 
     def predict(self, denoising_steps: int | None) -> float:
-        """Seconds of one prediction of a batch; None leaves the number of steps, for networks without any."""
+        """Time one prediction of a batch, in seconds; None leaves the number of steps, for networks without any."""
         batch = next(self.batches)
         if denoising_steps is not None:
             assert isinstance(self.task, DiffusionSaliencyTask)
@@ -224,6 +199,7 @@ class Contender:
         self.task.eval()
         synchronise(self.device)
         start = perf_counter()
+        self.task.execution.begin_step()
         with torch.inference_mode(), self._precision():
             self.task.predict_maps(batch)
         synchronise(self.device)
@@ -232,11 +208,11 @@ class Contender:
         return seconds
 
     def _precision(self) -> AbstractContextManager[Any]:
-        mixed = self.setup.precision == "bf16-mixed"
+        mixed = self.configuration.precision == "bf16-mixed"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed)
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its queue."""
     if device.type == "cuda":
         torch.cuda.synchronize()
