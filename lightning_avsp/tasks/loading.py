@@ -149,7 +149,9 @@ def load_model(
     if steps is not None:
         if model.sampling is None or model.diffusion is None:
             name = type(model.network).__name__
-            raise InputError(f"--steps {steps}: {name} predicts in one pass, without denoising; leave --steps out")
+            raise InputError(
+                f"--steps {steps}: {name} predicts in one pass, without denoising; leave --steps out"
+            )
         model = replace(model, steps=steps, sampling=replace(model.sampling, steps=steps))
     if model.sampling is not None and model.diffusion is not None:
         model.sampling.timesteps(model.diffusion)  # refuses more steps than the process has
