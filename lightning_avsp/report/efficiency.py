@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lightning_avsp.data import AVSaliencyDataModule, LogMel
+from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.profiling.counting import activation_memory, count_as_papers, count_flops
 from lightning_avsp.structures import DiffusionNetwork, SaliencyNetwork
@@ -102,7 +102,7 @@ def _network_key(experiment: Experiment) -> str:
     )
 
 
-_INPUTS = ("size", "map_size", "clip", "sound", "audio", "waveform")
+_INPUTS = ("size", "map_size", "clip", "audio")
 """Settings of the data module that a network's cost depends on."""
 
 
@@ -133,10 +133,7 @@ def _inputs(
 ) -> tuple[Tensor | None, ...]:
     """Frames, sound and token features of one clip on the current device, as far as there are any."""
     frames = data.clip.frames
-    if isinstance(data.audio, LogMel):
-        sound = torch.zeros(1, 1, data.audio.slices, *data.audio.size)
-    else:
-        sound = torch.zeros(1, 1, data.audio.samples(frames))
+    sound = data.audio.silence(0.0, frames / 25, frames)[None]
     text = None
     if text_width is not None and data.captions is not None:
         text = torch.zeros(1, data.captions.tokens, text_width)

@@ -14,13 +14,12 @@ from torch import Tensor
 if TYPE_CHECKING:
     from lightning_avsp.tasks import SaliencyTask
 
-from lightning_avsp.data.clips import ClipPolicy
-from lightning_avsp.data.input_spec import InputSpec
 from lightning_avsp.diffusion import GaussianDiffusion, SamplerStep, Sampling
 from lightning_avsp.errors import InputError
+from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.launch import choose_device
 from lightning_avsp.media.audio import LogMel
-from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
+from lightning_avsp.structures import ClipPolicy, SaliencyBatch, SaliencyNetwork
 from lightning_avsp.tasks.prediction import (
     Encoded,
     Inputs,
@@ -60,14 +59,7 @@ class LoadedModel:
     @property
     def clip(self) -> ClipPolicy:
         """Length of its clips, their target frame, and their start padding."""
-        spec = self.spec
-        return ClipPolicy(
-            frames=spec.clip_frames,
-            target=spec.target,
-            stride=spec.stride,
-            head=spec.head,
-            reverse_audio=spec.reverse_audio,
-        )
+        return self.spec.clip
 
     def inputs(self, batch: SaliencyBatch) -> Inputs:
         """Prepare the network's inputs from a batch on any device."""
