@@ -94,9 +94,9 @@ def test_prints_one_table_and_draws_one_chart(measured: tuple[list[Speed], Path]
 @pytest.mark.parametrize(
     ("experiment", "sections"),
     [
-        ("synthetic_mubic_full", {"encoder", "denoiser"}),
-        ("synthetic_tavdiff_tav", {"encoder", "denoiser"}),
-        ("synthetic_avrsp_ravf", {"encoder", "decoder"}),
+        ("synthetic_mubic", {"encoder", "denoiser"}),
+        ("synthetic_tavdiff", {"encoder", "denoiser"}),
+        ("synthetic_avrsp", {"encoder", "decoder"}),
     ],
 )
 def test_every_paper_takes_steps_and_predicts(experiment: str, sections: set[str]) -> None:
@@ -134,7 +134,7 @@ def test_real_clips_give_the_share_of_the_data(corpus: Path) -> None:
 
 
 def test_random_batches_have_the_shapes_of_the_data() -> None:
-    experiment = Experiment.read(EXPERIMENTS / "synthetic_tavdiff_tav.yaml")
+    experiment = Experiment.read(EXPERIMENTS / "synthetic_tavdiff.yaml")
     data, text_width = experiment.build()[1], experiment.text_width
     batch = random_batch(data, 3, text_width, CPU)
     frames = data.clip.frames
