@@ -32,7 +32,7 @@ class FrameGaze:
     counts: dict[str, float]
     """Numbers of samples, each counted once under the first reason that applies: ``total``, ``invalid`` (by the table's
     own column), ``missing`` (no number for x, y or time, or (0, 0) where that means lost), ``out_of_time`` (before the
-    first frame or after the last), ``outside`` (valid, during the video, but not on it) and ``used``. Of these, ``zeros``
+    first frame or after the last), ``outside`` (valid, during the video, but not on it) and ``used``. ``zeros`` of them
     lie at exactly (0, 0); ``outside_share`` is outside / (outside + used)."""
     observers: int
 

@@ -240,8 +240,8 @@ def _notes(info: FilmInfo, clock: FrameClock, found: FrameGaze, silence: float |
         )
     if counts["zeros"]:
         notes.append(
-            f"{counts['zeros']} samples are at exactly (0, 0), which many trackers write for blinks: --drop_zero leaves "
-            "them out"
+            f"{counts['zeros']} samples are at exactly (0, 0), which many trackers write for blinks: --drop_zero "
+            "leaves them out"
         )
     if found.empty_frames:
         notes.append(f"{found.empty_frames} frames without gaze: their maps are blank and are not scored")
