@@ -138,9 +138,6 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("sweep", "slurm"): Tool(
         "lightning_avsp.cli.sweep", "slurm", "a SLURM array script: one worker on each node", ("file",)
     ),
-    ("demo",): Tool(
-        "lightning_avsp.cli.demo", "demo", "train, test and predict with tiny networks in minutes"
-    ),
 }
 
 
