@@ -55,22 +55,20 @@ def loop_auc_judd(prediction: np.ndarray, fixations: np.ndarray) -> float:
     return float(np.trapezoid(hits, alarms))
 
 
-def make_frames(frames: int, levels: int | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Smooth random predictions (float32), ground truth and fixation maps (uint8), each (B, H, W)."""
+def make_frames(frames: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Smooth random predictions of 256 levels, ground truth and fixation maps (uint8), each (B, H, W)."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(2 * frames, 9, 15, generator=generator)
     maps = functional.resize_bicubic(coarse, (HEIGHT, WIDTH)).clamp(0, 1)
-    prediction = maps[:frames].float()
-    if levels is not None:
-        prediction = (prediction * (levels - 1)).round() / (levels - 1)
+    prediction = (maps[:frames] * 255).round() / 255
     order = torch.rand(frames, HEIGHT * WIDTH, generator=generator).argsort(dim=1)
     fixations = (order < FIXATIONS).view(frames, HEIGHT, WIDTH).to(torch.uint8)
     return prediction, (maps[frames:] * 255).round().to(torch.uint8), fixations
 
 
-def compare(frames: int, rounds: int, levels: int | None) -> dict[str, tuple[float, float]]:
+def compare(frames: int, rounds: int) -> dict[str, tuple[float, float]]:
     """Milliseconds per frame of (ours, numpy) by metric."""
-    prediction, target, fixations = make_frames(frames, levels)
+    prediction, target, fixations = make_frames(frames)
     p, g, f = prediction.numpy().astype(np.float64), target.numpy() / 255, fixations.numpy()
     loops: dict[str, Callable[[], object]] = {
         "cc": lambda: [loop_cc(*pair) for pair in zip(p, g, strict=True)],
@@ -104,10 +102,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40, help="turns of each side")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for kind, levels in {"8-bit maps": 256, "float maps": None}.items():
-        print(f"{kind}, {HEIGHT}x{WIDTH}, {FIXATIONS} fixations: ms a frame, ours and numpy, ratio")
-        for name, (ours, loops) in compare(options.frames, options.rounds, levels).items():
-            print(f"{name:22}{ours:8.3f}{loops:8.3f}{ours / loops:8.2f}")
+    print(f"{HEIGHT}x{WIDTH}, {FIXATIONS} fixations: ms a frame, ours and numpy, ratio")
+    for name, (ours, loops) in compare(options.frames, options.rounds).items():
+        print(f"{name:22}{ours:8.3f}{loops:8.3f}{ours / loops:8.2f}")
 
 
 if __name__ == "__main__":
