@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_avsp.profiling.contender import Contender, Setup
 from rich.console import Console
 
 from lightning_avsp.cli.bench_train import train
 from lightning_avsp.data import ClipPolicy
 from lightning_avsp.errors import AVSPError, InputError
-from lightning_avsp.profiling.contender import Contender, Setup
 from lightning_avsp.profiling.cost import RECIPES, TABLES, card_hours, main, training_clips
 from lightning_avsp.profiling.memory import peak, reset_peak
 from lightning_avsp.profiling.peak import forward_flops, peak_by_name, training_flops
