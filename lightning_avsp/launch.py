@@ -17,6 +17,23 @@ def default_precision(accelerator: str) -> str:
     return "32-true"
 
 
+def choose_device(name: str) -> str:
+    """Return a device that exists; ``auto`` selects an accelerator if there is one.
+
+    Raises:
+        InputError: If the named device is unknown or absent.
+    """
+    if name == "auto":
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return "cpu" if accelerator is None else accelerator.type
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used ({reason}): use --device auto or cpu") from error
+    return str(torch.device(name))
+
+
 def fsdp2_strategy(devices: int, nodes: int) -> Any:
     """FSDP2 over all processes, with checkpoints that one process can load.
 

@@ -286,6 +286,7 @@ class AVSaliencyDataModule(LightningDataModule):
             stride=self.clip.stride,
             head=self.clip.head,
             reverse_audio=self.clip.reverse_audio,
+            text=None if self._text is None else self._text.input,
         )
 
     def _keys(self, part: VideoPart) -> Sequence[VideoKey]:

@@ -7,9 +7,24 @@ from typing import Any, Literal, TypeAlias
 
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.media.waveform import Waveform
+from lightning_avsp.structures import AudioForm
 
 SoundInput: TypeAlias = LogMel | Waveform
 """How the sound of a clip becomes a network's input: ``prepare`` once per film, ``cut`` once per clip."""
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """Token features of captions as a model was fed them."""
+
+    model: str
+    """Public name, or path, of the text model."""
+    fingerprint: str
+    """Fingerprint of its weights, configuration and vocabulary."""
+    width: int
+    """Channels of a row."""
+    tokens: int
+    """Rows of every clip's features."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +47,13 @@ class InputSpec:
     """What happens to the first frames of a film (:class:`~lightning_avsp.data.clips.ClipPolicy`)."""
     reverse_audio: bool = False
     """Whether the sound of a reversed clip runs backwards too."""
+    text: TextInput | None = None
+    """Captions that the data had, or None."""
 
     @property
-    def sound(self) -> Literal["log_mel", "waveform"]:
-        """Form of the sound."""
-        return sound_form(self.audio)
+    def audio_form(self) -> AudioForm:
+        """Form of the audio."""
+        return "log_mel" if isinstance(self.audio, LogMel) else "waveform"
 
     def as_plain(self) -> dict[str, Any]:
         """Only numbers, strings, lists and dicts, which load with ``weights_only``."""
@@ -48,12 +65,8 @@ class InputSpec:
         audio: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain["audio"].items()}
         sizes: dict[str, Any] = {key: tuple(plain[key]) for key in ("size", "map_size")}
         form = Waveform if "hann" in audio else LogMel
-        return cls(**{**plain, **sizes, "audio": form(**audio)})
-
-
-def sound_form(audio: SoundInput) -> Literal["log_mel", "waveform"]:
-    """Name of the form that settings describe."""
-    return "log_mel" if isinstance(audio, LogMel) else "waveform"
+        text = TextInput(**plain["text"]) if plain.get("text") else None
+        return cls(**{**plain, **sizes, "audio": form(**audio), "text": text})
 
 
 def sound_options(audio: SoundInput) -> dict[str, Any]:

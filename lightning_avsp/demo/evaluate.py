@@ -76,7 +76,7 @@ def evaluate(settings: Evaluation) -> list[dict[str, Any]]:
             trainer.test(task, datamodule=datamodule, verbose=False)
             rows += [
                 {**common, "audio": audio, "steps": steps, **row}
-                for row in by_condition(task.last_table.video_records())
+                for row in by_condition(task.scores["test"].video_records())
             ]
     return rows
 
@@ -90,7 +90,7 @@ def write_sensitivity(task: Any, datamodule: Any, path: Path) -> None:
     batch = next(iter(datamodule.test_dataloader()))
     task.eval()
     found = denoiser_sensitivity(
-        task.network, task.diffusion, task.video(batch), batch["audio"], task.target(batch)
+        task.network, task.diffusion, task.network.normalize_video(batch["video"]), batch["audio"], task.target(batch)
     )
     write_json(path, dataclasses.asdict(found))
 

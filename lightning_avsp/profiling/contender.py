@@ -21,6 +21,7 @@ from lightning_avsp.profiling.timeline import Timeline, marked
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
 from lightning_avsp.tasks import DiffusionSaliencyTask
 from lightning_avsp.tasks.execution import Execution
+from lightning_avsp.tasks.prediction import network_inputs
 
 Precision = Literal["32-true", "bf16-mixed"]
 Compile = Literal["none", "default", "eager", "max-autotune"]
@@ -162,7 +163,7 @@ class Contender:
     def _count(self) -> int:
         """Operations of forward and backward pass of one clip."""
         batch = random_batch(self.data, 1, self._text_width, torch.device("cpu"))
-        network, inputs = self.task.network, list(self.task.inputs(batch))
+        network, inputs = self.task.network, list(network_inputs(self.task.network, batch))
         if not isinstance(network, DiffusionNetwork):
             return training_flops(network, inputs)
         noisy, t = self.task.target(batch), torch.zeros(1, dtype=torch.int64)

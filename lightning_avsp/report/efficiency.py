@@ -172,7 +172,7 @@ def _inputs(
     text = None
     if text_width is not None and data.captions is not None:
         text = torch.zeros(1, data.captions.tokens, text_width)
-    return torch.zeros(1, 3, frames, *data.size), sound if network.hears else None, text
+    return torch.zeros(1, 3, frames, *data.size), sound if network.uses_audio else None, text
 
 
 def _why(error: Exception) -> str:

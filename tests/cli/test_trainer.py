@@ -68,8 +68,8 @@ def test_checkpoints_load_with_weights_only_and_without_the_command_line(run: Pa
     task = DiffusionSaliencyTask.load_from_checkpoint(
         run / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True
     )
-    assert task.size == (64, 128)
-    assert task.audio.size == (32, 64)
+    assert task.input_spec.size == (64, 128)
+    assert task.input_spec.audio.size == (32, 64)
     saved = load(run, "best")["state_dict"]
     assert all(torch.equal(value, saved[name]) for name, value in task.state_dict().items())
 

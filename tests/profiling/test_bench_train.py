@@ -30,6 +30,7 @@ from lightning_avsp.profiling.train import (
 )
 from lightning_avsp.profiling.train_report import draw_speeds, print_fill, print_speeds
 from lightning_avsp.structures import DiffusionNetwork
+from lightning_avsp.tasks.prediction import network_inputs
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 CPU = torch.device("cpu")
@@ -151,7 +152,7 @@ def test_frozen_encoders_cost_fewer_operations() -> None:
     assert frozen.flops < whole.flops
     network, batch = whole.task.network, random_batch(whole.data, 1, None, CPU)
     assert isinstance(network, DiffusionNetwork)
-    inputs = [torch.zeros(1, 1, 64, 64), torch.zeros(1, dtype=torch.int64), *whole.task.inputs(batch)]
+    inputs = [torch.zeros(1, 1, 64, 64), torch.zeros(1, dtype=torch.int64), *network_inputs(whole.task.network, batch)]
     # a product costs twice as much backward as forward, except where no gradient is wanted
     assert 2.5 * forward_flops(network, inputs) < training_flops(network, inputs) < 3.5 * whole.flops
 
