@@ -81,7 +81,13 @@ class Attempts:
 
     def open(self) -> None:
         """Note the beginning of an attempt; the caller holds the lock."""
-        now = {"started": time.time(), "ended": None, "code": None, "host": socket.gethostname(), "pid": os.getpid()}
+        now = {
+            "started": time.time(),
+            "ended": None,
+            "code": None,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
         write_json(self.path, [*self.read(), now])
 
     def close(self, code: Any) -> None:

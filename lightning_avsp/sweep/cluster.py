@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from lightning_avsp.errors import InputError, MissingDependencyError
-from lightning_avsp.sweep.execution import Runner, RunFailedError
+from lightning_avsp.sweep.execution import RunFailedError, Runner
 from lightning_avsp.sweep.planning import SweepPlan, TrialPlan
 
 Say = Callable[[str], None]
@@ -45,7 +45,9 @@ def connect(address: str | None, jobs: int | None = None) -> Iterator[Cluster]:
     try:
         import ray
     except ImportError as error:
-        raise MissingDependencyError("`avsp sweep run` needs Ray: pip install 'lightning-avsp[sweep]'") from error
+        raise MissingDependencyError(
+            "`avsp sweep run` needs Ray: pip install 'lightning-avsp[sweep]'"
+        ) from error
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         settings |= {"address": "local", "include_dashboard": False, "num_cpus": jobs}
@@ -54,7 +56,9 @@ def connect(address: str | None, jobs: int | None = None) -> Iterator[Cluster]:
     try:
         ray.init(**settings)
     except ConnectionError as error:
-        raise InputError(f"no cluster of Ray at {address}: {error}; start one with `ray start --head`") from error
+        raise InputError(
+            f"no cluster of Ray at {address}: {error}; start one with `ray start --head`"
+        ) from error
     try:
         there = ray.cluster_resources()
         yield Cluster(int(there.get("GPU", 0)), int(there.get("CPU", 1)), len(ray.nodes()))
@@ -172,7 +176,9 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
         received.append(number)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    before = {
+        number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    }
     try:
         yield
     except KeyboardInterrupt:

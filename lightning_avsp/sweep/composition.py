@@ -32,7 +32,9 @@ class _Loader(yaml.SafeLoader):
 _Loader.yaml_implicit_resolvers = deepcopy(yaml.SafeLoader.yaml_implicit_resolvers)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)$|[-+]?(\d+\.\d*|\.\d+)$|[-+]?\.(inf|Inf)$|\.(nan|NaN)$"),
+    re.compile(
+        r"[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)$|[-+]?(\d+\.\d*|\.\d+)$|[-+]?\.(inf|Inf)$|\.(nan|NaN)$"
+    ),
     list("-+0123456789."),
 )
 
@@ -107,7 +109,7 @@ def read_config(path: Path) -> dict[str, Any]:
         InputError: If it cannot be read.
     """
     try:
-        content = yaml.load(path.read_text(), _Loader)  # noqa: S506  # a SafeLoader
+        content = yaml.load(path.read_text(), _Loader)  # a SafeLoader
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as an experiment: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
@@ -128,7 +130,9 @@ def merge(below: Any, above: Any) -> Any:
     """Lay settings over others; a group that names another class keeps nothing of the old one's arguments."""
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return deepcopy(above)
-    classes = [str(group["class_path"]).rpartition(".")[2] for group in (below, above) if "class_path" in group]
+    classes = [
+        str(group["class_path"]).rpartition(".")[2] for group in (below, above) if "class_path" in group
+    ]
     kept = {} if len(classes) == 2 and classes[0] != classes[1] else below
     return {**deepcopy(kept), **{key: merge(kept.get(key), value) for key, value in above.items()}}
 
@@ -199,21 +203,29 @@ def _checked(name: str) -> str:
         remedy = "give --gpus-per-trial N" if dotted.startswith("trainer") else "leave it out"
         raise InputError(f"--{dotted} is set by the sweep itself; {remedy}")
     if dotted.endswith("+"):
-        raise InputError(f"--{dotted}= appends to a list, which a sweep does not; give the whole list as --{dotted[:-1]}=")
+        raise InputError(
+            f"--{dotted}= appends to a list, which a sweep does not; give the whole list as --{dotted[:-1]}="
+        )
     return dotted
 
 
 def _value(text: str) -> Any:
-    """A value from the command line; words that YAML takes for true or false stay words, as the option may want them."""
+    """A value from the command line; true and false stay words, which some options want."""
     try:
-        value = yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+        value = yaml.load(text, _Loader)  # a SafeLoader
     except yaml.YAMLError:
         return text
-    return text if isinstance(value, bool) or not isinstance(value, (dict, list, int, float, type(None))) else value
+    return (
+        text
+        if isinstance(value, bool) or not isinstance(value, (dict, list, int, float, type(None)))
+        else value
+    )
 
 
 def _json(text: str) -> dict[str, Any]:
     try:
         return dict(json.loads(text))
     except ValueError as error:
-        raise InputError(f"the last --config begins as JSON and is none: {error}; W&B's ${{args_json}} is") from error
+        raise InputError(
+            f"the last --config begins as JSON and is none: {error}; W&B's ${{args_json}} is"
+        ) from error

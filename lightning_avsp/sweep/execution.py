@@ -126,7 +126,9 @@ class Runner:
             )
             try:
                 code = _wait(process)
-            except BaseException:  # cancelled: KeyboardInterrupt in a worker of Ray, SystemExit under the agent
+            except (
+                BaseException
+            ):  # cancelled: KeyboardInterrupt in a worker of Ray, SystemExit under the agent
                 _stop(process)
                 raise
         if code == 0:

@@ -33,7 +33,16 @@ TEST_ONLY = (
 Sampling also draws the validation maps that choose ``best.ckpt``, so the experiment's own is in the training's name.
 """
 PLACE = (
-    *("run_dir", "experiment", "wandb", "wandb_project", "overwrite", "ckpt_path", "weights_only", "init_from"),
+    *(
+        "run_dir",
+        "experiment",
+        "wandb",
+        "wandb_project",
+        "overwrite",
+        "ckpt_path",
+        "weights_only",
+        "init_from",
+    ),
     # init_absent: where "error" trains at all, "drop" trains the same
     *("init_absent", "allow_seen_test_videos", "test_after_fit", "figures", "save_every_steps", "compile"),
     *("activation_checkpointing", "channels_last", "data.root", "data.split", "data.num_workers"),
@@ -183,7 +192,9 @@ def _listing(root: Path, corpus: Corpus, part: Part, split: int) -> Any:
     folders = [root / name for name in corpus.names if (root / name).is_dir()]
     if not folders:
         raise CorpusNotFoundError(f"no folder of {corpus.name} at {root}; to obtain it: {corpus.source}")
-    names = sorted(str(p.relative_to(f)) for f in folders for p in f.glob("*/*") if not p.name.startswith("."))
+    names = sorted(
+        str(p.relative_to(f)) for f in folders for p in f.glob("*/*") if not p.name.startswith(".")
+    )
     return [part, content_name(names)]
 
 

@@ -126,7 +126,9 @@ def plan_sweep(sweep: Sweep, args: Sequence[str] = (), with_data: bool = True) -
     plans = []
     for trial in expand(sweep):
         if "trial" not in trial.command:
-            raise InputError(f"{sweep.path} does not run `lightning trial`; run it with `wandb sweep` and `wandb agent`")
+            raise InputError(
+                f"{sweep.path} does not run `lightning trial`; run it with `wandb sweep` and `wandb agent`"
+            )
         words = list(trial.command[trial.command.index("trial") + 1 :])
         checkpoint = take_option(words, "--checkpoint") or "best"
         take_option(words, "--sweep")
@@ -135,7 +137,12 @@ def plan_sweep(sweep: Sweep, args: Sequence[str] = (), with_data: bool = True) -
 
 
 def plan_trial(
-    sweep: str, trial: Trial, words: Sequence[str], args: Sequence[str], checkpoint: str, with_data: bool = True
+    sweep: str,
+    trial: Trial,
+    words: Sequence[str],
+    args: Sequence[str],
+    checkpoint: str,
+    with_data: bool = True,
 ) -> TrialPlan:
     """Plan one trial from the words of its command.
 
@@ -147,7 +154,9 @@ def plan_trial(
     try:
         arguments = split_arguments(words, args)
         config = _with_seed(arguments.compose())
-        label = f"{sweep} {trial.label} split{lookup(config, 'data.split') or 1} seed{config['seed_everything']}"
+        label = (
+            f"{sweep} {trial.label} split{lookup(config, 'data.split') or 1} seed{config['seed_everything']}"
+        )
         row = _without(arguments.row, TEST_ONLY)
         training = _plan_training(_with_seed(arguments.compose(row)), arguments, label, (), with_data)
         test = name_test(training.name, config, checkpoint, with_data)
@@ -186,7 +195,9 @@ def _plan_training(
         start = {"stage": stage.name, "checkpoint": "best"}
     elif source is not None:
         if not Path(source).is_file():
-            raise InputError(f"init_from: no checkpoint at {source}; give a file, or stage:EXPERIMENT to find or train one")
+            raise InputError(
+                f"init_from: no checkpoint at {source}; give a file, or stage:EXPERIMENT to find or train one"
+            )
         start = {"sha256": file_digest(Path(source))}
     return Training(name_training(config, start, with_data), config, stage, label)
 
@@ -199,7 +210,9 @@ def _plan_stage(
     if source in above:
         raise InputError(f"init_from: stages lead in a circle: {' -> '.join((*above, source))}")
     if not experiment.is_file():
-        raise InputError(f"init_from: {source} names no experiment file; a stage is stage:experiments/NAME.yaml")
+        raise InputError(
+            f"init_from: {source} names no experiment file; a stage is stage:experiments/NAME.yaml"
+        )
     own = TrialArguments(experiment, ()).compose()
     if source.endswith(SAME_NETWORK):
         row = _without(arguments.row, TEST_ONLY)
@@ -221,7 +234,9 @@ def _plan_stage(
 
 def _has_split(data: dict[str, Any], split: Any) -> bool:
     """Whether a stage's corpora have the trial's split: DHF1K, for one, was divided once."""
-    corpora = [find_corpus(name, Path(str(data.get("root", "data")))) for name in data.get("corpora", ["AVAD"])]
+    corpora = [
+        find_corpus(name, Path(str(data.get("root", "data")))) for name in data.get("corpora", ["AVAD"])
+    ]
     try:
         splits_in_mix(corpora, split)
     except InputError:

@@ -104,6 +104,7 @@ def main() -> None:
     """Parse configurations and open files of weights; print the faults as one line of JSON."""
     import torch
 
+    from lightning_avsp.backbones.weights import read_state_dict
     from lightning_avsp.tasks.experiment import Experiment
 
     given = json.loads(Path(sys.argv[1]).read_text())
@@ -120,9 +121,9 @@ def main() -> None:
         for path in {*weight_files(config).values()} - opened:
             opened.add(path)
             try:
-                torch.load(path, map_location="meta", weights_only=True)
-            except Exception as error:  # noqa: BLE001  # whatever is wrong with a file, it is named
-                faults.append(f"{label}: {path} holds no weights that torch can read: {error}")
+                read_state_dict(path)
+            except InputError as error:
+                faults.append(f"{label}: {error}")
     print(json.dumps(faults))
 
 

@@ -43,8 +43,8 @@ class TrialState:
         host = str(self.progress.get("host", "")) if running else ""
         label = self.plan.trial.label
         label = label if len(label) <= 28 else f"{label[:12]}...{label[-13:]}"
-        columns = f"{label:<28} {self.plan.split!s:<5} {self.plan.seed!s:<4} {self.state:<11} {step:<13} {left:<6} {host}"
-        return columns.rstrip()[:80]
+        point = f"{label:<28} {self.plan.split!s:<5} {self.plan.seed!s:<4}"
+        return f"{point} {self.state:<11} {step:<13} {left:<6} {host}".rstrip()[:80]
 
     def log_end(self) -> str:
         """The last lines of the log."""

@@ -18,8 +18,30 @@ import yaml
 from lightning_avsp.errors import InputError
 
 KEYS = frozenset(
-    "apiVersion kind controller description program job image_uri entity project method command name run_cap "
-    "metric metrics scheduler early_terminate parameters".split()
+    (
+        *(
+            "apiVersion",
+            "kind",
+            "controller",
+            "description",
+            "program",
+            "job",
+            "image_uri",
+            "entity",
+            "project",
+        ),
+        *(
+            "method",
+            "command",
+            "name",
+            "run_cap",
+            "metric",
+            "metrics",
+            "scheduler",
+            "early_terminate",
+            "parameters",
+        ),
+    )
 )
 """Keys of a sweep file in W&B's schema, which refuses any other."""
 SERVER_ONLY = ("early_terminate", "scheduler", "controller", "job", "image_uri", "metrics")
@@ -27,7 +49,9 @@ METRIC_KEYS = frozenset(("name", "goal", "target", "impute", "impute_while_runni
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 """W&B's command for a file without one."""
 NAME = re.compile(r"[A-Za-z0-9_.-]+")
-REPEATED = frozenset({("seed_everything",), ("data", "split"), ("data", "corpora"), ("data", "root"), ("init_from",)})
+REPEATED = frozenset(
+    {("seed_everything",), ("data", "split"), ("data", "corpora"), ("data", "root"), ("init_from",)}
+)
 """Parameters that repeat a row of a table; all others make rows."""
 
 
@@ -45,7 +69,9 @@ class Parameter:
         """True where its values are rows of a table, false where they repeat a row or there is only one."""
         if len(self.values) == 1 or self.path in REPEATED:
             return False
-        return not (self.path == ("data",) and all(set(v) <= {"split", "corpora", "root"} for v in self.values))
+        return not (
+            self.path == ("data",) and all(set(v) <= {"split", "corpora", "root"} for v in self.values)
+        )
 
 
 @dataclass(frozen=True)
@@ -110,7 +136,9 @@ def load_sweep(path: Path | str) -> Sweep:
     try:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
-        raise InputError(f"no sweep file at {path}: {error.strerror}; those of the papers are in sweeps/") from error
+        raise InputError(
+            f"no sweep file at {path}: {error.strerror}; those of the papers are in sweeps/"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
@@ -137,15 +165,15 @@ def expand(sweep: Sweep) -> list[Trial]:
     """List every trial of a grid, each once: parameters by name, the last one changing fastest, up to ``run_cap``.
 
     Raises:
-        InputError: If the sweep is no grid, which needs W&B's server, or its command has a macro that is not filled here.
+        InputError: If the sweep is no grid, which needs W&B's server, or its command has an unknown macro.
     """
     asked = [key for key in SERVER_ONLY if key in sweep.content]
     parameters, drawn = flatten(sweep.parameters)
     if sweep.method != "grid" or asked or drawn:
         reason = f"method: {sweep.method}" if sweep.method != "grid" else ", ".join(asked or drawn)
         raise InputError(
-            f"{sweep.path}: {reason} needs W&B's server: `wandb sweep {sweep.path}`, then `wandb agent`; grids of listed "
-            "values run without it"
+            f"{sweep.path}: {reason} needs W&B's server: `wandb sweep {sweep.path}`, then `wandb agent`; grids of "
+            "listed values run without it"
         )
     varied = [p for p in parameters if p.makes_rows]
     trials: dict[str, Trial] = {}
@@ -213,7 +241,9 @@ def short_words(name: str, value: Any) -> list[str]:
     """The leaves of a value as ``name=value``, without the names of groups."""
     if not isinstance(value, dict) or not value:
         return [f"{name}={str(value).rpartition('.')[2] if name == 'class_path' else value}"]
-    return [word.replace("class_path=", "") for key, inner in value.items() for word in short_words(key, inner)]
+    return [
+        word.replace("class_path=", "") for key, inner in value.items() for word in short_words(key, inner)
+    ]
 
 
 def _render(sweep: Sweep, overrides: dict[str, Any]) -> list[str]:
@@ -238,7 +268,9 @@ def _faults(content: dict[str, Any]) -> list[str]:
     faults = [f"unknown key '{key}'" for key in content if key not in KEYS]
     method = content.get("method")
     if method not in ("grid", "random", "bayes", "custom"):
-        faults.append(f"method {method!r} is none of grid, random, bayes, custom" if method else "no 'method'")
+        faults.append(
+            f"method {method!r} is none of grid, random, bayes, custom" if method else "no 'method'"
+        )
     command = content.get("command")
     if command is not None and not (isinstance(command, list) and command):
         faults.append(f"command must be a list, got {command!r}")
@@ -247,7 +279,11 @@ def _faults(content: dict[str, Any]) -> list[str]:
         faults.append("the command uses ${program}, but there is no 'program'")
     inside = [p for p in parts if isinstance(p, str) and re.search(r".\$\{args|\$\{args\w*\}.", p)]
     faults += [f"W&B fills a macro only where it is a whole element; it would leave {p!r}" for p in inside]
-    texts = [k for k in ("program", "name", "description", "project", "entity") if not isinstance(content.get(k, ""), str)]
+    texts = [
+        k
+        for k in ("program", "name", "description", "project", "entity")
+        if not isinstance(content.get(k, ""), str)
+    ]
     faults += [f"{key} must be text, got {content[key]!r}" for key in texts]
     cap = content.get("run_cap")
     if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
@@ -262,7 +298,9 @@ def _faults(content: dict[str, Any]) -> list[str]:
     parameters = content.get("parameters")
     if not isinstance(parameters, dict) or not parameters:
         return [*faults, "'parameters' must name at least one parameter"]
-    return faults + [fault for name, given in parameters.items() for fault in _parameter_faults(str(name), given)]
+    return faults + [
+        fault for name, given in parameters.items() for fault in _parameter_faults(str(name), given)
+    ]
 
 
 def _parameter_faults(label: str, given: Any) -> list[str]:
@@ -274,7 +312,9 @@ def _parameter_faults(label: str, given: Any) -> list[str]:
         inner = given["parameters"]
         if len(given) > 1 or not isinstance(inner, dict) or not inner:
             return [f"group {label} must hold `parameters` alone, with at least one, got {given!r}"]
-        return [fault for name, value in inner.items() for fault in _parameter_faults(f"{label}.{name}", value)]
+        return [
+            fault for name, value in inner.items() for fault in _parameter_faults(f"{label}.{name}", value)
+        ]
     if "values" in given and not (isinstance(given["values"], list) and given["values"]):
         return [f"parameter {label}: values must be a list with at least one value"]
     known = {"distribution", "value", "values", "probabilities", "min", "max", "q", "mu", "sigma", "a", "b"}
