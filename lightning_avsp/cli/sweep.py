@@ -140,8 +140,8 @@ def plan(
             length = f"{cost.epochs} epochs" if cost.epochs else f"{cost.steps} steps"
             state = "finished" if cost.name in finished else "stage" if cost.is_stage else "open"
             print(
-                f"  {cost.name} {state:<8} {length} of {"?" if cost.clips is None else cost.clips} clips, {cost.tests} tests of "
-                f"{"?" if cost.test_frames is None else cost.test_frames} frames  {cost.label}{note}"
+                f"  {cost.name} {state:<8} {length} of {_number(cost.clips)} clips, {cost.tests} tests of "
+                f"{_number(cost.test_frames)} frames  {cost.label}{note}"
             )
         print(_count(planned, finished))
     if len(plans) > 1:
@@ -206,3 +206,7 @@ def _count(planned: SweepPlan, finished: set[str]) -> str:
         f"  {len(planned.trials)} trials, {len(planned.trainings)} trainings ({len(planned.stages)} of them earlier "
         f"stages), {there} of them finished"
     )
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else str(value)

@@ -23,6 +23,8 @@ from lightning_avsp.sweep.locks import lock_folder
 
 PARENT = "AVSP_SWEEP_PARENT"
 """Process that this one must not outlive."""
+PROGRAM = "AVSP_SWEEP_PROGRAM"
+"""Module that is run in place of this package, for tests of everything around it."""
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
@@ -103,7 +105,7 @@ class Attempts:
 
 def _run() -> None:
     # `__main__` stays this module, so that Lightning starts the other processes of a run by it
-    runpy.run_module("lightning_avsp", run_name="__main__")
+    runpy.run_module(os.environ.get(PROGRAM, "lightning_avsp"), run_name="__main__")
 
 
 def _die_with_parent() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 from commandline import TINY_DATA
+from lightning_avsp.sweep.folders import trial_folder
 
 from lightning_avsp.cli import main
 from lightning_avsp.sweep import Trial, expand, load_sweep
-from lightning_avsp.sweep.folders import trial_folder
 
 EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments" / "smoke.yaml"
 
