@@ -212,14 +212,11 @@ def _checked(name: str) -> str:
 def _value(text: str) -> Any:
     """A value from the command line; true and false stay words, which some options want."""
     try:
-        value = yaml.load(text, _Loader)  # a SafeLoader
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError:
         return text
-    return (
-        text
-        if isinstance(value, bool) or not isinstance(value, (dict, list, int, float, type(None)))
-        else value
-    )
+    known = isinstance(value, (str, dict, list, int, float, type(None))) and not isinstance(value, bool)
+    return value if known else text
 
 
 def _json(text: str) -> dict[str, Any]:

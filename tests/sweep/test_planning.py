@@ -250,7 +250,7 @@ def test_costs_are_counted_from_the_lists(plan: Plan, experiment: Path) -> None:
     first, second = plan_costs(SweepPlan(tuple(rows)))
     assert (first.is_stage, first.epochs, first.tests, first.test_frames) == (True, 2, 0, 0)
     assert (second.is_stage, second.epochs, second.tests) == (False, 1, 2)
-    assert second.test_frames == 2 * 50 + 2 * 25  # 2 test videos of 50 frames, once all and once every other
+    assert second.test_frames == 2 * 25 + 2 * 13  # 2 test videos of 25 frames, once all and once every other
     assert second.clips == round(4 * 0.9)  # 4 videos of one segment, a tenth held out
 
 
