@@ -45,7 +45,7 @@ class SampleFigures(Callback):
             strip = pl_module.denoising_strip(few)
         path = self.folder / f"epoch_{trainer.current_epoch:03d}.png"
         spec = pl_module.input_spec
-        last = spec is not None and spec.target == "last"
+        last = spec is not None and spec.clip.target == "last"
         draw_clips(path, few, outputs[: self.clips], strip, -1 if last else None)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):

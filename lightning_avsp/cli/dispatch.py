@@ -110,18 +110,10 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "what a network shows of a clip: relevance, words, gates",
         ("ckpt",),
     ),
-    ("bench", "data"): Tool(
-        "lightning_avsp.cli.bench_data",
-        "data",
-        "clips per second of JPEG, prepared cache and mp4",
-    ),
     ("bench", "train"): Tool(
         "lightning_avsp.cli.bench_train",
         "train",
-        "speed, memory and where the time of a training step goes",
-    ),
-    ("bench", "metrics"): Tool(
-        "lightning_avsp.cli.bench_metrics", "metrics", "time of the metrics against plain numpy"
+        "speed, memory and largest operators of a training step",
     ),
     ("bench", "model"): Tool(
         "lightning_avsp.cli.bench_model",
@@ -139,9 +131,6 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ),
     ("sweep", "plan"): Tool(
         "lightning_avsp.cli.sweep", "plan", "the trainings that sweeps need, and what they cost", ("files",)
-    ),
-    ("demo",): Tool(
-        "lightning_avsp.cli.demo", "demo", "train, test and predict with tiny networks in minutes"
     ),
 }
 

@@ -45,7 +45,7 @@ PLACE = (
     ),
     # init_absent: where "error" trains at all, "drop" trains the same
     *("init_absent", "allow_seen_test_videos", "test_after_fit", "figures", "save_every_steps", "compile"),
-    *("activation_checkpointing", "channels_last", "data.root", "data.split", "data.num_workers"),
+    *("activation_checkpointing", "deterministic", "data.root", "data.split", "data.num_workers"),
     *("data.start_method", "data.eval_batch_size", "data.captions.folder", "data.captions.features"),
     *("data.corpora", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
     *("trainer.logger", "trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.profiler"),

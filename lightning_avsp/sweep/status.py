@@ -104,8 +104,13 @@ def find_results(sweep: Sweep, runs: Path, args: list[str] | None = None) -> dic
     """
     found: dict[tuple[str, ...], dict[str, Path]] = {}
     for path in sorted((runs / "sweeps" / sweep.name).glob("*/result.json"), key=lambda p: p.stat().st_mtime):
-        content = json.loads(path.read_text())
-        found.setdefault(tuple(content["args"]), {})[content["trial"]] = path
+        try:
+            content = json.loads(path.read_text())
+            found.setdefault(tuple(content["args"]), {})[content["trial"]] = path
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} is not the result of a trial ({error}); remove it and run the trial again"
+            ) from error
     if args is not None:
         return found.get(tuple(args), {})
     if len(found) > 1:

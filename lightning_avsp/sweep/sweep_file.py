@@ -88,8 +88,30 @@ class Trial:
     """Row of its table, from 0; None for a trial that is in no sweep file."""
     label: str
     """The values that make it this row, in short."""
-    command: tuple[str, ...] = field(repr=False)
-    """The words that ``wandb agent`` would run."""
+    template: tuple[str, ...] = field(repr=False)
+    """The command with W&B's macros."""
+    program: str = field(default="", repr=False)
+
+    @property
+    def command(self) -> list[str]:
+        """The words that ``wandb agent`` would run.
+
+        Raises:
+            InputError: If a macro is filled by W&B's agent alone.
+        """
+        filled: dict[str, Sequence[str]] = {
+            "${env}": ("/usr/bin/env",),
+            "${interpreter}": ("python",),
+            "${program}": (self.program,),
+            "${args_json}": (json.dumps(self.overrides),),
+        }
+        unknown = [part for part in self.template if part.startswith("${") and part not in filled]
+        if unknown:
+            raise InputError(
+                f"the macro {unknown[0]} of a sweep's command is filled by W&B's agent alone; use ${{args_json}}: "
+                'command: ["${env}", "${program}", trial, ..., --config, "${args_json}"]'
+            )
+        return [word for part in self.template for word in filled.get(part, (part,))]
 
     @property
     def seed(self) -> Any:
@@ -165,7 +187,7 @@ def expand(sweep: Sweep) -> list[Trial]:
     """List every trial of a grid, each once: parameters by name, the last one changing fastest, up to ``run_cap``.
 
     Raises:
-        InputError: If the sweep is no grid, which needs W&B's server, or its command has an unknown macro.
+        InputError: If the sweep is no grid, which needs W&B's server.
     """
     asked = [key for key in SERVER_ONLY if key in sweep.content]
     parameters, drawn = flatten(sweep.parameters)
@@ -192,8 +214,8 @@ def expand(sweep: Sweep) -> list[Trial]:
             )
         identity = content_name(overrides)
         label = ",".join(word for p in varied for word in short_words(p.path[-1], chosen[p.path])) or "all"
-        command = tuple(_render(sweep, overrides))
-        trials.setdefault(identity, Trial(identity, overrides, len(trials), row, label, command))
+        trial = Trial(identity, overrides, len(trials), row, label, sweep.command, sweep.program)
+        trials.setdefault(identity, trial)
     return list(trials.values())
 
 
@@ -244,23 +266,6 @@ def short_words(name: str, value: Any) -> list[str]:
     return [
         word.replace("class_path=", "") for key, inner in value.items() for word in short_words(key, inner)
     ]
-
-
-def _render(sweep: Sweep, overrides: dict[str, Any]) -> list[str]:
-    """The command of a trial, as W&B fills its macros."""
-    filled: dict[str, Sequence[str]] = {
-        "${env}": ("/usr/bin/env",),
-        "${interpreter}": ("python",),
-        "${program}": (sweep.program,),
-        "${args_json}": (json.dumps(overrides),),
-    }
-    unknown = [part for part in sweep.command if part.startswith("${") and part not in filled]
-    if unknown:
-        raise InputError(
-            f"{sweep.path}: the macro {unknown[0]} is filled by W&B's agent alone; use ${{args_json}}: "
-            'command: ["${env}", "${program}", trial, ..., --config, "${args_json}"]'
-        )
-    return [word for part in sweep.command for word in filled.get(part, (part,))]
 
 
 def _faults(content: dict[str, Any]) -> list[str]:

@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.nn import Parameter
 from torchmetrics import MeanMetric
 
-from lightning_avsp.data.input_spec import InputSpec
 from lightning_avsp.diffusion import GaussianDiffusion, SamplerStep, Sampling, stable_seed
 from lightning_avsp.errors import InputError
+from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.metrics import SaliencyMetrics, ScoreTable
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
-from lightning_avsp.tasks.execution import Execution, prepare, shard
+from lightning_avsp.tasks.execution import Execution, compile_clock, prepare, shard
 from lightning_avsp.tasks.feature_cache import FeatureCache, TaskFeatures
 from lightning_avsp.tasks.fused import fuse
 from lightning_avsp.tasks.initial_weights import InitialWeights, initialise_from
@@ -156,16 +156,17 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         if datamodule is None:
             return
         spec: InputSpec = datamodule.input_spec()
-        if spec.clip_frames != self.network.clip_frames:
+        if spec.clip.frames != self.network.clip_frames:
             raise InputError(
-                f"the data module yields clips of {spec.clip_frames} frames but the network was built for "
-                f"{self.network.clip_frames}; set data.clip_frames={self.network.clip_frames} or the network's"
+                f"the data module yields clips of {spec.clip.frames} frames but the network was built for "
+                f"{self.network.clip_frames}; set data.clip.frames={self.network.clip_frames} or the network's"
             )
         form = self.network.audio_form
-        if spec.audio_form != form:
+        if spec.audio.form != form:
+            needed = "LogMel" if form == "log_mel" else "Waveform"
             raise InputError(
-                f"the data module yields audio as {spec.audio_form} but {type(self.network).__name__} reads {form}; "
-                f"set data.sound={form}"
+                f"the data module yields audio as {spec.audio.form} but {type(self.network).__name__} reads {form}; "
+                f"set data.audio={needed}"
             )
         if self.input_spec is not None and self.input_spec != spec and stage != "fit":
             log.warning("the checkpoint was trained with %s but is run with %s", self.input_spec, spec)
@@ -203,6 +204,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
 
     def on_train_batch_start(self, batch: SaliencyBatch, batch_idx: int) -> None:
         """Seed this step by (seed, epoch, batch, rank), so that a resumed run repeats it exactly."""
+        self.execution.begin_step()
         torch.manual_seed(stable_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
 
     def clip_generators(self, count: int, batch_idx: int) -> list[torch.Generator]:
@@ -241,6 +243,20 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
                 {"params": [trainable.pop(name) for name in names], "lr": rate * scale, "name": prefix}
             )
         return [{"params": list(trainable.values()), "name": "rest"}, *groups]
+
+    def on_train_batch_end(self, outputs: Any, batch: SaliencyBatch, batch_idx: int) -> None:
+        """Log the time that the step has spent compiling, if it has."""
+        self._log_compilation()
+
+    def _log_compilation(self, *_: Any) -> None:
+        if (line := compile_clock.report()) is not None:
+            log.info(line)
+
+    def _begin_step(self, *_: Any) -> None:
+        self.execution.begin_step()
+
+    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = _begin_step
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _log_compilation
 
     def on_train_epoch_end(self) -> None:
         """Log the number of the epoch's clips with features in the cache."""

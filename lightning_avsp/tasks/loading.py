@@ -14,13 +14,12 @@ from torch import Tensor
 if TYPE_CHECKING:
     from lightning_avsp.tasks import SaliencyTask
 
-from lightning_avsp.data.clips import ClipPolicy
-from lightning_avsp.data.input_spec import InputSpec
 from lightning_avsp.diffusion import GaussianDiffusion, SamplerStep, Sampling
 from lightning_avsp.errors import InputError
+from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.launch import choose_device
 from lightning_avsp.media.audio import LogMel
-from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
+from lightning_avsp.structures import ClipPolicy, SaliencyBatch, SaliencyNetwork
 from lightning_avsp.tasks.prediction import (
     Encoded,
     Inputs,
@@ -60,14 +59,7 @@ class LoadedModel:
     @property
     def clip(self) -> ClipPolicy:
         """Length of its clips, their target frame, and their start padding."""
-        spec = self.spec
-        return ClipPolicy(
-            frames=spec.clip_frames,
-            target=spec.target,
-            stride=spec.stride,
-            head=spec.head,
-            reverse_audio=spec.reverse_audio,
-        )
+        return self.spec.clip
 
     def inputs(self, batch: SaliencyBatch) -> Inputs:
         """Prepare the network's inputs from a batch on any device."""
@@ -149,7 +141,9 @@ def load_model(
     if steps is not None:
         if model.sampling is None or model.diffusion is None:
             name = type(model.network).__name__
-            raise InputError(f"--steps {steps}: {name} predicts in one pass, without denoising; leave --steps out")
+            raise InputError(
+                f"--steps {steps}: {name} predicts in one pass, without denoising; leave --steps out"
+            )
         model = replace(model, steps=steps, sampling=replace(model.sampling, steps=steps))
     if model.sampling is not None and model.diffusion is not None:
         model.sampling.timesteps(model.diffusion)  # refuses more steps than the process has
