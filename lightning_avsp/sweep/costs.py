@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_avsp.clip_policy import ClipPolicy
 from lightning_avsp.data.catalogue import Corpus, Part
-from lightning_avsp.data.clips import ClipPolicy, training_count
+from lightning_avsp.data.clips import training_count
 from lightning_avsp.data.lists import list_path, parse_fold_list
 from lightning_avsp.errors import InputError
 from lightning_avsp.sweep.composition import lookup
