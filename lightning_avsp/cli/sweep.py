@@ -170,8 +170,10 @@ def trial(arguments: Sequence[str]) -> None:
     if name is None:
         raise InputError("lightning trial needs --sweep NAME, under which its result is kept")
     options = shlex.split(os.environ.get(ARGUMENTS, ""))
-    planned = plan_trial(name, hand_made_trial(words), words, options, checkpoint)
     agent = "WANDB_SWEEP_ID" in os.environ
+    if agent:
+        words = ["--wandb=online", *words]  # an agent has a server; what the file or this machine says wins
+    planned = plan_trial(name, hand_made_trial(words), words, options, checkpoint)
     runner = Runner(folder.resolve(), Path.cwd(), int(gpus))
     *stages, last = planned.training.chain()
     try:

@@ -113,8 +113,9 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
 
     open_trials = [trial for trial in plan.trials if not trial.result(runner.runs).is_file()]
     needed = SweepPlan(tuple(open_trials)).trainings
-    settings = {"max_retries": retries, "retry_exceptions": [RunFailedError]}
-    train, test = ray.remote(**settings)(_train), ray.remote(**settings)(_test)
+    # Ray's own types allow no list of exceptions here, its documentation does
+    remote: Any = ray.remote(max_retries=retries, retry_exceptions=[RunFailedError])  # type: ignore[call-overload]
+    train, test = remote(_train), remote(_test)
     place = ray.put(runner)
 
     def resources(config: dict[str, Any]) -> dict[str, Any]:
