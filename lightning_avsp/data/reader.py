@@ -13,10 +13,9 @@ from lightning_avsp.data.batch_memory import empty_batch
 from lightning_avsp.data.captions import TextSource
 from lightning_avsp.data.clips import Clip
 from lightning_avsp.data.entries import VideoEntry, VideoKey
-from lightning_avsp.data.input_spec import SoundInput
 from lightning_avsp.data.maps import resize_map
 from lightning_avsp.data.waves import WaveStore
-from lightning_avsp.media.audio import LogMel, Wave, excerpt
+from lightning_avsp.media.audio import AudioInput, LogMel, Wave, excerpt
 from lightning_avsp.media.images import FrameReader
 
 _CONTEXT_S = 10.0  # sound kept around a clip that runs backwards; its first slice reaches 0.3 s beyond it
@@ -65,7 +64,7 @@ class ClipReader:
     def __init__(
         self,
         size: tuple[int, int],
-        audio: SoundInput,
+        audio: AudioInput,
         *,
         map_size: tuple[int, int] | None = None,
         kept_frames: int = 0,

@@ -13,16 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_avsp.data.clips import ClipPolicy
-from lightning_avsp.data.input_spec import SoundInput
 from lightning_avsp.data.reader import backwards
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling, stable_seed
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.audio import LogMel, to_mono
+from lightning_avsp.media.audio import AudioInput, LogMel, to_mono
 from lightning_avsp.media.soundtrack import read_sound
 from lightning_avsp.media.video import FilmInfo, iterate_frames, open_film
 from lightning_avsp.predict.clips import FilmClip, sliding_clips
-from lightning_avsp.structures import DiffusionNetwork
+from lightning_avsp.structures import ClipPolicy, DiffusionNetwork
 from lightning_avsp.tasks.prediction import draw_maps
 
 Modality = Literal["av", "v", "a"]
@@ -46,7 +44,7 @@ def predict_film(
     film: FilmInfo | Path | str,
     *,
     size: tuple[int, int],
-    audio: SoundInput,
+    audio: AudioInput,
     map_size: tuple[int, int] | None = None,
     clip: ClipPolicy | None = None,
     stride: int = 1,
@@ -109,7 +107,7 @@ def predict_film(
         stride,
         float(1 / info.fps),
         policy.stride,
-        policy.head == "reversed",
+        policy.start_padding == "reversed",
     )
 
     def predicted() -> Iterator[tuple[int, np.ndarray]]:
@@ -178,7 +176,7 @@ def fill_between(maps: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, 
 class _Sound:
     """Log-mel slices of a film's clips; the track is held as one channel at the slices' own rate."""
 
-    def __init__(self, info: FilmInfo, config: SoundInput, reverse: bool = False) -> None:
+    def __init__(self, info: FilmInfo, config: AudioInput, reverse: bool = False) -> None:
         self.reverse = reverse
         wave, rate, self.offset = read_sound(info, reduce=lambda block: to_mono(block)[None])  # (1, N)
         self.wave = config.prepare(wave, rate)

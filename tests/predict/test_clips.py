@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_avsp.data.clips import ClipPolicy, clip_at
+from lightning_avsp.data.clips import clip_at
 from lightning_avsp.media.video import FilmFrame
 from lightning_avsp.predict.clips import sliding_clips
+from lightning_avsp.structures import ClipPolicy
 
 
 def film(frames: int, fps: float = 25.0):

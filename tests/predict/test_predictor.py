@@ -5,13 +5,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.media.video import open_film
 from lightning_avsp.predict.predictor import FilmReport, fill_between, predict_film
-from lightning_avsp.structures import Condition, DiffusionNetwork
+from lightning_avsp.structures import ClipPolicy, Condition, DiffusionNetwork
 
 SIZE = (32, 48)
 AUDIO = LogMel(size=(16, 16), slices=3)

@@ -13,7 +13,6 @@ from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.captions import Captions
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.entries import VideoKey
-from lightning_avsp.data.input_spec import sound_options
 from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.tasks.loading import LoadedModel, load_model
 
@@ -66,7 +65,7 @@ class AuditData:
             size=model.size,
             map_size=model.map_size,
             clip=model.clip,
-            **sound_options(model.audio),
+            audio=model.audio,
             batch_size=self.batch,
             num_workers=self.workers,
             missing_audio=self.missing_audio,
