@@ -12,9 +12,7 @@ from lightning_avsp.profiling.contender import Contender, Setup
 from rich.console import Console
 
 from lightning_avsp.cli.bench_train import train
-from lightning_avsp.data import ClipPolicy
 from lightning_avsp.errors import AVSPError, InputError
-from lightning_avsp.profiling.cost import RECIPES, TABLES, card_hours, main, training_clips
 from lightning_avsp.profiling.memory import peak, reset_peak
 from lightning_avsp.profiling.peak import forward_flops, peak_by_name, training_flops
 from lightning_avsp.profiling.random_clips import random_batch
@@ -283,52 +281,3 @@ def test_peak_of_the_process_grows_with_what_is_held() -> None:
     assert after is not None
     assert after - before > 100e6
     del held
-
-
-# ---- what a table costs
-
-
-def test_card_hours_are_clips_over_speed() -> None:
-    table = next(table for table in TABLES if (table.paper, table.table) == ("MUBiC", "4.3"))
-    recipe = RECIPES["MUBiC"]
-    assert training_clips("AVAD", ClipPolicy()) == 30 * 3  # 213 frames a video: segments from 1, 75 and 149
-    cost = card_hours(table, samples_per_s=2.0, clips_per_s=10.0, seeds=1)
-    runs = 6 * 3  # rows x splits
-    assert cost.runs == runs
-    assert cost.training_h == pytest.approx(runs * 90 * recipe.epochs / 2.0 / 3600)
-    assert cost.test_h == pytest.approx(runs * 15 * (9_589 / 45) / 10.0 / 3600)
-    assert card_hours(table, 2.0, 10.0, seeds=3).total_h == pytest.approx(3 * cost.total_h)
-    assert card_hours(table, 4.0, 10.0, seeds=1).training_h == pytest.approx(cost.training_h / 2)
-
-
-def test_pretraining_counts_once_for_each_seed_and_kind_of_start() -> None:
-    table = next(table for table in TABLES if (table.paper, table.table) == ("AVRSP", "V"))
-    cost = card_hours(table, 1.0, 1.0, seeds=2)
-    clips = training_clips("DHF1K", RECIPES["AVRSP"].policy)
-    assert cost.pretraining_h == pytest.approx(2 * clips * RECIPES["AVRSP"].pretraining_epochs / 3600)
-
-
-def test_impossible_speeds_are_refused() -> None:
-    with pytest.raises(InputError, match="above 0"):
-        card_hours(TABLES[0], 0.0, 1.0)
-
-
-def test_costs_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--paper", "DiffSal", "--samples-per-s", "2", "--clips-per-s", "10", "--cards", "4"])
-    text = capsys.readouterr().out
-    assert "given, not measured by this command" in text
-    assert text.count("\n") > len([table for table in TABLES if table.paper == "DiffSal"])
-
-
-@pytest.mark.shared
-def test_tables_are_those_of_the_papers(shared: Path) -> None:
-    import yaml
-
-    papers = yaml.safe_load((shared / "reference" / "paper_tables.yaml").read_text())
-    published = {}
-    for entry in papers:
-        own = [row for row in entry["rows"] if row.get("overrides") != "external"]
-        published[entry["paper"], entry["table"]] = len(own), len(entry["datasets"])
-    for table in TABLES:
-        rows, corpora = published[table.paper, table.table]
-        assert (table.rows, len(table.corpora)) == (rows, corpora), table
