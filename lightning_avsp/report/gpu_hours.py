@@ -53,7 +53,11 @@ class GPUHours:
 
     def sentence(self) -> str:
         """The hours in one sentence."""
-        left_out = f", {self.unknown} of them not counted: their frames or epochs are not known" if self.unknown else ""
+        left_out = (
+            f", {self.unknown} of them not counted: their frames or epochs are not known"
+            if self.unknown
+            else ""
+        )
         return (
             f"GPU hours: {self.total:.1f} for {self.runs} training runs and {self.tests} tests{left_out} "
             f"({self.training:.1f} training, {self.validation:.1f} validation, {self.test:.1f} test)."

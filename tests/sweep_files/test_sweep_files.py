@@ -193,7 +193,9 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_the_readme_lists_every_sweep_with_its_table() -> None:
     lines = (FOLDER / "README.md").read_text().splitlines()
     for path in FILES:
-        assert any(line.startswith(f"| `{path.name}` | {TABLES[path.stem].source}") for line in lines), path.name
+        assert any(line.startswith(f"| `{path.name}` | {TABLES[path.stem].source}") for line in lines), (
+            path.name
+        )
 
 
 @pytest.mark.parametrize("name", ["diffsal_fig4", "tavdiff_fig5", "mubic_steps"])
