@@ -94,5 +94,12 @@ def count_gpu_hours(
         clips += epochs * of_epoch
         validation += epochs * validated
         test += tested
-    hours = (clips / train_clips_per_s, validation / eval_clips_per_s, test / eval_clips_per_s)
-    return GPUHours(count, tests, *(seconds / 3600 for seconds in hours), unknown=unknown)
+    training, validation, test = (
+        amount / speed / 3600
+        for amount, speed in (
+            (clips, train_clips_per_s),
+            (validation, eval_clips_per_s),
+            (test, eval_clips_per_s),
+        )
+    )
+    return GPUHours(count, tests, training, validation, test, unknown)
