@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import yaml
-from lightning_avsp.sweep.parameters import flatten, read_parameter
+from lightning_avsp.sweep.parameters import flatten
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.sweep import expand, load_sweep, trial_id
+from lightning_avsp.sweep import expand, load_sweep
 
 COMMAND = ["${env}", "${program}", "trial", "--config", "experiments/smoke.yaml", "--config", "${args_json}"]
 
