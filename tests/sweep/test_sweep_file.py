@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import yaml
-from lightning_avsp.sweep.parameters import flatten
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.sweep import expand, load_sweep
+from lightning_avsp.sweep.sweep_file import content_name, flatten
 
 COMMAND = ["${env}", "${program}", "trial", "--config", "experiments/smoke.yaml", "--config", "${args_json}"]
 
