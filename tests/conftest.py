@@ -38,7 +38,7 @@ def _seed() -> None:
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SYNTHETIC corpus in the AVAD layout: 6 videos of 25 frames at 64x128, 2 of them in each test list."""
-    from lightning_avsp.data.synthetic import SyntheticSpec, synthesise_corpus
+    from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 
     root = tmp_path_factory.mktemp("corpus")
     synthesise_corpus(root, "AVAD", 6, spec=SyntheticSpec(size=(64, 128), seconds=2.0), workers=1)

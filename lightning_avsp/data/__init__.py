@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightning_avsp.data.audio import LogMel
     from lightning_avsp.data.catalogue import CATALOGUE
-    from lightning_avsp.data.clips import ClipPolicy
     from lightning_avsp.data.datamodule import AVSaliencyDataModule
+    from lightning_avsp.media.audio import LogMel
+    from lightning_avsp.structures import ClipPolicy
 
 __all__ = ["CATALOGUE", "AVSaliencyDataModule", "ClipPolicy", "LogMel"]
 
 _HOMES = {
     "AVSaliencyDataModule": "lightning_avsp.data.datamodule",
     "CATALOGUE": "lightning_avsp.data.catalogue",
-    "ClipPolicy": "lightning_avsp.data.clips",
-    "LogMel": "lightning_avsp.data.audio",
+    "ClipPolicy": "lightning_avsp.structures",
+    "LogMel": "lightning_avsp.media.audio",
 }
 
 
 def __getattr__(name: str) -> Any:
-    # So that `lightning_avsp.data.audio` can be used, by the film predictor for one, without importing
+    # So that `lightning_avsp.media.audio` can be used, by the film predictor for one, without importing
     # Lightning.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.errors import InputError
+from lightning_avsp.input_spec import TextInput
 from lightning_avsp.text.caption_lines import Caption, caption_path, read_captions
 from lightning_avsp.text.feature_cache import FeatureCache, TextModel, text_key
 
@@ -172,24 +173,24 @@ class CaptionedFrames:
         """Channels C of a row."""
         return self.model.width
 
+    @property
+    def input(self) -> TextInput:
+        """Description of these features for a checkpoint."""
+        return TextInput(self.model.name, self.model.fingerprint, self.width, self.length)
+
     def tokens(self, key: VideoKey, frame: int) -> tuple[Tensor, bool]:
         """Token features float32 (N, C) of the caption of a frame (from 1), and whether there is one.
 
         Raises:
             InputError: If the frame has no caption and ``missing`` is ``error``, or features cannot be read.
         """
-        rows = torch.zeros(self.length, self.width)
         place = self._place(key, frame)
         if place is None:
-            return rows, False
+            return torch.zeros(self.length, self.width), False
         shard, start, count = place
         if shard not in self._open:
             self._open[shard] = self.cache.open_shard(self._shards[shard])
-        stored = torch.from_numpy(self._open[shard][start : start + count].astype(np.float32))
-        if count > self.length:
-            stored = torch.cat([stored[: self.length - 1], stored[-1:]])
-        rows[: len(stored)] = stored
-        return rows, True
+        return pad_tokens(self._open[shard][start : start + count], self.length), True
 
     def coverage(self, frames: Mapping[VideoKey, int]) -> Coverage:
         """How far the captions cover videos of so many frames each; logged, as a warning where videos have none.
@@ -258,6 +259,24 @@ class CaptionedFrames:
     def __getstate__(self) -> dict[str, Any]:
         # Open memory maps would be copied in full into every loader process
         return self.__dict__ | {"_open": {}}
+
+
+def pad_tokens(rows: np.ndarray, length: int) -> Tensor:
+    """Bring the features of one caption to a fixed number of rows.
+
+    Args:
+        rows: (R, C): start token, words, end token.
+        length: Rows N wanted; of a longer caption the first N - 1 rows and the end token are kept.
+
+    Returns:
+        float32 (N, C), rows of zeros behind the end token.
+    """
+    stored = torch.from_numpy(rows.astype(np.float32))
+    if len(stored) > length:
+        stored = torch.cat([stored[: length - 1], stored[-1:]])
+    padded = torch.zeros(length, stored.shape[1])
+    padded[: len(stored)] = stored
+    return padded
 
 
 class ExchangedText:

@@ -15,8 +15,8 @@ from lightning_avsp.data.hollywood import list_hollywood, read_hollywood
 from lightning_avsp.data.lists import ListedVideo, listed_videos
 from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.data.stavis import read_stavis
-from lightning_avsp.data.video.readers import Backend
 from lightning_avsp.data.video_source import VideoFrames
+from lightning_avsp.media.random_access import Backend
 
 log = logging.getLogger(__name__)
 

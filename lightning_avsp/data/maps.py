@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_avsp.data.frames import read_image, resize
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.images import read_image, resize
 
 FIXATION_KEY = "eyeMap"
 """Name of the matrix inside a fixMap file."""

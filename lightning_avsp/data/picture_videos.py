@@ -14,7 +14,6 @@ from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.file_names import PICTURES, Numbering, numbering
 from lightning_avsp.data.frame_counts import usable_frames
-from lightning_avsp.data.frames import image_size
 from lightning_avsp.data.lists import ListedVideo
 from lightning_avsp.data.sources import (
     FixationSource,
@@ -27,6 +26,7 @@ from lightning_avsp.data.sources import (
 )
 from lightning_avsp.data.video_source import VideoFrames, probe_video
 from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.media.images import image_size
 
 log = logging.getLogger(__name__)
 

@@ -9,15 +9,14 @@ from typing import TypedDict
 
 from torch import Tensor
 
-from lightning_avsp.data.audio import LogMel, Wave, excerpt
 from lightning_avsp.data.batch_memory import empty_batch
 from lightning_avsp.data.captions import TextSource
 from lightning_avsp.data.clips import Clip
 from lightning_avsp.data.entries import VideoEntry, VideoKey
-from lightning_avsp.data.frames import FrameReader
-from lightning_avsp.data.input_spec import SoundInput
 from lightning_avsp.data.maps import resize_map
 from lightning_avsp.data.waves import WaveStore
+from lightning_avsp.media.audio import AudioInput, LogMel, Wave, excerpt
+from lightning_avsp.media.images import FrameReader
 
 _CONTEXT_S = 10.0  # sound kept around a clip that runs backwards; its first slice reaches 0.3 s beyond it
 
@@ -54,7 +53,7 @@ class ClipReader:
         size: (height, width) of frames.
         map_size: (height, width) of target maps; that of the frames by default.
         audio: How sound becomes log-mel slices or a waveform.
-        kept_frames: Decoded frames that are remembered (:class:`~lightning_avsp.data.frames.FrameReader`).
+        kept_frames: Decoded frames that are remembered (:class:`~lightning_avsp.media.images.FrameReader`).
         sound_of: Sound to play with a video instead of its own, by (corpus, video): another file, or None for
             silence. Videos that are not in it keep theirs.
         shift_s: Seconds by which sound comes too late (negative: too early), for tests of whether a model listens.
@@ -65,7 +64,7 @@ class ClipReader:
     def __init__(
         self,
         size: tuple[int, int],
-        audio: SoundInput,
+        audio: AudioInput,
         *,
         map_size: tuple[int, int] | None = None,
         kept_frames: int = 0,

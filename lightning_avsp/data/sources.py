@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_avsp.data.frames import image_size, read_image
 from lightning_avsp.data.maps import (
     FIXATION_KEY,
     read_fixation_lists,
@@ -25,6 +24,7 @@ from lightning_avsp.data.maps import (
 )
 from lightning_avsp.data.numbered import NumberedFiles
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.images import image_size, read_image
 
 
 class FrameSource(Protocol):

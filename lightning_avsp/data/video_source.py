@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_avsp.data.video.index import check_seekable, decode_in_order, video_index
-from lightning_avsp.data.video.readers import Backend, PyAVReader, reader
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.random_access import Backend, PyAVReader, reader
+from lightning_avsp.media.video_index import check_seekable, decode_in_order, video_index
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class VideoFrames:
         Raises:
             InputError: If the file is damaged; the message names file and frame.
         """
-        from lightning_avsp.film.reader import to_rgb
+        from lightning_avsp.media.video import to_rgb
 
         for frame, rotation in decode_in_order(self.path):
             yield to_rgb(frame, rotation, size)

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
-from lightning_avsp.data.audio import LogMel, Wave, load_wave
 from lightning_avsp.data.cache.sources import is_prepared, prepared_wave
-from lightning_avsp.data.input_spec import SoundInput
-
-
-def wanted_rate(config: SoundInput) -> int | None:
-    """Samples per second that a sound input is cut at; None where it keeps the file's own."""
-    if isinstance(config, LogMel):
-        return None if config.alignment == "released" else config.sample_rate
-    return config.rate
+from lightning_avsp.media.audio import AudioInput, Wave, load_wave
 
 
 class WaveStore:
@@ -29,7 +21,7 @@ class WaveStore:
             its size.
     """
 
-    def __init__(self, config: SoundInput, capacity_bytes: int = 1 << 28) -> None:
+    def __init__(self, config: AudioInput, capacity_bytes: int = 1 << 28) -> None:
         self.config = config
         self.capacity_bytes = capacity_bytes
         self._kept: OrderedDict[Path, Wave] = OrderedDict()
@@ -46,7 +38,7 @@ class WaveStore:
 
     def _load(self, path: Path) -> Wave:
         if is_prepared(path):
-            found = prepared_wave(path, wanted_rate(self.config))
+            found = prepared_wave(path, self.config.target_rate)
             if isinstance(found, Wave):
                 return found
             path = found

@@ -108,7 +108,7 @@ class SaliencyFilm:
         Raises:
             InputError: If it cannot be read.
         """
-        from lightning_avsp.film.reader import open_film
+        from lightning_avsp.media.video import open_film
 
         return cls(path, open_film(path).frames)
 
@@ -119,7 +119,7 @@ class SaliencyFilm:
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Maps one by one, decoded in one pass; more than 8 bits are kept if the film has them."""
-        from lightning_avsp.film.reader import decode_video, open_film
+        from lightning_avsp.media.video import decode_video, open_film
 
         info = open_film(self.path)
         chosen = set(wanted)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from lightning_avsp import __version__
-from lightning_avsp.data.synthetic.record import read_manifest
+from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.evaluate import Evaluation
 from lightning_avsp.evaluation.references import DESCRIPTIONS

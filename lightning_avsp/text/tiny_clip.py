@@ -57,7 +57,7 @@ def build_word_tokenizer() -> Any:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    from lightning_avsp.data.synthetic.captions import vocabulary
+    from lightning_avsp.synthetic.captions import vocabulary
 
     numbers = {word: number for number, word in enumerate((*SPECIAL, *vocabulary()))}
     tokenizer = Tokenizer(models.WordLevel(numbers, unk_token="<unknown>"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from lightning_avsp.data.synthetic import SyntheticSpec, synthesise_corpus
+from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 
 # No deadline: on a busy machine the first example of a test can take long. Derandomised: same examples each run.
 settings.register_profile("data", deadline=None, derandomize=True, max_examples=60)

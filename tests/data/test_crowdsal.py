@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_avsp.data.audio import load_wave
 from lightning_avsp.data.corpora import decoded_with, read_videos
 from lightning_avsp.data.crowdsal import SPLIT_FILE, film_facts, read_split
 from lightning_avsp.data.frame_counts import FrameCountWarning
 from lightning_avsp.data.sources import JsonFixations
-from lightning_avsp.data.synthetic import SyntheticSpec, read_record, synthesise_corpus
-from lightning_avsp.data.synthetic.films import write_map_film
-from lightning_avsp.data.synthetic.observers import saliency_maps
 from lightning_avsp.data.video_source import VideoFrames, probe_video
 from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.media.audio import load_wave
+from lightning_avsp.synthetic import SyntheticSpec, read_record, synthesise_corpus
+from lightning_avsp.synthetic.films import write_map_film
+from lightning_avsp.synthetic.observers import saliency_maps
 
 SPEC = SyntheticSpec(size=(32, 64), seconds=0.8)  # 10 frames
 

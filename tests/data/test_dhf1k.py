@@ -15,9 +15,9 @@ from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.corpora import corpus_listing, listed_keys, read_videos
 from lightning_avsp.data.dhf1k import VARIANTS, find_copy
 from lightning_avsp.data.frame_counts import FrameCountWarning
-from lightning_avsp.data.synthetic import SyntheticSpec, read_record, synthesise_corpus
-from lightning_avsp.data.synthetic.observers import saliency_maps
 from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.synthetic import SyntheticSpec, read_record, synthesise_corpus
+from lightning_avsp.synthetic.observers import saliency_maps
 
 SPEC = SyntheticSpec(size=(32, 56), seconds=0.8)  # 10 frames
 DHF1K = find_corpus("DHF1K")

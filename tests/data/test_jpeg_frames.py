@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_avsp.data.frames import FrameReader, decode_jpeg, image_size, read_image, resize
 from lightning_avsp.data.sources import PictureFrames
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.images import FrameReader, decode_jpeg, image_size, read_image, resize
 
 
 def smooth_picture(height: int, width: int) -> np.ndarray:

@@ -10,9 +10,9 @@ import pytest
 
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.own import OwnCorpus, own_path, read_own, register
-from lightning_avsp.data.synthetic import SyntheticSpec, synthesise_corpus
 from lightning_avsp.data.video_source import VideoFrames
 from lightning_avsp.errors import InputError
+from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 
 LAB = OwnCorpus(
     "Lab", splits=(1, 2), counts=((2, 1), (2, 1)), videos=3, frames=30, fps=25.0, made={"sigma_px": 20}

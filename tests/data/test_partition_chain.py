@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from commandline import TINY_NETWORK, fit_arguments
 
-from lightning_avsp.audit.leaks import audit_leaks
 from lightning_avsp.cli import main
 from lightning_avsp.data import AVSaliencyDataModule, LogMel
+from lightning_avsp.evaluation.audit.leaks import audit_leaks
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",

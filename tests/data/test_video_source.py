@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_avsp.data.audio import load_wave
-from lightning_avsp.data.frames import FrameReader
-from lightning_avsp.data.video import readers
-from lightning_avsp.data.video.index import video_index
 from lightning_avsp.data.video_source import VideoFacts, VideoFrames, VideoMaps, probe_video
 from lightning_avsp.errors import InputError, MissingDependencyError
+from lightning_avsp.media import random_access as readers
+from lightning_avsp.media.audio import load_wave
+from lightning_avsp.media.images import FrameReader
+from lightning_avsp.media.video_index import video_index
 
 SIZE = (48, 64)
 FRAMES = 60

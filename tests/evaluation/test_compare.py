@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from lightning_avsp import cli
+from lightning_avsp.cli import dispatch as cli
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation import compare_results
 from lightning_avsp.evaluation.protocols import find_protocol
 from lightning_avsp.evaluation.results import FORMAT, KIND
 
-COMPARE = cli.Tool("lightning_avsp.commands.compare", "compare", "compare results", ("first", "second"))
+COMPARE = cli.Tool("lightning_avsp.cli.compare", "compare", "compare results", ("first", "second"))
 PLAIN = find_protocol("plain")
 
 

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_avsp import cli
+from lightning_avsp.cli import dispatch as cli
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation import evaluate_predictions, find_protocol
 from lightning_avsp.evaluation.results import as_record, write_results
 from lightning_avsp.metrics import SaliencyMetrics
 
-EVALUATE = cli.Tool("lightning_avsp.commands.evaluate", "evaluate", "score predictions", ("predictions",))
+EVALUATE = cli.Tool("lightning_avsp.cli.evaluate", "evaluate", "score predictions", ("predictions",))
 
 
 @pytest.fixture(autouse=True)

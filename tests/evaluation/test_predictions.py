@@ -17,7 +17,7 @@ from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.prediction_files import PredictedVideo, read_picture
 from lightning_avsp.evaluation.predictions import checked_frames, find_video, folder_of_split, open_folder
-from lightning_avsp.film.maps import NpzMaps, PngMaps
+from lightning_avsp.predict.maps import NpzMaps, PngMaps
 
 SIZE = (12, 20)
 AVAD, COUTROT = find_corpus("AVAD"), find_corpus("Coutrot1")

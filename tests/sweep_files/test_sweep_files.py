@@ -9,38 +9,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import yaml
 from commandline import EXPERIMENTS
 from jsonargparse import Namespace
 
-from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
-from lightning_avsp.report.cells import dataset_corpus
-from lightning_avsp.report.expected import expected_path, read_expected
-from lightning_avsp.report.outcomes import RowIndex
+from lightning_avsp.report import published_tables
+from lightning_avsp.report.measured import dataset_corpus
 from lightning_avsp.structures import SaliencyNetwork
-from lightning_avsp.sweep import Sweep, Trial, expand, load_sweep, planning
-from lightning_avsp.sweep.resolve import _Parsing, split_arguments
-from lightning_avsp.sweep.trial_options import read_options
-from lightning_avsp.tasks import SaliencyTask
+from lightning_avsp.sweep import Sweep, Trial, expand, load_sweep
+from lightning_avsp.sweep.composition import leaves
+from lightning_avsp.sweep.identity import PLACE, TEST_ONLY
+from lightning_avsp.sweep.planning import Training, TrialPlan, plan_sweep
+from lightning_avsp.tasks.experiment import Experiment
 
 ROOT = EXPERIMENTS.parent
 FOLDER = ROOT / "sweeps"
 NOT_OF_A_PAPER = ("demo_table1", "smoke")
-FILES = [
-    path
-    for path in sorted(FOLDER.glob("*.yaml"))
-    if not path.stem.endswith(".expected") and path.stem not in NOT_OF_A_PAPER
-]
-READ_FROM_TRAININGS = {"mubic_fig41": "fig4.1", "mubic_fig43c": "fig4.3c"}
-"""Printed numbers of a training's course: no sweep gives them, their files say where to read them."""
+FILES = [path for path in sorted(FOLDER.glob("*.yaml")) if path.stem not in NOT_OF_A_PAPER]
+TABLES = published_tables()
 each_sweep = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
 
 @pytest.fixture(autouse=True)
 def _at_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)  # commands name experiments/X.yaml
+
+
+@cache
+def plans(path: Path) -> dict[str, TrialPlan]:
+    """Every trial of a sweep, planned without the corpora being there."""
+    return {plan.trial.id: plan for plan in plan_sweep(load_sweep(path), with_data=False).trials}
 
 
 @cache
@@ -51,49 +49,30 @@ def sweep_and_trials(path: Path) -> tuple[Sweep, list[Trial]]:
 
 def rows(path: Path) -> dict[str, list[Trial]]:
     """Trials of every row that is ours, by its printed name."""
-    sweep, trials = sweep_and_trials(path)
-    index = RowIndex(sweep)
+    _, trials = sweep_and_trials(path)
     by_index = {
-        row.index: row.name for row in read_expected(expected_path(path)).rows if row.index is not None
+        position: name for name, position in TABLES[path.stem].rows.sweep_index.items() if position >= 0
     }
     found: dict[str, list[Trial]] = {name: [] for name in by_index.values()}
     for trial in trials:
-        found[by_index[index.of(trial.overrides)]].append(trial)
+        found[by_index[trial.row]].append(trial)
     return found
 
 
-@cache
-def parser() -> Any:
-    """The parser of ``lightning fit``, built once: building it takes longer than parsing."""
-    cli = _Parsing(
-        SaliencyTask,
-        AVSaliencyDataModule,
-        args=["fit", f"--config={EXPERIMENTS / 'smoke.yaml'}"],
-        subclass_mode_model=True,
-        seed_everything_default=0,
-        auto_configure_optimizers=False,
-        save_config_callback=None,
-        trainer_defaults={"use_distributed_sampler": False},
-        parser_kwargs={"prog": "lightning", "exit_on_error": False},
-    )
-    return cli._parser("fit")
+def of_fit(config: dict[str, Any]) -> tuple[str, ...]:
+    """A composed configuration as `lightning fit` takes it."""
+    return ("--config", json.dumps({**config, "init_from": None}))
 
 
 @cache
 def parsed(arguments: tuple[str, ...]) -> Namespace:
-    return parser().parse_args(list(arguments))
+    return Experiment(arguments).config
 
 
 @cache
 def resolved(arguments: tuple[str, ...]) -> str:
-    """The complete configuration as JSON."""
-    return json.dumps(parsed(arguments).as_dict(), sort_keys=True, default=str)
-
-
-def of_fit(trial: Trial) -> tuple[str, ...]:
-    """What W&B's agent hands to `lightning fit`: the arguments of the trial without its own options."""
-    words = trial.command
-    return tuple(read_options(words[words.index("trial") + 1 :])[1])
+    """The complete configuration as JSON, every default filled in."""
+    return json.dumps(Experiment(arguments).values, sort_keys=True, default=str)
 
 
 def state(arguments: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
@@ -101,8 +80,7 @@ def state(arguments: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     config = parsed(arguments)
     network = json.dumps(config.model.init_args.network.as_dict(), sort_keys=True, default=str)
     if network not in _built:
-        with torch.device("meta"):
-            made = parser().instantiate_classes(Namespace(model=config.model, data=config.data)).model.network
+        made = Experiment(arguments).build("meta")[0].network
         assert isinstance(made, SaliencyNetwork)
         _built[network] = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
     return _built[network]
@@ -115,7 +93,7 @@ _built: dict[str, dict[str, tuple[int, ...]]] = {}
 def test_it_is_a_sweep_of_wandb_that_says_what_it_does(path: Path) -> None:
     sweep, trials = sweep_and_trials(path)  # load_sweep refuses what W&B's schema refuses
     lines = path.read_text().splitlines()
-    assert lines[0].startswith(f"# avsp sweep run sweeps/{path.name} --workers 2 ")
+    assert lines[0].startswith(f"# avsp sweep run sweeps/{path.name} ")
     assert sweep.content["name"] == path.stem
     assert (sweep.program, sweep.method) == ("lightning", "grid")
     assert sweep.metric == {"name": "test/cc", "goal": "maximize"}
@@ -151,20 +129,19 @@ def test_every_row_is_parsed_and_none_is_another(path: Path) -> None:
     found = rows(path)
     points = [of_row[0] for of_row in found.values()]
     points.append(found.popitem()[1][-1])  # of the last seed, split and sets
-    texts = {resolved(of_fit(trial)) for trial in points}
+    texts = {resolved(of_fit(plans(path)[trial.id].config)) for trial in points}
     assert len(texts) == len({trial.id for trial in points})
 
 
 @each_sweep
 def test_it_has_the_rows_of_its_table(path: Path) -> None:
     sweep, trials = sweep_and_trials(path)
-    expected = read_expected(expected_path(path))
-    ours = [row for row in expected.rows if not row.external]
-    assert [row.index for row in ours] == list(range(RowIndex(sweep).count))
-    assert all(row.index is None for row in expected.rows if row.external)
+    table = TABLES[path.stem]
+    own = table.rows[~table.rows.external]
+    assert list(own.sweep_index) == list(range(sweep.row_count()))
     found = rows(path)
-    assert {len(of_row) for of_row in found.values()} == {len(trials) // len(ours)}
-    for dataset in expected.datasets:  # every printed column is tested, in every row
+    assert {len(of_row) for of_row in found.values()} == {len(trials) // len(own)}
+    for dataset in table.corpora:  # every printed column is tested, in every row
         corpus = dataset_corpus(dataset)[0]
         assert all(any(corpus in t.overrides["data"]["corpora"] for t in of_row) for of_row in found.values())
 
@@ -175,7 +152,7 @@ def test_its_splits_exist_and_a_single_list_is_used_once(path: Path) -> None:
     asked = {(tuple(t.overrides["data"]["corpora"]), t.overrides["data"]["split"]) for t in trials}
     for names, split in asked:
         splits_in_mix([find_corpus(name) for name in names], split)
-    columns = [dataset_corpus(name)[0] for name in read_expected(expected_path(path)).datasets]
+    columns = [dataset_corpus(name)[0] for name in TABLES[path.stem].corpora]
     one_list = {name for name in columns if name == "DIEM" or len(find_corpus(name).splits) == 1}
     if one_list == set(columns):
         assert {split for _, split in asked} == {1}
@@ -185,68 +162,59 @@ def test_its_splits_exist_and_a_single_list_is_used_once(path: Path) -> None:
 
 @each_sweep
 def test_the_network_of_every_row_builds(path: Path) -> None:
-    assert all(state(of_fit(of_row[0])) for of_row in rows(path).values())
+    assert all(state(of_fit(plans(path)[of_row[0].id].config)) for of_row in rows(path).values())
 
 
 @each_sweep
 def test_a_row_takes_what_its_first_stage_learned(path: Path) -> None:
     for of_row in rows(path).values():
-        overrides = of_row[0].overrides
-        source = overrides.get("init_from")
-        if source is None:
+        training = plans(path)[of_row[0].id].training
+        if training.stage is None:
             continue
-        experiment = source.removeprefix(planning.STAGE).removesuffix(planning.SAME_NETWORK)
-        same = source.endswith(planning.SAME_NETWORK)
-        laid = ("--config", json.dumps({"model": overrides["model"]})) if same else ()
-        stage, own = state(("--config", experiment, *laid)), state(of_fit(of_row[0]))
-        if overrides.get("init_absent") == "drop":
+        stage, own = state(of_fit(training.stage.config)), state(of_fit(training.config))
+        if training.config.get("init_absent") == "drop":
             stage = {tensor: shape for tensor, shape in stage.items() if tensor in own}
         assert stage
         assert stage.items() <= own.items()
 
 
-@pytest.fixture
-def trainings(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Names of the trainings of a trial, stages first, planned without the corpora being there."""
-    monkeypatch.setattr(planning, "resolve", lambda arguments: json.loads(resolved(tuple(arguments))))
-
-    def of(trial: Trial) -> list[str]:
-        plan = planning.plan_trial(split_arguments(of_fit(trial)), with_data=False)
-        return [one.name for one in plan.training.chain()]
-
-    return of
+def trainings(path: Path, trial: Trial) -> list[str]:
+    """Names of the trainings of a trial, stages first."""
+    return [one.name for one in plans(path)[trial.id].training.chain()]
 
 
-def test_what_each_sweep_costs_is_in_the_readme(trainings: Any) -> None:
-    readme = (FOLDER / "README.md").read_text()
-    everything: set[tuple[str, int, int]] = set()
+def test_trainings_have_one_name_exactly_if_their_complete_settings_are_alike() -> None:
+    # names are made of what files and rows write; that must tell apart what every default filled in tells apart
+    unused = (*PLACE, *TEST_ONLY[1:], "data.batch_size", "trainer.accumulate_grad_batches")
+
+    def complete(training: Training) -> str:
+        settings = leaves("", json.loads(resolved(of_fit(training.config))))
+        kept = {n: v for n, v in settings if not any(n == key or n.startswith(f"{key}.") for key in unused)}
+        before = complete(training.stage) if training.stage else None
+        return json.dumps([kept, training.config["data"]["corpora"], before], sort_keys=True)
+
+    first = [p for path in FILES for p in plans(path).values() if (p.seed, p.split) == (0, 1)]
+    every = {one.name: one for plan in first for one in plan.training.chain()}
+    assert len({complete(training) for training in every.values()}) == len(every) > 70
+
+
+def test_the_readme_lists_every_sweep_with_its_table() -> None:
+    lines = (FOLDER / "README.md").read_text().splitlines()
     for path in FILES:
-        _, trials = sweep_and_trials(path)
-        splits = {trial.overrides["data"]["split"] for trial in trials}
-        own, stages = set(), set()
-        for trial in trials:
-            if trial.overrides["seed_everything"] == 0 and trial.overrides["data"]["split"] == 1:
-                *before, last = trainings(trial)
-                own.add(last)
-                stages.update(before)
-        everything |= {(name, split, seed) for name in own for split in splits for seed in (0, 1, 2)}
-        everything |= {(name, 1, 0) for name in stages}
-        count = 3 * len(splits) * len(own)
-        cells = f"| {len(rows(path))} | {len(trials)} | {count} | {len(stages) or '-'} |"
-        line = next(line for line in readme.splitlines() if line.startswith(f"| `{path.name}` |"))
-        assert cells in line, f"{path.name}: should say {cells}"
-    points = sum(len(sweep_and_trials(path)[1]) for path in FILES)
-    assert f"{points} points and {len(everything)} trainings" in " ".join(readme.split())
+        assert any(line.startswith(f"| `{path.name}` | {TABLES[path.stem].source}") for line in lines), (
+            path.name
+        )
 
 
 @pytest.mark.parametrize("name", ["diffsal_fig4", "tavdiff_fig5", "mubic_steps"])
-def test_denoising_steps_share_one_training(name: str, trainings: Any) -> None:
-    found = rows(FOLDER / f"{name}.yaml")
-    assert len({trainings(of_row[0])[-1] for of_row in found.values()}) == 1
-    assert len({resolved(of_fit(of_row[0])) for of_row in found.values()}) == len(found)
+def test_denoising_steps_share_one_training(name: str) -> None:
+    path = FOLDER / f"{name}.yaml"
+    first = [plans(path)[of_row[0].id] for of_row in rows(path).values()]
+    assert len({plan.training.name for plan in first}) == 1
+    assert len({plan.test for plan in first}) == len(first)
 
 
-def test_the_full_model_is_trained_once_for_all_tables_of_a_paper(trainings: Any) -> None:
+def test_the_full_model_is_trained_once_for_all_tables_of_a_paper() -> None:
     full = {
         "diffsal_table6": ["diffsal_table1:+ECA+MIM", "diffsal_table3:DiffSal(w/ MIM)", "diffsal_table4:ECA"],
         "tavdiff_table1": ["tavdiff_table3:Saliency-DiT", "tavdiff_table5:SITR", "tavdiff_fig5:steps=4"],
@@ -254,41 +222,24 @@ def test_the_full_model_is_trained_once_for_all_tables_of_a_paper(trainings: Any
         "avrsp_table3": ["avrsp_table4:Audio-Visual 3", "avrsp_table5:RAVF(Ours)"],
     }
     for name, others in full.items():
-        whole = trainings(list(rows(FOLDER / f"{name}.yaml").values())[-1][0])
+        path = FOLDER / f"{name}.yaml"
+        whole = trainings(path, list(rows(path).values())[-1][0])
         for other in others:
             sweep, row = other.split(":")
-            assert trainings(rows(FOLDER / f"{sweep}.yaml")[row][0]) == whole, other
-    pretrained = rows(FOLDER / "diffsal_table8.yaml")["Our(DiffSal)"]
-    dhf1k = next(t for t in pretrained if t.overrides["data"]["corpora"] == ["DHF1K"])
-    stage = trainings(rows(FOLDER / "diffsal_table6.yaml")["Ours(DiffSal)"][0])[0]
-    assert trainings(dhf1k) == [stage]  # seed 0 of table 8 is the first stage of the others
+            assert trainings(FOLDER / f"{sweep}.yaml", rows(FOLDER / f"{sweep}.yaml")[row][0]) == whole, other
+    alone, finetuned = FOLDER / "diffsal_table8.yaml", FOLDER / "diffsal_table6.yaml"
+    dhf1k = next(t for t in rows(alone)["Our(DiffSal)"] if t.overrides["data"]["corpora"] == ["DHF1K"])
+    stage = trainings(finetuned, rows(finetuned)["Ours(DiffSal)"][0])[0]
+    assert trainings(alone, dhf1k) == [stage]  # seed 0 of table 8 is the first stage of the others
 
 
-@pytest.mark.shared
-def test_all_tables_are_there_with_every_printed_number(shared: Path) -> None:
-    tables = yaml.safe_load((shared / "reference" / "paper_tables.yaml").read_text())
-    assert len(tables) == 26
-    paths = [*FILES, *(FOLDER / f"{name}.yaml" for name in READ_FROM_TRAININGS)]
-    found = {(one.paper, one.table): one for one in (read_expected(expected_path(path)) for path in paths)}
-    assert set(found) == {(table["paper"], str(table["table"])) for table in tables}
-    for table in tables:
-        expected = found[table["paper"], str(table["table"])]
-        assert list(expected.metrics) == table["metrics"]
-        assert list(expected.datasets) == table["datasets"]
-        assert [row.name for row in expected.rows] == [row["name"] for row in table["rows"]]
-        for row, printed in zip(expected.rows, table["rows"], strict=True):
-            assert row.external == printed["overrides"].startswith("external")
-            assert row.values == printed["values"]
-            assert row.efficiency == printed.get("efficiency", {})
+def test_every_table_has_its_sweep() -> None:
+    assert {path.stem for path in FILES} == {name for name, table in TABLES.items() if not table.no_sweep}
 
 
-def test_numbers_of_a_trainings_course_say_where_they_are() -> None:
-    for name, table in READ_FROM_TRAININGS.items():
-        path = FOLDER / f"{name}.yaml"
-        assert not path.exists()
-        text = path.with_suffix(".expected.yaml").read_text()
-        expected = read_expected(expected_path(path))
-        assert (expected.table, {row.index for row in expected.rows}) == (table, {None})
-        sweep, row = re.search(r"trainings of (\w+),\s+row ([^,]+),", text).groups()  # type: ignore[union-attr]
-        assert row in rows(FOLDER / f"{sweep}.yaml")
-        assert "metrics/fit/metrics.csv" in text
+def test_numbers_along_a_training_name_its_sweep() -> None:
+    for table in TABLES.values():
+        if table.no_sweep:
+            sweep, row = re.search(r"runs of (\w+), row ([^,:]+):", table.no_sweep).groups()  # type: ignore[union-attr]
+            assert row in rows(FOLDER / f"{sweep}.yaml")
+            assert "metrics/fit/metrics.csv" in table.no_sweep

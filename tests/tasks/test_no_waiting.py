@@ -106,7 +106,7 @@ def batch_of(network: SaliencyNetwork, device: str) -> SaliencyBatch:
         "video_id": ["x", "y"],
         "frame": torch.ones(2, dtype=torch.int64, device=device),
     }
-    if network.sound == "waveform":
+    if network.audio_form == "waveform":
         batch["audio"] = torch.zeros(2, 1, 2205 * frames, device=device)
     if isinstance(network, TAVDiff):
         batch["text"] = torch.zeros(2, 8, 24, device=device)

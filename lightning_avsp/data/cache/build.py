@@ -16,7 +16,6 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from lightning_avsp.data.audio import load_wave, resample, to_mono
 from lightning_avsp.data.cache.attach import fresh_index, prepared_stem, with_suffix
 from lightning_avsp.data.cache.file import CacheWriter
 from lightning_avsp.data.cache.fingerprint import fingerprint
@@ -25,6 +24,7 @@ from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.sources import NoFixations, PictureMaps
 from lightning_avsp.data.video_source import VideoFrames, VideoMaps
 from lightning_avsp.errors import AVSPError, InputError
+from lightning_avsp.media.audio import load_wave, resample, to_mono
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_avsp.data.audio import Wave
 from lightning_avsp.data.cache.file import SUFFIXES, CacheFile, open_cache_file, read_index
-from lightning_avsp.data.frames import decode_jpeg
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.audio import Wave
+from lightning_avsp.media.images import decode_jpeg
 
 JPEG_START = b"\xff\xd8"
 """First bytes of a map that is kept as the JPEG it was."""

@@ -69,7 +69,7 @@ class AVRSP(DirectNetwork):
         weight_report: Which parts started from what.
     """
 
-    sound = "waveform"
+    audio_form = "waveform"
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class AVRSP(DirectNetwork):
         check_options(audio, fusion, ms_mrg_pairs, clip_frames, lip_space_stride, audio_weights)
         tiny = video_encoder == "tiny"
         self.clip_frames = clip_frames
-        self.hears = audio and fusion != "none"
+        self.uses_audio = audio and fusion != "none"
         self.weight_report = WeightReport()
         self.video_encoder, part = build_video_encoder(
             video_encoder, weights=video_weights, frozen=freeze_video
@@ -120,7 +120,7 @@ class AVRSP(DirectNetwork):
         self.audio_encoder: nn.Module | None = None
         self.fusion: nn.Module | None = None
         self.product: SoundProduct | None = None
-        if self.hears:
+        if self.uses_audio:
             encoder, part = build_waveform_encoder(audio_encoder, audio_tap, audio_weights, freeze_audio)
             self.audio_encoder = encoder
             self.weight_report.add(part)
@@ -209,7 +209,7 @@ class AVRSP(DirectNetwork):
             audio = video.new_zeros(len(video), 1, SILENCE_PER_FRAME * self.clip_frames)
         if audio.dim() != 3 or audio.shape[1] != 1:
             raise InputError(
-                f"AVRSP reads waveforms (B, 1, N) but got sound of shape {tuple(audio.shape)}; set data.sound=waveform"
+                f"AVRSP reads waveforms (B, 1, N) but got sound of shape {tuple(audio.shape)}; set data.audio=Waveform"
             )
         features: Tensor = self.audio_encoder(audio)
         return features

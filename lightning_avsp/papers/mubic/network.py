@@ -78,7 +78,7 @@ class MUBiC(DiffusionNetwork):
         self.noise_encoder = NoiseEncoder(widths.noise, widths.steps, noise_axes)
         self.decoder = Decoder(widths, decoder_gate, denoises=True)
         self.adaptive = AdaptiveSteps() if adaptive_steps else None
-        self.hears = modality == "av"
+        self.uses_audio = modality == "av"
         self.weight_report = self.trunk.weight_report
         self.pixel_mean, self.pixel_std = (
             self.trunk.video_encoder.pixel_mean,
@@ -214,7 +214,7 @@ class MUBiCRegression(DirectNetwork):
         )
         self.decoder = Decoder(self.trunk.widths, decoder_gate, denoises=False)
         self.map_size = map_size
-        self.hears = modality == "av"
+        self.uses_audio = modality == "av"
         self.weight_report = self.trunk.weight_report
         self.pixel_mean, self.pixel_std = (
             self.trunk.video_encoder.pixel_mean,

@@ -82,7 +82,7 @@ class TAVDiff(DiffusionNetwork):
         weight_report: Which parts started from what.
     """
 
-    sound = "waveform"
+    audio_form = "waveform"
 
     def __init__(
         self,
@@ -183,7 +183,8 @@ class TAVDiff(DiffusionNetwork):
             )
             if part is not None and not frozen and factor != 1
         }
-        self.hears = "a" in modalities
+        self.uses_audio = "a" in modalities
+        self.uses_text = "t" in modalities
         self.reads_target = isinstance(fusion, SITR) and fusion.reads_target
 
     def encode(

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_avsp.bench.counting import count_flops
 from lightning_avsp.errors import InputError
 from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.papers.avrsp import AVRSP, RAVFSettings
+from lightning_avsp.profiling.counting import count_flops
 
 from .conftest import Options, ablations
 

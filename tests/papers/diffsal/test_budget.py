@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from lightning_avsp.bench.counting import count_as_papers
 from lightning_avsp.papers.diffsal import DiffSal
+from lightning_avsp.profiling.counting import count_as_papers
 
 pytestmark = pytest.mark.full_size
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from papers.mubic.mubic_rows import DENOISERS, SWITCHES
 
-from lightning_avsp.bench.counting import count_as_papers, count_flops
 from lightning_avsp.papers.mubic import MUBiC, MUBiCRegression
+from lightning_avsp.profiling.counting import count_as_papers, count_flops
 
 pytestmark = pytest.mark.full_size
 

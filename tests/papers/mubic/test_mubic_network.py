@@ -130,8 +130,8 @@ def test_visual_only_ignores_sound_and_says_so(tiny, clip):
     noisy, t, video, audio = clip
     with torch.no_grad():
         assert torch.equal(network(noisy, t, video, audio), network(noisy, t, video))
-    assert not network.hears
-    assert tiny().hears
+    assert not network.uses_audio
+    assert tiny().uses_audio
     assert not [name for name, _ in network.named_parameters() if "audio" in name or "gate" in name]
 
 

@@ -224,8 +224,8 @@ def test_encoders_learn_slower_unless_tiny_or_frozen(tiny):
     assert set(tiny(encoder_lr_scale=0.1, freeze_audio=True).lr_scales) == {"condition.video_encoder."}
     with torch.device("meta"):
         assert TAVDiff(modalities="ta").lr_scales == {"condition.audio_encoder.": 0.1}
-    assert not tiny(modalities="tv").hears
-    assert tiny().sound == "waveform"
+    assert not tiny(modalities="tv").uses_audio
+    assert tiny().audio_form == "waveform"
 
 
 def test_a_condition_joins_its_tokens_in_order(tiny, clip):

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from lightning_avsp.bench.counting import count_flops
 from lightning_avsp.diffusion import Sampling
 from lightning_avsp.papers.tavdiff import TAVDiff
 from lightning_avsp.papers.tavdiff.condition import condition_tokens
+from lightning_avsp.profiling.counting import count_flops
 from lightning_avsp.tasks import DiffusionSaliencyTask
 
 # Row of the paper's tables, options, parameters in all, GMACs of the encoders, GMACs of a denoising step

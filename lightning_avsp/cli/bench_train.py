@@ -1,0 +1,110 @@
+"""`avsp bench train`: training speed of an experiment, and where its time goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+
+def train(
+    model: Path | None = None,
+    all: bool = False,
+    against: list[str] | str = [],  # noqa: B006  # never changed; jsonargparse shows it as the default
+    settings: list[str] | str = [],  # noqa: B006
+    batch: int | None = None,
+    steps: int = 10,
+    rounds: int = 3,
+    warmup: int = 3,
+    device: str = "auto",
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto",
+    compile: Literal["none", "default", "graphs", "max-autotune", "eager"] = "none",
+    activation_checkpointing: bool = False,
+    root: Path | None = None,
+    inference: bool = False,
+    limit: float = 110.0,
+    trace: Path | None = None,
+    out: Path | None = None,
+) -> None:
+    """Print samples per second, MFU, memory, compile time and the largest operators of a training step.
+
+    Weights are random. Clips are random and lie on the device, unless --root names the corpora. Precision,
+    compilation and checkpointing are those given here, not those of the experiment's trainer.
+
+    Args:
+        model: Experiment file; its model and data are built as `lightning fit` builds them.
+        all: Instead measure the four papers' full-size experiments (those of experiments/, or of the folder --model),
+            batch 8 by default, each in a process of its own, in bf16, fp32 and compiled bf16, or as --against says.
+        against: Further configurations, in turns with the first on the CPU: changes, separated by blanks, e.g.
+            "precision=32-true compile=default", "experiments/mubic_avad.yaml", "batch=16" or
+            "model.network.attention=standard". Several as a list: '["precision=32-true", "compile=default"]'.
+        settings: Changes to the experiment itself, separated by blanks: "model.network.video_encoder=s3d".
+        batch: Clips of a step; the experiment's data.batch_size by default.
+        steps: Training steps of a round.
+        rounds: Rounds of every configuration.
+        warmup: Steps before anything is timed.
+        device: auto, cpu or cuda.
+        precision: As trainer.precision; auto is the default of `lightning fit` on this device.
+        compile: As `lightning fit --compile`.
+        activation_checkpointing: As `lightning fit --activation_checkpointing`.
+        root: Read clips of the experiment's corpora from here, so that the share of the data is measured.
+        inference: Also print predicted clips per second at 1, 4 and 8 denoising steps.
+        limit: Seconds that each experiment of --all may take.
+        trace: Write a profiler's trace of two steps of the first configuration to this file.
+        out: Folder for speeds.md and speeds.json; with --all written anew after each experiment.
+    """
+    import sys
+
+    import torch
+    from rich.console import Console
+
+    from lightning_avsp.errors import InputError
+    from lightning_avsp.launch import choose_device
+    from lightning_avsp.profiling import train as measuring
+    from lightning_avsp.profiling.case import Configuration
+    from lightning_avsp.profiling.train_report import print_report, write_report
+
+    # tables in a file or a pipe need not fit 80 columns
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+    amount = measuring.Rounds(steps, rounds, warmup, inference)
+    where = torch.device(choose_device(device))
+    if all:
+        folder = model or Path("experiments")
+        if out is None or trace is not None or not folder.is_dir():
+            raise InputError(
+                "--all needs --out FOLDER; --model is then the folder of experiments, without --trace"
+            )
+        suite = {}
+        for name in measuring.PAPERS:
+            first = Configuration(folder / f"{name}.yaml", batch=batch or 8, root=root)
+            for words in _list(settings):
+                first = first.changed(words)
+            wanted = _list(against) or [
+                *measuring.EXECUTIONS,
+                *([measuring.GRAPHS] if "tavdiff" in name else []),
+            ]
+            suite[first.experiment] = [first.changed(words) for words in wanted]
+        report = measuring.bench_suite(
+            suite, str(where), amount, limit, out, console.print, lambda joint: write_report(joint, out)
+        )
+    else:
+        if model is None:
+            raise InputError("give --model EXPERIMENT.yaml, or --all true")
+        first = Configuration(
+            model,
+            batch=batch,
+            compile=compile,
+            activation_checkpointing=activation_checkpointing,
+            root=root,
+        ).changed(f"precision={measuring.find_precision(precision, where)}")
+        for words in _list(settings):
+            first = first.changed(words)
+        configurations = [first, *(first.changed(words) for words in _list(against))]
+        speeds = measuring.bench_train(configurations, where, amount, trace=trace, report=console.print)
+        report = measuring.as_report(speeds, where)
+    print_report(report, console)
+    if out is not None:
+        write_report(report, out)
+
+
+def _list(words: list[str] | str) -> list[str]:
+    return [words] if isinstance(words, str) else words

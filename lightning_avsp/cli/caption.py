@@ -1,0 +1,176 @@
+"""``avsp caption``: captions of a corpus' frames and their token features, for networks that read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lightning_avsp.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning_avsp.text.clip_features import TextEncoder
+    from lightning_avsp.text.feature_cache import FeatureCache
+
+
+def caption(
+    root: Path,
+    corpus: str = "AVAD",
+    model: str = "Salesforce/blip2-opt-2.7b",
+    every: int = 1,
+    device: str = "auto",
+    out: Path | None = None,
+    from_: Path | None = None,
+    synthetic: bool = False,
+    informative_share: float = 0.5,
+    seed: int = 0,
+    prompt: Literal["question", "plain", "none"] = "question",
+    batch: int = 8,
+    features: bool = True,
+    features_folder: Path | None = None,
+    text_model: str | None = None,
+) -> None:
+    """Caption the frames of a corpus and compute the token features that networks read.
+
+    Captions go to OUT/CORPUS.jsonl, one line each, written as they are made: an interrupted run continues where it
+    stopped. By default BLIP-2 writes them; --from takes them from a table, --synthetic from the truth of a synthetic
+    corpus. Then the text encoder runs once for each distinct caption, and never again.
+
+    Args:
+        root: Folder with the corpora.
+        corpus: Corpus to caption; several with commas between them.
+        model: BLIP-2 model: a name on the Hugging Face hub, or a folder with its files.
+        every: Caption the middle one of every k frames. Any frame can be the target of a clip, so 1 serves every clip
+            policy; with more, a clip gets the nearest caption.
+        device: auto, cpu, cuda, cuda:1, mps.
+        out: Folder of caption files; ROOT/captions by default.
+        from_: Table of captions (csv, parquet, jsonl) with the columns video, frame and text, instead of BLIP-2.
+        synthetic: Write captions from the truth of a synthetic corpus instead.
+        informative_share: Share of synthetic captions that name the object which decides where observers look.
+        seed: Seed of synthetic captions.
+        prompt: How BLIP-2 is asked: the paper's prompt as a question, as it stands, or not at all.
+        batch: Frames per forward pass; changes speed and memory.
+        features: Also compute token features.
+        features_folder: Folder of token features; OUT/features by default.
+        text_model: CLIP model, or a folder with its files; openai/clip-vit-base-patch32 by default, tiny-random with
+            --synthetic.
+    """
+    from lightning_avsp.data.catalogue import find_corpus
+    from lightning_avsp.launch import choose_device
+    from lightning_avsp.text.clip_features import DEFAULT_TEXT_MODEL, load_text_encoder
+    from lightning_avsp.text.feature_cache import FeatureCache
+
+    root = Path(root)
+    out = root / "captions" if out is None else Path(out)
+    features_folder = out / "features" if features_folder is None else Path(features_folder)
+    names = [find_corpus(name.strip(), root).name for name in corpus.split(",") if name.strip()]
+    if not names:
+        raise InputError("no corpus given: --corpus AVAD, or several with commas between them")
+    if from_ is not None and (synthetic or len(names) > 1):
+        raise InputError("--from takes the captions of one corpus, and not together with --synthetic")
+    if every < 1 or batch < 1:
+        raise InputError(f"every={every} and batch={batch} must both be at least 1")
+    encoder, cache = None, FeatureCache(features_folder)
+    if (
+        features
+    ):  # before hours of captioning: whether the text model is there, and the folder is of this model
+        text_model = text_model or ("tiny-random" if synthetic else DEFAULT_TEXT_MODEL)
+        encoder = load_text_encoder(text_model, choose_device(device))
+        cache.claim(encoder.model)
+    for name in names:
+        if synthetic:
+            _synthetic(root, name, out, informative_share, every, seed)
+        elif from_ is not None:
+            _from_table(root, name, out, Path(from_))
+        else:
+            _blip2(root, name, out, model, every, device, prompt, batch)
+    if encoder is not None:
+        _features(out, names, cache, encoder)
+        print(f"train with --data.captions.folder {out} --data.captions.features {features_folder}")
+
+
+def _synthetic(root: Path, name: str, out: Path, share: float, every: int, seed: int) -> None:
+    from lightning_avsp.synthetic import STATEMENT
+    from lightning_avsp.synthetic.captions import write_synthetic_captions
+
+    made = write_synthetic_captions(root, name, out, informative_share=share, every=every, seed=seed)
+    print(
+        f"SYNTHETIC {name}: {made.captions} captions of {made.videos} videos in {made.path}; {made.informative} name "
+        f"the object that decides, {made.agreeing} of these the one attended in that very frame"
+    )
+    print(STATEMENT)
+
+
+def _from_table(root: Path, name: str, out: Path, table: Path) -> None:
+    from lightning_avsp.text.caption_lines import caption_path
+    from lightning_avsp.text.caption_tables import merge_captions, read_table
+    from lightning_avsp.text.corpus_captions import corpus_videos
+
+    captions = read_table(table)
+    frames = {entry.video: entry.n_frames for entry in corpus_videos(root, name)}
+    added, replaced = merge_captions(caption_path(out, name), captions, frames, table)
+    print(f"{name}: {added} captions from {table} added, {replaced} replaced, in {caption_path(out, name)}")
+
+
+def _blip2(
+    root: Path,
+    name: str,
+    out: Path,
+    model: str,
+    every: int,
+    device: str,
+    prompt: Literal["question", "plain", "none"],
+    batch: int,
+) -> None:
+    from lightning_avsp.launch import choose_device
+    from lightning_avsp.text.blip2 import open_captioner
+    from lightning_avsp.text.caption_lines import caption_path
+    from lightning_avsp.text.corpus_captions import caption_corpus, corpus_videos, wanted_frames
+
+    path = caption_path(out, name)
+    videos = corpus_videos(root, name)
+    todo = wanted_frames(videos, every, path, model)
+    total = sum(len(numbers) for numbers in todo.values())
+    print(f"{name}: {len(videos)} videos, {total} frames to caption (every {every}) into {path}", flush=True)
+    if total:
+        captioner = open_captioner(model, choose_device(device), prompt)
+        with _bar(f"captions of {name}") as progress:
+            counts = caption_corpus(videos, todo, path, captioner, batch, progress)
+        modes = ", ".join(f"{count} {mode}" for mode, count in sorted(counts.items()))
+        print(f"{name}: {total} captions made (asked how: {modes})")
+
+
+def _features(out: Path, names: list[str], cache: FeatureCache, encoder: TextEncoder) -> None:
+    import time
+
+    from lightning_avsp.text.caption_lines import caption_path, read_captions
+    from lightning_avsp.text.clip_features import cache_features
+
+    texts = [line.text for name in names for line in read_captions(caption_path(out, name))]
+    began = time.perf_counter()
+    with _bar("token features") as progress:
+        done = cache_features(encoder, texts, cache, progress=progress)
+    seconds = time.perf_counter() - began
+    distinct = sorted({text for text in texts if text.strip()})
+    print(
+        f"{len(distinct)} distinct texts of {len(texts)} captions, {done} encoded by {encoder.model} in "
+        f"{seconds:.1f} s; {cache.size_on_disk() / 1e6:.1f} MB in {cache.folder}"
+    )
+    cut = encoder.cut(distinct)
+    if cut:
+        print(
+            f"{cut} texts are longer than the {encoder.model.longest} tokens that the model reads, and were cut"
+        )
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar that is advanced by calling it with (done, total)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(highlight=False, stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

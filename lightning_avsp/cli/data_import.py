@@ -1,0 +1,92 @@
+"""``avsp data import``: import a video with raw gaze into a corpus of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from lightning_avsp.data.importing.settings import Columns, EyeLink, Files, Maps, Screen, TimeStamps
+
+
+def import_recording(
+    video: Path,
+    gaze: Path,
+    corpus: str,
+    root: Path,
+    columns: Columns = Columns(),  # noqa: B008  # frozen; jsonargparse makes option groups of them
+    time: TimeStamps = TimeStamps(),  # noqa: B008
+    eyelink: EyeLink = EyeLink(),  # noqa: B008
+    screen: Screen = Screen(),  # noqa: B008
+    maps: Maps = Maps(),  # noqa: B008
+    files: Files = Files(),  # noqa: B008
+    drop_zero: bool = False,
+    max_outside: float = 0.5,
+    video_name: str = "",
+    part: Literal["train", "test"] = "train",
+    split: str = "1",
+    overwrite: bool = False,
+) -> None:
+    """Import a video with raw gaze: frames, audio, eyeMap and fixMap in the layout that every command reads.
+
+    A video is there as a whole or not at all; the same command after an interruption goes on, and changes nothing where
+    all is done. Sizes are WIDTHxHEIGHT, as trackers and videos state them.
+
+    Args:
+        video: Video to import.
+        gaze: Raw gaze of all observers of this video: a table (CSV with any delimiter, or parquet), an EyeLink
+            recording (.asc), or a folder of recordings, one for each observer.
+        corpus: Name of the corpus, new or imported before.
+        root: Folder of the corpora; made if it does not exist.
+        columns: Columns of a gaze table.
+        time: Time column of a gaze table.
+        eyelink: EyeLink recordings.
+        screen: Position of the video on the screen.
+        maps: Maps and fixations.
+        files: Written files.
+        drop_zero: Count samples at exactly (0, 0) as lost, as many trackers write them.
+        max_outside: Share of valid samples outside the video from which on the geometry is taken to be wrong.
+        video_name: Name of the video; that of its file by default.
+        part: List to enter it into.
+        split: Splits to enter it into: 1, or 1,2, or all.
+        overwrite: Replace a video of this name that was made of something else.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from lightning_avsp.data.importing import ImportSettings, import_video
+
+    settings = ImportSettings(columns, time, eyelink, screen, maps, files, drop_zero, max_outside)
+    bars = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*bars, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("video and gaze", total=None)
+        report = import_video(
+            Path(video),
+            Path(gaze),
+            Path(root),
+            corpus,
+            settings,
+            video=video_name,
+            part=part,
+            split=split,
+            overwrite=overwrite,
+            progress=lambda kind, done, total: bar.update(
+                task, description=kind, completed=done, total=total
+            ),
+        )
+    facts, samples = report.facts, report.facts["samples"]
+    print(
+        f"{report.corpus}/{report.video}: {'kept as it was' if report.kept else 'imported'}, {facts['frames']} frames "
+        f"at {facts['fps']:g}/s, {facts['observers']} observers"
+    )
+    print(
+        f"samples: {samples['used']} used of {samples['total']}; {samples['invalid']} invalid, {samples['missing']} "
+        f"without numbers, {samples['out_of_time']} before or after the video, {samples['outside']} outside it"
+    )
+    rows, across = facts["sigma"]
+    print(
+        f"maps: {facts['map_size'][1]}x{facts['map_size'][0]}, sigma {across:.2f} across and {rows:.2f} down, in pixels"
+    )
+    for path in report.lists:
+        print(f"listed in {path}")
+    for note in report.notes:
+        print(f"note: {note}")

@@ -1,0 +1,255 @@
+"""The command line: `lightning`, `avsp` and `python -m lightning_avsp` are one program.
+
+Trainer commands (fit, validate, test, predict) go to LightningCLI, the others to a typed function each. Nothing heavy
+is imported before it is known which command runs, so `avsp --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import signature
+from typing import Any
+
+from lightning_avsp import __version__
+from lightning_avsp.errors import AVSPError
+
+TRAINER_COMMANDS = {
+    "fit": "train; keeps the last and the best checkpoint",
+    "validate": "score a checkpoint on the validation videos",
+    "test": "score a checkpoint on every frame of the test videos",
+    "predict": "write a checkpoint's maps for the test videos (with --config), or for a film (with VIDEO)",
+}
+
+TRIAL = (
+    "one trial of a sweep: the arguments of fit; trains what is not trained yet, tests it, keeps the result"
+)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A command that needs no trainer: one typed function whose docstring is its help."""
+
+    module: str
+    function: str
+    summary: str
+    positional: tuple[str, ...] = ()
+
+
+TOOLS: dict[tuple[str, ...], Tool] = {
+    ("predict",): Tool(
+        "lightning_avsp.cli.predict",
+        "predict",
+        "saliency maps, saliency.mp4 and overlay.mp4 of any film",
+        ("video",),
+    ),
+    ("data", "synth"): Tool(
+        "lightning_avsp.cli.data_synth", "synth", "generate a synthetic corpus in which sound decides"
+    ),
+    ("data", "check"): Tool(
+        "lightning_avsp.cli.data_check",
+        "check",
+        "check the files of corpora, and name every fault",
+        ("root",),
+    ),
+    ("data", "import"): Tool(
+        "lightning_avsp.cli.data_import",
+        "import_recording",
+        "import a video with raw gaze into your own corpus",
+        ("video",),
+    ),
+    ("data", "prepare"): Tool(
+        "lightning_avsp.cli.data_prepare",
+        "prepare",
+        "decode a corpus once, into files that training maps",
+        ("root",),
+    ),
+    ("evaluate",): Tool(
+        "lightning_avsp.cli.evaluate",
+        "evaluate",
+        "score predictions that any program made",
+        ("predictions",),
+    ),
+    ("compare",): Tool(
+        "lightning_avsp.cli.compare", "compare", "paired comparison of two results", ("first", "second")
+    ),
+    ("audit", "audio"): Tool(
+        "lightning_avsp.cli.audit",
+        "audio",
+        "how much a model listens: true, missing, shifted and foreign sound",
+        ("ckpt",),
+    ),
+    ("audit", "noise"): Tool(
+        "lightning_avsp.cli.audit",
+        "noise",
+        "how much a denoiser uses its noisy map and t, and what its steps gain",
+        ("ckpt",),
+    ),
+    ("audit", "leak"): Tool(
+        "lightning_avsp.cli.audit",
+        "leak",
+        "whether a test video was seen by training, pretraining or selection",
+        ("runs",),
+    ),
+    ("caption",): Tool(
+        "lightning_avsp.cli.caption",
+        "caption",
+        "captions of frames and their token features, for networks that read",
+        ("root",),
+    ),
+    ("report",): Tool(
+        "lightning_avsp.cli.report",
+        "report",
+        "the papers' tables with our numbers; published results and our runs among them",
+    ),
+    ("explain",): Tool(
+        "lightning_avsp.cli.explain",
+        "explain",
+        "what a network shows of a clip: relevance, words, gates",
+        ("ckpt",),
+    ),
+    ("bench", "train"): Tool(
+        "lightning_avsp.cli.bench_train",
+        "train",
+        "speed, memory and largest operators of a training step",
+    ),
+    ("bench", "model"): Tool(
+        "lightning_avsp.cli.bench_model",
+        "model",
+        "parameters, multiply-accumulates and memory of the networks",
+    ),
+    ("sweep", "run"): Tool(
+        "lightning_avsp.cli.sweep",
+        "run",
+        "run W&B sweep files on this machine or a cluster: no account, no network",
+        ("files",),
+    ),
+    ("sweep", "status"): Tool(
+        "lightning_avsp.cli.sweep", "status", "state, step and time left of every trial", ("files",)
+    ),
+    ("sweep", "plan"): Tool(
+        "lightning_avsp.cli.sweep", "plan", "the trainings that sweeps need, and what they cost", ("files",)
+    ),
+}
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run one command.
+
+    Args:
+        args: What follows the program's name; ``sys.argv`` when None.
+
+    Raises:
+        SystemExit: With code 2 and one line on standard error for a mistake that the user can mend.
+    """
+    arguments = list(sys.argv[1:] if args is None else args)
+    try:
+        _dispatch(arguments)
+    except AVSPError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _dispatch(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+    elif arguments[0] == "--version":
+        print(f"lightning-avsp {__version__}")
+    elif (path := tool_path(arguments)) is not None:
+        run_tool(path, arguments[len(path) :])
+    elif arguments[0] == "trial":
+        from lightning_avsp.cli.sweep import trial
+
+        trial(arguments[1:])
+    elif arguments[0] in TRAINER_COMMANDS or arguments[0].startswith("-"):
+        from lightning_avsp.cli.trainer import run_trainer
+
+        run_trainer(arguments)
+    elif any(path[0] == arguments[0] for path in TOOLS):
+        print(overview(arguments[0]))
+        if len(arguments) > 1 and arguments[1] not in ("-h", "--help"):
+            raise AVSPError(f"unknown command '{' '.join(arguments[:2])}'; choose one of the above")
+    else:
+        raise AVSPError(f"unknown command '{arguments[0]}'; see `avsp --help`")
+
+
+def tool_path(arguments: Sequence[str]) -> tuple[str, ...] | None:
+    """Which tool the arguments call, if any.
+
+    `predict` is both: with an experiment file it is the trainer's, with a film it is the tool's.
+    """
+    if arguments[0] == "predict" and any(
+        argument.split("=")[0] in ("--config", "-c", "--print_config", "--model", "--data", "--trainer")
+        for argument in arguments
+    ):
+        return None
+    return next((path for path in TOOLS if tuple(arguments[: len(path)]) == path), None)
+
+
+def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
+    """Parse the arguments of a tool by its signature and call it."""
+    from jsonargparse import ArgumentParser
+
+    tool = TOOLS[path]
+    function = getattr(import_module(tool.module), tool.function)
+    parser = ArgumentParser(prog=" ".join(("avsp", *path)), description=tool.summary)
+    if tool.positional:
+        parser.add_function_arguments(function, as_positional=False, skip=set(tool.positional))
+        for name in tool.positional:
+            several = str(signature(function).parameters[name].annotation).startswith("list")
+            settings: dict[str, Any] = {"nargs": "+"} if several else {}
+            parser.add_argument(name, type=str, help="Paths." if several else "A path.", **settings)
+    else:
+        parser.add_function_arguments(function, as_positional=False)
+    values = parser.instantiate(parser.parse_args(spell_out_flags(arguments, function)))
+    function(**values.as_dict())
+
+
+def spell_out_flags(arguments: Sequence[str], function: Callable[..., object]) -> list[str]:
+    """Options as the parser wants them.
+
+    `--overwrite` becomes `--overwrite=true` for each truth value of a function, unless a value follows; `--from`, which
+    in Python is a keyword, becomes `--from_`; hyphens in a name become underscores.
+    """
+    keywords = {f"--{name[:-1]}" for name in signature(function).parameters if name.endswith("_")}
+    flags = {
+        f"--{name}"
+        for name, parameter in signature(function).parameters.items()
+        if parameter.annotation in (bool, "bool")
+    }
+    spelt = []
+    for position, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name.startswith("--") and name[2:].replace("-", "_") in signature(function).parameters:
+            name = f"--{name[2:].replace('-', '_')}"  # --dry-run is --dry_run
+            argument = f"{name}{equals}{value}"
+        argument = f"{name}_{equals}{value}" if name in keywords else argument
+        following = arguments[position + 1].lower() if position + 1 < len(arguments) else ""
+        alone = argument in flags and following not in ("true", "false", "yes", "no")
+        spelt.append(f"{argument}=true" if alone else argument)
+    return spelt
+
+
+def overview(group: str | None = None) -> str:
+    """The list of commands, or of one group of them."""
+    rows = [(" ".join(path), tool.summary) for path, tool in TOOLS.items() if group in (None, path[0])]
+    if group is None:
+        rows = [*TRAINER_COMMANDS.items(), ("trial", TRIAL)] + [row for row in rows if row[0] != "predict"]
+    lines = [f"  {name:<14} {summary}" for name, summary in rows]
+    return "\n".join(
+        [
+            f"lightning-avsp {__version__}: train, compare and trust audio-visual saliency models",
+            "",
+            "usage: lightning COMMAND ...   (the same: avsp COMMAND ..., python -m lightning_avsp COMMAND ...)",
+            "",
+            *lines,
+            "",
+            "`COMMAND --help` explains a command.",
+            "`lightning fit --config experiments/diffsal_avad.yaml --data.root DATA` trains DiffSal.",
+        ]
+    )

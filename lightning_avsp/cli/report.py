@@ -1,0 +1,121 @@
+"""``avsp report``: the papers' tables with our numbers, and a leaderboard of published ones."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lightning_avsp.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning_avsp.report.leaderboard import Leaderboard
+    from lightning_avsp.report.table import SweepReport
+
+Format = Literal["markdown", "latex", "csv", "html"]
+
+log = logging.getLogger(__name__)
+
+
+def report(
+    sweep: Path | list[Path] | None = None,
+    all: bool = False,
+    leaderboard: bool = False,
+    corpus: str | None = None,
+    metric: str = "cc",
+    runs: Path = Path("runs"),
+    sweeps: Path = Path("sweeps"),
+    format: Format = "markdown",
+    out: Path | None = None,
+    efficiency: bool = True,
+    strict: bool = False,
+    args: str | None = None,
+) -> None:
+    """Put our numbers into the papers' tables, as far as runs are finished.
+
+    Each table holds the printed number; ours with its spread over seeds and splits and its bootstrap interval over
+    videos; the difference; finished and planned runs; whether the paper's order of rows holds; and the cost of each
+    row's network, counted on the network itself. Missing numbers are shown as missing, SYNTHETIC ones are marked.
+
+    Args:
+        sweep: Sweep file, or a list of several. Its name, or its `description`, is that of the table.
+        all: Every table of the papers, also those that no sweep in the folder of sweeps reproduces.
+        leaderboard: Published comparison numbers of one corpus with our runs among them.
+        corpus: Corpus of the leaderboard.
+        metric: Metric that sorts it.
+        runs: Folder of all runs.
+        sweeps: Folder of the sweep files.
+        format: markdown, latex, csv, or html: one page with sortable tables, curves and pictures.
+        out: File to write; standard output by default.
+        efficiency: Count parameters, multiply-accumulates and memory of the rows' networks, about two seconds for each.
+        strict: Exit with code 1 when a result is missing.
+        args: The --args that the results of the sweep were made with; needed where there are results of several.
+    """
+    from lightning_avsp.report.efficiency import CostCounter
+    from lightning_avsp.report.leaderboard import read_leaderboard
+    from lightning_avsp.report.published import published_tables
+    from lightning_avsp.report.table import read_report, report_published
+
+    if leaderboard == (corpus is None):
+        raise InputError(
+            "--leaderboard needs --corpus, and --corpus needs --leaderboard: give both or neither"
+        )
+    if sweep and all:
+        raise InputError("--sweep and --all exclude each other: give one of them")
+    if not (sweep or all or leaderboard):
+        raise InputError("nothing to report: give --sweep FILE, --all, or --leaderboard --corpus AVAD")
+    if (sweep or all) and leaderboard and format == "csv":
+        raise InputError("tables and a leaderboard have different columns; write one CSV file for each")
+    if all and not Path(sweeps).is_dir():
+        raise InputError(
+            f"no folder of sweeps at {sweeps}; start from the folder that holds it, or give --sweeps"
+        )
+    counter = CostCounter() if efficiency else None
+    paths = [Path(path) for path in (sweep if isinstance(sweep, list) else [sweep]) if path is not None]
+    options = None if args is None else shlex.split(args)
+    reports = [read_report(path, Path(runs), counter, args=options) for path in paths]
+    for table in published_tables().values() if all else ():
+        path = Path(sweeps) / f"{table.id}.yaml"
+        reports.append(
+            read_report(path, Path(runs), counter, args=options)
+            if path.is_file()
+            else report_published(table)
+        )
+    board = read_leaderboard(corpus, metric, Path(runs), Path(sweeps)) if corpus is not None else None
+    _write(_render(reports, board, format), None if out is None else Path(out))
+    missing = [one.name for one in reports if not one.complete]
+    if missing:
+        log.warning("incomplete: %s", ", ".join(missing))
+        if strict:
+            raise SystemExit(1)
+
+
+def _render(reports: list[SweepReport], board: Leaderboard | None, format: Format) -> str:
+    from lightning_avsp.report import documents
+    from lightning_avsp.report.frames import leaderboard_section, report_section
+    from lightning_avsp.report.html_page import render_html
+
+    if format == "csv":
+        return documents.leaderboard_as_csv(board) if board is not None else documents.reports_as_csv(reports)
+    sections = [report_section(one) for one in reports]
+    sections += [leaderboard_section(board)] if board is not None else []
+    render = {
+        "markdown": documents.render_markdown,
+        "latex": documents.render_latex,
+        "html": render_html,
+    }[format]
+    return render(sections)
+
+
+def _write(text: str, out: Path | None) -> None:
+    from lightning_avsp.evaluation.results import cannot_write
+    from lightning_avsp.run_folder import write_atomically
+
+    if out is None:
+        print(text, end="" if text.endswith("\n") else "\n")
+        return
+    try:
+        write_atomically(out, text)
+    except OSError as error:
+        raise cannot_write(out, error) from error

@@ -1,0 +1,214 @@
+"""`avsp sweep run|status|plan` and `lightning trial`: W&B's sweep files with and without W&B's server."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightning_avsp.errors import CorpusNotFoundError, InputError
+
+if TYPE_CHECKING:
+    from lightning_avsp.sweep.planning import SweepPlan
+    from lightning_avsp.sweep.sweep_file import Sweep
+
+RUNS = "AVSP_RUNS"
+"""Environment variable with the folder of all runs."""
+ARGUMENTS = "AVSP_TRIAL_ARGS"
+"""Environment variable with options of `lightning fit` for every trial, for `wandb agent`."""
+
+
+def run(
+    files: list[str],
+    gpus_per_trial: int = 1,
+    address: str | None = None,
+    args: str | None = None,
+    retries: int = 2,
+    jobs: int | None = None,
+    dry_run: bool = False,
+    runs: Path | None = None,
+) -> None:
+    """Run sweeps without a server, on this machine or on a cluster of Ray. Start it as often as you like.
+
+    Finished trials stay finished, interrupted ones resume from their last checkpoint, none runs twice.
+
+    Args:
+        files: Sweep files, e.g. sweeps/diffsal_table1.yaml; what several share is trained once.
+        gpus_per_trial: GPUs of a trial; the largest number up to it that divides the global batch is taken.
+        address: A running cluster of Ray, e.g. auto; by default a local one is started and ends with this command.
+        args: Options of `lightning fit` for every trial, e.g. --args="--data.root=/data".
+        retries: Number of times that a failed training or test is tried again.
+        jobs: Trials at a time on a machine without a GPU (default: one for each 4 cores).
+        dry_run: Print the commands and stop.
+        runs: Folder of all runs; $AVSP_RUNS or runs by default.
+    """
+    from lightning_avsp.sweep import load_sweep
+    from lightning_avsp.sweep.execution import Runner
+    from lightning_avsp.sweep.status import keep_arguments
+
+    folder = _runs(runs)
+    sweeps = [load_sweep(file) for file in files]
+    options = shlex.split(os.environ.get(ARGUMENTS, "") if args is None else args)
+    plan = _plan(sweeps, options)
+    if dry_run:
+        for trial in plan.trials:
+            print(shlex.join([*trial.trial.command, *options]))
+        return
+    for sweep in sweeps:
+        keep_arguments(sweep.name, folder, options)
+    left = [trial for trial in plan.trials if not trial.result(folder).is_file()]
+    failed = 0
+    if left:
+        from lightning_avsp.sweep.cluster import check_nodes, connect, run_plan
+        from lightning_avsp.sweep.planning import SweepPlan
+        from lightning_avsp.sweep.preflight import check_plan
+
+        runner = Runner(folder.resolve(), Path.cwd(), gpus_per_trial)
+        with connect(address, jobs or max(1, (os.cpu_count() or 1) // 4)) as cluster:
+            paths = check_plan(SweepPlan(tuple(left)), folder, cluster.gpus, gpus_per_trial)
+            if cluster.nodes > 1:
+                check_nodes(paths)
+            failed = len(run_plan(plan, runner, cluster, retries, lambda line: print(line, flush=True)))
+    done = len(plan.trials) - failed
+    print(f"{done} of {len(plan.trials)} trials are finished; results in {folder / 'sweeps'}", flush=True)
+    if failed:
+        raise SystemExit(1)
+
+
+def status(files: list[str], args: str | None = None, runs: Path | None = None) -> None:
+    """Show every trial of sweeps: row, split, seed, state, step, time left and host, one line each.
+
+    Args:
+        files: Sweep files.
+        args: Options of `lightning fit` as given to `avsp sweep run`; those of the last run by default.
+        runs: Folder of all runs; $AVSP_RUNS or runs by default.
+    """
+    from lightning_avsp.sweep import load_sweep
+    from lightning_avsp.sweep.status import HEADER, states_of
+
+    folder = _runs(runs)
+    for sweep in [load_sweep(file) for file in files]:
+        states = states_of(_plan([sweep], _options(sweep, folder, args)), folder)
+        print(f"{sweep.name}: {folder / 'sweeps' / sweep.name}\n{HEADER}")
+        print("\n".join(state.line() for state in states))
+        counts = {
+            name: sum(s.state == name for s in states) for name in dict.fromkeys(s.state for s in states)
+        }
+        print(", ".join(f"{count} {name}" for name, count in counts.items()))
+        for path, log in {s.folder: s.log_end() for s in states if s.state == "failed"}.items():
+            print(f"\n{path} failed; its log ends with\n{log}")
+
+
+def plan(
+    files: list[str], gpus_per_trial: int = 1, args: str | None = None, runs: Path | None = None
+) -> None:
+    """Show the trainings that sweeps need, what they compute, and which are finished; trains nothing.
+
+    Rows that differ in their test alone share a training, and so do stages and tables.
+
+    Args:
+        files: Sweep files.
+        gpus_per_trial: GPUs of a trial, as for `avsp sweep run`.
+        args: Options of `lightning fit` as for `avsp sweep run`; those of the last run by default.
+        runs: Folder of all runs; $AVSP_RUNS or runs by default.
+    """
+    from lightning_avsp.sweep import load_sweep
+    from lightning_avsp.sweep.costs import plan_costs
+    from lightning_avsp.sweep.execution import Runner
+    from lightning_avsp.sweep.planning import SweepPlan
+
+    folder = _runs(runs)
+    sweeps = [load_sweep(file) for file in files]
+    try:
+        plans = [_plan([sweep], _options(sweep, folder, args)) for sweep in sweeps]
+        finished = {name for p in plans for name, t in p.trainings.items() if t.is_finished(folder)}
+    except CorpusNotFoundError as error:
+        print(f"counted without the data, so finished trainings are not known ({error})")
+        plans = [_plan([sweep], _options(sweep, folder, args), with_data=False) for sweep in sweeps]
+        finished = set()
+    runner = Runner(folder, Path.cwd(), gpus_per_trial)
+    for sweep, planned in zip(sweeps, plans, strict=True):
+        print(sweep.name)
+        for cost in plan_costs(planned):
+            training = planned.trainings[cost.name]
+            batch = (training.config.get("data") or {}).get("global_batch")
+            gpus = runner.devices(training.config)
+            note = f"  {gpus} of {gpus_per_trial} GPUs: batch {batch}" if gpus < gpus_per_trial else ""
+            length = f"{cost.epochs} epochs" if cost.epochs else f"{cost.steps} steps"
+            state = "finished" if cost.name in finished else "stage" if cost.is_stage else "open"
+            print(
+                f"  {cost.name} {state:<8} {length} of {_number(cost.clips)} clips, {cost.tests} tests of "
+                f"{_number(cost.test_frames)} frames  {cost.label}{note}"
+            )
+        print(_count(planned, finished))
+    if len(plans) > 1:
+        print("all together, what they share counted once")
+        print(_count(SweepPlan(tuple(trial for planned in plans for trial in planned.trials)), finished))
+
+
+def trial(arguments: Sequence[str]) -> None:
+    """Run one trial of a sweep: `lightning trial --sweep NAME [--checkpoint best|last] ARGUMENTS OF lightning fit`.
+
+    Finds or trains the weights that its configuration names by content, tests them, and writes
+    RUNS/sweeps/NAME/<trial>/result.json. `wandb agent` runs this; the last --config holds the trial's values as JSON.
+
+    Args:
+        arguments: Everything after ``lightning trial``; $AVSP_TRIAL_ARGS is added.
+    """
+    from lightning_avsp.sweep.execution import RunFailedError, Runner
+    from lightning_avsp.sweep.planning import hand_made_trial, plan_trial, take_option
+
+    words = list(arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(trial.__doc__)
+        return
+    name, checkpoint = take_option(words, "--sweep"), take_option(words, "--checkpoint") or "best"
+    gpus, folder = take_option(words, "--gpus-per-trial") or "1", _runs(None)
+    if name is None:
+        raise InputError("lightning trial needs --sweep NAME, under which its result is kept")
+    options = shlex.split(os.environ.get(ARGUMENTS, ""))
+    agent = "WANDB_SWEEP_ID" in os.environ
+    if agent:
+        words = ["--wandb=online", *words]  # an agent has a server; what the file or this machine says wins
+    planned = plan_trial(name, hand_made_trial(words), words, options, checkpoint)
+    runner = Runner(folder.resolve(), Path.cwd(), int(gpus))
+    *stages, last = planned.training.chain()
+    try:
+        for stage in stages:
+            runner.train(stage)
+        replace(runner, agent=agent).train(last)
+        print(f"trial {planned.trial.id}: {replace(runner, agent=agent).test(planned)}", flush=True)
+    except RunFailedError as error:
+        print(f"error: {error}", flush=True)
+        raise SystemExit(1) from error
+
+
+def _plan(sweeps: Sequence[Sweep], args: Sequence[str], with_data: bool = True) -> SweepPlan:
+    from lightning_avsp.sweep.planning import SweepPlan, plan_sweep
+
+    return SweepPlan(tuple(t for sweep in sweeps for t in plan_sweep(sweep, args, with_data).trials))
+
+
+def _options(sweep: Sweep, folder: Path, args: str | None) -> list[str]:
+    from lightning_avsp.sweep.status import kept_arguments
+
+    return kept_arguments(sweep.name, folder) if args is None else shlex.split(args)
+
+
+def _runs(given: Path | None) -> Path:
+    return given or Path(os.environ.get(RUNS) or "runs")
+
+
+def _count(planned: SweepPlan, finished: set[str]) -> str:
+    there = len(finished & planned.trainings.keys())
+    return (
+        f"  {len(planned.trials)} trials, {len(planned.trainings)} trainings ({len(planned.stages)} of them earlier "
+        f"stages), {there} of them finished"
+    )
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else str(value)

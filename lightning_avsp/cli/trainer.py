@@ -1,0 +1,278 @@
+"""The trainer commands: LightningCLI with one run folder, default callbacks and loggers, and its traps guarded."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.plugins import CheckpointIO
+from lightning.pytorch.utilities import rank_zero_only
+
+from lightning_avsp import __version__
+from lightning_avsp.callbacks import RunRecord, default_callbacks
+from lightning_avsp.callbacks.checkpoint_io import AtomicCheckpointIO
+from lightning_avsp.callbacks.origins import weight_options
+from lightning_avsp.data import AVSaliencyDataModule
+from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
+from lightning_avsp.evaluation.audit.start import seen_test_videos
+from lightning_avsp.launch import (
+    accumulation,
+    check_slurm,
+    check_world,
+    default_precision,
+    device_count,
+    fsdp2_strategy,
+    set_arithmetic,
+)
+from lightning_avsp.run_folder import RunFolder
+from lightning_avsp.tasks import SaliencyTask
+from lightning_avsp.tasks.execution import Execution
+from lightning_avsp.tasks.experiment import CLI_SETTINGS, ExperimentCLI
+
+log = logging.getLogger(__name__)
+
+EPILOG = "Options not named here belong to --trainer, --model and --data; print all with --print_config."
+
+EXPECTED = (
+    r"Checkpoint directory .* exists and is not empty",  # a resumed run goes on where it was
+    r"Be aware that when using `ckpt_path`, callbacks used",  # a test keeps no checkpoints
+    r".*isinstance\(treespec, LeafSpec\)",  # inside Lightning
+    r"Found \d+ module\(s\) in eval mode at the start of training",  # frozen encoders
+    r"It is recommended to use `self.log\('(val|test)/",  # our metrics are gathered already: every rank logs the same
+)
+"""Warnings that say nothing to the user of these commands."""
+
+
+def run_trainer(arguments: Sequence[str]) -> AVSPCLI:
+    """Parse and run fit, validate, test or predict."""
+    speak()
+    try:
+        return _run(arguments)
+    finally:
+        if (
+            "wandb" in sys.modules
+        ):  # a second command in this process must not write into the first one's W&B run
+            sys.modules["wandb"].finish()
+
+
+def _run(arguments: Sequence[str]) -> AVSPCLI:
+    return AVSPCLI(
+        SaliencyTask,
+        AVSaliencyDataModule,
+        args=list(arguments),
+        save_config_callback=RunRecord,
+        save_config_kwargs={"save_to_log_dir": False},
+        parser_kwargs={"prog": "lightning", "version": __version__, "epilog": EPILOG},
+        **CLI_SETTINGS,
+    )
+
+
+def speak() -> None:
+    """Let this package's own notes reach the terminal, and silence what is expected here (`EXPECTED`)."""
+    for message in EXPECTED:
+        warnings.filterwarnings("ignore", message=message)
+    # an advertisement that Lightning logs at every start
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "litlogger" not in record.getMessage()
+    )
+    package = logging.getLogger("lightning_avsp")
+    package.setLevel(logging.INFO)
+    if not package.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        # every process of a run would say the same; errors are everybody's own
+        handler.addFilter(
+            lambda record: record.levelno >= logging.ERROR or int(getattr(rank_zero_only, "rank", 0)) == 0
+        )
+        package.addHandler(handler)
+
+
+class AVSPCLI(ExperimentCLI):
+    """The trainer commands in one run folder, everything checked before anything heavy is built."""
+
+    run: RunFolder
+
+    @property
+    def options(self) -> Any:
+        """Settings of the running command."""
+        return self.config[str(self.subcommand)]
+
+    def before_instantiate_classes(self) -> None:
+        """Check what can be checked before anything heavy is built, and fill what follows from other options."""
+        options = self.options
+        if options.get("weights_only") is None:
+            options.weights_only = True  # a checkpoint is data: it must not be able to run code
+        if options.trainer.precision in ("bf16-true", "16-true"):
+            raise InputError(
+                f"trainer.precision={options.trainer.precision} would round the noise schedule and the metric sums to "
+                "16 bits (870 of 1000 steps stay distinct); use bf16-mixed"
+            )
+        self._choose_processes(options)
+        seed = options.seed_everything
+        for part in (options.model.get("init_args"), options.data):
+            if part is not None and "seed" in part and part.seed is None:
+                part.seed = int(seed) if isinstance(seed, int) else 0
+        self.run = RunFolder(options.run_dir or Path("runs") / options.experiment / f"seed{seed}")
+        if options.get("ckpt_path"):
+            options.ckpt_path = str(self.run.checkpoint(options.ckpt_path))
+        elif self.subcommand == "fit" and not options.trainer.fast_dev_run:
+            if not options.overwrite:
+                self.run.refuse_overwriting()
+            elif int(getattr(rank_zero_only, "rank", 0)) == 0:
+                self.run.forget()
+        elif self.subcommand in ("test", "validate", "predict") and not options.trainer.fast_dev_run:
+            raise InputError(
+                f"{self.subcommand} needs trained weights: give --ckpt_path best, --ckpt_path last or a path"
+            )
+        if self.subcommand != "fit":
+            options.trainer.enable_checkpointing = (
+                False  # Lightning would add a checkpoint callback to a test
+            )
+        if (
+            options.trainer.enable_checkpointing is False
+            and self.subcommand == "fit"
+            and options.test_after_fit
+        ):
+            raise InputError(
+                "test_after_fit tests the best checkpoint, but trainer.enable_checkpointing is false"
+            )
+        self.trainer_defaults = {
+            **self.trainer_defaults,
+            "callbacks": default_callbacks(self.run, options, str(self.subcommand)),
+        }
+
+    def _choose_processes(self, options: Any) -> None:
+        """Number of processes, precision, and how a global batch is shared; said in the log where it was chosen."""
+        trainer = options.trainer
+        self.nodes = int(trainer.num_nodes or 1)
+        self.devices = device_count(trainer.devices, str(trainer.accelerator))
+        check_slurm(self.devices, self.nodes)
+        if trainer.precision is None:
+            trainer.precision = default_precision(str(trainer.accelerator))
+            log.info("trainer.precision: %s, the default here", trainer.precision)
+        if options.deterministic or trainer.deterministic:
+            # some operators have no repeatable form on a GPU; torch then warns and names them
+            trainer.deterministic = trainer.deterministic or "warn"
+        for line in set_arithmetic(bool(trainer.deterministic)):
+            log.info(line)
+        wanted = options.data.get("global_batch")
+        if wanted is None or self.subcommand != "fit":
+            return
+        world = self.devices * self.nodes
+        batch, accumulated = accumulation(int(wanted), int(options.data.batch_size), world)
+        given = int(trainer.accumulate_grad_batches or 1)
+        if given not in (1, accumulated):  # a run's own config.yaml brings back what was chosen
+            raise InputError(
+                f"data.global_batch={wanted} on {world} processes accumulates {accumulated} batches of {batch}, but "
+                f"trainer.accumulate_grad_batches={given} is given too; leave one of them out"
+            )
+        options.data.batch_size, trainer.accumulate_grad_batches = batch, accumulated
+        log.info(
+            "global batch %d = %d clips on each of %d processes x %d accumulated; the learning rate stays as given",
+            wanted,
+            batch,
+            world,
+            accumulated,
+        )
+
+    def before_instantiate_trainer(self, kwargs: dict[str, Any]) -> None:
+        """Strategies that are known by a name of ours."""
+        if self.options.trainer.strategy == "fsdp2":
+            kwargs["strategy"] = fsdp2_strategy(self.devices, self.nodes)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A trainer that keeps everything in the run folder."""
+        kwargs["default_root_dir"] = str(self.run.path)
+        self.before_instantiate_trainer(kwargs)
+        if self.options.trainer.logger in (None, True):
+            kwargs["logger"] = False if self.options.trainer.fast_dev_run else self._loggers()
+        given = self.config_init[str(self.subcommand)].trainer.plugins or []
+        plugins = list(given) if isinstance(given, (list, tuple)) else [given]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(AtomicCheckpointIO())
+        kwargs["plugins"] = plugins
+        trainer = super().instantiate_trainer(**kwargs)
+        check_world(trainer.world_size, self.devices, self.nodes)
+        self.model.execution = Execution(self.options.compile, self.options.activation_checkpointing)
+        return trainer
+
+    def before_fit(self) -> None:
+        """Refuse a start that has seen this run's test videos, then take the earlier stage's weights."""
+        options = self.options
+        self.model.leaks = []
+        starts = weight_options(self.config[str(self.subcommand)].as_dict())
+        for option, value in starts.items():
+            if not options.trainer.fast_dev_run:
+                data = self.datamodule
+                lines = seen_test_videos(
+                    option,
+                    value,
+                    self.run.path,
+                    data.partition.test,
+                    data.synthetic,
+                    options.allow_seen_test_videos,
+                )
+                for line in lines:
+                    log.warning("%s", line)
+                self.model.leaks += [line for line in lines if line.startswith("LEAK")]
+        if options.init_from is not None and options.get("ckpt_path"):
+            log.info("init_from is not read again: this run goes on from %s", options.ckpt_path)
+        elif options.init_from is not None:
+            self.model.start_from(Path(options.init_from), tuple(options.init_drop), options.init_absent)
+
+    def _loggers(self) -> list[Logger]:
+        """CSV always; W&B offline unless asked otherwise."""
+        options = self.options
+        name = str(self.subcommand)
+        version = self.run.next_metrics(name)
+        loggers: list[Logger] = [CSVLogger(save_dir=self.run.path, name="metrics", version=version)]
+        if options.wandb != "disabled":
+            try:
+                import wandb  # noqa: F401
+                from lightning.pytorch.loggers import WandbLogger
+            except ImportError as error:
+                raise MissingDependencyError(
+                    "--wandb needs the package wandb; or give --wandb disabled"
+                ) from error
+            self.run.path.mkdir(parents=True, exist_ok=True)
+            loggers.append(
+                WandbLogger(
+                    save_dir=self.run.path,
+                    project=options.wandb_project,
+                    name=os.environ.get("WANDB_NAME", f"{options.experiment}-seed{options.seed_everything}"),
+                    group=options.experiment,
+                    job_type=name,
+                    offline=options.wandb == "offline",
+                )
+            )
+        return loggers
+
+    def after_fit(self) -> None:
+        """Test the best checkpoint if asked to."""
+        if not self.options.test_after_fit:
+            return
+        if self.options.trainer.fast_dev_run:
+            log.info("fast_dev_run keeps no checkpoint: the test runs on the weights as they are")
+            self.trainer.test(self.model, datamodule=self.datamodule)
+            return
+        path = self.run.checkpoint("best")
+        log.info("testing %s", path)
+        self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=str(path), weights_only=True)
+
+
+def device_summary() -> str:
+    """What a run computes on, for its record."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+__all__ = ["AVSPCLI", "AVSPError", "device_summary", "run_trainer"]

@@ -1,1 +1,0 @@
-"""Real films: reading picture and sound, predicting every frame, writing maps and overlays."""

@@ -1,0 +1,1 @@
+"""Decoding and encoding of video, audio and images; no corpus is known here."""

@@ -1,0 +1,364 @@
+"""Sound: waveform from disk, one channel at one rate, log-mel slices of a clip.
+
+The front end is that of VGGish (Hershey et al., ICASSP 2017): 16 kHz mono, periodic Hann window of 25 ms
+every 10 ms, magnitude of a 512-point FFT, 64 mel bands (HTK scale, 125 to 7500 Hz, triangles linear in mel,
+no weight on the DC bin), log(x + 0.01). A slice is 64 such frames, 0.64 s: time is its height, mel its width
+(DiffSal, section 4.1).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.structures import AudioForm
+
+
+@dataclass(frozen=True)
+class AudioInput(ABC):
+    """Conversion of a clip's audio to a network's input: ``prepare`` once per video, ``cut`` once per clip."""
+
+    form: ClassVar[AudioForm]
+    """Form of the result."""
+
+    @property
+    @abstractmethod
+    def target_rate(self) -> int | None:
+        """Sample rate that audio is resampled to, in Hz; None keeps the file's own."""
+
+    @abstractmethod
+    def prepare(self, samples: Tensor, rate: int) -> Wave:
+        """Mix (C, N) samples down to one channel, at the rate that :meth:`cut` needs."""
+
+    @abstractmethod
+    def cut(self, wave: Wave, start_s: float, stop_s: float, frames: int) -> Tensor:
+        """Cut the input of a clip of ``frames`` frames, ``start_s`` to ``stop_s`` seconds from the first sample."""
+
+    @abstractmethod
+    def silence(self, start_s: float, stop_s: float, frames: int) -> Tensor:
+        """Return the input of a silent clip, of the shape of :meth:`cut`."""
+
+
+@dataclass(frozen=True)
+class LogMel(AudioInput):
+    """Settings of the log-mel slices of a clip; the defaults are DiffSal's, aligned to the clip."""
+
+    form: ClassVar[AudioForm] = "log_mel"
+
+    sample_rate: int = 16_000
+    """Rate that sound is brought to before the transform, in Hz."""
+    window_s: float = 0.025
+    """Length of the analysis window, in seconds."""
+    hop_s: float = 0.010
+    """Time between windows, in seconds."""
+    n_mels: int = 64
+    """Mel bands."""
+    low_hz: float = 125.0
+    """Lower edge of the lowest band."""
+    high_hz: float = 7500.0
+    """Upper edge of the highest band."""
+    log_offset: float = 0.01
+    """Added before the logarithm; silence is ``log(log_offset)``."""
+    slices: int = 9
+    """Slices of a clip (S)."""
+    slice_hop_s: float | None = None
+    """Seconds from one slice to the next, around the middle of the clip; None spreads them evenly over the clip. Only
+    for alignment ``clip`` (MUBiC prints 0.021, DiffSal 0.011)."""
+    slice_frames: int = 64
+    """Analysis windows of a slice."""
+    size: tuple[int, int] = (112, 192)
+    """(time, mel) size that each slice is resized to, bilinear (Ha, Wa)."""
+    alignment: Literal["clip", "released"] = "clip"
+    """``clip``: slice k is centred on the middle of the k-th part of the clip, with the real sound around it,
+    for every sample rate alike. ``released``: what DiffSal's published code computes, see
+    :func:`released_examples`."""
+    released_buffer: int = 35_280
+    """Samples of the released zero buffer, at the file's own rate: 22050 Hz / 10 frames per second x 16
+    frames."""
+    released_hop: int = 11
+    """Analysis windows from one released slice to the next."""
+
+    def __post_init__(self) -> None:
+        """Check what types cannot."""
+        if not 0 < self.low_hz < self.high_hz <= self.sample_rate / 2:
+            raise InputError(
+                f"mel bands must lie inside 0 .. sample_rate / 2 = {self.sample_rate / 2} Hz, got "
+                f"low_hz={self.low_hz}, high_hz={self.high_hz}"
+            )
+        if min(self.slices, self.slice_frames, self.n_mels, self.window, self.hop, *self.size) < 1:
+            raise InputError(f"slices, windows and sizes must be at least 1, got {self}")
+
+        if self.slice_hop_s is not None and (self.slice_hop_s <= 0 or self.alignment == "released"):
+            raise InputError(
+                f"slice_hop_s={self.slice_hop_s} with alignment={self.alignment}: it must be positive, and the "
+                "released alignment has a hop of its own (released_hop)"
+            )
+
+    @property
+    def window(self) -> int:
+        """Analysis window in samples."""
+        return round(self.window_s * self.sample_rate)
+
+    @property
+    def hop(self) -> int:
+        """Hop in samples."""
+        return round(self.hop_s * self.sample_rate)
+
+    @property
+    def n_fft(self) -> int:
+        """Points of the transform: the next power of two."""
+        return 1 << (self.window - 1).bit_length()
+
+    @property
+    def slice_samples(self) -> int:
+        """Samples under the windows of one slice: 63 hops and a window, 10480."""
+        return (self.slice_frames - 1) * self.hop + self.window
+
+    @property
+    def target_rate(self) -> int | None:
+        """Sample rate in Hz; None for the ``released`` alignment, which cuts at the file's own rate."""
+        return None if self.alignment == "released" else self.sample_rate
+
+    def prepare(self, samples: Tensor, rate: int) -> Wave:
+        """What :meth:`cut` wants, computed once per film, see :func:`prepare_wave`."""
+        return prepare_wave(samples, rate, self)
+
+    def cut(self, wave: Wave, start_s: float, stop_s: float, frames: int) -> Tensor:
+        """Slices of a clip, float32 (1, S, Ha, Wa), see :func:`log_mel_slices`; ``frames`` does not matter."""
+        return log_mel_slices(wave.samples, start_s, stop_s, self, rate=wave.rate)
+
+    def silence(self, start_s: float, stop_s: float, frames: int) -> Tensor:
+        """What a clip without sound gives, see :func:`silent_slices`."""
+        return silent_slices(self)
+
+
+@dataclass(frozen=True)
+class Wave:
+    """One channel of sound."""
+
+    samples: Tensor
+    """float32 (N,), in [-1, 1]."""
+    rate: int
+    """Samples per second."""
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.samples.numel() / self.rate
+
+
+def load_wave(path: Path) -> tuple[Tensor, int]:
+    """Sound as float32 (C, N) in [-1, 1] and its sample rate in Hz.
+
+    Args:
+        path: Sound file, or a video file, whose sound track is laid on the clock of its picture: sample 0 is heard
+            when the first frame is seen.
+
+    Raises:
+        InputError: If the file is missing, empty, damaged or without sound; the message names it.
+    """
+    import soundfile
+
+    from lightning_avsp.media.video_index import VIDEO_SUFFIXES
+
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return _load_track(path)
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (N, C)
+    except (soundfile.SoundFileError, OSError) as error:
+        state = f"{path.stat().st_size} bytes" if path.exists() else "missing"
+        raise InputError(f"{path} ({state}) cannot be read as sound: {error}; replace this file") from error
+    if samples.shape[0] == 0:
+        raise InputError(f"{path} holds no sample; replace it, or remove it and set missing_audio: silence")
+    return torch.from_numpy(samples.T.copy()), int(rate)  # (C, N)
+
+
+def _load_track(path: Path) -> tuple[Tensor, int]:
+    """Sound track of a video, see :func:`load_wave`."""
+    from lightning_avsp.media.soundtrack import read_sound
+    from lightning_avsp.media.video_index import video_index
+
+    info = video_index(path).info
+    if info.sound is None:
+        raise InputError(f"{path} has no sound track; set missing_audio: silence or skip")
+    try:
+        samples, rate, offset_s = read_sound(info)
+    except InputError as error:
+        raise InputError(
+            f"{path}: its sound cannot be decoded ({error.__cause__ or error}); replace it"
+        ) from error
+    late = round(offset_s * rate)  # samples by which the track begins after the first frame, negative: before
+    aligned = F.pad(samples, (late, 0)) if late > 0 else samples[:, -late:]
+    if aligned.shape[1] == 0:
+        raise InputError(
+            f"{path}: its sound track ends before the first frame; set missing_audio: silence or skip"
+        )
+    return aligned, rate
+
+
+def to_mono(wave: Tensor) -> Tensor:
+    """(C, N) to (N,): the mean of all channels, whether mono, stereo or 5.1 (all six weigh the same)."""
+    return wave.mean(dim=0)
+
+
+def resample(wave: Tensor, rate: int, new_rate: int) -> Tensor:
+    """Sound (..., N) at another rate, by windowed-sinc interpolation."""
+    if rate == new_rate:
+        return wave
+    from torchaudio.functional import resample as resample_sinc
+
+    return resample_sinc(wave, rate, new_rate)
+
+
+def prepare_wave(wave: Tensor, rate: int, config: LogMel) -> Wave:
+    """What :func:`log_mel_slices` wants, computed once per film: one channel, at the rate of the transform.
+
+    The ``released`` alignment cuts at the file's own rate, so there the rate is kept.
+    """
+    mono = to_mono(wave)
+    if config.alignment == "released":
+        return Wave(mono, rate)
+    return Wave(resample(mono, rate, config.sample_rate), config.sample_rate)
+
+
+def log_mel_slices(
+    wave: Tensor, start_s: float, stop_s: float, config: LogMel, rate: int | None = None
+) -> Tensor:
+    """Log-mel slices of a clip.
+
+    Args:
+        wave: One channel of sound, float32 (N,) in [-1, 1].
+        start_s: When the clip starts, in seconds from the start of the sound; may lie before it.
+        stop_s: When it ends; may lie after the sound.
+        config: Settings.
+        rate: Samples per second of ``wave``; ``config.sample_rate`` by default.
+
+    Returns:
+        float32 (1, S, Ha, Wa), natural logarithm of mel magnitudes.
+
+    Raises:
+        InputError: If the wave has another rate than the ``clip`` alignment needs, or the clip is empty.
+    """
+    rate = rate or config.sample_rate
+    if stop_s <= start_s:
+        raise InputError(f"a clip must end after it starts, got {start_s} s to {stop_s} s")
+    if config.alignment == "released":
+        examples = released_examples(wave, start_s, stop_s, config, rate)  # (n, 64, mel)
+        return _resize(force_count(examples, config.slices), config)
+    if rate != config.sample_rate:
+        raise InputError(
+            f"the wave has {rate} Hz, the log-mel front end {config.sample_rate} Hz; call prepare_wave once "
+            "per film"
+        )
+    if config.slice_hop_s is None:
+        part_s = (stop_s - start_s) / config.slices
+        centres = [start_s + (index + 0.5) * part_s for index in range(config.slices)]
+    else:
+        first_s = (start_s + stop_s) / 2 - (config.slices - 1) / 2 * config.slice_hop_s
+        centres = [first_s + index * config.slice_hop_s for index in range(config.slices)]
+    starts = [round(centre * rate) - config.slice_samples // 2 for centre in centres]
+    excerpts = torch.stack([excerpt(wave, start, start + config.slice_samples) for start in starts])  # (S, N)
+    return _resize(log_mel(excerpts, config), config)  # (1, S, Ha, Wa)
+
+
+def released_examples(wave: Tensor, start_s: float, stop_s: float, config: LogMel, rate: int) -> Tensor:
+    """Examples as DiffSal's published code cuts them, before nine are taken and resized: (n, 64, n_mels).
+
+    The excerpt of the clip is put into the middle of a zero buffer of 35280 samples at the file's own rate,
+    the buffer is resampled and cut into examples every 110 ms. So the number of genuine examples depends on
+    the rate of the file (16 kHz: 15, 22.05: 9, 32: 5, 44.1: 2, 48: 1); it is then forced to nine
+    (:func:`force_count`).
+
+    Raises:
+        InputError: If the excerpt does not fit into the buffer.
+    """
+    # Rounded first: 40.00000001 and 39.99999999 are the same instant.
+    start = max(0, int(round(start_s * rate, 6)))
+    stop = min(wave.numel(), int(round(stop_s * rate, 6)) + 1)
+    excerpt = wave[start : max(start, stop)]
+    room = config.released_buffer - excerpt.numel()
+    if room < 0:
+        raise InputError(
+            f"a clip of {excerpt.numel()} samples at {rate} Hz does not fit into the released buffer of "
+            f"{config.released_buffer}; use alignment: clip, or bring the sound to 22050 Hz"
+        )
+    buffer = F.pad(excerpt, (room // 2, room - room // 2))
+    spectrum = log_mel(resample(buffer, rate, config.sample_rate)[None], config)[0]  # (windows, mel)
+    if spectrum.shape[0] < config.slice_frames:
+        raise InputError(
+            f"a buffer of {config.released_buffer} samples at {rate} Hz is shorter than one slice of "
+            f"{config.slice_frames} windows; use alignment: clip"
+        )
+    return spectrum.unfold(0, config.slice_frames, config.released_hop).transpose(1, 2)  # (n, 64, mel)
+
+
+def force_count(examples: Tensor, count: int) -> Tensor:
+    """Exactly ``count`` examples out of (n, ...), as DiffSal's published code takes them: (count, ...).
+
+    The first ones if there are more; else each is repeated in place ``count // n`` times and the first
+    ``count % n`` of that list are appended.
+    """
+    have = examples.shape[0]
+    if have >= count:
+        return examples[:count]
+    repeated = examples.repeat_interleave(count // have, dim=0)
+    return torch.cat([repeated, repeated[: count % have]])
+
+
+def silent_slices(config: LogMel) -> Tensor:
+    """What a clip without sound gives: (1, S, Ha, Wa), everywhere ``log(log_offset)``."""
+    return torch.full((1, config.slices, *config.size), math.log(config.log_offset))
+
+
+def log_mel(wave: Tensor, config: LogMel) -> Tensor:
+    """Log-mel spectrum (..., windows, mel) of sound (..., N).
+
+    Nothing is padded, so there are ``1 + (N - window) // hop`` windows.
+    """
+    frames = wave.unfold(-1, config.window, config.hop)  # (..., windows, window)
+    hann = torch.hann_window(config.window, periodic=True)
+    spectrum = torch.fft.rfft(frames * hann, n=config.n_fft)  # (..., windows, bins)
+    magnitude = (spectrum.real.square() + spectrum.imag.square()).sqrt()  # a third of the time of abs()
+    bands = mel_matrix(config.n_fft, config.sample_rate, config.n_mels, config.low_hz, config.high_hz)
+    return torch.log(magnitude @ bands + config.log_offset)
+
+
+@lru_cache(maxsize=8)
+def mel_matrix(n_fft: int, sample_rate: int, n_mels: int, low_hz: float, high_hz: float) -> Tensor:
+    """Weights from FFT bins to mel bands, float32 (n_fft // 2 + 1, n_mels).
+
+    HTK: mel = 1127 ln(1 + f / 700); each band is a triangle over the mel axis from the centre of the band
+    below to that of the band above; the DC bin weighs nothing.
+    """
+    bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
+    bins_mel = 1127.0 * torch.log1p(bins / 700.0)
+    low, high = (1127.0 * math.log1p(hertz / 700.0) for hertz in (low_hz, high_hz))
+    edges = torch.linspace(low, high, n_mels + 2, dtype=torch.float64)
+    rising = (bins_mel[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins_mel[:, None]) / (edges[2:] - edges[1:-1])
+    weights = torch.minimum(rising, falling).clamp(min=0.0)
+    weights[0] = 0.0
+    return weights.float()
+
+
+def excerpt(wave: Tensor, start: int, stop: int) -> Tensor:
+    """Samples (N,) ``start .. stop - 1``, zeros where the file has none."""
+    inside = wave[max(0, min(start, wave.numel())) : max(0, min(stop, wave.numel()))]
+    left = min(max(0, -start), stop - start)
+    return F.pad(inside, (left, stop - start - left - inside.numel()))
+
+
+def _resize(slices: Tensor, config: LogMel) -> Tensor:
+    """(S, time, mel) to (1, S, Ha, Wa)."""
+    return F.interpolate(
+        slices[None], size=config.size, mode="bilinear", align_corners=False
+    )  # (1, S, Ha, Wa)

@@ -1,0 +1,1 @@
+"""Any video in, saliency maps and overlays out."""

@@ -1,0 +1,52 @@
+"""Random batches of the shapes that a data module would give, so that a network can be timed without a corpus."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_avsp.data import AVSaliencyDataModule
+from lightning_avsp.structures import SaliencyBatch
+
+
+def random_batch(
+    data: AVSaliencyDataModule, batch: int, text_width: int | None, device: torch.device, seed: int = 0
+) -> SaliencyBatch:
+    """A training batch of noise, on a device.
+
+    Args:
+        data: Says sizes, clip length and form of the sound; nothing is read.
+        batch: Number of clips B.
+        text_width: Channels of the captions' token features; None without captions.
+        device: Where the tensors lie.
+        seed: Seed of the noise, the same on every device.
+
+    Returns:
+        What the collated batch of this data module holds: frames uint8 (B, T, H, W, 3), sound, maps uint8, and names
+        that differ from clip to clip.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    frames = data.clip.frames
+
+    def pixels(*shape: int) -> Tensor:
+        return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
+
+    shape = (batch, *data.audio.silence(0.0, frames / 25, frames).shape)
+    noise = torch.randn(shape, generator=generator)
+    sound = (
+        noise - 2 if data.audio.form == "log_mel" else noise * 30
+    )  # levels of log-mel energies, of samples
+    found = SaliencyBatch(
+        video=pixels(batch, frames, *data.size, 3),
+        audio=sound.to(device),
+        has_audio=torch.ones(batch, dtype=torch.bool, device=device),
+        saliency=pixels(batch, 1, *data.map_size),
+        corpus=["random"] * batch,
+        video_id=[f"clip{index}" for index in range(batch)],
+        frame=torch.full((batch,), data.clip.target_index + 1, device=device),
+    )
+    if text_width is not None and data.captions is not None:
+        tokens = torch.randn((batch, data.captions.tokens, text_width), generator=generator)
+        found["text"] = tokens.to(device)
+        found["has_text"] = torch.ones(batch, dtype=torch.bool, device=device)
+    return found

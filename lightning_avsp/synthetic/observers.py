@@ -1,0 +1,105 @@
+"""Simulated observers: where each of them looks in every frame, and the fixation and saliency maps of all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_avsp.synthetic.scene import Scene
+from lightning_avsp.synthetic.spec import SyntheticSpec
+
+LATENCY_RANGE = (0.08, 0.4)
+"""Shortest and longest latency of an observer, in seconds."""
+SHRINK = 0.04
+"""Share of the way to the middle of the frame by which gaze falls short of its target."""
+CENTRE_SPREAD = 1 / 8
+"""Spread of lapses towards the middle, as a share of height and width."""
+ON_TARGET, ON_OTHER, ANYWHERE, ON_CENTRE = range(4)
+"""What an observer does in a frame; values of :attr:`Gaze.mode`."""
+
+
+@dataclass(frozen=True)
+class Gaze:
+    """Where the observers of one video look. ``T`` frames, ``O`` observers."""
+
+    points: NDArray[np.float64]
+    """(x, y) in frame pixels, inside the frame: (T, O, 2)."""
+    target: NDArray[np.int64]
+    """Object that each observer would follow without a lapse: (T, O)."""
+    mode: NDArray[np.int64]
+    """Follows the target, looks at another object, anywhere, or at the centre: (T, O)."""
+
+
+def watch(spec: SyntheticSpec, scene: Scene, rng: np.random.Generator) -> Gaze:
+    """Let the observers watch a scene.
+
+    An observer follows the object that sounded ``latency`` seconds ago, or the fastest one when none sounds,
+    trails it by ``pursuit_lag``, and now and then lapses.
+    """
+    T, O = spec.frames, spec.observers  # noqa: E741
+    height, width = spec.size
+    n = len(scene.radii)
+    times = np.arange(T) / spec.fps
+    latency = np.clip(rng.normal(spec.latency, spec.latency_sd, O), *LATENCY_RANGE)
+    target = scene.attended(times[:, None], latency[None])
+
+    spell = np.minimum((times / spec.lapse_seconds + 1e-9).astype(int), T)  # lapses last, they do not flicker
+    spells = int(spell[-1]) + 1
+    draw = rng.random((spells, O))[spell]
+    edges = np.cumsum([1 - spec.lapse - spec.centre_lapse, spec.lapse / 2, spec.lapse / 2])
+    mode = np.searchsorted(edges, draw, side="right").clip(0, ON_CENTRE)
+    other = (target + rng.integers(1, n, (spells, O))[spell]) % n
+    looked_at = np.where(mode == ON_OTHER, other, target)
+
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    seen = scene.positions(times - spec.pursuit_lag)  # (T, n, 2)
+    points = seen[np.arange(T)[:, None], looked_at]  # (T, O, 2)
+    points = points + SHRINK * (centre - points)
+    anywhere = rng.uniform((0, 0), (width - 1, height - 1), (spells, O, 2))[spell]
+    middle = (centre + rng.normal(0, 1, (spells, O, 2)) * CENTRE_SPREAD * np.array([width, height]))[spell]
+    points = np.where((mode == ANYWHERE)[..., None], anywhere, points)
+    points = np.where((mode == ON_CENTRE)[..., None], middle, points)
+    points += rng.normal(0, spec.gaze_noise * spec.scale, points.shape)
+    return Gaze(np.clip(points, 0, (width - 1, height - 1)), target, mode)
+
+
+def fixated_pixels(spec: SyntheticSpec, gaze: Gaze) -> NDArray[np.int64]:
+    """Fixated pixels on the annotation's grid as (row, column): int64 (T, O, 2)."""
+    height, width = spec.size
+    rows, columns = spec.map_size
+    row = np.floor((gaze.points[..., 1] + 0.5) * rows / height).astype(np.int64).clip(0, rows - 1)
+    column = np.floor((gaze.points[..., 0] + 0.5) * columns / width).astype(np.int64).clip(0, columns - 1)
+    return np.stack([row, column], axis=-1)
+
+
+def saliency_maps(spec: SyntheticSpec, pixels: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Fixation counts blurred by a Gaussian, each frame scaled to a peak of 255.
+
+    A sum of separable Gaussians is one matrix product per frame, whatever the width of the Gaussian.
+
+    Args:
+        spec: Size and width of the Gaussian.
+        pixels: (row, column) of each fixation: (T, O, 2).
+
+    Returns:
+        uint8 (T, Hm, Wm).
+    """
+    rows, columns = spec.map_size
+    down = _profile(rows, spec.map_sigma * spec.scale * rows / spec.size[0])[pixels[..., 0]]  # (T, O, Hm)
+    across = _profile(columns, spec.map_sigma * spec.scale * columns / spec.size[1])[
+        pixels[..., 1]
+    ]  # (T, O, Wm)
+    maps = np.empty((len(pixels), rows, columns), np.uint8)
+    for frame in range(len(pixels)):
+        density = down[frame].T @ across[frame]
+        maps[frame] = np.rint(density * (255 / density.max()))
+    return maps
+
+
+def _profile(length: int, sigma: float) -> NDArray[np.float64]:
+    """Gaussian around every pixel of a line: (centre, pixel)."""
+    steps = np.arange(length)
+    profile: NDArray[np.float64] = np.exp(-0.5 * ((steps[:, None] - steps[None]) / sigma) ** 2)
+    return profile

@@ -1,0 +1,92 @@
+import subprocess
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+
+from lightning_avsp import __version__
+from lightning_avsp.cli.dispatch import TOOLS, TRAINER_COMMANDS, main, spell_out_flags, tool_path
+
+
+def test_exactly_one_distribution_owns_the_script_names() -> None:
+    owners = {"lightning": set(), "avsp": set()}
+    for distribution in distributions():
+        for entry in distribution.entry_points:
+            if entry.group == "console_scripts" and entry.name in owners:
+                owners[entry.name].add((distribution.metadata["Name"], entry.value))
+    expected = {("lightning-avsp", "lightning_avsp.cli:main")}
+    assert owners == {"lightning": expected, "avsp": expected}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_overview_lists_every_command(arguments: list[str], capsys: pytest.CaptureFixture) -> None:
+    main(arguments)
+    shown = capsys.readouterr().out
+    for name in [*TRAINER_COMMANDS, *(" ".join(path) for path in TOOLS)]:
+        assert name in shown
+
+
+def test_version(capsys: pytest.CaptureFixture) -> None:
+    main(["--version"])
+    assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["fitt"], ["data", "sinth"], ["bench", "modell"]])
+def test_unknown_commands_end_with_one_line_and_code_2(
+    arguments: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert " ".join(arguments) in error
+
+
+def test_predict_is_the_trainers_with_an_experiment_and_the_tool_with_a_film() -> None:
+    assert tool_path(["predict", "film.mp4", "--checkpoint=a", "--out=b"]) == ("predict",)
+    assert tool_path(["predict", "--config=experiments/smoke.yaml", "--ckpt_path=best"]) is None
+    assert tool_path(["fit", "--config=x"]) is None
+
+
+@pytest.mark.parametrize("path", sorted(TOOLS))
+def test_every_tool_explains_itself(path: tuple[str, ...], capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*path, "--help"])
+    assert stop.value.code == 0
+    assert TOOLS[path].summary.split()[0] in capsys.readouterr().out
+
+
+def test_the_module_runs_as_a_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lightning_avsp", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip().endswith(__version__)
+
+
+def test_makefile_documents_every_target(tmp_path: Path) -> None:
+    makefile = Path(__file__).resolve().parents[2] / "Makefile"
+    targets = [
+        line.split(":")[1].strip() for line in makefile.read_text().splitlines() if line.startswith(".PHONY")
+    ]
+    done = subprocess.run(
+        ["make", "-f", makefile, "help"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert set(targets) >= {"help", "demo", "test", "lint", "type", "bench", "clean"}
+    for target in targets:
+        assert target in done.stdout
+
+
+def test_a_bare_flag_means_true() -> None:
+    def tool(root: Path, overwrite: bool = False, films: bool = True) -> None: ...
+
+    arguments = ["--overwrite", "--root", "a", "--films", "false", "--overwrite=false"]
+    assert spell_out_flags(arguments, tool) == [
+        "--overwrite=true",
+        "--root",
+        "a",
+        "--films",
+        "false",
+        "--overwrite=false",
+    ]

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lightning_avsp.cli import main
+from lightning_avsp.diffusion import GaussianDiffusion, Sampling
+from lightning_avsp.errors import InputError
+from lightning_avsp.media.audio import LogMel
+from lightning_avsp.media.video import open_film
+from lightning_avsp.predict.job import describe, pick_device
+from lightning_avsp.structures import ClipPolicy, Condition, DiffusionNetwork
+from lightning_avsp.tasks import loading as film_model
+from lightning_avsp.tasks.loading import LoadedModel, load_model
+
+# Lightning's own command line still calls a function that jsonargparse has renamed.
+pytestmark = [
+    pytest.mark.filterwarnings(r"ignore:\s*By default only one Jsonargparse:DeprecationWarning"),
+    pytest.mark.filterwarnings(r"ignore:\s*``instantiate_classes``:DeprecationWarning"),
+]
+
+
+class Dot(DiffusionNetwork):
+    """Smallest denoiser with weights: brightness of the clip and loudness of the sound shift the map."""
+
+    clip_frames = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(3, 1, 1)
+
+    def encode(self, video, audio=None, text=None) -> Condition:
+        features = () if video is None else (video.mean((1, 2, 3, 4)).view(-1, 1, 1, 1),)
+        return Condition(features, None if audio is None else audio.mean((1, 2, 3, 4)).view(-1, 1))
+
+    def denoise(self, noisy_map, t, condition) -> Tensor:
+        zero = torch.zeros_like(noisy_map)
+        seen = zero + condition.video[0] if condition.video else zero
+        heard = zero if condition.audio is None else zero + condition.audio[..., None, None]
+        return torch.sigmoid(self.mix(torch.cat([noisy_map, seen, heard], 1)))
+
+
+@pytest.fixture
+def trained(monkeypatch, tmp_path: Path) -> Path:
+    """A checkpoint path that the loader answers with a tiny network."""
+    torch.manual_seed(0)
+    model = LoadedModel(
+        Dot(),
+        GaussianDiffusion(),
+        Sampling(),
+        (24, 32),
+        (24, 32),
+        ClipPolicy(frames=Dot.clip_frames),
+        LogMel(size=(16, 16)),
+        "test",
+    )
+    monkeypatch.setattr(film_model, "load_model", lambda path: model)
+    return tmp_path / "model.ckpt"
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """12 frames of 96x64 pixels without sound."""
+    import av
+
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for index in range(12):
+            pixels = np.full((64, 96, 3), 20 * index, np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def predict(*arguments: object) -> None:
+    main(["predict", *map(str, arguments)])
+
+
+def refused(capsys, *arguments: object) -> str:
+    with pytest.raises(SystemExit) as stop:
+        predict(*arguments)
+    assert stop.value.code == 2
+    line = capsys.readouterr().err.strip()
+    assert line.startswith("error: ")
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.shared
+def test_a_real_film(trained, shared: Path, tmp_path: Path, capsys) -> None:
+    source, out = shared / "clips" / "nasa_13013.mp4", tmp_path / "out"
+    predict(source, "--checkpoint", trained, "--out", out, "--stride", 40, "--steps", 2)
+    said = capsys.readouterr().out
+    assert "2 video streams: taking the larger, stream 3 (480x270), not stream 0 (320x180)" in said
+    assert "every 40th frame and the last are predicted, those between are interpolated" in said
+    assert "390 frames in" in said.splitlines()[-1]
+    assert "frames/s" in said.splitlines()[-1]
+    assert str(out) in said.splitlines()[-1]
+    for name in ("overlay.mp4", "saliency.mp4"):
+        written = open_film(out / name)
+        assert (written.frames, written.width, written.height) == (390, 480, 270)
+        assert written.sound is not None
+        assert (written.sound.channels, written.sound.rate) == (2, 16000)
+    with np.load(out / "maps.npz") as stored:
+        assert stored["maps"].shape == (390, 24, 32)
+    record = json.loads((out / "prediction.json").read_text())
+    assert record["sampling"]["steps"] == 2
+    assert record["modality"] == record["modality_used"] == "av"
+    assert record["film"]["video_stream"] == 3
+    assert set(record["seconds_by_part"]) == {"decode", "sound", "network", "write"}
+
+
+def test_a_silent_film_says_so(trained, film: Path, tmp_path: Path, capsys) -> None:
+    predict(film, "--checkpoint", trained, "--out", tmp_path / "out", "--format", "png")
+    assert "no sound track: predicting from the picture alone (video-only path)" in capsys.readouterr().out
+    assert len(list((tmp_path / "out" / "maps").iterdir())) == 12
+    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["modality_used"] == "v"
+
+
+def test_the_same_seed_gives_the_same_maps(trained, film: Path, tmp_path: Path) -> None:
+    for name, seed, batch in (("a", 0, 4), ("b", 0, 3), ("c", 1, 4)):
+        options = ("--checkpoint", trained, "--out", tmp_path / name, "--seed", seed, "--batch", batch)
+        predict(film, *options)
+    a, b, c = (np.load(tmp_path / name / "maps.npz")["maps"].astype(float) for name in "abc")
+    np.testing.assert_allclose(a, b, atol=3e-4)  # half precision
+    assert np.abs(a - c).max() > 2e-3
+
+
+def test_mistakes_are_one_line_and_leave_nothing(trained, film: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "words.mp4").write_text("words " * 100)
+    (tmp_path / "cut.mp4").write_bytes(film.read_bytes()[:1500])
+    before = sorted(tmp_path.iterdir())
+    common = ("--checkpoint", trained, "--out", tmp_path / "out")
+    assert "does not exist" in refused(capsys, tmp_path / "missing.mp4", *common)
+    assert "is empty" in refused(capsys, tmp_path / "empty.mp4", *common)
+    assert "is not a film" in refused(capsys, tmp_path / "words.mp4", *common)
+    assert "cut off" in refused(capsys, tmp_path / "cut.mp4", *common)
+    assert "no sound track" in refused(capsys, film, *common, "--modality", "a")
+    assert "stride=0" in refused(capsys, film, *common, "--stride", 0)
+    assert "opacity is 2.0" in refused(capsys, film, *common, "--opacity", 2)
+    assert "steps" in refused(capsys, film, *common, "--steps", 0)
+    assert "'rainbowish'" in refused(capsys, film, *common, "--colours", "rainbowish")
+    assert "'warp'" in refused(capsys, film, *common, "--device", "warp")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_interrupted_run_leaves_nothing(trained, film: Path, tmp_path: Path, monkeypatch) -> None:
+    before = sorted(tmp_path.iterdir())
+
+    def interrupt(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Dot, "denoise", interrupt)
+    with pytest.raises(SystemExit) as stop:
+        predict(film, "--checkpoint", trained, "--out", tmp_path / "out")
+    assert stop.value.code == 130
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_sigterm_counts_as_an_interruption(trained, film: Path, tmp_path: Path, monkeypatch) -> None:
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(Dot, "denoise", lambda *_: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(SystemExit) as stop:
+        predict(film, "--checkpoint", trained, "--out", tmp_path / "out")
+    assert stop.value.code == 130
+    assert sorted(tmp_path.iterdir()) == before
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_an_earlier_prediction_is_kept_unless_asked(trained, film: Path, tmp_path: Path, capsys) -> None:
+    common = (film, "--checkpoint", trained, "--out", tmp_path / "out")
+    predict(*common)
+    capsys.readouterr()
+    assert "is not empty" in refused(capsys, *common)
+    predict(*common, "--overwrite", "true", "--seed", 5)
+    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["seed"] == 5
+
+
+def test_checkpoints_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no checkpoint at"):
+        load_model(tmp_path / "missing.ckpt")
+    (tmp_path / "words.ckpt").write_text("words")
+    (tmp_path / "empty.ckpt").touch()
+    for name in ("words.ckpt", "empty.ckpt"):
+        with pytest.raises(InputError, match="no readable checkpoint"):
+            load_model(tmp_path / name)
+    torch.save({"pytorch-lightning_version": "2.6.6", "state_dict": {}}, tmp_path / "foreign.ckpt")
+    with pytest.raises(InputError, match="not of this project's tasks"):
+        load_model(tmp_path / "foreign.ckpt")
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "tensors.pth")
+    with pytest.raises(
+        InputError, match="neither a checkpoint of `lightning fit` nor an official DiffSal file"
+    ):
+        load_model(tmp_path / "tensors.pth")
+
+
+def test_devices() -> None:
+    assert pick_device("cpu") == "cpu"
+    assert torch.device(pick_device("auto")).type in ("cpu", "cuda", "mps", "xpu")
+    with pytest.raises(InputError, match="cuda:99"):
+        pick_device("cuda:99")
+
+
+def test_what_is_said_beforehand(film: Path) -> None:
+    lines = describe(open_film(film), "av", 3)
+    assert lines[0] == f"{film}: 96x64, 25.000 frames/s, 12 frames, no sound"
+    assert lines[-1].startswith("stride 3: every 3rd frame")
+
+
+def test_help_needs_no_heavy_import() -> None:
+    code = (
+        "import sys; from lightning_avsp.cli import main\n"
+        "try: main(['predict', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'av', 'lightning', 'matplotlib'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "--checkpoint" in shown
+    assert shown.splitlines()[-1] == "[]"
+
+
+def test_a_network_without_ears_says_so(trained, tmp_path: Path, film: Path, capsys, monkeypatch) -> None:
+    import av
+
+    loud = tmp_path / "loud.mp4"
+    with av.open(str(film)) as source, av.open(str(loud), "w") as container:
+        origin = source.streams.video[0]
+        picture = container.add_stream_from_template(origin)
+        sound = container.add_stream("aac", rate=16000, layout="mono")
+        for packet in source.demux(origin):
+            if packet.size:
+                packet.stream = picture
+                container.mux(packet)
+        block = av.AudioFrame.from_ndarray(np.zeros((1, 7680), np.float32), "fltp", "mono")
+        block.sample_rate = 16000
+        container.mux(sound.encode(block))
+        container.mux(sound.encode(None))
+    deaf = Dot.encode
+    monkeypatch.setattr(Dot, "encode", lambda self, video, audio=None, text=None: deaf(self, video))
+    predict(loud, "--checkpoint", trained, "--out", tmp_path / "out")
+    assert "the sound had no part in the maps" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["modality_used"] == "v"
+
+
+def test_a_checkpoint_of_a_training_run(tmp_path: Path) -> None:
+    from lightning_avsp.input_spec import InputSpec
+    from lightning_avsp.papers.diffsal import DiffSal
+    from lightning_avsp.tasks import DiffusionSaliencyTask
+    from lightning_avsp.tasks.base import INPUT_KEY
+
+    network = DiffSal(video_encoder="tiny", audio_encoder="tiny")
+    task = DiffusionSaliencyTask(network, sampling=Sampling(steps=2))
+    spec = InputSpec((64, 96), (64, 96), ClipPolicy(target="last"), LogMel(size=(16, 32)))
+    options = {"video_encoder": "tiny", "audio_encoder": "tiny"}
+    content = {
+        "pytorch-lightning_version": "2.6.6",
+        "state_dict": task.state_dict(),
+        "hyper_parameters": {
+            "network": {"class_path": "lightning_avsp.papers.diffsal.DiffSal", "init_args": options},
+            "sampling": {"steps": 2},
+            "_instantiator": "lightning.pytorch.cli.instantiate_module",
+            "_class_path": "lightning_avsp.tasks.DiffusionSaliencyTask",
+        },
+        INPUT_KEY: spec.as_plain(),
+    }
+    torch.save(content, tmp_path / "last.ckpt")
+    model = load_model(tmp_path / "last.ckpt")
+    assert (model.size, model.map_size, model.target, model.audio) == ((64, 96), (64, 96), "last", spec.audio)
+    assert model.sampling.steps == 2
+    loaded = model.network.state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in network.state_dict().items())
+
+    content["state_dict"].pop(next(iter(content["state_dict"])))
+    torch.save(content, tmp_path / "torn.ckpt")
+    with pytest.raises(InputError, match="does not fit DiffusionSaliencyTask"):
+        load_model(tmp_path / "torn.ckpt")

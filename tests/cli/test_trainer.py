@@ -1,0 +1,231 @@
+"""The trainer commands through their real entry point, and a guard for each of Lightning's traps."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from commandline import EXPERIMENTS, fit_arguments
+
+from lightning_avsp.cli import main
+
+pytestmark = pytest.mark.filterwarnings(
+    # a test's loaders are small on purpose, and its epochs shorter than the logging interval
+    "ignore:.*does not have many workers.*",
+    "ignore:.*is smaller than the logging interval.*",
+)
+
+
+@pytest.fixture(scope="module")
+def run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run: trained, validated, tested."""
+    import warnings
+
+    folder = tmp_path_factory.mktemp("run")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        main(fit_arguments(corpus, folder, "--test_after_fit=true", "--figures=1"))
+    return folder
+
+
+def load(run: Path, name: str = "last") -> dict:
+    return torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True, map_location="cpu")
+
+
+def test_a_run_keeps_what_it_promises(run: Path) -> None:
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert yaml.safe_load((run / "config.yaml").read_text())["experiment"] == "smoke"
+    record = json.loads((run / "run.json").read_text())
+    assert record["finished"]
+    videos = {part: {tuple(key) for key in keys} for part, keys in record["videos"].items()}
+    assert videos["train"]
+    assert videos["validation"]
+    assert not videos["train"] & videos["validation"]
+    assert not (videos["train"] | videos["validation"]) & videos["test"]
+    assert (run / "figures" / "epoch_000.png").stat().st_size > 1000
+    rows = list(csv.DictReader((run / "metrics" / "fit" / "metrics.csv").read_text().splitlines()))
+    assert any(row.get("val/cc") for row in rows)
+    results = json.loads((run / "results" / "test.json").read_text())
+    assert results["checkpoint"].endswith("best.ckpt")
+    assert "test/cc" in results["averages"]
+
+
+def test_saved_configuration_feeds_back(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", f"--config={run / 'config.yaml'}", f"--run_dir={tmp_path}", "--print_config"])
+    assert stop.value.code == 0
+    again = yaml.safe_load(capsys.readouterr().out)
+    before = yaml.safe_load((run / "config.yaml").read_text())
+    assert again["model"] == before["model"]
+    assert again["data"] == before["data"]
+
+
+def test_checkpoints_load_with_weights_only_and_without_the_command_line(run: Path) -> None:
+    from lightning_avsp.tasks import DiffusionSaliencyTask
+
+    task = DiffusionSaliencyTask.load_from_checkpoint(
+        run / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True
+    )
+    assert task.input_spec.size == (64, 128)
+    assert task.input_spec.audio.size == (32, 64)
+    saved = load(run, "best")["state_dict"]
+    assert all(torch.equal(value, saved[name]) for name, value in task.state_dict().items())
+
+
+def test_a_finished_run_is_not_overwritten(run: Path, corpus: Path, capsys: pytest.CaptureFixture) -> None:
+    before = (run / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+    with pytest.raises(SystemExit) as stop:
+        main(fit_arguments(corpus, run))
+    assert stop.value.code == 2
+    assert "--overwrite=true" in capsys.readouterr().err
+    assert (run / "checkpoints" / "last.ckpt").stat().st_mtime_ns == before
+
+
+def test_flags_win_over_the_checkpoint_when_resuming(run: Path, corpus: Path) -> None:
+    import shutil
+
+    copy = run.with_name(f"{run.name}-resumed")
+    shutil.copytree(run, copy)
+    main(
+        fit_arguments(
+            corpus,
+            copy,
+            "--ckpt_path=last",
+            "--trainer.max_epochs=2",
+            "--model.loss.terms={'kl': 1.0}",
+            "--model.target_noise=0.5",
+        )
+    )
+    saved = load(copy)
+    assert saved["hyper_parameters"]["target_noise"] == 0.5
+    assert saved["hyper_parameters"]["loss"]["init_args"]["terms"] == {"kl": 1.0}
+    assert saved["global_step"] == 4
+    # the copied run knows that its best checkpoint lies beside it now, and what it scored
+    states = [
+        state
+        for key, state in saved["callbacks"].items()
+        if key.startswith("RunCheckpoint") and state["monitor"]
+    ]
+    assert states[0]["best_model_path"] == str(copy / "checkpoints" / "best.ckpt")
+    # the first training's metrics are still there, the resumed ones beside them
+    assert {p.name for p in (copy / "metrics").iterdir()} >= {"fit", "fit-2"}
+
+
+def test_checkpoints_hold_no_weight_sources(run: Path) -> None:
+    from lightning_avsp.tasks.base import without_weight_sources
+
+    settings = {"network": {"init_args": {"video_weights": "kinetics400", "stages": [{"a_weights": 1}]}}}
+    assert without_weight_sources(settings) == {
+        "network": {"init_args": {"video_weights": None, "stages": [{"a_weights": None}]}}
+    }
+    assert "weight_report" in load(run)
+
+
+def test_missing_checkpoint_says_what_there_is(
+    run: Path, corpus: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ["test", *fit_arguments(corpus, run)[1:]]
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "--ckpt_path=nowhere.ckpt"])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert "nowhere.ckpt" in error
+    assert "best.ckpt" in error
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "--ckpt_path best" in capsys.readouterr().err
+
+
+def test_a_second_wandb_run_keeps_a_configuration_of_its_own(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    for name in ("a", "b"):
+        main(fit_arguments(corpus, tmp_path / name, "--wandb=offline", f"--model.target_noise=0.{len(name)}"))
+    configs = [yaml.safe_load((tmp_path / name / "config.yaml").read_text()) for name in ("a", "b")]
+    assert [c["run_dir"] for c in configs] == [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert all(list((tmp_path / name / "wandb").glob("offline-run-*")) for name in ("a", "b"))
+
+
+def test_a_misspelt_key_names_the_class(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(fit_arguments(corpus, tmp_path, "--model.network.atention=standard"))
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert "atention" in error
+    assert "DiffSal" in error
+
+
+def test_short_overrides_reach_the_network(capsys: pytest.CaptureFixture) -> None:
+    config = str(EXPERIMENTS / "diffsal_avad.yaml")
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "--config", config, "--model.network.attention=standard", "--print_config"])
+    assert stop.value.code == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["model"]["init_args"]["network"]["init_args"]["attention"] == "standard"
+    assert shown["model"]["init_args"]["network"]["init_args"]["interaction"] == "mim"
+
+
+def test_a_second_config_merges_over_the_first(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    tweak = tmp_path / "tweak.yaml"
+    tweak.write_text("model: {init_args: {network: {init_args: {num_stages: 2}}}}\n")
+    with pytest.raises(SystemExit):
+        main(["fit", f"--config={EXPERIMENTS / 'diffsal_avad.yaml'}", f"--config={tweak}", "--print_config"])
+    network = yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["network"]["init_args"]
+    assert network["num_stages"] == 2
+    assert network["video_encoder"] == "mvitv2_s"
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true"])
+def test_pure_16_bit_is_refused(
+    corpus: Path, tmp_path: Path, precision: str, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(fit_arguments(corpus, tmp_path, f"--trainer.precision={precision}"))
+    assert stop.value.code == 2
+    assert "bf16-mixed" in capsys.readouterr().err
+
+
+def test_clips_of_another_length_than_the_network_was_built_for_are_refused(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(fit_arguments(corpus, tmp_path, "--data.clip.frames=8"))
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert "8 frames" in error
+    assert "16" in error
+
+
+def test_nothing_is_linked() -> None:
+    """Links overwrite or vanish without a word; a sweep could then vary a number that has no effect."""
+    source = (EXPERIMENTS.parent / "lightning_avsp" / "cli" / "trainer.py").read_text()
+    assert ".link_arguments(" not in source
+
+
+def test_bf16_mixed_trains_and_keeps_the_schedule_exact(corpus: Path, tmp_path: Path) -> None:
+    main(fit_arguments(corpus, tmp_path, "--trainer.precision=bf16-mixed", "--figures=0"))
+    assert load(tmp_path)["global_step"] == 2
+
+
+def test_predict_writes_a_map_for_every_frame_asked_for(run: Path, corpus: Path, tmp_path: Path) -> None:
+    arguments = [a for a in fit_arguments(corpus, run)[1:] if "limit_" not in a]
+    main(["predict", *arguments, "--ckpt_path=last", "--data.limit_videos=1"])
+    folders = list((run / "maps" / "AVAD").iterdir())
+    assert len(folders) == 1
+    assert len(list(folders[0].glob("*.png"))) == 25
+
+
+def test_a_shared_global_batch_feeds_back_and_another_accumulation_is_refused(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = fit_arguments(corpus, tmp_path / "a", "--data.global_batch=4", "--figures=0")
+    main(arguments)
+    config = tmp_path / "a" / "config.yaml"
+    assert yaml.safe_load(config.read_text())["trainer"]["accumulate_grad_batches"] == 2
+    main(["fit", f"--config={config}", f"--run_dir={tmp_path / 'b'}"])
+    again = yaml.safe_load((tmp_path / "b" / "config.yaml").read_text())
+    assert (again["data"]["batch_size"], again["trainer"]["accumulate_grad_batches"]) == (2, 2)
+    with pytest.raises(SystemExit):
+        main([*arguments, "--overwrite=true", "--trainer.accumulate_grad_batches=3"])
+    assert "accumulates 2 batches of 2, but trainer.accumulate_grad_batches=3" in capsys.readouterr().err

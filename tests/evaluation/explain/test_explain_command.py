@@ -1,0 +1,102 @@
+"""`avsp explain` on short runs: pictures, numbers, right and wrong sound, and averages over test videos."""
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+from commandline import TINY_NETWORK, fit_arguments
+from PIL import Image
+
+from lightning_avsp.cli import main
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*", "ignore:.*is smaller than the logging interval.*"
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network with gates, hardly trained."""
+    folder = tmp_path_factory.mktemp("gates") / "run"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        main(
+            fit_arguments(
+                corpus,
+                folder,
+                *TINY_NETWORK,
+                "--figures=0",
+                "--trainer.val_check_interval=1.0",
+                "--trainer.max_steps=2",
+                experiment="synthetic_mubic",
+            )
+        )
+    return folder / "checkpoints" / "last.ckpt"
+
+
+def test_a_clip_is_drawn_and_its_numbers_are_told_for_both_sounds(
+    checkpoint: Path, corpus: Path, capsys: pytest.CaptureFixture
+) -> None:
+    main(["explain", str(checkpoint), f"--root={corpus}", "--device=cpu", "--frame=9"])
+    shown = capsys.readouterr().out
+    folder = next((checkpoint.parents[1] / "explain").iterdir())
+    assert folder.name.endswith("_00009")
+    pictures = sorted(folder.glob("*.png"))
+    assert pictures
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.width > 200
+    record = json.loads((folder / "explain.json").read_text())
+    assert {row["sound"] for row in record["values"]} == {"its own sound", "another video's sound"}
+    assert all(isinstance(row["value"], float) for row in record["values"])
+    assert "its own sound" in shown
+    own = {(r["name"], r["label"]): r["value"] for r in record["values"] if r["sound"] == "its own sound"}
+    other = {(r["name"], r["label"]): r["value"] for r in record["values"] if r["sound"] != "its own sound"}
+    assert own.keys() == other.keys()
+    assert any(own[key] != other[key] for key in own)
+
+
+def test_numbers_are_averaged_over_the_test_videos_by_condition(
+    checkpoint: Path, corpus: Path, tmp_path: Path
+) -> None:
+    main(
+        [
+            "explain",
+            str(checkpoint),
+            f"--root={corpus}",
+            "--device=cpu",
+            "--summary",
+            "--every=12",
+            f"--out={tmp_path}",
+        ]
+    )
+    rows = json.loads((tmp_path / "explain.json").read_text())["summary"]
+    groups = {row["group"] for row in rows}
+    assert "all videos" in groups
+    assert any("SYNTHETIC" in group for group in groups)
+    everything = [row for row in rows if row["group"] == "all videos"]
+    assert all(row["videos"] >= 1 and row["mean"] == row["mean"] for row in everything)
+
+
+def test_what_cannot_be_shown_is_said(
+    checkpoint: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for more, message in (
+        (["--video=absent"], "'absent' is no test video; these are:"),
+        (["--frame=999"], "has no scored frame 999"),
+        (["--captions=somewhere"], "captions need both folders"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(["explain", str(checkpoint), f"--root={corpus}", "--device=cpu", *more])
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_network_with_nothing_to_show_says_so(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    main(fit_arguments(corpus, tmp_path, *TINY_NETWORK, "--figures=0"))
+    with pytest.raises(SystemExit):
+        main(["explain", str(tmp_path / "checkpoints" / "last.ckpt"), f"--root={corpus}", "--device=cpu"])
+    assert "DiffSal has nothing to show" in capsys.readouterr().err

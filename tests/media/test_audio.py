@@ -1,0 +1,267 @@
+"""Log-mel slices: the front end against an independent computation, alignment, rates, channels."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightning_avsp.data.waves import WaveStore
+from lightning_avsp.errors import InputError
+from lightning_avsp.media.audio import (
+    LogMel,
+    force_count,
+    load_wave,
+    log_mel,
+    log_mel_slices,
+    mel_matrix,
+    prepare_wave,
+    released_examples,
+    resample,
+    silent_slices,
+    to_mono,
+)
+
+CONFIG = LogMel()
+RELEASED = LogMel(alignment="released")
+RATES = [16_000, 22_050, 32_000, 44_100, 48_000]
+
+
+def tone(rate: int, seconds: float, hertz: float = 440.0) -> torch.Tensor:
+    return 0.5 * torch.sin(2 * math.pi * hertz * torch.arange(round(rate * seconds)) / rate)
+
+
+def by_hand(samples: np.ndarray) -> np.ndarray:
+    """The front end written out in numpy float64, window by window and band by band."""
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    mel = 1127 * np.log(1 + np.arange(257) * (8000 / 256) / 700)
+    edges = np.linspace(1127 * np.log(1 + 125 / 700), 1127 * np.log(1 + 7500 / 700), 66)
+    rows = []
+    for start in range(0, len(samples) - 399, 160):
+        magnitude = np.abs(np.fft.rfft(samples[start : start + 400] * hann, 512))
+        bands = []
+        for low, centre, high in zip(edges, edges[1:], edges[2:], strict=False):
+            weight = np.maximum(0, np.minimum((mel - low) / (centre - low), (high - mel) / (high - centre)))
+            bands.append((weight[1:] * magnitude[1:]).sum())
+        rows.append(np.log(np.array(bands) + 0.01))
+    return np.array(rows)
+
+
+def test_front_end_equals_direct_computation() -> None:
+    samples = np.random.default_rng(0).normal(0, 0.2, 4321)
+    ours = log_mel(torch.from_numpy(samples).float(), CONFIG)
+    expected = by_hand(samples)
+    assert ours.shape == expected.shape == (1 + (4321 - 400) // 160, 64)
+    np.testing.assert_allclose(ours.numpy(), expected, atol=2e-5)
+
+
+def test_settings_in_samples() -> None:
+    assert (CONFIG.window, CONFIG.hop, CONFIG.n_fft, CONFIG.slice_samples) == (400, 160, 512, 10_480)
+
+
+def test_no_weight_on_the_dc_bin() -> None:
+    assert mel_matrix(512, 16_000, 64, 1.0, 7500.0)[0].abs().sum() == 0
+
+
+def test_slices_are_cut_around_the_middle_of_each_part() -> None:
+    wave = torch.from_numpy(np.random.default_rng(1).normal(0, 0.2, 32_000)).float()
+    config = LogMel(size=(64, 64))  # no resize: the slice itself
+    slices = log_mel_slices(wave, 0.7, 1.3, config)
+    assert slices.shape == (1, 9, 64, 64)
+    for index in range(9):
+        centre = 0.7 + (index + 0.5) * 0.6 / 9
+        start = round(centre * 16_000) - 5240
+        np.testing.assert_allclose(
+            slices[0, index].numpy(), by_hand(wave[start : start + 10_480].double().numpy()), atol=5e-5
+        )
+
+
+def test_time_is_the_height_and_mel_the_width() -> None:
+    wave = torch.cat([torch.zeros(16_000), tone(16_000, 1.0, 3000.0)])
+    slices = log_mel_slices(wave, 0.99, 1.01, LogMel(slices=1, size=(64, 64)))[0, 0]
+    assert slices[60].max() > slices[3].max() + 3  # loud in the later rows only
+    low = log_mel_slices(tone(16_000, 2.0, 200.0), 0.9, 1.1, LogMel(slices=1, size=(64, 64)))[0, 0]
+    assert int(low[32].argmax()) < 16 < int(slices[60].argmax())
+
+
+def test_shape_and_resize() -> None:
+    slices = log_mel_slices(tone(16_000, 2.0), 0.0, 0.64, CONFIG)
+    assert slices.shape == (1, 9, 112, 192)
+    assert slices.dtype == torch.float32
+    assert torch.isfinite(slices).all()
+
+
+@given(
+    start=st.floats(-5, 5),
+    length=st.floats(0.01, 3.0),
+    samples=st.integers(1, 40_000),
+)
+def test_any_window_gives_finite_slices_and_silence_outside(
+    start: float, length: float, samples: int
+) -> None:
+    config = LogMel(slices=3, size=(8, 8))
+    slices = log_mel_slices(torch.full((samples,), 0.3), start, start + length, config)
+    assert slices.shape == (1, 3, 8, 8)
+    assert torch.isfinite(slices).all()
+    reach = config.slice_samples / 2 / 16_000
+    if start + length + reach < 0 or start - reach > samples / 16_000:
+        torch.testing.assert_close(slices, silent_slices(config))
+
+
+def sweep(rate: int) -> torch.Tensor:
+    """Two seconds of a tone that rises all the time: no two moments are alike."""
+    seconds = torch.arange(rate * 2, dtype=torch.float64) / rate
+    return (0.4 * torch.sin(2 * math.pi * (300 + 400 * seconds) * seconds)).float()
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_every_rate_gives_the_same_slices(rate: int) -> None:
+    wave = prepare_wave(sweep(rate)[None], rate, CONFIG)
+    assert wave.rate == 16_000
+    slices = log_mel_slices(wave.samples, 0.6, 1.24, CONFIG, rate=wave.rate)
+    expected = log_mel_slices(sweep(16_000), 0.6, 1.24, CONFIG)
+    heard = expected > 0  # the tone itself, not what leaks beside it
+    assert (slices - expected)[heard].abs().max() < 0.02
+    assert len({part.numpy().tobytes() for part in slices[0]}) == 9
+
+
+@pytest.mark.parametrize(
+    ("rate", "genuine", "distinct"),
+    # at 16 kHz the first two of nine lie in the buffer's silence
+    [(16_000, 15, 8), (22_050, 9, 9), (32_000, 5, 5), (44_100, 2, 2), (48_000, 1, 1)],
+)
+def test_released_number_of_examples_depends_on_the_rate(rate: int, genuine: int, distinct: int) -> None:
+    wave = sweep(rate)
+    examples = released_examples(wave, 0.5, 1.14, RELEASED, rate)
+    assert examples.shape == (genuine, 64, 64)
+    nine = log_mel_slices(wave, 0.5, 1.14, RELEASED, rate=rate)
+    assert nine.shape == (1, 9, 112, 192)
+    assert len({part.numpy().tobytes() for part in nine[0]}) == distinct
+
+
+def test_released_buffer_written_out() -> None:
+    rate = 16_000
+    wave = torch.from_numpy(np.random.default_rng(3).normal(0, 0.2, 3 * rate)).float()
+    fps, first = 25.0, 26  # frames 26 .. 41
+    start, stop = (
+        int((first - 1) / fps * rate - rate / fps / 2),
+        int((first + 14) / fps * rate + rate / fps / 2),
+    )
+    excerpt = wave[start : stop + 1]
+    buffer = np.zeros(35_280)
+    left = (35_280 - len(excerpt)) // 2
+    buffer[left : left + len(excerpt)] = excerpt.numpy()
+    spectrum = by_hand(buffer)
+    expected = np.stack([spectrum[11 * k : 11 * k + 64] for k in range(9)])
+    ours = released_examples(wave, (first - 1.5) / fps, (first + 14.5) / fps, RELEASED, rate)
+    np.testing.assert_allclose(ours[:9].numpy(), expected, atol=5e-5)
+
+
+def test_released_excerpt_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(InputError, match=r"51201 samples at 48000 Hz does not fit.*35280"):
+        released_examples(torch.zeros(100_000), 0.5, 0.5 + 16 / 15, RELEASED, 48_000)
+
+
+@pytest.mark.parametrize(
+    ("have", "expected"),
+    [
+        (1, [0] * 9),
+        (2, [0, 0, 0, 0, 1, 1, 1, 1, 0]),
+        (5, [0, 1, 2, 3, 4, 0, 1, 2, 3]),
+        (4, [0, 0, 1, 1, 2, 2, 3, 3, 0]),
+        (9, list(range(9))),
+        (15, list(range(9))),
+    ],
+)
+def test_forced_to_nine(have: int, expected: list[int]) -> None:
+    assert force_count(torch.arange(have), 9).tolist() == expected
+
+
+def test_silence() -> None:
+    silent = silent_slices(CONFIG)
+    assert silent.shape == (1, 9, 112, 192)
+    torch.testing.assert_close(silent, log_mel_slices(torch.zeros(32_000), 0.3, 0.9, CONFIG))
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_files_of_all_channels_and_rates(tmp_path: Path, rate: int, channels: int) -> None:
+    path = tmp_path / "sound.wav"
+    mono = tone(rate, 0.5).numpy()
+    gains = np.linspace(0.5, 1.5, channels)
+    soundfile.write(path, mono[:, None] * gains / gains.max(), rate, subtype="PCM_16")
+    wave, got = load_wave(path)
+    assert got == rate
+    assert wave.shape == (channels, len(mono))
+    assert wave.abs().max() <= 1
+    torch.testing.assert_close(
+        to_mono(wave), torch.from_numpy(mono * gains.mean() / gains.max()).float(), atol=1e-3, rtol=0
+    )
+    assert prepare_wave(wave, got, CONFIG).seconds == pytest.approx(0.5, abs=1e-3)
+
+
+def test_resample_keeps_the_tone() -> None:
+    resampled = resample(tone(44_100, 1.0), 44_100, 16_000)
+    assert resampled.numel() == 16_000
+    assert int(torch.fft.rfft(resampled).abs().argmax()) == 440
+
+
+def test_wave_of_another_rate_is_refused() -> None:
+    with pytest.raises(InputError, match=r"44100 Hz.*16000 Hz; call prepare_wave"):
+        log_mel_slices(torch.zeros(44_100), 0.1, 0.4, CONFIG, rate=44_100)
+
+
+def test_empty_clip_is_refused() -> None:
+    with pytest.raises(InputError, match="must end after it starts"):
+        log_mel_slices(torch.zeros(16_000), 0.5, 0.5, CONFIG)
+
+
+@pytest.mark.parametrize("settings", [{"high_hz": 9000.0}, {"slices": 0}, {"low_hz": 8000.0}])
+def test_impossible_settings(settings: dict[str, float]) -> None:
+    with pytest.raises(InputError):
+        LogMel(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF but not a wave"])
+def test_broken_sound_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "V1.wav"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"V1\.wav \({len(content)} bytes\) cannot be read"):
+        load_wave(path)
+
+
+def test_sound_without_samples(tmp_path: Path) -> None:
+    path = tmp_path / "V1.wav"
+    soundfile.write(path, np.zeros(0), 16_000)
+    with pytest.raises(InputError, match="holds no sample"):
+        load_wave(path)
+
+
+def test_missing_sound(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"V1\.wav \(missing\)"):
+        load_wave(tmp_path / "V1.wav")
+
+
+def test_store_loads_once_and_forgets_the_oldest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / f"{name}.wav" for name in "abc"]
+    for path in paths:
+        soundfile.write(path, np.zeros(16_000), 16_000)
+    loaded: list[str] = []
+
+    def counting(path: Path) -> tuple[torch.Tensor, int]:
+        loaded.append(path.stem)
+        return load_wave(path)
+
+    monkeypatch.setattr("lightning_avsp.data.waves.load_wave", counting)
+    store = WaveStore(CONFIG, capacity_bytes=2 * 16_000 * 4)
+    for place in (0, 1, 0, 2, 0, 1):
+        store.get(paths[place])
+    assert loaded == ["a", "b", "c", "b"]
+    assert len(store) == 2
+    small = WaveStore(CONFIG, capacity_bytes=1)
+    small.get(paths[0])
+    assert len(small) == 1

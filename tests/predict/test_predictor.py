@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lightning_avsp.diffusion import GaussianDiffusion, Sampling
+from lightning_avsp.errors import InputError
+from lightning_avsp.media.audio import LogMel
+from lightning_avsp.media.video import open_film
+from lightning_avsp.predict.predictor import FilmReport, fill_between, predict_film
+from lightning_avsp.structures import ClipPolicy, Condition, DiffusionNetwork
+
+SIZE = (32, 48)
+AUDIO = LogMel(size=(16, 16), slices=3)
+
+
+class SmallNetwork(DiffusionNetwork):
+    """A real, tiny denoiser that counts its calls and remembers what it was given."""
+
+    clip_frames = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.see = nn.Conv3d(3, 4, (6, 3, 3), padding=(0, 1, 1))
+        self.hear = nn.Linear(3 * 16 * 16, 4)
+        self.mix = nn.Conv2d(5, 1, 3, padding=1)
+        self.videos: list[Tensor | None] = []
+        self.sounds: list[Tensor | None] = []
+        self.denoised = 0
+
+    def encode(self, video, audio=None, text=None) -> Condition:
+        self.videos.append(video)
+        self.sounds.append(audio)
+        features = () if video is None else (self.see(video),)
+        return Condition(features, None if audio is None else self.hear(audio.flatten(1))[:, None])
+
+    def denoise(self, noisy_map, t, condition) -> Tensor:
+        self.denoised += 1
+        features = noisy_map.new_zeros(len(noisy_map), 4, *noisy_map.shape[-2:])
+        if condition.video:
+            features = features + condition.video[0][:, :, 0]
+        if condition.audio is not None:
+            features = features + condition.audio[:, 0, :, None, None]
+        return torch.sigmoid(self.mix(torch.cat([noisy_map, features], 1)))
+
+
+@pytest.fixture
+def network() -> SmallNetwork:
+    torch.manual_seed(1)
+    return SmallNetwork()
+
+
+def run(network, path, **settings) -> np.ndarray:
+    process = settings.pop("diffusion", GaussianDiffusion())
+    sampling = settings.pop("sampling", Sampling(steps=3))
+    results = list(predict_film(network, process, sampling, path, size=SIZE, audio=AUDIO, **settings))
+    assert [index for index, _ in results] == list(range(len(results)))
+    maps = np.stack([saliency for _, saliency in results])
+    assert maps.dtype == np.float32
+    assert maps.min() >= 0
+    assert maps.max() <= 1
+    return maps
+
+
+def test_every_frame_gets_a_map(network, make_film) -> None:
+    maps = run(network, make_film(frames=23), batch=5)
+    assert maps.shape == (23, *SIZE)
+    assert np.ptp(maps.mean((1, 2))) > 0
+
+
+def test_encoders_run_once_per_clip_whatever_the_steps(network, make_film) -> None:
+    run(network, make_film(frames=10), batch=4, sampling=Sampling(steps=7))
+    assert [len(video) for video in network.videos] == [4, 4, 2]
+    assert network.denoised == 3 * 7
+
+
+def test_batch_and_stride_do_not_change_a_predicted_map(network, make_film) -> None:
+    path = make_film(frames=13)
+    single = run(network, path, batch=1)
+    np.testing.assert_allclose(run(network, path, batch=5), single, atol=1e-6)
+    strided = run(network, path, batch=3, stride=5)
+    np.testing.assert_allclose(strided[[0, 5, 10, 12]], single[[0, 5, 10, 12]], atol=1e-6)
+    np.testing.assert_allclose(strided[7], 0.6 * strided[5] + 0.4 * strided[10], atol=1e-6)
+    assert np.abs(strided[7] - single[7]).max() > 1e-4
+
+
+def test_seed_decides_the_noise(network, make_film) -> None:
+    path = make_film(frames=4)
+    first = run(network, path, seed=0)
+    np.testing.assert_array_equal(first, run(network, path, seed=0))
+    assert np.abs(first - run(network, path, seed=1)).max() > 1e-3
+
+
+def test_several_draws_per_map(network, make_film) -> None:
+    path = make_film(frames=4)
+    one, many = (run(network, path, sampling=Sampling(samples=n)) for n in (1, 8))
+    assert one.shape == many.shape
+    assert np.abs(one - many).max() > 1e-4
+    assert [len(video) for video in network.videos] == [4, 4]  # never encoded again for another draw
+
+
+def test_the_clip_is_centred_on_its_frame_or_ends_with_it(network, make_film) -> None:
+    path = make_film(frames=12, channels=0)
+    for target, expected in (("centre", [4, 5, 6, 7, 8, 9]), ("last", [2, 3, 4, 5, 6, 7])):
+        network.videos.clear()
+        run(network, path, clip=ClipPolicy(frames=network.clip_frames, target=target), batch=1)
+        video = network.videos[7]
+        assert video is not None
+        grey = (video[0, 0, :, :, :20].mean((-2, -1)) * 0.225 + 0.45) * 255
+        assert [round((float(level) - 40) / 7) for level in grey] == expected
+
+
+def test_a_film_shorter_than_a_clip(network, make_film) -> None:
+    assert len(run(network, make_film(frames=2))) == 2
+
+
+def test_sound_follows_the_picture(network, make_film) -> None:
+    run(network, make_film(frames=20, gap=(0.4, 10)), batch=1)
+    loudness = [float(sound.mean()) for sound in network.sounds if sound is not None]
+    assert len(loudness) == 20
+    assert min(loudness[2:5]) > max(loudness[-1:]) + 1
+    assert network.sounds[0].shape == (1, 1, 3, 16, 16)
+
+
+def test_a_silent_film_is_predicted_from_its_picture(network, make_film) -> None:
+    assert len(run(network, make_film(frames=5, channels=0))) == 5
+    assert network.sounds == [None, None]
+
+
+def test_modalities(network, make_film) -> None:
+    path = make_film(frames=5)
+    both = run(network, path)
+    seen = run(network, path, modality="v")
+    heard = run(network, path, modality="a")
+    assert network.sounds[2:4] == [None, None]
+    assert network.videos[4:] == [None, None]
+    for a, b in ((both, seen), (both, heard), (seen, heard)):
+        assert np.abs(a - b).max() > 1e-3
+
+
+def test_sound_alone_needs_sound(network, make_film) -> None:
+    with pytest.raises(InputError, match="no sound track"):
+        run(network, make_film(frames=5, channels=0), modality="a")
+
+
+@pytest.mark.parametrize("settings", [{"stride": 0}, {"batch": 0}])
+def test_settings_out_of_range(network, make_film, settings) -> None:
+    with pytest.raises(InputError, match="at least 1"):
+        run(network, make_film(frames=5), **settings)
+
+
+def test_released_alignment_at_the_rate_of_the_film(network, make_film) -> None:
+    film = open_film(make_film(frames=8, rate=22050))
+    audio = LogMel(size=(16, 16), slices=3, alignment="released")
+    list(predict_film(network, GaussianDiffusion(), Sampling(), film, size=SIZE, audio=audio))
+    assert network.sounds[0].shape == (4, 1, 3, 16, 16)
+
+
+def test_progress_and_seconds_by_part(network, make_film) -> None:
+    seen: list[int] = []
+    report = FilmReport()
+    run(network, make_film(frames=9), progress=seen.append, report=report)
+    assert seen == list(range(1, 10))
+    assert set(report.seconds) == {"sound", "decode", "network"}
+    assert min(report.seconds.values()) > 0
+
+
+def test_the_report_says_what_was_used(network, make_film) -> None:
+    path = make_film(frames=4)
+    for modality in ("av", "v", "a"):
+        report = FilmReport()
+        run(network, path, modality=modality, report=report)
+        assert report.used == modality
+
+
+def test_fill_between_is_linear() -> None:
+    known = [
+        (0, np.zeros((1, 1), np.float32)),
+        (4, np.ones((1, 1), np.float32)),
+        (5, np.zeros((1, 1), np.float32)),
+    ]
+    filled = list(fill_between(known))
+    assert [index for index, _ in filled] == [0, 1, 2, 3, 4, 5]
+    np.testing.assert_allclose([float(m[0, 0]) for _, m in filled], [0, 0.25, 0.5, 0.75, 1, 0])

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.media.soundtrack import read_sound
+from lightning_avsp.media.video import FilmInfo, iterate_frames, open_film
+from lightning_avsp.predict.writer import FilmWriter, to_levels
+
+
+def write_all(out: Path, info: FilmInfo, saliency: np.ndarray, **settings) -> None:
+    with FilmWriter(out, info, **settings) as writer:
+        for index in range(info.frames):
+            writer.write(index, saliency)
+        writer.record = {"seed": 3}
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / max(1e-6, np.mean((a.astype(float) - b) ** 2))))
+
+
+def right_half(low: float = 0.0) -> np.ndarray:
+    saliency = np.full((16, 24), low, np.float32)
+    saliency[:, 12:] = 1
+    return saliency
+
+
+FILMS = [
+    ("x.mp4", {"channels": 0}),
+    ("x.mp4", {"channels": 1, "rate": 22050}),
+    ("x.mp4", {"channels": 2, "rate": 44100}),
+    ("x.mkv", {"channels": 6}),
+    ("x.webm", {"vcodec": "libvpx-vp9", "acodec": "libopus", "channels": 6, "options": {"cpu-used": "8"}}),
+    ("x.mkv", {"acodec": "pcm_s16le", "channels": 2, "rate": 8000}),
+    ("x.ts", {"acodec": "mp3", "channels": 2}),
+    ("x.mp4", {"pts": [40 * i + 13 * (i % 3) for i in range(30)], "channels": 1}),
+    ("x.mkv", {"pts": [300 + 40 * i for i in range(30)], "channels": 1}),
+    ("x.mkv", {"sound_delay": 0.3, "channels": 1}),
+    ("x.mp4", {"rotation": 90}),
+    ("x.mkv", {"vcodec": "ffv1", "size": (65, 97), "pix_fmt": "yuv444p"}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), FILMS)
+def test_films_keep_frames_times_picture_and_sound(make_film, align, tmp_path: Path, name, settings) -> None:
+    info = open_film(make_film(name, **settings))
+    out = tmp_path / "out"
+    write_all(out, info, right_half())
+    originals = list(iterate_frames(info))
+    for file in ("overlay.mp4", "saliency.mp4"):
+        written = open_film(out / file)
+        frames = list(iterate_frames(written))
+        assert (written.height, written.width) == (info.height + info.height % 2, info.width + info.width % 2)
+        assert len(frames) == len(originals) == 30
+        times = [[frame.start for frame in film] for film in (frames, originals)]
+        np.testing.assert_allclose(*times, atol=1e-3)
+        if file == "overlay.mp4":
+            half = np.s_[: info.height, : info.width // 2 - 8]  # well left of where saliency begins
+            for ours, original in zip(frames, originals, strict=True):
+                assert psnr(ours.pixels[half], original.pixels[half]) > 38
+        else:
+            assert frames[7].pixels[:, 5].max() <= 1
+            assert frames[7].pixels[:, -5].min() >= 253
+        check_sound(info, written, align)
+
+
+def check_sound(info: FilmInfo, written: FilmInfo, align) -> None:
+    if info.sound is None:
+        assert written.sound is None
+        return
+    assert written.sound is not None
+    assert written.sound.codec in ("aac", "mp3float")
+    assert (written.sound.channels, written.sound.rate) == (info.sound.channels, info.sound.rate)
+    before, rate, offset = read_sound(info)
+    after, _, new_offset = read_sound(written)
+    for channel in range(info.sound.channels):
+        if channel == 3:
+            continue  # encoders low-pass the effects channel of 5.1
+        lag, correlation = align(before[channel].numpy(), after[channel].numpy())
+        assert correlation > 0.9
+        assert abs(lag / rate + new_offset - offset) < 2e-3  # Matroska and MPEG-TS round to a millisecond
+
+
+def test_record_maps_and_nothing_else(make_film, tmp_path: Path) -> None:
+    info = open_film(make_film())
+    out = tmp_path / "deep" / "out"
+    write_all(out, info, right_half(0.25), format="png")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "maps",
+        "overlay.mp4",
+        "prediction.json",
+        "saliency.mp4",
+    ]
+    assert json.loads((out / "prediction.json").read_text()) == {"seed": 3, "frames": 30}
+    assert len(list((out / "maps").iterdir())) == 30
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, InputError])
+@pytest.mark.parametrize("frames", [0, 7])
+def test_nothing_stays_behind_after_an_error(make_film, tmp_path: Path, error, frames) -> None:
+    info = open_film(make_film())
+    folder = tmp_path / "here"
+    folder.mkdir()
+
+    def fail() -> None:
+        with FilmWriter(folder / "out", info) as writer:
+            for index in range(frames):
+                writer.write(index, right_half())
+            raise error("stop")
+
+    with pytest.raises(error, match="stop"):
+        fail()
+    assert list(folder.iterdir()) == []
+
+
+def test_an_error_keeps_what_was_to_be_overwritten(make_film, tmp_path: Path) -> None:
+    info = open_film(make_film())
+    out = tmp_path / "out"
+    write_all(out, info, right_half())
+    before = (out / "overlay.mp4").read_bytes()
+
+    def fail() -> None:
+        with FilmWriter(out, info, overwrite=True) as writer:
+            writer.write(0, right_half())
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert (out / "overlay.mp4").read_bytes() == before
+
+
+def test_what_lies_in_out_is_not_lost(make_film, tmp_path: Path) -> None:
+    info = open_film(make_film())
+    out = tmp_path / "out"
+    write_all(out, info, right_half())
+    with pytest.raises(InputError, match="--overwrite"):
+        FilmWriter(out, info)
+    write_all(out, info, right_half(), overwrite=True, format="png16")
+    assert not (out / "maps.npz").exists()
+    (out / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match=r"thesis\.tex"):
+        FilmWriter(out, info, overwrite=True)
+    with pytest.raises(InputError, match="is a file"):
+        FilmWriter(out / "thesis.tex", info)
+
+
+def test_an_empty_out_is_used(make_film, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    write_all(tmp_path / "out", open_film(make_film()), right_half())
+    assert (tmp_path / "out" / "maps.npz").exists()
+
+
+def test_frames_must_come_in_order(make_film, tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match="map 1 came where map 0"),
+        FilmWriter(tmp_path / "out", open_film(make_film())) as writer,
+    ):
+        writer.write(1, right_half())
+
+
+def test_levels_are_resized_smoothly() -> None:
+    ramp = np.tile(np.linspace(0, 1, 20, dtype=np.float32), (10, 1))
+    levels = to_levels(ramp, (40, 80))
+    assert levels.shape == (40, 80)
+    assert (np.diff(levels[20].astype(int)) >= 0).all()
+    assert levels.min() == 0
+    assert levels.max() == 255

@@ -1,0 +1,271 @@
+"""avsp bench train on tiny networks: every kind of network, rows with reasons, tables, trace and JSON."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from lightning_avsp.cli.bench_train import train
+from lightning_avsp.errors import InputError
+from lightning_avsp.profiling.case import BenchmarkCase, Configuration
+from lightning_avsp.profiling.memory import peak, reset_peak
+from lightning_avsp.profiling.peak import peak_by_name
+from lightning_avsp.profiling.random_clips import random_batch
+from lightning_avsp.profiling.timeline import Timeline, marked
+from lightning_avsp.profiling.train import Rounds, Speed, as_report, bench_suite, bench_train, find_precision
+from lightning_avsp.profiling.train_report import print_report, write_report
+from lightning_avsp.structures import DiffusionNetwork
+from lightning_avsp.tasks.experiment import Experiment
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+CPU = torch.device("cpu")
+SMALL = (
+    "model.network.video_encoder=tiny",
+    "model.network.audio_encoder=tiny",
+    "data.size=[64,64]",
+    "data.map_size=[64,64]",
+)
+ONCE = Rounds(steps=1, rounds=1, warmup=1)
+
+
+def smoke(*settings: str, **options: Any) -> Configuration:
+    return Configuration(EXPERIMENTS / "smoke.yaml", (*SMALL, *settings), batch=1, **options)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Speed], Path]:
+    trace = tmp_path_factory.mktemp("bench") / "deep" / "trace.json"
+    configurations = [smoke(), smoke(activation_checkpointing=True)]
+    amount = Rounds(steps=1, rounds=2, warmup=1, inference=True)
+    return bench_train(configurations, CPU, amount, trace=trace), trace
+
+
+def test_measures_configurations_in_turns(measured: tuple[list[Speed], Path]) -> None:
+    first, second = measured[0]
+    assert "checkpointed" in second.name
+    assert "checkpointed" not in first.name
+    for speed in (first, second):
+        assert len(speed.samples_per_s) == 2
+        assert all(value > 0 for value in speed.samples_per_s)
+        assert set(speed.sections) == {"encoder", "denoiser", "other", "backward", "optimiser"}
+        assert sum(speed.shares.values()) == pytest.approx(1)
+        # the sections are the step: their mean sum gives the speed again
+        mean = sum(1 / value for value in speed.samples_per_s) / 2
+        assert sum(speed.sections.values()) == pytest.approx(mean, rel=1e-6)
+        assert set(speed.clips_per_s) == {"1", "4", "8"}
+        assert speed.utilisation is None  # the CPU's matrix peak is unknown
+        assert speed.peak_bytes is None or speed.peak_bytes > 1e6
+        assert speed.error is None
+        assert len(speed.operators) == 10
+        assert any("convolution" in operator.name for operator in speed.operators)
+        times = [operator.ms for operator in speed.operators]
+        assert times == sorted(times, reverse=True)
+    assert first.flops_per_clip == second.flops_per_clip  # what is computed anew does not count
+    assert second.ratios(first)[0] == second.samples_per_s[0] / first.samples_per_s[0]
+
+
+def test_writes_a_trace_with_the_sections(measured: tuple[list[Speed], Path]) -> None:
+    events = json.loads(measured[1].read_text())["traceEvents"]
+    names = {event.get("name") for event in events}
+    assert {"encoder", "denoiser", "backward", "optimiser"} <= names
+
+
+def test_prints_and_writes_the_same_tables(measured: tuple[list[Speed], Path], tmp_path: Path) -> None:
+    report = as_report([*measured[0], Speed("another", error="out of memory (warming up)")], CPU)
+    out = StringIO()
+    print_report(report, Console(file=out, width=250))
+    write_report(report, tmp_path / "deep")
+    for text in (out.getvalue(), (tmp_path / "deep" / "speeds.md").read_text()):
+        for words in (
+            "predicted clips/s, 8 steps",
+            "denoiser",
+            "convolution",
+            "out of memory",
+            "whole process",
+        ):
+            assert words in text
+    read = json.loads((tmp_path / "deep" / "speeds.json").read_text())
+    assert read["speeds"][1]["ratios_to_first"] == measured[0][1].ratios(measured[0][0])
+    assert read["machine"]["device"] == "CPU"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "sections"),
+    [
+        ("synthetic_mubic_full", {"encoder", "denoiser"}),
+        ("synthetic_tavdiff_tav", {"encoder", "denoiser"}),
+        ("synthetic_avrsp_ravf", {"encoder", "decoder"}),
+    ],
+)
+def test_every_paper_takes_steps_and_predicts(experiment: str, sections: set[str]) -> None:
+    case = BenchmarkCase(Configuration(EXPERIMENTS / f"{experiment}.yaml", ("data.size=[64,64]",), 1), CPU)
+    before = {name: p.detach().clone() for name, p in case.task.named_parameters()}
+    found = case.train(1)
+    assert set(found) == {*sections, "other", "backward", "optimiser"}
+    assert any(not torch.equal(before[name], p) for name, p in case.task.named_parameters())
+    assert case.flops > 0
+    assert case.predict(1 if "denoiser" in sections else None) > 0
+    assert case.task.training
+
+
+def test_real_clips_give_the_share_of_the_data(corpus: Path) -> None:
+    settings = ("data.size=[64,128]", "data.audio.size=[32,64]", "data.num_workers=0")
+    one = Configuration(EXPERIMENTS / "smoke.yaml", (*SMALL[:2], *settings), batch=2, root=corpus)
+    amount = Rounds(steps=3, rounds=1, warmup=1)  # more batches than an epoch has
+    (speed,) = bench_train([one], CPU, amount)
+    assert 0 < speed.shares["data"] < 1
+    # a batch larger than the epoch: the clips of the epoch count
+    huge = BenchmarkCase(Configuration(one.experiment, one.settings, batch=100, root=corpus), CPU, flops=1)
+    huge.train(1)
+    assert huge.clips == len(huge.data.train_dataloader().dataset) < 100  # type: ignore[arg-type]
+
+
+def test_random_batches_have_the_shapes_of_the_data() -> None:
+    experiment = Experiment.read(EXPERIMENTS / "synthetic_tavdiff_tav.yaml")
+    data = experiment.build()[1]
+    batch = random_batch(data, 3, experiment.text_width, CPU)
+    frames = data.clip.frames
+    assert batch["video"].shape == (3, frames, *data.size, 3)
+    assert batch["saliency"].shape == (3, 1, *data.map_size)
+    assert batch["audio"].shape == (3, 1, 2205 * frames)
+    assert batch["text"].shape == (3, 16, experiment.text_width)
+    assert len(set(batch["video_id"])) == 3
+    assert torch.equal(batch["video"], random_batch(data, 3, None, CPU)["video"])
+
+
+def test_frozen_encoders_cost_fewer_operations() -> None:
+    whole, frozen = BenchmarkCase(smoke(), CPU), BenchmarkCase(smoke("model.network.freeze_video=true"), CPU)
+    assert frozen.flops < whole.flops
+
+
+def test_marks_leave_the_network_as_it_was() -> None:
+    network = BenchmarkCase(smoke(), CPU, flops=1).task.network
+    assert isinstance(network, DiffusionNetwork)
+    before = network.encode
+    with marked(network, Timeline(CPU)):
+        assert network.encode != before
+    assert network.encode == before
+    assert "encode" not in vars(network)
+
+
+def test_changes_are_read_from_words() -> None:
+    first = Configuration(Path("experiments/a.yaml"), batch=4)
+    words = "experiments/b.yaml precision=bf16-mixed compile=default batch=8 activation_checkpointing=true"
+    other = first.changed(words)
+    found = other.experiment, other.precision, other.compile, other.batch, other.activation_checkpointing
+    assert found == (Path("experiments/b.yaml"), "bf16-mixed", "default", 8, True)
+    assert first.changed("model.network.attention=standard").settings == ("model.network.attention=standard",)
+    for wrong in ("precision=16", "batch=0", "nonsense", "speed=high", "activation_checkpointing=maybe"):
+        with pytest.raises(InputError):
+            first.changed(wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": EXPERIMENTS / "nothing.yaml"}, "no experiment file at"),
+        ({"model": EXPERIMENTS / "smoke.yaml", "settings": "model.network.nonsense=1"}, "nonsense"),
+        ({"model": EXPERIMENTS / "smoke.yaml", "steps": 0}, "at least 1"),
+        ({"model": EXPERIMENTS / "smoke.yaml", "device": "tpu"}, "tpu"),
+        ({"all": True}, "--all needs --out"),
+        ({}, "give --model"),
+    ],
+)
+def test_mistakes_are_input_errors(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        train(**{"device": "cpu", **options})
+
+
+def test_a_configuration_that_fails_is_a_row_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = BenchmarkCase.train
+
+    def full(case: BenchmarkCase, steps: int) -> dict[str, float]:
+        if case.batch == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return taken(case, steps)
+
+    monkeypatch.setattr(BenchmarkCase, "train", full)
+    saved: list[list[str | None]] = []
+    configurations = [smoke(), smoke().changed("batch=2")]
+    speeds = bench_train(
+        configurations, CPU, ONCE, save=lambda rows: saved.append([row.error for row in rows])
+    )
+    assert [speed.error for speed in speeds] == [None, "out of memory (warming up)"]
+    assert speeds[0].samples_per_s
+    assert not speeds[1].samples_per_s
+    assert saved[0] == [None, None]
+
+
+def test_the_suite_goes_on_behind_what_is_stopped_or_dies(tmp_path: Path) -> None:
+    """Three processes: one that is measured, one that ends by itself, one that is stopped at its limit."""
+    lethal, endless = tmp_path / "lethal.yaml", tmp_path / "endless.yaml"
+    for path in (lethal, endless):
+        path.write_text((EXPERIMENTS / "smoke.yaml").read_text())
+    joint: list[int] = []
+    report = bench_suite(
+        {smoke().experiment: [smoke()], lethal: [Configuration(lethal, ("data.nonsense=1",))]},
+        "cpu",
+        ONCE,
+        limit_s=300,
+        folder=tmp_path,
+        report=lambda _: None,
+        finished=lambda found: joint.append(len(found["speeds"])),
+    )
+    assert joint == [1, 2]
+    good, bad = report["speeds"]
+    assert good["error"] is None
+    assert good["operators"]
+    assert bad["error"] == "the process ended with exit code 1"
+    stopped = bench_suite(
+        {endless: [Configuration(endless)]}, "cpu", ONCE, 0.01, tmp_path, lambda _: None, lambda _: None
+    )
+    assert stopped["speeds"][0]["error"] == "stopped after 0 s"
+
+
+def test_the_command_writes_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = " ".join(SMALL)
+    train(
+        EXPERIMENTS / "smoke.yaml",
+        settings=words,
+        batch=1,
+        steps=1,
+        rounds=1,
+        warmup=1,
+        device="cpu",
+        out=tmp_path,
+    )
+    assert "training clips/s" in capsys.readouterr().out
+    assert json.loads((tmp_path / "speeds.json").read_text())["speeds"][0]["batch"] == 1
+
+
+def test_precision_by_default() -> None:
+    assert find_precision("auto", CPU) == "32-true"
+    assert find_precision("bf16-mixed", CPU) == "bf16-mixed"
+
+
+def test_matrix_peaks_by_name() -> None:
+    assert peak_by_name("NVIDIA H100 80GB HBM3") == 989e12
+    assert peak_by_name("NVIDIA H100 PCIe") == 756e12
+    assert peak_by_name("NVIDIA H200") == 989e12
+    assert peak_by_name("NVIDIA A100-SXM4-80GB") == 312e12
+    assert peak_by_name("NVIDIA GeForce RTX 4090") == 165e12
+    assert peak_by_name("NVIDIA H100 80GB HBM3 MIG 1g.10gb") is None
+    assert peak_by_name("Some other card") is None
+
+
+def test_peak_of_the_process_grows_with_what_is_held() -> None:
+    reset_peak(CPU)
+    before = peak(CPU)
+    if before is None:
+        pytest.skip("this system does not report the memory of a process")
+    held = torch.ones(40_000_000)  # 160 MB
+    after = peak(CPU)
+    assert after is not None
+    assert after - before > 100e6
+    del held

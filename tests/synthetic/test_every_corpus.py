@@ -1,0 +1,160 @@
+"""Every corpus of the catalogue: synthesised in its own layout, then trained and tested on through the data module."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightning_avsp.data.catalogue import CATALOGUE, find_corpus
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
+from lightning_avsp.data.manifest import read_conditions
+from lightning_avsp.errors import InputError
+from lightning_avsp.synthetic import SyntheticSpec, read_record, synthesise_corpus
+from lightning_avsp.synthetic.ceilings import corpus_ceilings
+from lightning_avsp.synthetic.layout import SOUNDLESS_CORPORA, part_of, place_in_part, video_name
+from lightning_avsp.synthetic.observers import saliency_maps
+from lightning_avsp.synthetic.packages import PACKAGES, layouts_of
+
+SPEC = SyntheticSpec(size=(32, 64), seconds=1.6)  # 20 frames
+CASES = [
+    (name, layout)
+    for name, corpus in CATALOGUE.items()
+    for layout in layouts_of(corpus.folder)
+    if layout != "avi"
+]
+
+
+def test_every_corpus_of_the_catalogue_has_a_layout() -> None:
+    assert all(layouts_of(corpus.folder) for corpus in CATALOGUE.values())
+    assert {layout for _, layout in CASES} == set(PACKAGES) - {"avi"}
+
+
+@pytest.mark.parametrize(("name", "layout"), CASES)
+def test_one_training_and_one_test_batch(tmp_path: Path, name: str, layout: str) -> None:
+    corpus = find_corpus(name)
+    report = synthesise_corpus(tmp_path, corpus.folder, 5, spec=SPEC, layout=layout)
+    lossless = layout != "stavis"  # whose maps are JPEG
+    data = AVSaliencyDataModule(tmp_path, corpora=[name], size=(32, 64), batch_size=2, num_workers=0)
+    assert data.synthetic == [name]
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    assert batch["video"].shape == (2, 16, 32, 64, 3)
+    assert batch["audio"].shape == (2, 1, 9, 112, 192)
+    assert batch["saliency"].shape == (2, 1, 32, 64)
+    assert batch["has_audio"].tolist() == [corpus.has_sound] * 2
+    for item in range(2):
+        check_map(
+            tmp_path,
+            corpus.folder,
+            batch["video_id"][item],
+            int(batch["frame"][item]),
+            batch["saliency"][item, 0].numpy(),
+            lossless,
+        )
+
+    data.setup("test")
+    batch = next(iter(data.test_dataloader()))
+    assert batch["video"].shape == (2, 16, 32, 64, 3)
+    assert batch["frame"].tolist() == [1, 2]
+    for item in range(2):
+        video, number = batch["video_id"][item], int(batch["frame"][item])
+        assert video in report.names
+        check_map(tmp_path, corpus.folder, video, number, batch["ground_truth"][item].numpy(), lossless)
+        expected = read_record(tmp_path, corpus.folder, video).fixations[number - 1]
+        if layout != "ntire":  # the only one that keeps repeats
+            expected = np.unique(expected, axis=0)
+        assert np.array_equal(batch["fixations"][item].numpy(), expected)
+    tested = {video for _, video in data.videos("test")}
+    assert not tested & {video for part in ("train", "validation") for _, video in data.videos(part)}
+
+
+def check_map(root: Path, folder: str, video: str, number: int, found: np.ndarray, lossless: bool) -> None:
+    """Compare a map with what the generator's record gives."""
+    points = read_record(root, folder, video).fixations[number - 1 : number]
+    expected = saliency_maps(SPEC, points)[0]
+    if lossless:
+        assert np.array_equal(found, expected)
+    else:
+        assert np.abs(found.astype(int) - expected).max() <= 12
+
+
+def test_a_mix_of_layouts_trains_and_tests_together(tmp_path: Path) -> None:
+    for folder in ("AVAD", "DHF1K", "CrowdSAL"):
+        synthesise_corpus(tmp_path, folder, 4, spec=SPEC)
+    data = AVSaliencyDataModule(
+        tmp_path, corpora=["AVAD", "DHF1K", "CrowdSAL"], split=2, size=(32, 64), batch_size=8, num_workers=0
+    )
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    assert set(batch["corpus"]) == {"AVAD", "DHF1K", "CrowdSAL"}
+    heard = dict(zip(batch["corpus"], batch["has_audio"].tolist(), strict=True))
+    assert heard == {"AVAD": True, "DHF1K": False, "CrowdSAL": True}
+
+
+def test_parts_are_stable_when_a_corpus_grows(tmp_path: Path) -> None:
+    assert [part_of(index) for index in range(7)] == ["train", "train", "test"] * 2 + ["train"]
+    assert [place_in_part(index) for index in range(7)] == [0, 1, 0, 2, 3, 1, 4]
+    names = [video_name("DHF1K", index, "silent", (32, 64)) for index in range(7)]
+    assert names == ["0001", "0002", "0601", "0003", "0004", "0602", "0005"]
+    synthesise_corpus(tmp_path, "UCF", 3, spec=SPEC)
+    grown = synthesise_corpus(tmp_path, "UCF", 4, spec=SPEC)
+    assert (grown.written, grown.kept) == (1, 3)
+
+
+@pytest.mark.parametrize("folder", SOUNDLESS_CORPORA)
+def test_nobody_hears_anything_where_the_corpus_has_no_sound(tmp_path: Path, folder: str) -> None:
+    synthesise_corpus(tmp_path, folder, 3, spec=SPEC)
+    assert set(read_conditions(tmp_path, folder).values()) == {"silent"}
+
+
+@pytest.mark.parametrize("layout", ["ntire", "avi", "shots"])
+def test_the_seed_fixes_every_byte(tmp_path: Path, layout: str) -> None:
+    folder = PACKAGES[layout].corpora[0]
+    digests = []
+    for name, workers in (("one", 1), ("two", 2)):
+        synthesise_corpus(tmp_path / name, folder, 3, spec=SPEC, layout=layout, workers=workers)
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        digests.append(
+            {str(p.relative_to(tmp_path / name)): hashlib.sha256(p.read_bytes()).digest() for p in files}
+        )
+    assert digests[0] == digests[1]
+
+
+def test_another_layout_is_another_corpus(tmp_path: Path) -> None:
+    synthesise_corpus(tmp_path, "DHF1K", 3, spec=SPEC, layout="vinet")
+    with pytest.raises(InputError, match=r"layout: vinet / unisal.*overwrite"):
+        synthesise_corpus(tmp_path, "DHF1K", 3, spec=SPEC)
+    synthesise_corpus(tmp_path, "DHF1K", 3, spec=SPEC, overwrite=True)
+    assert [path.name for path in (tmp_path / "DHF1K").iterdir()] == ["annotation"]
+    assert not list((tmp_path / "fold_lists").glob("DHF1K*"))
+    assert json.loads((tmp_path / "synthetic.json").read_text())["corpora"]["DHF1K"]["layout"] == "unisal"
+
+
+def test_impossible_layouts_and_true_data_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="AVAD has no layout 'vinet'; its layouts: stavis"):
+        synthesise_corpus(tmp_path, "AVAD", 3, spec=SPEC, layout="vinet")
+    (tmp_path / "DHF1K").mkdir()
+    with pytest.raises(InputError, match="never overwritten"):
+        synthesise_corpus(tmp_path, "DHF1K", 3, spec=SPEC, overwrite=True)
+    with pytest.raises(InputError, match="even sizes"):
+        synthesise_corpus(tmp_path, "CrowdSAL", 3, spec=SyntheticSpec(size=(33, 64), seconds=1.6))
+
+
+def test_ceilings_of_corpora_without_fold_lists(tmp_path: Path) -> None:
+    synthesise_corpus(tmp_path, "Hollywood2", 3, spec=SPEC)
+    rows = {row.reference: row for row in corpus_ceilings(tmp_path, "Hollywood2")}
+    assert {row.condition for row in rows.values()} == {"silent"}
+    assert rows["attended"].cc > rows["objects_average"].cc
+
+
+def test_the_command_writes_a_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from lightning_avsp.cli.data_synth import synth
+
+    synth(tmp_path, "DHF1K", 3, 32, 64, 0.8, workers=1, layout="diffsal")
+    assert (tmp_path / "DHF1K" / "frames" / "601" / "10.png").is_file()
+    assert "SYNTHETIC" in capsys.readouterr().out
+    assert "diffsal frames/1" in (tmp_path / "README.txt").read_text()

@@ -1,0 +1,101 @@
+"""Captions of synthetic videos: true, informative in the share that was asked for, and silent otherwise."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.synthetic import read_record
+from lightning_avsp.synthetic.captions import (
+    COLOUR_NAMES,
+    describe,
+    vocabulary,
+    write_synthetic_captions,
+)
+from lightning_avsp.text.caption_lines import Caption, read_captions, write_captions
+
+
+@pytest.fixture(scope="module")
+def written(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Caption]:
+    made = write_synthetic_captions(corpus, "AVAD", tmp_path_factory.mktemp("captions"))
+    captions = read_captions(made.path)
+    assert made.captions == len(captions) == 6 * 25
+    assert made.informative == sum(caption.more["informative"] for caption in captions)
+    return captions
+
+
+def test_informative_captions_name_what_decides(corpus: Path, written: list[Caption]) -> None:
+    for caption in written:
+        record = read_record(corpus, "AVAD", caption.video)
+        named = set(caption.text.replace(",", "").split()) & set(COLOUR_NAMES)
+        there = {COLOUR_NAMES[kind] for kind in record.kinds}
+        if caption.more["informative"]:
+            sounding = int(record.sounding[caption.frame - 1])
+            decides = record.fastest if sounding < 0 else sounding
+            assert named == {COLOUR_NAMES[record.kinds[decides]]}
+        else:
+            assert named in (set(), there)
+
+
+def test_the_others_tell_nothing_of_it(corpus: Path) -> None:
+    record = read_record(corpus, "AVAD", "V1_Sound")
+    other = replace(record, sounding=(record.sounding + 1) % len(record.kinds), speeds=record.speeds[::-1])
+    for (text, informative, _), (changed, same, _) in zip(
+        describe(record, 0.5, np.random.default_rng(0)),
+        describe(other, 0.5, np.random.default_rng(0)),
+        strict=True,
+    ):
+        assert informative == same
+        assert (text == changed) == (not informative)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_share_is_what_was_asked_for_and_recorded(corpus: Path, tmp_path: Path, share: float) -> None:
+    made = write_synthetic_captions(corpus, "AVAD", tmp_path, informative_share=share)
+    assert (
+        abs(made.informative / made.captions - share)
+        < 4 * np.sqrt(share * (1 - share) / made.captions) + 1e-9
+    )
+    assert made.agreeing >= 0.7 * made.informative
+    assert {caption.more["informative_share"] for caption in read_captions(made.path)} == {share}
+
+
+def test_the_same_arguments_write_the_same_file(corpus: Path, tmp_path: Path, written: list[Caption]) -> None:
+    made = write_synthetic_captions(corpus, "AVAD", tmp_path)
+    assert read_captions(made.path) == written
+    write_synthetic_captions(corpus, "AVAD", tmp_path, seed=1)
+    assert read_captions(made.path) != written
+
+
+def test_thinning_changes_no_caption(corpus: Path, tmp_path: Path, written: list[Caption]) -> None:
+    made = write_synthetic_captions(corpus, "AVAD", tmp_path, every=4)
+    thinned = read_captions(made.path)
+    assert [caption.frame for caption in thinned[:3]] == [3, 7, 11]
+    assert set(map(Caption.line, thinned)) < set(map(Caption.line, written))
+
+
+def test_the_vocabulary_covers_all_captions(written: list[Caption]) -> None:
+    said = {word for caption in written for word in re.findall(r"\w+", caption.text)}
+    assert said <= set(vocabulary())
+
+
+def test_captions_from_elsewhere_are_not_overwritten(corpus: Path, tmp_path: Path) -> None:
+    path = tmp_path / "AVAD.jsonl"
+    write_captions(path, [Caption("V1_Sound", 1, "a dog", "blip")])
+    with pytest.raises(InputError, match="captions of blip"):
+        write_synthetic_captions(corpus, "AVAD", tmp_path)
+    assert read_captions(path)[0].text == "a dog"
+
+
+def test_what_cannot_be_captioned_is_refused(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="informative_share is"):
+        write_synthetic_captions(corpus, "AVAD", tmp_path, informative_share=1.5)
+    with pytest.raises(InputError, match="every=0"):
+        write_synthetic_captions(corpus, "AVAD", tmp_path, every=0)
+    with pytest.raises(CorpusNotFoundError, match="no synthetic SumMe"):
+        write_synthetic_captions(corpus, "SumMe", tmp_path)

@@ -1,0 +1,187 @@
+"""Objects: where they go, how they look, what they sound like, and that sight and sound agree in time."""
+
+from __future__ import annotations
+
+import wave
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.synthetic import SyntheticSpec, SynthReport, VideoRecord, read_record
+from lightning_avsp.synthetic.layout import assign_conditions
+from lightning_avsp.synthetic.record import draw_video, make_record
+from lightning_avsp.synthetic.scene import BORDER, SWITCH
+from lightning_avsp.synthetic.sound import FLOOR, NOTES, make_sound
+from lightning_avsp.synthetic.spec import COLOURS, PITCHES, Condition
+
+SPEC = SyntheticSpec()
+
+
+def draw(spec: SyntheticSpec, condition: Condition, index: int) -> VideoRecord:
+    scene, gaze, _ = draw_video(spec, condition, 0, "AVAD", index)
+    return make_record(spec, scene, gaze)
+
+
+def sound_of(spec: SyntheticSpec, condition: Condition, index: int) -> np.ndarray:
+    scene, _, (_, rng) = draw_video(spec, condition, 0, "AVAD", index)
+    return make_sound(spec, scene, rng) / 32767
+
+
+def loudness(sound: np.ndarray, pitch: float, rate: int) -> float:
+    """Amplitude at a pitch, over half a semitone to either side."""
+    time = np.arange(len(sound)) / rate
+    window = np.hanning(len(sound))
+    pitches = pitch * 2.0 ** (np.linspace(-0.5, 0.5, 5) / 12)
+    return max(abs(np.sum(sound * window * np.exp(-2j * np.pi * p * time))) for p in pitches) / window.sum()
+
+
+@pytest.mark.parametrize("size", [(64, 112), (64, 128), (224, 384), (120, 90), (32, 200)])
+def test_objects_stay_inside_apart_and_at_their_speed(size: tuple[int, int]) -> None:
+    spec = replace(SPEC, size=size)
+    for index in range(8):
+        record = draw(spec, "sound", index)
+        edge = BORDER * spec.scale - 1e-9
+        assert record.positions[..., 0].min() >= edge
+        assert record.positions[..., 1].min() >= edge
+        assert record.positions[..., 0].max() <= size[1] - 1 - edge
+        assert record.positions[..., 1].max() <= size[0] - 1 - edge
+        gaps = np.linalg.norm(record.positions[:, :, None] - record.positions[:, None], axis=-1)
+        gaps = gaps[:, ~np.eye(gaps.shape[1], dtype=bool)]
+        assert gaps[0].min() >= 24 * spec.scale
+        assert gaps.min() > 16 * spec.scale  # twice the largest radius: discs never cover each other
+        moved = np.linalg.norm(np.diff(record.positions, axis=0), axis=-1) * spec.fps
+        assert moved.max(axis=0) == pytest.approx(record.speeds, rel=0.02)
+        assert np.median(moved, axis=0) == pytest.approx(record.speeds, rel=0.05)
+        speeds = np.sort(record.speeds / spec.scale)
+        assert 26 <= speeds[-1] <= 34
+        assert 6 <= speeds[0] <= speeds[-2] <= 11
+
+
+def test_the_same_scene_is_larger_in_a_larger_frame() -> None:
+    small, large = (
+        draw(replace(SPEC, size=(64, 112)), "sound", 0),
+        draw(replace(SPEC, size=(256, 448)), "sound", 0),
+    )
+    assert large.radii == pytest.approx(4 * small.radii)
+    assert large.speeds == pytest.approx(4 * small.speeds)
+
+
+def test_objects_take_turns_in_sounding() -> None:
+    records = [draw(SPEC, "sound", index) for index in range(60)]
+    counts = [len(record.radii) for record in records]
+    assert 0.4 <= counts.count(3) / 60 <= 0.8
+    assert set(counts) == {2, 3}
+    for record in records:
+        assert record.switch_times[0] == 0
+        lengths = np.diff(record.switch_times)
+        assert lengths.min() >= SWITCH[0]
+        assert lengths.max() <= SWITCH[1]
+        assert (np.diff(record.switch_objects) != 0).all()
+        index = np.searchsorted(record.switch_times, np.arange(100) / 12.5, side="right") - 1
+        assert np.array_equal(record.sounding, record.switch_objects[index])
+    for condition in ("music", "silent"):
+        quiet = draw(SPEC, condition, 0)
+        assert (quiet.sounding == -1).all()
+        assert (quiet.attended == quiet.fastest).all()
+
+
+def test_in_every_frame_the_pitch_heard_is_that_of_the_colour_of_the_sounding_object(
+    avad: SynthReport,
+) -> None:
+    checked = 0
+    for name in avad.names:
+        record = read_record(avad.root, "AVAD", name)
+        if record.condition != "sound":
+            continue
+        with wave.open(str(avad.root / f"video_audio/AVAD/{name}/{name}.wav")) as file:
+            rate = file.getframerate()
+            sound = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767
+        for frame in range(1, len(record.sounding) - 1):
+            time = frame / 12.5
+            if np.abs(record.switch_times - time).min() < 0.06:
+                continue
+            excerpt = sound[round((time - 0.04) * rate) : round((time + 0.04) * rate)]
+            heard = int(np.argmax([loudness(excerpt, pitch, rate) for pitch in PITCHES]))
+            path = avad.root / f"video_frames/AVAD/{name}/img_{frame + 1:05d}.jpg"
+            image = np.asarray(Image.open(path)).astype(float)
+            x, y = record.positions[frame, record.sounding[frame]].round().astype(int)
+            colour = image[y - 2 : y + 3, x - 2 : x + 3].mean(axis=(0, 1))
+            seen = int(np.argmin([np.linalg.norm(colour - c) for c in COLOURS]))
+            assert heard == seen == record.kinds[record.sounding[frame]]
+            checked += 1
+    assert checked > 100
+
+
+def test_switches_of_sound_fall_on_their_instant() -> None:
+    for index in range(5):
+        scene, _, (_, rng) = draw_video(SPEC, "sound", 0, "AVAD", index)
+        sound = make_sound(SPEC, scene, rng) / 32767
+        for time, old, new in zip(
+            scene.switch_times[1:], scene.switch_objects, scene.switch_objects[1:], strict=False
+        ):
+            centre = round(time * SPEC.sample_rate)
+            if centre + 1280 > len(sound):
+                continue
+            before, after = sound[centre - 1280 : centre], sound[centre : centre + 1280]
+            assert int(np.argmax([loudness(before, p, 16000) for p in PITCHES])) == scene.kinds[old]
+            assert int(np.argmax([loudness(after, p, 16000) for p in PITCHES])) == scene.kinds[new]
+
+
+def test_silence_is_the_noise_floor_that_all_sound_tracks_have() -> None:
+    silent = sound_of(SPEC, "silent", 0)
+    assert silent.std() == pytest.approx(FLOOR, rel=0.03)
+    assert np.abs(silent).max() < 6 * FLOOR
+    for condition in ("sound", "music"):
+        sound = sound_of(SPEC, condition, 0)
+        assert np.abs(sound).max() < 1  # nothing clips
+        assert sound.std() > 10 * FLOOR
+        assert (sound != 0).mean() > 0.98  # the floor is under everything
+
+
+def test_music_has_notes_but_none_of_the_pitches() -> None:
+    for note in NOTES:
+        for pitch in PITCHES:
+            assert abs(12 * np.log2(note / pitch)) > 1
+    for index in range(3):
+        spectrum = np.abs(np.fft.rfft(sound_of(SPEC, "music", index)))
+        frequency = np.fft.rfftfreq(SPEC.samples, 1 / SPEC.sample_rate)
+        at_notes = max(spectrum[np.abs(frequency - note) < 2].max() for note in NOTES)
+        for pitch in PITCHES:
+            assert spectrum[np.abs(12 * np.log2(np.maximum(frequency, 1) / pitch)) < 0.3].max() < at_notes / 8
+
+
+def test_a_spec_survives_its_dictionary_and_refuses_nonsense() -> None:
+    spec = replace(SPEC, annotation_size=(480, 640), fps=29.97)
+    assert SyntheticSpec.from_dict(spec.to_dict()) == spec
+    assert spec.frames == 240
+    with pytest.raises(InputError, match="unknown fields"):
+        SyntheticSpec.from_dict({"tempo": 1})
+    nonsense = {
+        "size": (8, 64),
+        "annotation_size": (480, 2),
+        "fps": 0.0,
+        "seconds": 0.05,
+        "sample_rate": 4000,
+        "shares": (0.5, 0.2, 0.2),
+        "observers": 1,
+        "three_objects": 1.5,
+        "lapse": 0.95,
+        "latency": -0.1,
+        "map_sigma": 0.0,
+        "jpeg_quality": 10,
+    }
+    named = {"seconds": "0.05 s at 12.5 fps are 1 frames"}
+    for name, value in nonsense.items():
+        with pytest.raises(InputError, match=named.get(name, name)):
+            replace(SPEC, **{name: value})
+
+
+def test_conditions_do_not_show_in_the_scene() -> None:
+    """The same seed gives the same objects and tracks whatever decides: frames cannot betray it."""
+    sound, silent = draw(SPEC, "sound", 4), draw(SPEC, "silent", 4)
+    assert np.array_equal(sound.positions, silent.positions)
+    assert np.array_equal(sound.kinds, silent.kinds)
+    assert assign_conditions(SPEC, 4)[3] == "silent"
