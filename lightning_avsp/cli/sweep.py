@@ -67,7 +67,7 @@ def run(
         from lightning_avsp.sweep.preflight import check_plan
 
         runner = Runner(folder.resolve(), Path.cwd(), gpus_per_trial)
-        with connect(address, jobs or max(1, (os.cpu_count() or 1) // 4)) as cluster:
+        with connect(address, jobs) as cluster:
             paths = check_plan(SweepPlan(tuple(left)), folder, cluster.gpus, gpus_per_trial)
             if cluster.nodes > 1:
                 check_nodes(paths)
