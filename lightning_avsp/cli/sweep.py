@@ -177,7 +177,7 @@ def trial(arguments: Sequence[str]) -> None:
     runner = Runner(folder.resolve(), Path.cwd(), int(gpus))
     *stages, last = planned.training.chain()
     try:
-        for stage in stages:
+        for stage in stages if not last.is_finished(runner.runs) else ():
             runner.train(stage)
         replace(runner, agent=agent).train(last)
         print(f"trial {planned.trial.id}: {replace(runner, agent=agent).test(planned)}", flush=True)

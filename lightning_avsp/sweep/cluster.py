@@ -122,7 +122,8 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
     import ray
 
     open_trials = [trial for trial in plan.trials if not trial.result(runner.runs).is_file()]
-    needed = SweepPlan(tuple(open_trials)).trainings
+    untrained = [trial for trial in open_trials if not trial.training.is_finished(runner.runs)]
+    needed = SweepPlan(tuple(untrained)).trainings
     # Ray's own types allow no list of exceptions here, its documentation does
     remote: Any = ray.remote(max_retries=retries, retry_exceptions=[RunFailedError])  # type: ignore[call-overload]
     train, test = remote(_train), remote(_test)
