@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -176,6 +178,7 @@ def trial(arguments: Sequence[str]) -> None:
     planned = plan_trial(name, hand_made_trial(words), words, options, checkpoint)
     runner = Runner(folder.resolve(), Path.cwd(), int(gpus))
     *stages, last = planned.training.chain()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # lets the training save first
     try:
         for stage in stages if not last.is_finished(runner.runs) else ():
             runner.train(stage)
