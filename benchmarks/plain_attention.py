@@ -130,7 +130,7 @@ class TinyDiffSal:
                 return self.network(x, t, self.video, self.audio)
             return self.network.denoise(x, t, condition)
 
-        Sampling(steps=STEPS).draw(denoise, self.clean.shape, self.diffusion, device="cpu")
+        Sampling(steps=STEPS).sample(denoise, self.clean.shape, self.diffusion, device="cpu")
 
 
 def plainly(run: Callable[[], None]) -> Callable[[], None]:
