@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -246,7 +247,7 @@ class AVSPCLI(ExperimentCLI):
                 WandbLogger(
                     save_dir=self.run.path,
                     project=options.wandb_project,
-                    name=f"{options.experiment}-seed{options.seed_everything}",
+                    name=os.environ.get("WANDB_NAME", f"{options.experiment}-seed{options.seed_everything}"),
                     group=options.experiment,
                     job_type=name,
                     offline=options.wandb == "offline",
