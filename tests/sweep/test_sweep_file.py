@@ -60,7 +60,9 @@ def test_an_unknown_macro_is_refused_when_the_command_is_made(tmp_path: Path) ->
 
 
 def test_a_trial_is_named_by_its_values_however_they_are_written() -> None:
-    assert content_name({"a": 3, "b": {"c": 1, "d": None}}) == content_name({"b": {"d": None, "c": 1.0}, "a": 3.0})
+    assert content_name({"a": 3, "b": {"c": 1, "d": None}}) == content_name(
+        {"b": {"d": None, "c": 1.0}, "a": 3.0}
+    )
     assert content_name({"a": 3}) != content_name({"a": "3"})
     assert len(content_name({})) == 12
 
@@ -108,7 +110,9 @@ def test_what_needs_the_server_is_sent_to_the_agent(tmp_path: Path, content: dic
 
 def test_a_grid_of_distributions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"data\.lr needs W&B's server"):
-        expand(load_sweep(write(tmp_path, parameters={"data": {"parameters": {"lr": {"min": 0.1, "max": 0.5}}}})))
+        expand(
+            load_sweep(write(tmp_path, parameters={"data": {"parameters": {"lr": {"min": 0.1, "max": 0.5}}}}))
+        )
 
 
 def test_groups_are_flattened_in_order_and_rows_are_told_from_repetitions(tmp_path: Path) -> None:
