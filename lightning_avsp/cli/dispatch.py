@@ -51,13 +51,13 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("data", "check"): Tool(
         "lightning_avsp.cli.data_check",
         "check",
-        "what a corpus holds, and everything that is wrong with it",
+        "check the files of corpora, and name every fault",
         ("root",),
     ),
     ("data", "import"): Tool(
         "lightning_avsp.cli.data_import",
-        "import_film",
-        "a film and a table of raw gaze become a video of your own corpus",
+        "import_recording",
+        "import a video with raw gaze into your own corpus",
         ("video",),
     ),
     ("data", "prepare"): Tool(

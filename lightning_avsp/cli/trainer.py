@@ -18,10 +18,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning_avsp import __version__
 from lightning_avsp.callbacks import RunRecord, default_callbacks
 from lightning_avsp.callbacks.checkpoint_io import AtomicCheckpointIO
+from lightning_avsp.callbacks.origins import weight_options
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.loader import start_worker_server
 from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
-from lightning_avsp.evaluation.audit.origins import weight_options
 from lightning_avsp.evaluation.audit.start import seen_test_videos
 from lightning_avsp.launch import (
     accumulation,

@@ -13,6 +13,7 @@ from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.captions import Captions
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.entries import VideoKey
+from lightning_avsp.data.manifest import read_conditions
 from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.tasks.loading import LoadedModel, load_model
 
@@ -123,8 +124,6 @@ def stored_seed(checkpoint: Path) -> int:
 
 def video_groups(data: AVSaliencyDataModule, videos: Iterable[VideoKey]) -> dict[str, list[VideoKey]]:
     """Groups of videos to report apart: all, each corpus if there are several, each condition if synthetic."""
-    from lightning_avsp.synthetic import read_conditions
-
     everything = sorted(set(videos))
     groups = {"all videos": everything}
     if len(data.corpora) > 1:

@@ -14,7 +14,7 @@ import soundfile
 from scipy.io import savemat
 
 from lightning_avsp.data.check import CheckReport, check_root
-from lightning_avsp.synthetic import read_conditions
+from lightning_avsp.data.manifest import read_conditions
 
 Found = tuple[Path, str]
 """(path, severity)."""

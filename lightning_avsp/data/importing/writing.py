@@ -1,9 +1,8 @@
-"""Frames, sound, maps and fixations of one video as files of the layout, below a folder of their own."""
+"""Frames, audio, maps and fixations of one video as files of the layout."""
 
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,7 @@ from lightning_avsp.media.soundtrack import read_sound
 from lightning_avsp.media.video import FilmInfo, iterate_frames
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and all of it."""
+"""Called with the kind of files, the number written, and the number of all."""
 
 _MAT_HEADER = b"MATLAB 5.0 MAT-file, fixated pixels by avsp data import".ljust(116)
 """Instead of SciPy's, whose date would make equal imports differ."""
@@ -26,10 +25,10 @@ _MAT_HEADER = b"MATLAB 5.0 MAT-file, fixated pixels by avsp data import".ljust(1
 def write_frames(
     info: FilmInfo, clock: FrameClock, folder: Path, quality: int, progress: Progress | None = None
 ) -> None:
-    """Write each frame of the clock as ``img_00001.jpg``: upright, at the film's size, chroma at full resolution.
+    """Write each frame of the clock as ``img_00001.jpg``: upright, at the video's size, chroma at full resolution.
 
     Raises:
-        InputError: If the film cannot be decoded to its end.
+        InputError: If the video cannot be decoded to its end.
     """
     import simplejpeg
 
@@ -47,23 +46,17 @@ def write_frames(
             progress("frames", written, total)
 
 
-def copy_film(info: FilmInfo, path: Path) -> None:
-    """Copy a film, for corpora that are read from films."""
-    path.parent.mkdir(parents=True)
-    shutil.copyfile(info.path, path)
-
-
-def write_sound(info: FilmInfo, path: Path, seconds: float, rate: int) -> float:
-    """Write the film's sound as 16-bit mono: from the first frame to the end of the last, silence where there is none.
+def write_audio(info: FilmInfo, path: Path, seconds: float, rate: int) -> float:
+    """Write the video's audio as 16-bit mono: from the first frame to the end of the last, silence where there is none.
 
     Args:
-        info: A film with sound.
+        info: A video with audio.
         path: File to write.
         seconds: Duration of the frames.
         rate: Samples per second.
 
     Returns:
-        Seconds of silence that were added where the track does not cover the picture.
+        Seconds of silence that were added where the track does not cover the frames.
     """
     import soundfile
 
@@ -91,7 +84,7 @@ def write_ground_truth(
     """Write ``maps/eyeMap_00001.jpg`` and ``fixMap_00001.mat`` for each frame.
 
     Args:
-        points: For each frame places as shares of the picture, float64 (N, 2), (x, y).
+        points: For each frame positions as shares of the video, float64 (N, 2), (x, y).
         folder: Annotation folder of the video.
         size: (H, W) of maps and matrices.
         sigma: Standard deviation of the Gaussian in (rows, columns) of the map.
@@ -103,13 +96,13 @@ def write_ground_truth(
     def write(number: int) -> None:
         import simplejpeg
 
-        places = points[number - 1]
-        picture = as_picture(gaussian_sum(places, size, sigma))
+        positions = points[number - 1]
+        picture = as_picture(gaussian_sum(positions, size, sigma))
         data = simplejpeg.encode_jpeg(picture[..., None], quality=quality, colorspace="GRAY")
         (folder / "maps" / f"eyeMap_{number:05d}.jpg").write_bytes(data)
-        (folder / f"fixMap_{number:05d}.mat").write_bytes(_matrix_file(fixated_pixels(places, size)))
+        (folder / f"fixMap_{number:05d}.mat").write_bytes(_matrix_file(fixated_pixels(positions, size)))
 
-    # Threads: matrix products, JPEG and zlib release the interpreter, and nothing has to be sent anywhere.
+    # Threads: matrix products, JPEG and zlib release the interpreter, and nothing has to be pickled.
     with ThreadPoolExecutor(max_workers=4) as pool:
         for done, _ in enumerate(pool.map(write, range(1, len(points) + 1)), start=1):
             if progress is not None:
