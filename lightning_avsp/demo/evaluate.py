@@ -90,7 +90,11 @@ def write_sensitivity(task: Any, datamodule: Any, path: Path) -> None:
     batch = next(iter(datamodule.test_dataloader()))
     task.eval()
     found = denoiser_sensitivity(
-        task.network, task.diffusion, task.network.normalize_video(batch["video"]), batch["audio"], task.target(batch)
+        task.network,
+        task.diffusion,
+        task.network.normalize_video(batch["video"]),
+        batch["audio"],
+        task.target(batch),
     )
     write_json(path, dataclasses.asdict(found))
 

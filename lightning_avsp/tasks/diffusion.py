@@ -57,7 +57,9 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
         clean = self.target(batch)  # (B, 1, H, W)
         generators = self.clip_generators(len(clean), batch_idx)
         if self.target_noise > 0:
-            clean = clean + self.target_noise * to_device(draw_noise(clean.shape, generators, "cpu"), clean.device)
+            clean = clean + self.target_noise * to_device(
+                draw_noise(clean.shape, generators, "cpu"), clean.device
+            )
         t = to_device(self.timesteps(generators, batch_idx), clean.device)
         noise = to_device(draw_noise(clean.shape, generators, "cpu"), clean.device)
         noisy = self.diffusion.q_sample(self.diffusion.to_signal(clean), t, noise)

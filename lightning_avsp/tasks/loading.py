@@ -149,7 +149,9 @@ def load_model(
     if steps is not None:
         if model.sampling is None or model.diffusion is None:
             name = type(model.network).__name__
-            raise InputError(f"--steps {steps}: {name} predicts in one pass, without denoising; leave --steps out")
+            raise InputError(
+                f"--steps {steps}: {name} predicts in one pass, without denoising; leave --steps out"
+            )
         model = replace(model, steps=steps, sampling=replace(model.sampling, steps=steps))
     if model.sampling is not None and model.diffusion is not None:
         model.sampling.timesteps(model.diffusion)  # refuses more steps than the process has
@@ -186,7 +188,7 @@ def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
 
 
 def task_class(settings: dict[str, Any]) -> type[SaliencyTask[Any]]:
-    """Return the task that wrote a checkpoint, by its settings; a task built in Python is taken for a diffusion task."""
+    """Return the task that wrote a checkpoint by its settings, which a task built in Python lacks: a diffusion task."""
     from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask
 
     noted = str(settings.get("_class_path", "")).rpartition(".")[2]

@@ -171,7 +171,14 @@ def predict_maps(
     """
     encoded = encode(network, network_inputs(network, batch))
     return sample_maps(
-        network, encoded, map_size, clip_seeds(batch, seed), sampling, diffusion, steps=steps, callback=callback
+        network,
+        encoded,
+        map_size,
+        clip_seeds(batch, seed),
+        sampling,
+        diffusion,
+        steps=steps,
+        callback=callback,
     )
 
 

@@ -44,7 +44,11 @@ def trained(corpus: Path, run: Path, *options: str) -> Sensitivity:
     data.setup("test")
     batch = next(iter(data.test_dataloader()))
     return denoiser_sensitivity(
-        task.network, task.diffusion, task.network.normalize_video(batch["video"]), batch["audio"], task.target(batch)
+        task.network,
+        task.diffusion,
+        task.network.normalize_video(batch["video"]),
+        batch["audio"],
+        task.target(batch),
     )
 
 

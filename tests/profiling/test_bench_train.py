@@ -152,7 +152,11 @@ def test_frozen_encoders_cost_fewer_operations() -> None:
     assert frozen.flops < whole.flops
     network, batch = whole.task.network, random_batch(whole.data, 1, None, CPU)
     assert isinstance(network, DiffusionNetwork)
-    inputs = [torch.zeros(1, 1, 64, 64), torch.zeros(1, dtype=torch.int64), *network_inputs(whole.task.network, batch)]
+    inputs = [
+        torch.zeros(1, 1, 64, 64),
+        torch.zeros(1, dtype=torch.int64),
+        *network_inputs(whole.task.network, batch),
+    ]
     # a product costs twice as much backward as forward, except where no gradient is wanted
     assert 2.5 * forward_flops(network, inputs) < training_flops(network, inputs) < 3.5 * whole.flops
 
