@@ -79,19 +79,25 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("audit", "audio"): Tool(
         "lightning_avsp.cli.audit",
         "audio",
-        "how much a model listens: true, missing, shifted and foreign sound",
+        "use of audio by a model: own, missing, shifted and another video's audio",
+        ("ckpt",),
+    ),
+    ("audit", "text"): Tool(
+        "lightning_avsp.cli.audit",
+        "text",
+        "use of text by a model: own caption, another video's, and none",
         ("ckpt",),
     ),
     ("audit", "noise"): Tool(
         "lightning_avsp.cli.audit",
         "noise",
-        "how much a denoiser uses its noisy map and t, and what its steps gain",
+        "use of the noisy map and t by a denoiser, and gain of its steps",
         ("ckpt",),
     ),
     ("audit", "leak"): Tool(
         "lightning_avsp.cli.audit",
         "leak",
-        "whether a test video was seen by training, pretraining or selection",
+        "runs tested on videos that training, pretraining or selection has seen",
         ("runs",),
     ),
     ("caption",): Tool(
@@ -158,8 +164,8 @@ def main(args: Sequence[str] | None = None, program: str | None = None) -> None:
 
     Args:
         args: Arguments behind the program's name; those of ``sys.argv`` when None.
-        program: Name of the program: ``lightning predict`` writes the maps of the test videos, ``avsp predict`` those of
-            any video; all other commands are the same. That of ``sys.argv`` when neither is given, else ``avsp``.
+        program: Name of the program: ``lightning predict`` predicts the test videos, ``avsp predict`` any video; all
+            other commands are the same. That of ``sys.argv`` when neither is given, else ``avsp``.
 
     Raises:
         SystemExit: With code 2 and one line on standard error for a mistake that the user can mend.
@@ -240,7 +246,7 @@ def spell_out_flags(arguments: Sequence[str], function: Callable[..., object]) -
     spelt = []
     for position, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
-        if name.startswith("--") and name[2:].replace("-", "_") in signature(function).parameters:
+        if name.startswith("--"):
             name = f"--{name[2:].replace('-', '_')}"  # --dry-run is --dry_run
             argument = f"{name}{equals}{value}"
         argument = f"{name}_{equals}{value}" if name in keywords else argument
@@ -260,7 +266,7 @@ def overview(group: str | None = None) -> str:
         [
             f"lightning-avsp {__version__}: train, compare and trust audio-visual saliency models",
             "",
-            "usage: lightning COMMAND ... or avsp COMMAND ... (python -m lightning_avsp is avsp); they differ in predict alone",
+            "usage: lightning COMMAND ..., or avsp COMMAND ... (also python -m lightning_avsp): only predict differs",
             "",
             *lines,
             "",
