@@ -160,9 +160,7 @@ def leak(runs: list[str], strict: bool = False, out: Path | None = None) -> None
         raise SystemExit(1)
 
 
-def _finish(
-    report: AuditReport, ckpt: Path, name: str, out: Path | None, settings: dict[str, Any]
-) -> None:
+def _finish(report: AuditReport, ckpt: Path, name: str, out: Path | None, settings: dict[str, Any]) -> None:
     from lightning_avsp.evaluation.audit.report import report_file
 
     path = report_file(ckpt, name) if out is None else Path(out)

@@ -43,7 +43,7 @@ def probe_video(path: Path) -> VideoFacts:
         InputError: If the file is missing, empty, cut off or no video; the message names it.
     """
     info = video_index(path).info
-    return VideoFacts(info.frames, float(info.fps), info.height, info.width, info.sound is not None)
+    return VideoFacts(info.frames, float(info.fps), info.height, info.width, info.audio is not None)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class VideoFrames:
     """Pictures of a video file, by number."""
 
     path: Path
-    backend: Backend = "decord"
+    backend: Backend = "pyav"
     """Decoder for single clips; :meth:`in_order` is always PyAV."""
 
     def pictures(self, numbers: Sequence[int], size: tuple[int, int]) -> list[np.ndarray]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lightning_avsp.data.cache.sources import is_prepared, prepared_wave
 from lightning_avsp.data.input_spec import SoundInput
-from lightning_avsp.media.audio import LogMel, Wave, load_wave
+from lightning_avsp.media.audio import LogMel, Wave
+from lightning_avsp.media.audio_track import load_audio
 
 
 def wanted_rate(config: SoundInput) -> int | None:
@@ -50,7 +51,7 @@ class WaveStore:
             if isinstance(found, Wave):
                 return found
             path = found
-        return self.config.prepare(*load_wave(path))
+        return self.config.prepare(*load_audio(path))
 
     @property
     def kept_bytes(self) -> int:

@@ -108,9 +108,9 @@ class SaliencyFilm:
         Raises:
             InputError: If it cannot be read.
         """
-        from lightning_avsp.media.video import open_film
+        from lightning_avsp.media.video import open_video
 
-        return cls(path, open_film(path).frames)
+        return cls(path, open_video(path).frames)
 
     @property
     def numbers(self) -> Sequence[int]:
@@ -119,9 +119,9 @@ class SaliencyFilm:
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Maps one by one, decoded in one pass; more than 8 bits are kept if the film has them."""
-        from lightning_avsp.media.video import decode_video, open_film
+        from lightning_avsp.media.video import decode_video, open_video
 
-        info = open_film(self.path)
+        info = open_video(self.path)
         chosen = set(wanted)
         number = 0
         for number, (_, frame) in enumerate(decode_video(info), start=1):

@@ -1,4 +1,4 @@
-"""Whether a film file is whole: found out before any frame is predicted, from its index and its packets."""
+"""Completeness of a video file, from its index and packets, before any frame is decoded."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ STATED_DURATION = ("mov", "matroska", "avi", "flv", "asf")
 
 @dataclass(frozen=True)
 class Survey:
-    """What one pass over the packets of a film found, without decoding."""
+    """Result of one pass over the packets of a video, without decoding."""
 
     packets: int
     """Packets of the chosen video stream that are to be shown; nearly always the number of frames."""
     damage: str | None
-    """What is wrong with the file, e.g. ``it is cut off: ...``; None for a whole file."""
+    """Damage of the file, e.g. ``it is cut off: ...``; None for a whole file."""
 
 
 def survey(container: Any, stream: Any, path: Path) -> Survey:
-    """Read all packets of an open film once, without decoding.
+    """Read all packets of an open video once, without decoding.
 
     Three signs of a cut are looked for: index entries or a Matroska segment that end beyond the end of the
     file, packets that the container marks as corrupt, and a last packet that ends well before the stated
@@ -31,7 +31,7 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
     Args:
         container: An input container of PyAV, just opened; it is at its end afterwards.
         stream: The video stream whose packets are counted.
-        path: The film's file, for its size.
+        path: The file, for its size.
     """
     from av.error import FFmpegError
 
@@ -65,12 +65,12 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
 
 
 def _indexed_end(container: Any) -> int:
-    """Last byte that the sample tables of an mp4 or mov file speak of."""
+    """Return the last byte that the sample tables of an mp4 or mov file refer to."""
     return max((e.pos + e.size for s in container.streams for e in s.index_entries), default=0)
 
 
 def _matroska_end(path: Path, names: list[str]) -> int:
-    """Byte where the segment of a Matroska or WebM file says it ends; 0 when it does not say."""
+    """Return the byte at which the segment of a Matroska or WebM file ends; 0 if the file does not state it."""
     if "matroska" not in names:
         return 0
     with path.open("rb") as file:

@@ -1,6 +1,6 @@
-"""Index of a video file: when each of its frames is shown, and where decoding may begin.
+"""Index of a video file: presentation time of each frame, and key frames at which decoding may begin.
 
-Made in one pass over the packets, without decoding, and remembered: readers find a frame by its own time, never
+Built in one pass over the packets, without decoding, and cached: readers find a frame by its own time, never
 by ``number / fps``, which is wrong wherever frames are not evenly spaced.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from lightning_avsp.errors import InputError
 
 if TYPE_CHECKING:
-    from lightning_avsp.media.video import FilmInfo
+    from lightning_avsp.media.video import VideoInfo
 
 UNSEEKABLE = (".avi", ".mpg", ".mpeg")
 """Containers without presentation times: every decoder that seeks in them was seen to return other frames."""
@@ -27,29 +27,29 @@ VIDEO_SUFFIXES = (*UNSEEKABLE, ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", "
 
 @dataclass(frozen=True, eq=False)
 class VideoIndex:
-    """What is known of a video file without decoding more than its first frame."""
+    """Times and key frames of a video."""
 
-    info: FilmInfo
+    info: VideoInfo
     """Streams, size, frame rate."""
     times: np.ndarray
     """Presentation time of each frame in the stream's unit, int64 (N,), increasing; empty if any is missing."""
     keys: np.ndarray
     """Presentation times of the key frames among them, int64 (K,), increasing."""
     open_groups: bool
-    """Whether frames that follow a key frame in the file are shown before it, and so need the group before."""
+    """True if frames that follow a key frame in the file are shown before it, and so need the group before."""
 
     @property
     def n_frames(self) -> int:
         """Frames to be shown."""
         return self.info.frames
 
-    def key_before(self, place: int) -> int:
-        """Presentation time of the key frame from which the frame at ``place`` (from 0) is decoded."""
-        return int(self.keys[max(0, int(np.searchsorted(self.keys, self.times[place], side="right")) - 1)])
+    def key_before(self, index: int) -> int:
+        """Return the presentation time of the key frame from which the frame at ``index`` (from 0) is decoded."""
+        return int(self.keys[max(0, int(np.searchsorted(self.keys, self.times[index], side="right")) - 1)])
 
 
 def video_index(path: Path) -> VideoIndex:
-    """Index of a video, remembered until the file changes.
+    """Return the index of a video, cached until the file changes.
 
     Raises:
         InputError: If the file is missing, empty, no video or cut off; the message names it.
@@ -70,13 +70,13 @@ def check_seekable(index: VideoIndex) -> None:
     path = index.info.path
     if path.suffix.lower() in UNSEEKABLE or not len(index.times):
         raise InputError(
-            f"{path}: single frames of {path.suffix or 'such'} files cannot be reached reliably (decoders return "
-            "other frames without saying so); decode it once, in order, with `avsp data prepare` and set data.cache"
+            f"{path}: single frames of {path.suffix or 'such'} files cannot be reached reliably (decoders "
+            "silently return other frames); decode it once, in order, with `avsp data prepare` and set data.cache"
         )
 
 
 def decode_in_order(path: Path) -> Iterator[tuple[object, int]]:
-    """Every frame from the first to the last as PyAV gives it, with the rotation in degrees that it needs.
+    """Decode every ``av.VideoFrame`` from the first to the last, with the rotation in degrees that it needs.
 
     Raises:
         InputError: If the file is damaged; the message names file and frame.
@@ -94,7 +94,7 @@ def decode_in_order(path: Path) -> Iterator[tuple[object, int]]:
 
 
 def damaged(path: Path, number: int, error: object) -> InputError:
-    """The error for a frame that cannot be decoded."""
+    """Build the error for a frame that cannot be decoded."""
     size = f"{path.stat().st_size} bytes" if path.exists() else "missing"
     return InputError(f"{path} ({size}): frame {number} cannot be decoded: {error}; replace this file")
 
@@ -103,13 +103,13 @@ def damaged(path: Path, number: int, error: object) -> InputError:
 def _index(path: Path, size: int, changed_ns: int) -> VideoIndex:
     from dataclasses import replace
 
-    from lightning_avsp.media.video import open_container, open_film
+    from lightning_avsp.media.video import open_container, open_video
 
-    info = open_film(path, allow_truncated=True)
-    damage = next((note for note in info.notes if note.startswith("damaged film: ")), None)
+    info = open_video(path, allow_truncated=True)
+    damage = next((note for note in info.notes if note.startswith("damaged video: ")), None)
     if damage is not None:
-        what = damage.removeprefix("damaged film: ").partition(";")[0]
-        raise InputError(f"{path} ({size} bytes) is damaged: {what}; replace this file")
+        reason = damage.removeprefix("damaged video: ").partition(";")[0]
+        raise InputError(f"{path} ({size} bytes) is damaged: {reason}; replace this file")
     times, keys, open_groups, key = [], [], False, None
     with open_container(path) as container:
         for packet in container.demux(container.streams[info.video_index]):

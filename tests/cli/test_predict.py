@@ -17,7 +17,7 @@ from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import LogMel
-from lightning_avsp.media.video import open_film
+from lightning_avsp.media.video import open_video
 from lightning_avsp.predict.job import describe, pick_device
 from lightning_avsp.structures import Condition, DiffusionNetwork
 from lightning_avsp.tasks import loading as film_model
@@ -111,10 +111,10 @@ def test_a_real_film(trained, shared: Path, tmp_path: Path, capsys) -> None:
     assert "frames/s" in said.splitlines()[-1]
     assert str(out) in said.splitlines()[-1]
     for name in ("overlay.mp4", "saliency.mp4"):
-        written = open_film(out / name)
+        written = open_video(out / name)
         assert (written.frames, written.width, written.height) == (390, 480, 270)
-        assert written.sound is not None
-        assert (written.sound.channels, written.sound.rate) == (2, 16000)
+        assert written.audio is not None
+        assert (written.audio.channels, written.audio.rate) == (2, 16000)
     with np.load(out / "maps.npz") as stored:
         assert stored["maps"].shape == (390, 24, 32)
     record = json.loads((out / "prediction.json").read_text())
@@ -217,7 +217,7 @@ def test_devices() -> None:
 
 
 def test_what_is_said_beforehand(film: Path) -> None:
-    lines = describe(open_film(film), "av", 3)
+    lines = describe(open_video(film), "av", 3)
     assert lines[0] == f"{film}: 96x64, 25.000 frames/s, 12 frames, no sound"
     assert lines[-1].startswith("stride 3: every 3rd frame")
 

@@ -19,7 +19,7 @@ import torch
 from lightning_avsp.data.video_source import VideoFacts, VideoFrames, VideoMaps, probe_video
 from lightning_avsp.errors import InputError, MissingDependencyError
 from lightning_avsp.media import random_access as readers
-from lightning_avsp.media.audio import load_wave
+from lightning_avsp.media.audio_track import load_audio
 from lightning_avsp.media.images import FrameReader
 from lightning_avsp.media.video_index import video_index
 
@@ -240,7 +240,7 @@ def test_few_readers_stay_open_and_a_changed_file_is_opened_anew(tmp_path: Path)
 def test_cut_files_are_named(film: Path, share: float) -> None:
     data = film.read_bytes()
     film.write_bytes(data[: int(len(data) * share)])
-    for read in (probe_video, lambda path: VideoFrames(path).pictures([1], SIZE), load_wave):
+    for read in (probe_video, lambda path: VideoFrames(path).pictures([1], SIZE), load_audio):
         with pytest.raises(InputError, match=r"film\.mp4"):
             read(film)
 
@@ -321,7 +321,7 @@ def test_the_sound_of_a_video_lies_on_the_clock_of_its_picture(tmp_path: Path, l
     clicks = np.zeros(32_000, np.int16)
     clicks[8000:8040] = 20_000
     path = write_video(tmp_path / "clicks.mp4", sound=clicks, sound_late=late)
-    samples, rate = load_wave(path)
+    samples, rate = load_audio(path)
     assert rate == 16_000
     assert samples.shape[0] == 1
     assert abs(int(samples[0].abs().argmax()) - 8020 - late) < 60  # the encoder smears a click
@@ -329,4 +329,4 @@ def test_the_sound_of_a_video_lies_on_the_clock_of_its_picture(tmp_path: Path, l
 
 def test_a_video_without_sound_is_named(film: Path) -> None:
     with pytest.raises(InputError, match=r"film\.mp4 has no sound track; set missing_audio"):
-        load_wave(film)
+        load_audio(film)

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_avsp.data.clips import ClipPolicy, clip_at
-from lightning_avsp.media.video import FilmFrame
+from lightning_avsp.media.video import DecodedFrame
 from lightning_avsp.predict.clips import sliding_clips
 
 
 def film(frames: int, fps: float = 25.0):
     for i in range(frames):
-        yield FilmFrame(i, i, i / fps, (i + 1) / fps, np.full((1, 1, 3), i, np.uint8))
+        yield DecodedFrame(i, i, i / fps, (i + 1) / fps, np.full((1, 1, 3), i, np.uint8))
 
 
 @given(
@@ -53,7 +53,7 @@ def test_no_more_than_a_clip_is_held(stride) -> None:
 
 def test_true_times_count_with_variable_frame_rate() -> None:
     times = [0.0, 0.1, 0.3, 0.35, 0.6]
-    frames = [FilmFrame(i, i, t, t, np.zeros((1, 1, 3), np.uint8)) for i, t in enumerate(times)]
+    frames = [DecodedFrame(i, i, t, t, np.zeros((1, 1, 3), np.uint8)) for i, t in enumerate(times)]
     middle = list(sliding_clips(frames, 3, 1, 1, 0.1))[2]
     assert (middle.start, middle.stop) == pytest.approx((0.05, 0.4))
 

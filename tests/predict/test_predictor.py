@@ -9,8 +9,8 @@ from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import LogMel
-from lightning_avsp.media.video import open_film
-from lightning_avsp.predict.predictor import FilmReport, fill_between, predict_film
+from lightning_avsp.media.video import open_video
+from lightning_avsp.predict.predictor import PredictionReport, fill_between, predict_video
 from lightning_avsp.structures import Condition, DiffusionNetwork
 
 SIZE = (32, 48)
@@ -56,7 +56,7 @@ def network() -> SmallNetwork:
 def run(network, path, **settings) -> np.ndarray:
     process = settings.pop("diffusion", GaussianDiffusion())
     sampling = settings.pop("sampling", Sampling(steps=3))
-    results = list(predict_film(network, process, sampling, path, size=SIZE, audio=AUDIO, **settings))
+    results = list(predict_video(network, process, sampling, path, size=SIZE, audio=AUDIO, **settings))
     assert [index for index, _ in results] == list(range(len(results)))
     maps = np.stack([saliency for _, saliency in results])
     assert maps.dtype == np.float32
@@ -153,15 +153,15 @@ def test_settings_out_of_range(network, make_film, settings) -> None:
 
 
 def test_released_alignment_at_the_rate_of_the_film(network, make_film) -> None:
-    film = open_film(make_film(frames=8, rate=22050))
+    film = open_video(make_film(frames=8, rate=22050))
     audio = LogMel(size=(16, 16), slices=3, alignment="released")
-    list(predict_film(network, GaussianDiffusion(), Sampling(), film, size=SIZE, audio=audio))
+    list(predict_video(network, GaussianDiffusion(), Sampling(), film, size=SIZE, audio=audio))
     assert network.sounds[0].shape == (4, 1, 3, 16, 16)
 
 
 def test_progress_and_seconds_by_part(network, make_film) -> None:
     seen: list[int] = []
-    report = FilmReport()
+    report = PredictionReport()
     run(network, make_film(frames=9), progress=seen.append, report=report)
     assert seen == list(range(1, 10))
     assert set(report.seconds) == {"sound", "decode", "network"}
@@ -171,7 +171,7 @@ def test_progress_and_seconds_by_part(network, make_film) -> None:
 def test_the_report_says_what_was_used(network, make_film) -> None:
     path = make_film(frames=4)
     for modality in ("av", "v", "a"):
-        report = FilmReport()
+        report = PredictionReport()
         run(network, path, modality=modality, report=report)
         assert report.used == modality
 

@@ -42,10 +42,10 @@ def inspect_film(path: Path, decode: bool, want_blank: bool = False) -> FilmStat
         decode: Whether to decode every frame; else all packets are read and the first frame is decoded.
         want_blank: Whether to say which frames are black; needs ``decode``.
     """
-    from lightning_avsp.media.video import decode_video, open_film
+    from lightning_avsp.media.video import decode_video, open_video
 
     try:
-        info = open_film(path)
+        info = open_video(path)
         size = (info.height, info.width)
         if not decode:
             return FilmState(info.frames, size)
@@ -61,24 +61,24 @@ def inspect_film(path: Path, decode: bool, want_blank: bool = False) -> FilmStat
 
 def inspect_track(path: Path, listen: bool) -> SoundState:
     """State of the sound track of a film, laid on the clock of its picture; never raises for what the file holds."""
-    from lightning_avsp.media.soundtrack import iterate_sound
-    from lightning_avsp.media.video import open_film
+    from lightning_avsp.media.audio_track import iterate_audio
+    from lightning_avsp.media.video import open_video
 
     try:
-        info = open_film(path)
-        if info.sound is None:
+        info = open_video(path)
+        if info.audio is None:
             return SoundState(problem="the film has no sound track")
         if not listen:
-            return SoundState(info.seconds, info.sound.rate, info.sound.channels)
+            return SoundState(info.seconds, info.audio.rate, info.audio.channels)
         end, silent = 0.0, True
-        for start, samples in iterate_sound(info):
-            end = start + samples.shape[1] / info.sound.rate
+        for start, samples in iterate_audio(info):
+            end = start + samples.shape[1] / info.audio.rate
             silent = silent and bool(np.abs(samples).max(initial=0) < SILENCE)
     except (AVSPError, OSError) as error:
         return SoundState(problem=str(error))
     if end <= 0:
         return SoundState(problem="its sound track holds no sample while the film is shown")
-    return SoundState(end, info.sound.rate, info.sound.channels, silent)
+    return SoundState(end, info.audio.rate, info.audio.channels, silent)
 
 
 def inspect_points(path: Path) -> PointLists:

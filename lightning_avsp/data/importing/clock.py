@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.video import FilmInfo, decode_video
+from lightning_avsp.media.video import VideoInfo, decode_video
 
 #: Frames may be off an even clock by this part of a period and still be numbered as they come.
 JITTER = 0.5
@@ -56,7 +56,7 @@ class FrameClock:
         return np.flatnonzero(self.source == film_frame)
 
 
-def film_clock(info: FilmInfo) -> FrameClock:
+def film_clock(info: VideoInfo) -> FrameClock:
     """Decode a film once for the times of its frames.
 
     Raises:

@@ -31,7 +31,7 @@ from lightning_avsp.data.importing.store import (
 from lightning_avsp.data.lists import ListedVideo
 from lightning_avsp.data.own import OwnCorpus, read_own
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.video import FilmInfo, open_film
+from lightning_avsp.media.video import VideoInfo, open_video
 
 VERSION = 1
 """Version of what is written for a video, raised when the same input would give other files."""
@@ -93,7 +93,7 @@ def import_video(
     entry = OwnCorpus(corpus, splits=every).as_corpus()  # also refuses names of published corpora
     check_parts(root, entry, name, part, splits)
     places = VideoPlaces(root, entry.folder, name)
-    info = open_film(film)
+    info = open_video(film)
     source = _source(film, gaze, settings)
     with locked(root, f"import_{entry.folder}_{name}"):
         settle(places)
@@ -116,7 +116,7 @@ def import_video(
 
 def _make(
     places: VideoPlaces,
-    info: FilmInfo,
+    info: VideoInfo,
     gaze: Path,
     settings: ImportSettings,
     source: dict[str, Any],
@@ -139,7 +139,7 @@ def _make(
         write_frames(info, clock, staged.frames, settings.jpeg_quality, progress)
     seconds = len(clock.source) / clock.fps
     silence = None
-    if info.sound is not None:
+    if info.audio is not None:
         silence = write_sound(info, staged.wave, seconds, settings.audio_rate)
     write_ground_truth(
         found.points, staged.annotation, (height, width), sigma, settings.jpeg_quality, progress
@@ -224,7 +224,7 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     ]
 
 
-def _refuse_uneven(info: FilmInfo, clock: FrameClock) -> None:
+def _refuse_uneven(info: VideoInfo, clock: FrameClock) -> None:
     from lightning_avsp.data.stavis import VIDEO_SUFFIXES
 
     if info.path.suffix.lower() not in VIDEO_SUFFIXES:
@@ -239,7 +239,7 @@ def _refuse_uneven(info: FilmInfo, clock: FrameClock) -> None:
         )
 
 
-def _notes(info: FilmInfo, clock: FrameClock, found: FrameGaze, silence: float | None) -> list[str]:
+def _notes(info: VideoInfo, clock: FrameClock, found: FrameGaze, silence: float | None) -> list[str]:
     counts = found.counts
     notes = list(info.notes)
     if not clock.even:

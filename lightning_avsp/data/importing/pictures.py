@@ -13,8 +13,8 @@ import numpy as np
 from lightning_avsp.data.importing.clock import FrameClock
 from lightning_avsp.data.importing.density import as_picture, fixated_pixels, gaussian_sum
 from lightning_avsp.media.audio import resample, to_mono
-from lightning_avsp.media.soundtrack import read_sound
-from lightning_avsp.media.video import FilmInfo, iterate_frames
+from lightning_avsp.media.audio_track import read_audio
+from lightning_avsp.media.video import VideoInfo, iterate_frames
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and all of it."""
@@ -24,7 +24,7 @@ _MAT_HEADER = b"MATLAB 5.0 MAT-file, fixated pixels by avsp data import".ljust(1
 
 
 def write_frames(
-    info: FilmInfo, clock: FrameClock, folder: Path, quality: int, progress: Progress | None = None
+    info: VideoInfo, clock: FrameClock, folder: Path, quality: int, progress: Progress | None = None
 ) -> None:
     """Write each frame of the clock as ``img_00001.jpg``: upright, at the film's size, chroma at full resolution.
 
@@ -47,13 +47,13 @@ def write_frames(
             progress("frames", written, total)
 
 
-def copy_film(info: FilmInfo, path: Path) -> None:
+def copy_film(info: VideoInfo, path: Path) -> None:
     """Copy a film, for corpora that are read from films."""
     path.parent.mkdir(parents=True)
     shutil.copyfile(info.path, path)
 
 
-def write_sound(info: FilmInfo, path: Path, seconds: float, rate: int) -> float:
+def write_sound(info: VideoInfo, path: Path, seconds: float, rate: int) -> float:
     """Write the film's sound as 16-bit mono: from the first frame to the end of the last, silence where there is none.
 
     Args:
@@ -67,7 +67,7 @@ def write_sound(info: FilmInfo, path: Path, seconds: float, rate: int) -> float:
     """
     import soundfile
 
-    samples, own_rate, offset = read_sound(info, reduce=to_mono)
+    samples, own_rate, offset = read_audio(info, reduce=to_mono)
     wave = resample(samples, own_rate, rate).numpy()
     count, begin = round(seconds * rate), round(offset * rate)
     sound = np.zeros(count, np.float32)

@@ -76,7 +76,9 @@ class AuditData:
         """Return the settings for a JSON record."""
         plain = {**asdict(self), "root": str(self.root), "corpora": list(self.corpora)}
         if self.captions is not None:
-            plain["captions"] = {k: str(v) if isinstance(v, Path) else v for k, v in plain["captions"].items()}
+            plain["captions"] = {
+                k: str(v) if isinstance(v, Path) else v for k, v in plain["captions"].items()
+            }
         return plain
 
 

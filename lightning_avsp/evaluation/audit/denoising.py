@@ -130,7 +130,9 @@ def audit_denoising(
         raise InputError(f"diversity needs at least 2 samples per clip, got {samples}")
     if model.sampling is None or model.diffusion is None:
         name = type(model.network).__name__
-        raise InputError(f"{name} predicts in one pass: there is no denoising to audit; choose a diffusion network")
+        raise InputError(
+            f"{name} predicts in one pass: there is no denoising to audit; choose a diffusion network"
+        )
     audit = DenoisingAudit(tuple(model.sampling.timesteps(model.diffusion)), samples)
     module = data.module(model)
     module.setup("test")

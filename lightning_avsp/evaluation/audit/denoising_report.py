@@ -34,7 +34,7 @@ def denoising_report(audit: DenoisingAudit) -> AuditReport:
         record={**_record(audit), "verdicts": verdicts},
         tables=[
             (
-                "mean change of a predicted pixel when one input is exchanged (in brackets: over the maps' spread; largest)",
+                "mean change of a predicted pixel when one input is exchanged (over the maps' spread; largest)",
                 _input_table(audit),
             ),
             (

@@ -304,7 +304,9 @@ def audit_modality(
         InputError: If a setting is out of range, the network reads no text, or the data cannot be read.
     """
     if "cc" not in metrics:
-        raise InputError(f"the verdict is based on cc, which is not among the metrics {list(metrics)}: add it")
+        raise InputError(
+            f"the verdict is based on cc, which is not among the metrics {list(metrics)}: add it"
+        )
     if samples < 1 or not 0 <= shift < float("inf"):
         raise InputError(
             f"needs at least 1 sample and a shift of 0 or more seconds, got {samples} and {shift}"

@@ -55,7 +55,9 @@ def _notes(audit: PerturbationAudit) -> list[str]:
         notes.append(f"the network has no {modality} encoder: its maps do not depend on {modality}")
     if audit.exactly_zero:
         notes.append("no input moved any pixel of any map: all differences are exactly 0")
-    notes += [f"no {modality} input: not possible with this network ({text})" for text in audit.refused.values()]
+    notes += [
+        f"no {modality} input: not possible with this network ({text})" for text in audit.refused.values()
+    ]
     notes.append(
         f"rule: 'uses {modality}' if the own {modality} gains at least {audit.least:g} CC over another video's and the "
         f"interval of that gain lies above 0; 'does not use {modality}' if the interval lies within {audit.least:g} of "

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from commandline import fit_arguments
+from lightning_avsp.evaluation.audit.subject import open_subject, stored_seed
 
 from lightning_avsp.cli import main
 from lightning_avsp.cli.audit import audio, leak, noise, progress
 from lightning_avsp.data import AVSaliencyDataModule, LogMel
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.audit.subject import open_subject, stored_seed
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
 

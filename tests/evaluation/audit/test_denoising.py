@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from lightning_avsp.evaluation.audit.subject import AuditData
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.denoising import audit_denoising
 from lightning_avsp.evaluation.audit.denoising_report import denoising_json, denoising_lines
-from lightning_avsp.evaluation.audit.subject import AuditData
 
 
 def improving(noisy: torch.Tensor, t: torch.Tensor, known: torch.Tensor) -> torch.Tensor:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
+from lightning_avsp.evaluation.audit.leaks_report import leak_json, leak_lines
 
 from lightning_avsp.cli.audit import leak
 from lightning_avsp.evaluation.audit import origins
 from lightning_avsp.evaluation.audit.leaks import LeakFinding, audit_leaks
-from lightning_avsp.evaluation.audit.leaks_report import leak_json, leak_lines
 from lightning_avsp.evaluation.audit.origins import reported_sources, weight_options
 
 HONEST = "chosen on validation videos held out of the training list"

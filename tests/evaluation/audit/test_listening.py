@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from lightning_avsp.diffusion import Sampling
-from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.draws import maps_by_setting, settings_of
 from lightning_avsp.evaluation.audit.listening import ListeningAudit, audit_listening, verdict
 from lightning_avsp.evaluation.audit.listening_report import listening_json, listening_lines
 from lightning_avsp.evaluation.audit.sounds import HeardFrames, heard_loader
 from lightning_avsp.evaluation.audit.subject import AuditData, Subject
+
+from lightning_avsp.diffusion import Sampling
+from lightning_avsp.errors import InputError
 from lightning_avsp.run_folder import write_json
 from lightning_avsp.tasks import DiffusionSaliencyTask
 

@@ -1,10 +1,10 @@
 """The rule of the audio audit, on scores made up for it."""
 
 import pytest
-
 from lightning_avsp.evaluation.audit.draws import Setting
 from lightning_avsp.evaluation.audit.listening import Change, ListeningAudit, verdict
 from lightning_avsp.evaluation.audit.sounds import sounds_of
+
 from lightning_avsp.metrics import VideoAverage
 
 ONE, STEPS, MEAN = Setting("1 step", 1, 1), Setting("4 steps", 4, 1), Setting("mean of 4 draws", 4, 4)
