@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -93,19 +92,9 @@ class RunFolder:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that readers see the old or the new content, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            os.fchmod(handle, 0o644)  # mkstemp makes files that only their owner can read
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write a text file in UTF-8 so that readers see the old or the new content, never half of it."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:

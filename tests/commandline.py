@@ -9,21 +9,24 @@ EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 TINY_DATA = (
     "--data.corpora=[AVAD]",
     "--data.size=[64,128]",
-    "--data.audio.size=[32,64]",
     "--data.batch_size=2",
     "--data.num_workers=0",
 )
+TINY_SLICES = "--data.audio.size=[32,64]"
+"""For networks that read log-mel slices."""
 TINY_NETWORK = ("--model.network.video_encoder=tiny", "--model.network.audio_encoder=tiny")
 
 
 def fit_arguments(corpus: Path, run: Path, *more: str, experiment: str = "smoke") -> list[str]:
     """`fit` of an experiment on the small corpus: two training batches, one validation batch."""
+    waveform = any(name in experiment for name in ("avrsp", "tavdiff"))
     return [
         "fit",
         f"--config={EXPERIMENTS / f'{experiment}.yaml'}",
         f"--data.root={corpus}",
         f"--run_dir={run}",
         *TINY_DATA,
+        *(() if waveform else (TINY_SLICES,)),
         "--trainer.accelerator=cpu",
         "--trainer.limit_train_batches=2",
         "--trainer.limit_val_batches=1",

@@ -103,7 +103,7 @@ class SoundNet8(Encoder):
         if self.tokens(waveform.shape[-1]) < 1:
             raise InputError(
                 f"a waveform of {waveform.shape[-1]} samples leaves SoundNet's {self.tap} no token; give longer clips, "
-                "or data.waveform.pad_to=fixed"
+                "or data.audio.pad_to=fixed"
             )
         x = waveform
         last = len(self.stages) - 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from lightning_avsp.errors import AVSPError
+from lightning_avsp.files import atomic_write
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -30,17 +30,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             AVSPError: If the disk is full or the folder cannot be written.
         """
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(handle, 0o644)  # mkstemp makes files that only their owner can read
+            with atomic_write(target) as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(target)
         except (OSError, RuntimeError) as error:  # torch turns a failed write into a RuntimeError
-            Path(temporary).unlink(missing_ok=True)
             if isinstance(error, OSError) and error.errno not in (
                 errno.ENOSPC,
                 errno.EDQUOT,
@@ -53,6 +46,3 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 f"{target} could not be written ({error}); {state}: make room on that disk and resume with "
                 "--ckpt_path last"
             ) from error
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise

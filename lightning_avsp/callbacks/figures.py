@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
+from lightning_avsp.files import atomic_write
 from lightning_avsp.structures import SaliencyBatch
 from lightning_avsp.tasks import SaliencyTask
 
@@ -44,7 +45,7 @@ class SampleFigures(Callback):
             strip = pl_module.denoising_strip(few)
         path = self.folder / f"epoch_{trainer.current_epoch:03d}.png"
         spec = pl_module.input_spec
-        last = spec is not None and spec.target == "last"
+        last = spec is not None and spec.clip.target == "last"
         draw_clips(path, few, outputs[: self.clips], strip, -1 if last else None)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
@@ -94,7 +95,5 @@ def draw_clips(
             axis.imshow(image, cmap="magma" if image.ndim == 2 else None, **limits)
             axis.set_title(label, fontsize=6)
             axis.set_axis_off()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    figure.savefig(temporary, format="png", dpi=110)
-    temporary.replace(path)
+    with atomic_write(path, fsync=False) as file:
+        figure.savefig(file, format="png", dpi=110)

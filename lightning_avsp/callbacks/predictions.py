@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 
+from lightning_avsp.files import atomic_write
 from lightning_avsp.run_folder import RunFolder as RunFolder  # the folder's owner, named in the docstring
 
 
@@ -36,7 +37,5 @@ class MapWriter(BasePredictionWriter):
         rows = zip(prediction["corpus"], prediction["video_id"], frames, maps, strict=True)
         for corpus, video, frame, values in rows:
             path = self.folder / corpus / video / f"{frame:05d}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".part")
-            Image.fromarray(values, mode="L").save(temporary, format="PNG")
-            temporary.replace(path)
+            with atomic_write(path, fsync=False) as file:
+                Image.fromarray(values, mode="L").save(file, format="PNG")

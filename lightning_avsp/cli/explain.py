@@ -64,7 +64,7 @@ def explain(
     name, number = clips.batch["video_id"][0], int(clips.batch["frame"][0])
     run = ckpt.resolve().parent.parent
     folder = run / "explain" / f"{name}_{number:05d}" if out is None else Path(out)
-    images = draw_clip(clips, folder, model.clip.target_index)
+    images = draw_clip(clips, folder, model.spec.clip.target_index)
     values = [
         {"audio": audio, "name": title, "label": label, "value": float(found[0, column])}
         for audio, title, labels, found in numbers(clips)

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning_avsp.data.catalogue import CATALOGUE
-    from lightning_avsp.data.clips import ClipPolicy
     from lightning_avsp.data.datamodule import AVSaliencyDataModule
     from lightning_avsp.media.audio import LogMel
+    from lightning_avsp.structures import ClipPolicy
 
 __all__ = ["CATALOGUE", "AVSaliencyDataModule", "ClipPolicy", "LogMel"]
 
 _HOMES = {
     "AVSaliencyDataModule": "lightning_avsp.data.datamodule",
     "CATALOGUE": "lightning_avsp.data.catalogue",
-    "ClipPolicy": "lightning_avsp.data.clips",
+    "ClipPolicy": "lightning_avsp.structures",
     "LogMel": "lightning_avsp.media.audio",
 }
 

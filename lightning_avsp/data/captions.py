@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.data.entries import VideoKey
-from lightning_avsp.data.input_spec import TextInput
 from lightning_avsp.errors import InputError
+from lightning_avsp.input_spec import TextInput
 from lightning_avsp.text.caption_lines import Caption, caption_path, read_captions
 from lightning_avsp.text.feature_cache import FeatureCache, TextModel, text_key
 

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.structures import ClipPolicy
 
 SEGMENT_FRAMES = 90
 """Longest training segment (STAViS, DiffSal)."""
@@ -76,72 +77,6 @@ def _span(first: int, last: int, fps: float, times: Sequence[float]) -> tuple[fl
     return shown(first) - 0.5 / fps, shown(last) + 0.5 / fps
 
 
-@dataclass(frozen=True)
-class ClipPolicy:
-    """How clips are cut out of a video."""
-
-    frames: int = 16
-    """Frames of a clip."""
-    target: Literal["centre", "last"] = "centre"
-    """Which frame is wanted: ``centre``, the 9th of 16, as DiffSal's released code, or the ``last``
-    (causal)."""
-    draw: Literal["segments", "random", "one_per_video", "every"] = "segments"
-    """Training clips: one from each segment of 90 frames every 74 (STAViS, DiffSal); ``random`` starts, as
-    many as clips fit into the video; one random start per video and epoch (ViNet, TASED-Net); or every
-    window."""
-    crop: Literal["random", "centre"] = "random"
-    """Which clip of a segment: a new one each epoch (STAViS), or always its centre (DiffSal as released)."""
-    short: Literal["edge", "front", "loop"] = "edge"
-    """Training segments shorter than a clip: move the window back into the video and, if that is not enough, repeat
-    the last frame behind it (``edge``) or the first before it (``front``, ViNet on short shots); or repeat the
-    segment from its start and take the median frame (``loop``, as released)."""
-    stride: int = 1
-    """Frames of the video from one frame of a clip to the next; sound is that of the whole stretch."""
-    head: Literal["edge", "reversed", "skip"] = "edge"
-    """First frames of a video that is scored, whose window would start before it: repeat the first frame; read a
-    window that starts at the frame backwards (``reversed``, AVRSP and ViNet; needs ``target: last``); or leave them
-    unscored (``skip``, STAViS). Training windows lie inside the video and are not concerned."""
-    reverse_audio: bool = False
-    """Whether the sound of a reversed window runs backwards too (ViNet), or forwards as in the film (AVRSP)."""
-
-    def __post_init__(self) -> None:
-        """Check what types cannot."""
-        if self.frames < 1:
-            raise InputError(f"a clip needs at least 1 frame, got frames={self.frames}")
-        if self.stride < 1:
-            raise InputError(f"frames of a clip lie at least 1 apart, got stride={self.stride}")
-        if self.short == "loop" and self.target != "centre":
-            raise InputError(
-                "short='loop' is a rule for the centre frame; use short='edge' with target='last'"
-            )
-        if self.short == "loop" and self.stride != 1:
-            raise InputError(
-                f"short='loop' is a rule for neighbouring frames; use short='edge' with stride={self.stride}"
-            )
-        if self.head == "reversed" and self.target != "last":
-            raise InputError(
-                "head='reversed' is a rule for the last frame: read backwards, a window around a centre frame "
-                "would start before the video all the same; use head='edge' or 'skip' with target='centre'"
-            )
-        if self.reverse_audio and self.head != "reversed":
-            raise InputError(f"reverse_audio needs windows that are reversed, got head={self.head!r}")
-
-    @property
-    def target_index(self) -> int:
-        """Place of the target inside a clip, from 0: ``frames // 2`` (8 of 16) or the last."""
-        return self.frames // 2 if self.target == "centre" else self.frames - 1
-
-    @property
-    def covered(self) -> int:
-        """Frames of the video from the first to the last of a clip: ``frames`` where stride is 1."""
-        return (self.frames - 1) * self.stride + 1
-
-    @property
-    def head_frames(self) -> int:
-        """First frames of a video whose window would start before it: 8 of 16 centred, 31 of 32 with the last."""
-        return self.target_index * self.stride
-
-
 def clip_at(first: int, n_frames: int, policy: ClipPolicy) -> Clip:
     """The clip whose window starts at frame ``first``; outside the video the edge frame is repeated."""
     window = range(first, first + policy.covered, policy.stride)
@@ -194,7 +129,7 @@ def evaluation_clips(
         InputError: If ``released`` is asked for together with the last frame as target, or with a stride.
     """
     if mode == "all":
-        start = min(policy.head_frames + 1, n_frames) if policy.head == "skip" else 1
+        start = min(policy.padded_frames + 1, n_frames) if policy.start_padding == "skip" else 1
         clips = [evaluation_clip(target, n_frames, policy) for target in range(start, n_frames + 1)]
     else:
         if policy.target != "centre":
@@ -215,14 +150,14 @@ def evaluation_clips(
 
 def evaluation_clip(target: int, n_frames: int, policy: ClipPolicy) -> Clip:
     """The clip that scores one frame."""
-    if policy.head == "reversed" and target <= policy.head_frames:
+    if policy.start_padding == "reversed" and target <= policy.padded_frames:
         return reversed_clip(target, n_frames, policy)
-    return clip_at(target - policy.head_frames, n_frames, policy)
+    return clip_at(target - policy.padded_frames, n_frames, policy)
 
 
 def unscored_frames(n_frames: int, policy: ClipPolicy, mode: Literal["all", "released"] = "all") -> int:
     """Frames of a video that are the target of no clip of :func:`evaluation_clips` (with ``every`` of 1)."""
-    if mode == "all" and policy.head != "skip":
+    if mode == "all" and policy.start_padding != "skip":
         return 0
     return n_frames - len(evaluation_clips(n_frames, policy, mode))
 
@@ -270,7 +205,7 @@ def _clip_of_segment(
         offset = max(0, length // 2 - policy.covered // 2)
     else:
         offset = int(generator.integers(room + 1)) if room > 0 else 0
-    if policy.short == "loop":
+    if policy.short_videos == "loop":
         return loop_clip(first + offset, stop, policy)
     # Without looping, a segment too short for a clip borrows real frames from behind and before it.
     return clip_at(min(first + offset, _latest(n_frames, policy)), n_frames, policy)
@@ -279,4 +214,4 @@ def _clip_of_segment(
 def _latest(n_frames: int, policy: ClipPolicy) -> int:
     """Last start of a training window: inside the video, or for a video shorter than a clip as ``short`` says."""
     latest = n_frames - policy.covered + 1
-    return latest if policy.short == "front" else max(1, latest)
+    return latest if policy.short_videos == "front" else max(1, latest)

@@ -18,23 +18,21 @@ from lightning_avsp.data.augmentation import Augmentation
 from lightning_avsp.data.balance import Balance
 from lightning_avsp.data.captions import CaptionedFrames, Captions, TextSource
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
-from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.data.corpora import decoded_with, listed_keys, read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.every_video import Split, every_key, read_every_video
 from lightning_avsp.data.exchange import report_unscored, sounds_instead, texts_instead
-from lightning_avsp.data.input_spec import InputSpec, SoundInput
 from lightning_avsp.data.loader import ResumableDataLoader, StartMethod, loader_settings
 from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.data.partition import SELECTION_LABELS, Partition, Selection, partition_videos
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.audio import LogMel
+from lightning_avsp.input_spec import InputSpec, TextInput
+from lightning_avsp.media.audio import AudioInput, LogMel
 from lightning_avsp.media.random_access import Backend
-from lightning_avsp.media.waveform import Waveform
-from lightning_avsp.structures import SaliencyBatch
+from lightning_avsp.structures import ClipPolicy, SaliencyBatch
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +58,7 @@ class AVSaliencyDataModule(LightningDataModule):
         map_size: (height, width) of target maps; that of the frames by default. Ground truth for metrics
             always keeps its own size.
         clip: How clips are cut.
-        sound: Form of the sound that the network reads: ``log_mel`` slices or the ``waveform``.
-        audio: Settings of the log-mel slices.
-        waveform: Settings of the waveform.
+        audio: Form in which the network reads audio, with its settings: ``LogMel`` slices or the ``Waveform``.
         batch_size: Clips of a training batch, on each device.
         global_batch: Clips of an optimiser step over all devices, as papers say; the command line then chooses the
             largest batch up to ``batch_size`` that divides it evenly, and how many are accumulated. The learning rate
@@ -113,9 +109,7 @@ class AVSaliencyDataModule(LightningDataModule):
         size: tuple[int, int] = (224, 384),
         map_size: tuple[int, int] | None = None,
         clip: ClipPolicy = ClipPolicy(),  # noqa: B008  # frozen
-        sound: Literal["log_mel", "waveform"] = "log_mel",
-        audio: LogMel = LogMel(),  # noqa: B008  # frozen
-        waveform: Waveform = Waveform(),  # noqa: B008  # frozen
+        audio: AudioInput = LogMel(),  # noqa: B008  # frozen
         batch_size: int = 4,
         global_batch: int | None = None,
         eval_batch_size: int | None = None,
@@ -144,10 +138,10 @@ class AVSaliencyDataModule(LightningDataModule):
         super().__init__()
         # Plain values under one key: they reload with weights_only, and cannot collide with the model's.
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        settings |= {"root": str(root), "clip": asdict(clip), "audio": asdict(audio)}
+        settings |= {"root": str(root), "clip": asdict(clip), "audio": {"form": audio.form, **asdict(audio)}}
         plain = {} if captions is None else asdict(captions)
         texts = {k: str(v) if isinstance(v, Path) else v for k, v in plain.items()} or None
-        settings |= {"waveform": asdict(waveform), "captions": texts}
+        settings |= {"captions": texts}
         settings |= {"augmentation": asdict(augmentation), "cache": None if cache is None else str(cache)}
         self.save_hyperparameters({"data": settings})
         self.root = Path(root)
@@ -156,7 +150,7 @@ class AVSaliencyDataModule(LightningDataModule):
         self.size = (int(size[0]), int(size[1]))
         self.map_size = self.size if map_size is None else (int(map_size[0]), int(map_size[1]))
         self.clip = clip
-        self.audio: SoundInput = audio if sound == "log_mel" else waveform
+        self.audio = audio
         self.batch_size = batch_size
         self.global_batch = global_batch
         self.eval_batch_size = eval_batch_size or batch_size
@@ -276,17 +270,11 @@ class AVSaliencyDataModule(LightningDataModule):
 
     def input_spec(self) -> InputSpec:
         """What a model gets from here, to be kept in its checkpoints."""
-        return InputSpec(
-            size=self.size,
-            map_size=self.map_size,
-            clip_frames=self.clip.frames,
-            target=self.clip.target,
-            audio=self.audio,
-            stride=self.clip.stride,
-            head=self.clip.head,
-            reverse_audio=self.clip.reverse_audio,
-            text=None if self._text is None else self._text.input,
-        )
+        text = None
+        if self._text is not None:
+            model = self._text.model
+            text = TextInput(model.name, model.fingerprint, model.width, self._text.length)
+        return InputSpec(self.size, self.map_size, self.clip, self.audio, text)
 
     def _keys(self, part: VideoPart) -> Sequence[VideoKey]:
         keys: Sequence[VideoKey] = getattr(self.partition, part)

@@ -14,7 +14,6 @@ from lightning_avsp.data.augmentation import Augmentation
 from lightning_avsp.data.balance import Balance, BalancedMix
 from lightning_avsp.data.clips import (
     Clip,
-    ClipPolicy,
     evaluation_clips,
     training_clip,
     training_count,
@@ -22,6 +21,7 @@ from lightning_avsp.data.clips import (
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.reader import ClipReader, Sample
 from lightning_avsp.errors import InputError
+from lightning_avsp.structures import ClipPolicy
 
 EpochIndex = int | tuple[int, int]
 """What a sampler gives: an index (epoch 0), or (index, epoch)."""

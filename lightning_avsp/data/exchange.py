@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from lightning_avsp.data.captions import ExchangedText, TextSource
-from lightning_avsp.data.clips import ClipPolicy, unscored_frames
+from lightning_avsp.data.clips import unscored_frames
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.wrong_sound import other_videos
 from lightning_avsp.errors import InputError
+from lightning_avsp.structures import ClipPolicy
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def report_unscored(
     """Log how many frames at the start of videos are not scored, and by which rule; nothing if all are."""
     left_out = [unscored_frames(entry.n_frames, policy, mode) for entry in entries]
     if total := sum(left_out):
-        why = "test_frames: released" if mode == "released" else f"clip.head: {policy.head}"
+        why = "test_frames: released" if mode == "released" else f"clip.start_padding: {policy.start_padding}"
         log.warning(
             "%s: %d frames at the start of %d videos are not scored (%s, at most %d a video)",
             part,

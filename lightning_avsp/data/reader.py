@@ -13,10 +13,9 @@ from lightning_avsp.data.batch_memory import empty_batch
 from lightning_avsp.data.captions import TextSource
 from lightning_avsp.data.clips import Clip
 from lightning_avsp.data.entries import VideoEntry, VideoKey
-from lightning_avsp.data.input_spec import SoundInput
 from lightning_avsp.data.maps import resize_map
 from lightning_avsp.data.waves import WaveStore
-from lightning_avsp.media.audio import LogMel, Wave, excerpt
+from lightning_avsp.media.audio import AudioInput, LogMel, Wave, excerpt
 from lightning_avsp.media.images import FrameReader
 
 _CONTEXT_S = 10.0  # sound kept around a clip that runs backwards; its first slice reaches 0.3 s beyond it
@@ -65,7 +64,7 @@ class ClipReader:
     def __init__(
         self,
         size: tuple[int, int],
-        audio: SoundInput,
+        audio: AudioInput,
         *,
         map_size: tuple[int, int] | None = None,
         kept_frames: int = 0,
@@ -153,13 +152,13 @@ class ClipReader:
         return clip_audio(self.audio, wave, clip, (start_s, stop_s)), True
 
 
-def clip_span(audio: SoundInput, clip: Clip, fps: float, times: Sequence[float] = ()) -> tuple[float, float]:
+def clip_span(audio: AudioInput, clip: Clip, fps: float, times: Sequence[float] = ()) -> tuple[float, float]:
     """Return the time in seconds whose audio belongs to a clip, see :meth:`Clip.span`."""
     released = isinstance(audio, LogMel) and audio.alignment == "released"
     return clip.released_span(fps, times) if released else clip.span(fps, times)
 
 
-def clip_audio(audio: SoundInput, wave: Wave, clip: Clip, span: tuple[float, float]) -> Tensor:
+def clip_audio(audio: AudioInput, wave: Wave, clip: Clip, span: tuple[float, float]) -> Tensor:
     """Cut the audio of a clip, float32 (1, S, Ha, Wa) or (1, N), backwards where the clip's audio is reversed.
 
     Args:

@@ -6,16 +6,8 @@ from collections import OrderedDict
 from pathlib import Path
 
 from lightning_avsp.data.cache.sources import is_prepared, prepared_wave
-from lightning_avsp.data.input_spec import SoundInput
-from lightning_avsp.media.audio import LogMel, Wave
+from lightning_avsp.media.audio import AudioInput, Wave
 from lightning_avsp.media.audio_track import load_audio
-
-
-def wanted_rate(config: SoundInput) -> int | None:
-    """Samples per second that a sound input is cut at; None where it keeps the file's own."""
-    if isinstance(config, LogMel):
-        return None if config.alignment == "released" else config.sample_rate
-    return config.rate
 
 
 class WaveStore:
@@ -30,7 +22,7 @@ class WaveStore:
             its size.
     """
 
-    def __init__(self, config: SoundInput, capacity_bytes: int = 1 << 28) -> None:
+    def __init__(self, config: AudioInput, capacity_bytes: int = 1 << 28) -> None:
         self.config = config
         self.capacity_bytes = capacity_bytes
         self._kept: OrderedDict[Path, Wave] = OrderedDict()
@@ -47,7 +39,7 @@ class WaveStore:
 
     def _load(self, path: Path) -> Wave:
         if is_prepared(path):
-            found = prepared_wave(path, wanted_rate(self.config))
+            found = prepared_wave(path, self.config.target_rate)
             if isinstance(found, Wave):
                 return found
             path = found

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -20,9 +18,9 @@ from lightning_avsp.evaluation.scoring import VideoJob, score_video, wanted_fram
 from lightning_avsp.evaluation.summary import CorpusSummary, summarise
 from lightning_avsp.evaluation.truth import AnnotatedTruth
 from lightning_avsp.metrics import FrameRow, ScoreTable, VideoAverage
+from lightning_avsp.parallel import Progress, run_jobs
 
 SplitName = Literal["1", "2", "3", "all"]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def evaluate_predictions(
             for name, reason in reasons.items():
                 impossible.setdefault(name, {})[corpus.name] = reason
     jobs = [*plan.jobs.values(), *(job for _, row in planned for job in row.jobs)]
-    scored = _run(jobs, workers, progress)
+    scored = run_jobs(score_video, jobs, workers, progress=progress, name=lambda job: job.entry.video)
 
     by_job = dict(zip(plan.jobs, scored, strict=False))
     tables = {
@@ -246,27 +244,3 @@ def _directions_averaged(jobs: Sequence[VideoJob], scored: Sequence[list[FrameRo
             rows.append(replace(same[0], values=values, reasons=reasons))
         merged.append(rows)
     return merged
-
-
-def _run(jobs: Sequence[VideoJob], workers: int, progress: Progress | None) -> list[list[FrameRow]]:
-    """Rows of every job, in order; in this process or in several."""
-    results: list[list[FrameRow]] = [[] for _ in jobs]
-    if workers == 1 or len(jobs) == 1:
-        for index, job in enumerate(jobs):
-            results[index] = score_video(job)
-            if progress is not None:
-                progress(index + 1, len(jobs))
-        return results
-    # spawn: a fork of a process that already runs torch's threads can hang
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        futures = {pool.submit(score_video, job): index for index, job in enumerate(jobs)}
-        try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                results[futures[future]] = future.result()
-                if progress is not None:
-                    progress(done, len(jobs))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    return results

@@ -9,20 +9,49 @@ no weight on the DC bin), log(x + 0.01). A slice is 64 such frames, 0.64 s: time
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.structures import AudioForm
 
 
 @dataclass(frozen=True)
-class LogMel:
+class AudioInput(ABC):
+    """Conversion of a clip's audio to a network's input: ``prepare`` once per video, ``cut`` once per clip."""
+
+    form: ClassVar[AudioForm]
+    """Form of the result."""
+
+    @property
+    @abstractmethod
+    def target_rate(self) -> int | None:
+        """Sample rate that audio is resampled to, in Hz; None keeps the file's own."""
+
+    @abstractmethod
+    def prepare(self, samples: Tensor, rate: int) -> Wave:
+        """Mix (C, N) samples down to one channel, at the rate that :meth:`cut` needs."""
+
+    @abstractmethod
+    def cut(self, wave: Wave, start_s: float, stop_s: float, frames: int) -> Tensor:
+        """Cut the input of a clip of ``frames`` frames, ``start_s`` to ``stop_s`` seconds from the first sample."""
+
+    @abstractmethod
+    def silence(self, start_s: float, stop_s: float, frames: int) -> Tensor:
+        """Return the input of a silent clip, of the shape of :meth:`cut`."""
+
+
+@dataclass(frozen=True)
+class LogMel(AudioInput):
     """Settings of the log-mel slices of a clip; the defaults are DiffSal's, aligned to the clip."""
+
+    form: ClassVar[AudioForm] = "log_mel"
 
     sample_rate: int = 16_000
     """Rate that audio is resampled to before the transform, in Hz."""
@@ -92,6 +121,11 @@ class LogMel:
     def slice_samples(self) -> int:
         """Samples under the windows of one slice: 63 hops and a window, 10480."""
         return (self.slice_frames - 1) * self.hop + self.window
+
+    @property
+    def target_rate(self) -> int | None:
+        """Sample rate in Hz; None for the ``released`` alignment, which cuts at the file's own rate."""
+        return None if self.alignment == "released" else self.sample_rate
 
     def prepare(self, samples: Tensor, rate: int) -> Wave:
         """Prepare audio for :meth:`cut`, once per video, see :func:`prepare_wave`."""

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.audio import Wave, excerpt, resample, to_mono
+from lightning_avsp.media.audio import AudioInput, Wave, excerpt, resample, to_mono
+from lightning_avsp.structures import AudioForm
 
 
 @dataclass(frozen=True)
-class Waveform:
+class Waveform(AudioInput):
     """Settings of a clip's waveform; the defaults are those of STAViS."""
+
+    form: ClassVar[AudioForm] = "waveform"
 
     rate: int = 22_050
     """Rate that audio is resampled to, in Hz."""
@@ -41,6 +44,11 @@ class Waveform:
             raise InputError(
                 f"rate and min_fps must be positive, got rate={self.rate}, min_fps={self.min_fps}"
             )
+
+    @property
+    def target_rate(self) -> int:
+        """Sample rate in Hz."""
+        return self.rate
 
     def prepare(self, samples: Tensor, rate: int) -> Wave:
         """Prepare audio for :meth:`cut`, once per video: (C, N) to one channel at the wanted rate."""
@@ -80,8 +88,8 @@ class Waveform:
         if room < 0:
             raise InputError(
                 f"a clip of {frames} frames lasts {stop_s - start_s:.2f} s, {count} samples, but the buffer holds "
-                f"{self.samples(frames)} (min_fps={self.min_fps:g}); set data.waveform.min_fps to the slowest video's "
-                "rate, or data.waveform.pad_to to none"
+                f"{self.samples(frames)} (min_fps={self.min_fps:g}); set data.audio.min_fps to the slowest video's "
+                "rate, or data.audio.pad_to to none"
             )
         return F.pad(samples, (room // 2, room - room // 2))[None]
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lightning_avsp.data.clips import Clip, ClipPolicy, evaluation_clip
+from lightning_avsp.data.clips import Clip, evaluation_clip
 from lightning_avsp.media.video import DecodedFrame
+from lightning_avsp.structures import ClipPolicy
 
 _UNBOUNDED = 1 << 40  # frames of a video whose end is not decoded yet
 
@@ -47,7 +48,7 @@ def video_clips(frames: Iterable[DecodedFrame], policy: ClipPolicy, stride: int 
     for frame in frames:
         times.append(frame.start)
         held[len(times)] = frame.pixels
-        earliest = min(target, len(times)) - policy.head_frames  # no later clip reaches further back
+        earliest = min(target, len(times)) - policy.padded_frames  # no later clip reaches further back
         for number in [number for number in held if number < earliest]:
             del held[number]
         while max((clip := evaluation_clip(target, _UNBOUNDED, policy)).frames) <= len(times):

@@ -86,7 +86,7 @@ def predict_video(
     with report.timed("audio"):
         silent = modality == "v" or video.audio is None
         wave = None if silent else audio.prepare(*load_audio(video, mono=True))
-    clips = video_clips(iterate_frames(video, model.spec.size), model.clip, stride)
+    clips = video_clips(iterate_frames(video, model.spec.size), model.spec.clip, stride)
 
     def read(group: list[VideoClip]) -> SaliencyBatch:
         numbers = [item.clip.target for item in group]

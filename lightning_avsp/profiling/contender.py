@@ -14,13 +14,13 @@ from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.profiling.experiment import read_experiment
 from lightning_avsp.profiling.peak import training_flops
 from lightning_avsp.profiling.random_clips import random_batch
 from lightning_avsp.profiling.timeline import Timeline, marked
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
 from lightning_avsp.tasks import DiffusionSaliencyTask
 from lightning_avsp.tasks.execution import Execution
+from lightning_avsp.tasks.experiment import Experiment
 from lightning_avsp.tasks.prediction import network_inputs
 
 Precision = Literal["32-true", "bf16-mixed"]
@@ -136,11 +136,11 @@ class Contender:
         settings += ["model.network.freeze_video=true"] if setup.freeze_video else []
         settings += [f"data.root={setup.root}"] if setup.root is not None else []
         settings += [f"data.batch_size={setup.batch}"] if setup.batch is not None else []
-        experiment = read_experiment(setup.experiment, settings)
-        self.setup = replace(setup, batch=experiment.data.batch_size)
+        experiment = Experiment.read(setup.experiment, settings)
+        self.task, self.data = experiment.build()
+        self.setup = replace(setup, batch=self.data.batch_size)
         self.device = device
-        self.task, self.data = experiment.task, experiment.data
-        self.gradient_clip = experiment.gradient_clip
+        self.gradient_clip: float | None = experiment.config.trainer.gradient_clip_val
         self._text_width = experiment.text_width
         self.flops = self._count() if count_flops else None
         self.task.execution = Execution(setup.compile, setup.activation_checkpointing, setup.channels_last)

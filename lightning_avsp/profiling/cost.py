@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lightning_avsp.data.catalogue import find_corpus
-from lightning_avsp.data.clips import ClipPolicy, training_count
+from lightning_avsp.data.clips import training_count
 from lightning_avsp.errors import InputError
+from lightning_avsp.structures import ClipPolicy
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from PIL import Image
 
 from lightning_avsp.data.cache import attach_cache
 from lightning_avsp.data.cache.prepare import prepare_cache
-from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.data.collate import collate
 from lightning_avsp.data.dataset import TrainingClips
 from lightning_avsp.data.entries import VideoEntry
@@ -36,6 +35,7 @@ from lightning_avsp.data.video_source import VideoFrames
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.profiling.material import Material, write_material
+from lightning_avsp.structures import ClipPolicy
 
 if TYPE_CHECKING:
     from rich.console import Console

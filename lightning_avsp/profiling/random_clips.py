@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_avsp.data import AVSaliencyDataModule, LogMel
+from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.structures import SaliencyBatch
 
 
@@ -31,11 +31,11 @@ def random_batch(
     def pixels(*shape: int) -> Tensor:
         return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
 
-    if isinstance(data.audio, LogMel):
-        shape: tuple[int, ...] = (batch, 1, data.audio.slices, *data.audio.size)
-        sound = torch.randn(shape, generator=generator) - 2  # levels of log-mel energies
-    else:
-        sound = torch.randn((batch, 1, data.audio.samples(frames)), generator=generator) * 30
+    shape = (batch, *data.audio.silence(0.0, frames / 25, frames).shape)
+    noise = torch.randn(shape, generator=generator)
+    sound = (
+        noise - 2 if data.audio.form == "log_mel" else noise * 30
+    )  # levels of log-mel energies, of samples
     found = SaliencyBatch(
         video=pixels(batch, frames, *data.size, 3),
         audio=sound.to(device),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.files import atomic_write
+from lightning_avsp.parallel import Progress, run_jobs
 from lightning_avsp.synthetic.layout import (
     SOUNDLESS_CORPORA,
     STAVIS_CORPORA,
@@ -97,7 +96,7 @@ def synthesise_corpus(
     workers: int = 1,
     films: bool = False,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     layout: str | None = None,
 ) -> SynthReport:
     """Write a synthetic corpus in the layout of the one it stands in for, or complete an interrupted one.
@@ -153,9 +152,17 @@ def synthesise_corpus(
     staging = root / f".synthesis_{corpus}"
     shutil.rmtree(staging, ignore_errors=True)  # left behind by an interrupted run
     try:
-        task = partial(write_video, root, staging, corpus, spec=spec, seed=seed, films=films, layout=layout)
-        jobs = [{"video": names[k], "index": k, "condition": conditions[k]} for k in todo]
-        _run(task, jobs, workers, videos, progress)
+        write = partial(
+            _write_numbered, root, staging, corpus, spec=spec, seed=seed, films=films, layout=layout
+        )
+        kept = videos - len(todo)
+        run_jobs(
+            write,
+            [(names[k], k, conditions[k]) for k in todo],
+            workers,
+            progress=None if progress is None else lambda done, _: progress(kept + done, videos),
+            name=lambda job: f"{corpus}/{job[0]}",
+        )
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     lists: list[Path] = []
@@ -171,7 +178,7 @@ def synthesise_corpus(
         names=tuple(names),
         conditions=tuple(conditions),
         written=len(todo),
-        kept=videos - len(todo),
+        kept=kept,
         frames=spec.frames,
         fold_lists=tuple(lists),
         seconds=time.perf_counter() - began,
@@ -185,35 +192,11 @@ def _check_layout(corpus: str, layout: str | None) -> str:
     return layout or possible[0]
 
 
-def _run(
-    task: Callable[..., None],
-    jobs: list[dict[str, Any]],
-    workers: int,
-    total: int,
-    progress: Callable[[int, int], None] | None,
+def _write_numbered(
+    root: Path, staging: Path, corpus: str, job: tuple[str, int, Condition], **settings: Any
 ) -> None:
-    """Do all jobs, in this process or in several, and report after each."""
-    done = total - len(jobs)
-    if workers == 1 or len(jobs) <= 1:
-        for job in jobs:
-            task(**job)
-            done += 1
-            if progress is not None:
-                progress(done, total)
-        return
-    # spawn: a fork of a process that already runs torch's threads can hang
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        futures = [pool.submit(task, **job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                done += 1
-                if progress is not None:
-                    progress(done, total)
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    """:func:`write_video` of a (name, index, condition), as a worker process is sent it."""
+    write_video(root, staging, corpus, *job, **settings)
 
 
 def _claim(root: Path, corpus: str, spec: SyntheticSpec, seed: int, layout: str, overwrite: bool) -> None:
@@ -290,8 +273,7 @@ def _write_manifest(
         },
     }
     root.mkdir(parents=True, exist_ok=True)
-    fresh = root / f".{MANIFEST}.new"
-    fresh.write_text(json.dumps(manifest, indent=1) + "\n")
-    fresh.replace(root / MANIFEST)
+    with atomic_write(root / MANIFEST) as file:
+        file.write((json.dumps(manifest, indent=1) + "\n").encode())
     others = [name for name in manifest["corpora"] if name not in STAVIS_CORPORA]
     (root / "README.txt").write_text(README + (OTHER_LAYOUTS if others else ""))

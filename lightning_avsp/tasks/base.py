@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn import Parameter
 from torchmetrics import MeanMetric
 
-from lightning_avsp.data.input_spec import InputSpec
 from lightning_avsp.diffusion import GaussianDiffusion, SamplerStep, Sampling, stable_seed
 from lightning_avsp.errors import InputError
+from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.metrics import SaliencyMetrics, ScoreTable
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
@@ -156,16 +156,17 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         if datamodule is None:
             return
         spec: InputSpec = datamodule.input_spec()
-        if spec.clip_frames != self.network.clip_frames:
+        if spec.clip.frames != self.network.clip_frames:
             raise InputError(
-                f"the data module yields clips of {spec.clip_frames} frames but the network was built for "
-                f"{self.network.clip_frames}; set data.clip_frames={self.network.clip_frames} or the network's"
+                f"the data module yields clips of {spec.clip.frames} frames but the network was built for "
+                f"{self.network.clip_frames}; set data.clip.frames={self.network.clip_frames} or the network's"
             )
         form = self.network.audio_form
-        if spec.audio_form != form:
+        if spec.audio.form != form:
+            needed = "LogMel" if form == "log_mel" else "Waveform"
             raise InputError(
-                f"the data module yields audio as {spec.audio_form} but {type(self.network).__name__} reads {form}; "
-                f"set data.sound={form}"
+                f"the data module yields audio as {spec.audio.form} but {type(self.network).__name__} reads {form}; "
+                f"set data.audio={needed}"
             )
         if self.input_spec is not None and self.input_spec != spec and stage != "fit":
             log.warning("the checkpoint was trained with %s but is run with %s", self.input_spec, spec)

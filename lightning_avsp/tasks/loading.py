@@ -14,13 +14,12 @@ from torch import Tensor
 if TYPE_CHECKING:
     from lightning_avsp.tasks import SaliencyTask
 
-from lightning_avsp.data.clips import ClipPolicy
-from lightning_avsp.data.input_spec import InputSpec
 from lightning_avsp.diffusion import GaussianDiffusion, SamplerStep, Sampling
 from lightning_avsp.errors import InputError
+from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.launch import choose_device
 from lightning_avsp.media.audio import LogMel
-from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
+from lightning_avsp.structures import ClipPolicy, SaliencyBatch, SaliencyNetwork
 from lightning_avsp.tasks.prediction import (
     Encoded,
     Inputs,
@@ -56,18 +55,6 @@ class LoadedModel:
     def device(self) -> torch.device:
         """Device of the network."""
         return next((p.device for p in self.network.parameters()), torch.device("cpu"))
-
-    @property
-    def clip(self) -> ClipPolicy:
-        """Length of its clips, their target frame, and their start padding."""
-        spec = self.spec
-        return ClipPolicy(
-            frames=spec.clip_frames,
-            target=spec.target,
-            stride=spec.stride,
-            head=spec.head,
-            reverse_audio=spec.reverse_audio,
-        )
 
     def inputs(self, batch: SaliencyBatch) -> Inputs:
         """Prepare the network's inputs from a batch on any device."""
@@ -207,10 +194,9 @@ def _load_official(path: Path) -> LoadedModel:
         raise InputError(
             f"{path} is neither a checkpoint of `lightning fit` nor an official DiffSal file: give one of these"
         )
-    clip = ClipPolicy()
     return LoadedModel(
         network=load_released(path),
-        spec=InputSpec((224, 384), (224, 384), clip.frames, clip.target, LogMel(alignment="released")),
+        spec=InputSpec((224, 384), (224, 384), ClipPolicy(), LogMel(alignment="released")),
         source="official DiffSal release",
         sampling=Sampling(steps=4, spacing="leading", clamp=(0.0, 1.0)),
         diffusion=GaussianDiffusion(),  # 1000 steps, cosine

@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from lightning_avsp.cli import main
-from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.media.video import open_video
 from lightning_avsp.predict.job import describe, pick_device
-from lightning_avsp.structures import Condition, DiffusionNetwork
+from lightning_avsp.structures import ClipPolicy, Condition, DiffusionNetwork
 from lightning_avsp.tasks import loading as film_model
 from lightning_avsp.tasks.loading import LoadedModel, load_model
 
@@ -258,14 +257,14 @@ def test_a_network_without_ears_says_so(trained, tmp_path: Path, film: Path, cap
 
 
 def test_a_checkpoint_of_a_training_run(tmp_path: Path) -> None:
-    from lightning_avsp.data.input_spec import InputSpec
+    from lightning_avsp.input_spec import InputSpec
     from lightning_avsp.papers.diffsal import DiffSal
     from lightning_avsp.tasks import DiffusionSaliencyTask
     from lightning_avsp.tasks.base import INPUT_KEY
 
     network = DiffSal(video_encoder="tiny", audio_encoder="tiny")
     task = DiffusionSaliencyTask(network, sampling=Sampling(steps=2))
-    spec = InputSpec((64, 96), (64, 96), 16, "last", LogMel(size=(16, 32)))
+    spec = InputSpec((64, 96), (64, 96), ClipPolicy(target="last"), LogMel(size=(16, 32)))
     options = {"video_encoder": "tiny", "audio_encoder": "tiny"}
     content = {
         "pytorch-lightning_version": "2.6.6",

@@ -199,7 +199,7 @@ def test_clips_of_another_length_than_the_network_was_built_for_are_refused(
 
 def test_nothing_is_linked() -> None:
     """Links overwrite or vanish without a word; a sweep could then vary a number that has no effect."""
-    source = (EXPERIMENTS.parent / "lightning_avsp" / "trainer_cli.py").read_text()
+    source = (EXPERIMENTS.parent / "lightning_avsp" / "cli" / "trainer.py").read_text()
     assert ".link_arguments(" not in source
 
 

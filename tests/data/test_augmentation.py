@@ -9,7 +9,6 @@ import torch
 from torchvision.transforms.v2 import functional as pictures
 
 from lightning_avsp.data.augmentation import Augmentation, Change
-from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry
@@ -17,6 +16,7 @@ from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.media.waveform import Waveform
+from lightning_avsp.structures import ClipPolicy
 
 STRONG = Augmentation(flip=0.5, brightness=0.4, contrast=0.4, saturation=0.4, gain_db=6.0)
 PLAIN = Waveform(hann="none", pad_to="none", scale=1.0)

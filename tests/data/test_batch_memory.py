@@ -25,12 +25,12 @@ from lightning_avsp.data.batch_memory import (
     parcel,
     stack,
 )
-from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.data.collate import collate
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.media.audio import LogMel
+from lightning_avsp.structures import ClipPolicy
 
 
 def test_places_of_one_batch_are_stacked_without_a_copy() -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from lightning_avsp.data.clips import (
     Clip,
-    ClipPolicy,
     clip_at,
     evaluation_clips,
     loop_clip,
@@ -20,8 +19,9 @@ from lightning_avsp.data.clips import (
     unscored_frames,
 )
 from lightning_avsp.errors import InputError
+from lightning_avsp.structures import ClipPolicy
 
-RELEASED = ClipPolicy(crop="centre", short="loop")
+RELEASED = ClipPolicy(crop="centre", short_videos="loop")
 lengths = st.integers(1, 400)
 policies = st.builds(
     ClipPolicy,
@@ -160,7 +160,7 @@ def test_time_of_a_clip() -> None:
 
 
 LAST = ClipPolicy(frames=32, target="last")
-REVERSED = ClipPolicy(frames=32, target="last", head="reversed")
+REVERSED = ClipPolicy(frames=32, target="last", start_padding="reversed")
 
 
 def test_reversed_head_written_out() -> None:
@@ -181,7 +181,9 @@ def test_reversed_head_written_out() -> None:
 def test_reversed_head_of_short_videos_repeats_the_last_frame(
     n: int, frames: int, stride: int, flip: bool
 ) -> None:
-    policy = ClipPolicy(frames=frames, target="last", head="reversed", stride=stride, reverse_audio=flip)
+    policy = ClipPolicy(
+        frames=frames, target="last", start_padding="reversed", stride=stride, reverse_audio=flip
+    )
     clips = evaluation_clips(n, policy)
     assert [clip.target for clip in clips] == list(range(1, n + 1))  # none is left out
     for clip in clips:
@@ -207,7 +209,7 @@ def test_repeated_edge_is_the_default_head() -> None:
 @given(n=lengths, frames=st.integers(1, 40), stride=st.integers(1, 4), last=st.booleans())
 def test_unscored_head(n: int, frames: int, stride: int, last: bool) -> None:
     target = "last" if last else "centre"
-    policy = ClipPolicy(frames=frames, target=target, head="skip", stride=stride)  # type: ignore[arg-type]
+    policy = ClipPolicy(frames=frames, target=target, start_padding="skip", stride=stride)  # type: ignore[arg-type]
     before = (frames - 1 if last else frames // 2) * stride
     targets = [clip.target for clip in evaluation_clips(n, policy)]
     # of a video that is all head, the last frame is scored: no video is lost
@@ -217,8 +219,8 @@ def test_unscored_head(n: int, frames: int, stride: int, last: bool) -> None:
 
 
 def test_number_of_unscored_frames() -> None:
-    assert unscored_frames(100, ClipPolicy(head="skip")) == 8
-    assert unscored_frames(100, ClipPolicy(frames=32, target="last", head="skip")) == 31
+    assert unscored_frames(100, ClipPolicy(start_padding="skip")) == 8
+    assert unscored_frames(100, ClipPolicy(frames=32, target="last", start_padding="skip")) == 31
     assert unscored_frames(100, RELEASED, "released") == 8
     assert unscored_frames(100, REVERSED) == 0
 
@@ -241,7 +243,7 @@ def test_time_of_a_reversed_clip_is_that_of_its_frames() -> None:
 
 
 def test_short_shots_may_start_with_their_first_frame() -> None:
-    policy = ClipPolicy(frames=8, target="last", draw="one_per_video", short="front")
+    policy = ClipPolicy(frames=8, target="last", draw="one_per_video", short_videos="front")
     clip = training_clip(0, 5, policy, np.random.default_rng(0))
     assert clip.frames == (1, 1, 1, 1, 2, 3, 4, 5)
     assert clip.target == 5
@@ -256,13 +258,13 @@ def test_bad_settings() -> None:
     with pytest.raises(InputError, match="frames=0"):
         ClipPolicy(frames=0)
     with pytest.raises(InputError, match="loop"):
-        ClipPolicy(short="loop", target="last")
+        ClipPolicy(short_videos="loop", target="last")
     with pytest.raises(InputError, match="stride=0"):
         ClipPolicy(stride=0)
     with pytest.raises(InputError, match="stride=2"):
-        ClipPolicy(short="loop", stride=2)
-    with pytest.raises(InputError, match="rule for the last frame"):
-        ClipPolicy(head="reversed")
+        ClipPolicy(short_videos="loop", stride=2)
+    with pytest.raises(InputError, match="needs target='last'"):
+        ClipPolicy(start_padding="reversed")
     with pytest.raises(InputError, match="reverse_audio"):
         ClipPolicy(target="last", reverse_audio=True)
     with pytest.raises(InputError, match="stride=3"):

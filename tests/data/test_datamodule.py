@@ -109,19 +109,19 @@ def test_all_splits_notice_a_leak_inside_one(own_root: Path) -> None:
 
 
 def test_unscored_frames_are_counted_and_logged(corpus_root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    data = module(corpus_root, corpora=["Coutrot1", "Coutrot2"], clip=ClipPolicy(head="skip"))
+    data = module(corpus_root, corpora=["Coutrot1", "Coutrot2"], clip=ClipPolicy(start_padding="skip"))
     with caplog.at_level(logging.WARNING):
         data.setup("test")
     # one video of each corpus, both of one name
     assert (
-        "test: 16 frames at the start of 2 videos are not scored (clip.head: skip, at most 8 a video)"
+        "test: 16 frames at the start of 2 videos are not scored (clip.start_padding: skip, at most 8 a video)"
         in caplog.text
     )
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        module(corpus_root, clip=ClipPolicy(crop="centre", short="loop"), test_frames="released").setup(
-            "test"
-        )
+        module(
+            corpus_root, clip=ClipPolicy(crop="centre", short_videos="loop"), test_frames="released"
+        ).setup("test")
     assert "test_frames: released, at most 8 a video" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.WARNING):
@@ -198,7 +198,7 @@ def test_every_frame_of_every_test_video_is_scored_once(corpus_root: Path) -> No
 
 
 def test_released_protocol_leaves_the_head_out(corpus_root: Path) -> None:
-    data = module(corpus_root, test_frames="released", clip=ClipPolicy(crop="centre", short="loop"))
+    data = module(corpus_root, test_frames="released", clip=ClipPolicy(crop="centre", short_videos="loop"))
     data.setup("test")
     assert scored(data.test_dataloader()) == Counter(
         {(*key, frame): 1 for key in data.videos("test") for frame in range(9, 41)}
@@ -335,7 +335,7 @@ def test_limit_on_videos(corpus_root: Path) -> None:
 def test_what_a_model_gets(corpus_root: Path) -> None:
     data = module(corpus_root, map_size=(8, 16), clip=ClipPolicy(frames=8, target="last"))
     spec = data.input_spec()
-    assert (spec.size, spec.map_size, spec.clip_frames, spec.target) == ((16, 32), (8, 16), 8, "last")
+    assert (spec.size, spec.map_size, spec.clip) == ((16, 32), (8, 16), data.clip)
     assert type(spec).from_plain(spec.as_plain()) == spec
 
 

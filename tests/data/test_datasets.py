@@ -9,7 +9,6 @@ import soundfile
 import torch
 from PIL import Image
 
-from lightning_avsp.data.clips import ClipPolicy
 from lightning_avsp.data.collate import collate
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
@@ -17,6 +16,7 @@ from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import LogMel, log_mel_slices, silent_slices
+from lightning_avsp.structures import ClipPolicy
 
 AUDIO = LogMel(size=(14, 24))
 SIZE = (32, 48)
@@ -81,7 +81,7 @@ def test_plain_index_means_epoch_zero(corpus_root: Path, reader: ClipReader) -> 
 
 
 def test_released_draw_is_the_same_each_epoch(corpus_root: Path, reader: ClipReader) -> None:
-    clips = TrainingClips(videos_of(corpus_root), ClipPolicy(crop="centre", short="loop"), reader)
+    clips = TrainingClips(videos_of(corpus_root), ClipPolicy(crop="centre", short_videos="loop"), reader)
     assert clips.clip(0, 0) == clips.clip(0, 7)
     assert clips.clip(0)[1].first == 1 + 20 - 8
 
@@ -153,7 +153,7 @@ def test_evaluation_samples(corpus_root: Path, reader: ClipReader) -> None:
 
 def test_frames_of_a_reversed_head_run_backwards(corpus_root: Path, reader: ClipReader) -> None:
     video = videos_of(corpus_root)[:1]
-    policy = ClipPolicy(frames=12, target="last", head="reversed")
+    policy = ClipPolicy(frames=12, target="last", start_padding="reversed")
     frames = EvaluationFrames(video, policy, ClipReader(SIZE, AUDIO, kept_frames=20))
     every = EvaluationFrames(video, ClipPolicy(frames=1), reader)
     assert len(frames) == 40
@@ -167,7 +167,7 @@ def test_frames_of_a_reversed_head_run_backwards(corpus_root: Path, reader: Clip
 
 def test_frames_of_an_unscored_head_are_left_out(corpus_root: Path, reader: ClipReader) -> None:
     videos = videos_of(corpus_root)[:2]
-    frames = EvaluationFrames(videos, ClipPolicy(head="skip"), reader)
+    frames = EvaluationFrames(videos, ClipPolicy(start_padding="skip"), reader)
     scored = [(entry.video, clip.target) for entry, clip in map(frames.clip, range(len(frames)))]
     assert scored == [(video.video, frame) for video in videos for frame in range(9, 41)]
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from lightning_avsp.data.catalogue import find_corpus
-from lightning_avsp.data.clips import ClipPolicy, evaluation_clips, training_clip
+from lightning_avsp.data.clips import evaluation_clips, training_clip
 from lightning_avsp.data.corpora import corpus_listing, listed_keys, read_videos
 from lightning_avsp.data.sources import MatFixations, PictureFixations, PictureFrames
 from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.structures import ClipPolicy
 from lightning_avsp.synthetic import SyntheticSpec, read_record, synthesise_corpus
 from lightning_avsp.synthetic.observers import saliency_maps
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from commandline import TINY_DATA
+from commandline import TINY_DATA, TINY_SLICES
 
 from lightning_avsp.cli import main
 from lightning_avsp.sweep import Trial, expand, load_sweep
@@ -105,7 +105,7 @@ def test_two_real_trials_share_one_training_under_the_agent_and_locally(
     at_home: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     path = at_home / "real.yaml"
-    fixed = [*TINY_DATA, "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1"]
+    fixed = [*TINY_DATA, TINY_SLICES, "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1"]
     fixed += [
         "--trainer.limit_test_batches=1",
         "--trainer.enable_progress_bar=false",

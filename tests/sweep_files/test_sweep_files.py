@@ -9,21 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 from commandline import EXPERIMENTS
 from jsonargparse import Namespace
 
-from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.report.cells import dataset_corpus
 from lightning_avsp.report.expected import expected_path, read_expected
 from lightning_avsp.report.outcomes import RowIndex
 from lightning_avsp.structures import SaliencyNetwork
 from lightning_avsp.sweep import Sweep, Trial, expand, load_sweep, planning
-from lightning_avsp.sweep.resolve import _Parsing, split_arguments
+from lightning_avsp.sweep.resolve import split_arguments
 from lightning_avsp.sweep.trial_options import read_options
-from lightning_avsp.tasks import SaliencyTask
+from lightning_avsp.tasks.experiment import Experiment
 
 ROOT = EXPERIMENTS.parent
 FOLDER = ROOT / "sweeps"
@@ -63,25 +61,8 @@ def rows(path: Path) -> dict[str, list[Trial]]:
 
 
 @cache
-def parser() -> Any:
-    """The parser of ``lightning fit``, built once: building it takes longer than parsing."""
-    cli = _Parsing(
-        SaliencyTask,
-        AVSaliencyDataModule,
-        args=["fit", f"--config={EXPERIMENTS / 'smoke.yaml'}"],
-        subclass_mode_model=True,
-        seed_everything_default=0,
-        auto_configure_optimizers=False,
-        save_config_callback=None,
-        trainer_defaults={"use_distributed_sampler": False},
-        parser_kwargs={"prog": "lightning", "exit_on_error": False},
-    )
-    return cli._parser("fit")
-
-
-@cache
 def parsed(arguments: tuple[str, ...]) -> Namespace:
-    return parser().parse_args(list(arguments))
+    return Experiment(arguments).config
 
 
 @cache
@@ -101,8 +82,7 @@ def state(arguments: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     config = parsed(arguments)
     network = json.dumps(config.model.init_args.network.as_dict(), sort_keys=True, default=str)
     if network not in _built:
-        with torch.device("meta"):
-            made = parser().instantiate_classes(Namespace(model=config.model, data=config.data)).model.network
+        made = Experiment(arguments).build("meta")[0].network
         assert isinstance(made, SaliencyNetwork)
         _built[network] = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
     return _built[network]

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.data import LogMel
-from lightning_avsp.data.input_spec import InputSpec, TextInput
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.diffusion.process import MapRange
+from lightning_avsp.input_spec import InputSpec, TextInput
 from lightning_avsp.papers.diffsal import DiffSal
-from lightning_avsp.structures import SaliencyBatch
+from lightning_avsp.structures import ClipPolicy, SaliencyBatch
 from lightning_avsp.tasks import DiffusionSaliencyTask
 
 SIZE = (64, 64)
@@ -152,7 +152,7 @@ def test_only_trainable_parameters_are_optimised() -> None:
 def test_the_input_spec_survives_a_checkpoint(network: DiffSal) -> None:
     task = DiffusionSaliencyTask(network)
     text = TextInput("tiny-random", "0123", 64, 32)
-    task.input_spec = InputSpec((64, 64), (64, 64), 16, "centre", LogMel(size=(32, 64)), text=text)
+    task.input_spec = InputSpec((64, 64), (64, 64), ClipPolicy(), LogMel(size=(32, 64)), text=text)
     checkpoint: dict = {}
     task.on_save_checkpoint(checkpoint)
     other = DiffusionSaliencyTask(network)

@@ -49,7 +49,7 @@ def data(corpus: Path) -> AVSaliencyDataModule:
         corpus,
         size=SIZE,
         clip=ClipPolicy(frames=8, target="last"),
-        sound="waveform",
+        audio=Waveform(),
         batch_size=2,
         num_workers=0,
         test_every=10,
@@ -97,7 +97,7 @@ def test_data_with_another_form_of_sound_are_refused(corpus: Path, tmp_path: Pat
         num_workers=0,
     )
     with pytest.raises(
-        InputError, match=r"audio as log_mel but Mean reads waveform; set data.sound=waveform"
+        InputError, match=r"audio as log_mel but Mean reads waveform; set data.audio=Waveform"
     ):
         trainer(tmp_path).fit(DirectSaliencyTask(Mean()), datamodule=data)
 

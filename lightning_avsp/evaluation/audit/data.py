@@ -13,7 +13,6 @@ from lightning_avsp.data.captions import Captions
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.dataset import EvaluationFrames
 from lightning_avsp.data.entries import VideoKey
-from lightning_avsp.data.input_spec import sound_options
 from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.errors import InputError
 from lightning_avsp.tasks.loading import LoadedModel
@@ -61,8 +60,8 @@ class AuditData:
             split=self.split,
             size=spec.size,
             map_size=spec.map_size,
-            clip=model.clip,
-            **sound_options(spec.audio),
+            clip=spec.clip,
+            audio=spec.audio,
             batch_size=self.batch,
             num_workers=self.num_workers,
             missing_audio=self.missing_audio,

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_avsp.evaluation.explain.clips import ExplainedClips
+from lightning_avsp.files import atomic_write
 from lightning_avsp.structures import Explanation
 
 FRAMES_SHOWN = 6
@@ -69,10 +70,8 @@ def draw_rows(path: Path, frames: Tensor, rows: dict[str, Explanation], target_i
     figure.suptitle(first.title, fontsize=8)
     assert drawn is not None
     figure.colorbar(drawn, ax=axes, shrink=0.8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    figure.savefig(temporary, format="png", dpi=110)
-    temporary.replace(path)
+    with atomic_write(path, fsync=False) as file:
+        figure.savefig(file, format="png", dpi=110)
     return path
 
 

@@ -209,7 +209,7 @@ class AVRSP(DirectNetwork):
             audio = video.new_zeros(len(video), 1, SILENCE_PER_FRAME * self.clip_frames)
         if audio.dim() != 3 or audio.shape[1] != 1:
             raise InputError(
-                f"AVRSP reads waveforms (B, 1, N) but got sound of shape {tuple(audio.shape)}; set data.sound=waveform"
+                f"AVRSP reads waveforms (B, 1, N) but got sound of shape {tuple(audio.shape)}; set data.audio=Waveform"
             )
         features: Tensor = self.audio_encoder(audio)
         return features

@@ -19,7 +19,7 @@ NAMES = {"v": "video", "a": "audio", "t": "text"}
 """What the letters of ``modalities`` stand for."""
 CAUSES = {
     "video": "a clip has frames",
-    "audio": "give waveforms (data.sound=waveform), or choose modalities without a",
+    "audio": "give waveforms (data.audio=Waveform), or choose modalities without a",
     "text": "give captions (data.captions), or choose modalities without t",
 }
 """What to do when something is missing in training."""

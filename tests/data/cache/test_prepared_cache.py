@@ -24,7 +24,7 @@ from lightning_avsp.data.cache.build import BusyError, DiskFullError, Job, build
 from lightning_avsp.data.cache.file import CacheWriter, read_index
 from lightning_avsp.data.cache.prepare import RATES, all_videos, prepare_cache
 from lightning_avsp.data.cache.sources import CachedFrames, pack_map, unpack_map
-from lightning_avsp.data.clips import ClipPolicy, clip_at
+from lightning_avsp.data.clips import clip_at
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.sources import NoFixations
@@ -32,6 +32,7 @@ from lightning_avsp.data.video_source import VideoFrames, VideoMaps
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.media.waveform import Waveform
+from lightning_avsp.structures import ClipPolicy
 
 SIZE = (32, 48)
 Clips = list[dict]

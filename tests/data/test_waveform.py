@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from lightning_avsp.data.clips import ClipPolicy, clip_at, reversed_clip
+from lightning_avsp.data.clips import clip_at, reversed_clip
 from lightning_avsp.data.collate import collate
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.dataset import EvaluationFrames
@@ -17,6 +17,7 @@ from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import Wave
 from lightning_avsp.media.waveform import Waveform
+from lightning_avsp.structures import ClipPolicy
 
 RATES = [16_000, 22_050, 44_100, 48_000]
 PLAIN = Waveform(hann="none")
@@ -153,7 +154,7 @@ def clicking(corpus_root: Path, tmp_path: Path) -> VideoEntry:
 
 @pytest.mark.parametrize("backwards", [False, True])
 def test_sound_of_a_reversed_head(clicking: VideoEntry, backwards: bool) -> None:
-    policy = ClipPolicy(frames=12, target="last", head="reversed", reverse_audio=backwards)
+    policy = ClipPolicy(frames=12, target="last", start_padding="reversed", reverse_audio=backwards)
     reader = ClipReader((16, 32), Waveform(hann="none", pad_to="none"))
     clip = reversed_clip(5, 40, policy)  # frames 16, 15, ..., 5
     sound, _ = reader.sound(clicking, clip)
@@ -170,7 +171,7 @@ def test_sound_of_a_reversed_head(clicking: VideoEntry, backwards: bool) -> None
 
 
 def test_sound_before_and_behind_the_file_runs_backwards_too(clicking: VideoEntry) -> None:
-    policy = ClipPolicy(frames=12, target="last", head="reversed", reverse_audio=True)
+    policy = ClipPolicy(frames=12, target="last", start_padding="reversed", reverse_audio=True)
     reader = ClipReader((16, 32), Waveform(hann="none", pad_to="none"))
     clip = reversed_clip(1, 40, policy)  # starts half a frame before the sound
     sound, _ = reader.sound(clicking, clip)

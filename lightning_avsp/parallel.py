@@ -1,0 +1,101 @@
+"""The one process pool: independent jobs in this process or in several, with progress, Ctrl-C and lost workers."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from lightning_avsp.errors import AVSPError, InputError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+Progress = Callable[[int, int], None]
+"""Called with the number of finished jobs and of all jobs."""
+
+
+def run_jobs(
+    task: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    workers: int = 1,
+    *,
+    progress: Progress | None = None,
+    name: Callable[[Job], str] = str,
+) -> list[Result]:
+    """Results of all jobs, in the order of the jobs.
+
+    Args:
+        task: Function of one job; with more than one worker it, the jobs and the results must be picklable.
+        jobs: Independent jobs.
+        workers: Processes; 1 computes in this one. More need a script with an ``if __name__ == "__main__"`` guard.
+        progress: Called after each job.
+        name: Description of a job for error messages, e.g. its path.
+
+    Raises:
+        AVSPError, OSError: As a task raised it.
+        RuntimeError: If a task raised anything else; the message names the job.
+        InputError: If a worker was killed from outside.
+    """
+    results: dict[int, Result] = {}
+    for index, result in completed_jobs(task, jobs, workers, name=name):
+        results[index] = result
+        if progress is not None:
+            progress(len(results), len(jobs))
+    return [results[index] for index in range(len(jobs))]
+
+
+def completed_jobs(
+    task: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    workers: int = 1,
+    *,
+    name: Callable[[Job], str] = str,
+) -> Iterator[tuple[int, Result]]:
+    """Yield (index of the job, result) as jobs finish; arguments and errors as for :func:`run_jobs`.
+
+    Jobs that have not begun are cancelled when one fails, at Ctrl-C, and when the caller stops iterating.
+    """
+    if workers <= 1 or len(jobs) <= 1:
+        for index, job in enumerate(jobs):
+            try:
+                result = task(job)
+            except (AVSPError, OSError):  # both name their file already
+                raise
+            except Exception as error:
+                raise _unexpected(error, name(job)) from error
+            yield index, result
+        return
+    # Spawned, not forked: torch's threads or a progress bar may hold a lock at the moment of a fork.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_stop_at_interrupt)
+    try:
+        futures = {pool.submit(task, job): index for index, job in enumerate(jobs)}
+        for future in as_completed(futures):
+            index = futures[future]
+            try:
+                result = future.result()
+            except BrokenProcessPool as error:
+                raise InputError(
+                    f"one of {workers} worker processes was killed, as a rule for lack of memory; run the same "
+                    "command again with fewer --workers"
+                ) from error
+            except (AVSPError, OSError):  # both name their file already
+                raise
+            except Exception as error:
+                raise _unexpected(error, name(jobs[index])) from error
+            yield index, result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _unexpected(error: Exception, job: str) -> RuntimeError:
+    return RuntimeError(f"{job}: {type(error).__name__}: {error}")
+
+
+def _stop_at_interrupt() -> None:
+    """In a worker: Ctrl-C ends it at once and without a traceback; the parent reports it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,0 +1,89 @@
+"""The process pool: order, named errors, a killed worker, Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.parallel import completed_jobs, run_jobs
+
+
+def square(number: int) -> int:
+    time.sleep(0.05 * (number == 0))  # the first job finishes last where there are several workers
+    return number * number
+
+
+def fail(number: int) -> int:
+    if number == 1:
+        raise KeyError("no such thing")
+    if number == 2:
+        raise InputError("two.txt is empty; write it again")
+    return number
+
+
+def die(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_are_in_the_order_of_the_jobs(workers: int) -> None:
+    seen: list[tuple[int, int]] = []
+    results = run_jobs(square, range(4), workers, progress=lambda done, total: seen.append((done, total)))
+    assert results == [0, 1, 4, 9]
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert dict(completed_jobs(square, range(4), workers)) == {0: 0, 1: 1, 2: 4, 3: 9}
+    assert run_jobs(square, [], workers) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_errors_name_the_job_and_user_errors_pass_as_they_are(workers: int) -> None:
+    with pytest.raises(RuntimeError, match="video 1: KeyError: 'no such thing'"):
+        run_jobs(fail, [0, 1], workers, name=lambda job: f"video {job}")
+    with pytest.raises(InputError, match=r"^two.txt is empty; write it again$"):
+        run_jobs(fail, [0, 2], workers)
+
+
+def test_a_killed_worker_is_reported_with_a_remedy() -> None:
+    with pytest.raises(InputError, match="fewer --workers"):
+        run_jobs(die, [0, 1], 2)
+
+
+def test_an_interrupt_ends_parent_and_workers_without_a_traceback_of_theirs(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "from pathlib import Path\n"
+        "from lightning_avsp.parallel import run_jobs\n"
+        "def wait(name):\n"
+        "    Path(sys.argv[1], name).write_text(str(os.getpid()))\n"
+        "    time.sleep(600)\n"
+        "if __name__ == '__main__':\n"
+        "    try:\n"
+        "        run_jobs(wait, ['a.pid', 'b.pid', 'c.pid'], 2)\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('interrupted')\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    pids = [tmp_path / "a.pid", tmp_path / "b.pid"]
+    while not all(path.exists() and path.read_text() for path in pids):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
+    out, err = process.communicate(timeout=60)
+    assert out == "interrupted\n"
+    assert "Traceback" not in err
+    assert not (tmp_path / "c.pid").exists()
+    for path in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.read_text()), 0)
