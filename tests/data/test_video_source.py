@@ -328,5 +328,5 @@ def test_the_sound_of_a_video_lies_on_the_clock_of_its_picture(tmp_path: Path, l
 
 
 def test_a_video_without_sound_is_named(film: Path) -> None:
-    with pytest.raises(InputError, match=r"film\.mp4 has no sound track; set missing_audio"):
+    with pytest.raises(InputError, match=r"film\.mp4 has no audio; set missing_audio"):
         load_audio(film)

@@ -51,5 +51,5 @@ def test_mixing_while_reading_equals_mixing_afterwards(make_film) -> None:
 
 def test_silent_film(make_film) -> None:
     info = open_video(make_film(channels=0))
-    with pytest.raises(InputError, match="has no sound track"):
+    with pytest.raises(InputError, match="has no audio"):
         read_audio(info)

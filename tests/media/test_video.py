@@ -118,9 +118,9 @@ def test_missing_folder_empty_and_text(tmp_path: Path) -> None:
         "missing.mp4": "does not exist",
         ".": "is a folder",
         "empty.mp4": "is empty",
-        "text.mp4": "is not a film",
-        "text.txt": "is not a film",
-        "picture.png": "is not a film",
+        "text.mp4": "is not a video",
+        "text.txt": "is not a video",
+        "picture.png": "is not a video",
     }.items():
         with pytest.raises(InputError, match=words) as error:
             open_video(tmp_path / name)
@@ -153,7 +153,7 @@ def test_cut_films_are_refused_or_used_on_request(make_film, cut, name, settings
         open_video(path)
     assert "--allow_truncated" in str(error.value)
     info = open_video(path, allow_truncated=True)
-    assert any("damaged film" in note for note in info.notes)
+    assert any("damaged video" in note for note in info.notes)
     shown = order(info)
     assert 3 <= len(shown) < 30
     assert shown == sorted(set(shown))  # frames that refer to lost ones may be missing near the end

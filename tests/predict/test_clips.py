@@ -22,7 +22,10 @@ def decoded(frames: int, fps: float = 25.0):
 
 POLICIES = st.one_of(
     st.builds(
-        ClipPolicy, frames=st.integers(1, 17), target=st.sampled_from(["centre", "last"]), stride=st.integers(1, 3)
+        ClipPolicy,
+        frames=st.integers(1, 17),
+        target=st.sampled_from(["centre", "last"]),
+        stride=st.integers(1, 3),
     ),
     st.builds(
         ClipPolicy,

@@ -204,6 +204,7 @@ def _sample(
             )
 
     samples = model.sample(condition, batch, samples=audit.samples, average=False, callback=score)
+    samples = samples.clamp(0, 1)
     audit.identical &= bool((samples == samples[:, :1]).all())
     spread = samples.std(dim=1).mean(dim=(1, 2, 3)) / samples.mean(dim=1).std(dim=(1, 2, 3)).clamp(min=1e-12)
     pairs = [cc(samples[:, i, 0], samples[:, j, 0]) for i, j in combinations(range(audit.samples), 2)]

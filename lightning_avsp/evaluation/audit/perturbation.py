@@ -175,7 +175,7 @@ def maps_by_setting(
         here = [setting for setting in settings if setting.steps == steps]
         count = max(setting.samples for setting in here)
         samples = model.sample(encoded, batch, steps=steps, samples=count, average=False)  # (B, n, 1, H, W)
-        maps |= {setting.name: samples[:, : setting.samples].mean(dim=1) for setting in here}
+        maps |= {s.name: samples[:, : s.samples].mean(dim=1).clamp(0, 1) for s in here}
     return maps
 
 

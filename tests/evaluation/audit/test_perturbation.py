@@ -197,7 +197,11 @@ def test_the_text_audit_perturbs_captions_alone(
     if network is DirectReader:
         model = replace(model, sampling=None, diffusion=None)
     found = audit_modality(model, replace(audit_data, every=12, captions=captions), "text", samples=2)
-    names = {Reader: ["1 step", "3 steps"], AdaptiveReader: ["1 step", "own steps"], DirectReader: ["one pass"]}
+    names = {
+        Reader: ["1 step", "3 steps"],
+        AdaptiveReader: ["1 step", "own steps"],
+        DirectReader: ["one pass"],
+    }
     extra = [] if network is DirectReader else ["mean of 2 samples"]
     assert [setting.name for setting in found.settings] == [*names[network], *extra]
     assert [perturbation.name for perturbation in found.inputs] == ["own", "empty", "mismatched", "none"]
@@ -220,7 +224,7 @@ def test_captions_come_from_the_option_or_the_checkpoint(captions: Captions) -> 
     assert find_captions(replace(model, captions=stored)) == replace(captions, tokens=20)
     with pytest.raises(InputError, match="are not there"):
         find_captions(replace(model, captions=stored | {"folder": "absent"}))
-    plain = replace(model, network=DiffusionSaliencyTask, captions=stored)
+    plain = replace(model, network=Reader(), captions=stored)
     plain.network.uses_text = False
     assert find_captions(plain) is None
     with pytest.raises(InputError, match="reads no text"):

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from lightning_avsp.input_spec import InputSpec
 from papers.mubic.mubic_rows import DENOISERS
 
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.diffusion.per_clip import draw_per_clip
+from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.structures import ClipPolicy, SaliencyBatch
 from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask

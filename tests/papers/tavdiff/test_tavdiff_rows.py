@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from lightning_avsp.input_spec import InputSpec
 
 from lightning_avsp.diffusion import Sampling
+from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.media.waveform import Waveform
 from lightning_avsp.papers.tavdiff import TAVDiff
 from lightning_avsp.papers.tavdiff.condition import condition_tokens
