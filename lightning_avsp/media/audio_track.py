@@ -15,7 +15,7 @@ from torch import Tensor
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import to_mono
 from lightning_avsp.media.video import VideoInfo, open_container, open_video, pyav
-from lightning_avsp.media.video_index import VIDEO_SUFFIXES, video_index
+from lightning_avsp.media.video_index import VIDEO_SUFFIXES, video_info
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def load_audio(source: Path | VideoInfo, mono: bool = False) -> tuple[Tensor, in
     import soundfile
 
     if isinstance(source, VideoInfo) or source.suffix.lower() in VIDEO_SUFFIXES:
-        return _load_track(source if isinstance(source, VideoInfo) else video_index(source).info, mono)
+        return _load_track(source if isinstance(source, VideoInfo) else video_info(source), mono)
     try:
         samples, rate = soundfile.read(source, dtype="float32", always_2d=True)  # (N, C)
     except (soundfile.SoundFileError, OSError) as error:

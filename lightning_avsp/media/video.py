@@ -76,6 +76,14 @@ class VideoInfo:
     """The audio stream, or None."""
     tolerant: bool = False
     """True to skip what cannot be decoded (``allow_truncated``) instead of refusing it."""
+    times: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), compare=False, repr=False)
+    """Presentation time of each frame in units of ``time_base``, int64 (N,), increasing; empty if any is missing."""
+    keys: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), compare=False, repr=False)
+    """Presentation times of the key frames among them, int64 (K,), increasing."""
+    open_groups: bool = False
+    """True if frames that follow a key frame in the file are shown before it, and so need the group before."""
+    damage: str | None = None
+    """Damage of a video opened with ``allow_truncated``."""
     notes: tuple[str, ...] = field(default=())
     """Notes for the user: streams not selected, rotation, damage."""
 
@@ -181,6 +189,7 @@ def open_video(path: Path | str, *, allow_truncated: bool = False) -> VideoInfo:
             ) from error
         if frame is None:
             raise InputError(f"{path} holds no frame that can be decoded: give a whole video")
+        known = None not in found.times
         rotation = round(frame.rotation / 90) % 4 * 90
         if rotation:
             notes.append(f"video is stored rotated: rotating by {rotation} degrees")
@@ -194,7 +203,7 @@ def open_video(path: Path | str, *, allow_truncated: bool = False) -> VideoInfo:
             width=width,
             height=height,
             fps=Fraction(fps),
-            frames=found.packets,
+            frames=len(found.times),
             video_index=number,
             codec=context.name,
             time_base=Fraction(stream.time_base),
@@ -204,6 +213,10 @@ def open_video(path: Path | str, *, allow_truncated: bool = False) -> VideoInfo:
             colour=(int(context.colorspace), int(context.color_primaries), int(context.color_trc)),
             audio=audio,
             tolerant=allow_truncated,
+            times=np.sort(np.array(found.times if known else [], dtype=np.int64)),
+            keys=np.sort(np.array(found.keys if known else [], dtype=np.int64)),
+            open_groups=found.open_groups,
+            damage=found.damage,
             notes=tuple(notes),
         )
 

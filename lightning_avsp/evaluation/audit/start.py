@@ -42,8 +42,8 @@ def seen_test_videos(
         found = f"{len(seen)} of {len(wanted)} test videos were seen by {exposure.how}: {some}"
         if not allow:
             raise InputError(
-                f"{found}; each split is a model of its own with its own initial weights: start from a checkpoint of the same "
-                "split, or give --allow_seen_test_videos=true, and the results will be marked as leaked"
+                f"{found}; each split is a model of its own: start from a checkpoint of the same split, "
+                "or give --allow_seen_test_videos=true, and the results will be marked as leaked"
             )
         lines.append(f"LEAK: {found}")
     return lines
