@@ -1,4 +1,4 @@
-"""How many processes a run has, checked against what was asked for, and its strategy and precision by name."""
+"""How a run uses its machine: processes checked against what was asked for, strategy, precision, arithmetic."""
 
 from __future__ import annotations
 
@@ -15,6 +15,26 @@ def default_precision(accelerator: str) -> str:
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
     return "32-true"
+
+
+def set_arithmetic(deterministic: bool) -> list[str]:
+    """Choose how a GPU computes what is not bfloat16: fast by default, the same bits every time on request.
+
+    Args:
+        deterministic: As ``--deterministic``. Optimisers are fused only without it
+            (:func:`~lightning_avsp.tasks.fused.fuse`).
+
+    Returns:
+        What was chosen, in one line; nothing where there is no GPU, which alone it concerns.
+    """
+    if not torch.cuda.is_available():
+        return []
+    torch.backends.cudnn.benchmark = not deterministic  # shapes are fixed: timing the kernels once pays
+    torch.backends.cudnn.allow_tf32 = not deterministic
+    torch.set_float32_matmul_precision("highest" if deterministic else "high")
+    if deterministic:
+        return ["deterministic: float32 without TF32, no timed choice of kernels, no fused optimiser"]
+    return ["float32 products in TF32, cuDNN times its kernels (--deterministic true switches both off)"]
 
 
 def choose_device(name: str) -> str:

@@ -52,13 +52,13 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("data", "check"): Tool(
         "lightning_avsp.cli.data_check",
         "check",
-        "what a corpus holds, and everything that is wrong with it",
+        "check the files of corpora, and name every fault",
         ("root",),
     ),
     ("data", "import"): Tool(
         "lightning_avsp.cli.data_import",
-        "import_film",
-        "a film and a table of raw gaze become a video of your own corpus",
+        "import_recording",
+        "import a video with raw gaze into your own corpus",
         ("video",),
     ),
     ("data", "prepare"): Tool(
@@ -117,18 +117,10 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "what a network shows of a clip: relevance, words, gates",
         ("ckpt",),
     ),
-    ("bench", "data"): Tool(
-        "lightning_avsp.cli.bench_data",
-        "data",
-        "clips per second of JPEG, prepared cache and mp4",
-    ),
     ("bench", "train"): Tool(
         "lightning_avsp.cli.bench_train",
         "train",
-        "speed, memory and where the time of a training step goes",
-    ),
-    ("bench", "metrics"): Tool(
-        "lightning_avsp.cli.bench_metrics", "metrics", "time of the metrics against plain numpy"
+        "speed, memory and largest operators of a training step",
     ),
     ("bench", "model"): Tool(
         "lightning_avsp.cli.bench_model",
@@ -152,9 +144,6 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ),
     ("sweep", "slurm"): Tool(
         "lightning_avsp.cli.sweep", "slurm", "a SLURM array script: one worker on each node", ("file",)
-    ),
-    ("demo",): Tool(
-        "lightning_avsp.cli.demo", "demo", "train, test and predict with tiny networks in minutes"
     ),
 }
 

@@ -29,6 +29,7 @@ from lightning_avsp.launch import (
     default_precision,
     device_count,
     fsdp2_strategy,
+    set_arithmetic,
 )
 from lightning_avsp.run_folder import RunFolder
 from lightning_avsp.tasks import SaliencyTask
@@ -156,6 +157,11 @@ class AVSPCLI(ExperimentCLI):
         if trainer.precision is None:
             trainer.precision = default_precision(str(trainer.accelerator))
             log.info("trainer.precision: %s, the default here", trainer.precision)
+        if options.deterministic or trainer.deterministic:
+            # some operators have no repeatable form on a GPU; torch then warns and names them
+            trainer.deterministic = trainer.deterministic or "warn"
+        for line in set_arithmetic(bool(trainer.deterministic)):
+            log.info(line)
         wanted = options.data.get("global_batch")
         if wanted is None or self.subcommand != "fit":
             return
@@ -194,9 +200,7 @@ class AVSPCLI(ExperimentCLI):
         kwargs["plugins"] = plugins
         trainer = super().instantiate_trainer(**kwargs)
         check_world(trainer.world_size, self.devices, self.nodes)
-        self.model.execution = Execution(
-            self.options.compile, self.options.activation_checkpointing, self.options.channels_last
-        )
+        self.model.execution = Execution(self.options.compile, self.options.activation_checkpointing)
         return trainer
 
     def before_fit(self) -> None:

@@ -22,7 +22,7 @@ from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.metrics import SaliencyMetrics, ScoreTable
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
-from lightning_avsp.tasks.execution import Execution, prepare, shard
+from lightning_avsp.tasks.execution import Execution, compile_clock, prepare, shard
 from lightning_avsp.tasks.feature_cache import FeatureCache, TaskFeatures
 from lightning_avsp.tasks.fused import fuse
 from lightning_avsp.tasks.initial_weights import InitialWeights, initialise_from
@@ -204,6 +204,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
 
     def on_train_batch_start(self, batch: SaliencyBatch, batch_idx: int) -> None:
         """Seed this step by (seed, epoch, batch, rank), so that a resumed run repeats it exactly."""
+        self.execution.begin_step()
         torch.manual_seed(stable_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
 
     def clip_generators(self, count: int, batch_idx: int) -> list[torch.Generator]:
@@ -242,6 +243,20 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
                 {"params": [trainable.pop(name) for name in names], "lr": rate * scale, "name": prefix}
             )
         return [{"params": list(trainable.values()), "name": "rest"}, *groups]
+
+    def on_train_batch_end(self, outputs: Any, batch: SaliencyBatch, batch_idx: int) -> None:
+        """Log the time that the step has spent compiling, if it has."""
+        self._log_compilation()
+
+    def _log_compilation(self, *_: Any) -> None:
+        if (line := compile_clock.report()) is not None:
+            log.info(line)
+
+    def _begin_step(self, *_: Any) -> None:
+        self.execution.begin_step()
+
+    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = _begin_step
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _log_compilation
 
     def on_train_epoch_end(self) -> None:
         """Log the number of the epoch's clips with features in the cache."""

@@ -23,6 +23,7 @@ from lightning_avsp.papers.tavdiff import TAVDiff as TAVDiff
 from lightning_avsp.tasks.base import SaliencyTask
 from lightning_avsp.tasks.diffusion import DiffusionSaliencyTask as DiffusionSaliencyTask  # likewise
 from lightning_avsp.tasks.direct import DirectSaliencyTask as DirectSaliencyTask  # likewise
+from lightning_avsp.tasks.execution import CompileMode
 
 CLI_SETTINGS: dict[str, Any] = {
     "subclass_mode_model": True,
@@ -89,9 +90,9 @@ class ExperimentCLI(LightningCLI):
         )
         group.add_argument(
             "--compile",
-            type=Literal["none", "default", "eager", "max-autotune"],
+            type=CompileMode,
             default="none",
-            help="torch.compile of every block of the network.",
+            help="torch.compile of every kind of block: default, graphs (also replayed as CUDA graphs), max-autotune.",
         )
         group.add_argument(
             "--activation_checkpointing",
@@ -100,7 +101,10 @@ class ExperimentCLI(LightningCLI):
             help="Compute activations of every block anew in the backward pass: less memory, more time.",
         )
         group.add_argument(
-            "--channels_last", type=bool, default=False, help="Keep 2-D convolutions channels last."
+            "--deterministic",
+            type=bool,
+            default=False,
+            help="Repeat runs bit for bit: no TF32, no timed choice of kernels, no fused optimiser; slower.",
         )
         group.add_argument(
             "--ema",

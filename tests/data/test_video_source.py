@@ -131,7 +131,7 @@ def test_turned_films(tmp_path: Path) -> None:
     path = write_video(tmp_path / "turned.mp4", rotation=180)
     upright = VideoFrames(path, "pyav").pictures([1], SIZE)[0]
     assert number_of(upright[:, ::-1]) == 1
-    with pytest.raises(InputError, match="turned by 180 degrees"):
+    with pytest.raises(InputError, match="rotated by 180 degrees"):
         VideoFrames(path, "decord").pictures([1], SIZE)
 
 
