@@ -10,6 +10,7 @@ from lightning_avsp.callbacks.checkpoints import checkpoint_callbacks
 from lightning_avsp.callbacks.ema import WeightAverage
 from lightning_avsp.callbacks.figures import SampleFigures
 from lightning_avsp.callbacks.finite import FiniteLoss
+from lightning_avsp.callbacks.heartbeat import Heartbeat
 from lightning_avsp.callbacks.predictions import MapWriter
 from lightning_avsp.callbacks.progress import progress_bar
 from lightning_avsp.callbacks.record import RunRecord
@@ -19,6 +20,7 @@ from lightning_avsp.run_folder import RunFolder
 
 __all__ = [
     "FiniteLoss",
+    "Heartbeat",
     "MapWriter",
     "ResultWriter",
     "RunRecord",
@@ -36,7 +38,7 @@ def default_callbacks(run: RunFolder, options: Any, command: str) -> list[Callba
         callbacks.append(progress_bar())
     if options.trainer.fast_dev_run:
         return callbacks
-    callbacks.append(ResultWriter(run))
+    callbacks += [ResultWriter(run), Heartbeat(run)]
     if command == "predict":
         callbacks.append(MapWriter(run.path / "maps"))
     if command == "fit":

@@ -17,7 +17,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 
 import lightning_avsp
-from lightning_avsp.evaluation.audit.origins import started_from
+from lightning_avsp.callbacks.origins import started_from
 from lightning_avsp.run_folder import RunFolder, write_atomically, write_json
 
 

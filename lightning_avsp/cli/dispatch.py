@@ -130,20 +130,14 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("sweep", "run"): Tool(
         "lightning_avsp.cli.sweep",
         "run",
-        "run a W&B sweep file with local workers: no account, no network",
-        ("file",),
-    ),
-    ("sweep", "status"): Tool(
-        "lightning_avsp.cli.sweep", "status", "which trials are finished, running or failed", ("file",)
-    ),
-    ("sweep", "plan"): Tool(
-        "lightning_avsp.cli.sweep",
-        "plan",
-        "how many trainings a sweep costs, and which are there",
+        "run W&B sweep files on this machine or a cluster: no account, no network",
         ("files",),
     ),
-    ("sweep", "slurm"): Tool(
-        "lightning_avsp.cli.sweep", "slurm", "a SLURM array script: one worker on each node", ("file",)
+    ("sweep", "status"): Tool(
+        "lightning_avsp.cli.sweep", "status", "state, step and time left of every trial", ("files",)
+    ),
+    ("sweep", "plan"): Tool(
+        "lightning_avsp.cli.sweep", "plan", "the trainings that sweeps need, and what they cost", ("files",)
     ),
 }
 
@@ -179,7 +173,7 @@ def _dispatch(arguments: list[str], program: str) -> None:
     elif (path := tool_path(arguments, program)) is not None:
         run_tool(path, arguments[len(path) :])
     elif arguments[0] == "trial":
-        from lightning_avsp.cli.trial import trial
+        from lightning_avsp.cli.sweep import trial
 
         trial(arguments[1:])
     elif arguments[0] in TRAINER_COMMANDS or arguments[0].startswith("-"):

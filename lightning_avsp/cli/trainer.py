@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,9 +19,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning_avsp import __version__
 from lightning_avsp.callbacks import RunRecord, default_callbacks
 from lightning_avsp.callbacks.checkpoint_io import AtomicCheckpointIO
+from lightning_avsp.callbacks.origins import weight_options
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
-from lightning_avsp.evaluation.audit.origins import weight_options
 from lightning_avsp.evaluation.audit.start import seen_test_videos
 from lightning_avsp.launch import (
     accumulation,
@@ -246,7 +247,7 @@ class AVSPCLI(ExperimentCLI):
                 WandbLogger(
                     save_dir=self.run.path,
                     project=options.wandb_project,
-                    name=f"{options.experiment}-seed{options.seed_everything}",
+                    name=os.environ.get("WANDB_NAME", f"{options.experiment}-seed{options.seed_everything}"),
                     group=options.experiment,
                     job_type=name,
                     offline=options.wandb == "offline",

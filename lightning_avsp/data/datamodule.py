@@ -24,6 +24,7 @@ from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.every_video import Split, every_key, read_every_video
 from lightning_avsp.data.exchange import report_unscored, sounds_instead, texts_instead
 from lightning_avsp.data.loader import ResumableDataLoader, StartMethod, loader_settings
+from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.data.partition import SELECTION_LABELS, Partition, Selection, partition_videos
 from lightning_avsp.data.reader import ClipReader
@@ -244,8 +245,6 @@ class AVSaliencyDataModule(LightningDataModule):
     @property
     def synthetic(self) -> list[str]:
         """Corpora under the root that our generator made; results on them must say so."""
-        from lightning_avsp.synthetic import read_manifest
-
         made = read_manifest(self.root)["corpora"]
         return [name for name in self.corpora if find_corpus(name, self.root).folder in made]
 

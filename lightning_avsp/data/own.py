@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.data.catalogue import CATALOGUE, Corpus
+from lightning_avsp.data.published import CATALOGUE, Corpus
 from lightning_avsp.errors import InputError
 from lightning_avsp.run_folder import write_json
 

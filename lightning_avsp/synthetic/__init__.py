@@ -8,7 +8,7 @@ people look.
 """
 
 from lightning_avsp.synthetic.corpus import SynthReport, synthesise_corpus
-from lightning_avsp.synthetic.record import VideoRecord, read_conditions, read_manifest, read_record
+from lightning_avsp.synthetic.record import VideoRecord, read_record
 from lightning_avsp.synthetic.spec import CONDITIONS, STATEMENT, Condition, SyntheticSpec
 
 __all__ = [
@@ -18,8 +18,6 @@ __all__ = [
     "SynthReport",
     "SyntheticSpec",
     "VideoRecord",
-    "read_conditions",
-    "read_manifest",
     "read_record",
     "synthesise_corpus",
 ]

@@ -14,8 +14,10 @@ from zlib import crc32
 
 import numpy as np
 
+from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.data.manifest import read_conditions
 from lightning_avsp.errors import InputError
-from lightning_avsp.synthetic.record import VideoRecord, read_conditions, read_record
+from lightning_avsp.synthetic.record import VideoRecord, read_record
 from lightning_avsp.synthetic.spec import Condition
 from lightning_avsp.text.caption_lines import Caption, caption_path, read_captions, write_captions
 
@@ -122,8 +124,6 @@ def write_synthetic_captions(
         CorpusNotFoundError: If there is no such synthetic corpus below the root.
         InputError: If a number is out of range, or the file holds captions from elsewhere.
     """
-    from lightning_avsp.data.catalogue import find_corpus
-
     if not 0 <= informative_share <= 1:
         raise InputError(f"informative_share is {informative_share}; a share lies in 0 to 1")
     if every < 1 or seed < 0:

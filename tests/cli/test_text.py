@@ -36,7 +36,7 @@ def checkpoint(corpus: Path, captions: Path, tmp_path_factory: pytest.TempPathFa
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        main(fit_arguments(corpus, run, *options, experiment="synthetic_tavdiff_tav"))
+        main(fit_arguments(corpus, run, *options, experiment="synthetic_tavdiff"))
     return run / "checkpoints" / "last.ckpt"
 
 

@@ -276,7 +276,7 @@ def test_sizes_that_networks_of_the_field_write_pass(
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        ((128, 64), r"maps are 128 x 64 .*frames are 64 x 128 .*of another video, or turned"),
+        ((128, 64), r"maps are 128 x 64 .*frames are 64 x 128 .*of another video, or rotated"),
         ((20, 200), r"maps are 20 x 200"),
         ((4, 8), r"maps are 4 x 8 .*too small"),
     ],

@@ -15,7 +15,6 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import (
     LogMel,
     force_count,
-    load_audio,
     log_mel,
     log_mel_slices,
     mel_matrix,
@@ -25,6 +24,7 @@ from lightning_avsp.media.audio import (
     silent_slices,
     to_mono,
 )
+from lightning_avsp.media.audio_track import load_audio
 
 CONFIG = LogMel()
 RELEASED = LogMel(alignment="released")

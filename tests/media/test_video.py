@@ -85,7 +85,7 @@ def test_turned_films_are_set_upright(make_film, turn) -> None:
     # The dark half lay left; turned counter-clockwise it comes to lie below, right, or above.
     dark = {90: first[-5:], 180: first[:, -5:], -90: first[:5]}[turn]
     assert dark.mean() < 60 < first.mean()
-    assert any("turned" in note for note in info.notes)
+    assert any("rotating by" in note for note in info.notes)
 
 
 def test_cover_pictures_are_not_video(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_cover_pictures_are_not_video(tmp_path: Path) -> None:
         container.mux(sound.encode(block))
         container.mux(sound.encode(None))
     with pytest.raises(
-        InputError, match=re.escape(str(path)) + r" has no video stream, only sound \(1 track\)"
+        InputError, match=re.escape(str(path)) + r" has no video stream, only audio \(1 track\)"
     ):
         open_video(path)
 
@@ -132,7 +132,7 @@ def test_sound_without_picture(make_film, tmp_path: Path) -> None:
     import soundfile
 
     soundfile.write(tmp_path / "sound.wav", np.zeros(16000), 16000)
-    with pytest.raises(InputError, match="no video stream, only sound"):
+    with pytest.raises(InputError, match="no video stream, only audio"):
         open_video(tmp_path / "sound.wav")
 
 

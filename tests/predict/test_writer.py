@@ -157,7 +157,7 @@ def test_an_empty_out_is_used(make_film, tmp_path: Path) -> None:
 
 def test_frames_must_come_in_order(make_film, tmp_path: Path) -> None:
     with (
-        pytest.raises(ValueError, match="map 1 came where map 0"),
+        pytest.raises(ValueError, match="got map 1, expected map 0"),
         PredictionWriter(tmp_path / "out", open_video(make_film())) as writer,
     ):
         writer.write(1, right_half())

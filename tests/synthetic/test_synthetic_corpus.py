@@ -15,12 +15,11 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat
 
+from lightning_avsp.data.manifest import read_conditions, read_manifest
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.synthetic import (
     SyntheticSpec,
     SynthReport,
-    read_conditions,
-    read_manifest,
     read_record,
     synthesise_corpus,
 )

@@ -13,6 +13,7 @@ from lightning_avsp.data.captions import Captions
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.dataset import EvaluationFrames
 from lightning_avsp.data.entries import VideoKey
+from lightning_avsp.data.manifest import read_conditions
 from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.errors import InputError
 from lightning_avsp.tasks.loading import LoadedModel
@@ -130,8 +131,6 @@ def find_captions(
 
 def video_groups(data: AVSaliencyDataModule, videos: Iterable[VideoKey]) -> dict[str, list[VideoKey]]:
     """Group videos: all, each corpus if there are several, and each condition of synthetic corpora."""
-    from lightning_avsp.synthetic import read_conditions
-
     everything = sorted(set(videos))
     groups = {"all videos": everything}
     if len(data.corpora) > 1:

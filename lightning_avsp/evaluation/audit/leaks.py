@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from lightning_avsp.evaluation.audit.origins import published
+from lightning_avsp.callbacks.origins import published
 from lightning_avsp.evaluation.audit.report import AuditReport
 from lightning_avsp.evaluation.audit.runs import RunFacts, Video, find_runs, read_run
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.evaluation.audit.origins import reported_sources, started_from, weight_options
+from lightning_avsp.callbacks.origins import reported_sources, started_from, weight_options
 from lightning_avsp.run_folder import RunFolder
 
 Video = tuple[str, str]

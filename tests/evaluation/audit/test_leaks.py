@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from lightning_avsp.callbacks import origins
+from lightning_avsp.callbacks.origins import reported_sources, weight_options
 from lightning_avsp.cli.audit import leak
-from lightning_avsp.evaluation.audit import origins
 from lightning_avsp.evaluation.audit.leaks import LeakFinding, audit_leaks, leak_report
-from lightning_avsp.evaluation.audit.origins import reported_sources, weight_options
 
 HONEST = "chosen on validation videos held out of the training list"
 
