@@ -1,4 +1,4 @@
-"""Origins of a run: checkpoints and weight files by the option that named them, and their training data."""
+"""Initial weights of a run: checkpoints and weight files by the option that named them, and published ones."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _REPORT_LINE = re.compile(r"^(?P<part>.+?): (?P<source>.+?)(?: \([^()]*\))?(?:, 
 
 
 def weight_options(config: Mapping[str, Any]) -> dict[str, str]:
-    """Options of a run's configuration that named weights: ``ckpt_path``, ``init_from``, every ``*_weights``.
+    """Find the options of a run's configuration that name weights: ``ckpt_path``, ``init_from``, every ``*_weights``.
 
     Args:
-        config: As the run's ``config.yaml`` holds it.
+        config: Content of the run's ``config.yaml``.
 
     Returns:
         Value by dotted option, as on the command line (``model.network.video_weights``).
@@ -57,7 +57,7 @@ def started_from(config: Mapping[str, Any], run: Path) -> dict[str, str]:
 
     Args:
         config: Configuration of the run.
-        run: Its folder; going on from a checkpoint inside it starts from nothing new.
+        run: Its folder, whose checkpoints are no new origin.
     """
     found = {}
     for option, value in weight_options(config).items():
@@ -70,7 +70,7 @@ def started_from(config: Mapping[str, Any], run: Path) -> dict[str, str]:
 
 
 def reported_sources(lines: list[str]) -> dict[str, str]:
-    """Sources other than chance in the ``weights`` lines of a run's record, by part of the network."""
+    """Parse sources other than ``random`` in the ``weights`` lines of a run's record, by part of the network."""
     found = {}
     for line in lines:
         match = _REPORT_LINE.match(line)

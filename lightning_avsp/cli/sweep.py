@@ -178,7 +178,9 @@ def trial(arguments: Sequence[str]) -> None:
     planned = plan_trial(name, hand_made_trial(words), words, options, checkpoint)
     runner = Runner(folder.resolve(), Path.cwd(), int(gpus))
     *stages, last = planned.training.chain()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # lets the training save first
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
+    )  # lets the training save first
     try:
         for stage in stages if not last.is_finished(runner.runs) else ():
             runner.train(stage)

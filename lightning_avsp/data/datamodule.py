@@ -95,9 +95,8 @@ class AVSaliencyDataModule(LightningDataModule):
         test_audio_shift: Seconds by which sound comes too late in tests (negative: too early).
         captions: Where captions and their token features lie; None for networks that do not read.
         test_text: Captions in tests: ``true``, those of an ``other_video``, or ``none``.
-        video_backend: What decodes corpora that are films: ``decord`` (fast random access; its colours differ from the
-            other two by about two grey levels), ``pyav`` (in order from the last key frame, slow), or ``torchcodec``
-            (where it is installed).
+        video_backend: Decoder of corpora that consist of videos: ``pyav``, ``torchcodec`` (where it is installed), or
+            ``decord`` (unmaintained; its colours differ from the other two by about two grey levels).
         limit_videos: At most so many videos of each part, the first listed; for trials.
 
     Raises:
@@ -128,7 +127,7 @@ class AVSaliencyDataModule(LightningDataModule):
         balance: Balance = "none",
         augmentation: Augmentation = Augmentation(),  # noqa: B008  # frozen
         cache: Path | None = None,
-        video_backend: Backend = "decord",
+        video_backend: Backend = "pyav",
         eval_every: int = 1,
         test_every: int = 1,
         test_frames: Literal["all", "released"] = "all",

@@ -24,21 +24,8 @@ from lightning_avsp.data.maps import (
 )
 from lightning_avsp.data.numbered import NumberedFiles
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.images import FrameSource as FrameSource
 from lightning_avsp.media.images import image_size, read_image
-
-
-class FrameSource(Protocol):
-    """Pictures of one video."""
-
-    def pictures(self, numbers: Sequence[int], size: tuple[int, int]) -> list[np.ndarray]:
-        """Frames by number, in the order asked for, each uint8 (H, W, 3), RGB, at the given (height, width).
-
-        Raises:
-            InputError: If a frame cannot be read; the message names file and frame.
-        """
-
-    def name(self, number: int) -> str:
-        """Where one frame is, for messages."""
 
 
 class MapSource(Protocol):

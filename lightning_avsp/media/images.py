@@ -1,4 +1,4 @@
-"""Pictures from disk at the network's size: decode, shrink, and remember the last few.
+"""Images from disk at the network's size: decode, shrink, and cache the last few.
 
 A JPEG is decoded at the smallest of libjpeg's scales (k/8) that still covers the wanted size, then resized
 with a triangle filter whose support grows with the reduction (antialiased bilinear). Against decoding at full
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,17 +21,14 @@ from torch import Tensor
 
 from lightning_avsp.errors import InputError
 
-if TYPE_CHECKING:
-    from lightning_avsp.data.sources import FrameSource
-
 _JPEG = (".jpg", ".jpeg")
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) of a picture, from its header alone.
+    """Read (height, width) of an image from its header.
 
     Raises:
-        InputError: If the file is missing or no picture.
+        InputError: If the file is missing or no image.
     """
     try:
         with Image.open(path) as image:
@@ -43,15 +40,15 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_image(
     path: Path, size: tuple[int, int] | None = None, mode: Literal["RGB", "GRAY"] = "RGB"
 ) -> np.ndarray:
-    """One picture as uint8, (H, W, 3) or (H, W) for ``GRAY``.
+    """Read one image as uint8, (H, W, 3) or (H, W) for ``GRAY``.
 
     Args:
         path: JPEG, or anything else that Pillow reads.
-        size: Wanted (height, width) in pixels; None keeps the picture's own.
+        size: Wanted (height, width) in pixels; None keeps the image's own.
         mode: Colour or grey.
 
     Raises:
-        InputError: If the file is missing, truncated or no picture; the message names it.
+        InputError: If the file is missing, truncated or no image; the message names it.
     """
     try:
         pixels = _decode(path, size, mode)
@@ -61,11 +58,11 @@ def read_image(
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Uint8 picture (h, w, 3) or (h, w) at another (height, width), antialiased bilinear."""
+    """Resize a uint8 image (h, w, 3) or (h, w) to another (height, width), antialiased bilinear."""
     if pixels.shape[:2] == size:
         return pixels
-    picture = torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1)[None]  # (1, C, h, w), channels last
-    resized = F.interpolate(picture, size=size, mode="bilinear", antialias=True, align_corners=False)
+    image = torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1)[None]  # (1, C, h, w), channels last
+    resized = F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
     return resized[0].permute(1, 2, 0).reshape(*size, *pixels.shape[2:]).numpy()
 
 
@@ -82,13 +79,13 @@ def decode_jpeg(
     at_least: tuple[int, int] | None = None,
     into: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A JPEG as uint8, (H, W, 3) or (H, W) for ``GRAY``.
+    """Decode a JPEG to uint8, (H, W, 3) or (H, W) for ``GRAY``.
 
     Args:
         data: The file's bytes.
         mode: Colour or grey.
         at_least: Decode at the smallest of libjpeg's scales that covers this (height, width); at full size if None.
-        into: Array of the picture's size to decode into, without a copy.
+        into: Array of the image's size to decode into, without a copy.
 
     Raises:
         ValueError: If the bytes are no whole JPEG.
@@ -107,28 +104,42 @@ def _unreadable(path: Path, error: Exception) -> InputError:
     if not path.exists():
         return InputError(f"{path} is missing; unpack the corpus again")
     bytes_ = path.stat().st_size
-    return InputError(f"{path} ({bytes_} bytes) cannot be read as a picture: {error}; replace this file")
+    return InputError(f"{path} ({bytes_} bytes) cannot be read as an image: {error}; replace this file")
+
+
+class FrameSource(Protocol):
+    """Frames of one video, by number from 1."""
+
+    def pictures(self, numbers: Sequence[int], size: tuple[int, int]) -> list[np.ndarray]:
+        """Read frames in the order of ``numbers``, each uint8 (H, W, 3), RGB, at the given (height, width).
+
+        Raises:
+            InputError: If a frame cannot be read; the message names file and frame.
+        """
+
+    def name(self, number: int) -> str:
+        """Describe the location of one frame, for messages."""
 
 
 @runtime_checkable
 class ClipSource(Protocol):
-    """A source that writes all frames of a clip into one array, which saves a copy."""
+    """Source that writes all frames of a clip into one array, which saves a copy."""
 
     def clip(
         self, numbers: Sequence[int], size: tuple[int, int], into: np.ndarray | None = None
     ) -> np.ndarray:
-        """Frames by number, uint8 (T, H, W, 3), RGB, in the given array or a new one."""
+        """Read frames by number, uint8 (T, H, W, 3), RGB, into the given array or a new one."""
 
 
 class FrameReader:
-    """Reads clips of frames and keeps the last few decoded.
+    """Reader of clips that caches the last decoded frames.
 
     Evaluation walks through a video frame by frame, and neighbouring clips share all but one frame; without
-    the memory each frame would be decoded once per clip it is part of.
+    the cache each frame would be decoded once per clip it is part of.
 
     Args:
         size: (height, width) of the frames that are returned.
-        capacity: Frames that are kept; 0 keeps none.
+        capacity: Frames in the cache; 0 for none.
     """
 
     def __init__(self, size: tuple[int, int], capacity: int = 0) -> None:
@@ -137,12 +148,12 @@ class FrameReader:
         self._kept: OrderedDict[tuple[FrameSource, int], np.ndarray] = OrderedDict()
 
     def read(self, source: FrameSource, numbers: Sequence[int], into: Tensor | None = None) -> Tensor:
-        """Frames of a clip by number: uint8 (T, H, W, 3), RGB. A number that is repeated is decoded once.
+        """Read the frames of a clip by number: uint8 (T, H, W, 3), RGB. A repeated number is decoded once.
 
         Args:
-            source: Where they are.
-            numbers: Which, T of them.
-            into: Where to put them, and what is returned; None for a new tensor.
+            source: The video.
+            numbers: T numbers.
+            into: Tensor to read into, which is returned; None for a new one.
         """
         clip = torch.empty((len(numbers), *self.size, 3), dtype=torch.uint8) if into is None else into
         if not self.capacity and isinstance(source, ClipSource):

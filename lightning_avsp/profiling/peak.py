@@ -45,7 +45,9 @@ def convolution_backward_flops(
     torch 2.11 multiplies the weight's gradient by the number of groups: 64 times too much for a depthwise kernel of 64.
     """
     transposed, wanted = args[4], args[7]
-    return (int(wanted[0]) + int(wanted[1])) * int(conv_flop_count(x, weight, gradient, transposed=transposed))
+    return (int(wanted[0]) + int(wanted[1])) * int(
+        conv_flop_count(x, weight, gradient, transposed=transposed)
+    )
 
 
 def training_flops(network: SaliencyNetwork, inputs: Sequence[Any], **keywords: Any) -> int:

@@ -208,7 +208,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         torch.manual_seed(stable_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
 
     def clip_generators(self, count: int, batch_idx: int) -> list[torch.Generator]:
-        """Return a generator for each clip of a training batch, seeded by (seed, epoch, index of the clip in the epoch).
+        """Return a generator for each clip of a batch, seeded by (seed, epoch, index of the clip in the epoch).
 
         The index counts in the order which all processes share, so however many of them divide a global batch, and
         however many batches are accumulated, each clip gets the same random numbers.

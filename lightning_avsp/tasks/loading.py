@@ -56,11 +56,6 @@ class LoadedModel:
         """Device of the network."""
         return next((p.device for p in self.network.parameters()), torch.device("cpu"))
 
-    @property
-    def clip(self) -> ClipPolicy:
-        """Length of its clips, their target frame, and their start padding."""
-        return self.spec.clip
-
     def inputs(self, batch: SaliencyBatch) -> Inputs:
         """Prepare the network's inputs from a batch on any device."""
         return network_inputs(self.network, move_batch(batch, self.device))
@@ -180,7 +175,7 @@ def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
 
 
 def task_class(settings: dict[str, Any]) -> type[SaliencyTask[Any]]:
-    """Return the task that wrote a checkpoint, by its settings; a task built in Python is taken for a diffusion task."""
+    """Return the task that wrote a checkpoint by its settings, which a task built in Python lacks: a diffusion task."""
     from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask
 
     noted = str(settings.get("_class_path", "")).rpartition(".")[2]
@@ -199,10 +194,9 @@ def _load_official(path: Path) -> LoadedModel:
         raise InputError(
             f"{path} is neither a checkpoint of `lightning fit` nor an official DiffSal file: give one of these"
         )
-    clip = ClipPolicy()
     return LoadedModel(
         network=load_released(path),
-        spec=InputSpec((224, 384), (224, 384), clip.frames, clip.target, LogMel(alignment="released")),
+        spec=InputSpec((224, 384), (224, 384), ClipPolicy(), LogMel(alignment="released")),
         source="official DiffSal release",
         sampling=Sampling(steps=4, spacing="leading", clamp=(0.0, 1.0)),
         diffusion=GaussianDiffusion(),  # 1000 steps, cosine

@@ -118,7 +118,7 @@ def sample_maps(
         callback: Called at every denoising step; then every clip takes the same number of steps.
 
     Returns:
-        float32 in [0, 1]: maps (B, 1, H, W), or without ``average`` samples (B, n, 1, H, W).
+        float32: maps (B, 1, H, W) in [0, 1], or without ``average`` samples (B, n, 1, H, W), not clamped to it.
     """
     if isinstance(encoded, Tensor):
         return encoded if average else encoded[:, None]
@@ -140,7 +140,7 @@ def sample_maps(
         maps = sampling.sample(denoiser(), shape, diffusion, callback=callback, **options)
     else:
         maps = sample_per_clip(sampling, own.tolist(), denoiser, shape, diffusion, **options)
-    return maps.clamp(0, 1).float()
+    return maps.float().clamp(0, 1) if average else maps.float()
 
 
 def predict_maps(

@@ -16,7 +16,7 @@ from lightning_avsp.data.frame_counts import FrameCountWarning
 from lightning_avsp.data.sources import JsonFixations
 from lightning_avsp.data.video_source import VideoFrames, probe_video
 from lightning_avsp.errors import CorpusNotFoundError, InputError
-from lightning_avsp.media.audio import load_wave
+from lightning_avsp.media.audio_track import load_audio
 from lightning_avsp.synthetic import SyntheticSpec, read_video_record, synthesise_corpus
 from lightning_avsp.synthetic.films import write_map_film
 from lightning_avsp.synthetic.observers import saliency_maps
@@ -80,7 +80,7 @@ def test_the_sound_is_in_the_film(root: Path) -> None:
     entry = read_videos(root, ["CrowdSAL"], 1, "test")[0]
     assert entry.wave is not None
     assert entry.wave.suffix == ".mp4"
-    samples, rate = load_wave(entry.wave)
+    samples, rate = load_audio(entry.wave)
     assert rate == 16_000
     assert samples.shape[1] / rate == pytest.approx(0.8, abs=0.1)  # AAC pads to whole blocks
 

@@ -24,7 +24,8 @@ from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.sources import NoFixations, PictureMaps
 from lightning_avsp.data.video_source import VideoFrames, VideoMaps
 from lightning_avsp.errors import AVSPError, InputError
-from lightning_avsp.media.audio import load_wave, resample, to_mono
+from lightning_avsp.media.audio import resample, to_mono
+from lightning_avsp.media.audio_track import load_audio
 
 log = logging.getLogger(__name__)
 
@@ -293,7 +294,7 @@ def _write_fixations(writer: CacheWriter, entry: VideoEntry, sizes: list[tuple[i
 def _write_sound(writer: CacheWriter, job: Job) -> None:
     if job.entry.wave is None:
         return
-    samples, rate = load_wave(job.entry.wave)
+    samples, rate = load_audio(job.entry.wave)
     mono = to_mono(samples)
     for wanted in job.rates:
         writer.array(f"sound_{wanted}", resample(mono, rate, wanted).numpy())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.video import FilmInfo, decode_video
+from lightning_avsp.media.video import VideoInfo, decode_video
 
 JITTER = 0.5
 """Frames may be off an even clock by this part of a period and still be numbered as they come."""
@@ -52,7 +52,7 @@ class FrameClock:
         return np.where(inside, found, -1)
 
 
-def video_clock(info: FilmInfo) -> FrameClock:
+def video_clock(info: VideoInfo) -> FrameClock:
     """Decode a video once for the times of its frames.
 
     Raises:

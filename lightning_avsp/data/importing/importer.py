@@ -20,7 +20,7 @@ from lightning_avsp.data.lists import ListedVideo
 from lightning_avsp.data.own import OwnCorpus, read_own
 from lightning_avsp.data.stavis import VIDEO_SUFFIXES
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.video import FilmInfo, open_film
+from lightning_avsp.media.video import VideoInfo, open_video
 
 VERSION = 2
 """Version of the files of a video, raised when the same input would give others or settings have other names."""
@@ -82,7 +82,7 @@ def import_video(
     entry = OwnCorpus(corpus, splits=every).as_corpus()  # also refuses names of published corpora
     check_parts(root, entry, name, part, splits)
     paths = VideoPaths(root, entry.folder, name)
-    info = open_film(source)
+    info = open_video(source)
     origin = {
         "version": VERSION,
         "video": source.name,
@@ -120,7 +120,7 @@ def import_video(
 
 def _make(
     paths: VideoPaths,
-    info: FilmInfo,
+    info: VideoInfo,
     gaze: Path,
     settings: ImportSettings,
     origin: dict[str, Any],
@@ -142,7 +142,7 @@ def _make(
     else:
         write_frames(info, clock, staged.frames, files.quality, progress)
     silence = None
-    if info.sound is not None:
+    if info.audio is not None:
         silence = write_audio(info, staged.audio, len(clock.source) / clock.fps, files.audio_rate)
     write_ground_truth(found.points, staged.annotation, size, sigma, files.quality, progress)
     record = {
@@ -206,7 +206,7 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     ]
 
 
-def _check_readable(info: FilmInfo, clock: FrameClock) -> None:
+def _check_readable(info: VideoInfo, clock: FrameClock) -> None:
     """Refuse a video that cannot stand for its frames."""
     if info.path.suffix.lower() not in VIDEO_SUFFIXES:
         raise InputError(
@@ -220,7 +220,7 @@ def _check_readable(info: FilmInfo, clock: FrameClock) -> None:
         )
 
 
-def _notes(info: FilmInfo, clock: FrameClock, found: FrameGaze, silence: float | None) -> list[str]:
+def _notes(info: VideoInfo, clock: FrameClock, found: FrameGaze, silence: float | None) -> list[str]:
     counts = found.counts
     notes = list(info.notes)
     if not clock.even:

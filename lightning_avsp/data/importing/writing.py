@@ -12,8 +12,8 @@ import numpy as np
 from lightning_avsp.data.importing.clock import FrameClock
 from lightning_avsp.data.importing.density import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.media.audio import resample, to_mono
-from lightning_avsp.media.soundtrack import read_sound
-from lightning_avsp.media.video import FilmInfo, iterate_frames
+from lightning_avsp.media.audio_track import read_audio
+from lightning_avsp.media.video import VideoInfo, iterate_frames
 
 Progress = Callable[[str, int, int], None]
 """Called with the kind of files, the number written, and the number of all."""
@@ -23,7 +23,7 @@ _MAT_HEADER = b"MATLAB 5.0 MAT-file, fixated pixels by avsp data import".ljust(1
 
 
 def write_frames(
-    info: FilmInfo, clock: FrameClock, folder: Path, quality: int, progress: Progress | None = None
+    info: VideoInfo, clock: FrameClock, folder: Path, quality: int, progress: Progress | None = None
 ) -> None:
     """Write each frame of the clock as ``img_00001.jpg``: upright, at the video's size, chroma at full resolution.
 
@@ -46,7 +46,7 @@ def write_frames(
             progress("frames", written, total)
 
 
-def write_audio(info: FilmInfo, path: Path, seconds: float, rate: int) -> float:
+def write_audio(info: VideoInfo, path: Path, seconds: float, rate: int) -> float:
     """Write the video's audio as 16-bit mono: from the first frame to the end of the last, silence where there is none.
 
     Args:
@@ -60,7 +60,7 @@ def write_audio(info: FilmInfo, path: Path, seconds: float, rate: int) -> float:
     """
     import soundfile
 
-    samples, own_rate, offset = read_sound(info, reduce=to_mono)
+    samples, own_rate, offset = read_audio(info, reduce=to_mono)
     wave = resample(samples, own_rate, rate).numpy()
     count, begin = round(seconds * rate), round(offset * rate)
     audio = np.zeros(count, np.float32)

@@ -1,4 +1,4 @@
-"""mp4 films written with PyAV: H.264 picture on the original's clock, with the original's sound."""
+"""mp4 files written with PyAV: H.264 frames on the original's clock, with the original's audio."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from lightning_avsp.media.soundtrack import decode_sound
-from lightning_avsp.media.video import RESIZE_FLAGS, FilmInfo, open_container, pyav
+from lightning_avsp.media.audio_track import decode_audio
+from lightning_avsp.media.video import RESIZE_FLAGS, VideoInfo, open_container, pyav
 
-#: Sound codecs that every player takes inside mp4: their packets are copied, all others become AAC.
+#: Audio codecs that every player takes inside mp4: their packets are copied, all others become AAC.
 COPIED = ("aac", "mp3", "mp3float")
 #: Sampling rates of AAC; others are resampled to 48 kHz.
 AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
@@ -23,60 +23,60 @@ AAC_BITS_PER_CHANNEL = 96_000
 MATRICES = (1, 4, 5, 6, 7, 9)
 
 
-class FilmEncoder:
-    """One mp4 file with the picture size, timestamps and sound of a film.
+class Mp4Writer:
+    """One mp4 file with the frame size, timestamps and audio of another video.
 
-    Odd sizes are made even by repeating the last row or column, which 4:2:0 colour needs. Sound packets are
-    written in step with the picture, so memory does not grow with the film.
+    Odd sizes are made even by repeating the last row or column, which 4:2:0 colour needs. Audio packets are
+    written in step with the frames, so memory does not grow with the video.
 
     Args:
         path: File to write.
-        info: The film whose size, clock, colour matrix and sound are taken over.
+        info: The video whose size, clock, colour matrix and audio are copied.
     """
 
-    def __init__(self, path: Path, info: FilmInfo) -> None:
+    def __init__(self, path: Path, info: VideoInfo) -> None:
         self.info = info
-        self.sound_start = info.sound.start if info.sound else info.start
-        self.shift = min(info.start, self.sound_start)  # the earlier of the two begins at 0
+        audio_start = info.audio.start if info.audio else info.start
+        self.shift = min(info.start, audio_start)  # the earlier of the two begins at 0
         self.container = pyav().open(str(path), "w", format="mp4", options={"movflags": "faststart"})
         self.matrix = info.colour[0] if info.colour[0] in MATRICES else None
         self.video = self._add_video()
-        self.sound: Iterator[tuple[Fraction, list[Any]]] | None = None
+        self.audio: Iterator[tuple[Fraction, list[Any]]] | None = None
         self.source: Any = None
         self.pending: tuple[Fraction, list[Any]] | None = None
-        if info.sound is not None:
-            self.sound = self._copied() if info.sound.codec in COPIED else self._encoded()
-            self.pending = next(self.sound, None)  # adds the sound stream before the header is written
+        if info.audio is not None:
+            self.audio = self._copied() if info.audio.codec in COPIED else self._encoded()
+            self.pending = next(self.audio, None)  # adds the audio stream before the header is written
 
-    def write(self, picture: np.ndarray, pts: int) -> None:
+    def write(self, image: np.ndarray, pts: int) -> None:
         """Add a frame.
 
         Args:
-            picture: RGB, uint8 (H, W, 3), or grey, uint8 (H, W), of the film's size.
-            pts: Presentation time in the film's time base.
+            image: RGB, uint8 (H, W, 3), or grey, uint8 (H, W), of the video's size.
+            pts: Presentation time in the video's time base.
         """
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         if height % 2 or width % 2:
-            edges = ((0, height % 2), (0, width % 2), (0, 0))[: picture.ndim]
-            picture = np.pad(picture, edges, mode="edge")
+            edges = ((0, height % 2), (0, width % 2), (0, 0))[: image.ndim]
+            image = np.pad(image, edges, mode="edge")
         frame = pyav().VideoFrame.from_ndarray(
-            np.ascontiguousarray(picture), format="gray" if picture.ndim == 2 else "rgb24"
+            np.ascontiguousarray(image), format="gray" if image.ndim == 2 else "rgb24"
         )
         frame = frame.reformat(format="yuv420p", dst_colorspace=self.matrix, interpolation=RESIZE_FLAGS)
         frame.pts = pts - round(self.shift / self.info.time_base)
         frame.time_base = self.info.time_base
-        self._write_sound(Fraction(frame.pts) * self.info.time_base)
+        self._write_audio(Fraction(frame.pts) * self.info.time_base)
         self.container.mux(self.video.encode(frame))
 
     def close(self) -> None:
-        """Write what is left and finish the file."""
+        """Write the rest and finish the file."""
         self.container.mux(self.video.encode(None))
-        self._write_sound(None)
+        self._write_audio(None)
         self.container.close()
         self._close_source()
 
     def abort(self) -> None:
-        """Stop without finishing the file, which is of no use afterwards."""
+        """Close the file without finishing it; it cannot be played."""
         self._close_source()
         self.container.close()
 
@@ -88,35 +88,35 @@ class FilmEncoder:
         # "veryfast" at 18 is visually lossless and encodes faster than networks predict.
         stream.options = {"preset": "veryfast", "crf": "18"}
         context = stream.codec_context
-        context.time_base = info.time_base  # the film's own clock, so that variable frame rate survives
+        context.time_base = info.time_base  # the video's own clock, so that variable frame rate survives
         context.sample_aspect_ratio = info.pixel_aspect
         context.color_range = 1  # limited, as reformat() makes it
         if self.matrix is not None:
             context.colorspace, context.color_primaries, context.color_trc = info.colour
         return stream
 
-    def _write_sound(self, until: Fraction | None) -> None:
-        """Write sound up to a time on the output's clock, or all that is left."""
-        while self.pending is not None and self.sound is not None:
+    def _write_audio(self, until: Fraction | None) -> None:
+        """Write audio up to a time on the output's clock, or the whole rest."""
+        while self.pending is not None and self.audio is not None:
             time, packets = self.pending
             if until is not None and time > until:
                 return
             self.container.mux(packets)
-            self.pending = next(self.sound, None)
+            self.pending = next(self.audio, None)
 
     def _copied(self) -> Iterator[tuple[Fraction, list[Any]]]:
-        """The film's own sound packets, moved to the output's clock."""
-        assert self.info.sound is not None
+        """Move the video's own audio packets to the output's clock."""
+        assert self.info.audio is not None
         errors = pyav().error.FFmpegError
         self.source = open_container(self.info.path)
-        origin = self.source.streams[self.info.sound.index]
+        origin = self.source.streams[self.info.audio.index]
         stream = self.container.add_stream_from_template(origin)
         shift = round(self.shift / origin.time_base)
         packets = self.source.demux(origin)
         while True:
             try:
                 packet = next(packets, None)
-            except errors:  # only a film accepted as damaged comes here: the survey refuses others
+            except errors:  # only a video accepted as damaged gets here: the survey refuses others
                 return
             if packet is None:
                 return
@@ -124,18 +124,18 @@ class FilmEncoder:
                 continue
             time = (packet.pts - shift) * Fraction(origin.time_base)
             packet.pts -= shift
-            packet.dts = packet.pts  # sound is never reordered
+            packet.dts = packet.pts  # audio is never reordered
             packet.stream = stream
             yield time, [packet]
 
     def _encoded(self) -> Iterator[tuple[Fraction, list[Any]]]:
-        """The film's sound as AAC with all its channels."""
-        info = self.info.sound
+        """Encode the video's audio as AAC with all its channels."""
+        info = self.info.audio
         assert info is not None
         rate = info.rate if info.rate in AAC_RATES else 48000
         stream = self.container.add_stream("aac", rate=rate, layout=AAC_LAYOUTS.get(info.channels, "stereo"))
         stream.bit_rate = AAC_BITS_PER_CHANNEL * info.channels
-        for frame in decode_sound(self.info):
+        for frame in decode_audio(self.info):
             if frame.pts is not None:
                 frame.pts -= round(self.shift / frame.time_base)
             yield Fraction(frame.pts or 0) * frame.time_base, stream.encode(frame)
