@@ -84,7 +84,9 @@ def clips_per_second(entries: list[VideoEntry], workers: int, batches: int) -> f
     clips = TrainingClips(entries, ClipPolicy(draw="every"), ClipReader(SIZE, LogMel()), seed=0)
     order = torch.randperm(len(clips)).repeat(1 + (batches + 1) * BATCH // len(clips))
     sampler = order[: (batches + 1) * BATCH].tolist()
-    loader = torch.utils.data.DataLoader(clips, BATCH, sampler=sampler, num_workers=workers, collate_fn=collate)
+    loader = torch.utils.data.DataLoader(
+        clips, BATCH, sampler=sampler, num_workers=workers, collate_fn=collate
+    )
     iterator = iter(loader)
     next(iterator)
     start = perf_counter()
@@ -103,7 +105,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         entries = [write_video(Path(name) / f"video{seed}", seed) for seed in range(3)]
         plain = [replace(e, frames=PlainFrames(e.frames.folder, e.frames.pattern)) for e in entries]
-        films = [replace(e, frames=VideoFrames(e.frames.folder.parent / "video.mp4", "pyav")) for e in entries]
+        films = [
+            replace(e, frames=VideoFrames(e.frames.folder.parent / "video.mp4", "pyav")) for e in entries
+        ]
         sources = {"plain PIL": plain, "JPEG": entries, "mp4 (PyAV)": films}
         for kind in ("packed", "raw"):
             prepare_cache(entries, Path(name) / kind, SIZE, format=kind, workers=1)

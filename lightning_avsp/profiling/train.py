@@ -151,7 +151,7 @@ def bench_train(
                     measure(one)
                 except InputError:
                     raise
-                except Exception as error:  # whatever it is, the other configurations can still be measured
+                except Exception as error:  # noqa: BLE001  # the other configurations can still be measured
                     one.fail(error, doing)
                 save(speeds)
         for one in group:
