@@ -22,7 +22,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10; set PYTHON=/path/to/a/newer/python3" >&2; exit 2; }
 	@echo "Installing into $(VENV) (a few minutes, about 6 GB)"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --constraint constraints.txt --editable '.[text,tables,video,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[text,tables,video,sweep,dev]'
 	@touch $@
 
 $(VENV)/.installed-demo: $(VENV)/.installed
@@ -76,8 +76,8 @@ smoke: $(VENV)/.installed ## Train and test a tiny network on a few generated cl
 	$(BIN)/lightning fit --config experiments/smoke.yaml --test_after_fit=true --overwrite=true
 
 .PHONY: sweep-demo
-sweep-demo: $(VENV)/.installed ## Run one tiny table with two workers, killing one of them and a trial, to its report
-	$(BIN)/python -m lightning_avsp.sweep.demo
+sweep-demo: $(VENV)/.installed ## Run one tiny table to its report, killing a training and a worker on the way
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/sweep_demo.sh
 
 .PHONY: lint
 lint: $(VENV)/.installed ## Check style and format

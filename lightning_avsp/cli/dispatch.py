@@ -46,7 +46,7 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         ("video",),
     ),
     ("data", "synth"): Tool(
-        "lightning_avsp.cli.data_synth", "synth", "generate a synthetic corpus in which sound decides"
+        "lightning_avsp.cli.data_synth", "synth", "generate a synthetic corpus in which audio decides"
     ),
     ("data", "check"): Tool(
         "lightning_avsp.cli.data_check",
@@ -78,7 +78,7 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("audit", "audio"): Tool(
         "lightning_avsp.cli.audit",
         "audio",
-        "how much a model listens: true, missing, shifted and foreign sound",
+        "audio gain of a model: own, no, shifted and mismatched audio",
         ("ckpt",),
     ),
     ("audit", "noise"): Tool(
@@ -90,7 +90,7 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("audit", "leak"): Tool(
         "lightning_avsp.cli.audit",
         "leak",
-        "whether a test video was seen by training, pretraining or selection",
+        "test-set contamination: test videos seen by training, pretraining or selection",
         ("runs",),
     ),
     ("caption",): Tool(
@@ -107,7 +107,7 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("explain",): Tool(
         "lightning_avsp.cli.explain",
         "explain",
-        "what a network shows of a clip: relevance, words, gates",
+        "explanations of a clip: relevance, words, gates",
         ("ckpt",),
     ),
     ("bench", "train"): Tool(
@@ -123,20 +123,14 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("sweep", "run"): Tool(
         "lightning_avsp.cli.sweep",
         "run",
-        "run a W&B sweep file with local workers: no account, no network",
-        ("file",),
-    ),
-    ("sweep", "status"): Tool(
-        "lightning_avsp.cli.sweep", "status", "which trials are finished, running or failed", ("file",)
-    ),
-    ("sweep", "plan"): Tool(
-        "lightning_avsp.cli.sweep",
-        "plan",
-        "how many trainings a sweep costs, and which are there",
+        "run W&B sweep files on this machine or a cluster: no account, no network",
         ("files",),
     ),
-    ("sweep", "slurm"): Tool(
-        "lightning_avsp.cli.sweep", "slurm", "a SLURM array script: one worker on each node", ("file",)
+    ("sweep", "status"): Tool(
+        "lightning_avsp.cli.sweep", "status", "state, step and time left of every trial", ("files",)
+    ),
+    ("sweep", "plan"): Tool(
+        "lightning_avsp.cli.sweep", "plan", "the trainings that sweeps need, and what they cost", ("files",)
     ),
 }
 
@@ -169,7 +163,7 @@ def _dispatch(arguments: list[str]) -> None:
     elif (path := tool_path(arguments)) is not None:
         run_tool(path, arguments[len(path) :])
     elif arguments[0] == "trial":
-        from lightning_avsp.cli.trial import trial
+        from lightning_avsp.cli.sweep import trial
 
         trial(arguments[1:])
     elif arguments[0] in TRAINER_COMMANDS or arguments[0].startswith("-"):
@@ -185,7 +179,7 @@ def _dispatch(arguments: list[str]) -> None:
 
 
 def tool_path(arguments: Sequence[str]) -> tuple[str, ...] | None:
-    """Which tool the arguments call, if any.
+    """Find the tool that the arguments call, if any.
 
     `predict` is both: with an experiment file it is the trainer's, with a film it is the tool's.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,6 +30,7 @@ def report(
     out: Path | None = None,
     efficiency: bool = True,
     strict: bool = False,
+    args: str | None = None,
 ) -> None:
     """Put our numbers into the papers' tables, as far as runs are finished.
 
@@ -48,6 +50,7 @@ def report(
         out: File to write; standard output by default.
         efficiency: Count parameters, multiply-accumulates and memory of the rows' networks, about two seconds for each.
         strict: Exit with code 1 when a result is missing.
+        args: The --args that the results of the sweep were made with; needed where there are results of several.
     """
     from lightning_avsp.report.efficiency import CostCounter
     from lightning_avsp.report.leaderboard import read_leaderboard
@@ -70,10 +73,15 @@ def report(
         )
     counter = CostCounter() if efficiency else None
     paths = [Path(path) for path in (sweep if isinstance(sweep, list) else [sweep]) if path is not None]
-    reports = [read_report(path, Path(runs), counter) for path in paths]
+    options = None if args is None else shlex.split(args)
+    reports = [read_report(path, Path(runs), counter, args=options) for path in paths]
     for table in published_tables().values() if all else ():
         path = Path(sweeps) / f"{table.id}.yaml"
-        reports.append(read_report(path, Path(runs), counter) if path.is_file() else report_published(table))
+        reports.append(
+            read_report(path, Path(runs), counter, args=options)
+            if path.is_file()
+            else report_published(table)
+        )
     board = read_leaderboard(corpus, metric, Path(runs), Path(sweeps)) if corpus is not None else None
     _write(_render(reports, board, format), None if out is None else Path(out))
     missing = [one.name for one in reports if not one.complete]

@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
+from lightning_avsp.clip_policy import ClipPolicy
 from lightning_avsp.errors import InputError
-from lightning_avsp.structures import ClipPolicy
 
 SEGMENT_FRAMES = 90
 """Longest training segment (STAViS, DiffSal)."""
