@@ -10,6 +10,8 @@ from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.structures import DiffusionNetwork
 from lightning_avsp.tasks.prediction import encode, network_inputs, sample_maps
 
+pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log")
+
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_autocast_changes_maps_by_rounding_alone(name: str) -> None:
