@@ -178,6 +178,11 @@ class AVSPCLI(ExperimentCLI):
                 f"trainer.accumulate_grad_batches={given} is given too; leave one of them out"
             )
         options.data.batch_size, trainer.accumulate_grad_batches = batch, accumulated
+        if accumulated > 1 and options.compile == "graphs":
+            raise InputError(
+                f"data.global_batch={wanted} accumulates {accumulated} batches, but --compile graphs reuses "
+                "the memory of gradients between batches; use --compile default, or more devices"
+            )
         log.info(
             "global batch %d = %d clips on each of %d processes x %d accumulated; the learning rate stays as given",
             wanted,

@@ -75,7 +75,7 @@ class Configuration:
             else:
                 raise InputError(
                     f"{word!r} cannot be measured; give an experiment file, a setting such as "
-                    f"model.network.attention=standard, batch=NUMBER, or one of {', '.join(f'{o}=...' for o in _CHOICES)}"
+                    f"model.network.attention=standard, batch=NUMBER, or {'=, '.join(_CHOICES)}="
                 )
         return found
 

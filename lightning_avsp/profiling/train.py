@@ -11,7 +11,7 @@ import gc
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -151,7 +151,7 @@ def bench_train(
                     measure(one)
                 except InputError:
                     raise
-                except Exception as error:  # whatever it is, the other configurations can still be measured
+                except Exception as error:  # noqa: BLE001  # the other configurations can still be measured
                     one.fail(error, doing)
                 save(speeds)
         for one in group:
@@ -245,7 +245,7 @@ def free() -> None:
 
 
 def bench_suite(
-    suite: dict[Path, Sequence[Configuration]],
+    suite: Mapping[Path, Sequence[Configuration]],
     device: str,
     amount: Rounds,
     limit_s: float,
