@@ -111,7 +111,7 @@ def follow_origin(
 
     Args:
         option: What named it.
-        value: Path, or name of published_training_data weights.
+        value: Path, or name of published weights.
         run: Folder of the run that started from it; relative paths are tried from there and from its parents too.
         followed: Runs that were followed already; the ones of this chain are added.
     """
