@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from lightning_avsp.callbacks import origins
 from lightning_avsp.callbacks.origins import reported_sources, weight_options
 from lightning_avsp.cli.audit import leak
-from lightning_avsp.callbacks import origins
 from lightning_avsp.evaluation.audit.leaks import LeakFinding, audit_leaks
 from lightning_avsp.evaluation.audit.leaks_report import leak_json, leak_lines
 
