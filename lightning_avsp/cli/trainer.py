@@ -21,6 +21,7 @@ from lightning_avsp.callbacks import RunRecord, default_callbacks
 from lightning_avsp.callbacks.checkpoint_io import AtomicCheckpointIO
 from lightning_avsp.callbacks.origins import weight_options
 from lightning_avsp.data import AVSaliencyDataModule
+from lightning_avsp.data.loader import start_worker_server
 from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
 from lightning_avsp.evaluation.audit.start import seen_test_videos
 from lightning_avsp.launch import (
@@ -116,6 +117,8 @@ class AVSPCLI(ExperimentCLI):
                 "16 bits (870 of 1000 steps stay distinct); use bf16-mixed"
             )
         self._choose_processes(options)
+        if options.data.num_workers != 0 and options.data.start_method in (None, "forkserver"):
+            start_worker_server()
         seed = options.seed_everything
         for part in (options.model.get("init_args"), options.data):
             if part is not None and "seed" in part and part.seed is None:

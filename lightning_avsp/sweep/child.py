@@ -28,7 +28,7 @@ PROGRAM = "AVSP_SWEEP_PROGRAM"
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
-def main() -> None:
+def run_child() -> None:
     """Run one command of ``lightning`` under the lock of its folder.
 
     Raises:
@@ -121,4 +121,4 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_child()

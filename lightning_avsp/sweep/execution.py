@@ -126,9 +126,8 @@ class Runner:
             )
             try:
                 code = _wait(process)
-            except (
-                BaseException
-            ):  # cancelled: KeyboardInterrupt in a worker of Ray, SystemExit under the agent
+            except BaseException:
+                # KeyboardInterrupt where Ray cancels the task, SystemExit at SIGTERM under the agent
                 _stop(process)
                 raise
         if code == 0:

@@ -100,7 +100,7 @@ def _parsing_faults(configs: list[tuple[str, dict[str, Any]]], gpus: int) -> lis
     return list(json.loads(done.stdout.splitlines()[-1]))
 
 
-def main() -> None:
+def check_configurations() -> None:
     """Parse configurations and open files of weights; print the faults as one line of JSON."""
     import torch
 
@@ -128,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    check_configurations()
