@@ -41,7 +41,6 @@ SAME_NAME = {
     "NoiseEncoder": "likewise",
     "check_options": "likewise",
     "explain_gates": "likewise",
-    "main": "entry points of programs",
     "Stage": "a stage of SoundNet, and one of TAVDiff's U-Net",
 }
 """Public names that may be defined more than once, and why."""

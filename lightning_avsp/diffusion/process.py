@@ -37,8 +37,8 @@ class GaussianDiffusion(nn.Module):
         num_steps: Number of diffusion steps T.
         schedule: Noise schedule.
         prediction: Prediction of the network; :meth:`to_x0` and :meth:`target` follow it.
-        map_range: Range that maps are scaled to before noise is added. Networks predict maps in [0, 1] either way: :meth:`to_signal` makes of them
-            the clean sample x0 that all other methods mean, :meth:`to_maps` the reverse.
+        map_range: Range that maps are scaled to before noise is added. Networks predict maps in [0, 1] either way:
+            :meth:`to_signal` makes of them the clean sample x0 of all other methods, :meth:`to_maps` the reverse.
 
     Raises:
         InputError: If ``num_steps`` < 1 or a name is unknown.
@@ -179,7 +179,7 @@ class GaussianDiffusion(nn.Module):
     # -- conversions -----------------------------------------------------------------------------------------
 
     def predict_x0_from_eps(self, x_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """Return the clean sample that remains of ``x_t`` without the noise ``eps``. Args, shapes and errors as in :meth:`q_sample`.
+        """Return the clean sample that remains of ``x_t`` without ``eps``. Args, shapes, errors as in :meth:`q_sample`.
 
         Errors of ``eps`` grow by ``sqrt(1 / ab_t - 1)``, which is 2e4 at the end of the cosine schedule.
         """
@@ -188,7 +188,7 @@ class GaussianDiffusion(nn.Module):
         return (x_t - sigma * eps) / signal
 
     def predict_eps_from_x0(self, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:
-        """Return the noise that remains of ``x_t`` without the clean sample ``x0``. Args, shapes, errors as in :meth:`q_sample`."""
+        """Return the noise that remains of ``x_t`` without ``x0``. Args, shapes, errors as in :meth:`q_sample`."""
         self._check_shapes("x0", x0, "x_t", x_t)
         signal, sigma = self._coefficients(t, x_t)
         return (x_t - signal * x0) / sigma

@@ -1,7 +1,7 @@
 """Record of a synthetic video: the truth behind its frames, audio and gaze, kept beside the corpus.
 
-``<root>/synthetic.json`` (:mod:`lightning_avsp.data.manifest`) describes the corpus; ``<root>/synthetic/<corpus>/<video>.npz`` holds the
-tracks, the sounding object and the gaze of every observer.
+``<root>/synthetic.json`` (:mod:`lightning_avsp.data.manifest`) describes the corpus;
+``<root>/synthetic/<corpus>/<video>.npz`` holds the tracks, the sounding object and the gaze of every observer.
 """
 
 from __future__ import annotations

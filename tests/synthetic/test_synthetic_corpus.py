@@ -180,7 +180,7 @@ def test_a_failure_leaves_no_part_of_a_video(tmp_path: Path, monkeypatch: pytest
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(video_module, "write_record", fail)
+    monkeypatch.setattr(video_module, "write_video_record", fail)
     with pytest.raises(OSError, match="disk full"):
         synthesise_corpus(tmp_path, videos=3, spec=SHORT)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.txt", "synthetic.json"]

@@ -92,7 +92,7 @@ def auc_judd(
 
 
 def _counts(ranked: Tensor, values: Tensor) -> Tensor:
-    """Count the entries of each ascending row (b, N) that are below, and at most, each of ``values`` (b, K): (2, b, K)."""
+    """Count entries of each ascending row (b, N) below, and at most, each of ``values`` (b, K): (2, b, K)."""
     values = values.to(ranked.dtype)  # exact: they came from there
     sides = [torch.searchsorted(ranked, values, right=right) for right in (False, True)]
     return torch.stack(sides).to(torch.float64)
