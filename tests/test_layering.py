@@ -14,7 +14,7 @@ import lightning_avsp
 ROOT = Path(lightning_avsp.__file__).parent
 ROOMS = (
     ("errors",),
-    ("files", "parallel", "clip_policy", "structures", "run_folder", "launch"),
+    ("files", "parallel", "structures", "clip_policy", "run_folder", "launch"),
     ("media",),
     ("input_spec",),
     ("diffusion",),
@@ -41,6 +41,7 @@ SAME_NAME = {
     "NoiseEncoder": "likewise",
     "check_options": "likewise",
     "explain_gates": "likewise",
+    "main": "entry points of programs",
     "Stage": "a stage of SoundNet, and one of TAVDiff's U-Net",
 }
 """Public names that may be defined more than once, and why."""
@@ -57,7 +58,17 @@ FOREIGN = {
     "Metric",
 }
 """Names that everybody reads as Lightning's, torch's or torchmetrics'."""
-PURE = ("structures", "input_spec", "losses", "diffusion", "layers", "backbones", "metrics", "papers")
+PURE = (
+    "structures",
+    "clip_policy",
+    "input_spec",
+    "losses",
+    "diffusion",
+    "layers",
+    "backbones",
+    "metrics",
+    "papers",
+)
 OPTIONAL = {
     "wandb",
     "av",

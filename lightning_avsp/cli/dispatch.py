@@ -46,7 +46,7 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         ("video",),
     ),
     ("data", "synth"): Tool(
-        "lightning_avsp.cli.data_synth", "synth", "generate a synthetic corpus in which sound decides"
+        "lightning_avsp.cli.data_synth", "synth", "generate a synthetic corpus in which audio decides"
     ),
     ("data", "check"): Tool(
         "lightning_avsp.cli.data_check",
@@ -78,7 +78,7 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("audit", "audio"): Tool(
         "lightning_avsp.cli.audit",
         "audio",
-        "how much a model listens: true, missing, shifted and foreign sound",
+        "audio gain of a model: own, no, shifted and mismatched audio",
         ("ckpt",),
     ),
     ("audit", "noise"): Tool(
@@ -90,7 +90,7 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("audit", "leak"): Tool(
         "lightning_avsp.cli.audit",
         "leak",
-        "whether a test video was seen by training, pretraining or selection",
+        "test-set contamination: test videos seen by training, pretraining or selection",
         ("runs",),
     ),
     ("caption",): Tool(
@@ -107,7 +107,7 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("explain",): Tool(
         "lightning_avsp.cli.explain",
         "explain",
-        "what a network shows of a clip: relevance, words, gates",
+        "explanations of a clip: relevance, words, gates",
         ("ckpt",),
     ),
     ("bench", "train"): Tool(
@@ -179,7 +179,7 @@ def _dispatch(arguments: list[str]) -> None:
 
 
 def tool_path(arguments: Sequence[str]) -> tuple[str, ...] | None:
-    """Which tool the arguments call, if any.
+    """Find the tool that the arguments call, if any.
 
     `predict` is both: with an experiment file it is the trainer's, with a film it is the tool's.
     """

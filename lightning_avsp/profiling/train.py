@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.launch import default_precision, set_arithmetic
+from lightning_avsp.launch import default_precision
 from lightning_avsp.profiling.case import BenchmarkCase, Configuration
 from lightning_avsp.profiling.memory import peak, reset_peak
 from lightning_avsp.profiling.operators import OperatorTime, profile_steps
@@ -134,7 +134,6 @@ def bench_train(
         report: Called with a line on the progress.
         save: Called with all rows whenever one has changed.
     """
-    set_arithmetic(deterministic=False)
     flops: dict[Any, int] = {}
     found = [Measurement(one, device, amount, flops) for one in configurations]
     found[0].trace = trace

@@ -88,7 +88,7 @@ def draw_maps(
             callback(step)
 
     clips = len(batch["corpus"])
-    replace(model.sampling, steps=steps, samples=samples).draw(
+    replace(model.sampling, steps=steps, samples=samples).sample(
         lambda x, t: model.network.denoise(x, t, repeated).float(),
         (clips, 1, *model.map_size),
         model.diffusion,

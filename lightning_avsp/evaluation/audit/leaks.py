@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from lightning_avsp.callbacks.origins import published
+from lightning_avsp.callbacks.origins import published_training_data
 from lightning_avsp.evaluation.audit.runs import RunFacts, Video, find_runs, read_run
 
 State = Literal["leak", "unknown", "clean"]
@@ -111,11 +111,11 @@ def follow_origin(
 
     Args:
         option: What named it.
-        value: Path, or name of published weights.
+        value: Path, or name of published_training_data weights.
         run: Folder of the run that started from it; relative paths are tried from there and from its parents too.
         followed: Runs that were followed already; the ones of this chain are added.
     """
-    if known := published(value):
+    if known := published_training_data(value):
         return [Exposure(f"{option}={value} ({known})", frozenset())], []
     path = _find(value, run)
     origin = None if path is None else _run_of(path)
