@@ -127,7 +127,7 @@ def _digest(path: str, size: int, changed: int) -> str:
 
 
 def _settings(config: dict[str, Any], unused: tuple[str, ...]) -> dict[str, Any]:
-    """Keep the settings that decide a training, by dotted name, in a form that does not depend on the machine or on spelling."""
+    """Keep the settings that decide a training, by dotted name, whatever the machine and the spelling."""
     files = weight_files(config)
     root = str((config.get("data") or {}).get("root", "")).rstrip("/") + "/"
     kept = {}
@@ -218,7 +218,7 @@ def _captions_content(data: dict[str, Any], with_data: bool) -> Any:
 
 
 def caption_files(data: dict[str, Any]) -> list[Path]:
-    """List the files that a network which reads captions needs: captions of every corpus, and the description of their features."""
+    """List the files that captions need: those of every corpus, and the description of their features."""
     captions = data.get("captions") or {}
     if not captions:
         return []
