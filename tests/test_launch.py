@@ -11,8 +11,8 @@ from lightning_avsp.launch import (
     check_slurm,
     check_world,
     default_precision,
-    set_arithmetic,
     device_count,
+    set_arithmetic,
 )
 
 
