@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Cluster:
-    """What a cluster of Ray has."""
+    """Resources of a cluster of Ray."""
 
     gpus: int
     cpus: int
@@ -30,7 +30,7 @@ class Cluster:
     """Trials at a time where there is no GPU."""
 
     def share(self, gpus: int) -> dict[str, int]:
-        """What a run with so many GPUs asks of Ray, which gives it as many numerical threads as cores."""
+        """Compute what a run with so many GPUs asks of Ray, which gives it as many numerical threads as cores."""
         if not self.gpus:
             return {"num_gpus": 0, "num_cpus": max(1, self.cpus // self.jobs)}
         return {"num_gpus": gpus, "num_cpus": max(1, self.cpus * gpus // self.gpus)}
@@ -108,9 +108,9 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
 
     Args:
         plan: Trials with their trainings.
-        runner: Where and how they compute.
-        cluster: What they compute on.
-        retries: How often Ray tries a task again whose process or machine failed.
+        runner: Place and means of the runs.
+        cluster: Resources that they share.
+        retries: Number of times that Ray tries a task again whose process or machine failed.
         say: Takes a line for every trial that ends.
 
     Returns:

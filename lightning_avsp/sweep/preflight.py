@@ -1,4 +1,4 @@
-"""Everything that would stop a sweep in the middle of the night, tried before its first trial."""
+"""Checks of everything that would stop a sweep in the middle of the night, before its first trial."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _size(training: Training, runs: Path) -> int:
 
 
 def _parsing_faults(configs: list[tuple[str, dict[str, Any]]], gpus: int) -> list[str]:
-    """Faults that only `lightning fit` itself knows, found by one process that imports torch once."""
+    """Collect the faults that only `lightning fit` itself knows, found by one process that imports torch once."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "configs.json"
         write_json(path, {"configs": configs, "gpus": gpus})

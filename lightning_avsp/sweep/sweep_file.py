@@ -133,7 +133,7 @@ class Sweep:
     """The whole file."""
 
     def row_count(self) -> int:
-        """Number of rows of its table."""
+        """Count the rows of its table."""
         return prod(len(p.values) for p in flatten(self.parameters)[0] if p.makes_rows)
 
 
@@ -225,12 +225,12 @@ def flatten(parameters: dict[str, Any], above: tuple[str, ...] = ()) -> tuple[li
 
 
 def content_name(content: Any) -> str:
-    """Name of plain values: the first 12 hexadecimal digits of the SHA-256 of their canonical JSON."""
+    """Name plain values: the first 12 hexadecimal digits of the SHA-256 of their canonical JSON."""
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys in which 3.0 and 3 are one: a server may turn the one into the other."""
+    """Write JSON with sorted keys in which 3.0 and 3 are one: a server may turn the one into the other."""
     return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -245,7 +245,7 @@ def _whole(value: Any) -> Any:
 
 
 def short_words(name: str, value: Any) -> list[str]:
-    """The leaves of a value as ``name=value``, without the names of groups."""
+    """List the leaves of a value as ``name=value``, without the names of groups."""
     if not isinstance(value, dict) or not value:
         return [f"{name}={str(value).rpartition('.')[2] if name == 'class_path' else value}"]
     return [
@@ -254,7 +254,7 @@ def short_words(name: str, value: Any) -> list[str]:
 
 
 def _faults(content: dict[str, Any]) -> list[str]:
-    """Everything in a sweep file that W&B's schema refuses."""
+    """List everything in a sweep file that W&B's schema refuses."""
     faults = [f"unknown key '{key}'" for key in content if key not in KEYS]
     method = content.get("method")
     if method not in ("grid", "random", "bayes", "custom"):
