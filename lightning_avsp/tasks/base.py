@@ -255,8 +255,8 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     def _begin_step(self, *_: Any) -> None:
         self.execution.begin_step()
 
-    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = _begin_step
-    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _log_compilation
+    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = _begin_step  # type: ignore[assignment]
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _log_compilation  # type: ignore[assignment]
 
     def on_train_epoch_end(self) -> None:
         """Log the number of the epoch's clips with features in the cache."""
