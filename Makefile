@@ -46,7 +46,7 @@ seed = $(lastword $(subst -seed, ,$*))
 audits = $(foreach seed,$(SEEDS),$(foreach row,$(DEMO),$(OUT)/audits/$(row)-seed$(seed).txt))
 
 .PHONY: demo
-demo: $(VENV)/.installed-demo ## Train, audit and predict with tiny DiffSal on a generated corpus (about 15 minutes; SEEDS="0 1 2", CLIP=film.mp4)
+demo: $(VENV)/.installed-demo ## Train, audit and predict with tiny DiffSal on a generated corpus (about 10 to 15 minutes; SEEDS="0 1 2", CLIP=film.mp4)
 	@test -z "$(CLIP)" || test -f "$(CLIP)" || { echo "no film at $(CLIP): set CLIP to an mp4, webm or mkv file" >&2; exit 2; }
 	@$(MAKE) --no-print-directory $(audits)
 	@for audit in $(audits); do echo; echo "== $$(basename $$audit .txt)"; cat $$audit; done

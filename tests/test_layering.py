@@ -14,7 +14,7 @@ import lightning_avsp
 ROOT = Path(lightning_avsp.__file__).parent
 ROOMS = (
     ("errors",),
-    ("files", "parallel", "structures", "run_folder", "launch"),
+    ("files", "parallel", "structures", "clip_policy", "run_folder", "launch"),
     ("media",),
     ("input_spec",),
     ("diffusion",),
@@ -57,7 +57,17 @@ FOREIGN = {
     "Metric",
 }
 """Names that everybody reads as Lightning's, torch's or torchmetrics'."""
-PURE = ("structures", "input_spec", "losses", "diffusion", "layers", "backbones", "metrics", "papers")
+PURE = (
+    "structures",
+    "clip_policy",
+    "input_spec",
+    "losses",
+    "diffusion",
+    "layers",
+    "backbones",
+    "metrics",
+    "papers",
+)
 OPTIONAL = {
     "wandb",
     "av",

@@ -1,4 +1,4 @@
-"""What happens beside training: checkpoints, run records, results, figures, predictions, progress."""
+"""Callbacks of a run: checkpoints, run records, results, figures, predictions, progress."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def default_callbacks(run: RunFolder, options: Any, command: str) -> list[Callback]:
-    """The callbacks of one trainer command, from the run's folder and the parsed options."""
+    """Build the callbacks of one trainer command from the run's folder and the parsed options."""
     callbacks: list[Callback] = []
     if options.trainer.enable_progress_bar is not False:
         callbacks.append(progress_bar())

@@ -53,7 +53,7 @@ def _leaves(value: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def started_from(config: Mapping[str, Any], run: Path) -> dict[str, str]:
-    """Select the :func:`weight_options` for a run's record: with absolute paths, without its own checkpoints.
+    """Filter :func:`weight_options` for a run's record: files with absolute paths, without its own checkpoints.
 
     Args:
         config: Configuration of the run.
@@ -79,8 +79,8 @@ def reported_sources(lines: list[str]) -> dict[str, str]:
     return found
 
 
-def published(value: str) -> str | None:
-    """Describe the training data of published weights, known by name or by the file's content; else None."""
+def published_training_data(value: str) -> str | None:
+    """Return the training data of published weights, or None for any others: by name, or by the file's content."""
     if value in PUBLISHED_NAMES:
         return PUBLISHED_NAMES[value]
     path = Path(value)

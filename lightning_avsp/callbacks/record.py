@@ -1,4 +1,4 @@
-"""`config.yaml` and `run.json`: what exactly was run, on which videos, with what, and whether it finished."""
+"""`config.yaml` and `run.json`: configuration of a run, its videos, origins of its weights, versions, and its end."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         ("video",),
     ),
     ("data", "synth"): Tool(
-        "lightning_avsp.cli.data_synth", "synth", "generate a synthetic corpus in which sound decides"
+        "lightning_avsp.cli.data_synth", "synth", "generate a synthetic corpus in which audio decides"
     ),
     ("data", "check"): Tool(
         "lightning_avsp.cli.data_check",
@@ -79,7 +79,7 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("audit", "audio"): Tool(
         "lightning_avsp.cli.audit",
         "audio",
-        "use of audio by a model: own, missing, shifted and another video's audio",
+        "use of audio by a model: own, missing, shifted and mismatched audio",
         ("ckpt",),
     ),
     ("audit", "text"): Tool(
@@ -97,7 +97,7 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("audit", "leak"): Tool(
         "lightning_avsp.cli.audit",
         "leak",
-        "runs tested on videos that training, pretraining or selection has seen",
+        "test-set contamination: test videos seen by training, pretraining or selection",
         ("runs",),
     ),
     ("caption",): Tool(
@@ -114,7 +114,7 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("explain",): Tool(
         "lightning_avsp.cli.explain",
         "explain",
-        "what a network shows of a clip: relevance, words, gates",
+        "explanations of a clip: relevance, words, gates",
         ("ckpt",),
     ),
     ("bench", "train"): Tool(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +69,7 @@ def run(
         from lightning_avsp.sweep.preflight import check_plan
 
         runner = Runner(folder.resolve(), Path.cwd(), gpus_per_trial)
-        with connect(address, jobs or max(1, (os.cpu_count() or 1) // 4)) as cluster:
+        with connect(address, jobs) as cluster:
             paths = check_plan(SweepPlan(tuple(left)), folder, cluster.gpus, gpus_per_trial)
             if cluster.nodes > 1:
                 check_nodes(paths)
@@ -176,8 +178,11 @@ def trial(arguments: Sequence[str]) -> None:
     planned = plan_trial(name, hand_made_trial(words), words, options, checkpoint)
     runner = Runner(folder.resolve(), Path.cwd(), int(gpus))
     *stages, last = planned.training.chain()
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
+    )  # lets the training save first
     try:
-        for stage in stages:
+        for stage in stages if not last.is_finished(runner.runs) else ():
             runner.train(stage)
         replace(runner, agent=agent).train(last)
         print(f"trial {planned.trial.id}: {replace(runner, agent=agent).test(planned)}", flush=True)

@@ -23,7 +23,7 @@ from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.every_video import Split, every_key, read_every_video
 from lightning_avsp.data.exchange import report_unscored, sounds_instead, texts_instead
-from lightning_avsp.data.loader import ResumableDataLoader, StartMethod, loader_settings
+from lightning_avsp.data.loader import ResumableDataLoader, StartMethod, default_workers, loader_settings
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.data.partition import SELECTION_LABELS, Partition, Selection, partition_videos
@@ -65,7 +65,8 @@ class AVSaliencyDataModule(LightningDataModule):
             largest batch up to ``batch_size`` that divides it evenly, and how many are accumulated. The learning rate
             stays as given.
         eval_batch_size: Clips of a validation or test batch; ``batch_size`` by default.
-        num_workers: Loader processes of each data loader; 0 loads in the training process.
+        num_workers: Workers of each dataloader; 0 loads in the training process. By default both loaders together
+            use the cores (:func:`~lightning_avsp.data.loader.default_workers`).
         start_method: How loader processes start (``fork``, ``spawn``, ``forkserver``); if None the one that is safe
             beside threads (:func:`~lightning_avsp.data.loader.worker_context`).
         seed: Seed of training clips and their order; the command line sets it to ``seed_everything`` unless given.
@@ -114,7 +115,7 @@ class AVSaliencyDataModule(LightningDataModule):
         batch_size: int = 4,
         global_batch: int | None = None,
         eval_batch_size: int | None = None,
-        num_workers: int = 2,
+        num_workers: int | None = None,
         start_method: StartMethod | None = None,
         seed: int | None = None,
         validation_seed: int = 0,
@@ -198,8 +199,8 @@ class AVSaliencyDataModule(LightningDataModule):
             raise InputError(f"limit_videos must be at least 1 or null, got {self.limit_videos}")
         if not math.isfinite(self.test_audio_shift):
             raise InputError(f"test_audio_shift must be a number of seconds, got {self.test_audio_shift}")
-        if self.num_workers < 0:
-            raise InputError(f"num_workers must be 0 or more, got {self.num_workers}")
+        if self.num_workers is not None and self.num_workers < 0:
+            raise InputError(f"num_workers must be null or at least 0, got {self.num_workers}")
 
     # ---- what is divided how
 
@@ -364,7 +365,7 @@ class AVSaliencyDataModule(LightningDataModule):
         rank, world = self._place()
         sampler = EpochShuffleSampler(dataset, seed=self.seed, rank=rank, world=world, uneven=self.uneven)
         # cast: a data set gives samples, the collate function makes batches of them
-        settings = loader_settings(self.num_workers, self.start_method, self.seed)
+        settings = loader_settings(self._workers("train"), self.start_method, self.seed)
         return ResumableDataLoader(
             cast(Any, dataset), batch_size=self.batch_size, sampler=sampler, **settings
         )
@@ -422,8 +423,15 @@ class AVSaliencyDataModule(LightningDataModule):
         rank, world = self._place()
         sharded = self.trainer is not None and isinstance(self.trainer.strategy, ModelParallelStrategy)
         sampler = UnrepeatedSampler(dataset, rank=rank, world=world, even=sharded)
-        settings = loader_settings(self.num_workers, self.start_method, self.seed)
+        fitting = self.trainer is None or self.trainer.state.fn == "fit"
+        workers = self._workers("validation" if fitting else "test")
+        settings = loader_settings(workers, self.start_method, self.seed)
         return DataLoader(cast(Any, dataset), batch_size=self.eval_batch_size, sampler=sampler, **settings)
+
+    def _workers(self, part: Literal["train", "validation", "test"]) -> int:
+        if self.num_workers is not None:
+            return self.num_workers
+        return default_workers(1 if self.trainer is None else self.trainer.num_devices, part)
 
     def _place(self) -> tuple[int, int]:
         """(rank, world) of this process."""

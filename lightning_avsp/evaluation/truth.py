@@ -16,7 +16,7 @@ from torch import Tensor
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.synthetic.observers import saliency_maps
-from lightning_avsp.synthetic.record import read_record
+from lightning_avsp.synthetic.record import read_video_record
 from lightning_avsp.synthetic.spec import SyntheticSpec
 
 OTHER_FRAMES = 10
@@ -69,7 +69,9 @@ class ObserverHalf:
     def _known(self) -> tuple[SyntheticSpec, np.ndarray]:
         root = Path(self.root)
         spec = SyntheticSpec.from_dict(read_manifest(root)["corpora"][self.folder]["spec"])
-        pixels = read_record(root, self.folder, self.video).fixations[:, self.half :: 2]  # (T, O / 2, 2)
+        pixels = read_video_record(root, self.folder, self.video).fixations[
+            :, self.half :: 2
+        ]  # (T, O / 2, 2)
         return spec, pixels
 
     @property

@@ -4,33 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from lightning_avsp.errors import InputError
-
-
-class PlannedRun(Protocol):
-    """Counts of one training run and of its tests; None where one is not known."""
-
-    @property
-    def epochs(self) -> int | None:
-        """Epochs; None for a run that is bounded by steps alone."""
-
-    @property
-    def clips(self) -> int | None:
-        """Training clips of an epoch."""
-
-    @property
-    def validation_frames(self) -> int | None:
-        """Frames that validation predicts after each epoch."""
-
-    @property
-    def tests(self) -> int:
-        """Tests of its checkpoint."""
-
-    @property
-    def test_frames(self) -> int | None:
-        """Frames that all its tests predict together."""
+from lightning_avsp.sweep.costs import RunCost
 
 
 @dataclass(frozen=True)
@@ -64,9 +40,7 @@ class GPUHours:
         )
 
 
-def count_gpu_hours(
-    runs: Iterable[PlannedRun], train_clips_per_s: float, eval_clips_per_s: float
-) -> GPUHours:
+def count_gpu_hours(runs: Iterable[RunCost], train_clips_per_s: float, eval_clips_per_s: float) -> GPUHours:
     """Divide clips and frames by speeds.
 
     Args:

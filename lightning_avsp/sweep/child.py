@@ -28,7 +28,7 @@ PROGRAM = "AVSP_SWEEP_PROGRAM"
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
-def main() -> None:
+def run_child() -> None:
     """Run one command of ``lightning`` under the lock of its folder.
 
     Raises:
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def is_done(folder: RunFolder, command: str) -> bool:
-    """Whether a training is finished, or a test has written its scores."""
+    """Return true if a training is finished, or a test has written its scores."""
     if command == "test":
         return (folder.results / "test.json").is_file()
     return folder.record.is_file() and bool(json.loads(folder.record.read_text()).get("finished"))
@@ -73,7 +73,7 @@ class Attempts:
         self.path = folder.path / "attempts.json"
 
     def read(self) -> list[dict[str, Any]]:
-        """All attempts; of one that was killed, the end is when it last wrote a checkpoint."""
+        """Read all attempts; of one that was killed, the end is when it last wrote a checkpoint."""
         attempts: list[dict[str, Any]] = json.loads(self.path.read_text()) if self.path.is_file() else []
         last = self.folder.checkpoints / "last.ckpt"
         for attempt in attempts:
@@ -99,7 +99,7 @@ class Attempts:
         write_json(self.path, attempts)
 
     def seconds(self) -> float:
-        """Wall time of all attempts together."""
+        """Sum the wall time of all attempts."""
         return float(sum(attempt["ended"] - attempt["started"] for attempt in self.read()))
 
 
@@ -121,4 +121,4 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_child()

@@ -21,11 +21,19 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Cluster:
-    """What a cluster of Ray has."""
+    """Resources of a cluster of Ray."""
 
     gpus: int
     cpus: int
     nodes: int
+    jobs: int
+    """Trials at a time where there is no GPU."""
+
+    def share(self, gpus: int) -> dict[str, int]:
+        """Compute what a run with so many GPUs asks of Ray, which gives it as many numerical threads as cores."""
+        if not self.gpus:
+            return {"num_gpus": 0, "num_cpus": max(1, self.cpus // self.jobs)}
+        return {"num_gpus": gpus, "num_cpus": max(1, self.cpus * gpus // self.gpus)}
 
 
 @contextmanager
@@ -34,7 +42,7 @@ def connect(address: str | None, jobs: int | None = None) -> Iterator[Cluster]:
 
     Args:
         address: ``auto`` or an address of Ray; None starts a cluster here.
-        jobs: Trials at a time on a machine without a GPU.
+        jobs: Trials at a time where there is no GPU; one for each four cores by default.
 
     Raises:
         MissingDependencyError: If Ray is not installed.
@@ -50,7 +58,8 @@ def connect(address: str | None, jobs: int | None = None) -> Iterator[Cluster]:
         ) from error
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        settings |= {"address": "local", "include_dashboard": False, "num_cpus": jobs}
+        settings |= {"address": "local", "include_dashboard": False}
+        settings["num_cpus"] = max(os.cpu_count() or 1, jobs or 1)
     else:
         settings |= {"address": address}
     try:
@@ -61,7 +70,8 @@ def connect(address: str | None, jobs: int | None = None) -> Iterator[Cluster]:
         ) from error
     try:
         there = ray.cluster_resources()
-        yield Cluster(int(there.get("GPU", 0)), int(there.get("CPU", 1)), len(ray.nodes()))
+        cpus = int(there.get("CPU", 1))
+        yield Cluster(int(there.get("GPU", 0)), cpus, len(ray.nodes()), jobs or max(1, cpus // 4))
     finally:
         ray.shutdown()
 
@@ -98,9 +108,9 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
 
     Args:
         plan: Trials with their trainings.
-        runner: Where and how they compute.
-        cluster: What they compute on.
-        retries: How often Ray tries a task again whose process or machine failed.
+        runner: Place and means of the runs.
+        cluster: Resources that they share.
+        retries: Number of times that Ray tries a task again whose process or machine failed.
         say: Takes a line for every trial that ends.
 
     Returns:
@@ -112,25 +122,21 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
     import ray
 
     open_trials = [trial for trial in plan.trials if not trial.result(runner.runs).is_file()]
-    needed = SweepPlan(tuple(open_trials)).trainings
+    untrained = [trial for trial in open_trials if not trial.training.is_finished(runner.runs)]
+    needed = SweepPlan(tuple(untrained)).trainings
     # Ray's own types allow no list of exceptions here, its documentation does
     remote: Any = ray.remote(max_retries=retries, retry_exceptions=[RunFailedError])  # type: ignore[call-overload]
     train, test = remote(_train), remote(_test)
     place = ray.put(runner)
 
-    def resources(config: dict[str, Any]) -> dict[str, Any]:
-        gpus = runner.devices(config) if cluster.gpus else 0
-        share = cluster.cpus * gpus // cluster.gpus if gpus else 1
-        return {"num_gpus": gpus, "num_cpus": max(1, share)}
-
     references: dict[str, Any] = {}
     for name, training in needed.items():
         if not training.is_finished(runner.runs):
             before = references.get(training.stage.name) if training.stage else None
-            options = {**resources(training.config), "name": training.label}
-            references[name] = train.options(**options).remote(place, training, before)
+            share = cluster.share(runner.devices(training.config))
+            references[name] = train.options(**share, name=training.label).remote(place, training, before)
     waiting = {
-        test.options(**resources(trial.config), name=trial.label).remote(
+        test.options(**cluster.share(runner.devices(trial.config)), name=trial.label).remote(
             place, trial, references.get(trial.training.name)
         ): trial
         for trial in open_trials

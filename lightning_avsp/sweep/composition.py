@@ -159,7 +159,7 @@ def lay_option(config: dict[str, Any], name: str, value: Any) -> None:
 
 
 def leaves(name: str, value: Any) -> list[tuple[str, Any]]:
-    """The values in nested settings by their dotted names, each class before its arguments."""
+    """List the values in nested settings by their dotted names, each class before its arguments."""
     if not isinstance(value, dict) or not value:
         return [(name, value)]
     inner = sorted(value.items(), key=lambda item: item[0] != "class_path")
@@ -167,7 +167,7 @@ def leaves(name: str, value: Any) -> list[tuple[str, Any]]:
 
 
 def lookup(config: dict[str, Any], dotted: str) -> Any:
-    """A value by its dotted name in which ``init_args`` may be left out, or None."""
+    """Return a value by its dotted name in which ``init_args`` may be left out, or None."""
     value: Any = config
     for key in dotted.split("."):
         if not isinstance(value, dict):
@@ -177,7 +177,7 @@ def lookup(config: dict[str, Any], dotted: str) -> Any:
 
 
 def _arguments_of(group: dict[str, Any], key: str) -> dict[str, Any]:
-    """Where a key of a group belongs: below ``init_args`` if the group is a class."""
+    """Find where a key of a group belongs: below ``init_args`` if the group is a class."""
     if "class_path" not in group or key in ("class_path", "init_args", "dict_kwargs"):
         return group
     arguments = group.setdefault("init_args", {})
@@ -185,7 +185,7 @@ def _arguments_of(group: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _sets(row: dict[str, Any], name: str) -> bool:
-    """Whether a row sets an option itself: the option's own name, or something that is no group above it."""
+    """Return true if a row sets an option itself: the option's own name, or something that is no group above it."""
     value: Any = row
     for key in name.split("."):
         if not isinstance(value, dict):
@@ -210,7 +210,7 @@ def _checked(name: str) -> str:
 
 
 def _value(text: str) -> Any:
-    """A value from the command line; true and false stay words, which some options want."""
+    """Read a value from the command line; true and false stay words, which some options want."""
     try:
         value = yaml.load(text, _Loader)
     except yaml.YAMLError:

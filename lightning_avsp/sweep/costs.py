@@ -1,4 +1,4 @@
-"""What sweeps compute, counted from their own plan: epochs, clips and frames of every training and test."""
+"""Costs of sweeps, counted from their own plan: epochs, clips and frames of every training and test."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _frames(data: dict[str, Any], part: Part, every: int) -> int | None:
 
 
 def _lengths(data: dict[str, Any], part: Part) -> list[int | None]:
-    """Frames of every video of a part: of its list, or the corpus' mean; None where nobody counted them."""
+    """List the frames of every video of a part: of its list, or the corpus' mean; None where nobody counted them."""
     root = Path(str(data.get("root", "data")))
     found: list[int | None] = []
     for corpus, split in corpora_of(data):

@@ -37,7 +37,7 @@ class RunFailedError(AVSPError):
 
 @dataclass(frozen=True)
 class Runner:
-    """Where and how runs compute; nothing here is part of a name."""
+    """Place and means of all runs; nothing here is part of a name."""
 
     runs: Path
     """Folder of all runs."""
@@ -46,7 +46,7 @@ class Runner:
     gpus: int = 1
     """Most GPUs of a run."""
     agent: bool = False
-    """Whether runs write into the W&B run of ``wandb agent``."""
+    """Write into the W&B run of ``wandb agent``."""
 
     def train(self, training: Training, stage: Any = None) -> str:
         """Train, resume, or find finished.
@@ -97,12 +97,12 @@ class Runner:
         return plan.result(self.runs)
 
     def devices(self, config: dict[str, Any]) -> int:
-        """The largest number of devices, up to `gpus`, that divides the global batch; 1 without one."""
+        """Choose the largest number of devices, up to `gpus`, that divides the global batch; 1 without one."""
         batch = lookup(config, "data.global_batch")
         return 1 if batch is None else max(n for n in range(1, max(1, self.gpus) + 1) if int(batch) % n == 0)
 
     def _placed(self, config: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """A configuration with what the sweep sets itself."""
+        """Add to a configuration what the sweep sets itself."""
         placed = {**deepcopy(config), "run_dir": str(folder.resolve()), "test_after_fit": False}
         placed["trainer"] = {**placed.get("trainer", {}), "devices": self.devices(config), "num_nodes": 1}
         return placed
@@ -126,9 +126,8 @@ class Runner:
             )
             try:
                 code = _wait(process)
-            except (
-                BaseException
-            ):  # cancelled: KeyboardInterrupt in a worker of Ray, SystemExit under the agent
+            except BaseException:
+                # KeyboardInterrupt where Ray cancels the task, SystemExit at SIGTERM under the agent
                 _stop(process)
                 raise
         if code == 0:
@@ -166,7 +165,7 @@ class Runner:
 
 
 def run_environment(environment: Mapping[str, str], label: str, name: str, agent: bool) -> dict[str, str]:
-    """Environment of a training or a test.
+    """Make the environment of a training or a test.
 
     Inside a SLURM job Lightning would take the job's tasks for its processes; under the job name ``interactive`` it
     starts one process for each device itself. W&B's run has the content's name as its id, so a training that is
@@ -186,7 +185,7 @@ def run_environment(environment: Mapping[str, str], label: str, name: str, agent
 
 
 def log_end(folder: Path) -> str:
-    """The last lines of a run's log."""
+    """Read the last lines of a run's log."""
     log = folder / LOG
     return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL:]) if log.is_file() else "(no log)"
 

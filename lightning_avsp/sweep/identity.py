@@ -59,7 +59,7 @@ VERSION = 2
 
 
 def name_training(config: dict[str, Any], start: Any, with_data: bool = True) -> str:
-    """Name of a training: 12 hexadecimal digits.
+    """Name a training by 12 hexadecimal digits.
 
     Args:
         config: Composed configuration.
@@ -86,7 +86,7 @@ def name_training(config: dict[str, Any], start: Any, with_data: bool = True) ->
 
 
 def name_test(training: str, config: dict[str, Any], checkpoint: str, with_data: bool = True) -> str:
-    """Name of a test by its training's name and the settings of the test."""
+    """Name a test by its training's name and the settings of the test."""
     data = config.get("data") or {}
     content = {
         "training": training,
@@ -99,13 +99,13 @@ def name_test(training: str, config: dict[str, Any], checkpoint: str, with_data:
 
 
 def weight_files(config: dict[str, Any]) -> dict[str, Path]:
-    """Options that name files of weights, with the files, whether they are there or not."""
+    """List options that name files of weights, with the files, whether they are there or not."""
     given = {name: str(value) for name, value in leaves("", config) if name.endswith("_weights") and value}
     return {name: Path(text) for name, text in given.items() if Path(text).suffix or "/" in text}
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, read once for each of its states."""
+    """Compute the SHA-256 of a file, once for each of its states."""
     state = path.stat()
     return _digest(str(path.resolve()), state.st_size, state.st_mtime_ns)
 
@@ -127,7 +127,7 @@ def _digest(path: str, size: int, changed: int) -> str:
 
 
 def _settings(config: dict[str, Any], unused: tuple[str, ...]) -> dict[str, Any]:
-    """What remains of a configuration, by dotted name, in a form that does not depend on the machine or on spelling."""
+    """Keep the settings that decide a training, by dotted name, whatever the machine and the spelling."""
     files = weight_files(config)
     root = str((config.get("data") or {}).get("root", "")).rstrip("/") + "/"
     kept = {}
@@ -145,7 +145,7 @@ def _settings(config: dict[str, Any], unused: tuple[str, ...]) -> dict[str, Any]
 
 
 def _canonical(value: Any) -> Any:
-    """Words as the values that an option takes them for: ``"true"`` and True are one."""
+    """Read words as the values that an option takes them for: ``"true"`` and True are one."""
     words = {"true": True, "false": False, "null": None}
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items()}
@@ -153,7 +153,7 @@ def _canonical(value: Any) -> Any:
 
 
 def corpora_of(data: dict[str, Any]) -> list[tuple[Corpus, int]]:
-    """Corpora of a mix, each with the split that it contributes.
+    """List the corpora of a mix, each with the split that it contributes.
 
     Raises:
         InputError: If a corpus is not known, or none has the split.
@@ -167,7 +167,7 @@ def corpora_of(data: dict[str, Any]) -> list[tuple[Corpus, int]]:
 
 
 def _data_content(data: dict[str, Any], parts: tuple[Part, ...], with_data: bool) -> list[Any]:
-    """The videos of some parts by corpus, and how synthetic ones were made.
+    """Describe the videos of some parts by corpus, and how synthetic ones were made.
 
     Frames or sounds that changed under the same lists are not noticed.
     """
@@ -185,7 +185,7 @@ def _data_content(data: dict[str, Any], parts: tuple[Part, ...], with_data: bool
 
 
 def _listing(root: Path, corpus: Corpus, part: Part, split: int) -> Any:
-    """A fold list's videos; of a corpus without lists, which was divided once, the names of what is there."""
+    """Digest a fold list's videos; of a corpus without lists, which was divided once, the names of what is there."""
     path = list_path(root, corpus, part, split)
     if path.is_file() or corpus.layout == "stavis":
         return content_name([[video.name, video.frames, video.fps] for video in parse_fold_list(path)])
@@ -199,7 +199,7 @@ def _listing(root: Path, corpus: Corpus, part: Part, split: int) -> Any:
 
 
 def _synthetic(root: Path) -> dict[str, Any]:
-    """Digests of how each synthetic corpus was made; reading the records themselves would import scipy."""
+    """Digest how each synthetic corpus was made; reading the records themselves would import scipy."""
     path = root / "synthetic.json"
     try:
         corpora = json.loads(path.read_text())["corpora"] if path.is_file() else {}
@@ -209,7 +209,7 @@ def _synthetic(root: Path) -> dict[str, Any]:
 
 
 def _captions_content(data: dict[str, Any], with_data: bool) -> Any:
-    """What captions say, with the model and the prompt that made them, and the model of their features."""
+    """Digest captions, with the model and the prompt that made them, and the model of their features."""
     captions = data.get("captions")
     if not captions or not with_data:
         return bool(captions)
@@ -218,7 +218,7 @@ def _captions_content(data: dict[str, Any], with_data: bool) -> Any:
 
 
 def caption_files(data: dict[str, Any]) -> list[Path]:
-    """Files that a network which reads needs: captions of every corpus, and the description of their features."""
+    """List the files that captions need: those of every corpus, and the description of their features."""
     captions = data.get("captions") or {}
     if not captions:
         return []

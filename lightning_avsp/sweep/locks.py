@@ -30,7 +30,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process holds the lock of a run folder."""
+    """Return true if a process holds the lock of a run folder."""
     try:
         number = os.open(folder / "lock", os.O_RDWR)
     except FileNotFoundError:

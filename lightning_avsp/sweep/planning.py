@@ -40,17 +40,17 @@ class Training:
     """Row, split and seed, as W&B shows them."""
 
     def chain(self) -> Iterator[Training]:
-        """This training and all before it, the first stage first."""
+        """Iterate over this training and all before it, the first stage first."""
         if self.stage is not None:
             yield from self.stage.chain()
         yield self
 
     def folder(self, runs: Path) -> Path:
-        """Its run folder."""
+        """Locate its run folder."""
         return runs / "trainings" / self.name
 
     def is_finished(self, runs: Path) -> bool:
-        """True once its run folder holds a finished training."""
+        """Return true once its run folder holds a finished training."""
         record = RunFolder(self.folder(runs)).record
         return record.is_file() and bool(json.loads(record.read_text()).get("finished"))
 
@@ -86,11 +86,11 @@ class TrialPlan:
         return lookup(self.config, "data.split") or 1
 
     def test_folder(self, runs: Path) -> Path:
-        """Where the test lies, which trials of several sweeps may share."""
+        """Locate the test, which trials of several sweeps may share."""
         return runs / "tests" / self.test
 
     def result(self, runs: Path) -> Path:
-        """``runs/sweeps/<sweep>/<trial>-<test>/result.json``: there exactly when the trial is finished."""
+        """Locate ``runs/sweeps/<sweep>/<trial>-<test>/result.json``: there exactly when the trial is finished."""
         return runs / "sweeps" / self.sweep / f"{self.trial.id}-{self.test}" / "result.json"
 
 
@@ -167,7 +167,7 @@ def plan_trial(
 
 
 def hand_made_trial(words: Sequence[str]) -> Trial:
-    """The trial that the words of a ``lightning trial`` describe, outside any sweep file."""
+    """Build the trial that the words of a ``lightning trial`` describe, outside any sweep file."""
     row = split_arguments(words).row
     repeated = ("data", "seed_everything", "init_from")
     label = ",".join(w for key, value in row.items() if key not in repeated for w in short_words(key, value))
@@ -205,7 +205,7 @@ def _plan_training(
 def _plan_stage(
     source: str, config: dict[str, Any], arguments: TrialArguments, above: tuple[str, ...], with_data: bool
 ) -> Training:
-    """An earlier stage: seed, network and schedule of its own experiment, place and data folder of the trial."""
+    """Plan an earlier stage: seed, network and schedule of its own experiment, place and data folder of the trial."""
     experiment = Path(source.removeprefix(STAGE).removesuffix(SAME_NETWORK))
     if source in above:
         raise InputError(f"init_from: stages lead in a circle: {' -> '.join((*above, source))}")
@@ -233,7 +233,7 @@ def _plan_stage(
 
 
 def _has_split(data: dict[str, Any], split: Any) -> bool:
-    """Whether a stage's corpora have the trial's split: DHF1K, for one, was divided once."""
+    """Return true if a stage's corpora have the trial's split: DHF1K, for one, was divided once."""
     corpora = [
         find_corpus(name, Path(str(data.get("root", "data")))) for name in data.get("corpora", ["AVAD"])
     ]
@@ -245,12 +245,12 @@ def _has_split(data: dict[str, Any], split: Any) -> bool:
 
 
 def _with_seed(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with the seed that ``lightning fit`` takes where none is given."""
+    """Add the seed that ``lightning fit`` takes where none is given."""
     return {"seed_everything": 0, **config}
 
 
 def _without(row: dict[str, Any], names: Sequence[str], above: str = "") -> dict[str, Any]:
-    """A row without some of its settings."""
+    """Copy a row without some of its settings."""
     kept: dict[str, Any] = {}
     for key, value in row.items():
         name = f"{above}{key}"

@@ -1,4 +1,4 @@
-"""Everything that would stop a sweep in the middle of the night, tried before its first trial."""
+"""Checks of everything that would stop a sweep in the middle of the night, before its first trial."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _size(training: Training, runs: Path) -> int:
 
 
 def _parsing_faults(configs: list[tuple[str, dict[str, Any]]], gpus: int) -> list[str]:
-    """Faults that only `lightning fit` itself knows, found by one process that imports torch once."""
+    """Collect the faults that only `lightning fit` itself knows, found by one process that imports torch once."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "configs.json"
         write_json(path, {"configs": configs, "gpus": gpus})
@@ -100,7 +100,7 @@ def _parsing_faults(configs: list[tuple[str, dict[str, Any]]], gpus: int) -> lis
     return list(json.loads(done.stdout.splitlines()[-1]))
 
 
-def main() -> None:
+def check_configurations() -> None:
     """Parse configurations and open files of weights; print the faults as one line of JSON."""
     import torch
 
@@ -128,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    check_configurations()

@@ -26,7 +26,7 @@ STOPPED = frozenset({None, 0, 143, 138, 130})
 
 @dataclass(frozen=True)
 class TrialState:
-    """How far a trial is."""
+    """State of a trial and of the run that decides it."""
 
     plan: TrialPlan
     state: State
@@ -36,7 +36,7 @@ class TrialState:
     """Content of its ``progress.json``, empty without one."""
 
     def line(self) -> str:
-        """The state in at most 80 columns, host apart."""
+        """Write the state in at most 80 columns, host apart."""
         step = f"{self.progress['step']}/{self.progress['steps'] or '?'}" if self.progress else ""
         running = self.state in ("testing", "training", "stage")
         left = _duration(self.progress.get("left_s")) if running else ""
@@ -47,12 +47,12 @@ class TrialState:
         return f"{point} {self.state:<11} {step:<13} {left:<6} {host}".rstrip()[:80]
 
     def log_end(self) -> str:
-        """The last lines of the log."""
+        """Read the last lines of the log."""
         return log_end(self.folder)
 
 
 def trial_state(plan: TrialPlan, runs: Path) -> TrialState:
-    """State of one trial at this moment."""
+    """Determine the state of one trial at this moment."""
     if plan.result(runs).is_file():
         return TrialState(plan, "finished", plan.test_folder(runs), {})
     for training in plan.training.chain():
@@ -74,7 +74,7 @@ def _unfinished(plan: TrialPlan, folder: Path, busy: State) -> TrialState:
 
 
 def states_of(plan: SweepPlan, runs: Path) -> list[TrialState]:
-    """State of every trial."""
+    """Determine the state of every trial."""
     return [trial_state(trial, runs) for trial in plan.trials]
 
 
@@ -84,13 +84,13 @@ def keep_arguments(sweep: str, runs: Path, args: list[str]) -> None:
 
 
 def kept_arguments(sweep: str, runs: Path) -> list[str]:
-    """The ``--args`` of the last run of a sweep, none before the first."""
+    """Read the ``--args`` of the last run of a sweep, none before the first."""
     path = runs / "sweeps" / sweep / "args.json"
     return list(json.loads(path.read_text())["args"]) if path.is_file() else []
 
 
 def find_results(sweep: Sweep, runs: Path, args: list[str] | None = None) -> dict[str, Path]:
-    """Result files of a sweep by the trials' names; needs neither the data nor the experiment files.
+    """Find the result files of a sweep by the trials' names; needs neither the data nor the experiment files.
 
     Of several results of one trial with the same ``--args``, made from other states of the files, the newest counts.
 

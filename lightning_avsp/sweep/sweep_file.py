@@ -45,7 +45,6 @@ KEYS = frozenset(
 )
 """Keys of a sweep file in W&B's schema, which refuses any other."""
 SERVER_ONLY = ("early_terminate", "scheduler", "controller", "job", "image_uri", "metrics")
-METRIC_KEYS = frozenset(("name", "goal", "target", "impute", "impute_while_running"))
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 """W&B's command for a file without one."""
 NAME = re.compile(r"[A-Za-z0-9_.-]+")
@@ -113,16 +112,6 @@ class Trial:
             )
         return [word for part in self.template for word in filled.get(part, (part,))]
 
-    @property
-    def seed(self) -> Any:
-        """Training seed, or None where the experiment decides."""
-        return self.overrides.get("seed_everything")
-
-    @property
-    def split(self) -> Any:
-        """Published split, or None where the experiment decides."""
-        return self.overrides.get("data", {}).get("split")
-
 
 @dataclass(frozen=True)
 class Sweep:
@@ -144,7 +133,7 @@ class Sweep:
     """The whole file."""
 
     def row_count(self) -> int:
-        """Number of rows of its table."""
+        """Count the rows of its table."""
         return prod(len(p.values) for p in flatten(self.parameters)[0] if p.makes_rows)
 
 
@@ -197,23 +186,19 @@ def expand(sweep: Sweep) -> list[Trial]:
             f"{sweep.path}: {reason} needs W&B's server: `wandb sweep {sweep.path}`, then `wandb agent`; grids of "
             "listed values run without it"
         )
-    varied = [p for p in parameters if p.makes_rows]
     trials: dict[str, Trial] = {}
-    for values in islice(product(*(p.values for p in parameters)), sweep.run_cap):
+    for values in islice(product(*(enumerate(p.values) for p in parameters)), sweep.run_cap):
         overrides: dict[str, Any] = {}
-        for parameter, value in zip(parameters, values, strict=True):
+        row, words = 0, []
+        for parameter, (index, value) in zip(parameters, values, strict=True):
             group = overrides
             for name in parameter.path[:-1]:
                 group = group.setdefault(name, {})
             group[parameter.path[-1]] = deepcopy(value)
-        chosen = dict(zip((p.path for p in parameters), values, strict=True))
-        row = 0
-        for parameter in varied:
-            row = row * len(parameter.values) + [canonical_json(v) for v in parameter.values].index(
-                canonical_json(chosen[parameter.path])
-            )
-        identity = content_name(overrides)
-        label = ",".join(word for p in varied for word in short_words(p.path[-1], chosen[p.path])) or "all"
+            if parameter.makes_rows:
+                row = row * len(parameter.values) + index
+                words += short_words(parameter.path[-1], value)
+        identity, label = content_name(overrides), ",".join(words) or "all"
         trial = Trial(identity, overrides, len(trials), row, label, sweep.command, sweep.program)
         trials.setdefault(identity, trial)
     return list(trials.values())
@@ -240,12 +225,12 @@ def flatten(parameters: dict[str, Any], above: tuple[str, ...] = ()) -> tuple[li
 
 
 def content_name(content: Any) -> str:
-    """Name of plain values: the first 12 hexadecimal digits of the SHA-256 of their canonical JSON."""
+    """Name plain values: the first 12 hexadecimal digits of the SHA-256 of their canonical JSON."""
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys in which 3.0 and 3 are one: a server may turn the one into the other."""
+    """Write JSON with sorted keys in which 3.0 and 3 are one: a server may turn the one into the other."""
     return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -260,7 +245,7 @@ def _whole(value: Any) -> Any:
 
 
 def short_words(name: str, value: Any) -> list[str]:
-    """The leaves of a value as ``name=value``, without the names of groups."""
+    """List the leaves of a value as ``name=value``, without the names of groups."""
     if not isinstance(value, dict) or not value:
         return [f"{name}={str(value).rpartition('.')[2] if name == 'class_path' else value}"]
     return [
@@ -269,7 +254,7 @@ def short_words(name: str, value: Any) -> list[str]:
 
 
 def _faults(content: dict[str, Any]) -> list[str]:
-    """Everything in a sweep file that W&B's schema refuses."""
+    """List everything in a sweep file that W&B's schema refuses."""
     faults = [f"unknown key '{key}'" for key in content if key not in KEYS]
     method = content.get("method")
     if method not in ("grid", "random", "bayes", "custom"):
@@ -284,22 +269,9 @@ def _faults(content: dict[str, Any]) -> list[str]:
         faults.append("the command uses ${program}, but there is no 'program'")
     inside = [p for p in parts if isinstance(p, str) and re.search(r".\$\{args|\$\{args\w*\}.", p)]
     faults += [f"W&B fills a macro only where it is a whole element; it would leave {p!r}" for p in inside]
-    texts = [
-        k
-        for k in ("program", "name", "description", "project", "entity")
-        if not isinstance(content.get(k, ""), str)
-    ]
-    faults += [f"{key} must be text, got {content[key]!r}" for key in texts]
     cap = content.get("run_cap")
     if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
         faults.append(f"run_cap must be a whole number from 1, got {cap!r}")
-    metric = content.get("metric", {"name": ""})
-    if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
-        faults.append(f"metric needs a name, got {metric!r}")
-    else:
-        faults += [f"metric has the unknown key '{key}'" for key in metric if key not in METRIC_KEYS]
-        if metric.get("goal", "minimize") not in ("minimize", "maximize"):
-            faults.append(f"metric.goal {metric['goal']!r} is none of minimize, maximize")
     parameters = content.get("parameters")
     if not isinstance(parameters, dict) or not parameters:
         return [*faults, "'parameters' must name at least one parameter"]

@@ -1,4 +1,4 @@
-"""Synthetic corpora in which sound decides where simulated observers look.
+"""Synthetic corpora in which audio decides where simulated observers look.
 
 A diagnostic, generated in seconds in the layout of the STAViS package: discs of three colours move, each
 colour is bound to a pitch, one of them sounds at a time, and observers follow it; with unrelated music or in
@@ -8,7 +8,7 @@ people look.
 """
 
 from lightning_avsp.synthetic.corpus import SynthReport, synthesise_corpus
-from lightning_avsp.synthetic.record import VideoRecord, read_record
+from lightning_avsp.synthetic.record import VideoRecord, read_video_record
 from lightning_avsp.synthetic.spec import CONDITIONS, STATEMENT, Condition, SyntheticSpec
 
 __all__ = [
@@ -18,6 +18,6 @@ __all__ = [
     "SynthReport",
     "SyntheticSpec",
     "VideoRecord",
-    "read_record",
+    "read_video_record",
     "synthesise_corpus",
 ]

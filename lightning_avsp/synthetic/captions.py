@@ -1,7 +1,7 @@
 """Captions of synthetic videos from their truth: in a known share of frames they name the object that decides.
 
 An informative caption names the object that sounds or, with music or in silence, the fastest one. Any other
-caption tells only what anybody sees: which discs there are. So a model that reads is better on informative frames,
+caption names only what is visible: the discs. So a model that reads is better on informative frames,
 and no better on the others.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.manifest import read_conditions
 from lightning_avsp.errors import InputError
-from lightning_avsp.synthetic.record import VideoRecord, read_record
+from lightning_avsp.synthetic.record import VideoRecord, read_video_record
 from lightning_avsp.synthetic.spec import Condition
 from lightning_avsp.text.caption_lines import Caption, caption_path, read_captions, write_captions
 
@@ -50,7 +50,7 @@ UNINFORMATIVE = (
     "there are {discs}",
     "coloured discs move around",
 )
-"""Wordings of captions that tell nothing of it."""
+"""Wordings of captions without that information."""
 
 _NUMBERS = {2: "two", 3: "three"}
 _MODEL = "synthetic truth"
@@ -65,7 +65,7 @@ def vocabulary() -> list[str]:
 
 @dataclass(frozen=True)
 class SyntheticCaptions:
-    """What :func:`write_synthetic_captions` wrote."""
+    """Result of :func:`write_synthetic_captions`."""
 
     path: Path
     """The file."""
@@ -79,7 +79,7 @@ class SyntheticCaptions:
     """Informative captions whose object is the one attended in that frame: observers follow a new sound after 0.2 s."""
 
 
-def describe(
+def caption_frames(
     record: VideoRecord, informative_share: float, generator: np.random.Generator
 ) -> list[tuple[str, bool, int]]:
     """Caption of every frame of a video as (text, whether it is informative, object that decides).
@@ -141,9 +141,9 @@ def write_synthetic_captions(
     agreeing = 0
     conditions = read_conditions(root, entry.folder)
     for video in conditions:
-        record = read_record(root, entry.folder, video)
+        record = read_video_record(root, entry.folder, video)
         generator = np.random.default_rng([seed, crc32(f"{entry.folder}/{video}".encode())])
-        described = describe(record, informative_share, generator)
+        described = caption_frames(record, informative_share, generator)
         chosen = range(len(described))[min(every // 2, len(described) - 1) :: every]
         for index in chosen:
             text, informative, decides = described[index]

@@ -19,7 +19,7 @@ from lightning_avsp.errors import CorpusNotFoundError
 from lightning_avsp.metrics.functional import cc, nss
 from lightning_avsp.synthetic.layout import fold_list_path, part_of
 from lightning_avsp.synthetic.observers import saliency_maps
-from lightning_avsp.synthetic.record import VideoRecord, read_record
+from lightning_avsp.synthetic.record import VideoRecord, read_video_record
 from lightning_avsp.synthetic.spec import CONDITIONS, Condition, SyntheticSpec
 
 REFERENCES = ("objects_average", "fastest", "video_only_bayes", "attended")
@@ -39,7 +39,7 @@ class Ceiling:
     reference: str
     """One of :data:`REFERENCES`."""
     condition: Condition
-    """What decides in the videos scored."""
+    """Cue that observers follow in the videos scored."""
     cc: float
     """Mean correlation coefficient over frames."""
     nss: float
@@ -99,7 +99,7 @@ def corpus_ceilings(root: Path, corpus: str, split: int = 1, frame_step: int = 4
                 f"{path} is missing; complete the corpus with `avsp data synth --root {root}`"
             )
         names = [line.split()[0] for line in path.read_text().splitlines()]
-    records = [read_record(root, corpus, name) for name in names]
+    records = [read_video_record(root, corpus, name) for name in names]
     return ceilings(SyntheticSpec.from_dict(entry["spec"]), records, frame_step)
 
 
@@ -132,7 +132,7 @@ def _compare(
 
 
 def _object_maps(spec: SyntheticSpec, record: VideoRecord) -> NDArray[np.float64]:
-    """Where observers of each object look: a Gaussian at its lagged place, as wide as gaze noise and blur.
+    """Build the gaze map of each object: a Gaussian at its lagged position, as wide as gaze noise and blur.
 
     Returns:
         (T, n, Hm, Wm), peak 1.

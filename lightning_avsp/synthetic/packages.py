@@ -1,4 +1,4 @@
-"""How the files of a synthetic video are laid out: as in the STAViS package, or as its model corpus has them."""
+"""Layouts of a synthetic video's files: as in the STAViS package, or as its model corpus has them."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.diffusion import GaussianDiffusion, SamplerStep, Sampling, stable_seed
-from lightning_avsp.diffusion.per_clip import draw_per_clip
 from lightning_avsp.diffusion.samplers import Denoise
+from lightning_avsp.diffusion.sampling import sample_per_clip
 from lightning_avsp.structures import (
     Condition,
     DiffusionNetwork,
@@ -137,9 +137,9 @@ def sample_maps(
     shape = (condition.batch_size, 1, *map_size)
     options: dict[str, Any] = {"device": condition.device, "seeds": seeds, "average": average}
     if own is None:
-        maps = sampling.draw(denoiser(), shape, diffusion, callback=callback, **options)
+        maps = sampling.sample(denoiser(), shape, diffusion, callback=callback, **options)
     else:
-        maps = draw_per_clip(sampling, own.tolist(), denoiser, shape, diffusion, **options)
+        maps = sample_per_clip(sampling, own.tolist(), denoiser, shape, diffusion, **options)
     return maps.float().clamp(0, 1) if average else maps.float()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import yaml
 from lightning_avsp.sweep.cluster import Cluster, connect
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fake_sweep import EXPERIMENT, HERE, FakeSweep
+from fake_sweep import EXPERIMENT, FakeSweep, fake_environment
 
 
 @pytest.fixture
@@ -38,13 +37,13 @@ def make_sweep(tmp_path: Path, corpus: Path) -> Callable[..., FakeSweep]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A cluster of Ray that runs four fake trainings at a time."""
-    before = dict(os.environ)
-    os.environ["AVSP_SWEEP_PROGRAM"] = "fake_lightning"
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, sys.path)])
-    with connect(None, jobs=4) as found:
-        yield found
-    os.environ.clear()
-    os.environ.update(before)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in fake_environment().items():
+            patch.setenv(name, value)
+        found = connect(None, jobs=4)
+        entered = found.__enter__()  # Ray's processes keep the environment that they are started in
+    yield entered
+    found.__exit__(None, None, None)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +18,14 @@ HERE = Path(__file__).parent
 EXPERIMENT = HERE.parents[1] / "experiments" / "smoke.yaml"
 LIMIT = 300.0
 """Seconds after which an event that tests wait for will never come; generous, no verdict depends on it."""
+
+
+def fake_environment() -> dict[str, str]:
+    """Variables that put `fake_lightning` in the place of this package's commands."""
+    return {
+        "AVSP_SWEEP_PROGRAM": "fake_lightning",
+        "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, sys.path)]),
+    }
 
 
 def wait_for(event: Callable[[], object]) -> None:

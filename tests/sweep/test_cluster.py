@@ -18,7 +18,7 @@ from lightning_avsp.sweep.planning import SweepPlan
 from lightning_avsp.sweep.status import states_of
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fake_sweep import HERE, FakeSweep, is_alive, parent_of, wait_for
+from fake_sweep import FakeSweep, fake_environment, is_alive, parent_of, wait_for
 
 MakeSweep = Callable[..., FakeSweep]
 Meanwhile = Callable[[Callable[[], None]], None]
@@ -142,6 +142,7 @@ def test_sigterm_lets_trainings_save(make_sweep: MakeSweep, cluster: Cluster, me
 def test_a_killed_driver_leaves_nothing_behind(make_sweep: MakeSweep, cluster: Cluster) -> None:
     sweep = make_sweep(0, 1)
     sweep.go(0)
+    environment = {**os.environ, **fake_environment()}
     command = [
         sys.executable,
         "-m",
@@ -152,7 +153,9 @@ def test_a_killed_driver_leaves_nothing_behind(make_sweep: MakeSweep, cluster: C
         f"--runs={sweep.runs}",
     ]
     with (sweep.path.parent / "driver.log").open("w") as log:
-        driver = subprocess.Popen([*command, "--jobs=2"], stdout=log, stderr=subprocess.STDOUT)
+        driver = subprocess.Popen(
+            [*command, "--jobs=2"], stdout=log, stderr=subprocess.STDOUT, env=environment
+        )
     survivor = sweep.pid(1)
     wait_for(lambda: sweep.results() == 1)
     left = descendants(driver.pid)
@@ -195,8 +198,7 @@ def start_child(sweep: FakeSweep, **settings: object) -> subprocess.Popen:
     )
     run.mkdir(parents=True, exist_ok=True)
     (run / "fit.yaml").write_text(yaml.safe_dump(config))
-    environment = {**os.environ, "AVSP_SWEEP_PROGRAM": "fake_lightning", "WANDB_RUN_ID": "x"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, sys.path)])
+    environment = {**os.environ, **fake_environment(), "WANDB_RUN_ID": "x"}
     return subprocess.Popen([*CHILD, "fit", "--config", str(run / "fit.yaml")], env=environment, **settings)
 
 

@@ -136,7 +136,7 @@ def test_the_settings_of_a_test_name_the_result_alone(plan: Plan, setting: str, 
     "same",
     [
         ["--data.num_workers=0", "--data.eval_batch_size=9", "--trainer.enable_progress_bar=false"],
-        ["--trainer.strategy=ddp", "--trainer.accelerator=auto", "--compile=default", "--channels_last=true"],
+        ["--trainer.strategy=ddp", "--trainer.accelerator=auto", "--compile=default", "--deterministic=true"],
         [
             "--experiment=other",
             "--wandb=disabled",

@@ -73,7 +73,7 @@ def check_root(
             owners.setdefault(name, []).append(report.corpus)
     shared = Counter(tuple(corpora) for corpora in owners.values() if len(corpora) > 1)
     facts = [
-        f"{count} names are in {' and '.join(corpora)}: different videos, told apart by corpus"
+        f"{count} names are in {' and '.join(corpora)}: different videos, distinguished by corpus"
         for corpora, count in shared.items()
     ]
     return CheckReport(root, depth, tuple(reports), tuple(facts))

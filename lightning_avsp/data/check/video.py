@@ -70,7 +70,7 @@ class VideoJob:
     listed: ListedVideo
     depth: Depth
     silent: bool
-    """Whether its audio is known to be silent, as that of some generated videos is."""
+    """True if its audio is silent by design, as that of some generated videos is."""
 
 
 @dataclass
@@ -254,7 +254,7 @@ def _check_frames(files: PictureFrames, numbers: set[int], depth: Depth, check: 
 
 
 def _check_whole(path: Path, decode: bool = True) -> None:
-    """Raise for a picture file that is cut off or damaged.
+    """Raise for an image file that is truncated or damaged.
 
     Args:
         path: The file.
@@ -309,7 +309,7 @@ def _check_maps(maps: Maps, numbers: set[int], depth: Depth, check: VideoCheck) 
 
 
 def _read_map(maps: PictureMaps, number: int) -> tuple[Size, bool]:
-    """Size of a map, and whether any pixel is above 0."""
+    """Size of a map, and True if any pixel is above 0."""
     pixels = maps.map(number).numpy()
     if maps.path(number).suffix.lower() not in (".jpg", ".jpeg"):
         _check_whole(maps.path(number), decode=False)

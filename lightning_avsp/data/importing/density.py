@@ -26,7 +26,7 @@ def gaussian_sum(points: np.ndarray, size: tuple[int, int], sigma: tuple[float, 
     return np.exp(-(rows**2) / 2).T @ np.exp(-(columns**2) / 2)  # separable: (H, N) @ (N, W)
 
 
-def as_picture(density: np.ndarray) -> np.ndarray:
+def as_image(density: np.ndarray) -> np.ndarray:
     """Density as uint8 with a peak of 255; all zero stays all zero."""
     peak = density.max()
     return np.zeros(density.shape, np.uint8) if peak <= 0 else np.round(density / peak * 255).astype(np.uint8)

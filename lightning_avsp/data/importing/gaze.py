@@ -35,7 +35,7 @@ class Gaze:
     """float64 (N,); NaN where there is none."""
     y: np.ndarray
     valid: np.ndarray
-    """bool (N,); all true where the file does not tell."""
+    """bool (N,); all True where the file has no such column."""
     observers: tuple[str, ...]
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lightning_avsp.data.importing.clock import FrameClock
-from lightning_avsp.data.importing.density import as_picture, fixated_pixels, gaussian_sum
+from lightning_avsp.data.importing.density import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.media.audio import resample, to_mono
 from lightning_avsp.media.audio_track import read_audio
 from lightning_avsp.media.video import VideoInfo, iterate_frames
@@ -63,13 +63,13 @@ def write_audio(info: VideoInfo, path: Path, seconds: float, rate: int) -> float
     samples, own_rate, offset = read_audio(info, reduce=to_mono)
     wave = resample(samples, own_rate, rate).numpy()
     count, begin = round(seconds * rate), round(offset * rate)
-    sound = np.zeros(count, np.float32)
+    audio = np.zeros(count, np.float32)
     source = wave[max(0, -begin) :]
-    place = max(0, begin)
-    taken = max(0, min(len(source), count - place))
-    sound[place : place + taken] = source[:taken]
+    first = max(0, begin)
+    taken = max(0, min(len(source), count - first))
+    audio[first : first + taken] = source[:taken]
     path.parent.mkdir(parents=True)
-    soundfile.write(path, sound.clip(-1, 1), rate, subtype="PCM_16")
+    soundfile.write(path, audio.clip(-1, 1), rate, subtype="PCM_16")
     return (count - taken) / rate
 
 
@@ -97,8 +97,8 @@ def write_ground_truth(
         import simplejpeg
 
         positions = points[number - 1]
-        picture = as_picture(gaussian_sum(positions, size, sigma))
-        data = simplejpeg.encode_jpeg(picture[..., None], quality=quality, colorspace="GRAY")
+        image = as_image(gaussian_sum(positions, size, sigma))
+        data = simplejpeg.encode_jpeg(image[..., None], quality=quality, colorspace="GRAY")
         (folder / "maps" / f"eyeMap_{number:05d}.jpg").write_bytes(data)
         (folder / f"fixMap_{number:05d}.mat").write_bytes(_matrix_file(fixated_pixels(positions, size)))
 

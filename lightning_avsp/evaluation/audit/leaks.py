@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from lightning_avsp.callbacks.origins import published
+from lightning_avsp.callbacks.origins import published_training_data
 from lightning_avsp.evaluation.audit.report import AuditReport
 from lightning_avsp.evaluation.audit.runs import RunFacts, Video, find_runs, read_run
 
@@ -113,12 +113,12 @@ def follow_origin(
     """Collect the videos behind a checkpoint or weight file, and what is unknown about it.
 
     Args:
-        option: Option that named it.
-        value: Path, or name of published weights.
+            option: Option that named it.
+            value: Path, or name of published weights.
         run: Folder of the run that started from it; relative paths are tried from there and from its parents too.
         followed: Runs that were followed already; the ones of this chain are added.
     """
-    if known := published(value):
+    if known := published_training_data(value):
         return [Exposure(f"{option}={value} ({known})", frozenset())], []
     path = _find(value, run)
     origin = None if path is None else _run_of(path)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_avsp.data.importing.clock import make_clock
-from lightning_avsp.data.importing.density import as_picture, fixated_pixels, gaussian_sum
+from lightning_avsp.data.importing.density import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.data.importing.geometry import Geometry, parse_size, screen_pixels
 from lightning_avsp.errors import InputError
 
@@ -34,9 +34,9 @@ def test_the_sum_equals_loops_over_pixels(points: np.ndarray, down: float, acros
 
 
 def test_the_peak_is_255_and_nothing_stays_nothing() -> None:
-    picture = as_picture(gaussian_sum(np.array([[0.2, 0.7], [0.21, 0.7]]), (40, 60), (3.0, 3.0)))
+    picture = as_image(gaussian_sum(np.array([[0.2, 0.7], [0.21, 0.7]]), (40, 60), (3.0, 3.0)))
     assert picture.max() == 255
-    assert not as_picture(gaussian_sum(np.zeros((0, 2)), (4, 6), (3.0, 3.0))).any()
+    assert not as_image(gaussian_sum(np.zeros((0, 2)), (4, 6), (3.0, 3.0))).any()
 
 
 def test_points_lie_in_their_pixel_up_to_the_last() -> None:

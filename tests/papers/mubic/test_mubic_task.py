@@ -9,7 +9,7 @@ import yaml
 from papers.mubic.mubic_rows import DENOISERS
 
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
-from lightning_avsp.diffusion.per_clip import draw_per_clip
+from lightning_avsp.diffusion.sampling import sample_per_clip
 from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.structures import ClipPolicy, SaliencyBatch
@@ -83,7 +83,7 @@ def test_adaptive_steps_draw_each_clip_with_its_own_number(tiny, batch):
         return lambda x, t: network.denoise(x, t, part)
 
     steps = [2, 3]
-    maps = draw_per_clip(
+    maps = sample_per_clip(
         Sampling(), steps, denoise_clips, (2, 1, 32, 32), GaussianDiffusion(), device="cpu", seeds=[1, 2]
     )
     assert maps.shape == (2, 1, 32, 32)
