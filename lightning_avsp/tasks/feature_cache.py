@@ -27,8 +27,8 @@ class FeatureCache:
     """Features of a frozen video encoder on disk, taken from there when a clip comes back; see docs/scale.md."""
 
     folder: Path
-    """Folder of the features; runs with other weights, sizes or precisions may share it. A clip of 16x224x384 takes about
-    30 MiB."""
+    """Folder of the features; runs of other weights, sizes or precisions may share it. A clip of 16x224x384 takes
+    about 30 MiB."""
     max_gib: float | None = None
     """Size of the folder from which on nothing is added, in GiB; None: until 5 GiB of its disk are left."""
     tests: bool = False
