@@ -21,7 +21,7 @@ from lightning_avsp.tasks.loading import LoadedModel
 log = logging.getLogger(__name__)
 
 CONDITION_TITLES = {"sound": "sound decides", "music": "unrelated music", "silent": "silent"}
-"""What decides where the observers of a synthetic video look."""
+"""Titles of the conditions that decide where the observers of a synthetic video look."""
 
 
 @dataclass(frozen=True)
