@@ -113,8 +113,8 @@ def follow_origin(
     """Collect the videos behind a checkpoint or weight file, and what is unknown about it.
 
     Args:
-            option: Option that named it.
-            value: Path, or name of published weights.
+        option: Option that named it.
+        value: Path, or name of published weights.
         run: Folder of the run that started from it; relative paths are tried from there and from its parents too.
         followed: Runs that were followed already; the ones of this chain are added.
     """
