@@ -23,7 +23,8 @@ def evaluate(
 
     PREDICTIONS holds ``<corpus>/<video>`` or ``<video>``: a folder of images or .npy arrays with a frame number in
     their names, one .npz or .npy array of all frames, or one video. With ``--split all`` it may hold
-    ``split1_results``, ``split1`` or ``split_1``, and so on. Prints a table, and writes JSON and CSV tables of corpora, videos and frames.
+    ``split1_results``, ``split1`` or ``split_1``, and so on. Prints a table, and writes JSON and CSV tables of corpora,
+    videos and frames.
 
     Args:
         predictions: Folder of predictions.
