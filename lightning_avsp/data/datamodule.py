@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from lightning_avsp.data.augmentation import Augmentation
 from lightning_avsp.data.balance import Balance
-from lightning_avsp.data.captions import CaptionedFrames, Captions, TextSource
+from lightning_avsp.data.captions.frames import CaptionedFrames, Captions, TextSource
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.data.corpora import decoded_with, listed_keys, read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips

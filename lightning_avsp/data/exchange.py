@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from lightning_avsp.data.captions import ExchangedText, TextSource
+from lightning_avsp.data.captions.frames import MismatchedText, TextSource
 from lightning_avsp.data.clips import unscored_frames
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.wrong_sound import other_videos
@@ -46,7 +46,7 @@ def texts_instead(
     if test_text == "true":
         return source
     givers = _givers(entries, seed, "test_text") if test_text == "other_video" else {}
-    return ExchangedText(
+    return MismatchedText(
         source,
         {e.key: (givers[e.key].key, givers[e.key].n_frames) if e.key in givers else None for e in entries},
         {entry.key: entry.n_frames for entry in entries},

@@ -9,14 +9,13 @@ from typing import TypedDict
 
 from torch import Tensor
 
-from lightning_avsp.data.batch_memory import empty_batch
-from lightning_avsp.data.captions import TextSource
+from lightning_avsp.data.captions.frames import TextSource
 from lightning_avsp.data.clips import Clip
 from lightning_avsp.data.entries import VideoEntry, VideoKey
+from lightning_avsp.data.frame_reader import FrameReader
 from lightning_avsp.data.maps import resize_map
 from lightning_avsp.data.waves import WaveStore
 from lightning_avsp.media.audio import AudioInput, LogMel, Wave, excerpt
-from lightning_avsp.media.images import FrameReader
 
 _CONTEXT_S = 10.0  # sound kept around a clip that runs backwards; its first slice reaches 0.3 s beyond it
 
@@ -86,8 +85,8 @@ class ClipReader:
         clip: Clip,
         *,
         with_ground_truth: bool = False,
-        sound_gain: float = 1.0,
-        into: Tensor | None = None,
+        gain: float = 1.0,
+        target_map: Tensor | None = None,
     ) -> Sample:
         """One clip with its target; ground truth at its own size if it is to be scored.
 
@@ -95,16 +94,16 @@ class ClipReader:
             entry: The video.
             clip: Which of its frames.
             with_ground_truth: Whether to add the map at its own size and the fixations.
-            sound_gain: Factor on the samples of the sound.
-            into: Where to put the frames, uint8 (T, H, W, 3): the clip's place in its batch. None for a new tensor.
+            gain: Factor on the samples of the audio.
+            target_map: :meth:`target_map` of the clip, if it was read before.
 
         Raises:
             InputError: If a file of the clip cannot be read; the message names it.
         """
-        saliency = entry.maps.map(clip.target)  # (Hg, Wg)
-        audio, has_audio = self.sound(entry, clip, sound_gain)
+        saliency = self.target_map(entry, clip) if target_map is None else target_map  # (Hg, Wg)
+        audio, has_audio = self.sound(entry, clip, gain)
         sample: Sample = {
-            "video": self.frames.read(entry.frames, clip.frames, into),
+            "video": self.frames.read(entry.frames, clip.frames),
             "audio": audio,
             "has_audio": has_audio,
             "saliency": resize_map(saliency, self.map_size)[None],
@@ -120,13 +119,9 @@ class ClipReader:
             sample["fixations"] = entry.fixations.points(clip.target, (height, width))
         return sample
 
-    def places(self, clips: int, frames: int) -> Tensor:
-        """Memory for the frames of a batch, to be read ``into``: uint8 (B, T, H, W, 3)."""
-        return empty_batch((clips, frames, *self.frames.size, 3))
-
-    def is_blank(self, entry: VideoEntry, clip: Clip) -> bool:
-        """Whether the target map of a clip is zero everywhere: nobody was recorded."""
-        return not bool(entry.maps.map(clip.target).any())
+    def target_map(self, entry: VideoEntry, clip: Clip) -> Tensor:
+        """Read the map of the clip's target frame at its own size, uint8 (Hg, Wg)."""
+        return entry.maps.map(clip.target)
 
     def sound(self, entry: VideoEntry, clip: Clip, gain: float = 1.0) -> tuple[Tensor, bool]:
         """Sound of a clip, float32 (1, S, Ha, Wa) or (1, N), and whether there is any for it.

@@ -28,10 +28,10 @@ from lightning_avsp.media.images import image_size, read_image
 
 
 class FrameSource(Protocol):
-    """Pictures of one video."""
+    """Frames of one video."""
 
-    def pictures(self, numbers: Sequence[int], size: tuple[int, int]) -> list[np.ndarray]:
-        """Frames by number, in the order asked for, each uint8 (H, W, 3), RGB, at the given (height, width).
+    def read(self, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+        """Read distinct frames by number, in the given order: uint8 (T, H, W, 3), RGB, at (height, width) ``size``.
 
         Raises:
             InputError: If a frame cannot be read; the message names file and frame.
@@ -68,9 +68,9 @@ class FixationSource(Protocol):
 class PictureFrames(NumberedFiles):
     """Pictures in numbered files, e.g. ``img_00001.jpg``."""
 
-    def pictures(self, numbers: Sequence[int], size: tuple[int, int]) -> list[np.ndarray]:
-        """Frames by number, see :class:`FrameSource`."""
-        return [read_image(self.path(number), size) for number in numbers]
+    def read(self, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+        """Read frames, see :class:`FrameSource`."""
+        return np.stack([read_image(self.path(number), size) for number in numbers])
 
 
 @dataclass(frozen=True)

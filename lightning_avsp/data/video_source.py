@@ -48,14 +48,14 @@ def probe_video(path: Path) -> VideoFacts:
 
 @dataclass(frozen=True)
 class VideoFrames:
-    """Pictures of a video file, by number."""
+    """Frames of a video file, by number."""
 
     path: Path
-    backend: Backend = "decord"
-    """Decoder for single clips; :meth:`in_order` is always PyAV."""
+    backend: Backend = "pyav"
+    """Decoder for single clips; :meth:`in_order` always uses PyAV."""
 
-    def pictures(self, numbers: Sequence[int], size: tuple[int, int]) -> list[np.ndarray]:
-        """Frames by number, uint8 (H, W, 3), RGB, see :class:`~lightning_avsp.data.sources.FrameSource`.
+    def read(self, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+        """Read frames, see :class:`~lightning_avsp.data.sources.FrameSource`.
 
         Raises:
             InputError: If the file is damaged, has no such frame, or cannot be read by number (.avi, .mpg).
@@ -63,10 +63,8 @@ class VideoFrames:
         """
         _check_numbers(self.path, numbers)
         wanted = sorted(set(numbers))  # forwards, so that one pass from a key frame serves a clip
-        places = [number - 1 for number in wanted]
-        found = reader(self.path, self.backend, size).read(places, size)
-        pictures = dict(zip(wanted, found, strict=True))
-        return [pictures[number] for number in numbers]
+        frames = np.stack(reader(self.path, self.backend, size).read([n - 1 for n in wanted], size))
+        return frames if list(numbers) == wanted else frames[[wanted.index(number) for number in numbers]]
 
     def in_order(self, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
         """Every frame from the first to the last, in any container that can be decoded.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
-from lightning_avsp.data.cache.sources import is_prepared, prepared_wave
+from lightning_avsp.data.cache.sources import SUFFIXES, prepared_wave
 from lightning_avsp.media.audio import AudioInput, Wave, load_wave
 
 
@@ -37,7 +37,7 @@ class WaveStore:
         return wave
 
     def _load(self, path: Path) -> Wave:
-        if is_prepared(path):
+        if path.suffix in SUFFIXES:
             found = prepared_wave(path, self.config.target_rate)
             if isinstance(found, Wave):
                 return found

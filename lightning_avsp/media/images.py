@@ -1,4 +1,4 @@
-"""Pictures from disk at the network's size: decode, shrink, and remember the last few.
+"""Images from disk at the network's size: decode and shrink.
 
 A JPEG is decoded at the smallest of libjpeg's scales (k/8) that still covers the wanted size, then resized
 with a triangle filter whose support grows with the reduction (antialiased bilinear). Against decoding at full
@@ -8,21 +8,15 @@ times as fast.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 
 from lightning_avsp.errors import InputError
-
-if TYPE_CHECKING:
-    from lightning_avsp.data.sources import FrameSource
 
 _JPEG = (".jpg", ".jpeg")
 
@@ -108,57 +102,3 @@ def _unreadable(path: Path, error: Exception) -> InputError:
         return InputError(f"{path} is missing; unpack the corpus again")
     bytes_ = path.stat().st_size
     return InputError(f"{path} ({bytes_} bytes) cannot be read as a picture: {error}; replace this file")
-
-
-@runtime_checkable
-class ClipSource(Protocol):
-    """A source that writes all frames of a clip into one array, which saves a copy."""
-
-    def clip(
-        self, numbers: Sequence[int], size: tuple[int, int], into: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Frames by number, uint8 (T, H, W, 3), RGB, in the given array or a new one."""
-
-
-class FrameReader:
-    """Reads clips of frames and keeps the last few decoded.
-
-    Evaluation walks through a video frame by frame, and neighbouring clips share all but one frame; without
-    the memory each frame would be decoded once per clip it is part of.
-
-    Args:
-        size: (height, width) of the frames that are returned.
-        capacity: Frames that are kept; 0 keeps none.
-    """
-
-    def __init__(self, size: tuple[int, int], capacity: int = 0) -> None:
-        self.size = size
-        self.capacity = capacity
-        self._kept: OrderedDict[tuple[FrameSource, int], np.ndarray] = OrderedDict()
-
-    def read(self, source: FrameSource, numbers: Sequence[int], into: Tensor | None = None) -> Tensor:
-        """Frames of a clip by number: uint8 (T, H, W, 3), RGB. A number that is repeated is decoded once.
-
-        Args:
-            source: Where they are.
-            numbers: Which, T of them.
-            into: Where to put them, and what is returned; None for a new tensor.
-        """
-        clip = torch.empty((len(numbers), *self.size, 3), dtype=torch.uint8) if into is None else into
-        if not self.capacity and isinstance(source, ClipSource):
-            source.clip(numbers, self.size, clip.numpy())
-            return clip
-        wanted = list(dict.fromkeys(numbers))
-        kept = {
-            number: self._kept.pop((source, number)) for number in wanted if (source, number) in self._kept
-        }
-        missing = [number for number in wanted if number not in kept]
-        decoded = dict(zip(missing, source.pictures(missing, self.size), strict=True)) if missing else {}
-        frames = {number: kept[number] if number in kept else decoded[number] for number in wanted}
-        if self.capacity:
-            for number, frame in frames.items():
-                self._kept[source, number] = frame  # last used, last out
-            while len(self._kept) > self.capacity:
-                self._kept.popitem(last=False)
-        np.stack([frames[number] for number in numbers], out=clip.numpy())
-        return clip

@@ -216,7 +216,7 @@ def differences(
         for entry, own in zip(entries, sources["JPEG"], strict=True):
             numbers = range(1, entry.n_frames + 1, 6)
             for one, other in zip(
-                entry.frames.pictures(numbers, size), own.frames.pictures(numbers, size), strict=True
+                entry.frames.read(numbers, size), own.frames.read(numbers, size), strict=True
             ):
                 apart = np.abs(one.astype(np.int32) - other)
                 largest = max(largest, int(apart.max()))

@@ -7,17 +7,16 @@ and no better on the others.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 
+from lightning_avsp.data.captions.lines import Caption, caption_path, read_captions, write_captions
 from lightning_avsp.errors import InputError
 from lightning_avsp.synthetic.record import VideoRecord, read_conditions, read_record
 from lightning_avsp.synthetic.spec import Condition
-from lightning_avsp.text.caption_lines import Caption, caption_path, read_captions, write_captions
 
 COLOUR_NAMES = ("red", "green", "blue")
 """Names of ``COLOURS``, in their order."""
@@ -52,13 +51,6 @@ UNINFORMATIVE = (
 
 _NUMBERS = {2: "two", 3: "three"}
 _MODEL = "synthetic truth"
-
-
-def vocabulary() -> list[str]:
-    """All words that captions are made of, in alphabetical order."""
-    patterns = [pattern for patterns in INFORMATIVE.values() for pattern in patterns] + list(UNINFORMATIVE)
-    words = {word for pattern in patterns for word in re.findall(r"[a-z]+", re.sub(r"{\w+}", " ", pattern))}
-    return sorted(words | {*COLOUR_NAMES, *_NUMBERS.values(), "a", "and", "disc"})
 
 
 @dataclass(frozen=True)

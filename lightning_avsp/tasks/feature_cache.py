@@ -13,9 +13,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
-from lightning_avsp.backbones.clip_features import ClipFeatures
 from lightning_avsp.backbones.encoder import VideoEncoder
 from lightning_avsp.backbones.feature_store import FeatureStore, frames_key
+from lightning_avsp.backbones.video_features import CachedVideoFeatures
 from lightning_avsp.errors import InputError
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
 
@@ -59,7 +59,7 @@ class TaskFeatures:
 
     def __init__(self, cache: FeatureCache | None) -> None:
         self.cache = cache
-        self._stored: ClipFeatures | None = None
+        self._stored: CachedVideoFeatures | None = None
 
     @property
     def attached(self) -> bool:
@@ -92,7 +92,7 @@ class TaskFeatures:
         writes = stage in ("fit", "validate") or self.cache.tests
         store = FeatureStore(self.cache.folder, self.cache.max_gib, writes)
         mean, std = tuple(network.pixel_mean), tuple(network.pixel_std)
-        self._stored = encoder.stored = ClipFeatures(store, f"mean {mean}, standard deviation {std}")
+        self._stored = encoder.stored = CachedVideoFeatures(store, f"mean {mean}, standard deviation {std}")
         # while frames lie on the CPU; a hook of the module would do, but beside a data module Lightning warns of one
         datamodule.on_before_batch_transfer = lambda batch, dataloader_idx: batch_keys(batch)
         clips, gib = store.size()

@@ -50,7 +50,7 @@ def test_videos_are_what_was_written(root: Path) -> None:
             assert np.array_equal(entry.maps.map(number).numpy(), maps[number - 1])
             points = entry.fixations.points(number, entry.maps.size(number)).numpy()
             assert np.array_equal(points, record.fixations[number - 1])  # in order, repeats included
-        assert entry.frames.pictures([1, 10], (32, 64))[1].shape == (32, 64, 3)
+        assert entry.frames.read([1, 10], (32, 64))[1].shape == (32, 64, 3)
 
 
 def test_repeats_are_kept_and_points_fall_into_pixels(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_another_decoder_gives_the_same_films(root: Path) -> None:
     (other,) = decoded_with([entry], "pyav")
     assert isinstance(other.frames, VideoFrames)
     assert other == replace(entry, frames=VideoFrames(other.frames.path, "pyav"))
-    pictures = [e.frames.pictures([5], (32, 64))[0].astype(int) for e in (entry, other)]
+    pictures = [e.frames.read([5], (32, 64))[0].astype(int) for e in (entry, other)]
     assert np.abs(pictures[0] - pictures[1]).mean() < 4  # decord rounds colours down by a grey level or two
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lightning_avsp.backbones.tiny_text import VOCABULARY
+from lightning_avsp.data.captions.lines import Caption, read_captions, write_captions
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.synthetic import read_record
 from lightning_avsp.synthetic.captions import (
     COLOUR_NAMES,
     describe,
-    vocabulary,
     write_synthetic_captions,
 )
-from lightning_avsp.text.caption_lines import Caption, read_captions, write_captions
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_thinning_changes_no_caption(corpus: Path, tmp_path: Path, written: list
 
 def test_the_vocabulary_covers_all_captions(written: list[Caption]) -> None:
     said = {word for caption in written for word in re.findall(r"\w+", caption.text)}
-    assert said <= set(vocabulary())
+    assert said <= set(VOCABULARY)
 
 
 def test_captions_from_elsewhere_are_not_overwritten(corpus: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from lightning_avsp.data import AVSaliencyDataModule
-from lightning_avsp.data.captions import Captions
+from lightning_avsp.data.captions.frames import Captions
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.data.missing_audio import MissingAudio

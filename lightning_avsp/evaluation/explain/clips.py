@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.data import AVSaliencyDataModule
-from lightning_avsp.data.captions import Captions
+from lightning_avsp.data.captions.frames import Captions
 from lightning_avsp.data.collate import collate
 from lightning_avsp.data.dataset import EvaluationFrames
 from lightning_avsp.errors import InputError

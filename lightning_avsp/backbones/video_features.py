@@ -18,7 +18,7 @@ Features = tuple[Tensor, ...]
 """Features of a batch at each scale, (B, C_i, T_i, H_i, W_i)."""
 
 
-class ClipFeatures:
+class CachedVideoFeatures:
     """One encoder's features by clip: read where a store has them, else computed, all in one batch, and stored.
 
     Whoever runs the network says beforehand which clips the frames show (:meth:`showing`); outside of that the encoder

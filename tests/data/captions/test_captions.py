@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_avsp.data.captions import CaptionedFrames, Captions
+from lightning_avsp.data.captions.features import TextModel, TokenFeatures
+from lightning_avsp.data.captions.frames import CaptionedFrames, Captions
+from lightning_avsp.data.captions.lines import Caption, write_captions
 from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.errors import InputError
-from lightning_avsp.text.caption_lines import Caption, write_captions
-from lightning_avsp.text.feature_cache import FeatureCache, TextModel
 
 MODEL = TextModel("toy", "0123456789abcdef", 4, 77)
 V1, V2 = ("AVAD", "V1_Sound"), ("AVAD", "V2_Music")
@@ -28,7 +28,7 @@ def rows_of(text: str) -> np.ndarray:
 
 def prepare(folder: Path, captions: list[Caption]) -> Captions:
     write_captions(folder / "AVAD.jsonl", captions)
-    cache = FeatureCache(folder / "features")
+    cache = TokenFeatures(folder / "features")
     cache.claim(MODEL)
     texts = sorted({caption.text for caption in captions if caption.text})
     cache.write(texts, [rows_of(text) for text in texts])

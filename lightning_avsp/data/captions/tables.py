@@ -9,13 +9,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.errors import InputError, MissingDependencyError
-from lightning_avsp.text.caption_lines import (
+from lightning_avsp.data.captions.lines import (
     Caption,
     parse_caption,
     read_captions,
     write_captions,
 )
+from lightning_avsp.errors import InputError, MissingDependencyError
 
 _COLUMNS = ("video", "frame", "text")
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from lightning_avsp.data.captions.lines import Caption, read_captions
+from lightning_avsp.data.captions.tables import merge_captions, read_table
 from lightning_avsp.errors import InputError
-from lightning_avsp.text.caption_lines import Caption, read_captions
-from lightning_avsp.text.caption_tables import merge_captions, read_table
 
 FRAMES = {"V1": 40, "V2": 40}
 CSV = 'video,frame,text\nV1,1,"a dog, barking"\nV2,40,größer\n'
