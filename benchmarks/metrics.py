@@ -23,6 +23,7 @@ from lightning_avsp.profiling.metrics import (
     measure_kinds,
     report,
 )
+
 from lightning_avsp.run_folder import write_json
 
 __all__ = ["loop_auc_judd", "loop_cc", "loop_nss", "loop_sim", "make_frames", "measure"]

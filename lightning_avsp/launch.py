@@ -1,4 +1,4 @@
-"""How many processes a run has, checked against what was asked for, and its strategy and precision by name."""
+"""How a run uses its machine: processes checked against what was asked for, strategy, precision, arithmetic."""
 
 from __future__ import annotations
 
@@ -15,6 +15,43 @@ def default_precision(accelerator: str) -> str:
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
     return "32-true"
+
+
+def set_arithmetic(deterministic: bool) -> list[str]:
+    """Choose how a GPU computes what is not bfloat16: fast by default, the same bits every time on request.
+
+    Args:
+        deterministic: As ``--deterministic``. Optimisers are fused only without it
+            (:func:`~lightning_avsp.tasks.fused.fuse`).
+
+    Returns:
+        What was chosen, in one line; nothing where there is no GPU, which alone it concerns.
+    """
+    if not torch.cuda.is_available():
+        return []
+    torch.backends.cudnn.benchmark = not deterministic  # shapes are fixed: timing the kernels once pays
+    torch.backends.cudnn.allow_tf32 = not deterministic
+    torch.set_float32_matmul_precision("highest" if deterministic else "high")
+    if deterministic:
+        return ["deterministic: float32 without TF32, no timed choice of kernels, no fused optimiser"]
+    return ["float32 products in TF32, cuDNN times its kernels (--deterministic true switches both off)"]
+
+
+def choose_device(name: str) -> str:
+    """Return a device that exists; ``auto`` selects an accelerator if there is one.
+
+    Raises:
+        InputError: If the named device is unknown or absent.
+    """
+    if name == "auto":
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return "cpu" if accelerator is None else accelerator.type
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used ({reason}): use --device auto or cpu") from error
+    return str(torch.device(name))
 
 
 def fsdp2_strategy(devices: int, nodes: int) -> Any:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypedDict
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor, device, nn
 
 from lightning_avsp.errors import InputError
 
@@ -124,6 +125,12 @@ class Condition:
         tensors = (*self.video, self.audio, self.text)
         return next(tensor.shape[0] for tensor in tensors if tensor is not None)
 
+    @property
+    def device(self) -> device:
+        """Device of the features."""
+        tensors = (*self.video, self.audio, self.text)
+        return next(tensor.device for tensor in tensors if tensor is not None)
+
     def repeat_interleave(self, repeats: int) -> Condition:
         """Repeat each clip's condition ``repeats`` times in a row, to sample several maps per clip."""
 
@@ -170,16 +177,20 @@ class SaliencyNetwork(nn.Module):
     """Form in which the network reads audio, if it reads any."""
     uses_audio: bool = True
     """False if maps do not depend on audio."""
+    uses_text: bool = False
+    """True if the network reads token features of captions."""
     lr_scales: Mapping[str, float] = {}
     """Factors on the learning rate by prefix of parameter names, e.g. ``{"video_encoder.": 0.1}``."""
 
     def normalize_video(self, frames: Tensor) -> Tensor:
-        """Convert decoded frames, uint8 (B, T, H, W, 3), to the network's input, float (B, 3, T, H, W)."""
-        video = frames.permute(0, 4, 1, 2, 3).float()  # (B, 3, T, H, W)
-        # plain numbers per channel: a tensor made of them here would be copied to the device in every step
-        for channel, (mean, std) in enumerate(zip(self.pixel_mean, self.pixel_std, strict=True)):
-            video[:, channel].sub_(255 * mean).div_(255 * std)
-        return video
+        """Convert frames, uint8 (B, T, H, W, 3), to the network's input, float32 (B, 3, T, H, W), channels last."""
+
+        # filled on the device: a tensor made of a list would be copied there in every step
+        def fill(values: tuple[float, ...]) -> Tensor:
+            filled = [frames.new_full((), 255 * value, dtype=torch.float32) for value in values]
+            return torch.stack(filled)[:, None, None, None]  # (3, 1, 1, 1)
+
+        return (frames.permute(0, 4, 1, 2, 3) - fill(self.pixel_mean)).div_(fill(self.pixel_std))
 
     def diagnostics(self) -> dict[str, Tensor]:
         """Return detached scalars of the last pass by name, for training to log; none by default."""

@@ -1,6 +1,7 @@
-"""Every experiment file that is shipped parses, says its command, and runs."""
+"""Every experiment file that is shipped parses, opens with its command, builds its variants, and runs."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -8,6 +9,7 @@ from commandline import EXPERIMENTS, TINY_NETWORK, fit_arguments
 
 from lightning_avsp.cli import main
 from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.tasks.experiment import Experiment
 
 FILES = sorted(EXPERIMENTS.glob("*.yaml"))
 
@@ -16,19 +18,33 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
+def variants() -> list[Any]:
+    """The options behind each line `# Variant, TITLE: OPTIONS` of the files."""
+    return [
+        pytest.param(path, line.rpartition(": ")[2].split(), id=line.rpartition("--experiment=")[2])
+        for path in FILES
+        for line in path.read_text().splitlines()
+        if line.startswith("# Variant")
+    ]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_it_says_its_command_and_its_row_and_is_short(path: Path) -> None:
+def test_it_opens_with_its_command_and_its_row_and_is_short(path: Path) -> None:
     lines = path.read_text().splitlines()
     assert lines[0].startswith("# lightning fit --config experiments/" + path.name)
     assert lines[1].startswith("# ")
     assert "row" in " ".join(lines[1:3])
     assert len(lines) <= 32
     assert f"experiment: {path.stem}" in lines
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_it_is_in_the_index(path: Path) -> None:
+    assert all(find_corpus(name).name == name for name in section(path, "data")["corpora"])
     assert f"`{path.name}`" in (EXPERIMENTS / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("path", "options"), variants())
+def test_its_variants_build_in_run_folders_of_their_own(path: Path, options: list[str]) -> None:
+    experiment = Experiment([f"--config={path}", *options])
+    assert experiment.config.experiment not in {other.stem for other in FILES}
+    experiment.build("meta")
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +62,6 @@ def captions(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
     )
     return folder
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_its_corpora_are_known(path: Path) -> None:
-    data = section(path, "data")
-    assert data["corpora"]
-    for name in data["corpora"]:
-        assert find_corpus(name).name == name
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.video.mvit import MSBlockConfig, MViT, MViT_V2_S_Weights
+from torchvision.models.video.mvit import MSBlockConfig, MultiscaleAttention, MViT, MViT_V2_S_Weights, Pool
 
 from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
 from lightning_avsp.backbones.weights import (
@@ -21,6 +21,9 @@ from lightning_avsp.backbones.weights import (
     read_state_dict,
 )
 from lightning_avsp.errors import InputError
+from lightning_avsp.layers.normalization import LayerNorm
+from lightning_avsp.layers.pooling_attention import Grid, attend_by_relative_positions, pool_tokens
+from lightning_avsp.layers.video_convolution import use_video_layers
 
 
 def _block(
@@ -35,6 +38,33 @@ def _block(
         stride_q=[1, 2, 2] if pool_query else [1, 1, 1],
         stride_kv=[1, key_stride, key_stride],
     )
+
+
+class TokenPool(Pool):
+    """torchvision's pooling of tokens, without its changes of layout; the norm is left to who pools."""
+
+    def forward(self, x: Tensor, thw: Grid) -> tuple[Tensor, Grid]:
+        """Tokens (B, 1 + T H W, C) to (B, 1 + T' H' W', C) and their grid."""
+        return pool_tokens(x, thw, self.pool)
+
+
+class FusedAttention(MultiscaleAttention):
+    """torchvision's attention with its parameters, computed by a fused kernel."""
+
+    def forward(self, x: Tensor, thw: Grid) -> tuple[Tensor, Grid]:
+        """Tokens (B, 1 + T H W, C) to (B, 1 + T' H' W', C') and their grid."""
+        pooled, grids = [], []
+        for tokens, pool in zip(
+            self.qkv(x).chunk(3, dim=-1), (self.pool_q, self.pool_k, self.pool_v), strict=True
+        ):
+            tokens, grid = (tokens, thw) if pool is None else pool(tokens, thw)
+            tokens = tokens.unflatten(-1, (self.num_heads, -1))  # (B, 1 + N, heads, C)
+            pooled.append(tokens if pool is None else pool.norm_act(tokens))
+            grids.append(grid)
+        tables = (self.rel_pos_t, self.rel_pos_h, self.rel_pos_w)
+        query, key, value = pooled
+        attended = attend_by_relative_positions(query, key, value, (grids[0], grids[1]), tables)
+        return self.project(attended.flatten(2)), grids[0]
 
 
 class MultiscaleEncoder(VideoEncoder):
@@ -71,9 +101,15 @@ class MultiscaleEncoder(VideoEncoder):
         )
         # the classifier and its norm see no gradient here, which DDP would take for a mistake
         del self.trunk.norm, self.trunk.head
+        use_video_layers(self.trunk)
+        for module in self.trunk.modules():
+            if isinstance(module, Pool):
+                module.__class__ = TokenPool
+            elif isinstance(module, MultiscaleAttention):
+                module.__class__ = FusedAttention
         self.taps = taps[-num_scales:]
         widths = [blocks[tap].output_channels for tap in self.taps]
-        self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-6) for width in widths)
+        self.norms = nn.ModuleList(LayerNorm(width, eps=1e-6) for width in widths)
         self.channels = tuple(widths[::-1])
         self.strides = VideoEncoder.strides[:num_scales]
 
@@ -81,7 +117,9 @@ class MultiscaleEncoder(VideoEncoder):
         """Frames (B, 3, T, H, W) to features (B, C_i, T / 2, H / s_i, W / s_i), deepest first."""
         x = self.trunk.conv_proj(video)  # (B, C, T/2, H/4, W/4)
         size = (x.shape[2], x.shape[3], x.shape[4])
-        x = self.trunk.pos_encoding(x.flatten(2).transpose(1, 2))  # (B, 1 + N, C)
+        # in the type of the tokens: under autocast a float32 token would make all that follows float32
+        token = self.trunk.pos_encoding.class_token.to(x.dtype).expand(len(x), 1, -1)
+        x = torch.cat([token, x.flatten(2).transpose(1, 2)], dim=1)  # (B, 1 + N, C)
         features: list[Tensor] = []
         for index, block in enumerate(self.trunk.blocks):
             x, size = block(x, size)

@@ -10,6 +10,7 @@ from torchvision.models.video import R3D_18_Weights, r3d_18
 from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
 from lightning_avsp.backbones.weights import PartReport, download_state_dict, load_strict, read_state_dict
 from lightning_avsp.errors import MissingDependencyError
+from lightning_avsp.layers.video_convolution import use_video_layers
 
 
 class R3D18(VideoEncoder):
@@ -34,6 +35,7 @@ class R3D18(VideoEncoder):
         super().__init__()
         self.trunk = r3d_18(weights=None)
         del self.trunk.fc
+        use_video_layers(self.trunk)
         self.num_scales = num_scales
         self.channels = (512, 256, 128, 64)[:num_scales]
         self.strides = VideoEncoder.strides[:num_scales]
@@ -90,6 +92,7 @@ class SlowR50(VideoEncoder):
             ) from error
         # stem and four stages; the sixth block is the classifier
         self.blocks: nn.ModuleList = slow_r50(pretrained=False).blocks[:5]
+        use_video_layers(self.blocks)
         self.num_scales = num_scales
         self.channels = (2048, 1024, 512, 256)[:num_scales]
         self.strides = VideoEncoder.strides[:num_scales]

@@ -12,6 +12,7 @@ from torchvision.models.video import S3D_Weights, s3d
 
 from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
 from lightning_avsp.backbones.weights import PartReport, download_state_dict, load_strict, read_state_dict
+from lightning_avsp.layers.video_convolution import use_video_layers
 
 
 class S3DEncoder(VideoEncoder):
@@ -37,6 +38,7 @@ class S3DEncoder(VideoEncoder):
     def __init__(self, num_scales: int = 4) -> None:
         super().__init__()
         self.features: nn.Sequential = s3d(weights=None).features
+        use_video_layers(self.features)
         self.taps = (3, 6, 12, 15)[-num_scales:]
         self.channels = (1024, 832, 480, 192)[:num_scales]
         self.strides = VideoEncoder.strides[:num_scales]

@@ -10,6 +10,8 @@ from torchvision.models.video import Swin3D_T_Weights, swin3d_t
 
 from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
 from lightning_avsp.backbones.weights import PartReport, download_state_dict, load_strict, read_state_dict
+from lightning_avsp.layers.normalization import LayerNorm
+from lightning_avsp.layers.video_convolution import use_video_layers
 
 
 class Swin3DTiny(VideoEncoder):
@@ -34,11 +36,12 @@ class Swin3DTiny(VideoEncoder):
         self.trunk = swin3d_t(weights=None)
         del self.trunk.head
         del self.trunk.norm
+        use_video_layers(self.trunk)
         # stages at 0, 2, 4, 6; patch merging between them
         self.taps = (0, 2, 4, 6)[-num_scales:]
         self.channels = (768, 384, 192, 96)[:num_scales]
         self.strides = VideoEncoder.strides[:num_scales]
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in self.channels[::-1])
+        self.norms = nn.ModuleList(LayerNorm(width) for width in self.channels[::-1])
 
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
         """Frames (B, 3, T, H, W) to features (B, C_i, T / 2, H / s_i, W / s_i), deepest first."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lightning_avsp.files import atomic_write
 from lightning_avsp.structures import SaliencyBatch
+from lightning_avsp.tasks import SaliencyTask
 
 
 class SampleFigures(Callback):
@@ -38,11 +39,12 @@ class SampleFigures(Callback):
         """Draw from the first batch, which the validation order keeps the same at every epoch."""
         if batch_idx != 0 or trainer.sanity_checking or not trainer.is_global_zero:
             return
+        assert isinstance(pl_module, SaliencyTask)
         few = first_clips(batch, self.clips)
         with torch.no_grad():
-            strip = pl_module.denoising_strip(few)  # type: ignore[operator]
+            strip = pl_module.denoising_strip(few)
         path = self.folder / f"epoch_{trainer.current_epoch:03d}.png"
-        spec = getattr(pl_module, "input_spec", None)
+        spec = pl_module.input_spec
         last = spec is not None and spec.clip.target == "last"
         draw_clips(path, few, outputs[: self.clips], strip, -1 if last else None)
         for logger in trainer.loggers:
@@ -51,7 +53,7 @@ class SampleFigures(Callback):
 
 
 def first_clips(batch: SaliencyBatch, count: int) -> SaliencyBatch:
-    """The first clips of a batch, every field cut alike."""
+    """Cut every field of a batch to its first clips."""
     return {key: value[:count] for key, value in batch.items()}  # type: ignore[return-value, index]
 
 
@@ -62,14 +64,14 @@ def draw_clips(
     strip: list[tuple[str, Tensor]],
     target_index: int | None = None,
 ) -> None:
-    """One row per clip: target frame, ground truth, prediction, then the strip.
+    """Draw one row per clip: target frame, ground truth, prediction, then the strip.
 
     Args:
         path: PNG file to write; its folder is made.
         batch: The clips, with ``ground_truth``.
         maps: Predictions (B, 1, H, W) in [0, 1].
         strip: Labelled intermediate maps (B, 1, H, W).
-        target_index: Place of the target frame in the clip; the middle by default.
+        target_index: Index of the target frame in the clip; the middle by default.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -81,16 +83,16 @@ def draw_clips(
     for row, axis_row in enumerate(axes):
         video = batch["video"][row]
         name = f"{batch['corpus'][row]}/{batch['video_id'][row]} #{int(batch['frame'][row])}"
-        pictures: list[tuple[str, Any, bool]] = [
+        images: list[tuple[str, Any, bool]] = [
             (name, video[len(video) // 2 if target_index is None else target_index].cpu().numpy(), False),
             ("ground truth", batch["ground_truth"][row].cpu().numpy() / 255, True),
             ("prediction", maps[row, 0].float().cpu().numpy(), True),
         ]
-        pictures += [(label, step[row, 0].numpy(), label.startswith("predicted")) for label, step in strip]
-        for axis, (label, picture, unit) in zip(axis_row, pictures, strict=True):
+        images += [(label, step[row, 0].numpy(), label.startswith("predicted")) for label, step in strip]
+        for axis, (label, image, unit) in zip(axis_row, images, strict=True):
             # maps share one fixed range so that figures of different epochs can be compared; noise has its own
             limits = {"vmin": 0.0, "vmax": 1.0} if unit else {}
-            axis.imshow(picture, cmap="magma" if picture.ndim == 2 else None, **limits)
+            axis.imshow(image, cmap="magma" if image.ndim == 2 else None, **limits)
             axis.set_title(label, fontsize=6)
             axis.set_axis_off()
     with atomic_write(path, fsync=False) as file:

@@ -7,6 +7,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_avsp.run_folder import RunFolder, as_csv, write_atomically, write_json
+from lightning_avsp.tasks import SaliencyTask
+from lightning_avsp.tasks.base import Stage
 
 
 class ResultWriter(Callback):
@@ -16,25 +18,24 @@ class ResultWriter(Callback):
         self.run = run
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the table that the task's metrics left."""
+        """Write the scores of the test."""
         self._write(trainer, pl_module, "test")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the same for validation, overwriting the previous epoch's."""
+        """Write the scores of the validation, replacing the previous epoch's."""
         if not trainer.sanity_checking:
             self._write(trainer, pl_module, "val")
 
-    def _write(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        table = getattr(pl_module, "last_table", None)
-        if not trainer.is_global_zero or table is None:
+    def _write(self, trainer: Trainer, task: LightningModule, stage: Stage) -> None:
+        if not trainer.is_global_zero or not isinstance(task, SaliencyTask) or stage not in task.scores:
             return
+        table = task.scores[stage]
         data: Any = getattr(trainer, "datamodule", None)
         averages = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()
             if name.startswith(f"{stage}/")
         }
-        sampling = getattr(pl_module, "sampling", None)
         write_json(
             self.run.results / f"{stage}.json",
             {
@@ -45,8 +46,8 @@ class ResultWriter(Callback):
                 "test_audio_shift": getattr(data, "test_audio_shift", None),
                 "test_frames": getattr(data, "test_frames", None),
                 "test_every": getattr(data, "test_every", None),
-                "sampling": vars(sampling) if sampling is not None else None,
-                "leaks": getattr(pl_module, "leaks", []),
+                "sampling": vars(task.sampling) if task.sampling is not None else None,
+                "leaks": task.leaks,
                 "test_text": getattr(data, "test_text", None),
                 "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
                 "videos": table.video_records(),

@@ -1,4 +1,4 @@
-"""`avsp bench train`: how fast an experiment trains, and where the time goes."""
+"""`avsp bench train`: training speed of an experiment, and where its time goes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Literal
 
 
 def train(
-    model: Path,
+    model: Path | None = None,
+    all: bool = False,
     against: list[str] | str = [],  # noqa: B006  # never changed; jsonargparse shows it as the default
     settings: list[str] | str = [],  # noqa: B006
     batch: int | None = None,
@@ -16,91 +17,90 @@ def train(
     warmup: int = 3,
     device: str = "auto",
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto",
-    compile: Literal["none", "default", "eager", "max-autotune"] = "none",
+    compile: Literal["none", "default", "graphs", "max-autotune", "eager"] = "none",
     activation_checkpointing: bool = False,
-    channels_last: bool = False,
-    freeze_video: bool = False,
     root: Path | None = None,
     inference: bool = False,
-    fill: bool = False,
+    limit: float = 110.0,
     trace: Path | None = None,
     out: Path | None = None,
-    json: Path | None = None,
 ) -> None:
-    """Print samples per second, peak memory and where the time of a training step goes, of one or more configurations.
+    """Print samples per second, MFU, memory, compile time and the largest operators of a training step.
 
-    Weights are random. Clips are random and lie on the device, unless --root says where the corpora are. Precision,
+    Weights are random. Clips are random and lie on the device, unless --root names the corpora. Precision,
     compilation and checkpointing are those given here, not those of the experiment's trainer.
 
     Args:
         model: Experiment file; its model and data are built as `lightning fit` builds them.
-        against: Further configurations, measured in turns with the first: what changes, separated by blanks, e.g.
-            "precision=32-true compile=default", "experiments/mubic_avad.yaml" or "model.network.attention=standard".
-            Several as a list: '["precision=32-true", "compile=default"]'.
+        all: Instead measure the four papers' full-size experiments (those of experiments/, or of the folder --model),
+            batch 8 by default, each in a process of its own, in bf16, fp32 and compiled bf16, or as --against says.
+        against: Further configurations, in turns with the first on the CPU: changes, separated by blanks, e.g.
+            "precision=32-true compile=default", "experiments/mubic_avad.yaml", "batch=16" or
+            "model.network.attention=standard". Several as a list: '["precision=32-true", "compile=default"]'.
         settings: Changes to the experiment itself, separated by blanks: "model.network.video_encoder=s3d".
         batch: Clips of a step; the experiment's data.batch_size by default.
         steps: Training steps of a round.
-        rounds: Rounds of every configuration, in turns.
+        rounds: Rounds of every configuration.
         warmup: Steps before anything is timed.
         device: auto, cpu or cuda.
-        precision: As trainer.precision; auto is what `lightning fit` takes on this device.
+        precision: As trainer.precision; auto is the default of `lightning fit` on this device.
         compile: As `lightning fit --compile`.
         activation_checkpointing: As `lightning fit --activation_checkpointing`.
-        channels_last: As `lightning fit --channels_last`.
-        freeze_video: Freeze the video encoder.
         root: Read clips of the experiment's corpora from here, so that the share of the data is measured.
         inference: Also print predicted clips per second at 1, 4 and 8 denoising steps.
-        fill: Instead double the batch, from --batch or 1 on, until the GPU's memory is full.
+        limit: Seconds that each experiment of --all may take.
         trace: Write a profiler's trace of two steps of the first configuration to this file.
-        out: Draw the chart to this PNG.
-        json: Also write the numbers to this file.
+        out: Folder for speeds.md and speeds.json; with --all written anew after each experiment.
     """
+    import torch
     from rich.console import Console
 
     from lightning_avsp.errors import InputError
-    from lightning_avsp.profiling.contender import Setup
-    from lightning_avsp.profiling.train import as_report, bench_fill, bench_train, find_device, find_precision
-    from lightning_avsp.profiling.train_report import draw_speeds, print_fill, print_speeds
-    from lightning_avsp.run_folder import write_json
+    from lightning_avsp.launch import choose_device
+    from lightning_avsp.profiling import train as measuring
+    from lightning_avsp.profiling.case import Configuration
+    from lightning_avsp.profiling.train_report import print_report, write_report
 
     console = Console(highlight=False, soft_wrap=True)
-    where = find_device(device)
-    first = Setup(
-        model,
-        batch=batch,
-        compile=compile,
-        activation_checkpointing=activation_checkpointing,
-        channels_last=channels_last,
-        freeze_video=freeze_video,
-        root=root,
-    ).changed(f"precision={find_precision(precision, where)}")
-    for words in _list(settings):
-        first = first.changed(words)
-    if fill:
-        if against or trace or out or inference or root:
+    amount = measuring.Rounds(steps, rounds, warmup, inference)
+    where = torch.device(choose_device(device))
+    if all:
+        folder = model or Path("experiments")
+        if out is None or trace is not None or not folder.is_dir():
             raise InputError(
-                "--fill measures one configuration on random clips alone; leave --against, --inference, --trace, "
-                "--out and --root out"
+                "--all needs --out FOLDER; --model is then the folder of experiments, without --trace"
             )
-        speeds = bench_fill(first, where, steps=steps, warmup=warmup, say=console.print)
-        print_fill(speeds, where, console)
-    else:
-        setups = [first, *(first.changed(words) for words in _list(against))]
-        speeds = bench_train(
-            setups,
-            where,
-            steps=steps,
-            rounds=rounds,
-            warmup=warmup,
-            inference=inference,
-            trace=trace,
-            say=console.print,
+        suite = {}
+        for name in measuring.PAPERS:
+            first = Configuration(folder / f"{name}.yaml", batch=batch or 8, root=root)
+            for words in _list(settings):
+                first = first.changed(words)
+            wanted = _list(against) or [
+                *measuring.EXECUTIONS,
+                *([measuring.GRAPHS] if "tavdiff" in name else []),
+            ]
+            suite[first.experiment] = [first.changed(words) for words in wanted]
+        report = measuring.bench_suite(
+            suite, str(where), amount, limit, out, console.print, lambda joint: write_report(joint, out)
         )
-        print_speeds(speeds, where, console)
+    else:
+        if model is None:
+            raise InputError("give --model EXPERIMENT.yaml, or --all true")
+        first = Configuration(
+            model,
+            batch=batch,
+            compile=compile,
+            activation_checkpointing=activation_checkpointing,
+            root=root,
+        ).changed(f"precision={measuring.find_precision(precision, where)}")
+        for words in _list(settings):
+            first = first.changed(words)
+        configurations = [first, *(first.changed(words) for words in _list(against))]
+        speeds = measuring.bench_train(configurations, where, amount, trace=trace, report=console.print)
+        report = measuring.as_report(speeds, where)
+    print_report(report, console)
     if out is not None:
-        draw_speeds(speeds, where, out)
-    if json is not None:
-        write_json(json, as_report(speeds, where))
+        write_report(report, out)
 
 
 def _list(words: list[str] | str) -> list[str]:

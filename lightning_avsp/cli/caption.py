@@ -59,7 +59,7 @@ def caption(
     from lightning_avsp.backbones.text_encoder import DEFAULT_TEXT_MODEL, load_text_encoder
     from lightning_avsp.data.captions.features import TokenFeatures
     from lightning_avsp.data.catalogue import find_corpus
-    from lightning_avsp.predict.job import pick_device
+    from lightning_avsp.launch import choose_device
 
     root = Path(root)
     out = root / "captions" if out is None else Path(out)
@@ -76,7 +76,7 @@ def caption(
         features
     ):  # before hours of captioning: whether the text model is there, and the folder is of this model
         text_model = text_model or ("tiny-random" if synthetic else DEFAULT_TEXT_MODEL)
-        encoder = load_text_encoder(text_model, pick_device(device))
+        encoder = load_text_encoder(text_model, choose_device(device))
         cache.claim(encoder.model)
     for name in names:
         if synthetic:
@@ -126,7 +126,7 @@ def _blip2(
     from lightning_avsp.backbones.blip2 import open_captioner
     from lightning_avsp.data.captions.corpus import caption_corpus, corpus_videos, wanted_frames
     from lightning_avsp.data.captions.lines import caption_path
-    from lightning_avsp.predict.job import pick_device
+    from lightning_avsp.launch import choose_device
 
     path = caption_path(out, name)
     videos = corpus_videos(root, name)
@@ -134,7 +134,7 @@ def _blip2(
     total = sum(len(numbers) for numbers in todo.values())
     print(f"{name}: {len(videos)} videos, {total} frames to caption (every {every}) into {path}", flush=True)
     if total:
-        captioner = open_captioner(model, pick_device(device), prompt)
+        captioner = open_captioner(model, choose_device(device), prompt)
         with _bar(f"captions of {name}") as progress:
             counts = caption_corpus(videos, todo, path, captioner, batch, progress)
         modes = ", ".join(f"{count} {mode}" for mode, count in sorted(counts.items()))

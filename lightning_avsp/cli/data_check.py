@@ -1,4 +1,4 @@
-"""``avsp data check``: what a corpus holds, what is wrong with it, and what to do."""
+"""``avsp data check``: contents of corpora, their faults, and remedies."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def check(
 ) -> None:
     """Check corpora before training: lists against the published numbers, then every file of every listed video.
 
-    Exits with 1 if there is an error, with 0 if there are only warnings and notes.
+    Exits with 1 if there is an error, with 0 if there are only warnings.
 
     Args:
         root: Folder with the corpora.
-        corpus: Corpus to check; several with commas between them; every corpus that is there when not given.
-        json: File for every fault with its path and advice, and all numbers.
-        quick: Look at names, empty files and headers only: finds neither cut files, nor blank maps, nor what is
-            wrong in a file of fixations, nor silent sound.
-        full: Decode every picture too, which finds damage in the middle of files.
-        show: Files that are named for each kind of fault; all of them are in the JSON file.
+        corpus: Corpus to check; several with commas between them; every corpus that is there by default.
+        json: File for all numbers and every fault with its path.
+        quick: Read names, empty files and headers only: finds neither truncated files, nor blank maps, nor damaged
+            fixations, nor silent audio.
+        full: Decode every frame too, which finds damage in the middle of files.
+        show: Most faults to print of each kind; all of them are in the JSON file.
         workers: Processes; 0 for one per processor.
     """
     from rich.console import Console
@@ -48,7 +48,7 @@ def check(
         report = check_root(
             Path(root),
             [name.strip() for name in corpus.split(",") if name.strip()],
-            thoroughness="quick" if quick else "full" if full else "standard",
+            depth="quick" if quick else "full" if full else "standard",
             workers=workers or os.cpu_count() or 1,
             progress=lambda name, done, total: bar.update(
                 task, description=name, completed=done, total=total
@@ -59,6 +59,6 @@ def check(
         write_json(Path(json), report.as_json())
         console.print(f"written to {json}", markup=False)
     errors, warnings = report.count("error"), report.count("warning")
-    console.print(f"{errors} errors, {warnings} warnings, {report.count('note')} notes")
+    console.print(f"{errors} errors, {warnings} warnings")
     if errors:
         raise SystemExit(1)

@@ -110,18 +110,10 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "what a network shows of a clip: relevance, words, gates",
         ("ckpt",),
     ),
-    ("bench", "data"): Tool(
-        "lightning_avsp.cli.bench_data",
-        "data",
-        "clips per second of JPEG, prepared cache and mp4",
-    ),
     ("bench", "train"): Tool(
         "lightning_avsp.cli.bench_train",
         "train",
-        "speed, memory and where the time of a training step goes",
-    ),
-    ("bench", "metrics"): Tool(
-        "lightning_avsp.cli.bench_metrics", "metrics", "time of the metrics against plain numpy"
+        "speed, memory and largest operators of a training step",
     ),
     ("bench", "model"): Tool(
         "lightning_avsp.cli.bench_model",
@@ -145,9 +137,6 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ),
     ("sweep", "slurm"): Tool(
         "lightning_avsp.cli.sweep", "slurm", "a SLURM array script: one worker on each node", ("file",)
-    ),
-    ("demo",): Tool(
-        "lightning_avsp.cli.demo", "demo", "train, test and predict with tiny networks in minutes"
     ),
 }
 

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 Format = Literal["markdown", "latex", "csv", "html"]
 
-PRINTED = ".expected.yaml"
-"""End of the names of files with printed rows."""
-
 log = logging.getLogger(__name__)
 
 
@@ -33,15 +30,15 @@ def report(
     efficiency: bool = True,
     strict: bool = False,
 ) -> None:
-    """Put our numbers into the papers' tables, whatever is finished so far.
+    """Put our numbers into the papers' tables, as far as runs are finished.
 
     Each table holds the printed number; ours with its spread over seeds and splits and its bootstrap interval over
-    videos; the difference; finished and planned runs; whether the paper's order of rows holds; and what each row's
-    network costs, counted on the network itself. What is missing is shown as missing; SYNTHETIC numbers say so.
+    videos; the difference; finished and planned runs; whether the paper's order of rows holds; and the cost of each
+    row's network, counted on the network itself. Missing numbers are shown as missing, SYNTHETIC ones are marked.
 
     Args:
-        sweep: Sweep file, or a list of several; its printed rows lie beside it as NAME.expected.yaml.
-        all: Every table in the folder of sweeps that has printed rows, also those that no sweep reproduces.
+        sweep: Sweep file, or a list of several. Its name, or its `description`, is that of the table.
+        all: Every table of the papers, also those that no sweep in the folder of sweeps reproduces.
         leaderboard: Published comparison numbers of one corpus with our runs among them.
         corpus: Corpus of the leaderboard.
         metric: Metric that sorts it.
@@ -54,22 +51,29 @@ def report(
     """
     from lightning_avsp.report.efficiency import CostCounter
     from lightning_avsp.report.leaderboard import read_leaderboard
-    from lightning_avsp.report.table import read_printed, read_report
+    from lightning_avsp.report.published import published_tables
+    from lightning_avsp.report.table import read_report, report_published
 
-    paths = _sweep_files(sweep, all, Path(sweeps))
     if leaderboard == (corpus is None):
         raise InputError(
             "--leaderboard needs --corpus, and --corpus needs --leaderboard: give both or neither"
         )
-    if not paths and not leaderboard:
+    if sweep and all:
+        raise InputError("--sweep and --all exclude each other: give one of them")
+    if not (sweep or all or leaderboard):
         raise InputError("nothing to report: give --sweep FILE, --all, or --leaderboard --corpus AVAD")
-    if paths and leaderboard and format == "csv":
+    if (sweep or all) and leaderboard and format == "csv":
         raise InputError("tables and a leaderboard have different columns; write one CSV file for each")
+    if all and not Path(sweeps).is_dir():
+        raise InputError(
+            f"no folder of sweeps at {sweeps}; start from the folder that holds it, or give --sweeps"
+        )
     counter = CostCounter() if efficiency else None
-    reports = [
-        read_printed(path) if path.name.endswith(PRINTED) else read_report(path, Path(runs), counter)
-        for path in paths
-    ]
+    paths = [Path(path) for path in (sweep if isinstance(sweep, list) else [sweep]) if path is not None]
+    reports = [read_report(path, Path(runs), counter) for path in paths]
+    for table in published_tables().values() if all else ():
+        path = Path(sweeps) / f"{table.id}.yaml"
+        reports.append(read_report(path, Path(runs), counter) if path.is_file() else report_published(table))
     board = read_leaderboard(corpus, metric, Path(runs), Path(sweeps)) if corpus is not None else None
     _write(_render(reports, board, format), None if out is None else Path(out))
     missing = [one.name for one in reports if not one.complete]
@@ -79,39 +83,21 @@ def report(
             raise SystemExit(1)
 
 
-def _sweep_files(given: Path | list[Path] | None, every: bool, folder: Path) -> list[Path]:
-    if given and every:
-        raise InputError("--sweep and --all exclude each other: give one of them")
-    if not every:
-        return [Path(path) for path in (given if isinstance(given, list) else [given]) if path is not None]
-    found = []
-    for printed in sorted(folder.glob(f"*{PRINTED}")):
-        path = printed.with_name(printed.name.removesuffix(PRINTED) + ".yaml")
-        found.append(path if path.is_file() else printed)
-    if not found:
-        raise InputError(
-            f"no sweep with printed rows in {folder}; start from the folder that holds sweeps/, or give --sweeps"
-        )
-    return found
-
-
 def _render(reports: list[SweepReport], board: Leaderboard | None, format: Format) -> str:
-    if format == "html":
-        from lightning_avsp.report.page import render_page
+    from lightning_avsp.report import documents
+    from lightning_avsp.report.frames import leaderboard_section, report_section
+    from lightning_avsp.report.html_page import render_html
 
-        return render_page(reports, board)
-    from lightning_avsp.report import board_text
-    from lightning_avsp.report.latex import reports_as_latex
-    from lightning_avsp.report.markdown import reports_as_markdown
-    from lightning_avsp.report.records import reports_as_csv
-
-    tables, of_board = {
-        "markdown": (reports_as_markdown, board_text.as_markdown),
-        "latex": (reports_as_latex, board_text.as_latex),
-        "csv": (reports_as_csv, board_text.as_csv_text),
+    if format == "csv":
+        return documents.leaderboard_as_csv(board) if board is not None else documents.reports_as_csv(reports)
+    sections = [report_section(one) for one in reports]
+    sections += [leaderboard_section(board)] if board is not None else []
+    render = {
+        "markdown": documents.render_markdown,
+        "latex": documents.render_latex,
+        "html": render_html,
     }[format]
-    parts = [tables(reports)] if reports else []
-    return "\n".join([*parts, *([of_board(board)] if board is not None else [])])
+    return render(sections)
 
 
 def _write(text: str, out: Path | None) -> None:

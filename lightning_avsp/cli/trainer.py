@@ -7,11 +7,10 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
@@ -30,17 +29,12 @@ from lightning_avsp.launch import (
     default_precision,
     device_count,
     fsdp2_strategy,
+    set_arithmetic,
 )
-from lightning_avsp.papers.avrsp import AVRSP as AVRSP  # registers the name for `class_path: AVRSP`
-from lightning_avsp.papers.diffsal import DiffSal as DiffSal  # likewise, and so on
-from lightning_avsp.papers.mubic import MUBiC as MUBiC
-from lightning_avsp.papers.mubic import MUBiCRegression as MUBiCRegression
-from lightning_avsp.papers.tavdiff import TAVDiff as TAVDiff
 from lightning_avsp.run_folder import RunFolder
-from lightning_avsp.tasks import DiffusionSaliencyTask as DiffusionSaliencyTask  # likewise
-from lightning_avsp.tasks import DirectSaliencyTask as DirectSaliencyTask  # likewise
 from lightning_avsp.tasks import SaliencyTask
 from lightning_avsp.tasks.execution import Execution
+from lightning_avsp.tasks.experiment import CLI_SETTINGS, ExperimentCLI
 
 log = logging.getLogger(__name__)
 
@@ -73,14 +67,10 @@ def _run(arguments: Sequence[str]) -> AVSPCLI:
         SaliencyTask,
         AVSaliencyDataModule,
         args=list(arguments),
-        subclass_mode_model=True,
-        seed_everything_default=0,
-        auto_configure_optimizers=False,
         save_config_callback=RunRecord,
         save_config_kwargs={"save_to_log_dir": False},
-        # our samplers split data over processes without the padding that Lightning's would add
-        trainer_defaults={"use_distributed_sampler": False},
         parser_kwargs={"prog": "lightning", "version": __version__, "epilog": EPILOG},
+        **CLI_SETTINGS,
     )
 
 
@@ -104,117 +94,10 @@ def speak() -> None:
         package.addHandler(handler)
 
 
-class AVSPCLI(LightningCLI):
-    """LightningCLI whose options say where a run lives, and whose flags always win over a checkpoint."""
+class AVSPCLI(ExperimentCLI):
+    """The trainer commands in one run folder, everything checked before anything heavy is built."""
 
     run: RunFolder
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Options about the run as a whole.
-
-        Nothing is linked with ``link_arguments``: a link overwrites its target without a word and is dropped without
-        a word where the target lacks the parameter. Invariants are asserted instead (`SaliencyTask.setup`).
-        """
-        group = parser.add_argument_group("Where the run lives and what is kept")
-        group.add_argument(
-            "--experiment", type=str, default="run", help="Name of the run's folder under runs/."
-        )
-        group.add_argument(
-            "--run_dir",
-            type=Path | None,
-            default=None,
-            help="Folder of the run; runs/EXPERIMENT/seedN if unset.",
-        )
-        group.add_argument(
-            "--wandb",
-            type=Literal["offline", "online", "disabled"],
-            default="offline",
-            help="Weights & Biases: offline needs no account and no network.",
-        )
-        group.add_argument("--wandb_project", type=str, default="lightning_avsp", help="Project on W&B.")
-        group.add_argument(
-            "--overwrite", type=bool, default=False, help="Replace a run that is in the folder."
-        )
-        group.add_argument(
-            "--init_from",
-            type=Path | None,
-            default=None,
-            help="Checkpoint of an earlier stage (e.g. DHF1K pretraining) that the network's weights start from.",
-        )
-        group.add_argument(
-            "--init_drop",
-            type=list[str],
-            default=[],
-            help="Beginnings of names in that checkpoint's network that are left out.",
-        )
-        group.add_argument(
-            "--init_absent",
-            type=Literal["error", "drop"],
-            default="error",
-            help="Tensors of that network which have no place here: refuse them, or leave them out and say so.",
-        )
-        group.add_argument(
-            "--allow_seen_test_videos",
-            type=bool,
-            default=False,
-            help="Train although the starting checkpoint has seen videos that this run is tested on; results say so.",
-        )
-        group.add_argument(
-            "--compile",
-            type=Literal["none", "default", "eager", "max-autotune"],
-            default="none",
-            help="torch.compile of every block of the network.",
-        )
-        group.add_argument(
-            "--activation_checkpointing",
-            type=bool,
-            default=False,
-            help="Compute activations of every block anew in the backward pass: less memory, more time.",
-        )
-        group.add_argument(
-            "--channels_last", type=bool, default=False, help="Keep 2-D convolutions channels last."
-        )
-        group.add_argument(
-            "--ema",
-            type=float | None,
-            default=None,
-            help="Decay of an exponential average of the weights, e.g. 0.999; evaluation uses the average.",
-        )
-        group.add_argument(
-            "--ema_warmup", type=float, default=10.0, help="Steps that the average warms up for, 1 for none."
-        )
-        group.add_argument(
-            "--save_every_steps",
-            type=int,
-            default=500,
-            help="Training steps between two writings of last.ckpt.",
-        )
-        group.add_argument(
-            "--monitor", type=str, default="val/cc", help="Value that decides which epoch is best."
-        )
-        group.add_argument(
-            "--monitor_mode", type=Literal["max", "min"], default="max", help="Better is max or min."
-        )
-        group.add_argument(
-            "--test_after_fit", type=bool, default=False, help="Test the best checkpoint in the same run."
-        )
-        group.add_argument(
-            "--figures",
-            type=int,
-            default=2,
-            help="Validation clips drawn with their denoising strip; 0 for none.",
-        )
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse what :func:`lightning_avsp.cli.main` was given, without Lightning's warning that it was given."""
-        self.config = parser.parse_args(args)
-
-    def _parse_ckpt_path(self) -> None:
-        """Keep every flag as given.
-
-        Lightning lays the checkpoint's hyperparameters over the command line here, so that resuming with another
-        loss or learning rate would silently use the old one.
-        """
 
     @property
     def options(self) -> Any:
@@ -274,6 +157,11 @@ class AVSPCLI(LightningCLI):
         if trainer.precision is None:
             trainer.precision = default_precision(str(trainer.accelerator))
             log.info("trainer.precision: %s, the default here", trainer.precision)
+        if options.deterministic or trainer.deterministic:
+            # some operators have no repeatable form on a GPU; torch then warns and names them
+            trainer.deterministic = trainer.deterministic or "warn"
+        for line in set_arithmetic(bool(trainer.deterministic)):
+            log.info(line)
         wanted = options.data.get("global_batch")
         if wanted is None or self.subcommand != "fit":
             return
@@ -312,9 +200,7 @@ class AVSPCLI(LightningCLI):
         kwargs["plugins"] = plugins
         trainer = super().instantiate_trainer(**kwargs)
         check_world(trainer.world_size, self.devices, self.nodes)
-        self.model.execution = Execution(
-            self.options.compile, self.options.activation_checkpointing, self.options.channels_last
-        )
+        self.model.execution = Execution(self.options.compile, self.options.activation_checkpointing)
         return trainer
 
     def before_fit(self) -> None:

@@ -13,7 +13,8 @@ from lightning_avsp.errors import InputError
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 """Suffixes of frames and maps."""
 
-_NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)(?P<suffix>\.[A-Za-z0-9]*[A-Za-z])")
+NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)(?P<suffix>\.[A-Za-z0-9]*[A-Za-z])")
+"""Name of a numbered file; the number is its last digits."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def numbering(folder: Path, suffixes: Iterable[str]) -> Numbering | None:
         return None
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path in folder.iterdir():
-        match = _NUMBERED.fullmatch(path.name)
+        match = NUMBERED.fullmatch(path.name)
         if match and match["suffix"].lower() in wanted and not path.name.startswith("."):
             found[match["prefix"], match["suffix"]].append(match["number"])
     if not found:

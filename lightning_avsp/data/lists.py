@@ -23,12 +23,16 @@ class ListedVideo:
     """Frames per second; the lists carry float noise such as 29.999999999999996."""
 
 
-def parse_fold_list(path: Path) -> list[ListedVideo]:
+def parse_fold_list(path: Path, errors: list[InputError] | None = None) -> list[ListedVideo]:
     """Videos of a fold list, in its order.
 
     A line is ``<name> <frames> <fps>``. Blank lines occur in published lists and are passed over; anything
     else that does not fit is an error, because a video lost here would be missing from every score without a
     word.
+
+    Args:
+        path: The list.
+        errors: Collects the errors of single lines, which are then passed over; None raises the first.
 
     Raises:
         CorpusNotFoundError: If the list does not exist.
@@ -43,10 +47,16 @@ def parse_fold_list(path: Path) -> list[ListedVideo]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
             continue
-        video = _parse_line(line, f"{path}:{number}")
-        if video.name in videos:
-            raise InputError(f"{path}:{number}: {video.name!r} is listed twice; remove one of the lines")
-        videos[video.name] = video
+        try:
+            video = _parse_line(line, f"{path}:{number}")
+            if video.name in videos:
+                raise InputError(f"{path}:{number}: {video.name!r} is listed twice; remove one of the lines")
+        except InputError as error:
+            if errors is None:
+                raise
+            errors.append(error)
+        else:
+            videos[video.name] = video
     if not videos:
         raise InputError(f"{path} lists no video; replace it by the published list")
     return list(videos.values())

@@ -24,8 +24,8 @@ from lightning_avsp.data.frame_counts import FrameCountWarning, usable_frames
 from lightning_avsp.data.lists import ListedVideo
 from lightning_avsp.data.missing_audio import MissingAudio, apply_policy
 from lightning_avsp.data.numbered import NumberedFiles
-from lightning_avsp.data.sources import FrameSource, MatFixations, PictureFrames, PictureMaps
-from lightning_avsp.data.video_source import VideoFacts, VideoFrames, probe_video
+from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
+from lightning_avsp.data.video_source import VideoFrames, probe_video
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.media.images import image_size
 
@@ -69,44 +69,55 @@ def video_file(root: Path, corpus: Corpus, video: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def video_sources(
+    root: Path, corpus: Corpus, video: str
+) -> tuple[PictureFrames | VideoFrames, PictureMaps, MatFixations]:
+    """Where the package keeps frames, maps and fixations of a video, present or not."""
+    annotation = root / "annotations" / corpus.folder / video
+    frames = PictureFrames(root / "video_frames" / corpus.folder / video, "img_{:05d}.jpg")
+    film = None if frames.folder.is_dir() else video_file(root, corpus, video)
+    return (
+        VideoFrames(film) if film else frames,
+        PictureMaps(annotation / "maps", "eyeMap_{:05d}.jpg"),
+        MatFixations(annotation, "fixMap_{:05d}.mat"),
+    )
+
+
 def _read_video(root: Path, corpus: Corpus, listed: ListedVideo) -> VideoEntry:
-    annotation = root / "annotations" / corpus.folder / listed.name
-    frames = PictureFrames(root / "video_frames" / corpus.folder / listed.name, "img_{:05d}.jpg")
-    maps = PictureMaps(annotation / "maps", "eyeMap_{:05d}.jpg")
-    fixations = MatFixations(annotation, "fixMap_{:05d}.mat")
-    film = None if frames.folder.is_dir() else video_file(root, corpus, listed.name)
-    needed: list[tuple[NumberedFiles, str]] = [(maps, "maps"), (fixations, "fixations")]
-    for files, what in ([] if film else [(frames, "frames")]) + needed:
+    frames, maps, fixations = video_sources(root, corpus, listed.name)
+    for files, what in ((frames, "frames"), (maps, "maps"), (fixations, "fixations")):
+        if isinstance(files, VideoFrames):
+            continue
         if not files.folder.is_dir():
             raise CorpusNotFoundError(
                 f"{corpus.name}: no folder of {what} for listed video {listed.name!r} at {files.folder}; "
                 f"to obtain it: {corpus.source}"
             )
-    facts = probe_video(film) if film else None
+    film_sound = None
+    if isinstance(frames, VideoFrames):
+        facts = probe_video(frames.path)
+        n_pictures, size = facts.n_frames, (facts.height, facts.width)
+        film_sound = frames.path if facts.has_audio else None
+    else:
+        n_pictures = _count(frames, listed.frames)
+        size = image_size(frames.path(1))
     counts = {
-        "frames": facts.n_frames if facts else _count(frames, listed.frames),
+        "frames": n_pictures,
         "maps": _count(maps, listed.frames),
         "fixMaps": _count(fixations, listed.frames),
     }
-    n_frames = usable_frames(f"{corpus.name}/{listed.name}", counts, listed.frames)
-    pictures: FrameSource = VideoFrames(film) if film else frames
+    wave = wave_path(root, corpus, listed.name)
     return VideoEntry(
         corpus=corpus.name,
         video=listed.name,
-        n_frames=n_frames,
+        n_frames=usable_frames(f"{corpus.name}/{listed.name}", counts, listed.frames),
         fps=listed.fps,
-        frames=pictures,
+        frames=frames,
         maps=maps,
         fixations=fixations,
-        wave=_sound(wave_path(root, corpus, listed.name), film, facts),
-        size=(facts.height, facts.width) if facts else image_size(frames.path(1)),
+        wave=wave if wave.is_file() else film_sound,
+        size=size,
     )
-
-
-def _sound(wave: Path, film: Path | None, facts: VideoFacts | None) -> Path | None:
-    if wave.is_file():
-        return wave
-    return film if facts is not None and facts.has_audio else None
 
 
 def _count(files: NumberedFiles, listed: int) -> int:

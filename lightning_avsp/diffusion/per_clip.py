@@ -23,6 +23,7 @@ def draw_per_clip(
     *,
     device: torch.device | str,
     seeds: Sequence[int],
+    average: bool = True,
 ) -> Tensor:
     """Draw each clip with its own number of steps: clips that want equally many are drawn together.
 
@@ -38,9 +39,10 @@ def draw_per_clip(
         diffusion: The process whose schedule is followed.
         device: Device to sample on.
         seeds: One seed per clip.
+        average: Return the mean over the samples of each clip, or each of them.
 
     Returns:
-        Mean over the draws: shape ``shape``, at least float32.
+        As :meth:`Sampling.draw`.
 
     Raises:
         InputError: If steps or seeds are not one per clip, or a number of steps does not fit the process.
@@ -58,6 +60,7 @@ def draw_per_clip(
             diffusion,
             device=device,
             seeds=[seeds[row] for row in rows],
+            average=average,
         )
         for row, result in zip(rows, drawn, strict=True):
             results[row] = result

@@ -81,6 +81,7 @@ class Sampling:
         generator: torch.Generator | None = None,
         seeds: Sequence[int] | None = None,
         callback: Callable[[SamplerStep], None] | None = None,
+        average: bool = True,
     ) -> Tensor:
         """Draw from noise, ``samples`` times per clip, and average.
 
@@ -99,9 +100,10 @@ class Sampling:
             seeds: One seed per clip. All noise of a clip is then a function of its seed alone, whatever the
                 batch, the device and the number of samples (draw j is the same for every ``samples`` > j).
             callback: Called after each prediction, with all B * samples rows; its ``x0`` are maps.
+            average: Return the mean over the samples of each clip, or each of them.
 
         Returns:
-            Mean over the draws, maps: shape ``shape``, at least float32.
+            Mean over the samples, maps: shape ``shape``, at least float32; without ``average`` (B, samples, ...).
 
         Raises:
             InputError: If the number of seeds is not B, both ``seeds`` and ``generator`` are given, or a
@@ -136,7 +138,8 @@ class Sampling:
             x0 = diffusion.to_maps(x0)
             if self.clamp is not None:
                 x0 = x0.clamp(*self.clamp)
-            return x0.unflatten(0, (batch, self.samples)).mean(dim=1)  # (B, ...)
+            samples = x0.unflatten(0, (batch, self.samples))  # (B, samples, ...)
+            return samples.mean(dim=1) if average else samples
 
     def _signal_limits(self, diffusion: GaussianDiffusion) -> tuple[float, float]:
         low, high = diffusion.to_signal(torch.tensor(self.clip, dtype=torch.float64)).tolist()

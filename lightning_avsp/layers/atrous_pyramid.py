@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lightning_avsp.layers.video_convolution import VideoConvolution
+
 
 class ConvNorm3d(nn.Sequential):
     """3-D convolution that keeps the size, batch norm, ReLU.
@@ -18,7 +20,7 @@ class ConvNorm3d(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, int, int] = (3, 3, 3)) -> None:
         padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
         super().__init__(
-            nn.Conv3d(in_channels, out_channels, kernel, padding=padding, bias=False),
+            VideoConvolution(in_channels, out_channels, kernel, padding=padding, bias=False),
             nn.BatchNorm3d(out_channels),
             nn.ReLU(inplace=True),
         )
@@ -45,7 +47,7 @@ class AtrousPyramid3d(nn.Module):
         self.point = ConvNorm3d(in_channels, width, (1, 1, 1))
         self.around = nn.ModuleList()
         for rate in rates:
-            spread = nn.Conv3d(
+            spread = VideoConvolution(
                 in_channels,
                 in_channels,
                 (1, 3, 3),
@@ -56,7 +58,7 @@ class AtrousPyramid3d(nn.Module):
             )
             self.around.append(nn.Sequential(spread, ConvNorm3d(in_channels, width, (1, 1, 1))))
         # no batch norm: one value per frame is too few for its statistics
-        self.whole = nn.Sequential(nn.Conv3d(in_channels, width, 1), nn.ReLU(inplace=True))
+        self.whole = nn.Sequential(VideoConvolution(in_channels, width, 1), nn.ReLU(inplace=True))
         self.mix = ConvNorm3d((2 + len(rates)) * width, out_channels, (1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_avsp.layers.normalization import LayerNorm
+from lightning_avsp.layers.video_convolution import VideoConvolution
+
 
 class FeedForward(nn.Sequential):
     """Linear, activation, linear.
@@ -52,10 +55,10 @@ class TransformerLayer(nn.Module):
     def __init__(self, dim: int, heads: int, head_dim: int, hidden_dim: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * heads * head_dim, bias=False)
         self.out = nn.Linear(heads * head_dim, dim)
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = LayerNorm(dim)
         self.feed_forward = FeedForward(dim, hidden_dim)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,9 +84,11 @@ class SpatialCompression(nn.Module):
         kernel = (1, factor, factor)
         self.conv: nn.Module = nn.Identity()
         if factor > 1:
-            self.conv = nn.Conv3d(channels, channels, kernel, stride=kernel, groups=channels, bias=False)
+            self.conv = VideoConvolution(
+                channels, channels, kernel, stride=kernel, groups=channels, bias=False
+            )
             nn.init.constant_(self.conv.weight, 1.0 / factor**2)
-        self.norm = nn.LayerNorm(channels)
+        self.norm = LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, h, w) to tokens (B, T * (h // k) * (w // k), C)."""

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.layers.normalization import group_norm
+from lightning_avsp.layers.resampling import resize_bilinear
+from lightning_avsp.layers.video_convolution import fold_frames, unfold_frames
 
 
 class ResNetBlock(nn.Module):
@@ -78,8 +80,5 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, in, T, h, w) to (B, out, T, H, W) with ``size = (H, W)``."""
-        batch, _, steps, _, _ = x.shape
-        frames = x.transpose(1, 2).flatten(0, 1)  # (B T, in, h, w)
-        frames = F.interpolate(frames, size=size, mode="bilinear", align_corners=False)
-        frames = self.layers(frames)  # (B T, out, H, W)
-        return frames.unflatten(0, (batch, steps)).transpose(1, 2)
+        frames = resize_bilinear(fold_frames(x), size)  # (B T, in, H, W)
+        return unfold_frames(self.layers(frames), x.shape[0])

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_avsp.layers.video_convolution import VideoConvolution, fold_frames, unfold_frames
+
 SHARPNESS = 12.0
 """Largest logarithm of the ratio of two importances, as the paper's released networks."""
 
@@ -25,7 +27,7 @@ class LocalImportancePooling3d(nn.Module):
         super().__init__()
         self.space_stride = space_stride
         self.logits = nn.Sequential(
-            nn.Conv3d(channels, channels, (1, 3, 3), padding=(0, 1, 1), groups=channels, bias=False),
+            VideoConvolution(channels, channels, (1, 3, 3), padding=(0, 1, 1), groups=channels, bias=False),
             nn.InstanceNorm3d(channels, affine=True),
         )
 
@@ -39,12 +41,13 @@ class LocalImportancePooling3d(nn.Module):
         Returns:
             (B, C, T / time_stride, ceil(h / space_stride), ceil(w / space_stride)).
         """
-        # minus 1: only ratios count, and an importance of at most 1 fits into half precision
-        importance = torch.exp(SHARPNESS * (self.logits(x).sigmoid() - 1))
+        # minus 1: only ratios count; an importance of at most 1 fits into half precision, its logarithm does not
+        importance = torch.exp(SHARPNESS * (self.logits(x).float().sigmoid() - 1)).to(x.dtype)
 
         def pool(values: Tensor) -> Tensor:
             steps = values.unflatten(2, (-1, time_stride)).mean(dim=3)  # (B, C, T', h, w)
-            frames = F.avg_pool2d(steps.flatten(1, 2), 3, self.space_stride, padding=1)
-            return frames.unflatten(1, steps.shape[1:3])
+            return unfold_frames(
+                F.avg_pool2d(fold_frames(steps), 3, self.space_stride, padding=1), x.shape[0]
+            )
 
         return pool(x * importance) / pool(importance)

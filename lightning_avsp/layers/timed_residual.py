@@ -7,6 +7,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_avsp.layers.video_convolution import VideoConvolution
+
 Axes = Literal["2d", "3d"]
 """Whether a block works on maps (B, C, H, W) or on clips (B, C, T, H, W)."""
 
@@ -15,7 +17,9 @@ def convolution(axes: Axes, in_channels: int, out_channels: int, kernel: int, st
     """Convolution without bias that keeps the size but for the stride; the stride never divides time."""
     if axes == "2d":
         return nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
-    return nn.Conv3d(in_channels, out_channels, kernel, (1, stride, stride), padding=kernel // 2, bias=False)
+    return VideoConvolution(
+        in_channels, out_channels, kernel, (1, stride, stride), padding=kernel // 2, bias=False
+    )
 
 
 class TimedResidualBlock(nn.Module):

@@ -71,7 +71,7 @@ def check_seekable(index: VideoIndex) -> None:
     if path.suffix.lower() in UNSEEKABLE or not len(index.times):
         raise InputError(
             f"{path}: single frames of {path.suffix or 'such'} files cannot be reached reliably (decoders return "
-            "other frames without an error); decode it once, in order, with `avsp data prepare` and set data.loading.cache"
+            "other frames without an error); decode it once, in order, with `avsp data prepare`, and set data.cache"
         )
 
 

@@ -1,4 +1,4 @@
-"""How near a training step comes to what the device's matrix units can do."""
+"""Matrix peaks of devices, and the operations of a training step to compare with them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from lightning_avsp.profiling.counting import count_flops
 from lightning_avsp.structures import SaliencyNetwork
 
 MATRIX_PEAKS: tuple[tuple[tuple[str, ...], float], ...] = (
@@ -27,21 +26,21 @@ match counts. Source: the makers' data sheets, whose larger figures are for spar
 
 
 def matrix_peak(device: torch.device) -> float | None:
-    """Operations per second of the device's matrix units in bfloat16; None where we do not know them."""
+    """Return the bfloat16 operations per second of the device's matrix units; None where they are not known."""
     return peak_by_name(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
 
 
 def peak_by_name(name: str) -> float | None:
-    """The same by the name that CUDA gives; None for a slice of a device (MIG), which has a part of it."""
+    """Return the same by the name that CUDA gives; None for a slice of a device (MIG), which has a part of it."""
     if "MIG" in name:
         return None
     return next((peak for words, peak in MATRIX_PEAKS if all(word in name for word in words)), None)
 
 
 def training_flops(network: SaliencyNetwork, inputs: Sequence[Any], **keywords: Any) -> int:
-    """Operations of one forward and backward pass, counted on the meta device, two per multiply-accumulate.
+    """Count the operations of one forward and backward pass on the meta device, two per multiply-accumulate.
 
-    What is computed anew under activation checkpointing is not counted: model FLOPs, not hardware FLOPs. Gradients of
+    Activations computed anew under checkpointing are not counted: model FLOPs, not hardware FLOPs. Gradients of
     frozen parts are not computed and not counted.
 
     Args:
@@ -49,25 +48,13 @@ def training_flops(network: SaliencyNetwork, inputs: Sequence[Any], **keywords: 
         inputs: Arguments of its forward, on any device.
         **keywords: More of them.
     """
-    counted, inputs, keywords = _on_meta(network, inputs, keywords)
-    counted.train()
+
+    def move(value: Any) -> Any:
+        return value.to("meta") if isinstance(value, torch.Tensor) else value
+
+    counted = copy.deepcopy(network).to("meta").train()
+    inputs, keywords = [move(value) for value in inputs], {name: move(v) for name, v in keywords.items()}
     # the counter does not know the CPU's fused attention
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         counted(*inputs, **keywords).sum().backward()
     return int(counter.get_total_flops())
-
-
-def forward_flops(network: SaliencyNetwork, inputs: Sequence[Any]) -> int:
-    """Operations of one pass without gradients, see :func:`~lightning_avsp.profiling.counting.count_flops`."""
-    counted, inputs, _ = _on_meta(network, inputs, {})
-    return count_flops(counted, *inputs)
-
-
-def _on_meta(
-    network: SaliencyNetwork, inputs: Sequence[Any], keywords: dict[str, Any]
-) -> tuple[SaliencyNetwork, list[Any], dict[str, Any]]:
-    def move(value: Any) -> Any:
-        return value.to("meta") if isinstance(value, torch.Tensor) else value
-
-    moved = copy.deepcopy(network).to("meta")
-    return moved, [move(value) for value in inputs], {name: move(value) for name, value in keywords.items()}

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: marks on the device's own clock, or on the wall's on the CPU."""
+"""Time of the sections of a training step, by the device's own clock, or by wall time on the CPU."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Timeline:
     """Time between marks, by section.
 
     On CUDA a mark is an event in the stream: nothing waits for the device until :meth:`totals` reads the clock. So a
-    section is the time that the device spent on it, and ``data`` the time that the device stood idle for want of a
-    batch, however far ahead the host was.
+    section is the time that the device spent on it, and ``data`` the time that the device was idle for want of a batch,
+    however far ahead the host was.
 
     Args:
-        device: Where the step runs.
+        device: Device of the step.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -34,7 +34,7 @@ class Timeline:
         self._marks: list[tuple[str, Any]] = []
 
     def start(self) -> None:
-        """Forget earlier marks and start the clock."""
+        """Drop earlier marks and start the clock."""
         self._marks = []
         self.mark("")
 
@@ -49,7 +49,7 @@ class Timeline:
         self._marks.append((section, moment))
 
     def totals(self) -> dict[str, float]:
-        """Seconds of every section that was marked, once the device has finished."""
+        """Wait for the device and return the seconds of every section that was marked."""
         if self.cuda:
             torch.cuda.synchronize()
         found: dict[str, float] = {}
@@ -61,7 +61,7 @@ class Timeline:
 
 @contextmanager
 def marked(network: SaliencyNetwork, timeline: Timeline) -> Iterator[None]:
-    """Let a network mark its parts: encoder and denoiser, or encoders and decoder of a direct network."""
+    """Mark the parts of a network: encoder and denoiser, or encoders and decoder of a direct network."""
     if isinstance(network, DiffusionNetwork):
         parts = {"encode": "encoder", "denoise": "denoiser"}
         for method, section in parts.items():
@@ -70,7 +70,7 @@ def marked(network: SaliencyNetwork, timeline: Timeline) -> Iterator[None]:
             yield
         finally:
             for method in parts:
-                delattr(network, method)  # the class' own is found again
+                delattr(network, method)  # uncovers the method of the class
         return
     hooks = [hook for module in _encoders(network) for hook in _hooks(module, timeline, "decoder", "encoder")]
     hooks += _hooks(network, timeline, "other", "decoder")

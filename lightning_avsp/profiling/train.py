@@ -1,41 +1,55 @@
-"""How fast experiments train and predict, and where the time goes, configurations in turns.
+"""Speed of training and prediction of experiments, with memory, compile time and the largest operators.
 
-Configurations take their rounds one after the other, again and again, so that whatever else the machine does falls on
-all of them alike; what is compared is the ratio inside a round. On CUDA all times are those of the device's own clock.
+On the CPU configurations take their rounds in turns, so that other load on the machine falls on all of them alike, and
+what is compared is the ratio inside a round. On a GPU they follow one another, so that each has the whole memory; all
+times are those of the device's own clock.
 """
 
 from __future__ import annotations
 
 import gc
+import json
+import multiprocessing
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 from typing import Any
 
 import torch
 
-from lightning_avsp.errors import AVSPError, InputError
-from lightning_avsp.launch import default_precision
-from lightning_avsp.profiling.contender import Contender, Setup, synchronise
-from lightning_avsp.profiling.memory import in_use, peak, reset_peak
+from lightning_avsp.errors import InputError
+from lightning_avsp.launch import default_precision, set_arithmetic
+from lightning_avsp.profiling.case import BenchmarkCase, Configuration
+from lightning_avsp.profiling.memory import peak, reset_peak
+from lightning_avsp.profiling.operators import OperatorTime, profile_steps
 from lightning_avsp.profiling.peak import matrix_peak
+from lightning_avsp.run_folder import write_json
 from lightning_avsp.structures import DiffusionNetwork
+from lightning_avsp.tasks.execution import compile_clock
 
 DENOISING_STEPS = (1, 4, 8)
 """Numbers of steps at which prediction is timed."""
+PAPERS = ("diffsal_avad", "mubic_avad", "avrsp_avad", "tavdiff_avad")
+"""Full-size experiments of ``avsp bench train --all``."""
+EXECUTIONS = ("precision=bf16-mixed", "precision=32-true", "precision=bf16-mixed compile=default")
+"""Configurations of each of them, the most likely to overrun its time last."""
+GRAPHS = "precision=bf16-mixed compile=graphs"
+"""Beside them for TAVDiff, whose step is bound by launches."""
+MAX_OPERATORS = 10
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass
 class Speed:
-    """What was measured of one configuration."""
+    """Measurements of one configuration."""
 
     name: str
     """The configuration in one line."""
-    batch: int
+    batch: int | None = None
     """Clips of a step."""
     samples_per_s: list[float] = field(default_factory=list)
     """Training clips per second, one number for each round."""
@@ -44,20 +58,30 @@ class Speed:
     peak_bytes: int | None = None
     """Peak memory of training: on a GPU that of this configuration alone, on the CPU that of the whole process."""
     flops_per_clip: int | None = None
-    """Operations of forward and backward pass of one clip, two per multiply-accumulate; None if not counted."""
+    """Operations of forward and backward pass of one clip, two per multiply-accumulate."""
     utilisation: float | None = None
-    """Share of the device's matrix peak (bfloat16) that these operations are; None where the peak is unknown."""
+    """MFU: share of the device's matrix peak (bfloat16) that these operations are; None where the peak is unknown."""
+    compile_s: float = 0.0
+    """Seconds spent compiling."""
+    warmup_s: float = 0.0
+    """Seconds of building the network and of the first steps, compiling included."""
     clips_per_s: dict[str, list[float]] = field(default_factory=dict)
     """Predicted clips per second by number of denoising steps (``one pass`` for direct networks), for each round."""
+    operators: list[OperatorTime] = field(default_factory=list)
+    """Largest operators of a training step."""
+    kernels: list[OperatorTime] = field(default_factory=list)
+    """Largest kernels of a training step, on a GPU."""
+    error: str | None = None
+    """Reason for which there are no measurements, or not all."""
 
     @property
     def median(self) -> float:
-        """The middle of the rounds' samples per second."""
+        """Median of the rounds' samples per second."""
         return median(self.samples_per_s)
 
     def ratios(self, other: Speed) -> list[float]:
-        """Samples per second over those of another configuration in the same round."""
-        return [own / its for own, its in zip(self.samples_per_s, other.samples_per_s, strict=True)]
+        """Divide samples per second by those of another configuration in the same round."""
+        return [own / its for own, its in zip(self.samples_per_s, other.samples_per_s, strict=False)]
 
     @property
     def shares(self) -> dict[str, float]:
@@ -66,197 +90,242 @@ class Speed:
         return {name: seconds / total for name, seconds in self.sections.items()}
 
 
-def find_device(name: str) -> torch.device:
-    """``auto``: the GPU if there is one, else the CPU; or a device by name.
+@dataclass(frozen=True)
+class Rounds:
+    """Amount of work that is measured."""
 
-    Raises:
-        InputError: If it is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.split(":")[0] not in ("cpu", "cuda"):
-        raise InputError(f"device={name}: choose auto, cpu or cuda")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device={name}, but torch sees no GPU; use --device cpu")
-    found = torch.device(name)
-    if found.index is not None:
-        torch.cuda.set_device(found)  # memory and events are those of the current device
-    return found
+    steps: int = 10
+    """Training steps of a round."""
+    rounds: int = 3
+    """Rounds of every configuration."""
+    warmup: int = 3
+    """Steps before anything is timed, which compile and fill caches."""
+    inference: bool = False
+    """Also time prediction, at :data:`DENOISING_STEPS` for diffusion networks."""
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.rounds, self.warmup) < 1:
+            raise InputError(
+                f"steps={self.steps}, rounds={self.rounds} and warmup={self.warmup} must be at least 1"
+            )
 
 
 def find_precision(name: str, device: torch.device) -> str:
-    """The precision that ``lightning fit`` would take on this device for ``auto``."""
+    """Return the precision that ``lightning fit`` chooses on this device for ``auto``."""
     return default_precision("gpu" if device.type == "cuda" else "cpu") if name == "auto" else name
 
 
 def bench_train(
-    setups: Sequence[Setup],
+    configurations: Sequence[Configuration],
     device: torch.device,
+    amount: Rounds,
     *,
-    steps: int = 10,
-    rounds: int = 3,
-    warmup: int = 3,
-    inference: bool = False,
     trace: Path | None = None,
-    say: Say = lambda _: None,
+    report: Report = lambda _: None,
+    save: Callable[[list[Speed]], None] = lambda _: None,
 ) -> list[Speed]:
-    """Measure configurations in turns.
+    """Measure configurations; one that fails becomes a row with its reason.
 
     Args:
-        setups: What to measure; all are on the device at the same time.
-        device: Where.
-        steps: Training steps of a round.
-        rounds: Rounds of every configuration.
-        warmup: Steps before anything is timed, which compile and fill caches.
-        inference: Also time prediction, at :data:`DENOISING_STEPS` for diffusion networks.
+        configurations: Configurations to measure.
+        device: Device to measure on.
+        amount: Steps and rounds.
         trace: Write a profiler's trace of two more training steps of the first configuration here.
-        say: Told what is being done.
-
-    Raises:
-        InputError: If a number is too small.
-        AVSPError: If the configurations do not fit into the device's memory.
+        report: Called with a line on the progress.
+        save: Called with all rows whenever one has changed.
     """
-    if min(steps, rounds, warmup) < 1:
-        raise InputError(f"steps={steps}, rounds={rounds} and warmup={warmup} must be at least 1")
-    try:
-        return _bench(setups, device, steps, rounds, warmup, inference, trace, say)
-    except torch.OutOfMemoryError as error:
+    set_arithmetic(deterministic=False)
+    flops: dict[Any, int] = {}
+    found = [Measurement(one, device, amount, flops) for one in configurations]
+    found[0].trace = trace
+    speeds = [one.speed for one in found]
+    rounds = [
+        (f"round {number + 1} of {amount.rounds}", Measurement.add_round) for number in range(amount.rounds)
+    ]
+    stages = [("warming up", Measurement.warm_up), *rounds, ("profiling", Measurement.add_operators)]
+    stages += [("predicting", Measurement.add_predictions)] if amount.inference else []
+    for group in [found] if device.type == "cpu" else [[one] for one in found]:
+        for doing, measure in stages:
+            for one in [one for one in group if one.speed.error is None]:
+                report(f"{doing}: {one.configuration.name}")
+                try:
+                    measure(one)
+                except InputError:
+                    raise
+                except Exception as error:  # whatever it is, the other configurations can still be measured
+                    one.fail(error, doing)
+                save(speeds)
+        for one in group:
+            one.case = None
         free()
-        raise AVSPError(
-            f"{' and '.join(setup.name for setup in setups)}: out of memory; take a smaller --batch, measure fewer "
-            "configurations at once, or let --fill find the largest batch"
-        ) from error
-
-
-def _bench(
-    setups: Sequence[Setup],
-    device: torch.device,
-    steps: int,
-    rounds: int,
-    warmup: int,
-    inference: bool,
-    trace: Path | None,
-    say: Say,
-) -> list[Speed]:
-    contenders, speeds, own = [], [], []
-    for setup in setups:
-        say(f"warming up: {setup.name}")
-        before = in_use(device)
-        contender = Contender(setup, device)
-        contender.train(warmup)
-        own.append(in_use(device) - before)
-        contenders.append(contender)
-        speeds.append(Speed(contender.setup.name, contender.batch, flops_per_clip=contender.flops))
-    for number in range(rounds):
-        for place, contender in enumerate(contenders):
-            say(f"round {number + 1} of {rounds}: {speeds[place].name}")
-            reset_peak(device)
-            _add_round(speeds[place], contender, steps, rounds, others=sum(own) - own[place])
-            if inference:
-                _add_predictions(speeds[place], contender)
-    best = matrix_peak(device)
-    for speed in speeds:
-        if best is not None and speed.flops_per_clip is not None:
-            speed.utilisation = speed.flops_per_clip * speed.median / best
-    if trace is not None:
-        say(f"writing {trace}")
-        write_trace(contenders[0], trace)
     return speeds
 
 
-def _add_round(speed: Speed, contender: Contender, steps: int, rounds: int, others: int) -> None:
-    before = contender.clips
-    sections = contender.train(steps)
-    speed.samples_per_s.append((contender.clips - before) / sum(sections.values()))
-    for name, seconds in sections.items():
-        speed.sections[name] = speed.sections.get(name, 0.0) + seconds / (steps * rounds)
-    found = peak(contender.device)
-    if found is not None:
-        speed.peak_bytes = max(speed.peak_bytes or 0, found - others)
-
-
-def _add_predictions(speed: Speed, contender: Contender) -> None:
-    several = isinstance(contender.task.network, DiffusionNetwork)
-    for count in DENOISING_STEPS if several else (None,):
-        name = "one pass" if count is None else str(count)
-        if name not in speed.clips_per_s:
-            contender.predict(count)  # warms up
-        speed.clips_per_s.setdefault(name, []).append(contender.batch / contender.predict(count))
-
-
-def bench_fill(
-    setup: Setup, device: torch.device, *, steps: int = 5, warmup: int = 3, say: Say = lambda _: None
-) -> list[Speed]:
-    """Double the batch until the device's memory is full.
+class Measurement:
+    """A configuration that is being measured, and its row.
 
     Args:
-        setup: What to measure; its batch is the first.
-        device: A GPU.
-        steps: Training steps timed at each batch.
-        warmup: Steps before.
-        say: Told what is being done.
-
-    Returns:
-        One entry for each batch; the last has no round: it did not fit.
-
-    Raises:
-        InputError: On the CPU, whose memory ends only where the system starts to kill.
+        configuration: Its settings.
+        device: Device to measure on.
+        amount: Steps and rounds.
+        flops: Operations of a clip by experiment and settings, so that each is counted once.
     """
-    if device.type != "cuda":
-        raise InputError(
-            "--fill doubles the batch until memory is out, which only a GPU survives; on the CPU give --batch"
-        )
-    found: list[Speed] = []
-    batch = setup.batch or 1
-    while True:
-        say(f"batch {batch}: {setup.name}")
-        speed = Speed(replace(setup, batch=batch).name, batch)
-        found.append(speed)
-        try:
-            contender = Contender(replace(setup, batch=batch, root=None), device, count_flops=False)
-            contender.train(warmup)
-            reset_peak(device)
-            _add_round(speed, contender, steps, 1, others=0)
-            del contender
-        except torch.OutOfMemoryError:
-            return found
-        finally:
-            free()
-        batch *= 2
+
+    def __init__(
+        self, configuration: Configuration, device: torch.device, amount: Rounds, flops: dict[Any, int]
+    ) -> None:
+        self.configuration, self.device, self.amount, self.flops = configuration, device, amount, flops
+        self.speed = Speed(configuration.name)
+        self.case: BenchmarkCase | None = None
+        self.trace: Path | None = None
+
+    def fail(self, error: Exception, doing: str) -> None:
+        """Note the reason, and give the memory back."""
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = f"{type(error).__name__}: {lines[0] if lines else ''}"
+        full = isinstance(error, torch.OutOfMemoryError)
+        self.speed.error = f"{'out of memory' if full else reason} ({doing})"
+        self.case = None
+
+    def warm_up(self) -> None:
+        """Build the case and take its first steps."""
+        start, compiled = perf_counter(), compile_clock.seconds
+        key = self.configuration.experiment, self.configuration.settings
+        reset_peak(self.device)
+        case = self.case = BenchmarkCase(self.configuration, self.device, self.flops.get(key))
+        case.train(self.amount.warmup)
+        speed, self.flops[key] = self.speed, case.flops
+        speed.name, speed.batch, speed.flops_per_clip = case.configuration.name, case.batch, case.flops
+        speed.warmup_s, speed.compile_s = perf_counter() - start, compile_clock.seconds - compiled
+
+    def add_round(self) -> None:
+        """Time a round of training steps."""
+        assert self.case is not None
+        case, speed = self.case, self.speed
+        reset_peak(self.device)
+        before = case.clips
+        sections = case.train(self.amount.steps)
+        speed.samples_per_s.append((case.clips - before) / sum(sections.values()))
+        for name, seconds in sections.items():
+            share = seconds / (self.amount.steps * self.amount.rounds)
+            speed.sections[name] = speed.sections.get(name, 0.0) + share
+        found, best = peak(self.device), matrix_peak(self.device)
+        if found is not None:
+            speed.peak_bytes = max(speed.peak_bytes or 0, found)
+        if best is not None and speed.flops_per_clip is not None:
+            speed.utilisation = speed.flops_per_clip * speed.median / best
+
+    def add_operators(self) -> None:
+        """Profile two steps."""
+        assert self.case is not None
+        operators, kernels = profile_steps(self.case.train, self.device, trace=self.trace)
+        self.speed.operators, self.speed.kernels = operators[:MAX_OPERATORS], kernels[:MAX_OPERATORS]
+
+    def add_predictions(self) -> None:
+        """Time predictions."""
+        assert self.case is not None
+        case, compiled = self.case, compile_clock.seconds
+        for count in DENOISING_STEPS if isinstance(case.task.network, DiffusionNetwork) else (None,):
+            case.predict(count)  # warms up
+            name = "one pass" if count is None else str(count)
+            self.speed.clips_per_s[name] = [
+                case.batch / case.predict(count) for _ in range(self.amount.rounds)
+            ]
+        self.speed.compile_s += compile_clock.seconds - compiled
 
 
 def free() -> None:
-    """Give back what nothing refers to any more."""
+    """Give back the memory that nothing refers to any more, that of compiled code and CUDA graphs included."""
+    torch._dynamo.reset()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
-def write_trace(contender: Contender, path: Path, steps: int = 2) -> None:
-    """Write a chrome trace of some training steps, for ``chrome://tracing`` or Perfetto."""
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    if contender.device.type == "cuda":
-        activities.append(torch.profiler.ProfilerActivity.CUDA)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with torch.profiler.profile(activities=activities, acc_events=True) as profile:
-        contender.train(steps)
-        synchronise(contender.device)
-    profile.export_chrome_trace(str(path))
+# ---- all papers, each in a process of its own
+
+
+def bench_suite(
+    suite: dict[Path, Sequence[Configuration]],
+    device: str,
+    amount: Rounds,
+    limit_s: float,
+    folder: Path,
+    report: Report,
+    finished: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:
+    """Measure experiments one after another, each in a process of its own that is stopped at a time limit.
+
+    Args:
+        suite: Configurations by experiment file.
+        device: Name of the device.
+        amount: Steps and rounds.
+        limit_s: Seconds that one experiment may take, imports included.
+        folder: Folder of one JSON file for each experiment.
+        report: Called with a line on the progress.
+        finished: Called with the joint report after each experiment.
+
+    Returns:
+        The joint report, see :func:`as_report`; a configuration that was not measured has its reason.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    joint: dict[str, Any] = {"machine": {}, "speeds": []}
+    for experiment, configurations in suite.items():
+        file = folder / f"{experiment.stem}.json"
+        file.unlink(missing_ok=True)
+        arguments = (list(configurations), device, amount, file)
+        process = multiprocessing.get_context("spawn").Process(target=measure_to_file, args=arguments)
+        start = perf_counter()
+        process.start()
+        try:
+            process.join(limit_s)
+            stopped = process.is_alive()
+        finally:
+            process.kill()
+            process.join()
+        found = json.loads(file.read_text()) if file.is_file() else {"machine": {}, "speeds": []}
+        seconds = perf_counter() - start
+        why = (
+            f"stopped after {seconds:.0f} s"
+            if stopped
+            else f"the process ended with exit code {process.exitcode}"
+        )
+        for place, configuration in enumerate(configurations):
+            started = place < len(found["speeds"])
+            row = found["speeds"][place] if started else asdict(Speed(configuration.name))
+            if row["error"] is None and not (row["samples_per_s"] and row["operators"]):
+                row["error"] = why
+            joint["speeds"].append(row)
+        joint["machine"] = found["machine"] or joint["machine"]
+        report(f"{experiment.stem}: {seconds:.0f} s")
+        finished(joint)
+    return joint
+
+
+def measure_to_file(configurations: list[Configuration], device: str, amount: Rounds, file: Path) -> None:
+    """Measure in this process and keep the rows in a file, written anew whenever one has changed."""
+    found = torch.device(device)
+
+    def save(speeds: list[Speed]) -> None:
+        write_json(file, as_report(speeds, found))
+
+    save([])
+    bench_train(configurations, found, amount, report=lambda line: print(line, flush=True), save=save)
 
 
 def as_report(speeds: Sequence[Speed], device: torch.device) -> dict[str, Any]:
-    """Everything as plain values, with the machine."""
+    """Return everything as plain values, with the machine."""
     rows = []
     for speed in speeds:
         row = asdict(speed)
-        if speed.samples_per_s:
-            row["median"] = speed.median
-            row["ratios_to_first"] = speed.ratios(speeds[0]) if _same_rounds(speed, speeds[0]) else None
+        if speed.samples_per_s and speeds[0].samples_per_s:
+            row["ratios_to_first"] = speed.ratios(speeds[0])
         rows.append(row)
     cuda = device.type == "cuda"
     return {
         "machine": {
             "device": torch.cuda.get_device_name(device) if cuda else "CPU",
+            "matrix_peak": matrix_peak(device),
             "threads": torch.get_num_threads(),
             "cores": os.cpu_count(),
             "torch": torch.__version__,
@@ -265,7 +334,3 @@ def as_report(speeds: Sequence[Speed], device: torch.device) -> dict[str, Any]:
         },
         "speeds": rows,
     }
-
-
-def _same_rounds(one: Speed, other: Speed) -> bool:
-    return len(one.samples_per_s) == len(other.samples_per_s)

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentError
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from lightning_avsp import __version__
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.profiling.counting import activation_memory, count_as_papers, count_flops
-from lightning_avsp.profiling.experiment import _Parts
 from lightning_avsp.structures import DiffusionNetwork, SaliencyNetwork
 from lightning_avsp.sweep import Trial
 from lightning_avsp.sweep.sweep_file import canonical_json
-from lightning_avsp.tasks import SaliencyTask
+from lightning_avsp.tasks.experiment import Experiment
 
 _FAULTS = (
     AVSPError,
-    ArgumentError,
     AttributeError,
     ImportError,
     KeyError,
@@ -62,10 +56,11 @@ class CostCounter:
     def of(self, trial: Trial) -> NetworkCost | str:
         """Cost of a trial's network, or why it cannot be built."""
         try:
-            settings = _Settings.of(trial_experiment(trial), trial.overrides)
-            key = settings.key()
+            experiment = _read_row(trial)
+            key = _network_key(experiment)
             if key not in self._known:
-                self._known[key] = settings.count()
+                task, data = experiment.build("meta")
+                self._known[key] = count(task.network, data, experiment.text_width)
             return self._known[key]
         except _FAULTS as error:
             return _why(error)
@@ -87,51 +82,24 @@ def trial_experiment(trial: Trial) -> Path:
     return files[0]
 
 
-class _Settings(_Parts):
-    """The parser of `lightning fit`; its model is built on request and gets no memory."""
+def _read_row(trial: Trial) -> Experiment:
+    """The experiment of a trial with its values.
 
-    @classmethod
-    def of(cls, experiment: Path, overrides: Mapping[str, Any]) -> _Settings:
-        """An experiment with a trial's overrides.
+    Raises:
+        InputError: If the values do not fit the experiment.
+    """
+    settings = {
+        name: value for name, value in trial.overrides.items() if name not in ("seed_everything", "init_from")
+    }
+    return Experiment([f"--config={trial_experiment(trial)}", f"--config={json.dumps(settings)}"])
 
-        Raises:
-            InputError: If the overrides do not fit the experiment.
-        """
-        settings = {
-            name: value for name, value in overrides.items() if name not in ("seed_everything", "init_from")
-        }
-        try:
-            return cls(
-                SaliencyTask,
-                AVSaliencyDataModule,
-                args=[f"--config={experiment}", f"--config={json.dumps(settings)}"],
-                run=False,
-                subclass_mode_model=True,
-                seed_everything_default=False,
-                auto_configure_optimizers=False,
-                trainer_defaults={"use_distributed_sampler": False},
-                parser_kwargs={"prog": "avsp report", "version": __version__, "exit_on_error": False},
-            )
-        except ArgumentError as error:
-            why = " ".join(str(error).split())
-            raise InputError(f"{experiment} with the row's settings: {why}") from error
 
-    def instantiate_classes(self) -> None:
-        """Nothing yet."""
-
-    def key(self) -> str:
-        """The same for settings that build the same network for the same inputs."""
-        data, network = self.config.data, self.config.model.init_args.network
-        inputs = [str(data.get(name)) for name in _INPUTS]
-        return canonical_json([str(network), data.captions is not None, *inputs])
-
-    def count(self) -> NetworkCost:
-        """Build the network on the meta device, and count it."""
-        with torch.device("meta"):
-            super().instantiate_classes()
-        data, task = cast(AVSaliencyDataModule, self.datamodule), cast("SaliencyTask[Any]", self.model)
-        width = int(self.config.model.init_args.network.get("init_args.text_width", 512))
-        return count(task.network, data, None if data.captions is None else width)
+def _network_key(experiment: Experiment) -> str:
+    """The same for experiments that build the same network for the same inputs."""
+    data, network = experiment.config.data, experiment.config.model.init_args.network
+    return canonical_json(
+        [str(network), data.captions is not None, *(str(data.get(name)) for name in _INPUTS)]
+    )
 
 
 _INPUTS = ("size", "map_size", "clip", "audio")

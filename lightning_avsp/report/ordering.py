@@ -1,4 +1,4 @@
-"""Whether the rows of a table come out in the paper's order."""
+"""Comparison of the order of a table's rows with the paper's."""
 
 from __future__ import annotations
 
@@ -6,106 +6,93 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+
+import pandas as pd
 
 from lightning_avsp.metrics.functional.scores import LOWER_IS_BETTER
-from lightning_avsp.report.cells import Cell, paired_difference
-from lightning_avsp.report.expected import Expected, Ordering
-from lightning_avsp.report.published import METRIC_NAMES
+from lightning_avsp.report.measured import Measured, paired_difference
+from lightning_avsp.report.published import METRIC_NAMES, PublishedTable
 
-Verdict = Literal["holds", "reversed", "undecided", "missing"]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two rows that the paper ranks, in its order."""
-
-    dataset: str
-    better: str
-    worse: str
-    verdict: Verdict
-    """``undecided``: reversed in ours, or equal, but by no more than the interval over videos allows."""
-    difference: float
-    """Ours: the first minus the second over what both tested; NaN without runs."""
-    low: float
-    high: float
+NO_TARGETS = "suspect|derived"
+"""Flags of numbers whose order our runs are not expected to reproduce."""
+COLUMNS = ["better", "worse", "dataset", "verdict", "difference", "low", "high"]
 
 
 @dataclass(frozen=True)
-class OrderingResult:
+class Ordering:
     """All pairs of rows that the paper ranks."""
 
     metric: str
-    pairs: tuple[Pair, ...]
+    pairs: pd.DataFrame
+    """The paper's better and worse row, dataset, ``verdict`` (``holds``, ``reversed``, ``missing``, or ``undecided``:
+    reversed or equal in ours, but by no more than the interval over videos allows), and our difference over what both
+    tested with its interval, NaN where it is not known."""
     excluded: tuple[str, ...]
-    """Rows that are no targets, with their dataset."""
+    """Rows with a suspect or derived number, with their dataset."""
     synthetic: bool
     """Whether any of our numbers is of a SYNTHETIC corpus."""
 
-    def count(self, verdict: Verdict) -> int:
-        """Pairs with a verdict."""
-        return sum(pair.verdict == verdict for pair in self.pairs)
-
     def sentence(self) -> str:
         """The result in one sentence."""
-        known = len(self.pairs) - self.count("missing")
-        mark = "SYNTHETIC: " if self.synthetic else ""
-        if not self.pairs:
-            return f"The paper ranks no two of its own rows by {self.metric} here."
+        count = self.pairs.verdict.value_counts().reindex(
+            ["holds", "undecided", "reversed", "missing"], fill_value=0
+        )
+        total, known = len(self.pairs), len(self.pairs) - count.missing
+        if not total:
+            return "The paper ranks no two of its own rows here."
         if not known:
-            return f"Not known yet: of no pair that the paper ranks ({len(self.pairs)}) both rows have a run."
-        parts = [f"{mark}{self.count('holds')} of {known} pairs are in the paper's order ({self.metric})"]
-        if self.count("undecided"):
-            parts.append(f"{self.count('undecided')} reversed, but by less than the interval over videos")
-        if self.count("reversed"):
-            parts.append(f"{self.count('reversed')} reversed by more than the interval over videos")
-        if self.count("missing"):
-            parts.append(f"{self.count('missing')} more still without a run")
-        whole = "the paper's ordering holds" if self.count("holds") == len(self.pairs) else ""
-        return "; ".join([*parts, whole] if whole else parts) + "."
+            return f"Not known yet: none of the {total} pairs that the paper ranks has runs of both rows."
+        mark = "SYNTHETIC: " if self.synthetic else ""
+        parts = [f"{mark}{count.holds} of {known} pairs are in the paper's order ({self.metric})"]
+        if count.undecided:
+            parts.append(f"{count.undecided} reversed, but by less than the interval over videos")
+        if count.reversed:
+            parts.append(f"{count.reversed} reversed by more than the interval over videos")
+        if count.missing:
+            parts.append(f"{count.missing} more still without a run")
+        if count.holds == total:
+            parts.append("the paper's ordering holds")
+        return "; ".join(parts) + "."
 
 
-def compare_order(expected: Expected, cells: Mapping[str, Mapping[tuple[str, str], Cell]]) -> OrderingResult:
+def compare_order(table: PublishedTable, measured: Mapping[tuple[str, str, str], Measured]) -> Ordering:
     """Compare the order of rows, pair by pair.
 
-    Rows of others, rows without a printed number, and what the table excludes are left out; so are equal numbers.
+    Rows of others and rows without a printed number, or with a suspect or derived one, are left out; so are pairs of
+    equal numbers.
 
     Args:
-        expected: The paper's table; without an ``ordering`` nothing is compared.
-        cells: Cells by row and by (dataset, metric).
+        table: The paper's table.
+        measured: Our numbers by (row, dataset, metric) as printed.
     """
-    ordering = expected.ordering or Ordering(expected.metrics[0], ())
-    sign = -1 if METRIC_NAMES.get(ordering.metric, ordering.metric) in LOWER_IS_BETTER else 1
-    pairs: list[Pair] = []
-    excluded: list[str] = []
-    synthetic = False
-    for dataset in ordering.datasets:
-        ranked: list[tuple[str, float, Cell]] = []
-        for row in expected.rows:
-            cell = cells[row.name].get((dataset, ordering.metric))
-            if row.external or cell is None or cell.paper is None:
-                continue
-            if ordering.excludes(row.name, dataset):
-                excluded.append(f"{row.name} ({dataset})")
-                continue
-            ranked.append((row.name, sign * cell.paper, cell))
-            synthetic = synthetic or (cell.ours is not None and cell.ours.synthetic)
-        for first, second in combinations(ranked, 2):
-            if first[1] != second[1]:
-                better, worse = (first, second) if first[1] > second[1] else (second, first)
-                pairs.append(_pair(dataset, better, worse, sign))
-    return OrderingResult(ordering.metric, tuple(pairs), tuple(excluded), synthetic)
+    metric = table.order_metric or table.metrics[0]
+    cells = table.cells[(table.cells.metric == metric) & ~table.cells.external & table.cells.value.notna()]
+    if table.order_metric is None:
+        cells = cells[:0]
+    targets = ~cells["flags"].str.contains(NO_TARGETS)
+    sign = -1 if METRIC_NAMES.get(metric, metric) in LOWER_IS_BETTER else 1
+    pairs = []
+    for dataset, ranked in cells[targets].groupby("corpus", sort=False):
+        for pair in combinations(zip(ranked.row, ranked.value, strict=True), 2):
+            (worse, low), (better, high) = sorted(pair, key=lambda one: sign * one[1])
+            if low != high:
+                ours = [measured.get((row, dataset, metric)) for row in (better, worse)]
+                pairs.append((better, worse, dataset, *_compare(ours[0], ours[1], sign)))
+    excluded = cells[~targets]
+    names = tuple(f"{row} ({corpus})" for row, corpus in zip(excluded.row, excluded.corpus, strict=True))
+    synthetic = any(one.synthetic for key, one in measured.items() if key[2] == metric)
+    return Ordering(metric, pd.DataFrame(pairs, columns=COLUMNS), names, synthetic)
 
 
-def _pair(dataset: str, better: tuple[str, float, Cell], worse: tuple[str, float, Cell], sign: int) -> Pair:
-    first, second = better[2].ours, worse[2].ours
-    if first is None or second is None:
-        return Pair(dataset, better[0], worse[0], "missing", math.nan, math.nan, math.nan)
-    interval = paired_difference(first, second)
+def _compare(better: Measured | None, worse: Measured | None, sign: int) -> tuple[str, float, float, float]:
+    """Verdict, difference, and its interval."""
+    if better is None or worse is None:
+        return "missing", math.nan, math.nan, math.nan
+    interval = paired_difference(better, worse)
     # without runs of the same seed and split, the means themselves are compared, and no interval is known
-    mean = interval.mean if not math.isnan(interval.mean) else first.interval.mean - second.interval.mean
-    verdict: Verdict = "holds"
+    mean = interval.mean if not math.isnan(interval.mean) else better.interval.mean - worse.interval.mean
+    verdict = "holds"
     if sign * mean <= 0:
         beyond = interval.high < 0 if sign > 0 else interval.low > 0
         verdict = "reversed" if beyond else "undecided"
-    return Pair(dataset, better[0], worse[0], verdict, mean, interval.low, interval.high)
+    return verdict, mean, interval.low, interval.high

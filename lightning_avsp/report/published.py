@@ -1,23 +1,28 @@
 """Published numbers, each with its paper, table, corpus and metric, and where papers disagree.
 
-The numbers lie in ``published.yaml`` beside this file. Two places disagree when they print different values of the
-same network (model, inputs and setting), corpus and metric, both rounded to the coarser of their decimals.
+The numbers are stored in ``tables/<paper>.yaml`` beside this file. A table has an ``id``: the sweep file of that name
+reproduces the paper's own rows, in their order. A row lists its values by corpus, in the order of the table's metrics
+(null: not printed); ``cost`` its parameters in millions, "FLOPs" (multiply-accumulates) and memory in units of 1e9;
+``row`` the printed name and the network behind it: model, inputs and setting, left out for the network as proposed.
+Two places disagree when they print different values of the same network, corpus and metric, both rounded to the
+coarser of their decimals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Literal
 
+import pandas as pd
 import yaml
 
 from lightning_avsp.errors import InputError
 
-Kind = Literal["ablation", "sota", "figure", "prose"]
-
+PAPERS = ("diffsal", "tavdiff", "mubic", "avrsp")
+"""Files of tables, in order."""
 METRIC_NAMES = {
     "CC": "cc",
     "SIM": "sim",
@@ -31,66 +36,60 @@ METRIC_NAMES = {
 DECIMALS = {"CC": 3, "SIM": 3, "AUC-J": 3, "NSS": 2}
 """Decimals with which papers print a metric; others have those of the number."""
 COSTS = {"params_M": "parameters, M", "flops_G": "MACs, G", "memory_G": "memory, GB"}
-"""Efficiency figures: their keys, and what they mean. Papers say FLOPs and count multiply-accumulates."""
-
-
-@dataclass(frozen=True)
-class PublishedValue:
-    """One number of one cell."""
-
-    paper: str
-    """``DiffSal``, ``TAVDiff``, ``MUBiC`` or ``AVRSP``."""
-    table: str
-    """Number of the table as printed, or the figure or section that holds the number."""
-    kind: Kind
-    """What the table is: an ablation, a comparison (``sota``), a figure, or prose."""
-    row: str
-    """Name of the row as printed."""
-    index: int
-    """Position of the row in the table, from 0."""
-    model: str
-    """The network's name, the same in all papers."""
-    inputs: str
-    """What it sees: ``V`` video, ``A`` audio, ``T`` text."""
-    setting: str
-    """How it differs from the network as proposed; empty for none."""
-    corpus: str | None
-    """Corpus as printed; None for figures of efficiency."""
-    metric: str
-    """Metric as printed (``CC``), or a key of :data:`COSTS`."""
-    value: float | None
-    """The number; None where none is printed."""
-    flags: tuple[str, ...] = ()
-    """Reasons for care, see :func:`flag_meanings`."""
-    disagrees: tuple[str, ...] = ()
-    """Other places with another value of the same: ``TAVDiff II: 2.21``."""
-
-    @property
-    def place(self) -> str:
-        """Where it is printed, e.g. ``DiffSal 6``."""
-        return f"{self.paper} {self.table}"
-
-    @property
-    def external(self) -> bool:
-        """Whether the paper reports somebody else's network."""
-        return self.model != self.paper
+"""Efficiency figures: their keys, and what they mean. Papers write FLOPs and count multiply-accumulates."""
+FLAGS = {
+    "suspect": "contradicts the paper's text or another source by so much that it looks like a misprint",
+    "derived": "not printed; computed from the text",
+    "approximate": "approximate, by the text",
+    "taken_over": "printed elsewhere for the same network; here it is a plot or a default",
+    "plot_only": "shown in a plot without numbers",
+    "not_printed": "named in the text without a number",
+    "row_assumed": "which row of the table has this name is not certain",
+    "corpus_assumed": "the paper does not name the corpus",
+}
+"""Reasons for care, and what they mean."""
+SAME = ["model", "inputs", "setting", "corpus", "metric"]
+"""Columns that two values share if they are values of the same."""
 
 
 @dataclass(frozen=True)
 class PublishedTable:
     """One table or figure."""
 
+    id: str
+    """Name of the sweep file that reproduces it."""
     paper: str
+    """``DiffSal``, ``TAVDiff``, ``MUBiC`` or ``AVRSP``."""
     table: str
-    kind: Kind
+    """Number of the table as printed, or the figure or section that holds the numbers."""
+    source: str
+    """Where it is printed: ``DiffSal table 6``."""
+    kind: Literal["ablation", "sota", "figure", "prose"]
     title: str
-    """What it compares, in our words."""
     metrics: tuple[str, ...]
-    corpora: tuple[str, ...]
+    cells: pd.DataFrame
+    """One record for each cell, with the columns of :func:`published`."""
     note: str
-    """What one has to know to read it; may be empty."""
-    values: tuple[PublishedValue, ...]
-    """Every cell, by row, corpus and metric; efficiency figures after a row's cells."""
+    """Caveats of the whole table; may be empty."""
+    no_sweep: str
+    """Where our numbers are found if no sweep gives them; empty for tables with a sweep."""
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """Corpora as printed, in order."""
+        return tuple(corpus for corpus in self.cells.corpus.unique() if corpus)
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """``external`` and ``sweep_index`` (-1 for a row that no sweep reproduces) by name of row."""
+        return self.cells.drop_duplicates("row").set_index("row")[["external", "sweep_index"]]
+
+    @property
+    def order_metric(self) -> str | None:
+        """The metric by which rows are expected in the paper's order; None where no sweep gives numbers."""
+        if self.no_sweep:
+            return None
+        return "CC" if "CC" in self.metrics else self.metrics[0]
 
 
 def published(
@@ -99,8 +98,8 @@ def published(
     model: str | None = None,
     corpus: str | None = None,
     metric: str | None = None,
-) -> list[PublishedValue]:
-    """Published numbers, narrowed down by what is given; upper and lower case are one.
+) -> pd.DataFrame:
+    """Published numbers, filtered by any of the arguments; case is ignored.
 
     Args:
         paper: ``DiffSal``, ``TAVDiff``, ``MUBiC`` or ``AVRSP``.
@@ -110,56 +109,111 @@ def published(
         metric: As printed (``AUC-J``) or by our name (``auc_judd``); or a key of :data:`COSTS`.
 
     Returns:
-        In the order of papers, tables, rows; cells that print nothing have no value.
+        One record for each cell, in the order of papers, tables, rows: ``paper``, ``table``, ``place`` (``DiffSal
+        6``), ``kind``, ``row`` as printed, ``model`` (one name in all papers), ``inputs`` (V video, A audio, T text),
+        ``setting``, ``corpus`` (empty for efficiency figures), ``metric``, ``value`` (NaN: not printed), ``flags``
+        (keys of :data:`FLAGS`), ``disagrees`` (other places with another value of the same: ``TAVDiff II: 2.21``),
+        ``external`` (somebody else's network) and ``sweep_index`` (position in the sweep's rows, else -1).
 
     Raises:
         InputError: If nothing published has that name.
 
     Example:
-        >>> [value.value for value in published("DiffSal", "6", "CASP-Net", "AVAD", "cc")]
+        >>> published("DiffSal", "6", "CASP-Net", "AVAD", "cc").value.tolist()
         [0.691]
     """
-    found = [value for one in published_tables() for value in one.values]
-    wanted: tuple[tuple[str, str | None, Any], ...] = (
-        ("paper", paper, lambda value: (value.paper,)),
-        ("table", table, lambda value: (value.table,)),
-        ("model", model, lambda value: (value.model, value.row)),
-        ("corpus", corpus, lambda value: (value.corpus or "",)),
-        ("metric", metric, lambda value: (value.metric, METRIC_NAMES.get(value.metric, value.metric))),
-    )
-    for what, name, names in wanted:
+    found = pd.concat([one.cells for one in published_tables().values()], ignore_index=True)
+    wanted = {"paper": paper, "table": table, "model": model, "corpus": corpus, "metric": metric}
+    for column, name in wanted.items():
         if name is None:
             continue
-        kept = [value for value in found if name.casefold() in (one.casefold() for one in names(value))]
-        if not kept:
-            known = sorted({names(value)[0] for value in found} - {""})
-            raise InputError(f"no {what} {name!r} in what was published; there are {', '.join(known)}")
-        found = kept
+        other = {"model": found.row, "metric": found.metric.replace(METRIC_NAMES)}.get(column, found[column])
+        fits = [
+            name.casefold() in (a.casefold(), b.casefold()) for a, b in zip(found[column], other, strict=True)
+        ]
+        if not any(fits):
+            known = sorted(set(found[column]) - {""})
+            raise InputError(
+                f"no {column} {name!r} among the published numbers; there are {', '.join(known)}"
+            )
+        found = found[fits]
     return found
 
 
 @lru_cache(maxsize=1)
-def published_tables() -> tuple[PublishedTable, ...]:
-    """Every table and figure, in the order of papers."""
-    tables = [_table(entry) for entry in _content()["tables"]]
-    places: dict[tuple[Any, ...], list[PublishedValue]] = {}
-    for table in tables:
-        for value in table.values:
-            if value.value is not None:
-                places.setdefault(_identity(value), []).append(value)
-    return tuple(
-        replace(table, values=tuple(_compared(value, places) for value in table.values)) for table in tables
+def published_tables() -> dict[str, PublishedTable]:
+    """Every table and figure by its id, in the order of papers."""
+    tables: list[PublishedTable] = []
+    for name in PAPERS:
+        text = files("lightning_avsp.report").joinpath("tables", f"{name}.yaml").read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+        tables += [parse_table(content["paper"], entry) for entry in content["tables"]]
+    same = dict(list(pd.concat([table.cells for table in tables]).dropna(subset="value").groupby(SAME)))
+
+    def disagreements(cell: Any) -> str:
+        others = same.get(tuple(cell[SAME]), pd.DataFrame(columns=["place", "value"]))
+        return "; ".join(
+            f"{place}: {printed(value, cell.metric)}"
+            for place, value in zip(others.place, others.value, strict=True)
+            if cell.value == cell.value and not _agree(cell.value, value, cell.metric)
+        )
+
+    compared = [table.cells.assign(disagrees=table.cells.apply(disagreements, axis=1)) for table in tables]
+    return {table.id: replace(table, cells=cells) for table, cells in zip(tables, compared, strict=True)}
+
+
+def parse_table(paper: str, content: Mapping[str, Any]) -> PublishedTable:
+    """One table of a file of tables.
+
+    Args:
+        paper: The paper's name: rows of other models are external.
+        content: The table's keys.
+    """
+    records = []
+    own = 0
+    for row in content["rows"]:
+        network, flags = row["row"], row.get("flags", {})
+        external = network["model"] != paper
+        reproduced = not external and "no_sweep" not in content
+        common = {
+            "paper": paper,
+            "table": content["table"],
+            "place": f"{paper} {content['table']}",
+            "kind": content["kind"],
+            "row": network["name"],
+            "model": network["model"],
+            "inputs": network["inputs"],
+            "setting": network.get("setting", ""),
+            "external": external,
+            "sweep_index": own if reproduced else -1,
+        }
+        own += reproduced
+        for corpus, values in row.items():
+            if corpus in ("row", "flags"):
+                continue
+            cost = corpus == "cost"
+            numbers = values if cost else dict(zip(content["metrics"], values, strict=True))
+            cell = {
+                "corpus": "" if cost else corpus,
+                "flags": "; ".join(flags.get(corpus, ())),
+                "disagrees": "",
+            }
+            records += [
+                common | cell | {"metric": metric, "value": float("nan") if value is None else float(value)}
+                for metric, value in numbers.items()
+            ]
+    return PublishedTable(
+        id=content["id"],
+        paper=paper,
+        table=content["table"],
+        source=content["source"],
+        kind=content["kind"],
+        title=content["title"],
+        metrics=tuple(content["metrics"]),
+        cells=pd.DataFrame(records),
+        note=content.get("note", ""),
+        no_sweep=content.get("no_sweep", ""),
     )
-
-
-def flag_meanings() -> dict[str, str]:
-    """What each flag says."""
-    return dict(_content()["flags"])
-
-
-def paper_titles() -> dict[str, str]:
-    """Authors and title of each paper, as far as they are known."""
-    return dict(_content()["papers"])
 
 
 def printed(value: float, metric: str) -> str:
@@ -168,72 +222,6 @@ def printed(value: float, metric: str) -> str:
     if decimals is None:
         return f"{value:g}"
     return f"{value:.{max(decimals, min(3, _decimals(value)))}f}"
-
-
-@lru_cache(maxsize=1)
-def _content() -> dict[str, Any]:
-    text = files("lightning_avsp.report").joinpath("published.yaml").read_text(encoding="utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
-    return content
-
-
-def _table(entry: Mapping[str, Any]) -> PublishedTable:
-    values = [value for index, row in enumerate(entry["rows"]) for value in _row(entry, index, row)]
-    corpora = tuple(dict.fromkeys(value.corpus for value in values if value.corpus is not None))
-    return PublishedTable(
-        paper=entry["paper"],
-        table=entry["table"],
-        kind=entry["kind"],
-        title=entry["title"],
-        metrics=tuple(entry["metrics"]),
-        corpora=corpora,
-        note=entry.get("note", ""),
-        values=tuple(values),
-    )
-
-
-def _row(entry: Mapping[str, Any], index: int, row: Mapping[str, Any]) -> Iterator[PublishedValue]:
-    flags = row.get("flags", {})
-    cells: list[tuple[str | None, str, float | None, list[str]]] = [
-        (corpus, metric, value, flags.get(corpus, []))
-        for corpus, numbers in row.items()
-        if corpus not in ("row", "cost", "flags")
-        for metric, value in zip(entry["metrics"], numbers, strict=True)
-    ]
-    cells += [(None, name, value, flags.get("cost", [])) for name, value in row.get("cost", {}).items()]
-    for corpus, metric, value, of_cell in cells:
-        yield PublishedValue(
-            paper=entry["paper"],
-            table=entry["table"],
-            kind=entry["kind"],
-            row=row["row"]["name"],
-            index=index,
-            model=row["row"]["model"],
-            inputs=row["row"]["inputs"],
-            setting=row["row"].get("setting", ""),
-            corpus=corpus,
-            metric=metric,
-            value=value,
-            flags=tuple(of_cell),
-        )
-
-
-def _identity(value: PublishedValue) -> tuple[Any, ...]:
-    """What two values have to share to be values of the same."""
-    return (value.model, value.inputs, value.setting, value.corpus, value.metric)
-
-
-def _compared(
-    value: PublishedValue, places: Mapping[tuple[Any, ...], list[PublishedValue]]
-) -> PublishedValue:
-    if value.value is None:
-        return value
-    others = [
-        f"{other.place}: {printed(other.value, other.metric)}"
-        for other in places[_identity(value)]
-        if other.value is not None and not _agree(value.value, other.value, value.metric)
-    ]
-    return replace(value, disagrees=tuple(others))
 
 
 def _agree(first: float, second: float, metric: str) -> bool:

@@ -1,56 +1,71 @@
-"""A sweep's report: the paper's rows with our numbers, their order, what they cost, and what is missing."""
+"""A sweep's report: the paper's rows with our numbers, their order, their networks' cost, and caveats."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.report.cells import Cell, dataset_corpus, measure
 from lightning_avsp.report.efficiency import CostCounter, NetworkCost, trial_experiment
-from lightning_avsp.report.expected import Expected, ExpectedRow, expected_path, read_expected
-from lightning_avsp.report.ordering import OrderingResult, compare_order
-from lightning_avsp.report.outcomes import Outcome, RowIndex, find_outcomes
-from lightning_avsp.sweep import Trial, expand, load_sweep
+from lightning_avsp.report.formatting import lower_is_better, rank_values
+from lightning_avsp.report.measured import Measured, dataset_corpus, measure
+from lightning_avsp.report.ordering import Ordering, compare_order
+from lightning_avsp.report.published import FLAGS, PublishedTable, published_tables
+from lightning_avsp.report.results import RowIndex, RunResult, read_trial_results
+from lightning_avsp.sweep import Sweep, Trial, expand, load_sweep
 
-HONEST = "chosen on validation"
-"""How the label of a checkpoint begins that no test video has chosen."""
+FAIR_SELECTION = "chosen on validation"
+"""How the label of a checkpoint begins that was not chosen on test videos."""
 JOINED = {
     "pooled": "several splits: mean over the videos of all test lists pooled, as STAViS does",
     "split_means": "several splits of a corpus with one list: mean of the splits' means",
 }
-"""How splits were joined, in words."""
+
+
+COLUMNS = (
+    *(
+        "sweep",
+        "paper_name",
+        "table",
+        "row",
+        "dataset",
+        "metric",
+        "paper",
+        "ours",
+        "low",
+        "high",
+        "averaging",
+    ),
+    *(
+        "ours_other_averaging",
+        "spread_seeds",
+        "spread_splits",
+        "difference",
+        "rank_paper",
+        "rank",
+        "state",
+        "runs",
+    ),
+    *("planned", "seeds", "splits", "videos", "synthetic", "flags", "disagrees"),
+)
+"""Of the frame of a report, and of its CSV file."""
 
 
 @dataclass(frozen=True)
 class ReportRow:
-    """One row."""
+    """One row's runs and network."""
 
-    expected: ExpectedRow
-    cells: Mapping[tuple[str, str], Cell]
-    """By (dataset, metric) as printed."""
-    cost: NetworkCost | str | None
-    """What its network costs, or why it cannot be built; None for networks of others or when not asked for."""
-    outcomes: tuple[Outcome, ...]
+    results: tuple[RunResult, ...]
     planned: int
     """Trials of the sweep that belong to it."""
-    train_wall_s: float | None
-    """Mean seconds of its trainings."""
-    test_wall_s: float | None
-    """Mean seconds of its tests."""
-    device: str
-    """What they ran on; empty without runs."""
-
-    @property
-    def name(self) -> str:
-        """As printed."""
-        return self.expected.name
+    cost: NetworkCost | str | None
+    """Cost of its network, or why it cannot be built; None for networks of others or when not asked for."""
 
 
 @dataclass(frozen=True)
@@ -59,176 +74,233 @@ class SweepReport:
 
     name: str
     """Of the sweep file, without its ending."""
-    expected: Expected
-    rows: tuple[ReportRow, ...]
-    ordering: OrderingResult
+    table: PublishedTable
+    frame: pd.DataFrame
+    """One record for each cell, and (with an empty dataset) for each efficiency figure; see :data:`COLUMNS`."""
+    rows: Mapping[str, ReportRow]
+    """By name as printed."""
+    ordering: Ordering
     done: int
     """Trials with a result."""
     planned: int
     """Trials of the sweep; 0 for a table that no sweep reproduces."""
     notes: tuple[str, ...]
-    """What limits the numbers."""
+    """Caveats of the numbers."""
 
     @property
     def complete(self) -> bool:
-        """Whether every trial has a result and every cell that one is planned for has a number."""
-        cells = [cell for row in self.rows for cell in row.cells.values()]
-        return self.done == self.planned and not any(
-            cell.state in ("missing", "incomplete") for cell in cells
-        )
+        """Whether every trial has a result and every planned cell a number."""
+        states = self.frame.state[self.frame.dataset != ""]
+        return self.done == self.planned and not states.isin(["missing", "incomplete"]).any()
 
     @property
     def synthetic(self) -> bool:
         """Whether any number is of a SYNTHETIC corpus."""
-        return any(cell.ours.synthetic for row in self.rows for cell in row.cells.values() if cell.ours)
+        return bool(self.frame.synthetic.eq("SYNTHETIC").any())
 
     @property
     def title(self) -> str:
-        """Where it is printed, and what it is about."""
-        place = self.expected.source or f"{self.expected.paper} {self.expected.table}"
-        return f"{place}: {self.expected.title}"
+        """Source and title."""
+        return f"{self.table.source}: {self.table.title}"
+
+    @property
+    def summary(self) -> str:
+        """Share of the sweep that is finished."""
+        if not self.planned:
+            return "printed numbers alone"
+        return f"{'complete' if self.complete else 'INCOMPLETE'}: {self.done} of {self.planned} trials"
 
 
-def read_report(path: Path, runs: Path, counter: CostCounter | None = None) -> SweepReport:
+def find_table(sweep: Sweep) -> PublishedTable:
+    """The table that a sweep reproduces: the one named by its ``description``, else by its file.
+
+    Raises:
+        InputError: If there is no such table.
+    """
+    tables = published_tables()
+    for name in (sweep.content.get("description"), sweep.name):
+        if name in tables:
+            return tables[name]
+    raise InputError(
+        f"{sweep.path}: no published table is called {sweep.name}; name the one that it reproduces as "
+        f"`description:` in the file: {', '.join(tables)}"
+    )
+
+
+def read_report(
+    path: Path, runs: Path, counter: CostCounter | None = None, table: PublishedTable | None = None
+) -> SweepReport:
     """The report of a sweep file.
 
     Args:
-        path: Sweep file; its printed rows lie beside it.
+        path: Sweep file.
         runs: Folder of all runs.
-        counter: Counts what networks cost; None leaves that out.
+        counter: Counts the cost of networks; None omits it.
+        table: The table that it reproduces; by default that of :func:`find_table`.
 
     Raises:
-        InputError: If a file cannot be read, or the sweep's rows do not fit the printed ones.
+        InputError: If a file cannot be read, or the sweep has fewer rows than the table.
     """
     sweep = load_sweep(path)
-    expected = read_expected(expected_path(path))
-    trials = expand(sweep)
-    rows = RowIndex(sweep)
-    found, strays = find_outcomes(sweep, trials, runs)
+    table = table or find_table(sweep)
+    trials, rows = expand(sweep), RowIndex(sweep)
+    own = [name for name, index in table.rows.sweep_index.items() if index >= 0]
+    if len(own) != rows.count:
+        raise InputError(
+            f"{path} lists {rows.count} rows, but {table.source} has {len(own)} of its own: {', '.join(own)}"
+        )
+    results, strays = read_trial_results(sweep, trials, runs)
     by_row: dict[int, list[Trial]] = {}
     for trial in trials:
         by_row.setdefault(rows.of(trial.overrides), []).append(trial)
-    _check_rows(expected, rows.count)
-    made = [
-        _row(expected, row, by_row.get(-1 if row.index is None else row.index, []), found, counter)
-        for row in expected.rows
-    ]
-    return _report(sweep.name, expected, made, found, len(trials), strays)
+    return _report(sweep.name, table, by_row, results, counter, strays)
 
 
-def read_printed(path: Path) -> SweepReport:
-    """The report of printed rows that have no sweep: the paper's numbers alone.
-
-    Args:
-        path: ``NAME.expected.yaml``.
-
-    Raises:
-        InputError: If it cannot be read.
-    """
-    expected = read_expected(path)
-    rows = [_row(expected, row, [], {}, None) for row in expected.rows]
-    return _report(path.name.removesuffix(".expected.yaml"), expected, rows, {}, 0, [])
+def report_published(table: PublishedTable) -> SweepReport:
+    """The report of a table without a sweep: the paper's numbers alone."""
+    return _report(table.id, table, {}, {}, None, [])
 
 
 def _report(
     name: str,
-    expected: Expected,
-    rows: list[ReportRow],
-    found: Mapping[str, Outcome],
-    planned: int,
+    table: PublishedTable,
+    trials: Mapping[int, list[Trial]],
+    results: Mapping[str, RunResult],
+    counter: CostCounter | None,
     strays: list[str],
 ) -> SweepReport:
-    ordering = compare_order(expected, {row.name: row.cells for row in rows})
-    report = SweepReport(name, expected, tuple(rows), ordering, len(found), planned, ())
-    return replace(report, notes=tuple(_notes(report, found, strays)))
-
-
-def _check_rows(expected: Expected, count: int) -> None:
-    names = [name for name, times in Counter(row.name for row in expected.rows).items() if times > 1]
-    if names:
-        raise InputError(f"{expected.path} has more than one row called {', '.join(names)}")
-    indices = [row.index for row in expected.rows if row.index is not None]
-    if any(not 0 <= index < count for index in indices):
-        raise InputError(
-            f"{expected.path} names rows {indices}, but the sweep beside it lists {count}: index counts from 0 in "
-            "the sweep's list of rows"
-        )
-
-
-def _row(
-    expected: Expected,
-    row: ExpectedRow,
-    trials: list[Trial],
-    found: Mapping[str, Outcome],
-    counter: CostCounter | None,
-) -> ReportRow:
-    outcomes = tuple(found[trial.id] for trial in trials if trial.id in found)
-    cells = {
-        (dataset, metric): Cell(
-            dataset=dataset,
-            metric=metric,
-            paper=row.printed(dataset, metric),
-            ours=measure(outcomes, dataset, metric),
-            planned=sum(_tests(trial, dataset) for trial in trials),
-            external=row.external,
-        )
-        for dataset in expected.datasets
-        for metric in expected.metrics
-    }
-    trainings = {one.training: one.train_wall_s for one in outcomes if one.train_wall_s is not None}
-    tests = [one.wall_s for one in outcomes if one.wall_s is not None]
-    return ReportRow(
-        expected=row,
-        cells=cells,
-        cost=counter.of(trials[0]) if counter is not None and trials else None,
-        outcomes=outcomes,
-        planned=len(trials),
-        train_wall_s=fmean(trainings.values()) if trainings else None,
-        test_wall_s=fmean(tests) if tests else None,
-        device=", ".join(sorted({one.device for one in outcomes if one.device})),
+    rows: dict[str, ReportRow] = {}
+    measured: dict[tuple[str, str, str], Measured] = {}
+    records: list[dict[str, Any]] = []
+    for row, index in table.rows.sweep_index.items():
+        own = trials.get(index, [])
+        found = tuple(results[trial.id] for trial in own if trial.id in results)
+        cost = counter.of(own[0]) if counter is not None and own else None
+        rows[row] = ReportRow(found, len(own), cost)
+        cells = table.cells[table.cells.row == row]
+        for cell in cells[cells.corpus != ""].itertuples():
+            ours = measure(found, cell.corpus, cell.metric)
+            if ours is not None:
+                measured[row, cell.corpus, cell.metric] = ours
+            planned = sum(_tests(trial, cell.corpus) for trial in own)
+            records.append(_cell_record(cell, ours, planned))
+        records += _cost_records(cells[cells.corpus == ""], rows[row], row)
+    frame = pd.DataFrame(records, columns=list(COLUMNS))
+    frame = frame.assign(sweep=name, paper_name=table.paper, table=table.table)
+    for column, rank in (("paper", "rank_paper"), ("ours", "rank")):
+        for (dataset, metric), group in frame.groupby(["dataset", "metric"]):
+            if dataset:
+                frame.loc[group.index, rank] = rank_values(group[column], lower_is_better(metric))
+    ordering = compare_order(table, measured)
+    planned = sum(map(len, trials.values()))
+    report = SweepReport(name, table, frame, rows, ordering, len(results), planned, ())
+    return replace(
+        report, notes=tuple(_notes(report, list(measured.values()), list(results.values()), strays))
     )
+
+
+def _cell_record(cell: Any, ours: Measured | None, planned: int) -> dict[str, Any]:
+    """Record of a published cell with our number; no difference is given to a SYNTHETIC one."""
+    record = {
+        "row": cell.row,
+        "dataset": cell.corpus,
+        "metric": cell.metric,
+        "paper": cell.value,
+        "flags": cell.flags,
+        "disagrees": cell.disagrees,
+        "planned": planned,
+        "runs": 0 if ours is None else ours.runs,
+    }
+    if ours is None:
+        return record | {"state": "external" if cell.external else "missing" if planned else "not planned"}
+    return record | {
+        "state": "incomplete" if ours.runs < planned else "complete",
+        "ours": ours.interval.mean,
+        "low": ours.interval.low,
+        "high": ours.interval.high,
+        "averaging": ours.averaging,
+        "ours_other_averaging": ours.other,
+        "spread_seeds": ours.seed_spread,
+        "spread_splits": ours.split_spread,
+        "difference": None if ours.synthetic else ours.interval.mean - cell.value,
+        "seeds": " ".join(map(str, ours.seeds)),
+        "splits": " ".join(map(str, ours.splits)),
+        "videos": ours.videos,
+        "synthetic": "SYNTHETIC" if ours.synthetic else "",
+    }
+
+
+def _cost_records(cells: pd.DataFrame, row: ReportRow, name: str) -> list[dict[str, Any]]:
+    """Records of a row's efficiency figures in the papers' units, and of its mean seconds."""
+    ours: dict[str, float | None] = dict.fromkeys(
+        ("params_M", "flops_G", "flops_with_attention_G", "memory_G")
+    )
+    if isinstance(row.cost, NetworkCost):
+        cost = row.cost
+        ours |= {"params_M": cost.params / 1e6, "flops_G": cost.macs / 1e9}
+        ours |= {"flops_with_attention_G": cost.flops / 1e9, "memory_G": cost.memory / 1e9}
+    trainings = {one.training: one.train_wall_s for one in row.results if one.train_wall_s is not None}
+    tests = [one.wall_s for one in row.results if one.wall_s is not None]
+    ours["train_wall_s"] = fmean(trainings.values()) if trainings else None
+    ours["test_wall_s"] = fmean(tests) if tests else None
+    printed = {cell.metric: cell for cell in cells.itertuples()}
+    records = []
+    for key, value in ours.items():
+        cell = printed.get(key)
+        record = {"row": name, "dataset": "", "metric": key, "ours": value, "planned": row.planned}
+        record |= {"runs": len(row.results), "state": "missing" if value is None else "complete"}
+        if isinstance(row.cost, str) and not key.endswith("_wall_s"):
+            record["state"] = f"cannot be built: {row.cost}"
+        if cell is not None:
+            record |= {"paper": cell.value, "flags": cell.flags, "disagrees": cell.disagrees}
+            record["difference"] = None if value is None else value - cell.value
+        if not row.planned:
+            record["state"] = "external" if cell is not None and cell.external else "not planned"
+        if cell is not None or row.planned:
+            records.append(record)
+    return records
 
 
 def _tests(trial: Trial, dataset: str) -> bool:
     """Whether a trial gives numbers of a dataset."""
     corpus, split = dataset_corpus(dataset)
     given: Any = trial.overrides.get("data") or {}
-    corpora = given.get("corpora")
-    if corpora is None:
-        corpora = _experiment_data(trial).get("corpora")
+    corpora = given.get("corpora") or _experiment_data(trial).get("corpora")
     if corpora is not None and corpus not in (dataset_corpus(str(name))[0] for name in corpora):
         return False
     return split is None or given.get("split") in (None, split)
 
 
 def _experiment_data(trial: Trial) -> Mapping[str, Any]:
-    """The ``data`` part of the experiment file; nothing where it is missing."""
+    """The ``data`` part of the experiment file; empty where it is missing."""
     try:
         path = trial_experiment(trial)
         content = yaml.safe_load(path.read_text()).get("data") or {}
         if isinstance(content, str):
             content = yaml.safe_load((path.parent / content).read_text()) or {}
     except (InputError, OSError, yaml.YAMLError, AttributeError):
-        return {}  # building its network says what is wrong; here nothing is known of its corpora
+        return {}  # counting its network reports the fault
     return content if isinstance(content, Mapping) else {}
 
 
-def _notes(report: SweepReport, found: Mapping[str, Outcome], strays: list[str]) -> list[str]:
-    """What a reader has to know before comparing."""
+def _notes(
+    report: SweepReport, measured: Sequence[Measured], results: Sequence[RunResult], strays: list[str]
+) -> list[str]:
+    """Everything that a reader has to consider before comparing."""
     notes = [] if report.planned else ["no sweep reproduces this table: printed numbers alone"]
-    measured = [cell.ours for row in report.rows for cell in row.cells.values() if cell.ours is not None]
+    if report.table.no_sweep:
+        notes.append(f"ours are {report.table.no_sweep}")
     if report.synthetic:
         notes.append(
-            "SYNTHETIC: numbers with this word are of a generated corpus; they say nothing about the paper's, and no "
-            "difference to it is given"
+            "SYNTHETIC: numbers with this word are of a generated corpus; they are not comparable with the paper's, "
+            "and no difference is given"
         )
     ways = {cell.averaging for cell in measured if len(cell.splits) > 1}
     notes += [text for way, text in JOINED.items() if way in ways]
-    labels = sorted({one.selection for one in found.values() if not one.selection.startswith(HONEST)} - {""})
-    notes += [f"checkpoints {label}" for label in labels]
-    leaks = sorted({line for one in found.values() for line in one.leaks})
-    notes += [f"{line}" for line in leaks]
-    notes += [line for row in report.rows for line in _other_network(row)]
+    labels = {one.selection for one in results if not one.selection.startswith(FAIR_SELECTION)}
+    notes += [f"checkpoints {label}" for label in sorted(labels - {""})]
+    notes += sorted({line for one in results for line in one.contamination})
+    notes += [line for name, row in report.rows.items() for line in _network_mismatch(name, row)]
     if measured and min(cell.videos for cell in measured) < 10:
         notes.append("some cells rest on fewer than 10 videos, with which bootstrap intervals are too narrow")
     if strays:
@@ -237,28 +309,32 @@ def _notes(report: SweepReport, found: Mapping[str, Outcome], strays: list[str])
             + ", ".join(strays[:5])
             + (", ..." if len(strays) > 5 else "")
         )
-    if report.expected.notes:
-        notes.append(f"printed table: {report.expected.notes}")
-    flagged: dict[str, list[str]] = {}
-    for row in report.rows:
-        for flag in row.expected.flags:
-            flagged.setdefault(flag, []).append(row.name)
-    notes += [f"{', '.join(names)}: {flag}" for flag, names in flagged.items()]
-    return notes
+    return notes + _printed_notes(report.table)
 
 
-def _other_network(row: ReportRow) -> list[str]:
-    """A line if the row's runs trained a network of another size than the sweep describes, as trial runs do."""
+def _printed_notes(table: PublishedTable) -> list[str]:
+    """Caveats of the printed numbers: the table's own, flags, and other places that print other numbers."""
+    notes = [f"printed table: {table.note}"] if table.note else []
+    cells = table.cells.assign(where=table.cells.corpus.where(table.cells.corpus != "", table.cells.metric))
+    for flags, group in cells[cells["flags"] != ""].groupby("flags", sort=False):
+        names = dict.fromkeys(f"{cell.row} ({cell.where})" for cell in group.itertuples())
+        notes.append(f"{', '.join(names)}: {'; '.join(FLAGS[flag] for flag in flags.split('; '))}")
+    differing = [
+        f"{cell.row} {' '.join(dict.fromkeys((cell.where, cell.metric)))} ({cell.disagrees})"
+        for cell in cells[cells.disagrees != ""].itertuples()
+    ]
+    return notes + ([f"printed differently elsewhere: {', '.join(differing)}"] if differing else [])
+
+
+def _network_mismatch(name: str, row: ReportRow) -> list[str]:
+    """A line if the row's runs trained a network of another size than the sweep describes, as smoke tests do."""
     if not isinstance(row.cost, NetworkCost):
         return []
     described = row.cost.all_params
-    trained = {one.parameters for one in row.outcomes if one.parameters not in (None, described)}
-    sizes = ", ".join(
-        f"{count / 1e6:.2f}" for count in sorted(count for count in trained if count is not None)
-    )
-    if not sizes:
+    trained = sorted({one.parameters for one in row.results if one.parameters} - {described})
+    if not trained:
         return []
     return [
-        f"{row.name}: its runs trained a network of {sizes} M parameters, but the sweep describes one of "
-        f"{described / 1e6:.2f} M: they were started with other options"
+        f"{name}: its runs trained a network of {', '.join(f'{count / 1e6:.2f}' for count in trained)} M "
+        f"parameters, but the sweep describes one of {described / 1e6:.2f} M: they were started with other options"
     ]

@@ -34,7 +34,7 @@ PLACE = (
     *("run_dir", "experiment", "wandb", "wandb_project", "overwrite", "ckpt_path", "weights_only"),
     # init_absent: where "error" trains at all, "drop" trains the same
     *("init_from", "init_absent", "allow_seen_test_videos", "test_after_fit", "figures", "save_every_steps"),
-    *("compile", "activation_checkpointing", "channels_last"),
+    *("compile", "activation_checkpointing", "deterministic"),
     *("model.init_args.metrics", "data.root", "data.split", "data.num_workers", "data.start_method"),
     *(
         "data.eval_batch_size",

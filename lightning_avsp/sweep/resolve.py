@@ -9,30 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from lightning_avsp.cli.trainer import AVSPCLI
-from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import InputError
-from lightning_avsp.tasks import SaliencyTask
+from lightning_avsp.tasks.experiment import Experiment
 
 CONFIG_OPTIONS = ("--config", "-c")
-
-
-class _Parsing(AVSPCLI):
-    """The command line of `lightning fit`, up to where it would build something."""
-
-    def before_instantiate_classes(self) -> None:
-        """Nothing is prepared."""
-
-    def instantiate_classes(self) -> None:
-        """Nothing is built."""
-
-    def _set_seed(self) -> None:
-        """No random generator is touched."""
-
-    def _run_subcommand(self, subcommand: str) -> None:
-        """Nothing runs."""
 
 
 @dataclass(frozen=True)
@@ -92,27 +72,16 @@ def _overrides(text: str) -> dict[str, Any] | None:
     return content
 
 
+@cache
+def _resolved_text(arguments: tuple[str, ...]) -> str:
+    return json.dumps(Experiment(arguments).values)
+
+
 def resolve(arguments: Sequence[str]) -> dict[str, Any]:
     """Everything that ``lightning fit ARGUMENTS`` would use, as plain values.
 
     Raises:
-        SystemExit: With code 2 and the parser's message, if an argument is not known or has a wrong type.
+        InputError: If an argument is not known or has a wrong type.
     """
-    plain: dict[str, Any] = yaml.safe_load(_resolved_text(tuple(arguments)))
+    plain: dict[str, Any] = json.loads(_resolved_text(tuple(arguments)))
     return plain
-
-
-@cache
-def _resolved_text(arguments: tuple[str, ...]) -> str:
-    cli = _Parsing(
-        SaliencyTask,
-        AVSaliencyDataModule,
-        args=["fit", *arguments],
-        subclass_mode_model=True,
-        seed_everything_default=0,
-        auto_configure_optimizers=False,
-        save_config_callback=None,
-        trainer_defaults={"use_distributed_sampler": False},
-        parser_kwargs={"prog": "lightning"},
-    )
-    return str(cli._parser("fit").dump(cli.config["fit"], skip_unset=False))

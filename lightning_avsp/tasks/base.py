@@ -1,8 +1,9 @@
-"""The LightningModule that every saliency model shares: optimiser, metrics, input facts, honest checkpoints."""
+"""Base of the LightningModules: optimiser, prediction, metrics, input specification and checkpoints."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -15,23 +16,24 @@ from torch import Tensor
 from torch.nn import Parameter
 from torchmetrics import MeanMetric
 
-from lightning_avsp.diffusion import stable_seed
+from lightning_avsp.diffusion import GaussianDiffusion, SamplerStep, Sampling, stable_seed
 from lightning_avsp.errors import InputError
 from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.losses import SaliencyLoss
-from lightning_avsp.media.audio import AudioInput
-from lightning_avsp.metrics import SaliencyMetrics
+from lightning_avsp.metrics import SaliencyMetrics, ScoreTable
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
-from lightning_avsp.tasks.execution import Execution, prepare, shard
+from lightning_avsp.tasks.execution import Execution, compile_clock, prepare, shard
 from lightning_avsp.tasks.feature_cache import FeatureCache, TaskFeatures
 from lightning_avsp.tasks.fused import fuse
 from lightning_avsp.tasks.initial_weights import InitialWeights, initialise_from
+from lightning_avsp.tasks.prediction import clip_seeds, encode, frame_keys, network_inputs, sample_maps
 
 log = logging.getLogger(__name__)
 
 MetricName = Literal["cc", "sim", "nss", "auc_judd", "kld"]
+Stage = Literal["val", "test"]
 INPUT_KEY = "input_spec"
-"""Where a checkpoint keeps :class:`InputSpec`."""
+"""Entry of a checkpoint that holds its :class:`InputSpec`."""
 
 
 def default_optimizer(params: Any) -> torch.optim.Optimizer:
@@ -43,20 +45,26 @@ NetworkT = TypeVar("NetworkT", bound=SaliencyNetwork)
 
 
 class SaliencyTask(LightningModule, Generic[NetworkT]):
-    """Trains and scores one network; subclasses say what a training step and a prediction are.
+    """Trains and scores one network; subclasses define the training step.
 
     Args:
         network: The network; its trainable parameters are optimised, frozen ones are not.
         loss: Weighted sum of loss terms; summed squared error when None.
         optimizer: Makes the optimiser from the trainable parameters; Adam at 1e-4 when None.
         lr_scheduler: Makes the scheduler from the optimiser; a constant rate when None.
-        lr_interval: Whether the scheduler steps per ``epoch`` or per training ``step``.
+        lr_interval: Step the scheduler after every ``epoch`` or training ``step``.
         lr_monitor: Logged value that a plateau scheduler watches.
-        metrics: Which metrics validation and test compute.
-        seed: Start of every random draw of this task: timesteps, noise, and the noise that sampling starts from;
-            the command line sets it to ``seed_everything`` unless given.
-        feature_cache: Where features of a wholly frozen video encoder are kept between epochs and runs; None computes
+        metrics: Metrics of validation and test.
+        seed: Seed of all random numbers of this task: timesteps, noise, and the noise that sampling starts from; the
+            command line sets it to ``seed_everything`` unless given.
+        feature_cache: Store of the features of a wholly frozen video encoder between epochs and runs; None computes
             them every time.
+
+    Attributes:
+        scores: Scores of the last complete validation (``val``) and test (``test``), for callbacks.
+        sampling: How maps are sampled; None for networks that predict in one pass.
+        diffusion: Noise schedule; None for networks that predict in one pass.
+        input_spec: What the data module feeds, or fed in training.
     """
 
     def __init__(
@@ -88,25 +96,47 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         self.input_spec: InputSpec | None = None
         self.initial: InitialWeights | None = None
         self.execution = Execution()  # set by the command line; no part of the model
-        self.optimizer_report = ""  # which form of the optimiser was chosen
+        self.optimizer_report = ""  # chosen implementation of the optimiser
         self._prepared = False
         self._shown = 0
         self._validated: set[tuple[str, str, int]] = set()
-        self.leaks: list[str] = []  # what the start is known to have seen of the test videos
+        self.sampling: Sampling | None = None
+        self.diffusion: GaussianDiffusion | None = None  # no class attribute, which would hide the module
+        self.scores: dict[Stage, ScoreTable] = {}
+        self.leaks: list[str] = []  # test videos that the initial weights are known to have seen
         self.frozen_parts = tuple(
             name for name, module in self.named_modules() if getattr(module, "frozen", False)
         )
 
     def _save_configuration(self) -> None:
-        """Keep what the command line gave; modules given in Python stay out of the checkpoint's settings."""
+        """Store the settings of the command line; modules built in Python stay out of the checkpoint's settings."""
         if _given_hyperparameters.get() is not None:
             self.save_hyperparameters()
 
-    # --- what subclasses say ---------------------------------------------------------------------------------
+    # --- prediction ------------------------------------------------------------------------------------------
 
-    def predict_maps(self, batch: SaliencyBatch) -> Tensor:
-        """Predicted maps (B, 1, H, W) in [0, 1], float32, at the network's map size."""
-        raise NotImplementedError
+    def predict_maps(
+        self, batch: SaliencyBatch, callback: Callable[[SamplerStep], Any] | None = None
+    ) -> Tensor:
+        """Predict the maps of a batch, see :func:`~lightning_avsp.tasks.prediction.predict_maps`.
+
+        Args:
+            batch: Clips; ``corpus``, ``video_id`` and ``frame`` seed the noise.
+            callback: Called at every denoising step; then every clip takes the number of steps of ``sampling``, even
+                where the network chooses another.
+
+        Returns:
+            Maps (B, 1, H, W), float32 in [0, 1].
+        """
+        inputs = network_inputs(self.network, batch)
+        with self.features.showing(batch, inputs.video):
+            encoded = encode(self.network, inputs)
+        height, width = batch["video"].shape[2:4]
+        map_size = (height, width) if self.input_spec is None else self.input_spec.map_size
+        seeds = clip_seeds(batch, self.seed)
+        return sample_maps(
+            self.network, encoded, map_size, seeds, self.sampling, self.diffusion, callback=callback
+        )
 
     def denoising_strip(self, batch: SaliencyBatch) -> list[tuple[str, Tensor]]:
         """Labelled intermediate maps (B, 1, H, W) on the way to the prediction; none for direct regression."""
@@ -115,44 +145,27 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     def start_from(
         self, checkpoint: Path, drop: tuple[str, ...] = (), absent: Literal["error", "drop"] = "error"
     ) -> None:
-        """Take the network's weights from an earlier stage, see :func:`initialise_from`, and keep the report."""
+        """Load the network's weights from an earlier stage, see :func:`initialise_from`, and store the report."""
         self.initial = initialise_from(self.network, checkpoint, drop, absent)
 
     # --- inputs ----------------------------------------------------------------------------------------------
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Frame height and width the model was trained at."""
-        return self._spec().size
-
-    @property
-    def audio(self) -> AudioInput:
-        """How sound must be turned into this model's input."""
-        return self._spec().audio
-
-    def _spec(self) -> InputSpec:
-        if self.input_spec is None:
-            raise InputError(
-                "this model does not know its input size: train it, or load it from a checkpoint"
-            )
-        return self.input_spec
-
     def setup(self, stage: str) -> None:
-        """Take note of what the data module feeds, and refuse data the network was not built for."""
+        """Store the data module's input specification, and refuse data that the network was not built for."""
         datamodule = getattr(self.trainer, "datamodule", None)
         if datamodule is None:
             return
         spec: InputSpec = datamodule.input_spec()
         if spec.clip.frames != self.network.clip_frames:
             raise InputError(
-                f"the data gives clips of {spec.clip.frames} frames but the network was built for "
+                f"the data module yields clips of {spec.clip.frames} frames but the network was built for "
                 f"{self.network.clip_frames}; set data.clip.frames={self.network.clip_frames} or the network's"
             )
         form = self.network.audio_form
         if spec.audio.form != form:
             needed = "LogMel" if form == "log_mel" else "Waveform"
             raise InputError(
-                f"the data gives audio as {spec.audio.form} but {type(self.network).__name__} reads {form}; "
+                f"the data module yields audio as {spec.audio.form} but {type(self.network).__name__} reads {form}; "
                 f"set data.audio={needed}"
             )
         if self.input_spec is not None and self.input_spec != spec and stage != "fit":
@@ -168,14 +181,14 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
             return
         self._prepared = True
         lines = prepare(self.network, self.execution)
-        mesh = getattr(self, "_device_mesh", None)  # what ModelParallelStrategy gives
+        mesh = getattr(self, "_device_mesh", None)  # set by ModelParallelStrategy
         if mesh is not None:
             lines += shard(self.network, mesh["data_parallel"])
         for line in lines:
             log.info(line)
 
     def weight_report(self) -> list[str]:
-        """One line per part of the network: what its weights started from, and whether it is frozen."""
+        """Return one line per part of the network: origin of its weights, and frozen parts."""
         report = getattr(self.network, "weight_report", None)
         lines = str(report).splitlines() if report is not None else []
         if self.initial is not None:
@@ -183,39 +196,32 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         lines += self.leaks
         return lines + [f"{name}: frozen, in eval mode, not optimised" for name in self.frozen_parts]
 
-    def inputs(self, batch: SaliencyBatch) -> tuple[Tensor, Tensor, Tensor | None]:
-        """What the network reads of a batch: normalised frames, sound, and token features where there are captions."""
-        return self.video(batch), batch["audio"], batch.get("text")
-
-    def video(self, batch: SaliencyBatch) -> Tensor:
-        """Normalised frames (B, 3, T, H, W) on this module's device, from uint8."""
-        return self.network.normalize_video(batch["video"])
-
     def target(self, batch: SaliencyBatch) -> Tensor:
-        """Target maps (B, 1, H, W), float32 in [0, 1]."""
+        """Return the target maps (B, 1, H, W), float32 in [0, 1]."""
         return batch["saliency"].float() / 255
 
     # --- training --------------------------------------------------------------------------------------------
 
     def on_train_batch_start(self, batch: SaliencyBatch, batch_idx: int) -> None:
-        """Seed every draw of this step by (seed, epoch, batch, rank), so that a resumed run repeats it exactly."""
+        """Seed this step by (seed, epoch, batch, rank), so that a resumed run repeats it exactly."""
+        self.execution.begin_step()
         torch.manual_seed(stable_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
 
     def clip_generators(self, count: int, batch_idx: int) -> list[torch.Generator]:
-        """A generator for each clip of a training batch, seeded by (seed, epoch, place of the clip in the epoch).
+        """Return a generator for each clip of a training batch, seeded by (seed, epoch, index of the clip in the epoch).
 
-        The place is that in the order which all processes share, so however many of them divide a global batch, and
-        however many batches are accumulated, each clip gets the same draws.
+        The index counts in the order which all processes share, so however many of them divide a global batch, and
+        however many batches are accumulated, each clip gets the same random numbers.
         """
         trainer = self._trainer
         world, rank = (1, 0) if trainer is None else (trainer.world_size, trainer.global_rank)
         batch = getattr(getattr(trainer, "datamodule", None), "batch_size", None) or count
-        places = [(batch_idx * batch + index) * world + rank for index in range(count)]
-        seeds = [stable_seed(self.seed, self.current_epoch, "clip", place) for place in places]
+        indices = [(batch_idx * batch + index) * world + rank for index in range(count)]
+        seeds = [stable_seed(self.seed, self.current_epoch, "clip", index) for index in indices]
         return [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def parameter_groups(self) -> list[dict[str, Any]] | list[Parameter]:
-        """Trainable parameters; in groups with rates of their own where the network scales the learning rate of parts.
+        """Return the trainable parameters, in groups where the network scales the learning rate of parts.
 
         Raises:
             InputError: If a part with a scale has no trainable parameter.
@@ -238,24 +244,38 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
             )
         return [{"params": list(trainable.values()), "name": "rest"}, *groups]
 
+    def on_train_batch_end(self, outputs: Any, batch: SaliencyBatch, batch_idx: int) -> None:
+        """Log the time that the step has spent compiling, if it has."""
+        self._log_compilation()
+
+    def _log_compilation(self, *_: Any) -> None:
+        if (line := compile_clock.report()) is not None:
+            log.info(line)
+
+    def _begin_step(self, *_: Any) -> None:
+        self.execution.begin_step()
+
+    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = _begin_step
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _log_compilation
+
     def on_train_epoch_end(self) -> None:
-        """Say how many clips of the epoch had features in the cache."""
+        """Log the number of the epoch's clips with features in the cache."""
         self.features.tell(f"training, epoch {self.current_epoch}")
 
     def log_training(self, loss: Tensor, predicted: Tensor, target: Tensor) -> None:
-        """Log a step's loss, the squared error per pixel beside it, and what the network tells of its last pass."""
+        """Log a step's loss, its squared error per pixel, and the network's diagnostics of its last pass."""
         count = len(target)
         self.log("train/loss", loss, batch_size=count)
-        self._show(loss, count)
+        self._show_loss(loss, count)
         per_pixel = (predicted.detach().float() - target.float()).square().mean()
         values = {"mse_per_pixel": per_pixel, **self.network.diagnostics()}
         self.log_dict({f"train/{name}": value for name, value in values.items()}, batch_size=count)
 
-    def _show(self, loss: Tensor, count: int) -> None:
-        """Give a progress bar the loss of a step; on an accelerator of as few steps as are logged.
+    def _show_loss(self, loss: Tensor, count: int) -> None:
+        """Show the loss of a step in the progress bar; on an accelerator only of steps that are logged.
 
-        Lightning makes a number of what a bar shows after every batch. Of a tensor on a device that waits for the step
-        to end, so the bar is never given one.
+        Lightning converts what a bar shows to a number after every batch. A tensor on a device would make that wait
+        for the end of the step, so the bar never gets one.
         """
         if self._trainer is None:
             return
@@ -265,7 +285,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         self._shown += 1
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Optimiser over the trainable parameters, and the scheduler if there is one."""
+        """Build the optimiser of the trainable parameters, and the scheduler if there is one."""
         optimizer, self.optimizer_report = fuse(self.optimizer(self.parameter_groups()), self._trainer)
         log.info(self.optimizer_report)
         if self.lr_scheduler is None:
@@ -283,16 +303,15 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     # --- evaluation ------------------------------------------------------------------------------------------
 
     def evaluation_step(self, batch: SaliencyBatch, metrics: SaliencyMetrics) -> Tensor:
-        """Predict a batch and hand maps and ground truth to the metrics; returns the maps."""
+        """Predict a batch, update the metrics with it, and return the maps."""
         maps = self.predict_maps(batch)
-        keys = list(zip(batch["corpus"], batch["video_id"], batch["frame"].tolist(), strict=True))
-        metrics.update(maps[:, 0], batch["ground_truth"], batch["fixations"], keys)
+        metrics.update(maps[:, 0], batch["ground_truth"], batch["fixations"], frame_keys(batch))
         return maps
 
     def validation_step(self, batch: SaliencyBatch, batch_idx: int) -> Tensor:
         """Score one batch of validation clips."""
         maps = self.evaluation_step(batch, self.val_metrics)
-        keys = list(zip(batch["corpus"], batch["video_id"], batch["frame"].tolist(), strict=True))
+        keys = frame_keys(batch)
         # sharded training repeats a frame so that processes have equally many: it counts once
         first = {key: index for index, key in reversed(list(enumerate(keys)))}
         new = sorted(index for key, index in first.items() if key not in self._validated)
@@ -306,61 +325,61 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         return self.evaluation_step(batch, self.test_metrics)
 
     def on_validation_epoch_start(self) -> None:
-        """Start empty, whatever an interrupted validation left."""
+        """Reset the metrics, which an interrupted validation may have left half-filled."""
         self.features.tell(f"training, epoch {self.current_epoch}")  # validation lies inside the epoch
         self.val_metrics.reset()
         self.val_loss.reset()
         self._validated = set()
 
     def on_test_epoch_start(self) -> None:
-        """Start empty, whatever an interrupted test left."""
+        """Reset the metrics, which an interrupted test may have left half-filled."""
         self.test_metrics.reset()
 
     def on_validation_epoch_end(self) -> None:
         """Log frame -> video -> corpus averages of validation, and its loss."""
         self.features.tell("validation")
         self.log("val/loss", self.val_loss.compute())
-        self._log_metrics(self.val_metrics)
+        self._log_metrics(self.val_metrics, "val")
 
     def on_test_epoch_end(self) -> None:
         """Log frame -> video -> corpus averages of the test."""
         self.features.tell("test")
-        self._log_metrics(self.test_metrics)
+        self._log_metrics(self.test_metrics, "test")
 
-    def _log_metrics(self, metrics: SaliencyMetrics) -> None:
+    def _log_metrics(self, metrics: SaliencyMetrics, stage: Stage) -> None:
         # compute() gathers over processes by (corpus, video, frame), so every rank holds the same exact values
         values = metrics.compute()
         self.log_dict({name: float(value) for name, value in values.items()})
-        self.last_table = metrics.table()
+        self.scores[stage] = metrics.table()
         metrics.reset()
 
     def predict_step(self, batch: SaliencyBatch, batch_idx: int) -> dict[str, Any]:
-        """Maps of one batch with what they belong to."""
+        """Predict the maps of one batch, and return them with their corpora, videos and frame numbers."""
         maps = self.predict_maps(batch)
         return {"maps": maps, **{key: batch[key] for key in ("corpus", "video_id", "frame")}}
 
     # --- checkpoints -----------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what a predictor needs; drop where the first weights came from, since the trained ones are inside."""
+        """Add the input specification; drop the sources of the initial weights, since the trained ones are inside."""
         if self.input_spec is not None:
             checkpoint[INPUT_KEY] = self.input_spec.as_plain()
         checkpoint["weight_report"] = self.weight_report()
         hparams = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY)
         if hparams:
-            # a folder of this machine is no part of the model
+            # a folder of one machine does not belong to the model
             plain = {name: value for name, value in hparams.items() if name != "feature_cache"}
             checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = without_weight_sources(plain)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Read back what :meth:`on_save_checkpoint` wrote."""
+        """Restore the entries of :meth:`on_save_checkpoint`."""
         self.leaks = [line for line in checkpoint.get("weight_report", []) if line.startswith("LEAK")]
         if INPUT_KEY in checkpoint:
             self.input_spec = InputSpec.from_plain(checkpoint[INPUT_KEY])
 
 
 def without_weight_sources(settings: Any) -> Any:
-    """The same nested settings with every ``*_weights`` entry None: a checkpoint must load without downloading."""
+    """Set every ``*_weights`` entry of nested settings to None: a checkpoint must load without downloading."""
     if isinstance(settings, dict):
         return {
             key: None if str(key).endswith("_weights") else without_weight_sources(value)

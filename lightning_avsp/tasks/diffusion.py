@@ -1,12 +1,10 @@
-"""Training and sampling of conditional denoisers, the same for every diffusion paper."""
+"""Training of conditional denoisers, the same for every diffusion paper."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from lightning_avsp.diffusion import (
@@ -17,11 +15,9 @@ from lightning_avsp.diffusion import (
     draw_timesteps,
     stable_seed,
 )
-from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
-from lightning_avsp.tasks.base import MetricName, SaliencyTask, default_optimizer
-from lightning_avsp.tasks.feature_cache import FeatureCache
-from lightning_avsp.tasks.prediction import draw_maps
+from lightning_avsp.tasks.base import SaliencyTask
+from lightning_avsp.tasks.prediction import network_inputs
 
 
 class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
@@ -30,20 +26,16 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
     Args:
         network: Conditional denoiser predicting the clean map.
         diffusion: Noise schedule; cosine with 1000 steps when None.
-        sampling: How maps are drawn in validation, test and prediction; 4 DDIM steps when None.
-        timestep_draw: How training draws t: one per clip, one per batch (as DiffSal was released), or half of the
-            draws from the noisiest 40 % of the steps.
+        sampling: How maps are sampled in validation, test and prediction; 4 DDIM steps when None.
+        timestep_draw: Distribution of t in training: one per clip, one per batch (as DiffSal was released), or half of
+            the clips from the noisiest 40 % of the steps.
         target_noise: Standard deviation of the noise added to the target map before anything else (0.01 in the
-            released DiffSal; the noised map is also what the loss compares with).
-        loss: See :class:`SaliencyTask`, like all that follow.
-        optimizer: Makes the optimiser.
-        lr_scheduler: Makes the learning rate scheduler.
-        lr_interval: Whether it steps per epoch or per step.
-        lr_monitor: What a plateau scheduler watches.
-        metrics: Metrics of validation and test.
-        seed: Start of every random draw.
-        feature_cache: Where features of a wholly frozen video encoder are kept.
+            released DiffSal; the loss compares with the noised map too).
+        kwargs: See :class:`SaliencyTask`.
     """
+
+    sampling: Sampling
+    diffusion: GaussianDiffusion
 
     def __init__(
         self,
@@ -52,94 +44,58 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
         sampling: Sampling | None = None,
         timestep_draw: Literal["per_sample", "per_batch", "high_noise"] = "per_sample",
         target_noise: float = 0.0,
-        loss: SaliencyLoss | None = None,
-        optimizer: OptimizerCallable = default_optimizer,
-        lr_scheduler: LRSchedulerCallable | None = None,
-        lr_interval: Literal["epoch", "step"] = "epoch",
-        lr_monitor: str = "val/loss",
-        metrics: tuple[MetricName, ...] = ("cc", "sim", "nss", "auc_judd"),
-        seed: int | None = None,
-        feature_cache: FeatureCache | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            network, loss, optimizer, lr_scheduler, lr_interval, lr_monitor, metrics, seed, feature_cache
-        )
+        super().__init__(network, **kwargs)
         self.diffusion = diffusion or GaussianDiffusion()
         self.sampling = sampling or Sampling()
         self.timestep_draw = timestep_draw
         self.target_noise = target_noise
 
     def training_step(self, batch: SaliencyBatch, batch_idx: int) -> Tensor:
-        """Algorithm 1: noise the target map at a random step and let the network restore it."""
+        """Noise the target map at a random step and let the network restore it (Algorithm 1)."""
         clean = self.target(batch)  # (B, 1, H, W)
         generators = self.clip_generators(len(clean), batch_idx)
         if self.target_noise > 0:
-            clean = clean + self.target_noise * sent(draw_noise(clean.shape, generators, "cpu"), clean.device)
-        t = sent(self.timesteps(generators, batch_idx), clean.device)
-        noise = sent(draw_noise(clean.shape, generators, "cpu"), clean.device)
+            clean = clean + self.target_noise * to_device(
+                draw_noise(clean.shape, generators, "cpu"), clean.device
+            )
+        t = to_device(self.timesteps(generators, batch_idx), clean.device)
+        noise = to_device(draw_noise(clean.shape, generators, "cpu"), clean.device)
         noisy = self.diffusion.q_sample(self.diffusion.to_signal(clean), t, noise)
-        known = {"saliency": clean} if self.network.reads_target else {}
-        inputs = self.inputs(batch)
-        with self.features.showing(batch, inputs[0]):
-            predicted = self.network(noisy, t, *inputs, **known)  # (B, 1, H, W)
+        target = {"saliency": clean} if self.network.reads_target else {}
+        inputs = network_inputs(self.network, batch)
+        with self.features.showing(batch, inputs.video):
+            predicted = self.network(noisy, t, *inputs, **target)  # (B, 1, H, W)
         loss: Tensor = self.loss(predicted, clean)
         self.log_training(loss, predicted, clean)
         return loss
 
     def timesteps(self, generators: list[torch.Generator], batch_idx: int) -> Tensor:
-        """Diffusion steps of a batch, int64 (B,); one for all clips of all processes under ``per_batch``."""
-        steps, how = self.diffusion.num_steps, self.timestep_draw
-        if how == "per_batch":
+        """Sample the diffusion steps of a batch, int64 (B,); the same for all processes under ``per_batch``."""
+        steps, rule = self.diffusion.num_steps, self.timestep_draw
+        if rule == "per_batch":
             common = torch.Generator().manual_seed(
                 stable_seed(self.seed, self.current_epoch, "batch", batch_idx)
             )
-            return draw_timesteps(len(generators), steps, how, common)
-        return torch.cat([draw_timesteps(1, steps, how, generator) for generator in generators])
-
-    def predict_maps(
-        self, batch: SaliencyBatch, callback: Callable[[SamplerStep], Any] | None = None
-    ) -> Tensor:
-        """Algorithm 2: encode each clip once, then denoise; noise depends on the clip, not on its batch.
-
-        Args:
-            batch: Clips; ``corpus``, ``video_id`` and ``frame`` seed the noise.
-            callback: Called at every denoising step, to draw the strip from noise to map; then every clip takes as many
-                steps as the sampling says, even where the network asks for others.
-
-        Returns:
-            Maps (B, 1, H, W), float32 in [0, 1].
-        """
-        inputs = self.inputs(batch)
-        with self.features.showing(batch, inputs[0]):
-            condition = self.network.encode(*inputs)
-        names = zip(batch["corpus"], batch["video_id"], batch["frame"].tolist(), strict=True)
-        seeds = [stable_seed(self.seed, *name) for name in names]
-        return draw_maps(
-            self.network,
-            condition,
-            self.sampling,
-            self.diffusion,
-            batch["saliency"].shape,
-            seeds,
-            batch["video"].device,
-            callback,
-        )
+            return draw_timesteps(len(generators), steps, rule, common)
+        return torch.cat([draw_timesteps(1, steps, rule, generator) for generator in generators])
 
     def denoising_strip(self, batch: SaliencyBatch) -> list[tuple[str, Tensor]]:
-        """The noisy input of each step and the clean map predicted from it, first draw of each clip."""
+        """Return the noisy input of each step and the clean map predicted from it, first sample of each clip."""
         strip: list[tuple[str, Tensor]] = []
-        draws = self.sampling.samples
+        samples = self.sampling.samples
 
         def keep(step: SamplerStep) -> None:
-            strip.append((f"noisy, t={step.t}", step.x_t[::draws].float().cpu()))
-            strip.append((f"predicted, t={step.t}", step.x0[::draws].float().clamp(0, 1).cpu()))
+            strip.append((f"noisy, t={step.t}", step.x_t[::samples].float().cpu()))
+            strip.append((f"predicted, t={step.t}", step.x0[::samples].float().clamp(0, 1).cpu()))
 
         self.predict_maps(batch, callback=keep)
         return strip
 
 
-def sent(drawn: Tensor, device: torch.device) -> Tensor:
-    """What was drawn on the CPU, on a device, without waiting for what that still has to do."""
+def to_device(numbers: Tensor, device: torch.device) -> Tensor:
+    """Copy random numbers from the CPU to a device without waiting for the device's queue."""
     if device.type == "cuda":
-        drawn = drawn.pin_memory()  # from other memory a copy waits all the same
-    return drawn.to(device, non_blocking=True)
+        numbers = numbers.pin_memory()  # copies from pageable memory wait all the same
+    return numbers.to(device, non_blocking=True)

@@ -1,49 +1,65 @@
-"""How a network is executed, without changing what it computes: compiled, checkpointed, sharded in units."""
+"""Execution of a network without changing what it computes: compiled, checkpointed, sharded in units."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from types import FunctionType
 from typing import Any, Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-UNIT_PARAMETERS = 50_000
+UNIT_PARAMETERS = 10_000
 """Smallest block that is a unit of its own; smaller ones go with what they are part of."""
 
 ENTRIES = ("forward", "encode", "denoise", "explain")
 """Methods that a network is entered through: sharded parameters must be gathered for each of them."""
+
+CompileMode = Literal["none", "default", "graphs", "max-autotune", "eager"]
+_BACKENDS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "graphs": {"mode": "reduce-overhead"},
+    "max-autotune": {"mode": "max-autotune-no-cudagraphs"},
+    "eager": {"backend": "eager"},
+}
 
 
 @dataclass(frozen=True)
 class Execution:
     """Options of how a network is executed."""
 
-    compile: Literal["none", "default", "eager", "max-autotune"] = "none"
-    """``torch.compile`` of every unit: with its default mode, with the ``eager`` backend (for tests), or tuned."""
+    compile: CompileMode = "none"
+    """``torch.compile`` of every unit: ``default`` fuses kernels, ``graphs`` also replays them as CUDA graphs,
+    ``max-autotune`` times alternatives, ``eager`` traces alone (for tests)."""
     activation_checkpointing: bool = False
     """Compute the activations of every unit anew in the backward pass instead of keeping them."""
-    channels_last: bool = False
-    """Keep 2-D convolution weights channels last."""
+
+    def begin_step(self) -> None:
+        """Let CUDA graphs reuse the memory of the step before; every batch begins with it."""
+        if self.compile == "graphs":
+            torch.compiler.cudagraph_mark_step_begin()
 
 
 def units(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Blocks that are executed as a whole: elements of module lists and sequences with enough parameters.
+    """Blocks that are executed as a whole: elements of lists and sequences, and chains of plain layers, by name.
 
     Encoder blocks and decoder stages of all networks here are such elements. The outermost ones are taken; blocks
-    inside blocks go with them.
+    inside blocks go with them. A lone layer is none: there is nothing in it to fuse or to keep.
     """
+    inside = isinstance(network, (nn.ModuleList, nn.Sequential))
     for name, module in network.named_children():
-        if isinstance(module, (nn.ModuleList, nn.Sequential)):
-            for key, block in module.named_children():
-                # a list has no forward of its own, and what has none cannot be a unit
-                if parameters(block) >= UNIT_PARAMETERS and not isinstance(
-                    block, (nn.ModuleList, nn.ModuleDict)
-                ):
-                    yield f"{name}.{key}", block
-                else:
-                    yield from ((f"{name}.{key}.{inner}", unit) for inner, unit in units(block))
+        children = list(module.children())
+        # a list has no forward of its own, and what has none cannot be a unit
+        whole = bool(children) and not isinstance(module, (nn.ModuleList, nn.ModuleDict))
+        chain = isinstance(module, nn.Sequential) and not any(list(child.children()) for child in children)
+        if whole and (inside or chain) and parameters(module) >= UNIT_PARAMETERS:
+            yield name, module
         else:
             yield from ((f"{name}.{inner}", unit) for inner, unit in units(module))
 
@@ -60,50 +76,135 @@ def prepare(network: nn.Module, execution: Execution) -> list[str]:
         What was done, one line each.
     """
     lines = []
-    blocks = list(units(network))
-    if execution.channels_last:
-        import torch
-
-        count = 0
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-                count += 1
-        lines.append(f"{count} two-dimensional convolutions are kept channels last")
-    if execution.activation_checkpointing:
-        from torch.utils.checkpoint import checkpoint
-
-        for _, block in blocks:
-            block.forward = _recomputed(block, checkpoint)
-        lines.append(f"activations of {len(blocks)} blocks are computed anew in the backward pass")
+    blocks = [block for _, block in units(network)]
     if execution.compile != "none":
-        options: dict[str, Any] = {"backend": "eager"} if execution.compile == "eager" else {}
-        if execution.compile == "max-autotune":
-            options["mode"] = "max-autotune"
-        for _, block in blocks:
-            block.compile(**options)
-        lines.append(f"{len(blocks)} blocks are compiled ({execution.compile})")
+        kinds = _compile(blocks, execution.compile)
+        lines.append(
+            f"{len(blocks)} blocks of {kinds} kinds are compiled at their first use ({execution.compile}); "
+            f"compiled code is kept in {compile_clock.folder}"
+        )
+    if execution.activation_checkpointing:
+        for block in blocks:
+            vars(block)["forward"] = partial(_recompute, block, block.forward)
+        lines.append(f"activations of {len(blocks)} blocks are computed anew in the backward pass")
     return lines
 
 
-def _recomputed(block: nn.Module, checkpoint: Any) -> Any:
-    """A block's forward pass that keeps its inputs alone, in training."""
-    import torch
+# ---- compilation
 
-    forward = block.forward
 
-    def run(*args: Any, **kwargs: Any) -> Any:
-        if not torch.is_grad_enabled():
-            return forward(*args, **kwargs)
-        return checkpoint(
-            forward,
-            *args,
-            use_reentrant=False,
-            context_fn=lambda: (nullcontext(), resting_statistics(block)),
-            **kwargs,
-        )
+@dataclass
+class CompileClock:
+    """Time that this process has spent compiling, forward and backward graphs alike."""
 
-    return run
+    seconds: float = 0.0
+    folder: str = ""
+    """Where compiled code is kept between runs."""
+    _started: float = 0.0
+    _reported: float = 0.0
+    _listening: bool = field(default=False, repr=False)
+
+    def start(self) -> None:
+        """Choose the folder of compiled code and follow all compilations from now on."""
+        from torch._inductor.runtime.cache_dir_utils import cache_dir, default_cache_dir
+
+        if cache_dir() == default_cache_dir():  # a temporary folder, which machines empty
+            home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(home / "lightning_avsp" / "compiled")
+        self.folder = cache_dir()
+        if not self._listening:
+            from torch._dynamo.callback import callback_handler
+
+            callback_handler.register_start_callback(self._begin)
+            callback_handler.register_end_callback(self._end)
+            self._listening = True
+
+    def _begin(self, _: Any) -> None:
+        self._started = perf_counter()
+
+    def _end(self, _: Any) -> None:
+        self.seconds += perf_counter() - self._started
+
+    def report(self) -> str | None:
+        """One line on what was compiled since the last report; None if nothing was."""
+        if self.seconds == self._reported:
+            return None
+        from torch._dynamo.utils import counters
+
+        new, self._reported = self.seconds - self._reported, self.seconds
+        graphs, found = counters["stats"]["unique_graphs"], counters["aot_autograd"]["autograd_cache_hit"]
+        return f"compiled for {new:.1f} s ({self.seconds:.1f} s in all: {graphs} graphs, {found} of them from {self.folder})"
+
+
+compile_clock = CompileClock()
+
+
+def _compile(blocks: list[nn.Module], mode: str) -> int:
+    """Compile blocks; those of one kind share a function, and with it the compiled code. Returns the kinds."""
+    compile_clock.start()
+    shared: dict[Any, Callable[..., Any]] = {}
+    for block in blocks:
+        kind = _kind(block)
+        if kind not in shared:
+            # torch keeps compiled code, and counts recompilations, by code object: each kind needs its own
+            code = _run.__code__.replace(co_name=f"{type(block).__name__}_{len(shared)}")
+            shared[kind] = torch.compile(
+                FunctionType(code, _run.__globals__), dynamic=False, **_BACKENDS[mode]
+            )
+        vars(block)["forward"] = CompiledForward(block, shared[kind])
+    return len(shared)
+
+
+def _run(block: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    return type(block).forward(block, *args, **kwargs)
+
+
+def _kind(block: nn.Module) -> tuple[Any, ...]:
+    """Class, settings and parameter shapes: blocks that agree in them run the same code."""
+    shapes = tuple((name, tuple(p.shape), p.requires_grad) for name, p in block.named_parameters())
+    return type(block), repr(block), shapes
+
+
+@dataclass
+class CompiledForward:
+    """The forward pass of a block through the compiled function of its kind.
+
+    A batch smaller than one seen before (the last of an epoch) runs uncompiled: compiling would take longer.
+    """
+
+    block: nn.Module
+    function: Callable[..., Any]
+    largest: dict[Any, int] = field(default_factory=dict)
+    """Largest batch seen, by grad mode, training mode and the other sizes."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Outputs of the block."""
+        shapes = [value.shape for value in args if isinstance(value, Tensor)]
+        if shapes and shapes[0]:
+            key = torch.is_grad_enabled(), self.block.training, tuple(shape[1:] for shape in shapes)
+            batch = shapes[0][0]
+            if batch < self.largest.get(key, 0):
+                return _run(self.block, *args, **kwargs)
+            self.largest[key] = batch
+        return self.function(self.block, *args, **kwargs)
+
+
+# ---- activation checkpointing
+
+
+def _recompute(block: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run a block so that it keeps its inputs alone, in training."""
+    from torch.utils.checkpoint import checkpoint
+
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    return checkpoint(
+        forward,
+        *args,
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), resting_statistics(block)),
+        **kwargs,
+    )
 
 
 @contextmanager
@@ -118,6 +219,9 @@ def resting_statistics(block: nn.Module) -> Iterator[None]:
     finally:
         for norm, momentum in zip(norms, before, strict=True):
             norm.momentum = momentum
+
+
+# ---- sharding
 
 
 def shard(network: nn.Module, mesh: Any) -> list[str]:

@@ -99,9 +99,9 @@ class TaskFeatures:
         log.info("features of %s: %d clips, %.1f GiB at the start", store.folder, clips, gib)
 
     @contextmanager
-    def showing(self, batch: SaliencyBatch, video: Tensor) -> Iterator[None]:
+    def showing(self, batch: SaliencyBatch, video: Tensor | None) -> Iterator[None]:
         """Run the network inside: ``video`` (B, 3, T, H, W) are the batch's frames, normalised."""
-        if self._stored is None:
+        if self._stored is None or video is None:
             yield
             return
         with self._stored.showing(batch_keys(batch)["clip_keys"], video):

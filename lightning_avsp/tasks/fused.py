@@ -16,21 +16,21 @@ FUSABLE = (Adam, AdamW, SGD)
 def fuse(
     optimizer: Optimizer, trainer: Trainer | None = None, gain: tuple[str, ...] = ("cuda",)
 ) -> tuple[Optimizer, str]:
-    """The same optimiser with a fused step where all parameters lie on a device that gains from it.
+    """Return the optimiser with a fused step where all parameters lie on a device that gains from it.
 
-    Not on the CPU: there a fused Adam step takes 0.4 of the time (``benchmarks/fused_step.py``), but the step is one or
-    two hundredths of a training step, and it would round otherwise than in earlier runs.
+    Not on the CPU: there a fused Adam step takes 0.4 of the time, but the step is one or two hundredths of a training
+    step, and it would round differently from earlier runs.
 
-    Whatever the user set wins: ``--model.optimizer.fused false``, or ``foreach``. A resumed run takes its present
-    choice too and not that of the checkpoint, so that one begun on a GPU goes on anywhere.
+    The user's own setting wins: ``--model.optimizer.fused false``, or ``foreach``. A resumed run makes its own choice
+    and ignores that of the checkpoint, so that one begun on a GPU continues anywhere.
 
     Args:
         optimizer: A new optimiser, without state.
-        trainer: Tells whether gradients are clipped.
+        trainer: Its ``gradient_clip_val`` decides if gradients are clipped.
         gain: Types of devices where the fused step is chosen.
 
     Returns:
-        An optimiser of the same class and settings, or the given one; and a line on what was chosen.
+        An optimiser of the same class and settings, or the given one; and a line on the choice.
     """
     name = type(optimizer).__name__
     why = refusal(optimizer, gain)
@@ -49,9 +49,11 @@ def fuse(
 
 
 def refusal(optimizer: Optimizer, gain: tuple[str, ...]) -> str | None:
-    """Why an optimiser keeps the step that it has, or None."""
+    """Return the reason for which an optimiser keeps its own step, or None."""
+    if torch.are_deterministic_algorithms_enabled():
+        return "a deterministic run was asked for"
     if type(optimizer) not in FUSABLE:
-        return "this class has no fused step that is known here"
+        return "no fused step is known for this class"
     for name in ("fused", "foreach", "differentiable"):
         if optimizer.defaults.get(name):
             return f"{name}={optimizer.defaults[name]} was given"
@@ -62,7 +64,7 @@ def refusal(optimizer: Optimizer, gain: tuple[str, ...]) -> str | None:
     if not set(devices) <= set(gain):
         return f"parameters on {', '.join(devices)}"
     if not all(torch.is_floating_point(parameter) for parameter in parameters):
-        return "parameters that are no floating point numbers"
+        return "parameters that are not floating point numbers"
     return None
 
 

@@ -1,53 +1,126 @@
-"""Models for prediction: a network with all that prediction must know of its training."""
+"""Checkpoints as models for prediction: a network, what it was fed, and how its maps are sampled."""
 
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from lightning_avsp.tasks import SaliencyTask
 
-from lightning_avsp.diffusion import GaussianDiffusion, Sampling
+from lightning_avsp.diffusion import GaussianDiffusion, SamplerStep, Sampling
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.audio import AudioInput, LogMel
-from lightning_avsp.structures import ClipPolicy, DiffusionNetwork
-from lightning_avsp.tasks.one_pass import ONE_PASS, OnePass
+from lightning_avsp.input_spec import InputSpec
+from lightning_avsp.launch import choose_device
+from lightning_avsp.media.audio import LogMel
+from lightning_avsp.structures import ClipPolicy, SaliencyBatch, SaliencyNetwork
+from lightning_avsp.tasks.prediction import (
+    Encoded,
+    Inputs,
+    clip_seeds,
+    encode,
+    move_batch,
+    network_inputs,
+    sample_maps,
+)
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network with everything that prediction must know of its training."""
+    """A network in eval mode with everything that prediction needs to know of its training."""
 
-    network: DiffusionNetwork
-    diffusion: GaussianDiffusion
-    sampling: Sampling
-    size: tuple[int, int]
-    """(H, W) of its frames."""
-    map_size: tuple[int, int]
-    """(H, W) of its maps."""
-    clip: ClipPolicy
-    """Length of its clips, which of their frames a map belongs to, and what happens at the head of a film."""
-    audio: AudioInput
+    network: SaliencyNetwork
+    spec: InputSpec
+    """What it was fed."""
     source: str
-    """What kind of checkpoint this was."""
+    """Kind of checkpoint, in a few words."""
+    sampling: Sampling | None = None
+    """How its maps are sampled; None for a network that predicts in one pass."""
+    diffusion: GaussianDiffusion | None = None
+    """Its noise schedule; None for a network that predicts in one pass."""
+    steps: int | None = None
+    """Denoising steps of every clip, where they were chosen by hand; None for the network's or the sampling's own."""
+    seed: int = 0
+    """Seed of the noise; with that of the training, maps are those of `lightning test`."""
+    captions: dict[str, Any] | None = None
+    """The training data's ``captions`` option, as the checkpoint holds it."""
 
     @property
-    def target(self) -> Literal["centre", "last"]:
-        """Frame of a clip that its map belongs to."""
-        return self.clip.target
+    def device(self) -> torch.device:
+        """Device of the network."""
+        return next((p.device for p in self.network.parameters()), torch.device("cpu"))
+
+    @property
+    def clip(self) -> ClipPolicy:
+        """Length of its clips, their target frame, and their start padding."""
+        return self.spec.clip
+
+    def inputs(self, batch: SaliencyBatch) -> Inputs:
+        """Prepare the network's inputs from a batch on any device."""
+        return network_inputs(self.network, move_batch(batch, self.device))
+
+    def encode(self, inputs: Inputs) -> Encoded:
+        """Run the part of the network that runs once per clip, see :func:`~lightning_avsp.tasks.prediction.encode`."""
+        return encode(self.network, inputs)
+
+    def sample(
+        self,
+        encoded: Encoded,
+        batch: SaliencyBatch,
+        *,
+        steps: int | None = None,
+        samples: int | None = None,
+        average: bool = True,
+        callback: Callable[[SamplerStep], Any] | None = None,
+    ) -> Tensor:
+        """Sample the maps of encoded clips, see :func:`~lightning_avsp.tasks.prediction.sample_maps`.
+
+        Args:
+            encoded: Result of :meth:`encode`.
+            batch: Names of the clips, which seed the noise.
+            steps: Denoising steps of every clip instead of the model's.
+            samples: Samples of every clip instead of the model's.
+            average: Return the mean over the samples of each clip, or each of them.
+            callback: Called at every denoising step.
+        """
+        sampling = self.sampling
+        if sampling is not None and samples is not None:
+            sampling = replace(sampling, samples=samples)
+        return sample_maps(
+            self.network,
+            encoded,
+            self.spec.map_size,
+            clip_seeds(batch, self.seed),
+            sampling,
+            self.diffusion,
+            steps=self.steps if steps is None else steps,
+            average=average,
+            callback=callback,
+        )
 
 
-def load_model(path: Path) -> LoadedModel:
-    """A network and its settings from a training run's checkpoint or an official DiffSal release.
+def load_model(
+    path: Path, device: str = "cpu", steps: int | None = None, seed: int | None = None
+) -> LoadedModel:
+    """Load a network and its settings from a training run's checkpoint or an official DiffSal file.
+
+    Args:
+        path: The file.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        steps: Denoising steps of every clip; the checkpoint's own number when None.
+        seed: Seed of all noise; the checkpoint's own when None, or 0 if it has none.
 
     Raises:
-        InputError: If the file is missing, unreadable, or neither of the two.
+        InputError: If the file is missing, unreadable, or neither of the two, if the device is absent, or if the noise
+            schedule has fewer steps.
     """
+    chosen = choose_device(device)
     if not path.is_file():
         raise InputError(
             f"no checkpoint at {path}: give the .ckpt file of a training run, or a released DiffSal file"
@@ -61,14 +134,25 @@ def load_model(path: Path) -> LoadedModel:
             "released DiffSal file; only plain tensors and settings are accepted"
         ) from error
     if isinstance(content, dict) and "pytorch-lightning_version" in content:
-        return _load_trained(path, content)
-    del content
-    return _load_official(path)
+        model = _load_trained(path, content)
+    else:
+        del content
+        model = _load_official(path)
+    if steps is not None:
+        if model.sampling is None or model.diffusion is None:
+            name = type(model.network).__name__
+            raise InputError(
+                f"--steps {steps}: {name} predicts in one pass, without denoising; leave --steps out"
+            )
+        model = replace(model, steps=steps, sampling=replace(model.sampling, steps=steps))
+    if model.sampling is not None and model.diffusion is not None:
+        model.sampling.timesteps(model.diffusion)  # refuses more steps than the process has
+    model.network.to(chosen).eval()
+    return model if seed is None else replace(model, seed=seed)
 
 
 def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
-    """Model of a checkpoint that ``lightning fit`` wrote."""
-    from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask
+    """Load the model of a checkpoint that ``lightning fit`` wrote."""
     from lightning_avsp.tasks.base import INPUT_KEY
 
     if INPUT_KEY not in content:
@@ -82,24 +166,21 @@ def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
     except (RuntimeError, KeyError, TypeError, ImportError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{path} does not fit {kind.__name__} ({reason}): train it anew") from error
-    spec = task.input_spec
-    assert spec is not None  # INPUT_KEY was there
-    common: dict[str, Any] = {
-        "size": spec.size,
-        "map_size": spec.map_size,
-        "clip": spec.clip,
-        "audio": spec.audio,
-        "source": f"trained with {type(task).__name__}",
-    }
-    if isinstance(task, DirectSaliencyTask):
-        return LoadedModel(OnePass(task.network), GaussianDiffusion(), ONE_PASS, **common)
-    if isinstance(task, DiffusionSaliencyTask):
-        return LoadedModel(task.network, task.diffusion, task.sampling, **common)
-    raise InputError(f"{path} was trained with {type(task).__name__}, which cannot predict films yet")
+    assert task.input_spec is not None  # INPUT_KEY was there
+    data = (content.get("datamodule_hyper_parameters") or {}).get("data") or {}
+    return LoadedModel(
+        network=task.network,
+        spec=task.input_spec,
+        source=f"trained with {type(task).__name__}",
+        sampling=task.sampling,
+        diffusion=task.diffusion,
+        seed=task.seed,
+        captions=data.get("captions"),
+    )
 
 
 def task_class(settings: dict[str, Any]) -> type[SaliencyTask[Any]]:
-    """The task that wrote a checkpoint: the command line notes it; one that was built in Python is a diffusion task."""
+    """Return the task that wrote a checkpoint, by its settings; a task built in Python is taken for a diffusion task."""
     from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask
 
     noted = str(settings.get("_class_path", "")).rpartition(".")[2]
@@ -109,7 +190,7 @@ def task_class(settings: dict[str, Any]) -> type[SaliencyTask[Any]]:
 
 
 def _load_official(path: Path) -> LoadedModel:
-    """Model of an official DiffSal file, with the released code's sampling and sound."""
+    """Load the model of an official DiffSal file, with the released code's sampling and audio."""
     from lightning_avsp.papers.diffsal import load_released
     from lightning_avsp.papers.diffsal.checkpoint import read_released
     from lightning_avsp.papers.diffsal.released.names import our_name
@@ -118,13 +199,11 @@ def _load_official(path: Path) -> LoadedModel:
         raise InputError(
             f"{path} is neither a checkpoint of `lightning fit` nor an official DiffSal file: give one of these"
         )
+    clip = ClipPolicy()
     return LoadedModel(
         network=load_released(path),
-        diffusion=GaussianDiffusion(),  # 1000 steps, cosine
-        sampling=Sampling(steps=4, spacing="leading", clamp=(0.0, 1.0)),
-        size=(224, 384),
-        map_size=(224, 384),
-        clip=ClipPolicy(),
-        audio=LogMel(alignment="released"),
+        spec=InputSpec((224, 384), (224, 384), clip.frames, clip.target, LogMel(alignment="released")),
         source="official DiffSal release",
+        sampling=Sampling(steps=4, spacing="leading", clamp=(0.0, 1.0)),
+        diffusion=GaussianDiffusion(),  # 1000 steps, cosine
     )

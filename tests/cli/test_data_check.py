@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from lightning_avsp.cli.dispatch import TOOLS, Tool, main
-from lightning_avsp.data.check import KINDS
 
 
 @pytest.fixture(autouse=True)
@@ -37,11 +36,11 @@ def test_errors_end_with_1_and_are_in_the_json(
     text = capsys.readouterr().out
     assert text.count("0 bytes") == 2
     assert "and 3 more" in text
-    assert KINDS["frame_zero_byte"].advice in text
+    assert text.count("replace this file") == 2
     content = json.loads((tmp_path / "faults.json").read_text())
     assert content["errors"] == 5
     assert [fault["path"] for fault in content["corpora"][0]["faults"]] == [str(path) for path in frames]
-    assert content["corpora"][0]["published"]["videos"] == 45
+    assert content["corpora"][0]["published_videos"] == 45
 
 
 def test_warnings_alone_end_with_0(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -75,10 +74,3 @@ def test_mistakes_are_one_line(
     error = capsys.readouterr().err
     assert said in error
     assert error.strip().count("\n") == 0
-
-
-def test_every_kind_of_fault_is_documented() -> None:
-    page = Path(__file__).resolve().parents[2] / "docs" / "own_data.md"
-    text = page.read_text()
-    for kind in KINDS.values():
-        assert f"| `{kind.name}` | {kind.severity} | {kind.found} | {kind.advice} |" in text

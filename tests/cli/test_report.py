@@ -20,49 +20,23 @@ def _command(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    """A sweep of two rows with its printed rows, under tmp_path/sweeps."""
-    path = tmp_path / "sweeps" / "small.yaml"
+    """A sweep of the two rows of DiffSal table 4, under tmp_path/sweeps."""
+    path = tmp_path / "sweeps" / "diffsal_table4.yaml"
     path.parent.mkdir()
-    content = {
-        "program": "lightning",
-        "method": "grid",
-        "command": [
-            "${program}",
-            "trial",
-            "--config",
-            str(EXPERIMENTS / "smoke.yaml"),
-            "--config",
-            "${args_json}",
-        ],
-        "parameters": {
-            "model": {
-                "values": [
-                    {"init_args": {"network": {"init_args": {"modality": modality}}}}
-                    for modality in ("v", "av")
-                ]
-            }
-        },
-    }
+    command = ["${program}", "trial", "--config", str(EXPERIMENTS / "smoke.yaml"), "--config", "${args_json}"]
+    models = [
+        {"init_args": {"network": {"init_args": {"attention": attention}}}}
+        for attention in ("standard", "eca")
+    ]
+    parameters = {"model": {"values": models}}
+    content = {"program": "lightning", "method": "grid", "command": command, "parameters": parameters}
     path.write_text(yaml.safe_dump(content))
-    printed = {
-        "paper": "P",
-        "table": "1",
-        "kind": "ablation",
-        "title": "T",
-        "metrics": ["CC"],
-        "datasets": ["AVAD"],
-        "rows": [
-            {"name": name, "index": index, "values": {"AVAD": {"CC": 0.5 + index / 10}}}
-            for index, name in enumerate(("without sound", "with sound"))
-        ],
-    }
-    path.with_name("small.expected.yaml").write_text(yaml.safe_dump(printed))
     return path
 
 
 def finish(sweep: Path, runs: Path) -> None:
     for trial in expand(load_sweep(sweep)):
-        path = runs / "sweeps" / "small" / trial.id / "result.json"
+        path = runs / "sweeps" / sweep.stem / trial.id / "result.json"
         path.parent.mkdir(parents=True)
         videos = [{"corpus": "AVAD", "video": f"v{n}", "frames": 2, "cc": 0.5 + n / 10} for n in range(3)]
         content = {
@@ -92,28 +66,19 @@ def test_every_format_is_written(sweep: Path, tmp_path: Path, form: str):
         "--efficiency=false",
     )
     text = out.read_text()
-    assert "with sound" in text
+    assert "SCA" in text
     assert "0.6" in text
 
 
-def test_all_takes_every_sweep_with_printed_rows(
+def test_all_takes_every_table_with_or_without_a_sweep(
     sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    (sweep.parent / "without.yaml").write_text("method: grid\nparameters: {a: {value: 1}}\n")
+    (sweep.parent / "own.yaml").write_text("method: grid\nparameters: {a: {value: 1}}\n")
     run("--all", f"--sweeps={sweep.parent}", f"--runs={tmp_path / 'runs'}", "--efficiency=false")
     text = capsys.readouterr().out
-    assert text.count("## ") == 1  # not what has no printed rows
-    assert "INCOMPLETE: 0 of 2 trials" in text
-
-
-def test_all_shows_printed_rows_that_no_sweep_reproduces(
-    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    finish(sweep, tmp_path / "runs")
-    text = sweep.with_name("small.expected.yaml").read_text().replace("index: 0", "index: null")
-    sweep.with_name("alone.expected.yaml").write_text(text.replace("index: 1", "index: null"))
-    run("--all", f"--sweeps={sweep.parent}", f"--runs={tmp_path / 'runs'}", "--efficiency=false", "--strict")
-    assert "alone: printed numbers alone." in capsys.readouterr().out
+    assert text.count("## ") == 26
+    assert "diffsal_table4: INCOMPLETE: 0 of 2 trials." in text
+    assert "mubic_fig41: printed numbers alone." in text
 
 
 def test_strict_fails_until_everything_is_there(sweep: Path, tmp_path: Path):
@@ -130,23 +95,22 @@ def test_strict_fails_until_everything_is_there(sweep: Path, tmp_path: Path):
     assert stopped.value.code == 1
     assert "missing" in out.read_text()  # the report is written all the same
     finish(sweep, tmp_path / "runs")
-    run(*arguments)
-    assert "missing" not in out.read_text()
+    with pytest.raises(SystemExit):  # SIM was not measured
+        run(*arguments)
+    assert "2 of 2 trials" in out.read_text()
 
 
 def test_costs_are_there_without_any_run(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run(f"--sweep={sweep}", f"--runs={tmp_path / 'runs'}")
-    line = next(
-        line for line in reversed(capsys.readouterr().out.splitlines()) if line.startswith("| without sound")
-    )
+    line = next(line for line in reversed(capsys.readouterr().out.splitlines()) if line.startswith("| SCA"))
     assert float(line.split("|")[3]) > 0.1  # millions of parameters
 
 
 def test_the_leaderboard_needs_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run("--leaderboard", "--corpus=avad", "--metric=auc_judd", f"--runs={tmp_path / 'none'}")
     text = capsys.readouterr().out
-    assert text.startswith("## AVAD, by AUC-J")
-    assert "| 1 | TAVDiff (TAV) |" in text
+    assert text.startswith("## Leaderboard: AVAD, by AUC-J")
+    assert "| TAVDiff (TAV) | 1 |" in text
 
 
 @pytest.mark.parametrize(
@@ -155,12 +119,12 @@ def test_the_leaderboard_needs_no_runs(tmp_path: Path, capsys: pytest.CaptureFix
         ((), "nothing to report"),
         (("--leaderboard",), "--leaderboard needs --corpus"),
         (("--all", "--corpus=AVAD"), "--leaderboard needs --corpus"),
-        (("--all", "--sweeps=nowhere"), "no sweep with printed rows in nowhere"),
+        (("--all", "--sweeps=nowhere"), "no folder of sweeps at nowhere"),
         (("--sweep=nowhere.yaml",), "no sweep file at nowhere.yaml"),
         (("--sweep=a.yaml", "--all"), "exclude each other"),
     ],
 )
-def test_mistakes_are_told_in_one_line(
+def test_mistakes_are_reported_in_one_line(
     arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ):
     with pytest.raises(SystemExit) as stopped:

@@ -68,8 +68,8 @@ def test_checkpoints_load_with_weights_only_and_without_the_command_line(run: Pa
     task = DiffusionSaliencyTask.load_from_checkpoint(
         run / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True
     )
-    assert task.size == (64, 128)
-    assert task.audio.size == (32, 64)
+    assert task.input_spec.size == (64, 128)
+    assert task.input_spec.audio.size == (32, 64)
     saved = load(run, "best")["state_dict"]
     assert all(torch.equal(value, saved[name]) for name, value in task.state_dict().items())
 
@@ -199,7 +199,7 @@ def test_clips_of_another_length_than_the_network_was_built_for_are_refused(
 
 def test_nothing_is_linked() -> None:
     """Links overwrite or vanish without a word; a sweep could then vary a number that has no effect."""
-    source = (EXPERIMENTS.parent / "lightning_avsp" / "trainer_cli.py").read_text()
+    source = (EXPERIMENTS.parent / "lightning_avsp" / "cli" / "trainer.py").read_text()
     assert ".link_arguments(" not in source
 
 

@@ -1,4 +1,4 @@
-"""A small sweep with printed rows, and results as its trials would leave them."""
+"""A small sweep with a printed table, and results as its trials would write them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from lightning_avsp.report.efficiency import CostCounter
+from lightning_avsp.report.published import PublishedTable, parse_table
+from lightning_avsp.report.table import SweepReport, read_report
 from lightning_avsp.sweep import Trial, expand, load_sweep
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
@@ -62,43 +65,37 @@ class Table:
                 "seed_everything": {"values": [0, 1]},
             },
         }
-        self.expected: dict[str, Any] = {
-            "paper": "DiffSal",
+        self.printed: dict[str, Any] = {
+            "id": "paper_table1",
             "table": "1",
+            "source": "DiffSal table 1",
             "kind": "ablation",
             "title": "Rows & <script>alert(1)</script>",
-            "source": "Table 1",
             "metrics": ["CC", "SIM"],
-            "datasets": ["AVAD"],
             "rows": [
                 {
-                    "name": name,
-                    "index": index,
-                    "values": {"AVAD": {"CC": 0.70 + index / 100, "SIM": None if index == 0 else 0.5}},
-                    "efficiency": {"params_M": 76.57} if index == 2 else {},
-                    "external": False,
-                    "flags": [],
+                    "row": {"name": name, "model": "DiffSal", "inputs": "AV"},
+                    "AVAD": [0.70 + index / 100, None if index == 0 else 0.5],
+                    **({"cost": {"params_M": 76.57}} if index == 2 else {}),
                 }
                 for index, name in enumerate(NAMES)
             ]
-            + [
-                {
-                    "name": "STAViS",
-                    "index": None,
-                    "values": {"AVAD": {"CC": 0.608, "SIM": 0.457}},
-                    "external": True,
-                    "flags": [],
-                }
-            ],
-            "ordering": {"metric": "CC", "datasets": ["AVAD"], "exclude": []},
+            + [{"row": {"name": "STAViS", "model": "STAViS", "inputs": "AV"}, "AVAD": [0.608, 0.457]}],
         }
         self.write()
 
+    @property
+    def published(self) -> PublishedTable:
+        """The printed table."""
+        return parse_table("DiffSal", self.printed)
+
+    def report(self, counter: CostCounter | None = None) -> SweepReport:
+        """The report of whatever is finished."""
+        return read_report(self.path, self.runs, counter, self.published)
+
     def write(self) -> None:
-        """Write both files."""
+        """Write the sweep file."""
         self.path.write_text(yaml.safe_dump(self.content, sort_keys=False))
-        printed = self.path.with_name("paper_table1.expected.yaml")
-        printed.write_text(yaml.safe_dump(self.expected, sort_keys=False))
 
     def vary_sampling(self) -> None:
         """Let rows differ in their steps alone, so that all have one network."""
@@ -113,13 +110,13 @@ class Table:
         return expand(load_sweep(self.path))
 
     def row(self, trial: Trial) -> int:
-        """Which row a trial is of."""
+        """The row that a trial belongs to."""
         return self.content["parameters"]["model"]["values"].index(trial.overrides["model"])
 
     def finish(
         self, trial: Trial, *, synthetic: bool = False, base: float | None = None, **more: Any
     ) -> Path:
-        """Write the result of a trial, with a training that has curves and a picture."""
+        """Write the result of a trial, with a training run that has curves and a picture."""
         row, split, seed = (
             self.row(trial),
             trial.overrides["data"]["split"],
@@ -179,6 +176,14 @@ class Table:
         """Finish every trial."""
         for trial in self.trials():
             self.finish(trial, synthetic=synthetic)
+
+
+@pytest.fixture
+def filled(table: Table) -> SweepReport:
+    """Two rows finished, one with five of six trials, on the real corpus."""
+    for trial in table.trials()[:-1]:
+        table.finish(trial)
+    return table.report()
 
 
 @pytest.fixture

@@ -8,12 +8,20 @@ from pathlib import Path
 import pytest
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.report import board_text
+from lightning_avsp.report.documents import leaderboard_as_csv, render_latex, render_markdown
+from lightning_avsp.report.frames import leaderboard_section
 from lightning_avsp.report.leaderboard import Leaderboard, read_leaderboard
 
 
 def board(table, corpus: str = "AVAD", metric: str = "cc") -> Leaderboard:
     return read_leaderboard(corpus, metric, table.runs, table.sweeps)
+
+
+@pytest.fixture(autouse=True)
+def _named(table) -> None:
+    """The sweep has the rows of a published table: L_CE, L_KL, L_MSE."""
+    table.content["description"] = "diffsal_table5"
+    table.write()
 
 
 def single_run(runs: Path, name: str, value: float, **more) -> None:
@@ -77,9 +85,9 @@ def test_our_runs_stand_among_the_published(table):
     ours = [entry for entry in found.entries if entry.ours]
     assert [entry.name for entry in ours] == [
         "mine",
-        "paper_table1 full_model & more",
-        "paper_table1 +ECA <b>bold</b>",
-        "paper_table1 baseline",
+        "paper_table1 L_MSE",
+        "paper_table1 L_KL",
+        "paper_table1 L_CE",
     ]
     assert ours[1].flags == ("6 runs, 2 seeds",)
     assert ours[1].intervals is not None
@@ -95,25 +103,26 @@ def test_a_trial_counts_once_although_its_attempt_and_training_were_tested_too(t
     results.mkdir()
     videos = [{"corpus": "AVAD", "video": "x", "frames": 1, "cc": 0.99}]
     (results / "test.json").write_text(json.dumps({"videos": videos}))
-    assert [entry.name for entry in board(table).entries if entry.ours] == ["paper_table1 baseline"]
+    assert [entry.name for entry in board(table).entries if entry.ours] == ["paper_table1 L_CE"]
 
 
-def test_synthetic_and_leaking_results_are_never_ranked(table):
+def test_synthetic_and_contaminated_results_are_never_ranked(table):
     table.finish_all(synthetic=True)
-    single_run(table.runs, "leaky", 0.99, leaks=["LEAK: 2 test videos were seen"])
+    single_run(table.runs, "seen", 0.99, leaks=["LEAK: 2 test videos were seen"])
     found = board(table)
     assert not any(entry.ours for entry in found.entries)
     assert {(entry.name, entry.synthetic, entry.rank) for entry in found.aside} >= {
-        ("leaky", False, None),
-        ("paper_table1 baseline", True, None),
+        ("seen", False, None),
+        ("paper_table1 L_CE", True, None),
     }
-    text = board_text.as_markdown(found)
-    ranked, aside = text.split("**Not ranked**")
+    section = leaderboard_section(found)
+    ranked, aside = render_markdown([section]).split("**Not ranked**")
     assert "(ours)" not in ranked
-    assert aside.count("**(ours)** SYNTHETIC") == 3
-    rows = list(csv.DictReader(io.StringIO(board_text.as_csv_text(found))))
+    assert aside.count("(ours) |") == 4
+    assert aside.count("SYNTHETIC") == 6  # two metrics of three rows
+    rows = list(csv.DictReader(io.StringIO(leaderboard_as_csv(found))))
     assert {row["rank"] for row in rows if row["synthetic"]} == {""}
-    assert board_text.as_latex(found).count("SYNTHETIC") >= 3
+    assert render_latex([section]).count("{\\scriptsize SYNTHETIC}") == 6
 
 
 def test_sweeps_without_their_file_are_named_by_what_they_set(table):
@@ -123,21 +132,22 @@ def test_sweeps_without_their_file_are_named_by_what_they_set(table):
     assert name == "paper_table1 modality=v"
 
 
-def test_partial_tests_say_so_in_their_name(table):
+def test_partial_tests_are_named_so(table):
     single_run(table.runs, "quick", 0.5, test_every=5, test_audio="silent")
     (name,) = [entry.name for entry in board(table).entries if entry.ours]
-    assert name == "quick (every 5th frame only) (sound: silent)"
+    assert name == "quick (every 5th frame only) (audio: silent)"
 
 
 def test_a_broken_result_file_is_named(table):
     single_run(table.runs, "broken", 0.5)
     (table.runs / "broken/seed0/results/test.json").write_text("{")
-    with pytest.raises(InputError, match=r"broken/seed0/results/test.json is no result"):
+    with pytest.raises(InputError, match=r"broken/seed0/results/test.json is not a result"):
         board(table)
 
 
-def test_markdown_names_places_and_care(table):
-    text = board_text.as_markdown(board(table, "DIEM"))
+def test_markdown_has_places_and_caveats(table):
+    text = render_markdown([leaderboard_section(board(table, "DIEM"))])
     assert "papers disagree on CC: DiffSal 6 0.579, TAVDiff I 0.580, AVRSP I 0.580" in text
-    assert "| 1 | AVRSP (AV)" not in text  # TAVDiff's 0.688 is above its 0.685
+    assert "| AVRSP (AV) | 1 |" not in text  # TAVDiff's 0.688 is above its 0.685
+    assert "| TAVDiff (TAV) | 1 |" in text
     assert "**0.688**" in text

@@ -9,32 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import yaml
 from commandline import EXPERIMENTS
 from jsonargparse import Namespace
 
-from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
-from lightning_avsp.report.cells import dataset_corpus
-from lightning_avsp.report.expected import expected_path, read_expected
-from lightning_avsp.report.outcomes import RowIndex
+from lightning_avsp.report import published_tables
+from lightning_avsp.report.measured import dataset_corpus
+from lightning_avsp.report.results import RowIndex
 from lightning_avsp.structures import SaliencyNetwork
 from lightning_avsp.sweep import Sweep, Trial, expand, load_sweep, planning
-from lightning_avsp.sweep.resolve import _Parsing, split_arguments
+from lightning_avsp.sweep.resolve import split_arguments
 from lightning_avsp.sweep.trial_options import read_options
-from lightning_avsp.tasks import SaliencyTask
+from lightning_avsp.tasks.experiment import Experiment
 
 ROOT = EXPERIMENTS.parent
 FOLDER = ROOT / "sweeps"
 NOT_OF_A_PAPER = ("demo_table1", "smoke")
-FILES = [
-    path
-    for path in sorted(FOLDER.glob("*.yaml"))
-    if not path.stem.endswith(".expected") and path.stem not in NOT_OF_A_PAPER
-]
-READ_FROM_TRAININGS = {"mubic_fig41": "fig4.1", "mubic_fig43c": "fig4.3c"}
-"""Printed numbers of a training's course: no sweep gives them, their files say where to read them."""
+FILES = [path for path in sorted(FOLDER.glob("*.yaml")) if path.stem not in NOT_OF_A_PAPER]
+TABLES = published_tables()
 each_sweep = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
 
@@ -54,7 +46,7 @@ def rows(path: Path) -> dict[str, list[Trial]]:
     sweep, trials = sweep_and_trials(path)
     index = RowIndex(sweep)
     by_index = {
-        row.index: row.name for row in read_expected(expected_path(path)).rows if row.index is not None
+        position: name for name, position in TABLES[path.stem].rows.sweep_index.items() if position >= 0
     }
     found: dict[str, list[Trial]] = {name: [] for name in by_index.values()}
     for trial in trials:
@@ -63,25 +55,8 @@ def rows(path: Path) -> dict[str, list[Trial]]:
 
 
 @cache
-def parser() -> Any:
-    """The parser of ``lightning fit``, built once: building it takes longer than parsing."""
-    cli = _Parsing(
-        SaliencyTask,
-        AVSaliencyDataModule,
-        args=["fit", f"--config={EXPERIMENTS / 'smoke.yaml'}"],
-        subclass_mode_model=True,
-        seed_everything_default=0,
-        auto_configure_optimizers=False,
-        save_config_callback=None,
-        trainer_defaults={"use_distributed_sampler": False},
-        parser_kwargs={"prog": "lightning", "exit_on_error": False},
-    )
-    return cli._parser("fit")
-
-
-@cache
 def parsed(arguments: tuple[str, ...]) -> Namespace:
-    return parser().parse_args(list(arguments))
+    return Experiment(arguments).config
 
 
 @cache
@@ -101,8 +76,7 @@ def state(arguments: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     config = parsed(arguments)
     network = json.dumps(config.model.init_args.network.as_dict(), sort_keys=True, default=str)
     if network not in _built:
-        with torch.device("meta"):
-            made = parser().instantiate_classes(Namespace(model=config.model, data=config.data)).model.network
+        made = Experiment(arguments).build("meta")[0].network
         assert isinstance(made, SaliencyNetwork)
         _built[network] = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
     return _built[network]
@@ -158,13 +132,12 @@ def test_every_row_is_parsed_and_none_is_another(path: Path) -> None:
 @each_sweep
 def test_it_has_the_rows_of_its_table(path: Path) -> None:
     sweep, trials = sweep_and_trials(path)
-    expected = read_expected(expected_path(path))
-    ours = [row for row in expected.rows if not row.external]
-    assert [row.index for row in ours] == list(range(RowIndex(sweep).count))
-    assert all(row.index is None for row in expected.rows if row.external)
+    table = TABLES[path.stem]
+    own = table.rows[~table.rows.external]
+    assert list(own.sweep_index) == list(range(RowIndex(sweep).count))
     found = rows(path)
-    assert {len(of_row) for of_row in found.values()} == {len(trials) // len(ours)}
-    for dataset in expected.datasets:  # every printed column is tested, in every row
+    assert {len(of_row) for of_row in found.values()} == {len(trials) // len(own)}
+    for dataset in table.corpora:  # every printed column is tested, in every row
         corpus = dataset_corpus(dataset)[0]
         assert all(any(corpus in t.overrides["data"]["corpora"] for t in of_row) for of_row in found.values())
 
@@ -175,7 +148,7 @@ def test_its_splits_exist_and_a_single_list_is_used_once(path: Path) -> None:
     asked = {(tuple(t.overrides["data"]["corpora"]), t.overrides["data"]["split"]) for t in trials}
     for names, split in asked:
         splits_in_mix([find_corpus(name) for name in names], split)
-    columns = [dataset_corpus(name)[0] for name in read_expected(expected_path(path)).datasets]
+    columns = [dataset_corpus(name)[0] for name in TABLES[path.stem].corpora]
     one_list = {name for name in columns if name == "DIEM" or len(find_corpus(name).splits) == 1}
     if one_list == set(columns):
         assert {split for _, split in asked} == {1}
@@ -264,31 +237,13 @@ def test_the_full_model_is_trained_once_for_all_tables_of_a_paper(trainings: Any
     assert trainings(dhf1k) == [stage]  # seed 0 of table 8 is the first stage of the others
 
 
-@pytest.mark.shared
-def test_all_tables_are_there_with_every_printed_number(shared: Path) -> None:
-    tables = yaml.safe_load((shared / "reference" / "paper_tables.yaml").read_text())
-    assert len(tables) == 26
-    paths = [*FILES, *(FOLDER / f"{name}.yaml" for name in READ_FROM_TRAININGS)]
-    found = {(one.paper, one.table): one for one in (read_expected(expected_path(path)) for path in paths)}
-    assert set(found) == {(table["paper"], str(table["table"])) for table in tables}
-    for table in tables:
-        expected = found[table["paper"], str(table["table"])]
-        assert list(expected.metrics) == table["metrics"]
-        assert list(expected.datasets) == table["datasets"]
-        assert [row.name for row in expected.rows] == [row["name"] for row in table["rows"]]
-        for row, printed in zip(expected.rows, table["rows"], strict=True):
-            assert row.external == printed["overrides"].startswith("external")
-            assert row.values == printed["values"]
-            assert row.efficiency == printed.get("efficiency", {})
+def test_every_table_has_its_sweep() -> None:
+    assert {path.stem for path in FILES} == {name for name, table in TABLES.items() if not table.no_sweep}
 
 
-def test_numbers_of_a_trainings_course_say_where_they_are() -> None:
-    for name, table in READ_FROM_TRAININGS.items():
-        path = FOLDER / f"{name}.yaml"
-        assert not path.exists()
-        text = path.with_suffix(".expected.yaml").read_text()
-        expected = read_expected(expected_path(path))
-        assert (expected.table, {row.index for row in expected.rows}) == (table, {None})
-        sweep, row = re.search(r"trainings of (\w+),\s+row ([^,]+),", text).groups()  # type: ignore[union-attr]
-        assert row in rows(FOLDER / f"{sweep}.yaml")
-        assert "metrics/fit/metrics.csv" in text
+def test_numbers_along_a_training_name_its_sweep() -> None:
+    for table in TABLES.values():
+        if table.no_sweep:
+            sweep, row = re.search(r"runs of (\w+), row ([^,:]+):", table.no_sweep).groups()  # type: ignore[union-attr]
+            assert row in rows(FOLDER / f"{sweep}.yaml")
+            assert "metrics/fit/metrics.csv" in table.no_sweep

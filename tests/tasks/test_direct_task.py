@@ -1,4 +1,4 @@
-"""Networks that give the map in one pass: training, prediction, and the adapter that predictors and audits use."""
+"""Networks that predict the map in one pass: training and prediction."""
 
 import warnings
 from pathlib import Path
@@ -9,12 +9,17 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
 from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
-from lightning_avsp.diffusion import GaussianDiffusion
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.waveform import Waveform
-from lightning_avsp.structures import DirectNetwork
+from lightning_avsp.structures import DirectNetwork, SaliencyBatch
 from lightning_avsp.tasks import DirectSaliencyTask
-from lightning_avsp.tasks.one_pass import ONE_PASS, OnePass
+from lightning_avsp.tasks.prediction import (
+    encode,
+    network_inputs,
+    predict_maps,
+    sample_maps,
+    used_modalities,
+)
 
 SIZE = (32, 64)
 
@@ -110,23 +115,22 @@ def test_parts_of_a_network_have_learning_rates_of_their_own() -> None:
         task.configure_optimizers()
 
 
-def test_sampling_the_adapter_gives_the_networks_map_whatever_the_noise() -> None:
+def test_a_direct_network_returns_its_map_whatever_the_seed() -> None:
     network = Mean().eval()
-    video = torch.randn(2, 3, 8, *SIZE)
-    audio = torch.randn(2, 1, Waveform().samples(8))
-    direct = network(video, audio)
-    adapter = OnePass(network)
-    condition = adapter.encode(video, audio)
+    batch: SaliencyBatch = {
+        "video": torch.randint(0, 256, (2, 8, *SIZE, 3), dtype=torch.uint8),
+        "audio": torch.randn(2, 1, Waveform().samples(8)),
+        "corpus": ["AVAD"] * 2,
+        "video_id": ["a", "b"],
+        "frame": torch.tensor([3, 4]),
+    }
+    inputs = network_inputs(network, batch)
     for seed in (0, 1):
-        maps = ONE_PASS.draw(
-            lambda x, t: adapter.denoise(x, t, condition),
-            tuple(direct.shape),
-            GaussianDiffusion(),
-            device="cpu",
-            seeds=[seed, seed + 5],
-        )
-        torch.testing.assert_close(maps, direct)
-    assert (adapter.clip_frames, adapter.audio_form) == (8, "waveform")
-    assert condition.audio is not None
+        torch.testing.assert_close(predict_maps(network, batch, SIZE, seed=seed), network(*inputs))
+    encoded = encode(network, inputs)
+    assert used_modalities(network, inputs, encoded) == "av"
+    assert used_modalities(network, inputs._replace(audio=None), encoded) == "v"
     network.uses_audio = False
-    assert adapter.encode(video, audio).audio is None
+    assert used_modalities(network, inputs, encoded) == "v"
+    samples = sample_maps(network, encoded, SIZE, [0, 0], None, None, average=False)
+    assert samples.shape == (2, 1, 1, *SIZE)

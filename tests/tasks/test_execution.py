@@ -1,4 +1,4 @@
-"""Compiled, checkpointed and rearranged networks compute what they computed before."""
+"""Compiled and checkpointed networks compute what they computed before."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ import re
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 
 from lightning_avsp.backbones.encoder import Encoder
 from lightning_avsp.backbones.registry import build_video_encoder
+from lightning_avsp.papers.avrsp import AVRSP
 from lightning_avsp.papers.diffsal import DiffSal
+from lightning_avsp.papers.mubic import MUBiC
+from lightning_avsp.papers.tavdiff import TAVDiff
+from lightning_avsp.structures import DiffusionNetwork, SaliencyNetwork
 from lightning_avsp.tasks import DiffusionSaliencyTask
 from lightning_avsp.tasks.execution import (
     UNIT_PARAMETERS,
     Execution,
+    _kind,
+    compile_clock,
     parameters,
     prepare,
     resting_statistics,
@@ -103,11 +110,11 @@ def test_checkpointed_blocks_give_the_same_loss_and_gradients() -> None:
 class Normed(nn.Module):
     """Blocks with batch norms and enough parameters to be units."""
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: int = 2) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.Conv2d(48, 160, 3, padding=1), nn.BatchNorm2d(160), nn.Conv2d(160, 48, 1))
-            for _ in range(2)
+            for _ in range(blocks)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -193,30 +200,75 @@ def test_a_network_with_frozen_encoders_trains_the_rest_alone() -> None:
     assert not [name for name in gradients if name.startswith(tuple(frozen))]
 
 
-# ---- compile, channels last
+# ---- compile
 
 
-def test_compiled_blocks_give_the_same_maps_and_names() -> None:
-    plain = tiny().eval()
+compiles = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+"""Dynamo looks at every attribute of its inputs, and hides the warning except where warnings are errors."""
+
+
+@compiles
+def test_compiled_blocks_give_the_same_maps_gradients_and_names() -> None:
+    plain = tiny()
     compiled = copy.deepcopy(plain)
     lines = prepare(compiled, Execution(compile="eager"))
-    assert re.search(r"\d+ blocks are compiled \(eager\)", lines[0])
+    kinds = len({_kind(block) for _, block in units(plain)})
+    assert f"{kinds} blocks of {kinds} kinds are compiled at their first use (eager)" in lines[0]
     assert compiled.state_dict().keys() == plain.state_dict().keys()
-    with torch.no_grad():
-        torch.testing.assert_close(compiled(*clip()), plain(*clip()))
-    assert any(block._compiled_call_impl is not None for _, block in units(compiled))
+    graphs = counters["stats"]["unique_graphs"]
+    (loss, gradients), (again, others) = one_step(plain, clip()), one_step(compiled, clip())
+    graphs = counters["stats"]["unique_graphs"] - graphs
+    assert kinds <= graphs < 2 * kinds  # a kind that is used at two shapes has two
+    assert "compiled for" in str(compile_clock.report())
+    assert compile_clock.report() is None
+    torch.testing.assert_close(loss, again)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, others[name])
+    one_step(compiled, clip(1))  # the last batch of an epoch: not worth a compilation
+    assert compile_clock.report() is None
 
 
-def test_channels_last_changes_the_layout_and_not_the_maps() -> None:
-    plain = tiny().eval()
-    rearranged = copy.deepcopy(plain)
-    lines = prepare(rearranged, Execution(channels_last=True))
-    convolutions = [module for module in rearranged.modules() if isinstance(module, nn.Conv2d)]
-    assert f"{len(convolutions)} two-dimensional convolutions" in lines[0]
-    assert all(c.weight.is_contiguous(memory_format=torch.channels_last) for c in convolutions)
+@compiles
+def test_blocks_of_one_kind_share_their_compiled_code() -> None:
+    torch.manual_seed(0)
+    network = Normed(blocks=10)  # more than torch compiles of one function
+    plain = copy.deepcopy(network).eval()
+    assert "10 blocks of 1 kinds" in prepare(network, Execution(compile="eager"))[0]
+    graphs, x = counters["stats"]["unique_graphs"], torch.randn(3, 48, 8, 8)
+    network.eval()
+    torch.testing.assert_close(network(x), plain(x))
+    assert counters["stats"]["unique_graphs"] == graphs + 2  # the first input needs no gradient
+
+
+@compiles
+def test_a_copied_network_runs_its_own_blocks() -> None:
+    network = tiny().eval()
+    prepare(network, Execution(compile="eager", activation_checkpointing=True))
+    copied = copy.deepcopy(network)
     with torch.no_grad():
-        torch.testing.assert_close(rearranged(*clip()), plain(*clip()), rtol=1e-4, atol=1e-5)
-    assert rearranged.state_dict().keys() == plain.state_dict().keys()
+        for parameter in copied.parameters():
+            parameter.zero_()
+        assert not torch.equal(copied(*clip()), network(*clip()))
+
+
+@pytest.mark.full_size
+@pytest.mark.parametrize("network", [DiffSal, MUBiC, AVRSP, TAVDiff])
+def test_every_unit_is_entered_through_its_forward(network: type[SaliencyNetwork]) -> None:
+    """What calls the parts of a unit one by one would pass by compiled code, and meet sharded parameters."""
+    with torch.device("meta"):
+        built = network().eval()
+        entered = set()
+        for name, block in units(built):
+            block.register_forward_hook(lambda *_, name=name: entered.add(name))
+        frames, slices = built.clip_frames, torch.zeros(1, 1, 9, 112, 192)
+        sound = slices if built.sound == "log_mel" else torch.zeros(1, 1, 2205 * frames)
+        inputs = [torch.zeros(1, 3, frames, 224, 384), sound]
+        if isinstance(built, DiffusionNetwork):
+            inputs = [torch.zeros(1, 1, 224, 384), torch.zeros(1, dtype=torch.int64), *inputs]
+        text = [torch.zeros(1, 16, 512)] if isinstance(built, TAVDiff) else []
+        with torch.no_grad():
+            built(*inputs, *text)
+    assert entered == {name for name, _ in units(built)}
 
 
 def test_nothing_is_done_unasked() -> None:

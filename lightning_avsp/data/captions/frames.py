@@ -17,6 +17,7 @@ from lightning_avsp.data.captions.features import TokenFeatures, text_key
 from lightning_avsp.data.captions.lines import Caption, caption_path, read_captions
 from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.errors import InputError
+from lightning_avsp.input_spec import TextInput
 
 log = logging.getLogger(__name__)
 
@@ -173,24 +174,24 @@ class CaptionedFrames:
         """Channels C of a row."""
         return self.model.width
 
+    @property
+    def input(self) -> TextInput:
+        """Description of these features for a checkpoint."""
+        return TextInput(self.model.name, self.model.fingerprint, self.width, self.length)
+
     def tokens(self, key: VideoKey, frame: int) -> tuple[Tensor, bool]:
         """Return token features, float32 (N, C), of a frame's caption (frames from 1), and True if it has one.
 
         Raises:
             InputError: If the frame has no caption and ``missing`` is ``error``, or features cannot be read.
         """
-        rows = torch.zeros(self.length, self.width)
         position = self._position(key, frame)
         if position is None:
-            return rows, False
+            return torch.zeros(self.length, self.width), False
         shard, start, count = position
         if shard not in self._open:
             self._open[shard] = self.cache.open_shard(self._shards[shard])
-        stored = torch.from_numpy(self._open[shard][start : start + count].astype(np.float32))
-        if count > self.length:
-            stored = torch.cat([stored[: self.length - 1], stored[-1:]])
-        rows[: len(stored)] = stored
-        return rows, True
+        return pad_tokens(self._open[shard][start : start + count], self.length), True
 
     def coverage(self, frames: Mapping[VideoKey, int]) -> Coverage:
         """Measure and log the coverage of videos of so many frames each; a warning if videos have none.
@@ -259,6 +260,24 @@ class CaptionedFrames:
     def __getstate__(self) -> dict[str, Any]:
         # Open memory maps would be copied in full into every dataloader worker
         return self.__dict__ | {"_open": {}}
+
+
+def pad_tokens(rows: np.ndarray, length: int) -> Tensor:
+    """Bring the features of one caption to a fixed number of rows.
+
+    Args:
+        rows: (R, C): start token, words, end token.
+        length: Rows N wanted; of a longer caption the first N - 1 rows and the end token are kept.
+
+    Returns:
+        float32 (N, C), rows of zeros behind the end token.
+    """
+    stored = torch.from_numpy(rows.astype(np.float32))
+    if len(stored) > length:
+        stored = torch.cat([stored[: length - 1], stored[-1:]])
+    padded = torch.zeros(length, stored.shape[1])
+    padded[: len(stored)] = stored
+    return padded
 
 
 class MismatchedText:

@@ -1,7 +1,6 @@
-"""Finds what is wrong with a corpus on disk before any training does: every fault, its path, and what to do."""
+"""Checks corpora on disk before a training does: every fault, with its path and a remedy."""
 
 from lightning_avsp.data.check.corpus import check_root
-from lightning_avsp.data.check.faults import KINDS, Fault, FaultKind, Severity
-from lightning_avsp.data.check.report import CheckReport, CorpusReport
+from lightning_avsp.data.check.report import CheckReport, CorpusReport, Fault, Severity
 
-__all__ = ["KINDS", "CheckReport", "CorpusReport", "Fault", "FaultKind", "Severity", "check_root"]
+__all__ = ["CheckReport", "CorpusReport", "Fault", "Severity", "check_root"]

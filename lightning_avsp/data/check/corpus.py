@@ -1,22 +1,25 @@
-"""Checks whole corpora: lists, then every video in parallel processes, then what only shows side by side."""
+"""Whole corpora: lists, then every video in parallel processes, then remarks across them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
-from lightning_avsp.data.catalogue import Corpus, find_corpus, known_corpora
-from lightning_avsp.data.check.faults import Fault, fault
-from lightning_avsp.data.check.layouts import other_files, read_other_listing, stavis_files
-from lightning_avsp.data.check.listing import PARTS, Listing, read_listing
-from lightning_avsp.data.check.pool import run_checks
-from lightning_avsp.data.check.report import CheckReport, CorpusReport
-from lightning_avsp.data.check.video_files import Thoroughness, VideoFiles, VideoFindings
-from lightning_avsp.data.lists import list_path
-from lightning_avsp.errors import CorpusNotFoundError
+from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, known_corpora
+from lightning_avsp.data.check.report import CheckReport, CorpusReport, Fault
+from lightning_avsp.data.check.video import Depth, Size, VideoJob, check_video
+from lightning_avsp.data.corpora import corpus_listing
+from lightning_avsp.data.dhf1k import base_folders
+from lightning_avsp.data.lists import ListedVideo, list_path, parse_fold_list
+from lightning_avsp.data.partition import refuse_shared
+from lightning_avsp.errors import AVSPError, CorpusNotFoundError, InputError
+from lightning_avsp.parallel import run_jobs
 
-KINDS_OF_FOLDER = ("video_frames", "video_audio", "annotations", "videos")
+PARTS: tuple[Part, ...] = ("train", "test")
+FOLDERS = ("video_frames", "annotations", "videos", "video_audio")
 """Folders of the STAViS package's layout that hold one folder for each corpus."""
 
 Progress = Callable[[str, int, int], None]
@@ -27,7 +30,7 @@ def check_root(
     root: Path,
     corpora: Sequence[str] = (),
     *,
-    thoroughness: Thoroughness = "standard",
+    depth: Depth = "standard",
     workers: int = 1,
     progress: Progress | None = None,
 ) -> CheckReport:
@@ -36,7 +39,7 @@ def check_root(
     Args:
         root: Folder that holds ``video_frames``, ``video_audio``, ``annotations`` and ``fold_lists``.
         corpora: Names in the catalogue; empty for every corpus of which anything is there.
-        thoroughness: How closely files are read (:data:`~lightning_avsp.data.check.video_files.Thoroughness`).
+        depth: How closely files are read (:data:`~lightning_avsp.data.check.video.Depth`).
         workers: Processes. More than one needs a script with an ``if __name__ == "__main__"`` guard.
         progress: Called after each video.
 
@@ -49,165 +52,211 @@ def check_root(
             f"no folder at {root}; give the root that holds video_frames and fold_lists"
         )
     known = known_corpora(root)
-    wanted = [find_corpus(name, root) for name in corpora] or [c for c in known.values() if traces(root, c)]
+    wanted = [find_corpus(name, root) for name in corpora] or [c for c in known.values() if is_there(root, c)]
     if not wanted:
         raise CorpusNotFoundError(
             f"{root} holds nothing of {', '.join(known)}: neither a folder nor a fold list; give their root, or "
             f"make a generated corpus with `avsp data synth --root {root}`"
         )
     for corpus in wanted:
-        if not traces(root, corpus):
+        if not is_there(root, corpus):
             looked = root / "video_frames" / corpus.folder
             raise CorpusNotFoundError(
                 f"nothing of {corpus.name} under {root} (looked for {looked} and its fold lists); to obtain it: "
                 f"{corpus.source}"
             )
-    reports = [check_corpus(root, corpus, thoroughness, workers, progress) for corpus in wanted]
-    return CheckReport(root, thoroughness, tuple(reports), tuple(_shared_names(reports)))
+    reports = [check_corpus(root, corpus, depth, workers, progress) for corpus in wanted]
+    owners: dict[str, list[str]] = {}
+    for report in reports:
+        for name in report.names:
+            owners.setdefault(name, []).append(report.corpus)
+    shared = Counter(tuple(corpora) for corpora in owners.values() if len(corpora) > 1)
+    facts = [
+        f"{count} names are in {' and '.join(corpora)}: different videos, told apart by corpus"
+        for corpora, count in shared.items()
+    ]
+    return CheckReport(root, depth, tuple(reports), tuple(facts))
 
 
-def traces(root: Path, corpus: Corpus) -> bool:
-    """Whether anything of a corpus is under a root: one of its folders, or one of its lists."""
+def is_there(root: Path, corpus: Corpus) -> bool:
+    """True if anything of a corpus is under a root: one of its folders, or one of its lists."""
     if corpus.layout != "stavis":
-        from lightning_avsp.data.dhf1k import base_folders
-
         return bool(base_folders(root, corpus))
-    folders = (root / kind / corpus.folder for kind in KINDS_OF_FOLDER)
     lists = (list_path(root, corpus, part, split) for split in corpus.splits for part in PARTS)
-    return any(path.is_dir() for path in folders) or any(path.is_file() for path in lists)
+    return any((root / kind / corpus.folder).is_dir() for kind in FOLDERS) or any(p.is_file() for p in lists)
 
 
 def check_corpus(
     root: Path,
     corpus: Corpus,
-    thoroughness: Thoroughness = "standard",
+    depth: Depth = "standard",
     workers: int = 1,
     progress: Progress | None = None,
 ) -> CorpusReport:
     """Check one corpus."""
-    generated, silent = _generated(root, corpus)
-    real = not generated and not corpus.own
-    if corpus.layout == "stavis":
-        listing = read_listing(root, corpus, real)
-        present, faults = _stavis_videos(root, corpus, listing, silent)
-        faults += _unlisted(root, corpus, listing)
-    else:
-        listing = read_other_listing(root, corpus, real)
-        present, faults = other_files(root, corpus, list(listing.videos.values()), silent)
-    found = run_checks(
-        present,
-        thoroughness,
-        workers,
-        None if progress is None else lambda done, total: progress(corpus.name, done, total),
-    )
-    faults = [*listing.faults, *faults, *(item for findings in found for item in findings.faults)]
-    return _summarise(corpus, listing, found, [*faults, *_odd_rates(corpus, found)], generated)
-
-
-def _stavis_videos(
-    root: Path, corpus: Corpus, listing: Listing, silent: set[str]
-) -> tuple[list[VideoFiles], list[Fault]]:
-    """Files of the listed videos of which anything is there, and a fault for each of the others."""
-    present: list[VideoFiles] = []
-    faults: list[Fault] = []
-    for video in listing.videos.values():
-        files = stavis_files(root, corpus, video, silent=video.name in silent)
-        annotation = root / "annotations" / corpus.folder / video.name
-        if files.place.exists() or annotation.is_dir():
-            present.append(files)
-        else:
-            detail = f"{listing.where[video.name]} names it; neither its frames nor its annotations exist"
-            faults.append(fault("video_absent", corpus.name, video.name, files.place, detail))
-    return present, faults
-
-
-def _generated(root: Path, corpus: Corpus) -> tuple[bool, set[str]]:
-    """Whether a corpus is SYNTHETIC, and which of its videos were made without sound."""
     from lightning_avsp.synthetic.record import read_manifest
 
     entry = read_manifest(root)["corpora"].get(corpus.folder)
-    if entry is None:
-        return False, set()
-    return True, {name for name, video in entry["videos"].items() if video["condition"] == "silent"}
-
-
-def _odd_rates(corpus: Corpus, found: Sequence[VideoFindings]) -> list[Fault]:
-    """A note for each usual rate that most of the corpus does not have."""
-    rates = Counter(findings.rate for findings in found if findings.rate)
-    if len(rates) < 2:
-        return []
-    most, many = rates.most_common(1)[0]
-    known = {f.path for findings in found for f in findings.faults if f.kind == "sound_rate"}
-    return [
-        fault(
-            "sound_rate",
-            corpus.name,
-            findings.video,
-            findings.wave,
-            f"{findings.rate} Hz, {many} of {len(found)} videos have {most}",
-            "note",
-        )
-        for findings in found
-        if findings.wave is not None and findings.rate not in (0, most) and findings.wave not in known
-    ]
-
-
-def _unlisted(root: Path, corpus: Corpus, listing: Listing) -> list[Fault]:
-    faults = {}
-    for kind in ("annotations", "video_frames"):
-        folder = root / kind / corpus.folder
-        names = (
-            (p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-            if folder.is_dir()
-            else ()
-        )
-        for path in names:
-            if path.name not in listing.videos:
-                faults[path.name] = fault("video_unlisted", corpus.name, path.name, path, "in no fold list")
-    return list(faults.values())
-
-
-def _shared_names(reports: Sequence[CorpusReport]) -> list[str]:
-    """Facts on names that several corpora use, e.g. clip1 of Coutrot1 and Coutrot2."""
-    owners: dict[str, list[str]] = {}
-    for report in reports:
-        for name in report.names:
-            owners.setdefault(name, []).append(report.corpus)
-    shared: dict[tuple[str, ...], list[str]] = {}
-    for name, corpora in owners.items():
-        if len(corpora) > 1:
-            shared.setdefault(tuple(corpora), []).append(name)
-    return [
-        f"{len(names)} names are in {' and '.join(corpora)} (e.g. {names[0]}): different videos, told apart by corpus"
-        for corpora, names in shared.items()
-    ]
-
-
-def _summarise(
-    corpus: Corpus,
-    listing: Listing,
-    found: Sequence[VideoFindings],
-    faults: list[Fault],
-    generated: bool,
-) -> CorpusReport:
+    conditions = {} if entry is None else {name: v["condition"] for name, v in entry["videos"].items()}
+    listing = read_listing(root, corpus, compare=entry is None and not corpus.own)
+    faults, facts, present = listing.faults, listing.facts, list(listing.videos.values())
+    if corpus.layout == "stavis":
+        present = [video for video in present if _has_folder(root, corpus, video.name)]
+        for name in listing.videos.keys() - {video.name for video in present}:
+            text = f"listed, but neither frames nor annotations exist; unpack {corpus.name} again or remove the line"
+            faults.append(
+                Fault(root / "video_frames" / corpus.folder / name, text, "error", corpus.name, name)
+            )
+        folders = (root / kind / corpus.folder for kind in FOLDERS[:2])
+        names = {p.name for folder in folders if folder.is_dir() for p in folder.iterdir() if p.is_dir()}
+        unlisted = sorted(name for name in names - listing.videos.keys() if not name.startswith("."))
+        if unlisted:
+            facts.append(f"in no fold list, never read: {', '.join(unlisted)}")
+    found = run_jobs(
+        check_video,
+        [VideoJob(root, corpus, video, depth, conditions.get(video.name) == "silent") for video in present],
+        workers,
+        progress=None if progress is None else lambda done, total: progress(corpus.name, done, total),
+        name=lambda job: f"{job.corpus.name}/{job.listed.name}",
+    )
+    faults += [fault for video in found for fault in video.faults]
     return CorpusReport(
         corpus=corpus.name,
-        generated=generated,
+        generated=entry is not None,
         names=tuple(listing.videos),
         listed_frames=listing.frames,
         published_videos=corpus.videos,
         published_frames=corpus.frames or 0,
-        counts=dict(listing.counts),
-        published_counts={split: corpus.counts[i] for i, split in enumerate(corpus.splits) if corpus.counts},
+        counts=listing.counts,
+        published_counts=dict(zip(corpus.splits, corpus.counts, strict=False)),
         videos=len(found),
-        frames=sum(findings.frames for findings in found),
-        maps=sum(findings.maps for findings in found),
-        fixations=sum(findings.fixations for findings in found),
-        surplus=sum(findings.surplus for findings in found),
-        sizes=dict(Counter(findings.size for findings in found if findings.size is not None)),
-        map_sizes=dict(Counter(findings.map_size for findings in found if findings.map_size is not None)),
-        rates=dict(Counter(findings.rate for findings in found if findings.rate)),
-        channels=dict(Counter(findings.channels for findings in found if findings.channels)),
-        facts=tuple(listing.facts),
-        faults=tuple(sorted(faults, key=lambda item: item.order)),
+        frames=sum(video.frames for video in found),
+        maps=sum(video.maps for video in found),
+        fixations=sum(video.fixations for video in found),
+        surplus=sum(video.surplus for video in found),
+        sizes=_by_size(video.size for video in found),
+        map_sizes=_by_size(video.map_size for video in found),
+        rates=dict(Counter(video.rate for video in found if video.rate)),
+        channels=dict(Counter(video.channels for video in found if video.channels)),
+        facts=tuple(facts),
+        faults=tuple(sorted(faults, key=lambda fault: fault.order)),
     )
+
+
+def _by_size(sizes: Iterable[Size | None]) -> dict[str, int]:
+    return dict(Counter(f"{size[0]}x{size[1]}" for size in sizes if size is not None))
+
+
+def _has_folder(root: Path, corpus: Corpus, video: str) -> bool:
+    folders = any((root / kind / corpus.folder / video).is_dir() for kind in FOLDERS[:2])
+    return folders or any((root / "videos" / corpus.folder).glob(f"{video}.*"))
+
+
+@dataclass
+class Listing:
+    """Contents of all lists of a corpus."""
+
+    videos: dict[str, ListedVideo] = field(default_factory=dict)
+    """Every listed video once, as the first list has it."""
+    counts: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """(train, test) videos of each split whose lists can be read."""
+    faults: list[Fault] = field(default_factory=list)
+    facts: list[str] = field(default_factory=list)
+
+    @property
+    def frames(self) -> int:
+        """Frames of all listed videos, by the lists."""
+        return sum(video.frames for video in self.videos.values())
+
+
+def read_listing(root: Path, corpus: Corpus, compare: bool) -> Listing:
+    """Read every list of a corpus, and go on after what is wrong with it.
+
+    Args:
+        root: Root of the packages.
+        corpus: Corpus to read.
+        compare: Compare numbers with the published ones, which generated corpora do not have.
+    """
+    listing = Listing()
+    read: dict[tuple[Path, Part], list[ListedVideo] | None] = {}  # DIEM has one pair of lists for all splits
+    tests: dict[Path, tuple[int, set[str]]] = {}
+
+    def add(path: Path, message: str, warning: bool = False) -> None:
+        listing.faults.append(Fault(path, message, "warning" if warning else "error", corpus.name))
+
+    for split in corpus.splits:
+        paths = [_list_file(root, corpus, part, split) for part in PARTS]
+        new = [key for key in zip(paths, PARTS, strict=True) if key not in read]
+        for path, part in new:
+            read[path, part] = _read_part(root, corpus, part, split, add)
+            for video in read[path, part] or ():
+                known = listing.videos.setdefault(video.name, video)
+                # Published lists carry float noise in the rate.
+                if known.frames != video.frames or abs(known.fps - video.fps) > 1e-3:
+                    text = (
+                        f"{video.name!r} has {video.frames} frames at {video.fps:g}/s, in an earlier list "
+                        f"{known.frames} at {known.fps:g}/s; use the lists of one package"
+                    )
+                    add(path, text, warning=True)
+        train, test = (read[key] for key in zip(paths, PARTS, strict=True))
+        if train is None or test is None:
+            continue
+        listing.counts[split] = (len(train), len(test))
+        if not new:
+            continue
+        tests[paths[1]] = (split, {video.name for video in test})
+        try:
+            refuse_shared(*([(corpus.name, video.name) for video in part] for part in (train, test)))
+        except InputError as error:
+            add(paths[1], str(error))
+        for part, count in (
+            zip(PARTS, listing.counts[split], strict=True) if compare and not corpus.shots else ()
+        ):
+            if corpus.counts and corpus.published_count(part, split) != count:
+                published = corpus.published_count(part, split)
+                text = f"split {split}: {count} {part} videos, published {published}; unpack the lists again"
+                add(paths[1], text, warning=True)
+    if (
+        compare
+        and not corpus.shots
+        and corpus.layout == "stavis"
+        and len(listing.counts) == len(corpus.splits)
+    ):
+        for kind, count, expected in (
+            ("distinct videos", len(listing.videos), corpus.videos),
+            ("frames", listing.frames, corpus.frames),
+        ):
+            if expected and count != expected:
+                text = f"{count} {kind} in all lists, published {expected}; unpack the lists again"
+                add(paths[0].parent, text, warning=True)
+    # Published test lists are not always a clean partition.
+    for (first, one), (second, other) in combinations(tests.values(), 2):
+        if one & other:
+            listing.facts.append(f"tested in splits {first} and {second}: {', '.join(sorted(one & other))}")
+    never = sorted(listing.videos.keys() - set().union(*(names for _, names in tests.values())))
+    if len(tests) > 1 and never:
+        listing.facts.append(f"never tested: {', '.join(never)}")
+    return listing
+
+
+def _list_file(root: Path, corpus: Corpus, part: Part, split: int) -> Path:
+    """The list of a part, or the folder of a corpus whose reader finds its videos by itself."""
+    return list_path(root, corpus, part, split) if corpus.layout == "stavis" else root / corpus.folder
+
+
+def _read_part(
+    root: Path, corpus: Corpus, part: Part, split: int, add: Callable[[Path, str], None]
+) -> list[ListedVideo] | None:
+    """Videos of a part, as far as its list can be read; None where nothing can."""
+    path = _list_file(root, corpus, part, split)
+    errors: list[InputError] = []
+    try:
+        if corpus.layout == "stavis":
+            return parse_fold_list(path, errors)
+        return corpus_listing(root, corpus, part, split)
+    except (AVSPError, OSError, UnicodeDecodeError) as error:
+        add(path, f"{error}; split {split} cannot be used")
+        return None
+    finally:
+        for each in errors:
+            add(path, str(each))

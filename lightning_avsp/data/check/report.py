@@ -1,27 +1,54 @@
-"""What a check found, as values, as JSON and as a table."""
+"""Results of a check: faults, numbers, JSON, and the printed report."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+import re
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from lightning_avsp.data.check.faults import Fault, Severity
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Size = tuple[int, int]
+Severity = Literal["error", "warning"]
+"""``error``: training or evaluation stops there, or scores would be wrong. ``warning``: usable, but look at it."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault of a corpus."""
+
+    path: Path
+    """The file or folder concerned, present or missing."""
+    message: str
+    """Cause, with both values where two disagree, and remedy."""
+    severity: Severity = "error"
+    corpus: str = ""
+    video: str = ""
+    """Empty for a fault of lists."""
+
+    @property
+    def order(self) -> tuple[bool, str, str]:
+        """Sort key: errors first, then by corpus and path."""
+        return self.severity != "error", self.corpus, str(self.path)
+
+    def line(self) -> str:
+        """Path and message; most messages of readers name the path already."""
+        return self.message if self.message.startswith(str(self.path)) else f"{self.path}: {self.message}"
+
+    def similar(self) -> str:
+        """Message without path and numbers, the same for faults that differ in them alone."""
+        text = self.message.replace(str(self.path), "").replace(self.path.name, "")
+        return re.sub(r"\d+", "#", text.replace(self.video, "") if self.video else text)
 
 
 @dataclass(frozen=True)
 class CorpusReport:
-    """What was found of one corpus."""
+    """Numbers and faults of one corpus."""
 
     corpus: str
     generated: bool
-    """Whether it is SYNTHETIC; its numbers are not held against the published ones."""
+    """Whether it is SYNTHETIC; its numbers are not compared with the published ones."""
     names: tuple[str, ...]
     """Every listed video."""
     listed_frames: int
@@ -33,99 +60,77 @@ class CorpusReport:
     videos: int
     """Listed videos of which something is on disk."""
     frames: int
-    """Pictures on disk, up to the listed numbers."""
+    """Frames on disk, up to the listed numbers."""
     maps: int
     fixations: int
     surplus: int
     """Complete frames beyond the listed numbers, never read."""
-    sizes: dict[Size, int]
-    """Videos by (height, width) of their pictures."""
-    map_sizes: dict[Size, int]
+    sizes: dict[str, int]
+    """Videos by HEIGHTxWIDTH of their frames."""
+    map_sizes: dict[str, int]
     rates: dict[int, int]
-    """Videos by sample rate of their sound, Hz."""
+    """Videos by sample rate of their audio, Hz."""
     channels: dict[int, int]
-    """Videos by channels of their sound."""
-    facts: tuple[str, ...]
-    """What is worth knowing and no fault, e.g. published test lists that overlap."""
-    faults: tuple[Fault, ...]
+    """Videos by audio channels."""
+    facts: tuple[str, ...] = ()
+    """Remarks that are not faults, e.g. published test lists that overlap."""
+    faults: tuple[Fault, ...] = ()
 
     def count(self, severity: Severity) -> int:
-        """Faults of one severity."""
+        """Number of faults of one severity."""
         return sum(fault.severity == severity for fault in self.faults)
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything, with keys that JSON can hold."""
-        return {
-            "corpus": self.corpus,
-            "generated": self.generated,
-            "found": {
-                "videos": self.videos,
-                "frames": self.frames,
-                "maps": self.maps,
-                "fixations": self.fixations,
-                "surplus_frames": self.surplus,
-                "frame_sizes": _by_size(self.sizes),
-                "map_sizes": _by_size(self.map_sizes),
-                "sample_rates": self.rates,
-                "channels": self.channels,
-            },
-            "listed": {
-                "videos": len(self.names),
-                "frames": self.listed_frames,
-                "train_test_by_split": self.counts,
-            },
-            "published": {
-                "videos": self.published_videos,
-                "frames": self.published_frames,
-                "train_test_by_split": self.published_counts,
-            },
-            "facts": list(self.facts),
-            "faults": [fault.as_json() for fault in self.faults],
-        }
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was found under one root."""
+    """Results of all corpora under one root."""
 
     root: Path
-    thoroughness: str
+    depth: str
     corpora: tuple[CorpusReport, ...]
-    facts: tuple[str, ...]
-    """Facts across corpora."""
+    facts: tuple[str, ...] = ()
+    """Remarks across corpora."""
 
     @property
     def faults(self) -> list[Fault]:
-        """Faults of all corpora, the worst first."""
+        """Faults of all corpora, errors first."""
         return sorted((f for report in self.corpora for f in report.faults), key=lambda fault: fault.order)
 
     def count(self, severity: Severity) -> int:
-        """Faults of one severity."""
+        """Number of faults of one severity."""
         return sum(report.count(severity) for report in self.corpora)
 
     def as_json(self) -> dict[str, Any]:
         """Everything, with a summary first."""
-        return {
-            "root": str(self.root),
-            "thoroughness": self.thoroughness,
-            "errors": self.count("error"),
-            "warnings": self.count("warning"),
-            "notes": self.count("note"),
-            "by_kind": dict(Counter(fault.kind for fault in self.faults)),
-            "facts": list(self.facts),
-            "corpora": [report.as_json() for report in self.corpora],
-        }
+        content = asdict(self)
+        for fault in (fault for corpus in content["corpora"] for fault in corpus["faults"]):
+            fault["path"] = str(fault["path"])
+        summary = {"errors": self.count("error"), "warnings": self.count("warning")}
+        return {**summary, **content, "root": str(self.root)}
 
 
 def print_report(console: Console, report: CheckReport, show: int = 10) -> None:
-    """Print what was found, then every kind of fault with its first files and what to do.
+    """Print a table of numbers, then the faults, similar ones together.
 
     Args:
         console: Where to print.
-        report: What was found.
-        show: Files that are named for each kind and corpus.
+        report: Results of the check.
+        show: Most faults to print of each group of similar ones.
     """
-    console.print(_overview(report))
+    from rich.table import Table
+
+    table = Table(title=f"{report.root}: found / listed / published")
+    for column in ("corpus", "videos", "frames", "maps", "fixations", "errors", "warnings"):
+        table.add_column(column, no_wrap=True)
+    for corpus in report.corpora:
+        published = (corpus.published_videos, corpus.published_frames) if not corpus.generated else (0, 0)
+        table.add_row(
+            corpus.corpus,
+            f"{corpus.videos} / {len(corpus.names)} / {published[0] or '-'}",
+            f"{corpus.frames} / {corpus.listed_frames or '-'} / {published[1] or '-'}",
+            *map(str, (corpus.maps, corpus.fixations, corpus.count("error"), corpus.count("warning"))),
+        )
+    console.print(table)
     for corpus in report.corpora:
         console.print(_properties(corpus), markup=False)
         for fact in corpus.facts:
@@ -134,56 +139,27 @@ def print_report(console: Console, report: CheckReport, show: int = 10) -> None:
         console.print(fact, markup=False)
     groups: dict[tuple[str, str, str], list[Fault]] = {}
     for fault in report.faults:
-        groups.setdefault((fault.corpus, fault.kind, fault.severity), []).append(fault)
-    colours = {"error": "bold red", "warning": "yellow", "note": "dim"}
-    for (corpus_name, kind, severity), faults in groups.items():
-        console.print()
-        console.print(f"[{colours[severity]}]{severity}[/] {corpus_name} {kind}: {len(faults)}")
+        groups.setdefault((fault.corpus, fault.severity, fault.similar()), []).append(fault)
+    for (name, severity, _), faults in groups.items():
+        colour = "bold red" if severity == "error" else "yellow"
+        console.print(f"\n[{colour}]{severity}[/] {name}: {len(faults)}")
         for fault in faults[:show]:
-            console.print(f"  {fault.path}: {fault.detail}", markup=False)
+            console.print(f"  {fault.line()}", markup=False)
         if len(faults) > show:
             console.print(f"  and {len(faults) - show} more; --json FILE or --show {len(faults)} names all")
-        console.print(f"  -> {faults[0].advice}", markup=False)
-
-
-def _overview(report: CheckReport) -> Any:
-    from rich.table import Table
-
-    table = Table(title=f"{report.root}: found / listed / published")
-    for column in ("corpus", "videos", "frames", "maps", "fixations", "errors", "warnings"):
-        table.add_column(column, no_wrap=True)
-    for corpus in report.corpora:
-        published = ("-", "-")
-        if not corpus.generated:
-            published = (str(corpus.published_videos or "-"), str(corpus.published_frames or "-"))
-        table.add_row(
-            corpus.corpus,
-            f"{corpus.videos} / {len(corpus.names)} / {published[0]}",
-            f"{corpus.frames} / {corpus.listed_frames or '-'} / {published[1]}",
-            str(corpus.maps),
-            str(corpus.fixations),
-            str(corpus.count("error")),
-            str(corpus.count("warning")),
-        )
-    return table
 
 
 def _properties(corpus: CorpusReport) -> str:
-    """Sizes and sound in one line."""
-    sound = ", ".join(f"{rate} Hz: {count}" for rate, count in sorted(corpus.rates.items())) or "none"
-    layout = ", ".join(
+    """Sizes and audio in one line."""
+    rates = ", ".join(f"{rate} Hz: {count}" for rate, count in sorted(corpus.rates.items())) or "none"
+    channels = [
         f"{count} channels: {videos}" for count, videos in sorted(corpus.channels.items()) if count > 1
+    ]
+    frames, maps = (
+        next(iter(sizes), "none") if len(sizes) < 2 else f"{len(sizes)} sizes"
+        for sizes in (corpus.sizes, corpus.map_sizes)
     )
     return (
-        f"{corpus.corpus}{' (SYNTHETIC)' if corpus.generated else ''}: frames {_sizes(corpus.sizes)}, maps "
-        f"{_sizes(corpus.map_sizes)}, sound {sound}{'; ' + layout if layout else ''}"
+        f"{corpus.corpus}{' (SYNTHETIC)' if corpus.generated else ''}: frames {frames}, maps {maps}, audio "
+        f"{'; '.join([rates, *channels])}"
     )
-
-
-def _by_size(sizes: dict[Size, int]) -> dict[str, int]:
-    return {f"{height}x{width}": count for (height, width), count in sorted(sizes.items())}
-
-
-def _sizes(sizes: dict[Size, int]) -> str:
-    names = _by_size(sizes)
-    return next(iter(names)) if len(names) == 1 else f"{len(names)} sizes" if names else "none"

@@ -1,242 +1,397 @@
-"""One video: pictures, maps and fixations by number, and its sound."""
+"""One video: its sources are read as training reads them, file by file, and their errors collected.
+
+Only what no reader looks for is found here: numbers, blank maps, odd sizes, cut pictures, and audio that does not fit.
+"""
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
-from lightning_avsp.data.check.faults import Severity
-from lightning_avsp.data.check.films import inspect_film, inspect_points
-from lightning_avsp.data.check.fixation_files import FixationState, inspect_fixations
-from lightning_avsp.data.check.numbering import Numbering, film_numbering, scan
-from lightning_avsp.data.check.pictures import Depth, PictureState, inspect_picture
-from lightning_avsp.data.check.track import check_track
-from lightning_avsp.data.check.video_files import (
-    FilmFile,
-    PointsFile,
-    Thoroughness,
-    VideoFiles,
-    VideoFindings,
-)
+import numpy as np
+from PIL import Image
+
+from lightning_avsp.data.catalogue import Corpus
+from lightning_avsp.data.check.report import Fault, Severity
+from lightning_avsp.data.corpora import LAYOUTS
+from lightning_avsp.data.file_names import NUMBERED, PICTURES
+from lightning_avsp.data.lists import ListedVideo
 from lightning_avsp.data.numbered import NumberedFiles
+from lightning_avsp.data.sources import (
+    JsonFixations,
+    MatFixations,
+    NoFixations,
+    PictureFixations,
+    PictureFrames,
+    PictureMaps,
+)
+from lightning_avsp.data.stavis import video_sources, wave_path
+from lightning_avsp.data.video_source import VideoFrames, VideoMaps
+from lightning_avsp.errors import AVSPError, InputError
+from lightning_avsp.media.audio import load_wave
+from lightning_avsp.media.images import image_size, read_image
+from lightning_avsp.media.video_index import VIDEO_SUFFIXES, check_seekable, decode_in_order, video_index
 
-#: A list may exceed the folders by this many frames, or this share, before that is an error.
+Depth = Literal["quick", "standard", "full"]
+"""``quick``: names, empty files and headers. ``standard``: every map, fixation file and audio read, frames by header
+and end marker, video files by their packets. ``full``: every frame decoded too."""
+
 FEW_FRAMES, FEW_SHARE = 2, 0.01
+"""So many missing frames at the end, or this share of them, are a warning; more are an error."""
+SHORT_SECONDS, SHORT_FRAMES, SHORT_ERROR_SECONDS, SHORT_ERROR_SHARE = 0.1, 2, 1.0, 0.1
+"""Audio may lack so much unnoticed, and so much (seconds, share) with a warning."""
+LONG_SECONDS, LONG_SHARE = 1.0, 0.05
+LOWEST_RATE, HIGHEST_RATE = 16_000, 22_050
+"""Rates of the published audio files; log-mel input uses the first, and waveform input was built for the second."""
+SILENCE = 1e-4
+"""Audio below this share of full scale is silent (-80 dB; one step of 8-bit audio is 7.8e-3)."""
+UNPACK = "restore it from the corpus' archive"
 
-Kind = Literal["frames", "maps", "fixations"]
-
-
-def check_video(files: VideoFiles, thoroughness: Thoroughness = "standard") -> VideoFindings:
-    """Every fault of one video; goes on after each and raises for none of them."""
-    findings = VideoFindings(files.corpus, files.video)
-    folders: dict[Kind, Numbering] = {}
-    counts: dict[Kind, int] = {}
-    sources: dict[Kind, NumberedFiles | FilmFile | PointsFile | None] = {
-        "frames": files.frames,
-        "maps": files.maps,
-        "fixations": files.fixations,
-    }
-    for kind, source in sources.items():
-        if isinstance(source, NumberedFiles):
-            folders[kind] = scan(source)
-            counts[kind] = len(folders[kind].numbers)
-        elif isinstance(source, FilmFile):
-            counts[kind] = _check_film(source.path, kind, thoroughness, findings)
-            if kind == "frames" and counts[kind]:
-                folders[kind] = film_numbering(source.path, counts[kind])
-    for folder in folders.values():
-        for double in folder.doubles:
-            findings.add("name_duplicate", double, "another file of the folder has the same number")
-    if len(folders) == len(sources):
-        listed = files.listed or max(folder.last for folder in folders.values())
-        _check_numbers(listed, folders, findings)
-    if isinstance(files.frames, NumberedFiles):
-        _check_pictures(folders["frames"], "frame", thoroughness, findings)
-    if "maps" in folders:
-        _check_pictures(folders["maps"], "map", thoroughness, findings)
-    if "fixations" in folders:
-        _check_fixations(folders["fixations"], files.matrix, thoroughness, findings)
-    elif isinstance(files.fixations, PointsFile):
-        counts["fixations"] = _check_points(files.fixations.path, findings)
-    if len(folders) < len(sources):
-        _check_counts(files, counts, findings)
-    available = max(counts.values(), default=0)
-    if files.wave is not None:
-        check_track(files, min(files.listed, available) or available or files.listed, thoroughness, findings)
-    return findings
+T = TypeVar("T")
+Size = tuple[int, int]
+Frames = PictureFrames | VideoFrames
+Maps = PictureMaps | VideoMaps
+Fixations = MatFixations | PictureFixations | JsonFixations
+Source = Frames | Maps | Fixations
 
 
-def _check_numbers(listed: int, folders: dict[Kind, Numbering], findings: VideoFindings) -> None:
-    """Which number lacks what; folders without any file are reported as a whole."""
-    frames, maps, fixations = folders["frames"], folders["maps"], folders["fixations"]
-    absent = {kind for kind, folder in folders.items() if not folder.numbers}
-    for kind in sorted(absent):
-        folder = folders[kind].files.folder
-        what = f"is empty of {kind}" if folders[kind].exists else "does not exist"
-        findings.add(
-            "folder_missing", folder, f"{what} (first looked for: {folders[kind].files.path(1).name})"
-        )
-    findings.frames = sum(number <= listed for number in frames.numbers)
-    findings.maps = sum(number <= listed for number in maps.numbers)
-    findings.fixations = sum(number <= listed for number in fixations.numbers)
-    last = max(folder.last for folder in folders.values())
-    if 0 < last < listed:
-        detail = f"the list says {listed} frames, the folders end at {last}"
-        findings.add("list_longer", frames.files.folder, detail, _by_amount(listed - last, listed))
-    if "frames" in absent:
-        return
-    for number in range(1, last + 1):
-        beyond = number > listed
-        has = {kind: number in folder.numbers for kind, folder in folders.items()}
-        if not has["frames"]:
-            _report_no_frame(folders, number, has, beyond, findings)
-            continue
-        worse: Severity = "warning" if beyond else "error"
-        if "maps" not in absent and not has["maps"]:
-            detail = f"the picture of frame {number} is there, its map is not"
-            findings.add("frame_without_map", maps.files.path(number), detail, worse)
-        if "fixations" not in absent and not has["fixations"]:
-            detail = f"the picture of frame {number} is there, its fixations are not"
-            findings.add("fixmap_missing", fixations.files.path(number), detail, worse)
-        findings.surplus += beyond and all(has.values())
+@dataclass(frozen=True)
+class VideoJob:
+    """One video to check."""
+
+    root: Path
+    corpus: Corpus
+    listed: ListedVideo
+    depth: Depth
+    silent: bool
+    """Whether its audio is known to be silent, as that of some generated videos is."""
 
 
-def _by_amount(lost: int, listed: int) -> Severity:
-    return "warning" if lost <= max(FEW_FRAMES, FEW_SHARE * listed) else "error"
+@dataclass
+class VideoCheck:
+    """Faults and numbers of one video."""
 
+    corpus: str
+    video: str
+    faults: list[Fault] = field(default_factory=list)
+    frames: int = 0
+    """Frames within the listed number."""
+    maps: int = 0
+    fixations: int = 0
+    surplus: int = 0
+    """Complete frames beyond the listed number."""
+    size: Size | None = None
+    """(height, width) of most frames."""
+    map_size: Size | None = None
+    rate: int = 0
+    """Samples per second of the audio; 0 without any."""
+    channels: int = 0
 
-def _report_no_frame(
-    folders: dict[Kind, Numbering],
-    number: int,
-    has: dict[Kind, bool],
-    beyond: bool,
-    findings: VideoFindings,
-) -> None:
-    marked: tuple[tuple[Kind, str], ...] = (
-        ("maps", "map_without_frame"),
-        ("fixations", "fixmap_without_frame"),
-    )
-    held = [folders[kind].files.path(number) for kind, _ in marked if has[kind]]
-    if not beyond:
-        others = f"; {' and '.join(path.name for path in held)} without it" if held else ""
-        findings.add(
-            "frame_missing", folders["frames"].files.path(number), f"frame {number} has no picture{others}"
-        )
-        return
-    for kind, fault in marked:
-        if has[kind]:
-            detail = f"frame {number} lies beyond the list and has no picture"
-            findings.add(fault, folders[kind].files.path(number), detail)
+    def add(self, path: Path, message: str, severity: Severity = "error") -> None:
+        """Add a fault."""
+        self.faults.append(Fault(path, message, severity, self.corpus, self.video))
 
-
-def _check_pictures(
-    folder: Numbering, what: Literal["frame", "map"], thoroughness: Thoroughness, findings: VideoFindings
-) -> None:
-    depths: dict[Thoroughness, Depth] = {"quick": "header", "standard": "ends", "full": "whole"}
-    depth = "whole" if what == "map" and thoroughness == "standard" else depths[thoroughness]
-    states: dict[Path, PictureState] = {}
-    for number in sorted(folder.numbers):
-        path = folder.files.path(number)
-        state = inspect_picture(path, depth, want_blank=what == "map" and depth == "whole")
-        states[path] = state
-        if state.problem is not None:
-            findings.add(f"{what}_{state.problem}", path, state.detail)
-    usual = _report_odd_sizes({path: state.size for path, state in states.items()}, what, findings)
-    if what == "frame":
-        findings.size = usual
-        return
-    findings.map_size = usual
-    blank = [path for path, state in states.items() if state.blank]
-    severity: Severity = "error" if blank and len(blank) == len(states) else "warning"
-    for path in blank:
-        findings.add("map_blank", path, "every pixel is 0", severity)
-
-
-def _report_odd_sizes(
-    sizes: dict[Path, tuple[int, int] | None], what: Literal["frame", "map"], findings: VideoFindings
-) -> tuple[int, int] | None:
-    counts = Counter(size for size in sizes.values() if size is not None)
-    if not counts:
+    def attempt(self, path: Path, read: Callable[..., T], *arguments: object) -> T | None:
+        """Result of a reader, or None and a fault with the reader's error."""
+        try:
+            return read(*arguments)
+        except AVSPError as error:
+            self.add(path, str(error))
+        except Exception as error:  # noqa: BLE001  # scipy and Pillow raise whatever the bytes of a file provoke
+            self.add(path, f"cannot be read ({type(error).__name__}: {error}); {UNPACK}")
         return None
-    usual, many = counts.most_common(1)[0]
+
+    def add_blank(self, source: Source, blank: list[int], total: int, message: str) -> None:
+        """Add faults for blank maps or fixations, errors where all are blank."""
+        severity: Severity = "error" if len(blank) == total else "warning"
+        if isinstance(source, NumberedFiles):
+            for number in blank:
+                self.add(source.path(number), message, severity)
+        elif blank:
+            text = f"{len(blank)} of {total} frames: {message}; the first is frame {blank[0]}"
+            self.add(source.path, text, severity)
+
+
+def check_video(job: VideoJob) -> VideoCheck:
+    """All faults of one video; goes on after each and raises for none of them."""
+    check = VideoCheck(job.corpus.name, job.listed.name)
+    with _quiet():
+        check.attempt(job.root / job.corpus.folder, _walk, job, check)
+    return check
+
+
+def _walk(job: VideoJob, check: VideoCheck) -> None:
+    root, corpus, listed = job.root, job.corpus, job.listed
+    if corpus.layout == "stavis":
+        sources: dict[str, Source] = dict(
+            zip(("frames", "maps", "fixations"), video_sources(root, corpus, listed.name), strict=True)
+        )
+        wave: Path | None = wave_path(root, corpus, listed.name)
+        fps = listed.fps
+    else:  # these readers look for their files, and refuse a video that has gaps
+        (entry,) = LAYOUTS[corpus.layout].read(root, corpus, [listed], "silence")
+        sources = {"frames": cast("Frames", entry.frames), "maps": cast("Maps", entry.maps)}
+        if isinstance(entry.fixations, NoFixations):
+            text = "no fixations: the video can train a model, but not score one"
+            check.add(entry.fixations.tried, text, "warning")
+        else:
+            sources["fixations"] = cast("Fixations", entry.fixations)
+        wave, fps = entry.wave, entry.fps
+    frames, maps, fixations = sources["frames"], sources["maps"], sources.get("fixations")
+    present = {kind: _numbers(source, kind, job.depth, check) for kind, source in sources.items()}
+    _compare_numbers(sources, present, listed.frames, check)
+    if isinstance(frames, PictureFrames):
+        check.size = _check_frames(frames, present["frames"], job.depth, check)
+    _check_maps(cast("Maps", maps), present["maps"], job.depth, check)
+    if fixations is not None and (check.map_size is not None or job.depth == "quick"):
+        _check_fixations(cast("Fixations", fixations), present["fixations"], job.depth, check)
+    if corpus.has_sound:
+        if isinstance(frames, VideoFrames) and not (wave and wave.is_file()):
+            wave = frames.path
+        assert wave is not None
+        most = max(map(len, present.values()))
+        _check_audio(wave, min(listed.frames or most, most or listed.frames), fps, job, check)
+
+
+def _numbers(source: Source, kind: str, depth: Depth, check: VideoCheck) -> set[int]:
+    """Frames, from 1, that a source has a file or an image for."""
+    if isinstance(source, NumberedFiles):
+        found: set[int] = set()
+        others: dict[int, Path] = {}
+        match = NUMBERED.fullmatch(source.path(1).name)
+        assert match is not None
+        prefix, suffix = match["prefix"].lower(), match["suffix"].lower()
+        suffixes = PICTURES if suffix in PICTURES else (suffix,)
+        for path in source.folder.iterdir() if source.folder.is_dir() else ():
+            match = NUMBERED.fullmatch(path.name)
+            if match and match["prefix"].lower() == prefix and match["suffix"].lower() in suffixes:
+                number = int(match["number"]) - source.first + 1
+                if path.name == source.path(number).name:
+                    found.add(number)
+                else:
+                    others[number] = path
+        for number in sorted(found & set(others)):
+            text = f"has the number of {source.path(number).name}, which is the one that is read; remove the other"
+            check.add(others[number], text, "warning")
+        return {number for number in found if number > 0}
+    if isinstance(source, JsonFixations):
+        return set(range(1, (check.attempt(source.path, source.count) or 0) + 1))
+    assert isinstance(source, VideoFrames | VideoMaps)
+    index = check.attempt(source.path, video_index, source.path)
+    if index is None:
+        return set()
+    count, size = index.n_frames, (index.info.height, index.info.width)
+    if isinstance(source, VideoMaps):
+        check.map_size = size
+    else:
+        check.size = size
+    try:
+        check_seekable(index)
+    except AVSPError as error:  # of use with a prepared cache
+        check.add(source.path, str(error), "warning")
+    if depth == "full":
+        count = check.attempt(source.path, lambda: sum(1 for _ in decode_in_order(source.path))) or 0
+    return set(range(1, count + 1))
+
+
+def _compare_numbers(
+    sources: dict[str, Source], present: dict[str, set[int]], listed: int, check: VideoCheck
+) -> None:
+    """Faults of missing and surplus numbers; a source without any is one fault."""
+    last = max((max(numbers) for numbers in present.values() if numbers), default=0)
+    wanted = set(range(1, min(listed or last, last) + 1))
+    check.frames, check.maps = len(present["frames"] & wanted), len(present["maps"] & wanted)
+    check.fixations = len(present.get("fixations", set()) & wanted)
+    if 0 < last < listed:
+        text = f"the list says {listed} frames, the folders end at {last}; unpack the video again if many are missing"
+        source = sources["frames"]
+        check.add(_place(source), text, _by_amount(listed - last, listed))
+    complete = set.intersection(*present.values())
+    check.surplus = len(complete - wanted)
+    for kind, source in sources.items():
+        missing = sorted(wanted - present[kind])
+        if isinstance(source, NumberedFiles):
+            if not present[kind]:
+                state = f"no file such as {source.path(1).name}" if source.folder.is_dir() else "missing"
+                check.add(source.folder, f"{state}: the video has no {kind}; unpack this part again")
+                continue
+            for number in missing:
+                check.add(source.path(number), f"missing, so frame {number} cannot be used; {UNPACK}")
+        elif missing and present[kind]:  # else its reader's error was collected
+            text = f"{len(present[kind])} {kind} for {len(wanted)} frames of the video; {UNPACK} if many are missing"
+            check.add(source.path, text, _by_amount(len(missing), len(wanted)))
+        beyond = sorted(present[kind] - wanted - complete)
+        if beyond and isinstance(source, NumberedFiles):
+            text = f"{len(beyond)} {kind} beyond the {listed} listed frames are incomplete and never read"
+            check.add(source.path(beyond[0]), text, "warning")
+
+
+def _place(source: Source) -> Path:
+    return source.folder if isinstance(source, NumberedFiles) else source.path
+
+
+def _by_amount(missing: int, frames: int) -> Severity:
+    return "warning" if missing <= max(FEW_FRAMES, FEW_SHARE * frames) else "error"
+
+
+def _check_frames(files: PictureFrames, numbers: set[int], depth: Depth, check: VideoCheck) -> Size | None:
+    """Read the header of each frame, its end marker, or all of it."""
+    sizes = {}
+    for number in sorted(numbers):
+        path = files.path(number)
+        size = check.attempt(path, image_size, path)
+        if size is not None:
+            sizes[path] = size
+            if depth != "quick":
+                check.attempt(path, _check_whole, path, depth == "full")
+    return _usual_size(sizes, check)
+
+
+def _check_whole(path: Path, decode: bool = True) -> None:
+    """Raise for a picture file that is cut off or damaged.
+
+    Args:
+        path: The file.
+        decode: Decode a JPEG whose end marker is where it should be; else it passes for whole.
+    """
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        with Image.open(path) as image:
+            image.verify()  # checksums: Pillow decodes a PNG without its last bytes and reports nothing
+        if decode:
+            read_image(path)
+        return
+    with path.open("rb") as file:
+        file.seek(-2, 2)
+        marked = file.read() == b"\xff\xd9"
+    if decode or not marked:  # without the marker it is cut off, or something else follows: decoding decides
+        read_image(path)
+
+
+def _usual_size(sizes: dict[Path, Size], check: VideoCheck) -> Size | None:
+    """Size of most pictures; the others are faults."""
+    if not sizes:
+        return None
+    usual, many = Counter(sizes.values()).most_common(1)[0]
     for path, size in sizes.items():
-        if size is not None and size != usual:
-            detail = f"{_text(size)} pixels, {many} others of the video have {_text(usual)}"
-            findings.add(f"{what}_size", path, detail)
+        if size != usual:
+            text = f"{size[0]} x {size[1]} pixels, {many} others of the video have {usual[0]} x {usual[1]}; {UNPACK}"
+            check.add(path, text)
     return usual
 
 
-def _check_fixations(
-    folder: Numbering, matrix: str, thoroughness: Thoroughness, findings: VideoFindings
-) -> None:
-    states: dict[Path, FixationState] = {}
-    for number in sorted(folder.numbers):
-        path = folder.files.path(number)
-        state = inspect_fixations(path, thoroughness != "quick", matrix)
-        states[path] = state
-        if state.problem is not None:
-            findings.add(f"fixmap_{state.problem}", path, state.detail)
-        elif findings.map_size is not None and state.size is not None and state.size != findings.map_size:
-            detail = f"{_text(state.size)}, the maps have {_text(findings.map_size)}"
-            findings.add("fixmap_size", path, detail)
-    blank = [path for path, state in states.items() if state.points == 0]
-    severity: Severity = "error" if blank and len(blank) == len(states) else "warning"
-    for path in blank:
-        findings.add("fixmap_blank", path, "no fixated pixel", severity)
+def _check_maps(maps: Maps, numbers: set[int], depth: Depth, check: VideoCheck) -> None:
+    if isinstance(maps, VideoMaps):
+        if depth == "full":
+            found = check.attempt(maps.path, lambda: [bool(image.any()) for image in maps.in_order()]) or []
+            blank = [number for number, seen in enumerate(found, start=1) if not seen]
+            check.add_blank(maps, blank, len(found), "the map is blank; training passes over it")
+        return
+    sizes, blank = {}, []
+    for number in sorted(numbers):
+        path = maps.path(number)
+        if depth == "quick":
+            size = check.attempt(path, maps.size, number)
+        else:
+            size, seen = check.attempt(path, _read_map, maps, number) or (None, True)
+            if not seen:
+                blank.append(number)
+        if size is not None:
+            sizes[path] = size
+    check.map_size = _usual_size(sizes, check)
+    text = f"every pixel is 0: nobody was recorded and training passes over it, or the map is damaged: then {UNPACK}"
+    check.add_blank(maps, blank, len(numbers), text)
 
 
-def _check_film(path: Path, kind: Kind, thoroughness: Thoroughness, findings: VideoFindings) -> int:
-    """Frames of a film or of a saliency film; 0 where it cannot be read."""
-    decode = thoroughness == "full"
-    state = inspect_film(path, decode, want_blank=decode and kind == "maps")
-    if state.problem:
-        findings.add("film_unreadable", path, state.problem)
-    if kind == "maps":
-        findings.map_size = state.size
-    else:
-        findings.size = state.size
-    if state.blank:
-        severity: Severity = "error" if len(state.blank) == state.frames else "warning"
-        detail = f"{len(state.blank)} of {state.frames} frames are black, the first is {state.blank[0]}"
-        findings.add("map_blank", path, detail, severity)
-    return state.frames
+def _read_map(maps: PictureMaps, number: int) -> tuple[Size, bool]:
+    """Size of a map, and whether any pixel is above 0."""
+    pixels = maps.map(number).numpy()
+    if maps.path(number).suffix.lower() not in (".jpg", ".jpeg"):
+        _check_whole(maps.path(number), decode=False)
+    return (pixels.shape[0], pixels.shape[1]), bool(pixels.any())
 
 
-def _check_points(path: Path, findings: VideoFindings) -> int:
-    """Frames that a file of points has; 0 where it cannot be read."""
-    found = inspect_points(path)
-    if found.problem:
-        findings.add("fixmap_unreadable", path, found.problem)
-    if findings.map_size is not None:
-        height, width = findings.map_size
-        for number, points in enumerate(found.lists, start=1):
-            inside = (points >= 0).all(axis=1) & (points[:, 0] < height) & (points[:, 1] < width)
-            if not inside.all():
-                first = points[~inside][0].tolist()
-                detail = (
-                    f"frame {number}: {int((~inside).sum())} of {len(points)} fixations lie outside {height} x "
-                    f"{width}, the first at {first} (row, column)"
-                )
-                findings.add("fixation_outside", path, detail)
-    empty = [number for number, points in enumerate(found.lists, start=1) if not len(points)]
-    if empty:
-        severity: Severity = "error" if len(empty) == len(found.lists) else "warning"
-        detail = f"{len(empty)} of {len(found.lists)} frames have no fixation, the first is {empty[0]}"
-        findings.add("fixmap_blank", path, detail, severity)
-    return len(found.lists)
+def _check_fixations(fixations: Fixations, numbers: set[int], depth: Depth, check: VideoCheck) -> None:
+    """Read the fixations of each frame in the grid of the video's maps."""
+    blank = []
+    for number in sorted(numbers):
+        path = fixations.path if isinstance(fixations, JsonFixations) else fixations.path(number)
+        if depth == "quick":
+            if path.stat().st_size == 0:
+                check.add(path, f"empty (0 bytes); {UNPACK}")
+        elif check.attempt(path, _count_fixations, fixations, number, path, check.map_size) == 0:
+            blank.append(number)
+    text = f"no fixation: nobody was recorded and metrics leave the frame out, or damaged: then {UNPACK}"
+    check.add_blank(fixations, blank, len(numbers), text)
 
 
-def _check_counts(files: VideoFiles, counts: dict[Kind, int], findings: VideoFindings) -> None:
-    """Numbers of frames where they cannot be compared one by one."""
-    findings.frames, findings.maps = counts.get("frames", 0), counts.get("maps", 0)
-    findings.fixations = counts.get("fixations", 0)
-    readable = {kind: count for kind, count in counts.items() if count}
-    if len(set(readable.values())) > 1:
-        text = ", ".join(f"{count} {kind}" for kind, count in readable.items())
-        lost, most = max(readable.values()) - min(readable.values()), max(readable.values())
-        findings.add("counts_disagree", files.place, text, _by_amount(lost, most))
+def _count_fixations(fixations: Fixations, number: int, path: Path, size: Size) -> int:
+    if isinstance(fixations, PictureFixations):
+        _check_whole(path, decode=False)
+    return len(fixations.points(number, size))
 
 
-def _text(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"
+def _check_audio(wave: Path, frames: int, fps: float, job: VideoJob, check: VideoCheck) -> None:
+    """Compare the audio of a video with its frames."""
+    if not wave.is_file():
+        check.add(wave, "no audio file; unpack it, or train with --data.missing_audio silence or skip")
+        return
+    in_video = wave.suffix.lower() in VIDEO_SUFFIXES
+    found = check.attempt(wave, _audio_facts, wave, in_video, job.depth)
+    if found is None:
+        return
+    seconds, check.rate, check.channels, silent = found
+    wanted = frames / fps
+    lacking = wanted - seconds
+    text = f"{seconds:.2f} s of audio, {frames} frames at {fps:g}/s last {wanted:.2f} s"
+    if lacking > max(SHORT_SECONDS, SHORT_FRAMES / fps):
+        bad = lacking > SHORT_ERROR_SECONDS or lacking > SHORT_ERROR_SHARE * wanted
+        check.add(wave, f"{text}; the rest is read as silence: {UNPACK}", "error" if bad else "warning")
+    elif -lacking > max(LONG_SECONDS, LONG_SHARE * wanted):
+        check.add(
+            wave, f"{text}; compare the list's frame rate with the video's: they may drift apart", "warning"
+        )
+    # In video files 44.1 and 48 kHz are what one expects, and audio is resampled in any case.
+    if not in_video and not LOWEST_RATE <= check.rate <= HIGHEST_RATE:
+        text = (
+            f"{check.rate} Hz, published audio has {LOWEST_RATE} to {HIGHEST_RATE}; it is resampled, but "
+            "`alignment: released` sees fewer examples at high rates"
+        )
+        check.add(wave, text, "warning")
+    if silent and not job.silent:
+        check.add(wave, f"silent for all of its {seconds:.2f} s; {UNPACK} if the video has audio", "warning")
+
+
+def _audio_facts(wave: Path, in_video: bool, depth: Depth) -> tuple[float, int, int, bool]:
+    """(seconds, rate, channels, silent) of audio; by its header alone, and taken for audible, if ``quick``."""
+    if depth != "quick":
+        samples, rate = load_wave(wave)
+        return samples.shape[1] / rate, rate, len(samples), float(np.abs(samples.numpy()).max()) < SILENCE
+    if in_video:
+        info = video_index(wave).info
+        if info.sound is None:
+            raise InputError(f"{wave} has no audio track; set missing_audio: silence or skip")
+        return info.seconds, info.sound.rate, info.sound.channels, False
+    import soundfile
+
+    found = soundfile.info(wave)
+    return found.frames / found.samplerate, int(found.samplerate), int(found.channels), False
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep readers from logging, video by video, what the report collects."""
+    logger = logging.getLogger("lightning_avsp.data")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

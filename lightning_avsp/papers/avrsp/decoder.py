@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.layers.atrous_pyramid import ConvNorm3d
+from lightning_avsp.layers.resampling import resize_bilinear
+from lightning_avsp.layers.video_convolution import VideoConvolution, fold_frames, unfold_frames
 from lightning_avsp.papers.avrsp.synergy import resize_space
 
 START = -2.5
@@ -27,7 +28,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.entry = ConvNorm3d(channels, channels)
         self.blocks = nn.ModuleList(ConvNorm3d((1 + count) * channels, channels) for count in inputs)
-        self.head = nn.Conv3d(channels, 1, (steps, 3, 3), padding=(0, 1, 1))
+        self.head = VideoConvolution(channels, 1, (steps, 3, 3), padding=(0, 1, 1))
         nn.init.constant_(self.head.bias, START) if self.head.bias is not None else None
 
     def forward(self, fused: Tensor, scales: list[list[Tensor]], size: tuple[int, int]) -> Tensor:
@@ -39,12 +40,11 @@ class Decoder(nn.Module):
             size: Height and width of the map.
 
         Returns:
-            (B, 1, H, W) in [0, 1].
+            (B, 1, H, W) in [0, 1], float32 even under autocast.
         """
         x = self.entry(fused)
         for block, handed in zip(self.blocks, scales, strict=True):
             x = block(torch.cat([resize_space(x, handed[0]), *handed], dim=1))
-        height, width = x.shape[-2:]
-        x = F.interpolate(x, size=(x.shape[2], 2 * height, 2 * width), mode="trilinear", align_corners=False)
-        logits = self.head(x).squeeze(2)  # (B, 1, 2 h, 2 w)
-        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False).sigmoid()
+        frames = resize_bilinear(fold_frames(x), (2 * x.shape[3], 2 * x.shape[4]))
+        logits = self.head(unfold_frames(frames, x.shape[0])).squeeze(2)  # (B, 1, 2 h, 2 w)
+        return resize_bilinear(logits.float(), size).sigmoid()

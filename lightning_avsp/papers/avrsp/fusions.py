@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.layers.attention import TransformerLayer
+from lightning_avsp.layers.normalization import LayerNorm
+from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.avrsp.relevance import RAVF, Relevance
 from lightning_avsp.papers.avrsp.settings import BilinearForm, FusionName, RAVFSettings
 
@@ -31,7 +33,7 @@ class Elementwise(nn.Module):
         super().__init__()
         self.kind = kind
         self.sound = nn.Conv1d(audio_channels, channels, 1)
-        self.mix = nn.Conv3d(2 * channels, channels, 1) if kind == "concat" else nn.Identity()
+        self.mix = VideoConvolution(2 * channels, channels, 1) if kind == "concat" else nn.Identity()
 
     def forward(self, features: Tensor, audio: Tensor) -> tuple[Tensor, list[Relevance]]:
         """Visual features (B, C, T, h, w) and audio features (B, C_a, n) to (B, C, T, h, w)."""
@@ -112,7 +114,7 @@ class BottleneckTransformer(nn.Module):
         self.visual_layers = transformer(layers)
         # the last exchange reaches the picture from the layer before: a last layer of sound would have no effect
         self.sound_layers = transformer(layers - 1)
-        self.norm = nn.LayerNorm(width)
+        self.norm = LayerNorm(width)
         self.visual_out = nn.Linear(width, channels)
 
     def forward(self, features: Tensor, audio: Tensor) -> tuple[Tensor, list[Relevance]]:

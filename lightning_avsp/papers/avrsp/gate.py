@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_avsp.layers.atrous_pyramid import ConvNorm3d
+from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.avrsp.settings import GateForm
 from lightning_avsp.papers.avrsp.synergy import resize_space
 
@@ -21,7 +22,7 @@ class RegulatorGate(nn.Module):
     def __init__(self, channels: int, form: GateForm = "channel") -> None:
         super().__init__()
         self.form = form
-        self.gate = nn.Conv3d(2 * channels, channels, 3, padding=1)
+        self.gate = VideoConvolution(2 * channels, channels, 3, padding=1)
         self.conv = ConvNorm3d(channels, channels)
 
     def forward(self, fused: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:

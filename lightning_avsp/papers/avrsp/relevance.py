@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_avsp.layers.attention import FeedForward
+from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.papers.avrsp.settings import RAVFSettings
 
 
@@ -47,9 +48,9 @@ class RAVFBlock(nn.Module):
                 nn.Linear(2 * width, per_head // 2), nn.ReLU(), nn.Linear(per_head // 2, self.heads)
             )
         self.out = nn.Linear(width, width)
-        self.norm1 = nn.LayerNorm(width)
+        self.norm1 = LayerNorm(width)
         self.feed_forward = FeedForward(width, 4 * width)
-        self.norm2 = nn.LayerNorm(width)
+        self.norm2 = LayerNorm(width)
 
     def forward(self, visual: Tensor, sound: Tensor) -> tuple[Tensor, Relevance]:
         """Fuse.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.layers.atrous_pyramid import ConvNorm3d
+from lightning_avsp.layers.resampling import resize_bilinear
+from lightning_avsp.layers.video_convolution import fold_frames, unfold_frames
 
 PLACES = ("low", "middle", "high")
 """Resolutions that meet, from the coarsest."""
@@ -13,9 +14,7 @@ PLACES = ("low", "middle", "high")
 
 def resize_space(x: Tensor, like: Tensor) -> Tensor:
     """(B, C, T, h, w) bilinearly resized to the height and width of another map with as many time steps."""
-    if x.shape[-2:] == like.shape[-2:]:
-        return x
-    return F.interpolate(x, size=(x.shape[2], *like.shape[-2:]), mode="trilinear", align_corners=False)
+    return unfold_frames(resize_bilinear(fold_frames(x), (like.shape[-2], like.shape[-1])), x.shape[0])
 
 
 class Synergy(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lightning_avsp.layers.attention import spatial_grid
 from lightning_avsp.layers.cross_attention import EfficientCrossAttention, attention_heads
+from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.mubic.gates import DecoderFusion
 from lightning_avsp.papers.mubic.options import DecoderGate, Widths
 
@@ -45,7 +46,7 @@ class ConditionalDenoising(nn.Module):
                 query_channels=width,
             )
         self.temporal = nn.Sequential(
-            nn.Conv3d(channels, channels, (3, 1, 1), padding=(1, 0, 0), bias=False),
+            VideoConvolution(channels, channels, (3, 1, 1), padding=(1, 0, 0), bias=False),
             nn.BatchNorm3d(channels),
             nn.ReLU(inplace=True),
         )
@@ -69,7 +70,7 @@ class ConditionalDenoising(nn.Module):
         x = context
         if self.attention is not None and noise is not None:
             query = (
-                (noise + self.time).flatten(2).transpose(1, 2)
+                (noise + self.time.to(noise.dtype)).flatten(2).transpose(1, 2)
             )  # (B, T h w, N), one frame seen by all steps (X3)
             # the residual carries where things are: without it all positions would come from noise (X35)
             x = x + spatial_grid(self.attention(query, context), context.shape[2:])
@@ -90,7 +91,7 @@ class Decoder(nn.Module):
         super().__init__()
         scales = range(len(widths.channels))
         self.stages = nn.ModuleList(ConditionalDenoising(i, widths, gate, denoises) for i in scales)
-        self.head = nn.Conv3d(widths.channels[0], 1, (widths.steps, 3, 3), padding=(0, 1, 1))
+        self.head = VideoConvolution(widths.channels[0], 1, (widths.steps, 3, 3), padding=(0, 1, 1))
         # Saliency maps are almost empty; starting there spares the first hundred steps (X36)
         nn.init.constant_(self.head.bias, bias)  # type: ignore[arg-type]
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.mubic.options import DecoderGate, FusionGate
 
 GATE_RATIO = 1.625
 """Width of the fusion gate's hidden layer over the features'; fits the printed budget (X8)."""
 
 
-def pointwise(in_channels: int, out_channels: int) -> nn.Conv3d:
+def pointwise(in_channels: int, out_channels: int) -> VideoConvolution:
     """1x1x1 convolution."""
-    return nn.Conv3d(in_channels, out_channels, 1)
+    return VideoConvolution(in_channels, out_channels, 1)
 
 
 class GatedFusion(nn.Module):

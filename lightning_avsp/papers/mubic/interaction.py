@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from lightning_avsp.layers.attention import FeedForward, spatial_grid
 from lightning_avsp.layers.cross_attention import EfficientCrossAttention, attention_heads
+from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.resampling import resize_frames
 from lightning_avsp.layers.sound_product import ProductResidual
+from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.mubic.gates import GatedFusion
 from lightning_avsp.papers.mubic.options import Fusion, Widths
 from lightning_avsp.papers.mubic.sound import SoundMatching
@@ -37,7 +39,7 @@ class SeparateFFN(nn.Module):
         super().__init__()
         hidden = int(FFN_RATIO * channels)
         self.layers = nn.Sequential(*(FeedForward(channels, hidden, nn.ReLU) for _ in range(count)))
-        self.norm = nn.LayerNorm(channels)
+        self.norm = LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, h, w) to the same shape."""
@@ -57,10 +59,10 @@ class LocalContext(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         half = channels // 2
-        self.conv = nn.Conv3d(half, channels, 3, padding=1, groups=half, bias=False)
+        self.conv = VideoConvolution(half, channels, 3, padding=1, groups=half, bias=False)
         self.batch_norm = nn.BatchNorm3d(channels)
         self.feed_forward = FeedForward(channels, int(POST_FFN_RATIO * channels), nn.ReLU)
-        self.norm = nn.LayerNorm(channels)
+        self.norm = LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, h, w) to the same shape."""
@@ -85,8 +87,10 @@ class Skip(nn.Module):
         self.compress: nn.Module = nn.Identity()
         if options.skip_conv == "compressed":
             kernel = (1, factor, factor)
-            self.compress = nn.Conv3d(channels, channels, kernel, stride=kernel, groups=channels, bias=False)
-        self.conv = nn.Conv3d(channels, channels, 1)
+            self.compress = VideoConvolution(
+                channels, channels, kernel, stride=kernel, groups=channels, bias=False
+            )
+        self.conv = VideoConvolution(channels, channels, 1)
 
     def forward(self, f_v: Tensor) -> Tensor:
         """(B, C, T, h, w) to the same shape."""
@@ -145,13 +149,15 @@ class InteractionBlock(nn.Module):
         Returns:
             Fused features (B, C, T, h, w), and the gate alpha of the same shape if there is one.
         """
-        visual = self.visual_ffn(f_v) + self.visual_time
+        visual = self.visual_ffn(f_v)
+        visual = visual + self.visual_time.to(visual.dtype)
         alpha: Tensor | None = None
         if sound is None or not self.hears:
             fused = self.visual_context(visual)
         else:
             size = (visual.shape[2], visual.shape[3], visual.shape[4])
-            audio = self.audio_ffn(self.match(sound, size)) + self.audio_time  # (B, C, T, h, w)
+            audio = self.audio_ffn(self.match(sound, size))  # (B, C, T, h, w)
+            audio = audio + self.audio_time.to(audio.dtype)
             if self.product is not None:
                 visual = visual + self.product(visual, sound)
             f_va = self.visual_context(self._attend(self.visual_attention, visual, audio))

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.layers.attention import FeedForward, multi_head_attention
+from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.resampling import resample_time, resize_frames
+from lightning_avsp.layers.video_convolution import VideoConvolution
 
 
 class TemporalRefinement(nn.Module):
@@ -28,9 +30,9 @@ class TemporalRefinement(nn.Module):
         nn.init.trunc_normal_(self.position, std=0.02)
         self.qkv = nn.Linear(channels, 3 * channels, bias=False)
         self.out = nn.Linear(channels, channels)
-        self.norm1 = nn.LayerNorm(channels)
+        self.norm1 = LayerNorm(channels)
         self.feed_forward = FeedForward(channels, 2 * channels, nn.ReLU)
-        self.norm2 = nn.LayerNorm(channels)
+        self.norm2 = LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, h, w) to the same shape."""
@@ -38,7 +40,7 @@ class TemporalRefinement(nn.Module):
         position: Tensor = self.position
         if position.shape[1] != slices:
             position = F.interpolate(position.transpose(1, 2), size=slices, mode="linear").transpose(1, 2)
-        tokens = x.permute(0, 3, 4, 2, 1).flatten(0, 2) + position  # (B h w, S, C)
+        tokens = x.permute(0, 3, 4, 2, 1).flatten(0, 2) + position.to(x.dtype)  # (B h w, S, C)
         query, key, value = self.qkv(tokens).chunk(3, dim=-1)
         tokens = self.norm1(tokens + self.out(multi_head_attention(query, key, value, self.heads)))
         tokens = self.norm2(tokens + self.feed_forward(tokens))
@@ -59,7 +61,7 @@ class SoundMatching(nn.Module):
 
     def __init__(self, audio_channels: int, channels: int, stride: int) -> None:
         super().__init__()
-        self.project = nn.Conv3d(audio_channels, channels, 1)
+        self.project = VideoConvolution(audio_channels, channels, 1)
         self.enlarge = nn.ConvTranspose3d(
             channels, channels, (2, stride, stride), (1, stride, stride), padding=(1, 0, 0), groups=channels
         )

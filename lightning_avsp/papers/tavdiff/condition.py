@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.positions import grid_positions
 from lightning_avsp.papers.tavdiff.text_tokens import TokenRows
 from lightning_avsp.structures import Condition
@@ -79,7 +80,7 @@ class SoundTokens(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.project = nn.Linear(channels, width)
-        self.norm = nn.LayerNorm(width)
+        self.norm = LayerNorm(width)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, n) to (B, n, d)."""
@@ -101,7 +102,7 @@ class CaptionTokens(nn.Module):
     def __init__(self, text_width: int, width: int) -> None:
         super().__init__()
         self.project = nn.Linear(text_width, width)
-        self.norm = nn.LayerNorm(width)
+        self.norm = LayerNorm(width)
         self.absent = nn.Parameter(torch.randn(width) * 0.02)
 
     def forward(self, text: Tensor) -> Tensor:

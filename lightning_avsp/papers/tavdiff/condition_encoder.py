@@ -99,13 +99,14 @@ class ConditionEncoder(nn.Module):
         heard = (
             None if audio is None or self.audio_encoder is None else self.audio_encoder(audio)
         )  # (B, C, n)
-        sound = None if heard is None or self.sound is None else self.sound(heard) + self.kind["audio"]
+        sound = None if heard is None or self.sound is None else self.sound(heard)
+        sound = None if sound is None else sound + self.kind["audio"].to(sound.dtype)
         visual = self._see(video, heard, text, saliency)
         caption = None
         if self.caption is not None and text is not None:
             caption = self.caption(text)
             # rows of zeros stay: they are no tokens
-            caption = caption + self.kind["text"] * (caption != 0).any(dim=-1, keepdim=True)
+            caption = caption + self.kind["text"].to(caption.dtype) * (caption != 0).any(dim=-1, keepdim=True)
         if visual is None and sound is None and caption is None:
             got = " and ".join(name for name, value in given.items() if value is not None) or "nothing"
             raise InputError(
@@ -158,7 +159,7 @@ class ConditionEncoder(nn.Module):
         if video is None or self.fusion is None or self.place is None:
             return None
         visual = self.fusion(self.features(video, heard, text), text, saliency)  # f_tv (B, d, T', h, w)
-        return self.place(visual) + self.kind["video"][:, None, None, None]
+        return self.place(visual) + self.kind["video"][:, None, None, None].to(visual.dtype)
 
     def shown(self, video: Tensor, audio: Tensor | None, text: Tensor) -> Tensor:
         """Visual features as SITR meets them, for showing its choices: (B, C, T', h, w)."""

@@ -184,6 +184,7 @@ class TAVDiff(DiffusionNetwork):
             if part is not None and not frozen and factor != 1
         }
         self.uses_audio = "a" in modalities
+        self.uses_text = "t" in modalities
         self.reads_target = isinstance(fusion, SITR) and fusion.reads_target
 
     def encode(

@@ -11,6 +11,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.layers.attention import FeedForward
 from lightning_avsp.layers.embeddings import TimeEmbedding
 from lightning_avsp.layers.modulation import Modulation, modulate
+from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.patches import PatchEmbedding, unpatchify
 from lightning_avsp.layers.positions import grid_positions
 from lightning_avsp.layers.projected_attention import MultiHeadAttention
@@ -45,16 +46,16 @@ class SaliencyDiTBlock(nn.Module):
         # Gates of 0 make a residual block start as the identity; without residuals they would let nothing through
         gate = 0.0 if residual else 1.0
         self.modulation = Modulation(width, width, (0.0, 0.0, gate, 0.0, 0.0, gate))
-        self.norm1 = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.norm1 = LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.self_attention = MultiHeadAttention(width, heads)
-        self.norm2 = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.norm2 = LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.feed_forward = FeedForward(width, mlp_ratio * width)
         self.cross_attention: MultiHeadAttention | None = None
         if cross:
-            self.cross_norm_in = nn.LayerNorm(width)
+            self.cross_norm_in = LayerNorm(width)
             self.cross_attention = MultiHeadAttention(width, heads)
             self.cross_attention.look_in_place((heads + 1) // 2)  # X21
-            self.cross_norm_out = nn.LayerNorm(width)
+            self.cross_norm_out = LayerNorm(width)
 
     def forward(self, x: Tensor, time: Tensor, tokens: Tokens, places: Tensor | None = None) -> Tensor:
         """One block.
@@ -113,7 +114,7 @@ class MapTransformer(nn.Module):
         elif path == "concat":
             self.pooled = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
         self.modulation = Modulation(width, width, (0.0, 0.0))
-        self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.norm = LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.out = nn.Linear(width, patch * patch)
         nn.init.normal_(self.out.weight, std=0.02)
         nn.init.constant_(self.out.bias, EMPTY_MAP)

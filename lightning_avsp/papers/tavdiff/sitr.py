@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.papers.tavdiff.text_tokens import TokenRows
 
 SITRTokens = Literal["words", "all"]
@@ -95,7 +96,7 @@ class SITR(nn.Module):
         self.query = nn.Linear(text_width, width)
         self.key = nn.Linear(video_channels, width)
         self.value = nn.Linear(1 if output == "map_only" else video_channels, width)
-        self.norm = nn.LayerNorm(width)
+        self.norm = LayerNorm(width)
 
     @property
     def reads_target(self) -> bool:

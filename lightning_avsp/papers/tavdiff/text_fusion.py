@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.papers.tavdiff.text_tokens import TokenRows
 
 TextFusion = Literal["sitr", "concat", "repeat_add", "repeat_average"]
@@ -29,7 +30,7 @@ class VisualOnly(nn.Module):
     def __init__(self, video_channels: int, width: int) -> None:
         super().__init__()
         self.value = nn.Linear(video_channels, width)
-        self.norm = nn.LayerNorm(width)
+        self.norm = LayerNorm(width)
 
     def forward(self, features: Tensor, text: Tensor | None, saliency: Tensor | None = None) -> Tensor:
         """(B, C, T, h, w) to (B, d, T, h, w); text and ground truth are not read."""

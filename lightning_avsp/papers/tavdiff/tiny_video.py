@@ -12,6 +12,7 @@ from lightning_avsp.backbones.registry import VideoEncoderName, build_video_enco
 from lightning_avsp.backbones.weights import PartReport, load_strict, read_state_dict
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.normalization import group_norm
+from lightning_avsp.layers.video_convolution import VideoConvolution
 
 
 class SeparableConvolution(nn.Sequential):
@@ -30,10 +31,12 @@ class SeparableConvolution(nn.Sequential):
     ) -> None:
         pad = kernel // 2
         super().__init__(
-            nn.Conv3d(in_channels, out_channels, (1, kernel, kernel), (1, stride, stride), (0, pad, pad)),
+            VideoConvolution(
+                in_channels, out_channels, (1, kernel, kernel), (1, stride, stride), (0, pad, pad)
+            ),
             group_norm(out_channels),
             nn.SiLU(),
-            nn.Conv3d(out_channels, out_channels, (3, 1, 1), (time_stride, 1, 1), (1, 0, 0)),
+            VideoConvolution(out_channels, out_channels, (3, 1, 1), (time_stride, 1, 1), (1, 0, 0)),
             group_norm(out_channels),
             nn.SiLU(),
         )

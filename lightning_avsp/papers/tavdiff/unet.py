@@ -14,7 +14,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.layers.attention import FeedForward
 from lightning_avsp.layers.convolution import Downsample, ResNetBlock
 from lightning_avsp.layers.embeddings import TimeEmbedding
-from lightning_avsp.layers.normalization import group_norm
+from lightning_avsp.layers.normalization import LayerNorm, group_norm
 from lightning_avsp.layers.positions import grid_positions
 from lightning_avsp.layers.projected_attention import MultiHeadAttention
 from lightning_avsp.papers.tavdiff.condition import Tokens
@@ -32,7 +32,7 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, channels: int, condition_width: int, heads: int) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(3))
+        self.norms = nn.ModuleList(LayerNorm(channels) for _ in range(3))
         self.self_attention = MultiHeadAttention(channels, heads)
         self.cross_attention = MultiHeadAttention(channels, heads, condition_width)
         self.cross_attention.look_in_place((heads + 1) // 2)  # X21

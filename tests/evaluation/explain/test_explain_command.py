@@ -29,7 +29,7 @@ def checkpoint(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "--figures=0",
                 "--trainer.val_check_interval=1.0",
                 "--trainer.max_steps=2",
-                experiment="synthetic_mubic_full",
+                experiment="synthetic_mubic",
             )
         )
     return folder / "checkpoints" / "last.ckpt"

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from lightning_avsp.backbones.vggish import VGGish
 from lightning_avsp.errors import InputError
+from lightning_avsp.layers.pooling_attention import relative_positions
 from lightning_avsp.papers.diffsal.released import ReleasedDiffSal
 from lightning_avsp.papers.diffsal.released.attention import FrameCrossAttention
 from lightning_avsp.papers.diffsal.released.decoder import TemporalReadout
 from lightning_avsp.papers.diffsal.released.interaction import ReleasedMIM, SoundModulation
-from lightning_avsp.papers.diffsal.released.mvit import ReleasedMViT, relative_positions
+from lightning_avsp.papers.diffsal.released.mvit import ReleasedMViT
 from lightning_avsp.structures import Condition
 
 
@@ -169,29 +170,6 @@ def test_relative_position_tables_are_interpolated_to_other_sizes() -> None:
     assert torch.equal(rows[9, 0], stretched[18])
     assert torch.equal(rows[0, 9], stretched[0])
     assert torch.equal(rows[4, 4], stretched[9])
-
-
-@torch.no_grad()
-def test_position_bias_equals_scores_summed_over_axes() -> None:
-    encoder = ReleasedMViT(width=8, depths=(1, 1, 1, 1), table_size=64)
-    attention = encoder.blocks[1].attn
-    for name in ("rel_pos_t", "rel_pos_h", "rel_pos_w"):
-        torch.nn.init.normal_(getattr(attention, name))
-    q_grid, k_grid = (8, 8, 12), (8, 4, 6)
-    q = torch.randn(1, 2, 1 + 8 * 8 * 12, 8)
-    bias = attention._position_bias(q, q_grid, k_grid)
-    assert bias[:, :, 0].abs().max() == 0
-    assert bias[:, :, :, 0].abs().max() == 0
-    row, column = 1 + (3 * 8 + 5) * 12 + 7, 1 + (6 * 4 + 2) * 6 + 1
-    expected = sum(
-        q[0, 1, row] @ relative_positions(table, queries, keys)[i, j]
-        for table, queries, keys, i, j in (
-            (attention.rel_pos_t, 8, 8, 3, 6),
-            (attention.rel_pos_h, 8, 4, 5, 2),
-            (attention.rel_pos_w, 12, 6, 7, 1),
-        )
-    )
-    torch.testing.assert_close(bias[0, 1, row, column], expected)
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.layers.normalization import group_norm
+from lightning_avsp.layers.resampling import resize_bilinear
 
 
 class PredictionHead(nn.Module):
@@ -37,13 +38,9 @@ class PredictionHead(nn.Module):
         Returns:
             (B, 1, H, W) in [0, 1].
         """
-
-        def resize(x: Tensor, to: tuple[int, int]) -> Tensor:
-            return F.interpolate(x, size=to, mode="bilinear", align_corners=False)
-
         total = maps[0]
         for finer in maps[1:]:
-            total = resize(total, (finer.shape[-2], finer.shape[-1])) + finer
-        total = resize(total, (size[0] // 2, size[1] // 2))  # (B, in, H/2, W/2)
+            total = resize_bilinear(total, (finer.shape[-2], finer.shape[-1])) + finer
+        total = resize_bilinear(total, (size[0] // 2, size[1] // 2))  # (B, in, H/2, W/2)
         logits = self.out(F.relu(self.norm(self.conv(total))))  # (B, 1, H/2, W/2)
-        return resize(logits.to(dtype).sigmoid(), size)
+        return resize_bilinear(logits.to(dtype).sigmoid(), size)

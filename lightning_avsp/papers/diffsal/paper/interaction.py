@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from lightning_avsp.layers.resampling import resample_time, resize_frames
+from lightning_avsp.layers.video_convolution import VideoConvolution
 
 Interaction = Literal["mim", "bilinear", "addition", "concatenation", "none", "mim_residual"]
 
@@ -24,7 +25,7 @@ class AudioAlignment(nn.Module):
 
     def __init__(self, audio_channels: int, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(audio_channels, channels, 1)
+        self.conv = VideoConvolution(audio_channels, channels, 1)
 
     def forward(self, audio: Tensor, size: tuple[int, int, int]) -> Tensor:
         """(B, C_a, S, h_a, w_a) to (B, C_i, T, h, w) with ``size = (T, h, w)``."""
@@ -45,7 +46,7 @@ def interaction_mask(features: Tensor, sound: Tensor) -> Tensor:
         (B, C, 1, h, w), mean 1 over each map.
     """
     pooled = (features * sound).mean(dim=2).flatten(2)  # (B, C, h w)
-    mask = pooled.softmax(dim=-1) * pooled.shape[-1]
+    mask = pooled.softmax(dim=-1).to(features.dtype) * pooled.shape[-1]
     return mask.unflatten(2, features.shape[-2:]).unsqueeze(2)
 
 
@@ -80,8 +81,8 @@ class BilinearInteraction(nn.Module):
     def __init__(self, audio_channels: int, channels: int) -> None:
         super().__init__()
         self.align = AudioAlignment(audio_channels, channels)
-        self.project = nn.Conv3d(channels, channels, 1)
-        self.out = nn.Conv3d(channels, channels, 1)
+        self.project = VideoConvolution(channels, channels, 1)
+        self.out = VideoConvolution(channels, channels, 1)
 
     def forward(self, features: Tensor, audio: Tensor) -> Tensor:
         """[f_v, f_s] (B, C, T, h, w) and f_a (B, C_a, S, h_a, w_a) to f_avs (B, C, T, h, w)."""
@@ -118,8 +119,8 @@ class ConcatenationInteraction(nn.Module):
     def __init__(self, audio_channels: int, channels: int) -> None:
         super().__init__()
         self.align = AudioAlignment(audio_channels, channels)
-        self.mix_features = nn.Conv3d(channels, channels, 1)
-        self.mix_sound = nn.Conv3d(channels, channels, 1, bias=False)
+        self.mix_features = VideoConvolution(channels, channels, 1)
+        self.mix_sound = VideoConvolution(channels, channels, 1, bias=False)
 
     def forward(self, features: Tensor, audio: Tensor) -> Tensor:
         """[f_v, f_s] (B, C, T, h, w) and f_a (B, C_a, S, h_a, w_a) to f_avs (B, C, T, h, w)."""

@@ -14,8 +14,9 @@ from lightning_avsp.layers.attention import (
     spatial_grid,
 )
 from lightning_avsp.layers.convolution import Upsample
-from lightning_avsp.layers.normalization import ChannelNorm, group_norm
+from lightning_avsp.layers.normalization import ChannelNorm, LayerNorm, group_norm
 from lightning_avsp.layers.sound_product import ProductResidual
+from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.diffsal.paper.interaction import INTERACTIONS, Interaction
 
 Attention = Literal["eca", "standard", "convolution"]
@@ -35,7 +36,7 @@ class SpatioTemporalCrossAttention(nn.Module):
     def __init__(self, channels: int, factor: int, heads: int = 2) -> None:
         super().__init__()
         self.heads = heads
-        self.norm1 = nn.LayerNorm(channels)
+        self.norm1 = LayerNorm(channels)
         self.compress_key = SpatialCompression(channels, factor)
         self.compress_value = SpatialCompression(channels, factor)
         self.query = nn.Linear(channels, channels)
@@ -43,7 +44,7 @@ class SpatioTemporalCrossAttention(nn.Module):
         self.key = nn.Linear(channels, channels, bias=False)
         self.value = nn.Linear(channels, channels)
         self.out = nn.Linear(channels, channels)
-        self.norm2 = nn.LayerNorm(channels)
+        self.norm2 = LayerNorm(channels)
         self.feed_forward = FeedForward(channels, 2 * channels)
 
     def forward(self, x: Tensor, interaction: Tensor | None) -> Tensor:
@@ -69,8 +70,8 @@ class ConvolutionBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = group_norm(channels)
-        self.space = nn.Conv3d(channels, channels, (1, 3, 3), padding=(0, 1, 1))
-        self.time = nn.Conv3d(channels, channels, (3, 1, 1), padding=(1, 0, 0))
+        self.space = VideoConvolution(channels, channels, (1, 3, 3), padding=(0, 1, 1))
+        self.time = VideoConvolution(channels, channels, (3, 1, 1), padding=(1, 0, 0))
 
     def forward(self, x: Tensor, interaction: Tensor | None) -> Tensor:
         """Features (B, C, T, h, w), plus f_avs of the same shape if there is any, to the same shape."""
@@ -120,7 +121,7 @@ class ModulationStage(nn.Module):
             self.attention = SpatioTemporalCrossAttention(channels, 2**index if attention == "eca" else 1)
         self.norm = ChannelNorm(channels)
         # One weight for each of the T_v + 1 steps: the noise step is read like every other (D6)
-        self.temporal = nn.Conv3d(channels, out_channels, (steps, 1, 1), bias=False)
+        self.temporal = VideoConvolution(channels, out_channels, (steps, 1, 1), bias=False)
 
     def forward(
         self, features: Tensor, previous: Tensor | None, audio: Tensor | None

@@ -14,6 +14,7 @@ from lightning_avsp.backbones.encoder import Encoder, VideoEncoder
 from lightning_avsp.backbones.weights import WeightReport
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.resampling import resample_time
+from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.diffsal.paper.head import PredictionHead
 from lightning_avsp.papers.diffsal.paper.interaction import Interaction
 from lightning_avsp.papers.diffsal.paper.modulation import Attention, ModulationStage
@@ -66,7 +67,7 @@ class PaperDiffSal(DiffusionNetwork):
             self.pixel_mean, self.pixel_std = video_encoder.pixel_mean, video_encoder.pixel_std
             # An encoder as wide as the decoder needs no projection: MViTv2-S, as in the paper
             self.projections = nn.ModuleList(
-                nn.Identity() if theirs == ours else nn.Conv3d(theirs, ours, 1)
+                nn.Identity() if theirs == ours else VideoConvolution(theirs, ours, 1)
                 for theirs, ours in zip(video_encoder.channels, used, strict=True)
             )
         else:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.layers.attention import TransformerLayer
+from lightning_avsp.layers.normalization import LayerNorm
 
 
 class TemporalEnhancement(nn.Module):
@@ -21,7 +22,7 @@ class TemporalEnhancement(nn.Module):
         super().__init__()
         # Per token: the encoder's grid is coarse already, so a patch is one cell (D9)
         self.patch_embedding = nn.Sequential(
-            nn.LayerNorm(channels), nn.Linear(channels, channels), nn.LayerNorm(channels)
+            LayerNorm(channels), nn.Linear(channels, channels), LayerNorm(channels)
         )
         self.position = nn.Parameter(torch.zeros(1, slices, channels))
         nn.init.trunc_normal_(self.position, std=0.02)
@@ -35,6 +36,6 @@ class TemporalEnhancement(nn.Module):
         position: Tensor = self.position
         if position.shape[1] != size[0]:
             position = F.interpolate(position.transpose(1, 2), size=size[0], mode="linear").transpose(1, 2)
-        tokens = tokens + position[:, :, None, None]  # Equation 4
+        tokens = tokens + position[:, :, None, None].to(tokens.dtype)  # Equation 4
         tokens = self.transformer(tokens.flatten(1, 3))  # (B, S h w, C), Equation 5
         return tokens.transpose(1, 2).unflatten(2, size)

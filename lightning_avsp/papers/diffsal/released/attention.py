@@ -7,6 +7,9 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_avsp.layers.normalization import LayerNorm
+from lightning_avsp.layers.video_convolution import VideoConvolution
+
 Attention = Literal["eca", "standard"]
 """``eca``: keys and values compressed by strided convolution. ``standard``: none; the SCA row of Table 4."""
 
@@ -30,10 +33,10 @@ class CompressedProjection(nn.Module):
         self.conv: nn.Conv3d | None = None
         self.norm: nn.LayerNorm | None = None
         if kernel is not None:
-            self.conv = nn.Conv3d(
+            self.conv = VideoConvolution(
                 width, width, kernel, (1, stride, stride), padding=padding, groups=width, bias=False
             )
-            self.norm = nn.LayerNorm(width)
+            self.norm = LayerNorm(width)
         self.linear = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, grid: Grid) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_avsp.layers.attention import FeedForward
+from lightning_avsp.layers.normalization import LayerNorm
 
 HEADS = 2
 
@@ -27,17 +28,17 @@ class AudioTransformer(nn.Module):
         head_width = width // 8
         self.scale = head_width**-0.5
         self.patch_embedding = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, width), nn.LayerNorm(width)
+            LayerNorm(width), nn.Linear(width, width), LayerNorm(width)
         ).requires_grad_(False)
-        self.norm1 = nn.LayerNorm(width)
+        self.norm1 = LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * HEADS * head_width, bias=False)
         # A module, not a fused kernel: the published multiply-accumulates include this one softmax of the
         # network.
         self.softmax = nn.Softmax(dim=-1)
         self.out = nn.Linear(HEADS * head_width, width)
-        self.norm2 = nn.LayerNorm(width)
+        self.norm2 = LayerNorm(width)
         self.feed_forward = FeedForward(width, width // 2)
-        self.norm = nn.LayerNorm(width)
+        self.norm = LayerNorm(width)
 
     def forward(self, features: Tensor) -> Tensor:
         """Mix audio features over slices and cells.

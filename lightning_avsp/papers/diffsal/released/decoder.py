@@ -10,19 +10,15 @@ from torch import Tensor, nn
 
 from lightning_avsp.layers.attention import FeedForward
 from lightning_avsp.layers.embeddings import TimeEmbedding
+from lightning_avsp.layers.normalization import LayerNorm
+from lightning_avsp.layers.resampling import DoubleSize, resize_bilinear
+from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.diffsal.released.attention import Attention, FrameCrossAttention
 from lightning_avsp.papers.diffsal.released.interaction import Interaction, ReleasedMIM, SoundModulation
 from lightning_avsp.papers.diffsal.released.noise import NoiseEncoder
 
 READOUT_STEPS = 5
 """Time steps that a temporal read-out combines. Of nine, the last four (and so the noise) are not read."""
-
-
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize of (N, C, H, W); nothing when the size fits, as at every multiple of 32 pixels."""
-    if (x.shape[-2], x.shape[-1]) == size:
-        return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 class AttentionStage(nn.Module):
@@ -52,7 +48,7 @@ class AttentionStage(nn.Module):
         self.upsample: nn.Sequential | None = None
         if in_width is not None:
             self.upsample = nn.Sequential(
-                nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+                DoubleSize(),
                 nn.Conv2d(in_width, width, kernel_size=3, padding=2, dilation=2, bias=False),
                 nn.BatchNorm2d(width),
                 nn.ReLU(inplace=True),
@@ -66,9 +62,9 @@ class AttentionStage(nn.Module):
             if audio_width is not None and interaction == "mim_residual"
             else None
         )
-        self.norm1 = nn.LayerNorm(width)
+        self.norm1 = LayerNorm(width)
         self.attention = FrameCrossAttention(width, compression, attention)
-        self.norm2 = nn.LayerNorm(width)
+        self.norm2 = LayerNorm(width)
         self.mlp = FeedForward(width, 2 * width)
 
     def forward(
@@ -86,7 +82,7 @@ class AttentionStage(nn.Module):
             Features (B, T, C, H, W).
         """
         if x is not None and self.upsample is not None:
-            frames = resize(self.upsample(x.flatten(0, 1)), size)  # (B·T, C, H, W)
+            frames = resize_bilinear(self.upsample(x.flatten(0, 1)), size)  # (B·T, C, H, W)
             upsampled = frames.unflatten(0, (x.shape[0], -1))
             fused = upsampled if skip is None else upsampled + skip
         else:
@@ -110,8 +106,8 @@ class TemporalReadout(nn.Module):
 
     def __init__(self, width: int, out_width: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.conv = nn.Conv3d(
+        self.norm = LayerNorm(width)
+        self.conv = VideoConvolution(
             width, out_width, (READOUT_STEPS, 1, 1), stride=(READOUT_STEPS, 1, 1), bias=False
         )
 
@@ -135,9 +131,9 @@ class Head(nn.Module):
 
     def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Maps (B, C, h, w) of all scales to one saliency map (B, 1, *size) in [0, 1]."""
-        total = resize(maps[0], size)
+        total = resize_bilinear(maps[0], size)
         for scale in maps[1:]:
-            total = total + resize(scale, size)
+            total = total + resize_bilinear(scale, size)
         return self.logit(self.projection(total)).sigmoid()
 
 
@@ -201,13 +197,13 @@ class ReleasedDecoder(nn.Module):
             size = (features.shape[3], features.shape[4])
             skip = None
             if index < len(noise):  # the finest video features are not used at all
-                step = resize(noise[index], size)[:, None]  # (B, 1, C, h, w)
+                step = resize_bilinear(noise[index], size)[:, None]  # (B, 1, C, h, w)
                 skip = torch.cat([features.transpose(1, 2), step], dim=1)  # (B, T+1, C, h, w), the noise last
             x = stage(x, skip, audio, size)  # (B, T+1, C, h, w)
             maps.append(readout(x).squeeze(2))  # (B, C', h, w)
         height, width = noisy_map.shape[-2:]
         half = self.head(maps, (height // 2, width // 2))  # (B, 1, H/2, W/2)
-        return resize(half, (height, width))
+        return resize_bilinear(half, (height, width))
 
 
 def _initialise(module: nn.Module) -> None:

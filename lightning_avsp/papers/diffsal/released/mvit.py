@@ -7,7 +7,6 @@ next block reads.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -15,31 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
-
-Grid = tuple[int, int, int]
-"""Tokens along time, height and width."""
-
-
-def relative_positions(table: Tensor, queries: int, keys: int) -> Tensor:
-    """Rows of a relative position table for every pair of query and key along one axis.
-
-    Args:
-        table: Learnt rows (L, C), from most negative to most positive distance.
-        queries: Number of query positions.
-        keys: Number of key positions; the coarser of the two axes counts in steps of the finer.
-
-    Returns:
-        One row per pair: (queries, keys, C).
-    """
-    length = 2 * max(queries, keys) - 1
-    if table.shape[0] != length:  # learnt at another frame size
-        table = F.interpolate(table.T[None], size=length, mode="linear")[0].T
-    query_step, key_step = max(keys / queries, 1.0), max(queries / keys, 1.0)
-    query = torch.arange(queries, device=table.device)[:, None] * query_step
-    key = torch.arange(keys, device=table.device)[None, :] * key_step
-    # Truncation, not rounding, where the ratio is not whole: the released tables were trained so.
-    distance = (query - key + (keys - 1) * key_step).long()
-    return table[distance]
+from lightning_avsp.layers.normalization import LayerNorm
+from lightning_avsp.layers.pooling_attention import Grid, attend_by_relative_positions, pool_tokens
+from lightning_avsp.layers.video_convolution import VideoConvolution, VideoMaxPool
 
 
 class PoolingAttention(nn.Module):
@@ -58,57 +35,32 @@ class PoolingAttention(nn.Module):
         super().__init__()
         self.heads = heads
         head_width = width // heads
-        self.scale = head_width**-0.5
         self.qkv = nn.Linear(in_width, 3 * width)
         self.proj = nn.Linear(width, width)
         for name, stride in (("q", q_stride), ("k", kv_stride), ("v", kv_stride)):
-            pool = nn.Conv3d(
+            pool = VideoConvolution(
                 head_width, head_width, 3, (1, stride, stride), padding=1, groups=head_width, bias=False
             )
             self.add_module(f"pool_{name}", pool)
-            self.add_module(f"norm_{name}", nn.LayerNorm(head_width))
+            self.add_module(f"norm_{name}", LayerNorm(head_width))
         rows = 2 * max(table_side // q_stride, table_side // kv_stride) - 1
         self.rel_pos_h = nn.Parameter(torch.zeros(rows, head_width))
         self.rel_pos_w = nn.Parameter(torch.zeros(rows, head_width))
         self.rel_pos_t = nn.Parameter(torch.zeros(2 * table_steps - 1, head_width))
 
-    def _pool(self, name: str, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
-        """Pool tokens (B, N, 1+THW, C) on their grid; the class token passes by, the norm sees both."""
-        batch, heads, _, width = x.shape
-        volume = x[:, :, 1:].transpose(2, 3).reshape(batch * heads, width, *grid)  # (B·N, C, T, H, W)
-        volume = self.get_submodule(f"pool_{name}")(volume)
-        tokens = volume.flatten(2).transpose(1, 2).view(batch, heads, -1, width)  # (B, N, T'H'W', C)
-        tokens = self.get_submodule(f"norm_{name}")(torch.cat([x[:, :, :1], tokens], dim=2))
-        return tokens, (volume.shape[2], volume.shape[3], volume.shape[4])
-
-    def _position_bias(self, q: Tensor, q_grid: Grid, k_grid: Grid) -> Tensor:
-        """Decomposed relative position scores (B, N, Q, K); zero for the class token's row and column."""
-        q = q[:, :, 1:].unflatten(2, q_grid)  # (B, N, T, H, W, C)
-        time = relative_positions(self.rel_pos_t, q_grid[0], k_grid[0])
-        height = relative_positions(self.rel_pos_h, q_grid[1], k_grid[1])
-        width = relative_positions(self.rel_pos_w, q_grid[2], k_grid[2])
-        time_scores = torch.einsum("bnthwc,tkc->bnthwk", q, time)
-        height_scores = torch.einsum("bnthwc,hkc->bnthwk", q, height)
-        width_scores = torch.einsum("bnthwc,wkc->bnthwk", q, width)
-        # Written in place: the full-size bias takes a quarter of a gigabyte in the second block, and fresh
-        # copies of it cost more time than the attention itself.
-        batch, heads = q.shape[:2]
-        bias = q.new_zeros(batch, heads, 1 + math.prod(q_grid), 1 + math.prod(k_grid))
-        tokens = bias[:, :, 1:, 1:].unflatten(3, k_grid).unflatten(2, q_grid)  # (B, N, T, H, W, T', H', W')
-        tokens.copy_((time_scores[..., :, None] + height_scores[..., None, :])[..., None])
-        tokens.add_(width_scores[..., None, None, :])
-        return bias
-
     def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         """Attend over tokens (B, 1+THW, C); returns tokens (B, 1+T'H'W', C') and the pooled grid."""
-        qkv = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, N, 1+THW, C)
-        q, q_grid = self._pool("q", qkv[0], grid)
-        k, k_grid = self._pool("k", qkv[1], grid)
-        v, _ = self._pool("v", qkv[2], grid)
-        bias = self._position_bias(q, q_grid, k_grid)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scale)  # (B, N, Q, C)
-        y = torch.cat([y[:, :, :1], y[:, :, 1:] + q[:, :, 1:]], dim=2)  # residual pooling
-        return self.proj(y.transpose(1, 2).flatten(2)), q_grid  # (B, Q, C)
+        pooled, grids = [], []
+        for name, tokens in zip("qkv", self.qkv(x).chunk(3, dim=-1), strict=True):
+            tokens, new_grid = pool_tokens(tokens, grid, self.get_submodule(f"pool_{name}"))
+            pooled.append(self.get_submodule(f"norm_{name}")(tokens.unflatten(-1, (self.heads, -1))))
+            grids.append(new_grid)
+        tables = (self.rel_pos_t, self.rel_pos_h, self.rel_pos_w)
+        query, key, value = pooled
+        attended = attend_by_relative_positions(
+            query, key, value, (grids[0], grids[1]), tables
+        )  # (B, 1+T'H'W', N, C)
+        return self.proj(attended.flatten(2)), grids[0]
 
 
 class Block(nn.Module):
@@ -125,13 +77,13 @@ class Block(nn.Module):
         table_steps: int,
     ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(in_width)
+        self.norm1 = LayerNorm(in_width)
         self.attn = PoolingAttention(in_width, width, heads, q_stride, kv_stride, table_side, table_steps)
-        self.norm2 = nn.LayerNorm(width)
+        self.norm2 = LayerNorm(width)
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)})
         self.proj = nn.Linear(in_width, width) if in_width != width else None
         self.pool_skip = (
-            nn.MaxPool3d((1, 3, 3), stride=(1, q_stride, q_stride), padding=(0, 1, 1))
+            VideoMaxPool((1, 3, 3), stride=(1, q_stride, q_stride), padding=(0, 1, 1))
             if q_stride > 1
             else None
         )
@@ -143,9 +95,7 @@ class Block(nn.Module):
         # A change of width projects the normed tokens, not the raw ones.
         skip = x if self.proj is None else self.proj(normed)
         if self.pool_skip is not None:
-            volume = skip[:, 1:].transpose(1, 2).unflatten(2, grid)  # (B, C, T, H, W)
-            pooled = self.pool_skip(volume).flatten(2).transpose(1, 2)  # (B, T'H'W', C)
-            skip = torch.cat([skip[:, :1], pooled], dim=1)
+            skip, _ = pool_tokens(skip, grid, self.pool_skip)
         x = skip + attended
         return x + self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x)))), new_grid
 
@@ -180,7 +130,7 @@ class ReleasedMViT(VideoEncoder):
     ) -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        projection = nn.Conv3d(3, width, (3, 7, 7), stride=(2, 4, 4), padding=(1, 3, 3))
+        projection = VideoConvolution(3, width, (3, 7, 7), stride=(2, 4, 4), padding=(1, 3, 3))
         self.patch_embed = nn.ModuleDict({"projection": projection})
         self.blocks = nn.ModuleList()
         self.taps: list[int] = []
@@ -198,7 +148,7 @@ class ReleasedMViT(VideoEncoder):
                 )
                 in_width, side = out_width, side // q_stride
             self.taps.append(len(self.blocks) - 1)
-            self.add_module(f"norm{stage}", nn.LayerNorm(in_width))
+            self.add_module(f"norm{stage}", LayerNorm(in_width))
         self.channels = tuple(width * 2**stage for stage in reversed(range(stages)))
         self.strides = tuple(4 * 2**stage for stage in reversed(range(stages)))
 
@@ -213,7 +163,8 @@ class ReleasedMViT(VideoEncoder):
         """
         x = self.patch_embed["projection"](video)  # (B, C, T/2, H/4, W/4)
         grid: Grid = (x.shape[2], x.shape[3], x.shape[4])
-        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x.flatten(2).transpose(1, 2)], dim=1)
+        token = self.cls_token.to(x.dtype).expand(len(x), -1, -1)
+        x = torch.cat([token, x.flatten(2).transpose(1, 2)], dim=1)
         features: list[Tensor] = []
         for index, block in enumerate(self.blocks):
             x, grid = block(x, grid)  # (B, 1+THW, C)

@@ -1,0 +1,97 @@
+"""Sections as Markdown, LaTeX, or one CSV record for every cell and efficiency figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from lightning_avsp.report.formatting import as_latex, as_markdown, escape_markdown
+from lightning_avsp.report.frames import LEGEND, Part, Scores, Section, Table
+from lightning_avsp.report.leaderboard import Leaderboard
+from lightning_avsp.report.published import METRIC_NAMES
+from lightning_avsp.report.table import SweepReport
+
+
+def render_markdown(sections: Sequence[Section]) -> str:
+    """All sections, one after another."""
+    blocks: list[str] = []
+    for section in sections:
+        blocks.append(f"## {escape_markdown(section.title)}")
+        if section.status:
+            mark = "SYNTHETIC, " if section.synthetic else ""
+            blocks.append(f"{section.id}: {mark}{section.status}.")
+        blocks += [block for part in section.parts for block in _markdown(part)]
+    if any(section.report for section in sections):
+        blocks.append(f"{LEGEND}.")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _markdown(part: Part) -> list[str]:
+    if isinstance(part, str):
+        return [escape_markdown(part)]
+    if isinstance(part, list):
+        return ["\n".join(f"- {escape_markdown(line)}" for line in part)]
+    tables = part.by_dataset() if isinstance(part, Scores) else {part.caption: part.frame}
+    if isinstance(part, Table) and part.folded:
+        return []
+    return [
+        block
+        for caption, frame in tables.items()
+        for block in (f"**{escape_markdown(caption)}**", as_markdown(frame))
+    ]
+
+
+def render_latex(sections: Sequence[Section]) -> str:
+    """Tables alone; the other parts of a section stand in the caption of its first table."""
+    blocks = ["% needs \\usepackage{booktabs} and \\usepackage{graphicx}"]
+    for section in sections:
+        texts = ["SYNTHETIC"] if section.synthetic else []
+        texts += [section.status] if section.status else []
+        for part in section.parts:
+            texts += [part] if isinstance(part, str) else part if isinstance(part, list) else []
+        if section.report:
+            texts.append("First line: ours, second line: as printed")
+        notes = " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in texts)
+        tables = [part for part in section.parts if isinstance(part, (Scores, Table))]
+        tables = [part for part in tables if not (isinstance(part, Table) and part.folded)]
+        for position, part in enumerate(tables):
+            frame, caption = (
+                (part.stacked(), "") if isinstance(part, Scores) else (part.frame, f": {part.caption}")
+            )
+            text = f"{section.title}{caption}. {notes if position == 0 else ''}"
+            blocks.append(as_latex(frame, text.strip(), f"tab:{section.id}-{position}"))
+    return "\n".join(blocks)
+
+
+def reports_as_csv(reports: Sequence[SweepReport]) -> str:
+    """One record for each cell; efficiency figures have no dataset."""
+    frame = pd.concat([report.frame for report in reports])
+    return str(frame.replace({"rank": {0: None}, "rank_paper": {0: None}}).to_csv(index=False))
+
+
+def leaderboard_as_csv(board: Leaderboard) -> str:
+    """One record for each entry and metric."""
+    records: list[dict[str, Any]] = []
+    for entry in (*board.entries, *board.aside):
+        for metric, value in entry.values.items():
+            interval = (entry.intervals or {}).get(metric)
+            records.append(
+                {
+                    "corpus": board.corpus,
+                    "metric": metric,
+                    "rank_by": METRIC_NAMES[board.metric],
+                    "rank": entry.rank,
+                    "model": entry.name,
+                    "ours": entry.ours,
+                    "synthetic": "SYNTHETIC" if entry.synthetic else "",
+                    "value": value,
+                    "low": math.nan if interval is None else interval.low,
+                    "high": math.nan if interval is None else interval.high,
+                    "places": "; ".join(entry.places),
+                    "flags": "; ".join(entry.flags),
+                }
+            )
+    return str(pd.DataFrame(records).to_csv(index=False))

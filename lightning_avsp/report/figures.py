@@ -1,0 +1,180 @@
+"""Curves of a sweep's training runs, and their sample pictures, as images that lie inside a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.report.published import METRIC_NAMES
+from lightning_avsp.report.results import metrics_files
+from lightning_avsp.report.table import ReportRow, SweepReport
+
+MOST_POINTS = 200
+"""Points of a curve; more are averaged in bins."""
+MOST_WIDTH = 1400
+"""Pixels; wider pictures are scaled down."""
+PAGE_BYTES = 8_000_000
+"""Sample pictures of a page, encoded; further ones are named but left out."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image for a page."""
+
+    caption: str
+    description: str
+    """For those who cannot see it."""
+    uri: str
+    """``data:`` address; empty where the picture was left out."""
+    synthetic: bool = False
+
+
+Curves = Mapping[str, Sequence["pd.Series[float]"]]
+"""By row, one series for each training run: values by epoch or step."""
+
+
+def read_curves(report: SweepReport) -> dict[tuple[str, str, str], Curves]:
+    """Validation metric by epoch and training loss by step, by (title, x, y), as far as there are any.
+
+    Raises:
+        InputError: If a metrics file cannot be read.
+    """
+    metric = report.ordering.metric
+    runs = {name: [_read_run(folder) for folder in _run_folders(row)] for name, row in report.rows.items()}
+    wanted = {
+        (f"{metric} on validation videos", "epoch", metric): f"val/{METRIC_NAMES.get(metric, 'cc')}",
+        ("training loss", "step", "loss"): "train/loss",
+    }
+    charts: dict[tuple[str, str, str], Curves] = {}
+    for key, column in wanted.items():
+        curves = {name: [_curve(run, column, key[1]) for run in of_row] for name, of_row in runs.items()}
+        curves = {name: [one for one in of_row if len(one)] for name, of_row in curves.items()}
+        if any(curves.values()):
+            charts[key] = {name: of_row for name, of_row in curves.items() if of_row}
+    return charts
+
+
+def _run_folders(row: ReportRow) -> list[Path]:
+    """Run folders of a row's trainings, each once, as far as they are there."""
+    found = {one.training: folder for one in row.results if (folder := one.run_folder()) is not None}
+    return list(found.values())
+
+
+def _read_run(folder: Path) -> pd.DataFrame:
+    """Metrics of a training run, those of its resumed parts last."""
+    parts = []
+    for path in metrics_files(folder):
+        try:
+            # a killed run may leave half a line
+            parts.append(pd.read_csv(path, on_bad_lines="skip"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot read the curves in {path}: {error}; remove or repair it") from error
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _curve(run: pd.DataFrame, column: str, by: str) -> pd.Series[float]:
+    """Values of a column; a resumed part replaces what it repeats."""
+    if not {column, by} <= set(run.columns):
+        return pd.Series(dtype=float)
+    points = run[[by, column]].apply(pd.to_numeric, errors="coerce").dropna()
+    values = points.groupby(by)[column].last()
+    values = values[values.abs() < float("inf")]
+    values.index = values.index + (by == "epoch")
+    size = -(-len(values) // MOST_POINTS)
+    if size <= 1:
+        return values
+    bins = pd.RangeIndex(len(values)) // size
+    return pd.Series(values.groupby(bins).mean().values, values.index.to_series().groupby(bins).mean())
+
+
+def mean_curve(runs: Sequence[pd.Series[float]]) -> pd.Series[float]:
+    """Mean where every run has a value; the first run where they share none."""
+    mean = pd.concat(list(runs), axis=1).dropna().mean(axis=1).sort_index()
+    return mean if len(mean) else runs[0]
+
+
+def draw_curves(title: str, x: str, y: str, curves: Curves) -> Picture:
+    """A diagram: thick, the mean over a row's training runs; thin, each."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    ends = []
+    for position, (row, runs) in enumerate(curves.items()):
+        style: dict[str, Any] = {
+            "color": colormaps["tab10"](position % 10),
+            "linestyle": ("-", "--", ":")[position // 10 % 3],
+        }
+        mean = mean_curve(runs)
+        for run in runs if len(runs) > 1 else ():
+            axes.plot(run.index, run.values, linewidth=0.7, alpha=0.35, **style)
+        label = f"{row} ({len(runs)} run{'s'[: len(runs) > 1]})".replace("$", r"\$")
+        axes.plot(mean.index, mean.values, linewidth=1.8, label=label, **style)
+        axes.plot(mean.index[-1:], mean.values[-1:], "o", markersize=4, color=style["color"])
+        ends.append(f"{row} ends at {mean.iloc[-1]:.4g}")
+    axes.set(xlabel=x, ylabel=y)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    encoded = io.BytesIO()
+    figure.savefig(encoded, format="png", dpi=110)
+    caption = f"{title}: thick, the mean over a row's runs; thin, each"
+    return Picture(caption, f"{title} by {x}: {'; '.join(ends)}", _data_uri(encoded, "png"))
+
+
+class SampleReader:
+    """Reads sample pictures until the page is full.
+
+    Args:
+        budget: Bytes left for encoded pictures.
+    """
+
+    def __init__(self, budget: int = PAGE_BYTES) -> None:
+        self._left = budget
+
+    def read(self, report: SweepReport) -> list[Picture]:
+        """The last sample figure of each row's first run that has any; rows that share a run show it once."""
+        pictures = []
+        shown: set[str] = set()
+        for name, row in report.rows.items():
+            for result in row.results:
+                folder = result.run_folder()
+                paths = [] if folder is None else sorted((folder / "figures").glob("*.png"))
+                if paths and result.training not in shown:
+                    shown.add(result.training)
+                    pictures.append(self._encode(name, paths[-1], bool(result.synthetic)))
+                    break
+        return pictures
+
+    def _encode(self, row: str, path: Path, synthetic: bool) -> Picture:
+        from PIL import Image, UnidentifiedImageError
+
+        caption = f"{row}: {path.stem}"
+        try:
+            with Image.open(path) as opened:
+                image = opened.convert("RGB")
+        except (OSError, UnidentifiedImageError) as error:
+            return Picture(f"{caption}, cannot be read: {error}", "", "", synthetic)
+        image.thumbnail((MOST_WIDTH, image.height), Image.Resampling.LANCZOS)
+        encoded = io.BytesIO()
+        image.save(encoded, "JPEG", quality=80)
+        uri = _data_uri(encoded, "jpeg")
+        if len(uri) > self._left:
+            return Picture(f"{caption}, left out: the page is full", "", "", synthetic)
+        self._left -= len(uri)
+        return Picture(
+            caption, f"{row}: frames, ground truth, predictions and denoising steps", uri, synthetic
+        )
+
+
+def _data_uri(encoded: io.BytesIO, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(encoded.getvalue()).decode()}"

@@ -1,0 +1,250 @@
+"""Experiment files: the options of the trainer commands, and an experiment parsed without running it."""
+
+from __future__ import annotations
+
+from argparse import ArgumentError
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from lightning_avsp.data import AVSaliencyDataModule
+from lightning_avsp.errors import InputError
+from lightning_avsp.papers.avrsp import AVRSP as AVRSP  # registers the name for `class_path: AVRSP`
+from lightning_avsp.papers.diffsal import DiffSal as DiffSal  # likewise, and so on
+from lightning_avsp.papers.mubic import MUBiC as MUBiC
+from lightning_avsp.papers.mubic import MUBiCRegression as MUBiCRegression
+from lightning_avsp.papers.tavdiff import TAVDiff as TAVDiff
+from lightning_avsp.tasks.base import SaliencyTask
+from lightning_avsp.tasks.diffusion import DiffusionSaliencyTask as DiffusionSaliencyTask  # likewise
+from lightning_avsp.tasks.direct import DirectSaliencyTask as DirectSaliencyTask  # likewise
+from lightning_avsp.tasks.execution import CompileMode
+
+CLI_SETTINGS: dict[str, Any] = {
+    "subclass_mode_model": True,
+    "seed_everything_default": 0,
+    "auto_configure_optimizers": False,
+    # our samplers split data over processes without the padding that Lightning's would add
+    "trainer_defaults": {"use_distributed_sampler": False},
+}
+"""Arguments of ``LightningCLI`` that decide which options there are, and their defaults."""
+
+
+class ExperimentCLI(LightningCLI):
+    """LightningCLI with this package's options, whose flags always win over a checkpoint."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Options about the run as a whole.
+
+        Nothing is linked with ``link_arguments``: a link overwrites its target without a word and is dropped without
+        a word where the target lacks the parameter. Invariants are asserted instead (`SaliencyTask.setup`).
+        """
+        group = parser.add_argument_group("Where the run lives and what is kept")
+        group.add_argument(
+            "--experiment", type=str, default="run", help="Name of the run's folder under runs/."
+        )
+        group.add_argument(
+            "--run_dir",
+            type=Path | None,
+            default=None,
+            help="Folder of the run; runs/EXPERIMENT/seedN if unset.",
+        )
+        group.add_argument(
+            "--wandb",
+            type=Literal["offline", "online", "disabled"],
+            default="offline",
+            help="Weights & Biases: offline needs no account and no network.",
+        )
+        group.add_argument("--wandb_project", type=str, default="lightning_avsp", help="Project on W&B.")
+        group.add_argument(
+            "--overwrite", type=bool, default=False, help="Replace a run that is in the folder."
+        )
+        group.add_argument(
+            "--init_from",
+            type=Path | None,
+            default=None,
+            help="Checkpoint of an earlier stage (e.g. DHF1K pretraining) that the network's weights start from.",
+        )
+        group.add_argument(
+            "--init_drop",
+            type=list[str],
+            default=[],
+            help="Beginnings of names in that checkpoint's network that are left out.",
+        )
+        group.add_argument(
+            "--init_absent",
+            type=Literal["error", "drop"],
+            default="error",
+            help="Tensors of that network which have no place here: refuse them, or leave them out and say so.",
+        )
+        group.add_argument(
+            "--allow_seen_test_videos",
+            type=bool,
+            default=False,
+            help="Train although the starting checkpoint has seen videos that this run is tested on; results say so.",
+        )
+        group.add_argument(
+            "--compile",
+            type=CompileMode,
+            default="none",
+            help="torch.compile of every kind of block: default, graphs (also replayed as CUDA graphs), max-autotune.",
+        )
+        group.add_argument(
+            "--activation_checkpointing",
+            type=bool,
+            default=False,
+            help="Compute activations of every block anew in the backward pass: less memory, more time.",
+        )
+        group.add_argument(
+            "--deterministic",
+            type=bool,
+            default=False,
+            help="Repeat runs bit for bit: no TF32, no timed choice of kernels, no fused optimiser; slower.",
+        )
+        group.add_argument(
+            "--ema",
+            type=float | None,
+            default=None,
+            help="Decay of an exponential average of the weights, e.g. 0.999; evaluation uses the average.",
+        )
+        group.add_argument(
+            "--ema_warmup", type=float, default=10.0, help="Steps that the average warms up for, 1 for none."
+        )
+        group.add_argument(
+            "--save_every_steps",
+            type=int,
+            default=500,
+            help="Training steps between two writings of last.ckpt.",
+        )
+        group.add_argument(
+            "--monitor", type=str, default="val/cc", help="Value that decides which epoch is best."
+        )
+        group.add_argument(
+            "--monitor_mode", type=Literal["max", "min"], default="max", help="Better is max or min."
+        )
+        group.add_argument(
+            "--test_after_fit", type=bool, default=False, help="Test the best checkpoint in the same run."
+        )
+        group.add_argument(
+            "--figures",
+            type=int,
+            default=2,
+            help="Validation clips drawn with their denoising strip; 0 for none.",
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse what :func:`lightning_avsp.cli.main` was given, without Lightning's warning that it was given."""
+        self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Keep every flag as given.
+
+        Lightning lays the checkpoint's hyperparameters over the command line here, so that resuming with another
+        loss or learning rate would silently use the old one.
+        """
+
+
+class Experiment:
+    """Everything that ``lightning fit ARGUMENTS`` would use; nothing is built before :meth:`build`.
+
+    Args:
+        arguments: What follows ``lightning fit``.
+
+    Raises:
+        InputError: If a file is missing, an option is unknown, or a value has a wrong type.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        try:
+            self.config: Namespace = _fit_parser().parse_args(list(arguments))
+        except ArgumentError as error:
+            raise InputError(
+                f"lightning fit {' '.join(arguments)}: {' '.join(str(error).split())}"
+            ) from error
+
+    @classmethod
+    def read(cls, path: Path, settings: Sequence[str] = ()) -> Experiment:
+        """Parse an experiment file with changes.
+
+        Args:
+            path: Experiment file, as for ``lightning fit --config``.
+            settings: Changes as on the command line, without dashes: ``model.network.video_encoder=tiny``.
+
+        Raises:
+            InputError: If the file is missing, or a setting does not fit.
+        """
+        if not path.is_file():
+            raise InputError(f"no experiment file at {path}; see experiments/")
+        return cls([f"--config={path}", *(f"--{setting}" for setting in settings)])
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The complete configuration as plain values, as ``--print_config`` prints it."""
+        values: dict[str, Any] = yaml.safe_load(_fit_parser().dump(self.config, skip_unset=False))
+        return values
+
+    @property
+    def text_width(self) -> int | None:
+        """Channels of the captions' token features; None where the data have no captions."""
+        width = int(self.config.model.init_args.network.get("init_args.text_width", 512))
+        return None if self.config.data.captions is None else width
+
+    def build(self, device: str = "cpu") -> tuple[SaliencyTask[Any], AVSaliencyDataModule]:
+        """Build task and data module with random weights of seed 0; no file of a corpus is read.
+
+        Pretrained weights are left out: nobody who builds without training needs them, and nothing may download.
+
+        Args:
+            device: Where the weights lie; ``meta`` to count a network without its memory.
+        """
+        wanted = Namespace(model=self.config.model.clone(), data=self.config.data.clone())
+        for part in (wanted.model.init_args, wanted.data):
+            if "seed" in part and part.seed is None:
+                part.seed = 0
+        network = wanted.model.init_args.network.get("init_args")
+        for name in [] if network is None else list(vars(network)):
+            if name.endswith("_weights"):
+                network[name] = None
+        torch.manual_seed(0)
+        with torch.device(device):
+            built = _fit_parser().instantiate(wanted)
+        return cast("SaliencyTask[Any]", built["model"]), cast(AVSaliencyDataModule, built["data"])
+
+
+class _Options(ExperimentCLI):
+    """The parser of ``lightning fit`` alone: parses, seeds, builds and runs nothing."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        return {"fit": LightningCLI.subcommands()["fit"]}
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = Namespace(subcommand="fit")  # all that Lightning asks for before it would run
+
+    def _set_seed(self) -> None:
+        pass
+
+    def instantiate_classes(self) -> None:
+        pass
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        pass
+
+
+@cache  # building the parser takes longer than parsing
+def _fit_parser() -> LightningArgumentParser:
+    settings = {"prog": "lightning", "exit_on_error": False}
+    cli = _Options(
+        SaliencyTask,
+        AVSaliencyDataModule,
+        args=[],
+        parser_kwargs=settings,
+        load_from_checkpoint_support=False,  # it dumps the CLI's own configuration, and there is none
+        **CLI_SETTINGS,
+    )
+    return cli._parser("fit")

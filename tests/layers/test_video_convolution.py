@@ -1,0 +1,129 @@
+"""Every form of a 3-D convolution computes what ``nn.Conv3d`` does, forward and backward."""
+
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_avsp.layers.video_convolution import FORMS, VideoConvolution
+from lightning_avsp.papers.avrsp import AVRSP
+from lightning_avsp.papers.diffsal import DiffSal
+from lightning_avsp.papers.mubic import MUBiC
+from lightning_avsp.papers.tavdiff import TAVDiff
+
+
+@cache
+def geometries():
+    """Every distinct kernel, stride, padding, dilation, kind of groups and multiplier of the full-size networks."""
+    with torch.device("meta"):
+        networks = [
+            DiffSal(), DiffSal(variant="released"), DiffSal(attention="convolution"), MUBiC(), AVRSP(), TAVDiff(),
+            DiffSal(video_encoder="slow_r50"), DiffSal(video_encoder="swin3d_t"), DiffSal(video_encoder="r3d_18"),
+            MUBiC(noise_axes="3d"),
+        ]  # fmt: skip
+    found = {}
+    for network in networks:
+        for module in network.modules():
+            assert type(module) is not nn.Conv3d, "a convolution was left in its plain form"
+            if isinstance(module, VideoConvolution):
+                depthwise = module.groups > 1
+                multiplier = module.out_channels // module.in_channels if depthwise else 0
+                assert module.groups in (1, module.in_channels)
+                key = (
+                    *module.geometry()[:3],
+                    module.kernel_size,
+                    depthwise,
+                    multiplier,
+                    module.bias is not None,
+                )
+                found[key] = module.in_channels < 8
+    return found
+
+
+def small(key, narrow):
+    """A convolution of this geometry on few channels, and a clip that is just large enough for it."""
+    stride, padding, dilation, kernel, depthwise, multiplier, bias = key
+    torch.manual_seed(0)
+    channels = 3 if narrow else 6
+    out, groups = (multiplier * channels, channels) if depthwise else (5, 1)
+    conv = VideoConvolution(channels, out, kernel, stride, padding, dilation, groups, bias)
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    size = [max(k - 2 * p, 1) + 2 * s + 2 for k, s, p in zip(reach, stride, padding, strict=True)]
+    return conv, torch.randn(2, channels, *size)
+
+
+def gradients(function, x, conv, slope=None):
+    x = x.detach().clone().requires_grad_()
+    conv.zero_grad()
+    y = function(x)
+    slope = torch.randn_like(y) if slope is None else slope
+    y.backward(slope)
+    return slope, [y.detach(), x.grad, *(p.grad.clone() for p in conv.parameters())]
+
+
+def test_every_form_equals_the_plain_convolution_on_every_geometry_of_the_networks():
+    tested = set()
+    for key, narrow in geometries().items():
+        conv, x = small(key, narrow)
+        slope, expected = gradients(lambda x, conv=conv: nn.Conv3d.forward(conv, x), x, conv)
+        for form in conv.forms():
+            if form == "depthwise":
+                continue  # its kernel runs in a process of its own below
+            conv.form = form
+            _, found = gradients(conv, x, conv, slope)
+            for ours, theirs in zip(found, expected, strict=True):
+                # sums of up to 441 products of unit normals in another order
+                torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=2e-5)
+            tested.add(form)
+    assert tested == set(FORMS) - {"depthwise"}
+
+
+def depthwise_against_plain(device, dtype, farthest=100):
+    """Compare the Triton kernels with the plain form; also several sets of channels and strided memory."""
+    # a product of two bfloat16 numbers in float32, rounded once, as far as the plain form rounds
+    tolerance = {"rtol": 2e-2, "atol": 5e-2} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-4}
+    keys = [key for key in geometries() if key[4]]
+    assert len(keys) > 10
+    for key in keys:
+        if key[3][1] > 4 or max(key[0][1], key[2][1]) > farthest:
+            continue  # patches have a form of their own; an interpreter takes minutes for large frames
+        conv, x = small(key, False)
+        conv, x = conv.to(device, dtype), x.to(device, dtype)
+        for sets, apart in ((1, False), (3, True)):
+            clip = torch.cat([x] * sets, dim=1) if sets > 1 else x
+            if apart:  # as heads side by side in the rows of a wider matrix
+                clip = (
+                    torch.stack([clip, clip], dim=-1)
+                    .movedim(1, -1)
+                    .flatten(-2)
+                    .movedim(-1, 1)[:, : clip.shape[1]]
+                )
+            conv.form = "plain"
+            slope, expected = gradients(conv, clip, conv)
+            conv.form = "depthwise"
+            _, found = gradients(conv, clip, conv, slope)
+            for ours, theirs in zip(found, expected, strict=True):
+                torch.testing.assert_close(ours, theirs, **tolerance)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_depthwise_kernels_equal_the_plain_form_on_a_gpu(dtype):
+    torch.backends.cudnn.allow_tf32 = False
+    depthwise_against_plain("cuda", dtype)
+
+
+def test_depthwise_kernels_equal_the_plain_form_in_tritons_interpreter():
+    pytest.importorskip("triton")
+    code = (
+        "import os; os.environ['TRITON_INTERPRET'] = '1'; import torch\n"
+        "from layers.test_video_convolution import depthwise_against_plain\n"
+        "depthwise_against_plain('cpu', torch.float32, farthest=2)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, cwd="tests", check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from lightning_avsp.report.figures import SampleReader, draw_curves, mean_curve, read_curves
+from lightning_avsp.report.frames import leaderboard_section, report_section
+from lightning_avsp.report.html_page import render_html
+from lightning_avsp.report.leaderboard import read_leaderboard
+
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Reader(HTMLParser):
+    """Checks that elements are closed in order, and stores them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def text(table) -> str:
+    """A page with an incomplete sweep and a leaderboard."""
+    for trial in table.trials()[:-1]:
+        table.finish(trial, synthetic=True)
+    board = read_leaderboard("AVAD", "cc", table.runs, table.sweeps)
+    return render_html([report_section(table.report()), leaderboard_section(board)])
+
+
+def test_the_page_is_well_formed_and_escapes_what_it_is_given(text: str):
+    page = Reader(text)
+    assert len(page.all("script")) == 1  # none came with a title
+    assert any("<script>alert(1)</script>" in word for word in page.words)
+    assert "+ECA <b>bold</b>" in page.words  # a row's name
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+
+
+def test_the_page_loads_nothing_from_outside(text: str):
+    page = Reader(text)
+    assert not page.all("link")
+    for tag, attributes in page.elements:
+        for name in ("src", "href"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:image/")), (tag, value)
+    assert "url(" not in text
+    assert "@import" not in text
+    (policy,) = [one["content"] or "" for one in page.all("meta") if one.get("http-equiv")]
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    for tag in ("style", "script"):
+        body = re.search(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        assert body is not None
+        assert base64.b64encode(hashlib.sha256(body[1].encode()).digest()).decode() in policy
+
+
+def test_tables_can_be_read_out_and_sorted(text: str):
+    page = Reader(text)
+    assert len(page.all("table")) == text.count("<caption") == text.count('class="sortable"') == 5
+    numbers = page.all("data")  # by their values the script sorts
+    assert len([one for one in numbers if one["value"]]) > 100
+    assert all(one.get("alt") for one in page.all("img"))
+    assert any(one.get("aria-live") == "polite" for one in page.all("p"))
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_synthetic_numbers_are_marked_in_their_cells(text: str):
+    section = text[text.index('<section id="paper_table1">') : text.index("<h3>Curves</h3>")]
+    marked = [cell for cell in re.findall(r"<data[^>]*>(.*?)</data>", section) if "<small>±" in cell]
+    assert len(marked) == 6
+    assert all("SYNTHETIC" in cell for cell in marked)
+
+
+def test_curves_join_the_parts_of_a_run(table):
+    table.finish(table.trials()[0])
+    (run,) = (table.runs / "trainings").iterdir()
+    later = run / "metrics" / "fit-2"
+    later.mkdir()
+    (later / "metrics.csv").write_text("epoch,step,train/loss,val/cc\n3,39,,0.9\n4,49,,0.95\n4,4")
+    charts = {y: curves for (_, _, y), curves in read_curves(table.report()).items()}
+    (curve,) = charts["CC"]["baseline"]
+    assert curve.index.tolist() == [1, 2, 3, 4, 5]
+    assert curve.tolist()[3:] == [0.9, 0.95]  # the later part replaces what it repeats
+    assert charts["loss"]["baseline"][0].index.tolist() == [0, 10, 20, 30]
+
+
+def test_the_mean_curve_is_that_of_shared_points():
+    first, second = pd.Series({1.0: 0.2, 2.0: 0.4}), pd.Series({2.0: 0.6, 3.0: 0.9})
+    assert mean_curve([first, second]).to_dict() == {2.0: 0.5}
+    assert mean_curve([first, pd.Series({9.0: 0.1})]).to_dict() == first.to_dict()
+
+
+@pytest.mark.parametrize(
+    "values", [{1.0: 0.5}, {1.0: 0.0, 2.0: 0.0}, {float(n): n**2 / 7 for n in range(900)}]
+)
+def test_any_curve_can_be_drawn(values: dict[float, float]):
+    picture = draw_curves("<CC>", "epoch", "CC", {"a_$1 & b": [pd.Series(values)]})
+    assert "a_$1 & b ends at" in picture.description
+    with Image.open(
+        io.BytesIO(base64.b64decode(picture.uri.removeprefix("data:image/png;base64,")))
+    ) as image:
+        assert image.width > image.height > 300
+
+
+def test_pictures_are_scaled_and_stop_at_the_limit(table):
+    table.finish_all()
+    big = Image.new("RGB", (3000, 300), (200, 30, 30))
+    for figures in (table.runs / "trainings").glob("*/figures"):
+        big.save(figures / "epoch_004.png")
+    report = table.report()
+    pictures = SampleReader().read(report)
+    coded = [picture.uri.removeprefix("data:image/jpeg;base64,") for picture in pictures]
+    for one in coded:
+        with Image.open(io.BytesIO(base64.b64decode(one))) as image:
+            assert image.size == (1400, 140)
+    few = SampleReader(budget=len(pictures[0].uri) + 1).read(report)
+    assert [bool(picture.uri) for picture in few] == [True, False, False]
+    assert "left out" in few[1].caption
+
+
+def test_a_picture_that_cannot_be_read_is_named_not_hidden(table):
+    table.finish(table.trials()[0])
+    for path in (table.runs / "trainings").glob("*/figures/*.png"):
+        path.write_bytes(b"no picture")
+    (picture,) = SampleReader().read(table.report())
+    assert picture.uri == ""
+    assert "cannot be read" in picture.caption

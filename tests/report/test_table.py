@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.report import published_tables
+from lightning_avsp.report.efficiency import CostCounter, NetworkCost
+from lightning_avsp.report.results import RowIndex
+from lightning_avsp.report.table import SweepReport, read_report, report_published
+from lightning_avsp.sweep import expand, load_sweep
+
+
+def cells(report: SweepReport, metric: str = "CC", dataset: str = "AVAD") -> pd.DataFrame:
+    frame = report.frame
+    return frame[(frame.metric == metric) & (frame.dataset == dataset)].set_index("row")
+
+
+def test_without_any_run_every_cell_is_missing(table):
+    report = table.report()
+    assert cells(report).state.tolist() == ["missing"] * 3 + ["external"]
+    assert cells(report).paper.tolist() == [0.70, 0.71, 0.72, 0.608]
+    assert (report.done, report.planned, report.complete) == (0, 18, False)
+
+
+def test_finished_trials_fill_their_rows(table):
+    table.finish_all()
+    report = table.report()
+    assert report.complete
+    cell = cells(report).iloc[1]
+    # per split s of 2 + s videos: 0.65 + 0.02 s + 0.05 (mean place - 2), and 0.005 more on average over both seeds
+    pooled = sum(0.02 * s + 0.05 * (n - 2) for s in (1, 2, 3) for n in range(2 + s)) / 12
+    assert cell.ours == pytest.approx(0.65 + 0.005 + pooled)
+    assert (cell.runs, cell.seeds, cell.splits, cell.averaging) == (6, "0 1", "1 2 3", "pooled")
+    assert cell.difference == pytest.approx(cell.ours - 0.71)
+    assert cell.low < cell.ours < cell.high
+    assert cell.ours_other_averaging != pytest.approx(cell.ours)
+    assert [cells(report, f"{name}_wall_s", "").ours.iloc[1] for name in ("train", "test")] == [100.0, 12.0]
+    assert report.ordering.pairs.verdict.tolist() == ["holds"] * 3
+    assert cells(report)["rank"].tolist() == [0, 2, 1, 0]
+
+
+def test_a_trial_that_is_not_finished_makes_its_row_incomplete(filled):
+    assert cells(filled).state.tolist().count("incomplete") == 1
+    assert (filled.done, filled.complete) == (17, False)
+
+
+def test_a_cell_without_a_number_keeps_a_table_incomplete(table):
+    table.finish_all()
+    table.printed["metrics"].append("KLD")
+    for row in table.printed["rows"]:
+        row["AVAD"].append(None)
+    report = table.report()
+    assert cells(report, "KLD").state.iloc[0] == "missing"
+    assert not report.complete
+
+
+def test_a_dataset_that_no_trial_tests_is_not_missing_but_not_planned(table):
+    table.finish_all()
+    for row in table.printed["rows"]:
+        row["ETMD"] = [0.5, 0.5]
+    report = table.report()
+    assert cells(report, dataset="ETMD").state.iloc[0] == "not planned"
+    assert report.complete
+
+
+def test_corpora_of_the_experiment_count_where_the_sweep_names_none(table):
+    del table.content["parameters"]["data"]["parameters"]["corpora"]
+    table.write()
+    for row in table.printed["rows"]:
+        row["DIEM"] = [0.5, 0.5]
+    report = table.report()  # smoke.yaml tests AVAD
+    assert [cells(report, dataset=name).planned.iloc[0] for name in ("AVAD", "DIEM")] == [6, 0]
+
+
+def test_synthetic_results_are_marked_and_not_compared(table):
+    table.finish_all(synthetic=True)
+    report = table.report()
+    assert report.synthetic
+    assert report.ordering.sentence().startswith("SYNTHETIC")
+    assert cells(report).difference.isna().all()
+    assert report.notes[0].startswith("SYNTHETIC")
+
+
+def test_results_of_trials_that_the_file_no_longer_lists_are_left_out_and_named(table):
+    table.finish_all()
+    gone = {trial.id for trial in table.trials()}
+    table.content["parameters"]["seed_everything"]["values"] = [1]
+    table.write()
+    report = table.report()
+    assert (report.done, report.planned) == (9, 9)
+    (note,) = [note for note in report.notes if note.startswith("9 results belong to trials that the sweep")]
+    named = set(note.split(": ")[1].removesuffix(", ...").split(", "))
+    assert len(named) == 5
+    assert named <= gone - {trial.id for trial in table.trials()}
+
+
+def test_selection_and_contamination_are_noted(table):
+    first, second = table.trials()[:2]
+    table.finish(first, selection="chosen on the TEST list: scores are optimistic")
+    table.finish(second, leaks=["LEAK: 3 test videos were seen by init_from"])
+    notes = table.report().notes
+    assert "checkpoints chosen on the TEST list: scores are optimistic" in notes
+    assert "LEAK: 3 test videos were seen by init_from" in notes
+
+
+def test_caveats_of_the_printed_numbers_are_noted():
+    (suspect,) = [
+        note for note in report_published(published_tables()["tavdiff_table3"]).notes if "misprint" in note
+    ]
+    assert suspect.startswith("U-Net (ETMD), DiT (ETMD): contradicts")
+    notes = report_published(published_tables()["mubic_table42"]).notes
+    assert any("STAViS params_M (DiffSal 6: 20.76)" in note for note in notes)
+
+
+def test_a_result_that_is_broken_or_of_another_trial_is_refused(table):
+    first, second = table.trials()[:2]
+    content = table.finish(first).read_text()
+    path = table.finish(second)
+    path.write_text(content)
+    with pytest.raises(InputError, match=f"is the result of trial {first.id}"):
+        table.report()
+    path.write_text('{"trial": "x"')
+    with pytest.raises(InputError, match=r"result.json is not the result of a trial"):
+        table.report()
+
+
+def test_a_sweep_with_other_rows_than_its_table_is_refused(table):
+    table.content["parameters"]["model"]["values"].pop()
+    table.write()
+    with pytest.raises(InputError, match=r"lists 2 rows, but DiffSal table 1 has 3 of its own: baseline, "):
+        table.report()
+
+
+def test_a_sweep_names_its_table_by_its_description_or_its_file(table):
+    with pytest.raises(InputError, match="no published table is called paper_table1; name the one"):
+        read_report(table.path, table.runs)
+    table.content["description"] = "diffsal_table5"  # three rows, too
+    table.write()
+    assert read_report(table.path, table.runs).title.startswith("DiffSal table 5: ")
+    del table.content["description"]
+    path = table.path.rename(table.path.with_name("tavdiff_table3.yaml"))
+    path.write_text(yaml.safe_dump(table.content))
+    assert read_report(path, table.runs).title.startswith("TAVDiff table III: ")
+
+
+def index_of(tmp_path: Path, parameters: dict[str, Any]) -> list[int]:
+    path = tmp_path / "s.yaml"
+    content = {"method": "grid", "program": "p", "parameters": parameters}
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    sweep = load_sweep(path)
+    return [RowIndex(sweep).of(trial.overrides) for trial in expand(sweep)]
+
+
+def test_rows_may_differ_in_anything_but_seed_split_and_corpora(tmp_path: Path):
+    repeated = {
+        "seed_everything": {"values": [0, 1]},
+        "data": {"parameters": {"split": {"values": [1, 2]}, "corpora": {"values": [["AVAD"], ["ETMD"]]}}},
+    }
+    assert index_of(tmp_path, repeated) == [0] * 8
+    assert index_of(tmp_path, {"trainer": {"values": [{"max_epochs": 5}, {"max_epochs": 12}]}}) == [0, 1]
+    nested = {"model": {"parameters": {"a": {"values": ["x", "y", "z"]}}}, **repeated}
+    assert sorted(set(index_of(tmp_path, nested))) == [0, 1, 2]
+    whole = {"data": {"values": [{"split": 1}, {"split": 2}]}, "model": {"values": [{"a": 2.0}, {"a": 1}]}}
+    assert index_of(tmp_path, whole) == [0, 1, 0, 1]
+
+
+def test_networks_are_counted_before_any_training(table):
+    report = table.report(CostCounter())
+    *ours, external = [row.cost for row in report.rows.values()]
+    assert external is None
+    assert all(isinstance(cost, NetworkCost) for cost in ours)
+    assert ours[0].params < ours[1].params  # audio adds an encoder
+    assert ours[1].memory > ours[2].memory  # standard attention's matrices against compressed ones
+    assert all(cost.all_params >= cost.params > 100_000 for cost in ours)
+    assert all(0 < 2 * cost.macs < 3 * cost.flops for cost in ours)
+    assert cells(report, "params_M", "").ours.iloc[2] == pytest.approx(ours[2].params / 1e6)
+    assert cells(report, "params_M", "").paper.iloc[2] == 76.57
+
+
+def test_a_row_whose_network_cannot_be_built_has_the_reason(table):
+    table.vary_sampling()
+    table.content["parameters"]["model"]["values"][1] = {
+        "init_args": {"network": {"init_args": {"interaction": "not there yet"}}}
+    }
+    table.write()
+    costs = [row.cost for row in table.report(CostCounter()).rows.values()]
+    assert isinstance(costs[1], str)
+    assert isinstance(costs[2], NetworkCost)
+    command = table.content["command"]
+    command[command.index("--config") + 1] = "experiments/gone.yaml"
+    table.write()
+    report = table.report(CostCounter())
+    reason = "no experiment file at experiments/gone.yaml"
+    assert all(reason in row.cost for row in list(report.rows.values())[:3])
+    assert reason in cells(report, "params_M", "").state.iloc[0]
+
+
+def test_runs_of_another_network_than_the_sweep_describes_are_noted(table):
+    table.vary_sampling()
+    table.finish(table.trials()[0], parameters={"trainable": 1_000, "frozen": 234})
+    notes = table.report(CostCounter()).notes
+    assert any("trained a network of 0.00 M parameters" in note for note in notes)
+
+
+def test_equal_networks_are_counted_once(table, monkeypatch: pytest.MonkeyPatch):
+    from lightning_avsp.report import efficiency
+
+    calls: list[int] = []
+    real = efficiency.count
+
+    def counted(*arguments: Any) -> NetworkCost:
+        calls.append(1)
+        return real(*arguments)
+
+    monkeypatch.setattr(efficiency, "count", counted)
+    table.vary_sampling()
+    costs = {row.cost for row in list(table.report(CostCounter()).rows.values())[:3]}
+    assert (len(costs), len(calls)) == (1, 1)
+
+
+def test_a_table_without_a_sweep_is_shown_alone():
+    report = report_published(published_tables()["mubic_fig41"])
+    assert report.complete
+    assert report.notes[0].startswith("no sweep reproduces this table")
+    assert "first losses of the runs of mubic_table43, row MUBiC (Full)" in report.notes[1]
+    assert report.frame.paper.tolist() == [436, 310, 153]
+    assert set(report.frame.state) == {"not planned"}
+
+
+def test_runs_of_a_trial_result_are_found_where_they_were_moved(table):
+    result = json.loads(table.finish(table.trials()[0]).read_text())
+    moved = table.root / "elsewhere"
+    table.runs.rename(moved)
+    report = read_report(table.path, moved, None, table.published)
+    (found,) = [one for row in report.rows.values() for one in row.results]
+    assert found.run_folder() == moved / "trainings" / result["training"]
