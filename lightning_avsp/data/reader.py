@@ -53,7 +53,7 @@ class ClipReader:
         map_size: (height, width) of target maps; that of the frames by default.
         audio: How sound becomes log-mel slices or a waveform.
         kept_frames: Decoded frames that are remembered (:class:`~lightning_avsp.media.images.FrameReader`).
-        sound_of: Sound to play with a video instead of its own, by (corpus, video): another file, or None for
+        audio_of: Sound to play with a video instead of its own, by (corpus, video): another file, or None for
             silence. Videos that are not in it keep theirs.
         shift_s: Seconds by which sound comes too late (negative: too early), for tests of whether a model listens.
             What a shift moves out of reach of the file is silence.
@@ -67,13 +67,13 @@ class ClipReader:
         *,
         map_size: tuple[int, int] | None = None,
         kept_frames: int = 0,
-        sound_of: Mapping[VideoKey, Path | None] | None = None,
+        audio_of: Mapping[VideoKey, Path | None] | None = None,
         shift_s: float = 0.0,
         text: TextSource | None = None,
     ) -> None:
         self.audio = audio
         self.map_size = map_size or size
-        self.sound_of = dict(sound_of or {})
+        self.audio_of = dict(audio_of or {})
         self.shift_s = shift_s
         self.text = text
         self.frames = FrameReader(size, kept_frames)
@@ -131,8 +131,8 @@ class ClipReader:
             clip: Its frames; sound is that of their whole time, backwards where the clip says so.
             gain: Factor on the samples.
         """
-        own = entry.key not in self.sound_of
-        path = entry.wave if own else self.sound_of[entry.key]
+        own = entry.key not in self.audio_of
+        path = entry.wave if own else self.audio_of[entry.key]
         released = isinstance(self.audio, LogMel) and self.audio.alignment == "released"
         start_s, stop_s = clip.released_span(entry.fps) if released else clip.span(entry.fps)
         if path is None:

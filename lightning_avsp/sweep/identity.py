@@ -19,11 +19,7 @@ from lightning_avsp.synthetic import read_manifest
 
 TEST_ONLY = (
     "model.init_args.sampling",
-    "data.test_every",
-    "data.test_frames",
-    "data.test_audio",
-    "data.test_audio_shift",
-    "data.test_text",
+    "data.test",
     "trainer.limit_test_batches",
 )
 """What a sweep may change without a new training: the training has the experiment's own values of these.
@@ -35,9 +31,9 @@ PLACE = (
     # init_absent: where "error" trains at all, "drop" trains the same
     *("init_from", "init_absent", "allow_seen_test_videos", "test_after_fit", "figures", "save_every_steps"),
     *("compile", "activation_checkpointing", "deterministic"),
-    *("model.init_args.metrics", "data.root", "data.split", "data.num_workers", "data.start_method"),
+    *("model.init_args.metrics", "data.root", "data.split", "data.num_workers", "data.loading.start_method"),
     *(
-        "data.eval_batch_size",
+        "data.loading.eval_batch_size",
         "trainer.accelerator",
         "trainer.devices",
         "trainer.num_nodes",
@@ -110,7 +106,7 @@ def data_content(data: dict[str, Any], with_data: bool = True) -> list[dict[str,
         return [{"corpus": c.name, "split": split} for c, split in zip(corpora, splits, strict=True)]
     made = read_manifest(root)["corpora"]
     # the test list decides only where the checkpoint is chosen on it
-    parts: list[Any] = ["train", "test"] if data["selection"] == "test" else ["train"]
+    parts: list[Any] = ["train", "test"] if data["validation"]["selection"] == "test" else ["train"]
     found = []
     for corpus, split in zip(corpora, splits, strict=True):
         listed = [[vars(video) for video in corpus_listing(root, corpus, part, split)] for part in parts]

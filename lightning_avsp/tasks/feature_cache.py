@@ -141,14 +141,14 @@ def refuse_other_colours(datamodule: Any) -> None:
     Raises:
         InputError: If colours are drawn.
     """
-    augmentation = getattr(datamodule, "augmentation", None)
+    augmentation = datamodule.training.augmentation
     drawn = {
-        name: getattr(augmentation, name, 0.0)
+        name: getattr(augmentation, name)
         for name in ("brightness", "contrast", "saturation")
-        if getattr(augmentation, name, 0.0) > 0
+        if getattr(augmentation, name) > 0
     }
     if drawn:
-        told = ", ".join(f"data.augmentation.{name}={value}" for name, value in drawn.items())
+        told = ", ".join(f"data.training.augmentation.{name}={value}" for name, value in drawn.items())
         raise InputError(
             f"feature_cache: with {told} a clip has other colours each time and its features never come back; set "
             "them to 0, or leave feature_cache out"

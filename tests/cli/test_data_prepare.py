@@ -25,7 +25,7 @@ def test_everything_that_is_found_is_prepared_once(
     cli.main(command)
     printed = capsys.readouterr().out
     assert "6 videos prepared, 0 kept, 150 frames" in printed
-    assert f"--data.cache {tmp_path}" in printed
+    assert f"--data.loading.cache {tmp_path}" in printed
     assert len(list((tmp_path / "32x48" / "AVAD").glob("*.packed"))) == 6
     cli.main([*command, "--corpus=[AVAD]", "--format=packed"])
     assert "0 videos prepared, 6 kept" in capsys.readouterr().out

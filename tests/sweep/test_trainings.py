@@ -85,7 +85,13 @@ def test_resolving_gives_what_print_config_prints(experiment: Path) -> None:
     "same",
     [
         {"model": {"init_args": {"sampling": {"steps": 1}}}},
-        {"data": {"test_audio": "silent", "test_every": 5, "num_workers": 0, "eval_batch_size": 9}},
+        {
+            "data": {
+                "test": {"audio": "silent", "every": 5},
+                "num_workers": 0,
+                "loading": {"eval_batch_size": 9},
+            }
+        },
         {"trainer": {"limit_test_batches": 1, "enable_progress_bar": False, "strategy": "ddp"}},
         {"experiment": "other", "run_dir": "x", "wandb": "disabled", "figures": 0, "save_every_steps": 3},
         {"compile": "default", "activation_checkpointing": True, "test_after_fit": True},

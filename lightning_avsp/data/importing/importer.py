@@ -249,7 +249,7 @@ def _notes(info: FilmInfo, clock: FrameClock, found: FrameGaze, silence: float |
             "period"
         )
     if silence is None:
-        notes.append("no sound track; train with --data.missing_audio silence or skip")
+        notes.append("no sound track; train with --data.loading.missing_audio silence or skip")
     elif silence > 0.1:
         notes.append(f"sound does not cover the picture: {silence:.2f} s of silence added")
     if counts.outside:

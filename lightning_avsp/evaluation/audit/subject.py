@@ -14,6 +14,7 @@ from lightning_avsp.data.captions.frames import Captions
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.data.missing_audio import MissingAudio
+from lightning_avsp.data.options import EvaluationOptions, LoadingOptions
 from lightning_avsp.tasks.loading import LoadedModel, load_model
 
 CONDITION_TITLES = {"sound": "sound decides", "music": "unrelated music", "silent": "silent"}
@@ -68,12 +69,9 @@ class AuditData:
             audio=model.audio,
             batch_size=self.batch,
             num_workers=self.workers,
-            missing_audio=self.missing_audio,
             captions=captions,
-            test_every=self.every,
-            test_audio=test_audio,
-            test_audio_shift=test_audio_shift,
-            limit_videos=self.limit_videos,
+            test=EvaluationOptions(self.every, audio=test_audio, audio_shift=test_audio_shift),
+            loading=LoadingOptions(missing_audio=self.missing_audio, limit_videos=self.limit_videos),
         )
 
     def facts(self) -> dict[str, Any]:
