@@ -21,6 +21,7 @@ from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.every_video import Split, every_key, read_every_video
 from lightning_avsp.data.loader import ResumableDataLoader, loader_settings
+from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.data.mismatch import mismatched_audio, mismatched_text
 from lightning_avsp.data.options import EvaluationOptions, LoadingOptions, TrainingOptions, ValidationOptions
 from lightning_avsp.data.partition import SELECTION_LABELS, Partition, partition_videos
@@ -173,8 +174,6 @@ class AVSaliencyDataModule(LightningDataModule):
     @property
     def synthetic(self) -> list[str]:
         """Generated corpora under the root; results on them must be marked."""
-        from lightning_avsp.synthetic import read_manifest
-
         made = read_manifest(self.root)["corpora"]
         return [name for name in self.corpora if find_corpus(name, self.root).folder in made]
 

@@ -24,7 +24,7 @@ class TrainingOptions:
     """Random changes of clips; none by default."""
     balance: Balance = "none"
     """Weight of each corpus of a mix in an epoch: ``none``, by its number of clips; ``uniform``, all the same;
-    ``sqrt``, by the root of its number. An epoch keeps its length (:class:`~lightning_avsp.data.balance.BalancedMix`)."""
+    ``sqrt``, by the root of its number (:class:`~lightning_avsp.data.balance.BalancedMix`)."""
     blank_maps: Literal["redraw", "keep"] = "redraw"
     """Clips whose target frame has no gaze: ``redraw`` another one, or ``keep`` them."""
     uneven: Literal["drop", "pad"] = "drop"

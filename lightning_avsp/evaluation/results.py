@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from lightning_avsp import __version__
+from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.evaluate import Evaluation
 from lightning_avsp.evaluation.references import DESCRIPTIONS
@@ -19,7 +20,6 @@ from lightning_avsp.evaluation.statistics import LEVEL, RESAMPLES
 from lightning_avsp.evaluation.summary import CorpusSummary
 from lightning_avsp.metrics import ScoreTable
 from lightning_avsp.run_folder import as_csv, write_atomically, write_json
-from lightning_avsp.synthetic.record import read_manifest
 
 KIND = "lightning_avsp evaluation"
 FORMAT = 1

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.synthetic.observers import saliency_maps
-from lightning_avsp.synthetic.record import read_manifest, read_record
+from lightning_avsp.synthetic.record import read_record
 from lightning_avsp.synthetic.spec import SyntheticSpec
 
 OTHER_FRAMES = 10

@@ -7,8 +7,9 @@ Everything here is SYNTHETIC: a good score shows that a model binds sound to sig
 people look.
 """
 
+from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.synthetic.corpus import SynthReport, synthesise_corpus
-from lightning_avsp.synthetic.record import VideoRecord, read_conditions, read_manifest, read_record
+from lightning_avsp.synthetic.record import VideoRecord, read_conditions, read_record
 from lightning_avsp.synthetic.spec import CONDITIONS, STATEMENT, Condition, SyntheticSpec
 
 __all__ = [

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.errors import CorpusNotFoundError
 from lightning_avsp.metrics.functional import cc, nss
 from lightning_avsp.synthetic.layout import fold_list_path, part_of
 from lightning_avsp.synthetic.observers import saliency_maps
-from lightning_avsp.synthetic.record import VideoRecord, read_manifest, read_record
+from lightning_avsp.synthetic.record import VideoRecord, read_record
 from lightning_avsp.synthetic.spec import CONDITIONS, Condition, SyntheticSpec
 
 REFERENCES = (

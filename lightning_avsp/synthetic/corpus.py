@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lightning_avsp.data.manifest import MANIFEST, read_manifest
 from lightning_avsp.errors import InputError
 from lightning_avsp.files import atomic_write
 from lightning_avsp.parallel import Progress, run_jobs
@@ -24,7 +25,7 @@ from lightning_avsp.synthetic.layout import (
     write_ordered_lists,
 )
 from lightning_avsp.synthetic.packages import FILM_PACKAGES, layouts_of, write_split_file
-from lightning_avsp.synthetic.record import GENERATOR, MANIFEST, read_manifest, record_path
+from lightning_avsp.synthetic.record import GENERATOR, record_path
 from lightning_avsp.synthetic.spec import CONDITIONS, STATEMENT, Condition, SyntheticSpec
 from lightning_avsp.synthetic.video import video_paths, write_video
 
@@ -254,7 +255,7 @@ def _write_manifest(
     conditions: list[Condition],
 ) -> None:
     """Write or extend ``synthetic.json`` and ``README.txt`` before any video, so none lies unlabelled."""
-    manifest = read_manifest(root)
+    manifest = {"synthetic": True, "statement": STATEMENT, "generator": GENERATOR, **read_manifest(root)}
     manifest["corpora"][corpus] = {
         "statement": STATEMENT,
         "generator": GENERATOR,

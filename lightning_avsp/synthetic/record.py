@@ -6,7 +6,6 @@ tracks, the sounding object and the gaze of every observer.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.data.manifest import MANIFEST, read_manifest
+from lightning_avsp.errors import CorpusNotFoundError
 from lightning_avsp.synthetic.layout import seed_of
 from lightning_avsp.synthetic.observers import Gaze, fixated_pixels, watch
 from lightning_avsp.synthetic.scene import Scene, make_scene
-from lightning_avsp.synthetic.spec import STATEMENT, Condition, SyntheticSpec
+from lightning_avsp.synthetic.spec import Condition, SyntheticSpec
 
-MANIFEST = "synthetic.json"
-"""Name of the file that describes the synthetic corpora below a root."""
 GENERATOR = 1
 """Version of the generator: raised whenever the same spec and seed would give other bytes."""
 
@@ -132,25 +130,6 @@ def read_record(root: Path, corpus: str, video: str) -> VideoRecord:
             if name != "condition"
         }
         return VideoRecord(condition=str(stored["condition"]), **arrays)  # type: ignore[arg-type]
-
-
-def read_manifest(root: Path) -> dict[str, Any]:
-    """Content of ``synthetic.json``; without that file, a manifest of no corpus.
-
-    Raises:
-        InputError: If the file is not a manifest.
-    """
-    path = Path(root) / MANIFEST
-    if not path.exists():
-        return {"synthetic": True, "statement": STATEMENT, "generator": GENERATOR, "corpora": {}}
-    try:
-        manifest = json.loads(path.read_text())
-        manifest["corpora"].items()
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise InputError(
-            f"{path} does not describe synthetic corpora ({error}); move it away or choose another root"
-        ) from error
-    return dict(manifest)
 
 
 def read_conditions(root: Path, corpus: str) -> dict[str, Condition]:

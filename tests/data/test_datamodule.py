@@ -176,7 +176,7 @@ def test_a_prepared_cache_is_used_where_it_is_named(
     data.setup("test")
     assert asked == [(2, tmp_path / "prepared", (16, 32))]
     assert {entry.fps for entry in data.entries("test")} == {25.0}
-    assert data.hparams["data"]["cache"] == str(tmp_path / "prepared")
+    assert data.hparams["data"]["loading"]["cache"] == str(tmp_path / "prepared")
     (own_root / "cache").mkdir()
     with caplog.at_level(logging.INFO):
         module(own_root).setup("test")

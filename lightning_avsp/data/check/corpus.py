@@ -94,7 +94,7 @@ def check_corpus(
     progress: Progress | None = None,
 ) -> CorpusReport:
     """Check one corpus."""
-    from lightning_avsp.synthetic.record import read_manifest
+    from lightning_avsp.data.manifest import read_manifest
 
     entry = read_manifest(root)["corpora"].get(corpus.folder)
     conditions = {} if entry is None else {name: v["condition"] for name, v in entry["videos"].items()}

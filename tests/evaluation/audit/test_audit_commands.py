@@ -132,5 +132,5 @@ def test_shifted_sound_is_the_sound_of_another_moment(corpus: Path) -> None:
     torch.testing.assert_close(late[10], true[10 - frames])
     torch.testing.assert_close(early[10], true[10 + frames])
     torch.testing.assert_close(gone, torch.full_like(gone, 0.01).log())
-    with pytest.raises(InputError, match="test.audio_shift"):
+    with pytest.raises(InputError, match=r"test\.audio_shift"):
         EvaluationOptions(audio_shift=float("inf"))
