@@ -124,9 +124,9 @@ def test_features_come_back_as_the_encoder_left_them(name: str, tmp_path: Path) 
     video = torch.randn(2, 3, 16, 64, 64)
     plain = encoder(video)
     encoder.stored = CachedVideoFeatures(FeatureStore(tmp_path))
-    with encoder.stored.showing(["0" * 40, "1" * 40], video):
+    with encoder.stored.use(["0" * 40, "1" * 40], video):
         computed, read = encoder(video), encoder(video)
-    with encoder.stored.showing(["1" * 40, "0" * 40], video):
+    with encoder.stored.use(["1" * 40, "0" * 40], video):
         turned = encoder(video)
     for one, two, three, four in zip(plain, computed, read, turned, strict=True):
         assert torch.equal(one, two)

@@ -1,4 +1,4 @@
-"""Corpora of your own: registered under a root by ``avsp data import``, and read like the published ones.
+"""Corpora by name: the published ones, and own ones that ``avsp data import`` registers under a root.
 
 One small JSON file per corpus, ``<root>/corpora/<NAME>.json``; films, sound, maps, fixations and lists lie beside
 those of the published corpora, in the layout of the STAViS package (:mod:`lightning_avsp.data.stavis`).
@@ -6,9 +6,10 @@ those of the published corpora, in the layout of the STAViS package (:mod:`light
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,49 @@ def _refuse_collision(corpus: OwnCorpus, others: Mapping[str, OwnCorpus], path: 
     for what in (corpus.name, corpus.folder):
         if what.lower() in taken:
             raise InputError(f"{path}: {what!r} is already a name of {taken[what.lower()]!r}; choose another")
+
+
+def find_corpus(name: str, root: Path | None = None) -> Corpus:
+    """Find a corpus by its public name, its folder name in the package or another of its names.
+
+    Args:
+        name: The name.
+        root: Root of the packages, where own corpora are registered; without it only published ones are found.
+
+    Raises:
+        InputError: If no corpus has that name; the message names the nearest ones.
+    """
+    known = known_corpora(root)
+    for entry in known.values():
+        if name in entry.names:
+            return entry
+    lower = {entry.lower(): entry for entry in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    hint = f"did you mean {lower[near[0]]!r}? " if near else ""
+    raise InputError(f"no corpus is called {name!r}; {hint}known: {', '.join(known)}")
+
+
+def known_corpora(root: Path | None = None) -> dict[str, Corpus]:
+    """Return the catalogue, followed by the corpora that are registered under a root, by name."""
+    own = {} if root is None else read_own(root)
+    return CATALOGUE | {name: entry.as_corpus() for name, entry in own.items()}
+
+
+def splits_in_mix(corpora: Sequence[Corpus], split: int) -> list[int]:
+    """Return the split that each corpus of a mix contributes to split ``split`` of the whole.
+
+    The one asked for; a corpus that was divided only once contributes that division whatever split the others
+    are at, as DIEM's single list does. A single corpus has its own splits only.
+
+    Raises:
+        InputError: If no corpus has that split, or one that has several lacks it.
+    """
+    if not any(split in corpus.splits for corpus in corpora):
+        have = "; ".join(f"{corpus.name} has {', '.join(map(str, corpus.splits))}" for corpus in corpora)
+        raise InputError(f"no corpus of this mix has split {split}: {have}")
+    return [corpus.splits[0] if len(corpus.splits) == 1 else _checked(corpus, split) for corpus in corpora]
+
+
+def _checked(corpus: Corpus, split: int) -> int:
+    corpus.list_name("train", split)  # raises for a split that the corpus does not have
+    return split
