@@ -19,48 +19,11 @@ DEFAULT_WIDTH = 64
 """Channels of ``tiny-random``."""
 SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")
 """First entries of the vocabulary, in the order of their numbers."""
-VOCABULARY = [
-    "a",
-    "about",
-    "and",
-    "are",
-    "around",
-    "background",
-    "blue",
-    "clear",
-    "coloured",
-    "comes",
-    "disc",
-    "discs",
-    "fast",
-    "fastest",
-    "from",
-    "green",
-    "heard",
-    "in",
-    "is",
-    "move",
-    "moves",
-    "music",
-    "on",
-    "others",
-    "past",
-    "plain",
-    "plays",
-    "red",
-    "silence",
-    "silent",
-    "sound",
-    "sounds",
-    "the",
-    "there",
-    "three",
-    "to",
-    "tone",
-    "two",
-    "while",
-    "without",
-]
+_WORDS = (
+    "a about and are around background blue clear coloured comes disc discs fast fastest from green heard in is move "
+    "moves music on others past plain plays red silence silent sound sounds the there three to tone two while without"
+)
+VOCABULARY = tuple(_WORDS.split())
 """Words of the captions that ``avsp caption --synthetic`` writes."""
 _SEED = 20
 
