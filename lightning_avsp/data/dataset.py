@@ -84,7 +84,7 @@ class TrainingClips(Dataset[Sample]):
         counts = [training_count(video.n_frames, policy) for video in self.videos]
         self._ends = list(accumulate(counts))
         self.mix: BalancedMix | None = None
-        """The balanced mix of corpora, where there is one."""
+        """Balanced mix of corpora, if any."""
         if balance != "none":
             of_clips = [video.corpus for video, n in zip(self.videos, counts, strict=True) for _ in range(n)]
             self.mix = BalancedMix(of_clips, balance, seed=seed)
@@ -107,7 +107,9 @@ class TrainingClips(Dataset[Sample]):
         number, epoch = (index, 0) if isinstance(index, int) else index
         choice = self._choose(number, epoch)
         if self.augmentation.active:
-            change = self.augmentation.draw(np.random.default_rng([self.seed, epoch, number, _AUGMENTATION]))
+            change = self.augmentation.sample(
+                np.random.default_rng([self.seed, epoch, number, _AUGMENTATION])
+            )
             sample = change.apply(self._read(choice, change.gain))
         else:
             sample = self._read(choice)

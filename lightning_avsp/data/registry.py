@@ -1,6 +1,6 @@
 """Corpora by name: the published ones, and own ones that ``avsp data import`` registers under a root.
 
-One small JSON file per corpus, ``<root>/corpora/<NAME>.json``; films, sound, maps, fixations and lists lie beside
+One small JSON file per corpus, ``<root>/corpora/<NAME>.json``; videos, audio, maps, fixations and lists lie beside
 those of the published corpora, in the layout of the STAViS package (:mod:`lightning_avsp.data.stavis`).
 """
 
@@ -49,18 +49,18 @@ class OwnCorpus:
     fps: float | None = None
     """Frames per second, where all videos have the same."""
     has_sound: bool = True
-    """Whether its videos have sound at all; without, a missing sound file is no fault."""
+    """False if its videos have no audio at all; then a missing audio file is no fault."""
     licence: str = "your own"
     """Terms under which it may be used."""
     source: str = "imported with `avsp data import`"
-    """Where it comes from, in one sentence."""
+    """Origin, in one sentence."""
     list_pattern: str = Corpus.list_pattern
     """Name of a fold list, see :class:`~lightning_avsp.data.catalogue.Corpus`."""
     made: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the import, for the record: JSON values."""
 
     def __post_init__(self) -> None:
-        """Check what types cannot."""
+        """Check names and splits."""
         object.__setattr__(self, "folder", self.folder or self.name)
         for what in (self.name, self.folder):
             if not _NAME.fullmatch(what):
@@ -79,7 +79,7 @@ class OwnCorpus:
             )
 
     def as_corpus(self) -> Corpus:
-        """The entry that readers and the data module understand."""
+        """Convert to the catalogue's entry, for readers and the data module."""
         return Corpus(
             name=self.name,
             folder=self.folder,
@@ -98,7 +98,7 @@ class OwnCorpus:
 
 
 def published_name(name: str) -> str | None:
-    """The catalogue's corpus that answers to a name, whatever its case, or None."""
+    """Return the published corpus of a name in any case, or None."""
     for entry in CATALOGUE.values():
         if name.lower() in {known.lower() for known in entry.names}:
             return entry.name
@@ -106,12 +106,12 @@ def published_name(name: str) -> str | None:
 
 
 def own_path(root: Path, name: str) -> Path:
-    """File that describes a corpus."""
+    """Return the file that describes a corpus."""
     return root / OWN_FOLDER / f"{name}.json"
 
 
 def read_own(root: Path) -> dict[str, OwnCorpus]:
-    """Corpora registered under a root, by name, in alphabetical order; empty if there are none.
+    """Read the corpora registered under a root, by name, in alphabetical order; empty if there are none.
 
     Raises:
         InputError: If a file cannot be read, describes another name than its own, or takes a name that is taken.

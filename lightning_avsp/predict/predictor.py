@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_avsp.data.reader import backwards
+from lightning_avsp.data.reader import reverse
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling, stable_seed
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import AudioInput, LogMel, to_mono
@@ -191,7 +191,7 @@ class _Sound:
             start, stop = start + clip.overhang[0], stop - clip.overhang[1]
         wave = self.wave
         if self.reverse and clip.reversed:
-            wave, start, stop = backwards(wave, start, stop)
+            wave, start, stop = reverse(wave, start, stop)
         return self.config.cut(wave, start, stop, clip.covered)
 
 

@@ -228,7 +228,7 @@ def test_choosing_on_the_test_list_is_labelled(corpus_root: Path, caplog: pytest
     assert len(data.videos("train")) == 4
     assert "TEST list" in data.selection_label
     assert "TEST list" in caplog.text
-    assert data.hparams["data"]["selection"] == "test"
+    assert data.hparams["data"]["validation"]["selection"] == "test"
     assert "validation" in module(corpus_root).selection_label
 
 

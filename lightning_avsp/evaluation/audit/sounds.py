@@ -71,7 +71,7 @@ class HeardFrames(Dataset[HeardSample]):
         """One frame, and its log-mel slices float32 (1, S, Ha, Wa) by name of the sound, its own among them."""
         sample = self.frames[index]
         entry, clip = self.frames.clip(index)
-        others = {name: reader.sound(entry, clip)[0] for name, reader in self.readers.items()}
+        others = {name: reader.read_audio(entry, clip)[0] for name, reader in self.readers.items()}
         return sample, {TRUE: sample["audio"], **others}
 
 

@@ -72,7 +72,7 @@ class Explained:
         batch = collate([self.frames[index] for index in indices])
         sounds = {OWN: batch["audio"]}
         if len(self.frames.videos) > 1:
-            heard = [self.other.reader.sound(*self.frames.clip(index))[0] for index in indices]
+            heard = [self.other.reader.read_audio(*self.frames.clip(index))[0] for index in indices]
             sounds[OTHER] = torch.stack(heard)
         video = self.network.normalize_video(batch["video"].to(self.device))
         saliency = batch["saliency"].to(self.device).float() / 255
