@@ -101,8 +101,8 @@ def evaluation_clips(
         n_frames: Frames of the video.
         policy: Clip length, target, and ``start_padding``.
         mode: ``all``: every frame is the target of exactly one clip, edges repeated; under ``start_padding: skip``
-            every frame without padding, but at least the last one of a video that is all padding. ``released``: one window
-            per start ``1 .. n - 1``, short ones looped, a later prediction of a frame replacing an earlier
+            every frame without padding, but at least the last one of a video that is all padding. ``released``: one
+            window per start ``1 .. n - 1``, short ones looped, a later prediction of a frame replacing an earlier
             one (STAViS, DiffSal): the first ``frames // 2`` frames are never scored, every other exactly
             once.
         every: Score only every k-th frame, starting in the middle of the first k (validation during

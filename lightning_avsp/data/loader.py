@@ -126,8 +126,8 @@ class ResumableDataLoader(DataLoader[SaliencyBatch]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume a position in an epoch. A finished epoch means the start of the next.
 
-        If the number of clips, the batch size, the seed or the number of processes changed since, the position is invalid:
-        a :class:`ResumeWarning` is given and the epoch starts from its beginning.
+        If the number of clips, the batch size, the seed or the number of processes changed since, the position is
+        invalid: a :class:`ResumeWarning` is given and the epoch starts from its beginning.
         """
         epoch, batches = int(state["epoch"]), int(state["batches"])
         if batches >= len(self):

@@ -51,7 +51,7 @@ def test_faults_are_listed_and_the_exit_code_says_so(
 def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["data", "prepare", str(tmp_path), f"--out={tmp_path / 'cache'}"])
-    assert "holds none of" in capsys.readouterr().err
+    assert "contains no corpus" in capsys.readouterr().err
 
 
 def test_sizes() -> None:

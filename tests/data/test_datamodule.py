@@ -159,7 +159,7 @@ def test_redrawn_clips_are_counted_and_logged(own_root: Path, caplog: pytest.Log
         batches = list(loader)
     assert all("redrawn" not in batch for batch in batches)
     assert loader.redrawn == 2
-    assert "epoch 0: 2 of 6 training clips were drawn anew" in caplog.text
+    assert "epoch 0: 2 of 6 training clips replace clips" in caplog.text
 
 
 def test_a_prepared_cache_is_used_where_it_is_named(

@@ -124,7 +124,7 @@ def test_uncut_films_name_the_command_that_cuts_them(
 ) -> None:
     (entry,) = read_videos(roots["avi"], ["DHF1K"], 1, "test")
     assert entry.n_frames == 10
-    assert "cut them once with `avsp data prepare`" in caplog.text
+    assert "decode them once with `avsp data prepare`" in caplog.text
     with pytest.raises(InputError, match=r"601\.AVI.*avsp data prepare"):
         entry.frames.read([1, 2], (32, 56))
 

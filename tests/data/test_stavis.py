@@ -137,7 +137,7 @@ def test_missing_sound_kept_as_silent_and_logged(own_root: Path, caplog: pytest.
         videos = {video.key: video for video in train_videos(own_root, "silence")}
     assert videos[entry.key].wave is None
     assert len(videos) == 4
-    assert "1 of 4 videos have no sound file" in caplog.text
+    assert "1 of 4 videos have no audio file" in caplog.text
     assert "kept as silent" in caplog.text
 
 
