@@ -40,7 +40,7 @@ def prepare(
     height_width = parse_size(size)
     console = Console(highlight=False, soft_wrap=True)
     entries = read_every_video(
-        root, corpus or present_corpora(root), missing_audio="silence", skip_missing_lists=True
+        Path(root), corpus or present_corpora(Path(root)), missing_audio="silence", skip_missing_lists=True
     )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:

@@ -247,8 +247,9 @@ def as_bytes(batches: Any) -> list[bytes]:
 
 MIX: dict[str, Any] = {
     "corpora": ["AVAD", "Coutrot1"],
-    "balance": "sqrt",
-    "augmentation": Augmentation(flip=0.5, brightness=0.2, contrast=0.2, saturation=0.2, gain_db=3.0),
+    "training": TrainingOptions(
+        Augmentation(flip=0.5, brightness=0.2, contrast=0.2, saturation=0.2, gain_db=3.0), "sqrt"
+    ),
 }
 
 
@@ -310,7 +311,7 @@ def test_wrong_sound_needs_another_video(corpus_root: Path) -> None:
         corpus_root, test=EvaluationOptions(audio="other_video"), loading=LoadingOptions(limit_videos=1)
     )
     data.setup("test")
-    with pytest.raises(InputError, match="at least 2 test videos"):
+    with pytest.raises(InputError, match="at least 2 videos"):
         data.test_dataloader()
 
 

@@ -154,7 +154,7 @@ def test_nothing_left_to_read(own_root: Path) -> None:
     for entry in train_videos(own_root):
         assert entry.wave is not None
         entry.wave.unlink()
-    with pytest.raises(InputError, match="none of 4 listed videos has sound"):
+    with pytest.raises(InputError, match="none of 4 listed videos has audio"):
         train_videos(own_root, "skip")
 
 

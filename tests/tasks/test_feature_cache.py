@@ -292,7 +292,7 @@ def test_random_crops_are_advised_against(
     corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     attach(DiffusionSaliencyTask(network(), feature_cache=FeatureCache(tmp_path)), data(corpus))
-    assert "drawn at random" not in caplog.text
+    assert "sampled at random" not in caplog.text
     task = DiffusionSaliencyTask(network(), feature_cache=FeatureCache(tmp_path))
     module = data(corpus, clip=ClipPolicy())
     attach(task, module)
@@ -309,7 +309,7 @@ def test_without_the_option_nothing_is_touched() -> None:
     features.attach(built, Stand(), None, "fit")  # type: ignore[arg-type]
     assert not features.attached
     assert cached_encoder(built).stored is None
-    features.tell("epoch 0")
+    features.log("epoch 0")
 
 
 def test_tests_read_and_add_nothing_unless_asked(corpus: Path, tmp_path: Path) -> None:
