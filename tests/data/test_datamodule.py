@@ -453,7 +453,7 @@ def test_settings_in_a_checkpoint_load_without_code(corpus_root: Path, tmp_path:
     kept = torch.load(tmp_path / "a.ckpt", weights_only=True)["datamodule_hyper_parameters"]["data"]
     assert kept["root"] == str(corpus_root)
     assert kept["clip"]["frames"] == 16
-    assert kept["selection"] == "validation"
+    assert kept["validation"]["selection"] == "validation"
     predicted = trainer.predict(model, datamodule=data)
     assert predicted is not None
     assert len({key for batch in predicted for key in batch}) == 80  # type: ignore[union-attr]
