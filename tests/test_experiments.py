@@ -8,7 +8,7 @@ import yaml
 from commandline import EXPERIMENTS, TINY_NETWORK, fit_arguments
 
 from lightning_avsp.cli import main
-from lightning_avsp.data.registry import find_corpus
+from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.tasks.experiment import Experiment
 
 FILES = sorted(EXPERIMENTS.glob("*.yaml"))

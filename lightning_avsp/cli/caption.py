@@ -58,7 +58,7 @@ def caption(
     """
     from lightning_avsp.backbones.text_encoder import DEFAULT_TEXT_MODEL, load_text_encoder
     from lightning_avsp.data.captions.features import TokenFeatures
-    from lightning_avsp.data.registry import find_corpus
+    from lightning_avsp.data.catalogue import find_corpus
     from lightning_avsp.launch import choose_device
 
     root = Path(root)

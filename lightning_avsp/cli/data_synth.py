@@ -50,7 +50,7 @@ def synth(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from lightning_avsp.data.registry import find_corpus
+    from lightning_avsp.data.catalogue import find_corpus
     from lightning_avsp.synthetic import STATEMENT, SyntheticSpec, synthesise_corpus
 
     corpus = find_corpus(corpus).folder

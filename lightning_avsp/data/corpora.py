@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lightning_avsp.data.catalogue import Corpus, Layout, Part
+from lightning_avsp.data.catalogue import Corpus, Layout, Part, find_corpus, splits_in_mix
 from lightning_avsp.data.crowdsal import list_crowdsal, read_crowdsal
 from lightning_avsp.data.dhf1k import list_dhf1k, read_dhf1k
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.hollywood import list_hollywood, read_hollywood
 from lightning_avsp.data.lists import ListedVideo, listed_videos
 from lightning_avsp.data.missing_audio import MissingAudio
-from lightning_avsp.data.registry import find_corpus, splits_in_mix
 from lightning_avsp.data.stavis import read_stavis
 from lightning_avsp.data.video_source import VideoFrames
 from lightning_avsp.media.random_access import Backend
@@ -75,7 +74,7 @@ def read_videos(
     Args:
         root: Root of the packages.
         corpora: Names in the catalogue, or of corpora registered under the root.
-        split: Published split (:func:`~lightning_avsp.data.registry.splits_in_mix`).
+        split: Published split (:func:`~lightning_avsp.data.catalogue.splits_in_mix`).
         part: List.
         keep: If given, only these videos are read, e.g. the training share of the training list.
         missing_audio: Policy for videos without audio.

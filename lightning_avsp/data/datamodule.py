@@ -14,6 +14,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.utils.data import DataLoader
 
 from lightning_avsp.data.captions.frames import CaptionedFrames, Captions, TextSource
+from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.data.clips import unscored_frames
 from lightning_avsp.data.corpora import decoded_with, listed_keys, read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
@@ -25,7 +26,6 @@ from lightning_avsp.data.mismatch import mismatched_audio, mismatched_text
 from lightning_avsp.data.options import EvaluationOptions, LoadingOptions, TrainingOptions, ValidationOptions
 from lightning_avsp.data.partition import SELECTION_LABELS, Partition, partition_videos
 from lightning_avsp.data.reader import ClipReader
-from lightning_avsp.data.registry import find_corpus, splits_in_mix
 from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
 from lightning_avsp.errors import InputError
 from lightning_avsp.input_spec import InputSpec

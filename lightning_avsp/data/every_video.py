@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from lightning_avsp.data.catalogue import Corpus, Part
+from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, known_corpora
 from lightning_avsp.data.corpora import LAYOUTS, corpus_listing
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.lists import ListedVideo
 from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.data.partition import refuse_shared
-from lightning_avsp.data.registry import find_corpus, known_corpora
 from lightning_avsp.errors import CorpusNotFoundError
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Generated corpora under a root: ``synthetic.json``, which every result on them is marked by."""
+"""Which corpora below a root are SYNTHETIC: the file ``synthetic.json`` that `avsp data synth` keeps there."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import CorpusNotFoundError, InputError
 
 MANIFEST = "synthetic.json"
-"""Name of the file that describes the generated corpora below a root."""
+"""Name of the file that describes the synthetic corpora below a root."""
 
 
-def read_manifest(root: Path) -> dict[str, Any]:
-    """Read ``synthetic.json``; without that file, return a manifest of no corpus.
+def read_manifest(root: Path | str) -> dict[str, Any]:
+    """Read ``synthetic.json``: under ``corpora`` an entry per folder name; without the file, no corpus.
 
     Raises:
         InputError: If the file is not a manifest.
@@ -26,6 +26,25 @@ def read_manifest(root: Path) -> dict[str, Any]:
         manifest["corpora"].items()
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise InputError(
-            f"{path} does not describe generated corpora ({error}); move it away or choose another root"
+            f"{path} does not describe synthetic corpora ({error}); move it away or choose another root"
         ) from error
     return dict(manifest)
+
+
+def read_conditions(root: Path | str, corpus: str) -> dict[str, str]:
+    """Return the condition of each video of a synthetic corpus: ``sound``, ``music`` or ``silent``.
+
+    Args:
+        root: Folder that holds the corpus.
+        corpus: Its folder name.
+
+    Raises:
+        CorpusNotFoundError: If there is no such synthetic corpus below the root.
+    """
+    entry = read_manifest(root)["corpora"].get(corpus)
+    if entry is None:
+        raise CorpusNotFoundError(
+            f"{Path(root) / MANIFEST} names no synthetic {corpus}; write it with "
+            f"`avsp data synth --root {root} --corpus {corpus}`"
+        )
+    return {video: values["condition"] for video, values in entry["videos"].items()}

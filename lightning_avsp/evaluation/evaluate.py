@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from lightning_avsp.data.catalogue import Corpus
+from lightning_avsp.data.catalogue import Corpus, find_corpus
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.registry import find_corpus
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.predictions import Missing, check_folder, find_video, folder_of_split, places
 from lightning_avsp.evaluation.protocols import Protocol

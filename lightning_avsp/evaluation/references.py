@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.manifest import read_manifest
-from lightning_avsp.data.registry import find_corpus
 from lightning_avsp.evaluation.protocols import Protocol
 from lightning_avsp.evaluation.scoring import VideoJob
 from lightning_avsp.evaluation.truth import ObserverHalf

@@ -13,8 +13,8 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.clips import training_count
-from lightning_avsp.data.registry import find_corpus
 from lightning_avsp.errors import InputError
 from lightning_avsp.structures import ClipPolicy
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lightning_avsp.data.registry import find_corpus
+from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.statistics import Interval
 from lightning_avsp.report.formatting import lower_is_better

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lightning_avsp.data.registry import find_corpus, known_corpora
+from lightning_avsp.data.catalogue import find_corpus, known_corpora
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.protocols import Averaging, find_protocol
 from lightning_avsp.evaluation.statistics import Interval, bootstrap_mean

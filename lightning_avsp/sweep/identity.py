@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.data.corpora import corpus_listing
 from lightning_avsp.data.manifest import read_manifest
-from lightning_avsp.data.registry import find_corpus, splits_in_mix
 from lightning_avsp.launch import device_count
 from lightning_avsp.sweep.sweep_file import canonical_json
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.data.registry import find_corpus, splits_in_mix
+from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.errors import InputError
 from lightning_avsp.sweep.identity import TEST_ONLY, digest, training_content, training_name
 from lightning_avsp.sweep.resolve import TrialArguments, resolve

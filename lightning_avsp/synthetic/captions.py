@@ -114,7 +114,7 @@ def write_synthetic_captions(
         CorpusNotFoundError: If there is no such synthetic corpus below the root.
         InputError: If a number is out of range, or the file holds captions from elsewhere.
     """
-    from lightning_avsp.data.registry import find_corpus
+    from lightning_avsp.data.catalogue import find_corpus
 
     if not 0 <= informative_share <= 1:
         raise InputError(f"informative_share is {informative_share}; a share lies in 0 to 1")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_avsp.data.catalogue import CATALOGUE
-from lightning_avsp.data.registry import OwnCorpus, find_corpus, known_corpora, register, splits_in_mix
+from lightning_avsp.data.catalogue import CATALOGUE, find_corpus, known_corpora, splits_in_mix
+from lightning_avsp.data.own import OwnCorpus, register
 from lightning_avsp.errors import InputError
 
 SIX = ["AVAD", "Coutrot1", "Coutrot2", "DIEM", "ETMD", "SumMe"]

@@ -14,9 +14,9 @@ from PIL import Image
 
 from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
 from lightning_avsp.data.augmentation import Augmentation
+from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.lists import list_path
 from lightning_avsp.data.options import EvaluationOptions, LoadingOptions, TrainingOptions, ValidationOptions
-from lightning_avsp.data.registry import find_corpus
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.structures import SaliencyBatch
 

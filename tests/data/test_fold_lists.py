@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.lists import ListedVideo, listed_videos, parse_fold_list
-from lightning_avsp.data.registry import find_corpus
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.clips import evaluation_clips, training_clip
 from lightning_avsp.data.corpora import corpus_listing, listed_keys, read_videos
-from lightning_avsp.data.registry import find_corpus
 from lightning_avsp.data.sources import MatFixations, PictureFixations, PictureFrames
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.structures import ClipPolicy

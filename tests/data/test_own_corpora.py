@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lightning_avsp.data.corpora import read_videos
-from lightning_avsp.data.registry import OwnCorpus, own_path, read_own, register
+from lightning_avsp.data.own import OwnCorpus, own_path, read_own, register
 from lightning_avsp.data.video_source import VideoFrames
 from lightning_avsp.errors import InputError
 from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus

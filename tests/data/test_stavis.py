@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.corpora import listed_keys, read_videos
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.lists import list_path
-from lightning_avsp.data.registry import OwnCorpus, find_corpus, register
+from lightning_avsp.data.own import OwnCorpus, register
 from lightning_avsp.data.stavis import FrameCountWarning, MissingAudio
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 

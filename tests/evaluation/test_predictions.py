@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
+from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.registry import find_corpus
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.prediction_files import PredictedVideo, read_picture
 from lightning_avsp.evaluation.predictions import checked_frames, find_video, folder_of_split, open_folder

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lightning_avsp.data.registry import find_corpus
+from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.evaluation.protocols import find_protocol
 from lightning_avsp.evaluation.summary import averaging_of, summarise
 from lightning_avsp.metrics import ScoreTable, VideoAverage

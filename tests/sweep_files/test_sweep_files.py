@@ -12,7 +12,7 @@ import pytest
 from commandline import EXPERIMENTS
 from jsonargparse import Namespace
 
-from lightning_avsp.data.registry import find_corpus, splits_in_mix
+from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.report import published_tables
 from lightning_avsp.report.measured import dataset_corpus
 from lightning_avsp.report.results import RowIndex

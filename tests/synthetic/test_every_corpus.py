@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_avsp.data.catalogue import CATALOGUE
+from lightning_avsp.data.catalogue import CATALOGUE, find_corpus
 from lightning_avsp.data.datamodule import AVSaliencyDataModule
-from lightning_avsp.data.registry import find_corpus
 from lightning_avsp.errors import InputError
 from lightning_avsp.synthetic import SyntheticSpec, read_conditions, read_record, synthesise_corpus
 from lightning_avsp.synthetic.ceilings import corpus_ceilings

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-from lightning_avsp.data.catalogue import Corpus, Part
+from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, known_corpora
 from lightning_avsp.data.check.report import CheckReport, CorpusReport, Fault
 from lightning_avsp.data.check.video import Depth, Size, VideoJob, check_video
 from lightning_avsp.data.corpora import corpus_listing
 from lightning_avsp.data.dhf1k import base_folders
 from lightning_avsp.data.lists import ListedVideo, list_path, parse_fold_list
 from lightning_avsp.data.partition import refuse_shared
-from lightning_avsp.data.registry import find_corpus, known_corpora
 from lightning_avsp.errors import AVSPError, CorpusNotFoundError, InputError
 from lightning_avsp.parallel import run_jobs
 

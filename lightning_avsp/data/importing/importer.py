@@ -29,7 +29,7 @@ from lightning_avsp.data.importing.store import (
     write_record,
 )
 from lightning_avsp.data.lists import ListedVideo
-from lightning_avsp.data.registry import OwnCorpus, read_own
+from lightning_avsp.data.own import OwnCorpus, read_own
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.video import FilmInfo, open_film
 

@@ -8,7 +8,7 @@ from typing import Any
 from lightning_avsp.data.catalogue import Corpus, Part
 from lightning_avsp.data.importing.settings import OTHER
 from lightning_avsp.data.lists import ListedVideo, list_path, parse_fold_list
-from lightning_avsp.data.registry import OwnCorpus, read_own, register
+from lightning_avsp.data.own import OwnCorpus, read_own, register
 from lightning_avsp.errors import InputError
 from lightning_avsp.run_folder import write_atomically
 

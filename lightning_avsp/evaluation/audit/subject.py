@@ -11,10 +11,10 @@ import torch
 
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.captions.frames import Captions
+from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.data.options import EvaluationOptions, LoadingOptions
-from lightning_avsp.data.registry import find_corpus
 from lightning_avsp.tasks.loading import LoadedModel, load_model
 
 CONDITION_TITLES = {"sound": "sound decides", "music": "unrelated music", "silent": "silent"}

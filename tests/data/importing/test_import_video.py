@@ -18,7 +18,7 @@ from scipy.io import loadmat
 from lightning_avsp.data.check import check_root
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.importing import ImportSettings, import_video, importer
-from lightning_avsp.data.registry import read_own
+from lightning_avsp.data.own import read_own
 from lightning_avsp.errors import InputError
 
 PLAIN = ImportSettings(sigma=6.0)

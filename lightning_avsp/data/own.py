@@ -1,20 +1,19 @@
-"""Corpora by name: the published ones, and own ones that ``avsp data import`` registers under a root.
+"""Corpora of your own: registered under a root by ``avsp data import``, and read like the published ones.
 
-One small JSON file per corpus, ``<root>/corpora/<NAME>.json``; videos, audio, maps, fixations and lists lie beside
+One small JSON file per corpus, ``<root>/corpora/<NAME>.json``; films, sound, maps, fixations and lists lie beside
 those of the published corpora, in the layout of the STAViS package (:mod:`lightning_avsp.data.stavis`).
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.data.catalogue import CATALOGUE, Corpus
+from lightning_avsp.data.published import CATALOGUE, Corpus
 from lightning_avsp.errors import InputError
 from lightning_avsp.run_folder import write_json
 
@@ -49,18 +48,18 @@ class OwnCorpus:
     fps: float | None = None
     """Frames per second, where all videos have the same."""
     has_sound: bool = True
-    """False if its videos have no audio at all; then a missing audio file is no fault."""
+    """Whether its videos have sound at all; without, a missing sound file is no fault."""
     licence: str = "your own"
     """Terms under which it may be used."""
     source: str = "imported with `avsp data import`"
-    """Origin, in one sentence."""
+    """Where it comes from, in one sentence."""
     list_pattern: str = Corpus.list_pattern
     """Name of a fold list, see :class:`~lightning_avsp.data.catalogue.Corpus`."""
     made: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the import, for the record: JSON values."""
 
     def __post_init__(self) -> None:
-        """Check names and splits."""
+        """Check what types cannot."""
         object.__setattr__(self, "folder", self.folder or self.name)
         for what in (self.name, self.folder):
             if not _NAME.fullmatch(what):
@@ -79,7 +78,7 @@ class OwnCorpus:
             )
 
     def as_corpus(self) -> Corpus:
-        """Convert to the catalogue's entry, for readers and the data module."""
+        """The entry that readers and the data module understand."""
         return Corpus(
             name=self.name,
             folder=self.folder,
@@ -98,7 +97,7 @@ class OwnCorpus:
 
 
 def published_name(name: str) -> str | None:
-    """Return the published corpus of a name in any case, or None."""
+    """The catalogue's corpus that answers to a name, whatever its case, or None."""
     for entry in CATALOGUE.values():
         if name.lower() in {known.lower() for known in entry.names}:
             return entry.name
@@ -106,12 +105,12 @@ def published_name(name: str) -> str | None:
 
 
 def own_path(root: Path, name: str) -> Path:
-    """Return the file that describes a corpus."""
+    """File that describes a corpus."""
     return root / OWN_FOLDER / f"{name}.json"
 
 
 def read_own(root: Path) -> dict[str, OwnCorpus]:
-    """Read the corpora registered under a root, by name, in alphabetical order; empty if there are none.
+    """Corpora registered under a root, by name, in alphabetical order; empty if there are none.
 
     Raises:
         InputError: If a file cannot be read, describes another name than its own, or takes a name that is taken.
@@ -171,49 +170,3 @@ def _refuse_collision(corpus: OwnCorpus, others: Mapping[str, OwnCorpus], path: 
     for what in (corpus.name, corpus.folder):
         if what.lower() in taken:
             raise InputError(f"{path}: {what!r} is already a name of {taken[what.lower()]!r}; choose another")
-
-
-def find_corpus(name: str, root: Path | None = None) -> Corpus:
-    """Find a corpus by its public name, its folder name in the package or another of its names.
-
-    Args:
-        name: The name.
-        root: Root of the packages, where own corpora are registered; without it only published ones are found.
-
-    Raises:
-        InputError: If no corpus has that name; the message names the nearest ones.
-    """
-    known = known_corpora(root)
-    for entry in known.values():
-        if name in entry.names:
-            return entry
-    lower = {entry.lower(): entry for entry in known}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
-    hint = f"did you mean {lower[near[0]]!r}? " if near else ""
-    raise InputError(f"no corpus is called {name!r}; {hint}known: {', '.join(known)}")
-
-
-def known_corpora(root: Path | None = None) -> dict[str, Corpus]:
-    """Return the catalogue, followed by the corpora that are registered under a root, by name."""
-    own = {} if root is None else read_own(root)
-    return CATALOGUE | {name: entry.as_corpus() for name, entry in own.items()}
-
-
-def splits_in_mix(corpora: Sequence[Corpus], split: int) -> list[int]:
-    """Return the split that each corpus of a mix contributes to split ``split`` of the whole.
-
-    The one asked for; a corpus that was divided only once contributes that division whatever split the others
-    are at, as DIEM's single list does. A single corpus has its own splits only.
-
-    Raises:
-        InputError: If no corpus has that split, or one that has several lacks it.
-    """
-    if not any(split in corpus.splits for corpus in corpora):
-        have = "; ".join(f"{corpus.name} has {', '.join(map(str, corpus.splits))}" for corpus in corpora)
-        raise InputError(f"no corpus of this mix has split {split}: {have}")
-    return [corpus.splits[0] if len(corpus.splits) == 1 else _checked(corpus, split) for corpus in corpora]
-
-
-def _checked(corpus: Corpus, split: int) -> int:
-    corpus.list_name("train", split)  # raises for a split that the corpus does not have
-    return split

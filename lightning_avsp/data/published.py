@@ -1,0 +1,204 @@
+"""The published corpora: where each lies in its package, how it is split, and the counts that were published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lightning_avsp.errors import InputError
+
+Part = Literal["train", "test"]
+"""The two parts that published lists know; validation videos are taken from ``train``."""
+
+Layout = Literal["stavis", "dhf1k", "hollywood", "crowdsal"]
+"""How the files of a corpus lie; each has one reader (:mod:`lightning_avsp.data.corpora`)."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One entry of the catalogue: facts about a corpus, no behaviour of its own."""
+
+    name: str
+    """Public name, as papers and our commands write it."""
+    folder: str
+    """Folder name inside the package, and stem of its lists."""
+    videos: int
+    """Distinct videos in all published lists; 0 if nobody counted them."""
+    frames: int | None
+    """Frames of these videos, by the published lists; None where no count is published."""
+    counts: tuple[tuple[int, int], ...]
+    """Published (train, test) number of videos, one pair for each split; empty if nobody counted them."""
+    licence: str
+    """Terms as far as they were published."""
+    source: str
+    """How to obtain it, in one sentence."""
+    list_pattern: str = "{folder}_list_{part}_{split}_fps.txt"
+    """Name of a fold list; a pattern without ``{split}`` means one list that serves every split."""
+    splits: tuple[int, ...] = (1, 2, 3)
+    """Splits that exist. A corpus that was divided only once has split 1 alone (``splits_in_mix``)."""
+    layout: Layout = "stavis"
+    """Which reader understands its files (:mod:`lightning_avsp.data.corpora`)."""
+    aliases: tuple[str, ...] = ()
+    """Other names by which papers and their folders call it."""
+    has_sound: bool = True
+    """Whether its videos have sound at all; without, a missing sound file is no fault."""
+    fps: float | None = None
+    """Frames per second where the layout does not say."""
+    shots: bool = False
+    """Whether its folders hold shots of the videos that are counted here, so that there are more folders."""
+    note: str = ""
+    """What one has to know to read a score on it, in one sentence."""
+    own: bool = False
+    """Whether it was registered by ``avsp data import`` and is in no published catalogue."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that the corpus answers to."""
+        return tuple(dict.fromkeys((self.name, self.folder, *self.aliases)))
+
+    def list_name(self, part: Part, split: int) -> str:
+        """File name of the list of one part of one split.
+
+        Raises:
+            InputError: If the corpus has no such split.
+        """
+        if split not in self.splits:
+            have = ", ".join(map(str, self.splits))
+            raise InputError(f"{self.name} has no split {split}; its splits are {have}")
+        return self.list_pattern.format(folder=self.folder, part=part, split=split)
+
+    def published_count(self, part: Part, split: int) -> int:
+        """Number of videos that the published list of this part and split has.
+
+        Raises:
+            InputError: If nobody counted them.
+        """
+        if not self.counts:
+            raise InputError(
+                f"{self.name}: the number of its videos is not known; it has no published counts"
+            )
+        train, test = self.counts[self.splits.index(split)]
+        return train if part == "train" else test
+
+
+_STAVIS_PACKAGE = (
+    "download video_frames, video_audio and annotations of {folder} and fold_lists from the STAViS data page "
+    "(cvsp.cs.ntua.gr/research/stavis) and unpack them side by side under one root"
+)
+
+
+def _stavis(
+    name: str,
+    folder: str,
+    videos: int,
+    frames: int,
+    counts: tuple[tuple[int, int], ...],
+    licence: str,
+    list_pattern: str = Corpus.list_pattern,
+) -> Corpus:
+    source = _STAVIS_PACKAGE.format(folder=folder)
+    return Corpus(name, folder, videos, frames, counts, licence, source, list_pattern)
+
+
+# Counts are those of the published fold lists. They are not always clean three-fold partitions: AVAD's tests
+# overlap between splits and three of its videos are never tested; SumMe's splits 2 and 3 omit one video each.
+_ENTRIES = (
+    _stavis("AVAD", "AVAD", 45, 9_589, ((30, 15),) * 3, "research use, by its authors' terms"),
+    _stavis("Coutrot1", "Coutrot_db1", 60, 25_192, ((40, 20),) * 3, "research use, by its authors' terms"),
+    _stavis("Coutrot2", "Coutrot_db2", 15, 16_983, ((10, 5),) * 3, "research use, by its authors' terms"),
+    _stavis(
+        "DIEM",
+        "DIEM",
+        81,
+        236_459,
+        ((64, 17),) * 3,
+        "CC BY-NC-SA 3.0",
+        list_pattern="{folder}_list_{part}_fps.txt",  # one standard split, used with each split
+    ),
+    _stavis("ETMD", "ETMD_av", 12, 61_668, ((8, 4),) * 3, "research use, by its authors' terms"),
+    _stavis(
+        "SumMe",
+        "SumMe",
+        25,
+        109_788,
+        ((17, 8), (17, 7), (16, 8)),
+        "research use, by its authors' terms",
+    ),
+    Corpus(
+        name="DHF1K",
+        folder="DHF1K",
+        videos=700,
+        frames=406_413,
+        counts=((600, 100),),
+        licence="research use, by its authors' terms; films from YouTube",
+        source=(
+            "follow the links at github.com/wenguanwang/DHF1K and unpack video and annotation into a folder DHF1K "
+            "under the root"
+        ),
+        splits=(1,),
+        layout="dhf1k",
+        aliases=("DHF1k", "DHF1k_extracted"),
+        has_sound=False,
+        fps=30.0,
+        note=(
+            "tested on its published validation videos (601 to 700), as papers do; labels of the true test (701 to "
+            "1000) are withheld and scored by its authors alone"
+        ),
+    ),
+    Corpus(
+        name="Hollywood2",
+        folder="Hollywood2",
+        videos=1_707,
+        frames=None,
+        counts=((823, 884),),
+        licence="research use, by its authors' terms; frames of feature films",
+        source=(
+            "take Hollywood-2 with the gaze of Mathe and Sminchisescu, divided into shots, from the links at "
+            "github.com/wenguanwang/DHF1K and unpack training and testing into a folder Hollywood2 under the root"
+        ),
+        splits=(1,),
+        layout="hollywood",
+        aliases=("Hollywood-2", "Hollywood"),
+        has_sound=False,
+        fps=24.0,
+        shots=True,
+        note="tested by shots, those shorter than a clip included; some published code leaves them out",
+    ),
+    Corpus(
+        name="UCF",
+        folder="UCF",
+        videos=150,
+        frames=None,
+        counts=((103, 47),),
+        licence="research use, by its authors' terms",
+        source=(
+            "take UCF Sports with the gaze of Mathe and Sminchisescu from the links at github.com/wenguanwang/DHF1K "
+            "and unpack training and testing into a folder UCF under the root"
+        ),
+        splits=(1,),
+        layout="hollywood",
+        aliases=("UCF-Sports", "UCFSports", "ucf_sports", "ucf"),
+        has_sound=False,
+        fps=24.0,
+    ),
+    Corpus(
+        name="CrowdSAL",
+        folder="CrowdSAL",
+        videos=2_000,
+        frames=None,
+        counts=((1_200, 800),),
+        licence="CC BY",
+        source=(
+            "download Videos, SaliencyTrain, SaliencyTest, FixationsTrain, FixationsTest and TrainTestSplit.json "
+            "of the NTIRE 2026 challenge (huggingface.co/datasets/ANDRYHA/VideoSaliencyChallenge) and unpack them "
+            "side by side in a folder CrowdSAL under the root"
+        ),
+        splits=(1,),
+        layout="crowdsal",
+        aliases=("VideoSaliencyChallenge", "NTIRE2026"),
+        note="tested on public_test (300 videos) and private_test (500) together; each entry says which it is in",
+    ),
+)
+
+CATALOGUE: dict[str, Corpus] = {entry.name: entry for entry in _ENTRIES}
+"""Every known corpus by its public name."""
