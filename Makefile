@@ -22,7 +22,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10; set PYTHON=/path/to/a/newer/python3" >&2; exit 2; }
 	@echo "Installing into $(VENV) (a few minutes, about 6 GB)"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --constraint constraints.txt --editable '.[text,tables,video,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[text,tables,video,sweep,dev]'
 	@touch $@
 
 $(VENV)/.installed-demo: $(VENV)/.installed
@@ -46,7 +46,7 @@ seed = $(lastword $(subst -seed, ,$*))
 audits = $(foreach seed,$(SEEDS),$(foreach row,$(DEMO),$(OUT)/audits/$(row)-seed$(seed).txt))
 
 .PHONY: demo
-demo: $(VENV)/.installed-demo ## Train, audit and predict with tiny DiffSal on a generated corpus (about 15 minutes; SEEDS="0 1 2", CLIP=film.mp4)
+demo: $(VENV)/.installed-demo ## Train, audit and predict with tiny DiffSal on a generated corpus (about 10 to 15 minutes; SEEDS="0 1 2", CLIP=film.mp4)
 	@test -z "$(CLIP)" || test -f "$(CLIP)" || { echo "no film at $(CLIP): set CLIP to an mp4, webm or mkv file" >&2; exit 2; }
 	@$(MAKE) --no-print-directory $(audits)
 	@for audit in $(audits); do echo; echo "== $$(basename $$audit .txt)"; cat $$audit; done
@@ -76,8 +76,8 @@ smoke: $(VENV)/.installed ## Train and test a tiny network on a few generated cl
 	$(BIN)/lightning fit --config experiments/smoke.yaml --test_after_fit=true --overwrite=true
 
 .PHONY: sweep-demo
-sweep-demo: $(VENV)/.installed ## Run one tiny table with two workers, killing one of them and a trial, to its report
-	$(BIN)/python -m lightning_avsp.sweep.demo
+sweep-demo: $(VENV)/.installed ## Run one tiny table to its report, killing a training and a worker on the way
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/sweep_demo.sh
 
 .PHONY: lint
 lint: $(VENV)/.installed ## Check style and format

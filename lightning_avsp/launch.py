@@ -30,6 +30,8 @@ def set_arithmetic(deterministic: bool) -> list[str]:
     if not torch.cuda.is_available():
         return []
     torch.backends.cudnn.benchmark = not deterministic  # shapes are fixed: timing the kernels once pays
+    # of ten by default: cuDNN compiles some of them first, and a network has hundreds of convolutions
+    torch.backends.cudnn.benchmark_limit = 3
     torch.backends.cudnn.allow_tf32 = not deterministic
     torch.set_float32_matmul_precision("highest" if deterministic else "high")
     if deterministic:

@@ -1,4 +1,4 @@
-"""Where a run keeps its files, and the rule that nothing finished or half-finished is overwritten by accident."""
+"""Layout of a run's files, and the rule that nothing finished or half-finished is overwritten by accident."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RunFolder:
 
     @property
     def record(self) -> Path:
-        """``run.json``: what was trained on what, and whether it finished."""
+        """``run.json``: facts of the run, its videos, and ``finished``."""
         return self.path / "run.json"
 
     def next_metrics(self, command: str) -> str:
@@ -82,7 +82,7 @@ class RunFolder:
                 "choose another --run_dir, or replace it with --overwrite=true"
             )
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Remove the record and the checkpoints of an earlier run, as ``--overwrite=true`` asks.
 
         Left in place, they would pass for the new run's own should that be killed before it has saved anything.

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, TypedDict
 import torch
 from torch import Tensor, device, nn
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.clip_policy import ClipPolicy as ClipPolicy
 
 AudioForm: TypeAlias = Literal["log_mel", "waveform"]
 """Forms in which a network reads audio: log-mel slices or the waveform."""
@@ -43,69 +43,6 @@ class SaliencyBatch(TypedDict, total=False):
     """Evaluation: continuous map at its own size, uint8 (Hg, Wg), one per clip."""
     fixations: list[Tensor]
     """Evaluation: fixated pixels (row, column) in the ground truth's pixel grid: int64 (N, 2), one per clip."""
-
-
-@dataclass(frozen=True)
-class ClipPolicy:
-    """Rules by which clips are cut out of a video."""
-
-    frames: int = 16
-    """Frames of a clip."""
-    target: Literal["centre", "last"] = "centre"
-    """Frame whose map is predicted: ``centre``, the 9th of 16 (DiffSal's released code), or ``last`` (causal)."""
-    draw: Literal["segments", "random", "one_per_video", "every"] = "segments"
-    """Training clips: one from each segment of 90 frames every 74 (STAViS, DiffSal); ``random`` starts, as many as
-    clips fit into the video; one random start per video and epoch (ViNet, TASED-Net); or every window."""
-    crop: Literal["random", "centre"] = "random"
-    """Clip of a segment: a new one each epoch (STAViS), or always its centre (DiffSal as released)."""
-    short_videos: Literal["edge", "front", "loop"] = "edge"
-    """Training segments shorter than a clip: move the window back into the video and, if that is not enough, repeat
-    the last frame behind it (``edge``) or the first before it (``front``, ViNet on short shots); or repeat the
-    segment from its start and take the median frame (``loop``, as released)."""
-    stride: int = 1
-    """Frames of the video from one frame of a clip to the next; audio covers the whole stretch."""
-    start_padding: Literal["edge", "reversed", "skip"] = "edge"
-    """First frames of an evaluated video, whose window would start before it: repeat the first frame; read a window
-    that starts at the frame backwards (``reversed``, AVRSP and ViNet; needs ``target: last``); or do not score them
-    (``skip``, STAViS). Training windows lie inside the video."""
-    reverse_audio: bool = False
-    """Play the audio of a reversed window backwards too (ViNet), instead of forwards (AVRSP)."""
-
-    def __post_init__(self) -> None:
-        """Check combinations of settings."""
-        if self.frames < 1:
-            raise InputError(f"a clip needs at least 1 frame, got frames={self.frames}")
-        if self.stride < 1:
-            raise InputError(f"frames of a clip lie at least 1 apart, got stride={self.stride}")
-        if self.short_videos == "loop" and (self.target != "centre" or self.stride != 1):
-            raise InputError(
-                "short_videos='loop' needs target='centre' and stride=1, got "
-                f"target={self.target!r}, stride={self.stride}; use short_videos='edge'"
-            )
-        if self.start_padding == "reversed" and self.target != "last":
-            raise InputError(
-                "start_padding='reversed' needs target='last': read backwards, a window around a centre frame would "
-                "start before the video all the same; use 'edge' or 'skip' with target='centre'"
-            )
-        if self.reverse_audio and self.start_padding != "reversed":
-            raise InputError(
-                f"reverse_audio needs start_padding='reversed', got start_padding={self.start_padding!r}"
-            )
-
-    @property
-    def target_index(self) -> int:
-        """Index of the target inside a clip, from 0: ``frames // 2`` (8 of 16) or the last."""
-        return self.frames // 2 if self.target == "centre" else self.frames - 1
-
-    @property
-    def covered(self) -> int:
-        """Frames of the video from the first to the last of a clip: ``frames`` at stride 1."""
-        return (self.frames - 1) * self.stride + 1
-
-    @property
-    def padded_frames(self) -> int:
-        """First frames of a video whose window would start before it: 8 of 16 centred, 31 of 32 with the last."""
-        return self.target_index * self.stride
 
 
 @dataclass(frozen=True)

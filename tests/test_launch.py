@@ -12,6 +12,7 @@ from lightning_avsp.launch import (
     check_world,
     default_precision,
     device_count,
+    set_arithmetic,
 )
 
 
@@ -106,3 +107,21 @@ def test_precision_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_precision("cuda") == "16-mixed"
     gpus(monkeypatch, 0)
     assert default_precision("auto") == "32-true"
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_arithmetic_is_chosen_and_reported_in_one_place(
+    monkeypatch: pytest.MonkeyPatch, deterministic: bool
+) -> None:
+    assert set_arithmetic(deterministic) == []  # nothing to choose on the CPU
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    cudnn, matmul = torch.backends.cudnn, torch.get_float32_matmul_precision()
+    before = cudnn.benchmark, cudnn.allow_tf32, cudnn.benchmark_limit
+    try:
+        (line,) = set_arithmetic(deterministic)
+        assert ("deterministic:" in line) is deterministic
+        assert cudnn.benchmark is cudnn.allow_tf32 is not deterministic
+        assert torch.get_float32_matmul_precision() == ("highest" if deterministic else "high")
+    finally:
+        cudnn.benchmark, cudnn.allow_tf32, cudnn.benchmark_limit = before
+        torch.set_float32_matmul_precision(matmul)

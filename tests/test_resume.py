@@ -20,6 +20,7 @@ def arguments(corpus: Path, run: Path, *more: str) -> list[str]:
         run,
         "--data.clip.draw=every",
         "--data.num_workers=1",
+        "--deterministic=true",
         "--trainer.limit_train_batches=6",
         "--trainer.max_epochs=2",
         "--trainer.log_every_n_steps=1",

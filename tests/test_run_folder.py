@@ -65,6 +65,6 @@ def test_overwriting_leaves_no_checkpoint_of_the_earlier_run(tmp_path: Path) -> 
     run.checkpoints.mkdir()
     for name in ("last.ckpt", "best.ckpt", "mine.ckpt"):
         (run.checkpoints / name).touch()
-    run.forget()
+    run.clear()
     assert [path.name for path in run.checkpoints.iterdir()] == ["mine.ckpt"]  # not ours to remove
     run.refuse_overwriting()

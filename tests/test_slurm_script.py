@@ -105,3 +105,20 @@ def test_slurm_is_told_to_warn_and_to_requeue() -> None:
     assert "--signal=SIGUSR1@120" in directives
     assert "--requeue" in directives
     assert "--open-mode=append" in directives
+
+
+def test_the_sweep_script_starts_ray_on_every_node(folder: Path) -> None:
+    scontrol = folder / "bin" / "scontrol"
+    scontrol.write_text('#!/bin/bash\nprintf "node1\\nnode2\\n"\n')
+    scontrol.chmod(0o755)
+    script = SCRIPT.with_name("ray_sweep.sbatch")
+    variables = {"SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_CPUS_PER_TASK": "64"}
+    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    words = ["bash", str(script), "sweeps/x.yaml", "--args=--data.root=/my data"]
+    subprocess.run(words, cwd=folder, env={"PATH": path, **variables}, check=True)
+    given = (folder / "srun.txt").read_text().splitlines()
+    ray = given.index("ray")
+    assert given[ray : ray + 6] == ["ray", "symmetric-run", "--address", "node1:6379", "--min-nodes", "2"]
+    assert given[given.index("--") + 1 :] == ["avsp", "sweep", "run", *words[2:], "--address", "auto"]
+    done = subprocess.run(["bash", str(script)], env={"PATH": path}, check=False, capture_output=True)
+    assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""What happens beside training: checkpoints, run records, results, figures, predictions, progress."""
+"""Callbacks of a run: checkpoints, run records, results, figures, predictions, progress."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from lightning_avsp.callbacks.checkpoints import checkpoint_callbacks
 from lightning_avsp.callbacks.ema import WeightAverage
 from lightning_avsp.callbacks.figures import SampleFigures
 from lightning_avsp.callbacks.finite import FiniteLoss
+from lightning_avsp.callbacks.heartbeat import Heartbeat
 from lightning_avsp.callbacks.predictions import MapWriter
 from lightning_avsp.callbacks.progress import progress_bar
 from lightning_avsp.callbacks.record import RunRecord
@@ -19,6 +20,7 @@ from lightning_avsp.run_folder import RunFolder
 
 __all__ = [
     "FiniteLoss",
+    "Heartbeat",
     "MapWriter",
     "ResultWriter",
     "RunRecord",
@@ -30,13 +32,13 @@ __all__ = [
 
 
 def default_callbacks(run: RunFolder, options: Any, command: str) -> list[Callback]:
-    """The callbacks of one trainer command, from the run's folder and the parsed options."""
+    """Build the callbacks of one trainer command from the run's folder and the parsed options."""
     callbacks: list[Callback] = []
     if options.trainer.enable_progress_bar is not False:
         callbacks.append(progress_bar())
     if options.trainer.fast_dev_run:
         return callbacks
-    callbacks.append(ResultWriter(run))
+    callbacks += [ResultWriter(run), Heartbeat(run)]
     if command == "predict":
         callbacks.append(MapWriter(run.path / "maps"))
     if command == "fit":

@@ -15,7 +15,7 @@ from lightning_avsp.errors import InputError
 log = logging.getLogger(__name__)
 
 KEY = "ema"
-"""Where a checkpoint keeps the raw weights; its ``state_dict`` holds the averaged ones."""
+"""Key of a checkpoint's raw weights; its ``state_dict`` holds the averaged ones."""
 
 
 class WeightAverage(Callback):
@@ -71,7 +71,7 @@ class WeightAverage(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Take in the weights if the optimiser has made a step."""
+        """Update the average if the optimiser has made a step."""
         if trainer.global_step == self._last_step:
             return  # gradients are still being accumulated
         self._last_step = trainer.global_step
@@ -134,7 +134,7 @@ class WeightAverage(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep what a resumed run needs until its parameters are where they belong."""
+        """Keep the raw weights of a resumed run until its parameters are on their device."""
         if trainer.state.fn != "fit":
             return
         if KEY not in checkpoint:

@@ -1,4 +1,4 @@
-"""A loss that is no number stops the run, with the clips of its batch written down."""
+"""A NaN or infinite loss stops the run, and the clips of its batch are written down."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lightning_avsp.run_folder import RunFolder, write_json
 
 
 class FiniteLoss(Callback):
-    """Looks at every training loss, in bunches so that the device is not waited for in each step.
+    """Checks every training loss, several at once so that no step waits for the device.
 
-    On the CPU a bunch is one step. Before every checkpoint what is left of a bunch is looked at too, so that no
-    checkpoint is ever written after a loss that was no number.
+    On the CPU each step is checked. Before every checkpoint the remaining losses are checked too, so that no checkpoint
+    is ever written after a NaN or infinite loss.
 
     Args:
         run: Folder of the run; ``nonfinite.json`` goes there.
-        every: Steps of a bunch on an accelerator.
+        every: Steps between two checks on an accelerator.
     """
 
     def __init__(self, run: RunFolder, every: int = 20) -> None:
@@ -32,7 +32,7 @@ class FiniteLoss(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the loss where it is, and what it was computed from."""
+        """Keep the loss on its device, and the clips it was computed from."""
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if not isinstance(loss, Tensor):
             return
@@ -41,20 +41,20 @@ class FiniteLoss(Callback):
         clips = [[corpus, video, frame] for corpus, video, frame in keys]
         self._clips.append({"epoch": trainer.current_epoch, "batch": batch_idx, "clips": clips})
         if len(self._losses) >= (1 if loss.device.type == "cpu" else self.every):
-            self.look(trainer)
+            self.check(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Nothing is left over when validation starts."""
-        self.look(trainer)
+        """Check the remaining losses before validation starts."""
+        self.check(trainer)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Nothing is saved after a loss that was no number."""
-        self.look(trainer)
+        """Check the remaining losses before anything is saved."""
+        self.check(trainer)
 
-    def look(self, trainer: Trainer) -> None:
-        """Raise if one of the kept losses is no number, on every process alike.
+    def check(self, trainer: Trainer) -> None:
+        """Raise if one of the kept losses is NaN or infinite, on every process alike.
 
         Raises:
             AVSPError: Names the file with the clips.
@@ -68,19 +68,19 @@ class FiniteLoss(Callback):
         if not all(finite):
             found = [
                 {
-                    **what,
-                    "clips": [[c, v, int(frame)] for c, v, frame in what["clips"]],
+                    **origin,
+                    "clips": [[c, v, int(frame)] for c, v, frame in origin["clips"]],
                     "loss": str(float(loss)),
                 }
-                for loss, what, good in zip(losses, clips, finite, strict=True)
+                for loss, origin, good in zip(losses, clips, finite, strict=True)
                 if not good
             ]
             write_json(path, {"step": trainer.global_step, "rank": trainer.global_rank, "batches": found})
-        # every process must stop where one does, or the others wait for it for ever
+        # every process must stop where one does, or the others wait for it forever
         if not trainer.strategy.reduce_boolean_decision(all(finite), all=True):
             where = path.name if not all(finite) else "nonfinite-RANK.json"
             raise AVSPError(
-                f"the training loss is not a number near step {trainer.global_step}; the clips of its batch are in "
-                f"{self.run.path / where}, the last checkpoint is from before: look at these clips, lower the learning "
+                f"the training loss is NaN or infinite near step {trainer.global_step}; the clips of its batch are in "
+                f"{self.run.path / where}, the last checkpoint is from before: inspect these clips, lower the learning "
                 "rate, or clip gradients (trainer.gradient_clip_val)"
             )

@@ -14,7 +14,7 @@ SECONDS_BETWEEN_LINES = 20.0
 
 
 def progress_bar() -> ProgressBar:
-    """The bar that fits where the output goes."""
+    """Choose the progress bar for a terminal or a log file."""
     if sys.stdout.isatty():
         theme = RichProgressBarTheme(progress_bar="cyan", progress_bar_finished="green", metrics="grey62")
         return RichProgressBar(theme=theme, leave=True)
@@ -46,7 +46,7 @@ class PlainProgress(ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Say how far the epoch is."""
+        """Print the progress of the epoch."""
         metrics = self.get_metrics(trainer, pl_module)
         values = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if isinstance(v, float))
         self._line(
@@ -54,16 +54,16 @@ class PlainProgress(ProgressBar):
         )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say what validation found."""
+        """Print the validation scores."""
         if not trainer.sanity_checking:
             self._summary(trainer, "val")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say what the test found."""
+        """Print the test scores."""
         self._summary(trainer, "test")
 
     def on_test_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Say how far the test is."""
+        """Print the progress of the test."""
         batch_idx = kwargs.get("batch_idx", args[3] if len(args) > 3 else 0)
         self._line(f"test, batch {batch_idx + 1} of {trainer.num_test_batches}")
 

@@ -1,4 +1,4 @@
-"""`config.yaml` and `run.json`: what exactly was run, on which videos, with what, and whether it finished."""
+"""`config.yaml` and `run.json`: configuration of a run, its videos, origins of its weights, versions, and its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 
 import lightning_avsp
-from lightning_avsp.evaluation.audit.origins import started_from
+from lightning_avsp.callbacks.origins import started_from
 from lightning_avsp.run_folder import RunFolder, write_atomically, write_json
 
 

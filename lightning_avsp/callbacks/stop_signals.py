@@ -30,7 +30,7 @@ class StopSignals(Callback):
 
     Args:
         run: Folder of the run.
-        every: Steps between two questions to the other processes whether one of them got a signal, on accelerators.
+        every: Steps between two exchanges with the other processes about received signals, on accelerators.
         requeue: Whether SIGUSR1 requeues a SLURM job.
     """
 
@@ -99,7 +99,7 @@ class StopSignals(Callback):
 
 
 def requeue_job() -> None:
-    """Put this SLURM job back into the queue; a failure is said, the checkpoint is there anyway."""
+    """Put this SLURM job back into the queue; a failure is logged, the checkpoint is there anyway."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
     try:

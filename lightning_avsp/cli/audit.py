@@ -1,158 +1,199 @@
-"""`avsp audit`: does a model listen, does it denoise, has it seen what it is tested on?"""
+"""`avsp audit`: use of audio and text, use of the noisy map, contamination of the test set."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from lightning_avsp.evaluation.audit.data import AuditData
+    from lightning_avsp.evaluation.audit.report import AuditReport
+    from lightning_avsp.tasks.loading import LoadedModel
+
+Modality = Literal["audio", "text"]
+MetricNames = list[Literal["cc", "sim", "nss", "auc_judd", "kld"]]
+
+
+@dataclass
+class AuditOptions:
+    """Options of the audits that predict test frames.
+
+    Args:
+        root: Folder with the corpora.
+        corpus: Corpus to test on; several with commas between them.
+        split: Published split, 1 to 3.
+        every: Every k-th frame.
+        batch: Clips per forward pass.
+        num_workers: Dataloader workers.
+        missing_audio: Treatment of videos without an audio file.
+        limit_videos: At most so many test videos, for trials.
+        steps: Denoising steps; the checkpoint's own number when not given.
+        seed: Seed of the noise; the checkpoint's own when not given.
+        device: auto, cpu, cuda, cuda:1, mps.
+        captions: Folder with captions for a network that reads text, or none; those of its training by default.
+        features: Folder with their token features; CAPTIONS/features by default.
+    """
+
+    root: Path
+    corpus: str = "AVAD"
+    split: int = 1
+    every: int = 5
+    batch: int = 8
+    num_workers: int = 0
+    missing_audio: Literal["error", "silence", "skip"] = "error"
+    limit_videos: int | None = None
+    steps: int | None = None
+    seed: int | None = None
+    device: str = "auto"
+    captions: str | None = None
+    features: Path | None = None
+
+    def open(self, ckpt: Path) -> tuple[LoadedModel, AuditData]:
+        """Load a checkpoint, and build the settings of its test frames."""
+        from lightning_avsp.evaluation.audit.data import AuditData, find_captions
+        from lightning_avsp.tasks.loading import load_model
+
+        model = load_model(ckpt, self.device, self.steps, self.seed)
+        captions = find_captions(model, self.captions, self.features)
+        shared = ("split", "every", "batch", "num_workers", "missing_audio", "limit_videos")
+        options = {name: getattr(self, name) for name in shared}
+        return model, AuditData(Path(self.root), names(self.corpus), captions=captions, **options)
 
 
 def audio(
     ckpt: Path,
-    root: Path,
-    corpus: str = "AVAD",
-    split: int = 1,
-    every: int = 5,
     samples: int = 4,
     shift: float = 0.32,
-    steps: int | None = None,
-    metrics: list[Literal["cc", "sim", "nss", "auc_judd", "kld"]] = ["cc", "nss"],  # noqa: B006  # never changed
+    metrics: MetricNames = ["cc", "nss"],  # noqa: B006  # never changed
     least: float = 0.01,
-    batch: int = 8,
-    num_workers: int = 0,
-    device: str = "auto",
-    seed: int | None = None,
-    missing_audio: Literal["error", "silence", "skip"] = "error",
-    limit_videos: int | None = None,
     out: Path | None = None,
+    **options: Any,
 ) -> None:
-    """Measure how much a model listens: test videos with true, missing, shifted and other videos' sound.
+    """Measure the use of audio: test videos with own, missing, shifted and another video's audio.
 
     Args:
         ckpt: Checkpoint of a training run, or an official DiffSal file.
-        root: Folder with the corpora.
-        corpus: Corpus to test on; several with commas between them.
-        split: Published split, 1 to 3.
-        every: Score every k-th frame.
-        samples: Draws that the mean over draws is taken of.
-        shift: Seconds that sound is shifted by, late and early; 0 leaves that out.
-        steps: Denoising steps; the checkpoint's own number when not given.
+        samples: Samples that the mean over samples is taken of.
+        shift: Seconds that audio is shifted by, late and early; 0 leaves that out.
         metrics: Metrics to report; cc must be among them.
-        least: Smallest worth of true sound in CC that counts as listening.
-        batch: Clips per forward pass.
-        num_workers: Loader processes.
-        device: auto, cpu, cuda, cuda:1, mps.
-        seed: Start of the noise; the checkpoint's own when not given.
-        missing_audio: What to do with videos without a sound file.
-        limit_videos: At most so many test videos, for trials.
+        least: Smallest gain in CC that counts as use.
         out: JSON file; results/audit_audio_NAME.json of the run when not given.
+        options: See :class:`AuditOptions`.
     """
-    from lightning_avsp.evaluation.audit.listening import audit_listening
-    from lightning_avsp.evaluation.audit.listening_report import listening_json, listening_lines
-    from lightning_avsp.evaluation.audit.subject import AuditData, open_subject
-    from lightning_avsp.evaluation.audit.text import report_file
-    from lightning_avsp.run_folder import write_json
-
-    ckpt = Path(ckpt)
-    subject = open_subject(ckpt, device, steps, seed)
-    data = AuditData(Path(root), names(corpus), split, every, batch, num_workers, missing_audio, limit_videos)
-    found = audit_listening(subject, data, samples, shift, metrics, progress("clips"))
-    path = report_file(ckpt, "audio") if out is None else Path(out)
-    facts = {"checkpoint": str(ckpt), "source": subject.model.source, "seed": subject.seed}
-    write_json(path, {**facts, **data.facts(), "shift": shift, **listening_json(found, least)})
-    print("\n".join(listening_lines(found, least)))
-    print(f"written to {path}")
+    settings = {"samples": samples, "shift": shift, "metrics": metrics, "least": least}
+    _perturb("audio", Path(ckpt), AuditOptions(**options), out, settings)
 
 
-def noise(
+def text(
     ckpt: Path,
-    root: Path,
-    corpus: str = "AVAD",
-    split: int = 1,
-    every: int = 10,
     samples: int = 4,
-    steps: int | None = None,
-    batch: int = 8,
-    num_workers: int = 0,
-    device: str = "auto",
-    seed: int | None = None,
-    missing_audio: Literal["error", "silence", "skip"] = "error",
-    limit_videos: int | None = None,
+    metrics: MetricNames = ["cc", "nss"],  # noqa: B006  # never changed
+    least: float = 0.01,
     out: Path | None = None,
+    **options: Any,
 ) -> None:
-    """Measure how much a denoiser uses its noisy input and t, how its samples differ, and what each step gains.
+    """Measure the use of text: test videos with their own captions, another video's, and none.
+
+    Args:
+        ckpt: Checkpoint of a training run.
+        samples: Samples that the mean over samples is taken of.
+        metrics: Metrics to report; cc must be among them.
+        least: Smallest gain in CC that counts as use.
+        out: JSON file; results/audit_text_NAME.json of the run when not given.
+        options: See :class:`AuditOptions`.
+    """
+    settings = {"samples": samples, "metrics": metrics, "least": least}
+    _perturb("text", Path(ckpt), AuditOptions(**options), out, settings)
+
+
+def _perturb(
+    modality: Modality, ckpt: Path, options: AuditOptions, out: Path | None, settings: dict[str, Any]
+) -> None:
+    from lightning_avsp.evaluation.audit.perturbation import audit_modality
+    from lightning_avsp.evaluation.audit.perturbation_report import perturbation_report
+
+    model, data = options.open(ckpt)
+    found = audit_modality(model, data, modality, progress=progress("clips"), **settings)
+    _finish(perturbation_report(found), ckpt, modality, out, {**model_record(ckpt, model, data), **settings})
+
+
+def noise(ckpt: Path, samples: int = 4, out: Path | None = None, **options: Any) -> None:
+    """Measure a denoiser's use of its noisy input and t, the diversity of its samples, and the gain of each step.
 
     Args:
         ckpt: Checkpoint of a training run, or an official DiffSal file.
-        root: Folder with the corpora.
-        corpus: Corpus to test on; several with commas between them.
-        split: Published split, 1 to 3.
-        every: Look at every k-th frame.
-        samples: Draws per clip, at least 2.
-        steps: Denoising steps; the checkpoint's own number when not given.
-        batch: Clips per forward pass.
-        num_workers: Loader processes.
-        device: auto, cpu, cuda, cuda:1, mps.
-        seed: Start of the noise; the checkpoint's own when not given.
-        missing_audio: What to do with videos without a sound file.
-        limit_videos: At most so many test videos, for trials.
+        samples: Samples per clip, at least 2.
         out: JSON file; results/audit_noise_NAME.json of the run when not given.
+        options: See :class:`AuditOptions`.
     """
     from lightning_avsp.evaluation.audit.denoising import audit_denoising
-    from lightning_avsp.evaluation.audit.denoising_report import denoising_json, denoising_lines
-    from lightning_avsp.evaluation.audit.subject import AuditData, open_subject
-    from lightning_avsp.evaluation.audit.text import report_file
-    from lightning_avsp.run_folder import write_json
+    from lightning_avsp.evaluation.audit.denoising_report import denoising_report
 
-    ckpt = Path(ckpt)
-    subject = open_subject(ckpt, device, steps, seed)
-    data = AuditData(Path(root), names(corpus), split, every, batch, num_workers, missing_audio, limit_videos)
-    found = audit_denoising(subject, data, samples, progress("clips"))
-    path = report_file(ckpt, "noise") if out is None else Path(out)
-    facts = {"checkpoint": str(ckpt), "source": subject.model.source, "seed": subject.seed}
-    write_json(path, {**facts, **data.facts(), **denoising_json(found)})
-    print("\n".join(denoising_lines(found)))
-    print(f"written to {path}")
+    model, data = AuditOptions(**options).open(Path(ckpt))
+    report = denoising_report(audit_denoising(model, data, samples, progress("clips")))
+    _finish(report, Path(ckpt), "noise", out, model_record(Path(ckpt), model, data))
 
 
 def leak(runs: list[str], strict: bool = False, out: Path | None = None) -> None:
-    """Say of each run whether its training, its pretraining or its selection has seen a video it is tested on.
+    """Find runs tested on videos that their training, pretraining or selection has seen.
 
-    Exit code 1 if one has. What cannot be known is said to be unknown, never to be clean.
+    Exit code 1 if there is one. Origins that cannot be followed count as unknown, never as clean.
 
     Args:
         runs: Run folders, or folders that hold some.
         strict: Exit with code 1 also if something is unknown.
         out: JSON file to write.
     """
-    from lightning_avsp.evaluation.audit.leaks import audit_leaks
-    from lightning_avsp.evaluation.audit.leaks_report import leak_json, leak_lines
-    from lightning_avsp.run_folder import write_json
+    from lightning_avsp.evaluation.audit.leaks import audit_leaks, leak_report
 
     found = audit_leaks([Path(run) for run in runs])
+    report = leak_report(found)
     if out is not None:
-        write_json(Path(out), leak_json(found))
-    print("\n".join(leak_lines(found)))
-    states = {subject.state for subject in found}
+        report.write(Path(out))
+    print("\n".join(report.lines()))
+    states = {finding.state for finding in found}
     if "leak" in states or (strict and "unknown" in states):
         raise SystemExit(1)
 
 
+def _finish(report: AuditReport, ckpt: Path, name: str, out: Path | None, settings: dict[str, Any]) -> None:
+    from lightning_avsp.evaluation.audit.report import report_file
+
+    path = report_file(ckpt, name) if out is None else Path(out)
+    report.record = {**settings, **report.record}
+    report.write(path)
+    print("\n".join(report.lines()))
+    print(f"written to {path}")
+
+
+def model_record(ckpt: Path, model: LoadedModel, data: AuditData) -> dict[str, Any]:
+    """Describe a model under test and its test frames, for JSON."""
+    return {
+        "checkpoint": str(ckpt),
+        "source": model.source,
+        "seed": model.seed,
+        "sampling": None if model.sampling is None else vars(model.sampling),
+        **data.as_plain(),
+    }
+
+
 def names(corpora: str) -> tuple[str, ...]:
-    """``AVAD,ETMD`` as a tuple."""
+    """Split ``AVAD,ETMD`` to a tuple."""
     return tuple(name.strip() for name in corpora.split(",") if name.strip())
 
 
-def progress(what: str, seconds: float = 20.0) -> Callable[[int, int], None]:
-    """Called with how much is done and how much there is, prints a line on standard error now and then."""
+def progress(unit: str, seconds: float = 20.0) -> Callable[[int, int], None]:
+    """Return a callback that prints the number of finished and of all units on standard error now and then."""
     last = time.monotonic()
 
-    def say(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         nonlocal last
         if time.monotonic() - last >= seconds:
             last = time.monotonic()
-            print(f"{done} of {total} {what}", file=sys.stderr, flush=True)
+            print(f"{done} of {total} {unit}", file=sys.stderr, flush=True)
 
-    return say
+    return report

@@ -52,6 +52,8 @@ def train(
         trace: Write a profiler's trace of two steps of the first configuration to this file.
         out: Folder for speeds.md and speeds.json; with --all written anew after each experiment.
     """
+    import sys
+
     import torch
     from rich.console import Console
 
@@ -61,7 +63,8 @@ def train(
     from lightning_avsp.profiling.case import Configuration
     from lightning_avsp.profiling.train_report import print_report, write_report
 
-    console = Console(highlight=False, soft_wrap=True)
+    # tables in a file or a pipe need not fit 80 columns
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
     amount = measuring.Rounds(steps, rounds, warmup, inference)
     where = torch.device(choose_device(device))
     if all:

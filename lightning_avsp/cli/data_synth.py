@@ -1,4 +1,4 @@
-"""``avsp data synth``: write a synthetic corpus in which sound decides where simulated observers look."""
+"""``avsp data synth``: write a synthetic corpus in which audio decides where simulated observers look."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def synth(
         films: Write mp4 films with sound too.
         workers: Processes.
         overwrite: Replace a synthetic corpus of other settings.
-        ceilings: Also print what a model can reach on the first test list.
+        ceilings: Also print the scores that a model can reach on the first test list.
         layout: One of several layouts of a corpus: unisal, tased, vinet, diffsal or avi for DHF1K, pictures or
             matrices (of fixations) for UCF; the first by default.
     """

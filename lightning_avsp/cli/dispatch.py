@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from lightning_avsp import __version__
@@ -20,7 +21,7 @@ TRAINER_COMMANDS = {
     "fit": "train; keeps the last and the best checkpoint",
     "validate": "score a checkpoint on the validation videos",
     "test": "score a checkpoint on every frame of the test videos",
-    "predict": "write a checkpoint's maps for the test videos (with --config), or for a film (with VIDEO)",
+    "predict": "write a checkpoint's maps of the test videos (`lightning predict`)",
 }
 
 TRIAL = (
@@ -42,22 +43,22 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("predict",): Tool(
         "lightning_avsp.cli.predict",
         "predict",
-        "saliency maps, saliency.mp4 and overlay.mp4 of any film",
+        "maps, saliency.mp4 and overlay.mp4 of any video (`avsp predict`)",
         ("video",),
     ),
     ("data", "synth"): Tool(
-        "lightning_avsp.cli.data_synth", "synth", "generate a synthetic corpus in which sound decides"
+        "lightning_avsp.cli.data_synth", "synth", "generate a synthetic corpus in which audio decides"
     ),
     ("data", "check"): Tool(
         "lightning_avsp.cli.data_check",
         "check",
-        "what a corpus holds, and everything that is wrong with it",
+        "check the files of corpora, and name every fault",
         ("root",),
     ),
     ("data", "import"): Tool(
         "lightning_avsp.cli.data_import",
-        "import_film",
-        "a film and a table of raw gaze become a video of your own corpus",
+        "import_recording",
+        "import a video with raw gaze into your own corpus",
         ("video",),
     ),
     ("data", "prepare"): Tool(
@@ -78,19 +79,25 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("audit", "audio"): Tool(
         "lightning_avsp.cli.audit",
         "audio",
-        "how much a model listens: true, missing, shifted and foreign sound",
+        "use of audio by a model: own, missing, shifted and mismatched audio",
+        ("ckpt",),
+    ),
+    ("audit", "text"): Tool(
+        "lightning_avsp.cli.audit",
+        "text",
+        "use of text by a model: own caption, another video's, and none",
         ("ckpt",),
     ),
     ("audit", "noise"): Tool(
         "lightning_avsp.cli.audit",
         "noise",
-        "how much a denoiser uses its noisy map and t, and what its steps gain",
+        "use of the noisy map and t by a denoiser, and gain of its steps",
         ("ckpt",),
     ),
     ("audit", "leak"): Tool(
         "lightning_avsp.cli.audit",
         "leak",
-        "whether a test video was seen by training, pretraining or selection",
+        "test-set contamination: test videos seen by training, pretraining or selection",
         ("runs",),
     ),
     ("caption",): Tool(
@@ -107,7 +114,7 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("explain",): Tool(
         "lightning_avsp.cli.explain",
         "explain",
-        "what a network shows of a clip: relevance, words, gates",
+        "explanations of a clip: relevance, words, gates",
         ("ckpt",),
     ),
     ("bench", "train"): Tool(
@@ -123,36 +130,33 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("sweep", "run"): Tool(
         "lightning_avsp.cli.sweep",
         "run",
-        "run a W&B sweep file with local workers: no account, no network",
-        ("file",),
-    ),
-    ("sweep", "status"): Tool(
-        "lightning_avsp.cli.sweep", "status", "which trials are finished, running or failed", ("file",)
-    ),
-    ("sweep", "plan"): Tool(
-        "lightning_avsp.cli.sweep",
-        "plan",
-        "how many trainings a sweep costs, and which are there",
+        "run W&B sweep files on this machine or a cluster: no account, no network",
         ("files",),
     ),
-    ("sweep", "slurm"): Tool(
-        "lightning_avsp.cli.sweep", "slurm", "a SLURM array script: one worker on each node", ("file",)
+    ("sweep", "status"): Tool(
+        "lightning_avsp.cli.sweep", "status", "state, step and time left of every trial", ("files",)
+    ),
+    ("sweep", "plan"): Tool(
+        "lightning_avsp.cli.sweep", "plan", "the trainings that sweeps need, and what they cost", ("files",)
     ),
 }
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str] | None = None, program: str | None = None) -> None:
     """Run one command.
 
     Args:
-        args: What follows the program's name; ``sys.argv`` when None.
+        args: Arguments behind the program's name; those of ``sys.argv`` when None.
+        program: Name of the program: ``lightning predict`` predicts the test videos, ``avsp predict`` any video; all
+            other commands are the same. That of ``sys.argv`` when neither is given, else ``avsp``.
 
     Raises:
         SystemExit: With code 2 and one line on standard error for a mistake that the user can mend.
     """
     arguments = list(sys.argv[1:] if args is None else args)
+    program = program or (Path(sys.argv[0]).stem if args is None else "avsp")
     try:
-        _dispatch(arguments)
+        _dispatch(arguments, program)
     except AVSPError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
@@ -161,15 +165,15 @@ def main(args: Sequence[str] | None = None) -> None:
         raise SystemExit(130) from None
 
 
-def _dispatch(arguments: list[str]) -> None:
+def _dispatch(arguments: list[str], program: str) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
     elif arguments[0] == "--version":
         print(f"lightning-avsp {__version__}")
-    elif (path := tool_path(arguments)) is not None:
+    elif (path := tool_path(arguments, program)) is not None:
         run_tool(path, arguments[len(path) :])
     elif arguments[0] == "trial":
-        from lightning_avsp.cli.trial import trial
+        from lightning_avsp.cli.sweep import trial
 
         trial(arguments[1:])
     elif arguments[0] in TRAINER_COMMANDS or arguments[0].startswith("-"):
@@ -184,15 +188,9 @@ def _dispatch(arguments: list[str]) -> None:
         raise AVSPError(f"unknown command '{arguments[0]}'; see `avsp --help`")
 
 
-def tool_path(arguments: Sequence[str]) -> tuple[str, ...] | None:
-    """Which tool the arguments call, if any.
-
-    `predict` is both: with an experiment file it is the trainer's, with a film it is the tool's.
-    """
-    if arguments[0] == "predict" and any(
-        argument.split("=")[0] in ("--config", "-c", "--print_config", "--model", "--data", "--trainer")
-        for argument in arguments
-    ):
+def tool_path(arguments: Sequence[str], program: str) -> tuple[str, ...] | None:
+    """Return the tool that the arguments call, if any; ``lightning predict`` is a command of the trainer."""
+    if program == "lightning" and arguments[0] == "predict":
         return None
     return next((path for path in TOOLS if tuple(arguments[: len(path)]) == path), None)
 
@@ -231,7 +229,7 @@ def spell_out_flags(arguments: Sequence[str], function: Callable[..., object]) -
     spelt = []
     for position, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
-        if name.startswith("--") and name[2:].replace("-", "_") in signature(function).parameters:
+        if name.startswith("--"):
             name = f"--{name[2:].replace('-', '_')}"  # --dry-run is --dry_run
             argument = f"{name}{equals}{value}"
         argument = f"{name}_{equals}{value}" if name in keywords else argument
@@ -245,13 +243,13 @@ def overview(group: str | None = None) -> str:
     """The list of commands, or of one group of them."""
     rows = [(" ".join(path), tool.summary) for path, tool in TOOLS.items() if group in (None, path[0])]
     if group is None:
-        rows = [*TRAINER_COMMANDS.items(), ("trial", TRIAL)] + [row for row in rows if row[0] != "predict"]
+        rows = [*TRAINER_COMMANDS.items(), ("trial", TRIAL), *rows]
     lines = [f"  {name:<14} {summary}" for name, summary in rows]
     return "\n".join(
         [
             f"lightning-avsp {__version__}: train, compare and trust audio-visual saliency models",
             "",
-            "usage: lightning COMMAND ...   (the same: avsp COMMAND ..., python -m lightning_avsp COMMAND ...)",
+            "usage: lightning COMMAND ..., or avsp COMMAND ... (also python -m lightning_avsp): only predict differs",
             "",
             *lines,
             "",

@@ -1,4 +1,4 @@
-"""``avsp predict``: saliency of any film with sound, from a trained checkpoint."""
+"""``avsp predict``: saliency of any video, from a trained checkpoint."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ def predict(
     video: Path,
     checkpoint: Path,
     out: Path,
+    caption: str | None = None,
+    captions: str | None = None,
+    text_model: str | None = None,
     steps: int | None = None,
     stride: int = 1,
     modality: Literal["av", "v", "a"] = "av",
@@ -28,76 +31,80 @@ def predict(
     colours: str = "turbo",
     opacity: float = 0.7,
 ) -> None:
-    """Predict where people look in a film: maps, saliency film and overlay film with the original sound.
+    """Predict the saliency of a video: maps, saliency video and overlay video with the original audio.
 
     OUT receives ``maps.npz`` (or ``maps/000001.png`` and so on), ``saliency.mp4``, ``overlay.mp4`` and
-    ``prediction.json``. It appears when everything is finished; on an error nothing is left behind.
+    ``prediction.json``. It appears when everything is finished; after an error nothing is left behind.
 
     Args:
-        video: Film to predict: mp4, mov, webm, mkv, avi.
+        video: Video to predict: mp4, mov, webm, mkv, avi.
         checkpoint: Checkpoint of a training run, or an official DiffSal release.
         out: Folder to write.
+        caption: Caption of the whole video, for a network that reads text.
+        captions: Table of captions by frame instead (csv, jsonl, parquet: video, frame, text), or none to go without.
+        text_model: Folder or name of the text model, if it is not where it was in training.
         steps: Denoising steps; the checkpoint's own number when not given.
         stride: Predict every n-th frame; maps in between are interpolated.
-        modality: Use picture and sound (av), picture only (v) or sound only (a).
-        seed: Start of the noise that maps are drawn from.
-        format: One file of half-precision maps (npz), or PNG pictures of 8 (png) or 16 bits (png16).
+        modality: Use frames and audio (av), frames only (v) or audio only (a).
+        seed: Seed of the noise that maps are sampled from.
+        format: One file of half-precision maps (npz), or PNG images of 8 (png) or 16 bits (png16).
         batch: Clips per forward pass; changes speed and memory, not results.
         device: auto, cpu, cuda, cuda:1, mps.
         overwrite: Replace an earlier prediction in OUT.
-        allow_truncated: Use what can be decoded of a cut or damaged film.
-        alignment: How log-mel slices are laid on a clip; the checkpoint's own way when not given.
+        allow_truncated: Use what can be decoded of a cut or damaged video.
+        alignment: Alignment of log-mel slices with a clip; the checkpoint's own when not given.
         colours: Matplotlib colour map of the overlay.
         opacity: Opacity of the overlay where saliency is highest, 0 to 1.
     """
-    from lightning_avsp.media.video import open_film
-    from lightning_avsp.predict.job import FilmJob, describe, pick_device
+    from lightning_avsp.media.audio import LogMel
+    from lightning_avsp.media.video import open_video
+    from lightning_avsp.predict.captions import find_captions
+    from lightning_avsp.predict.job import PredictionJob, describe
     from lightning_avsp.predict.overlay import colour_table
-    from lightning_avsp.predict.writer import check_out
+    from lightning_avsp.predict.writer import PredictionWriter
     from lightning_avsp.tasks.loading import load_model
 
     video, checkpoint, out = Path(video), Path(checkpoint), Path(out)
-    # Everything that can be wrong with the request is found before the first frame is predicted.
+    # Mistakes in the request are found before the first frame is predicted.
     if not 0 <= opacity <= 1:
         raise InputError(f"opacity is {opacity}: give a number from 0 to 1")
     if stride < 1 or batch < 1:
         raise InputError(f"stride={stride} and batch={batch} must both be at least 1")
     colour_table(colours)
-    check_out(out, overwrite)
-    film = open_film(video, allow_truncated=allow_truncated)
-    if modality == "a" and film.sound is None:
-        raise InputError(f"{video} has no sound track, which --modality a needs: use --modality v")
-    chosen = pick_device(device)
-    model = load_model(checkpoint)
-    if steps is not None:
-        model = replace(model, sampling=replace(model.sampling, steps=steps))
+    info = open_video(video, allow_truncated=allow_truncated)
+    writer = PredictionWriter(out, info, format=format, overwrite=overwrite, colours=colours, opacity=opacity)
+    if modality == "a" and info.audio is None:
+        raise InputError(f"{video} has no audio, which --modality a needs: use --modality v")
+    model = load_model(checkpoint, device, steps, seed)
     if alignment is not None:
-        from lightning_avsp.media.audio import LogMel
-
-        if not isinstance(model.audio, LogMel):
+        audio = model.spec.audio
+        if not isinstance(audio, LogMel):
             raise InputError(
-                f"--alignment {alignment} is about log-mel slices, but {checkpoint} reads the waveform: leave it out"
+                f"--alignment {alignment} concerns log-mel slices, but {checkpoint} reads the waveform: leave it out"
             )
-        model = replace(model, audio=replace(model.audio, alignment=alignment))
-    model.sampling.timesteps(model.diffusion)  # refuses more steps than the process has
+        spec = replace(model.spec, audio=replace(audio, alignment=alignment))
+        model = replace(model, spec=spec)
+    texts = find_captions(model, video, caption, captions, text_model, str(model.device))
 
-    for line in describe(film, modality, stride):
+    for line in describe(info, modality, stride):
         print(line, flush=True)
-    job = FilmJob(film, model, stride, modality, seed, batch, chosen)
+    if model.network.uses_text and texts is None:
+        print("this network reads text, but is given no captions (--captions none)", flush=True)
+    job = PredictionJob(info, model, stride, modality, texts, batch)
     request = {"checkpoint": str(checkpoint), "format": format, "colours": colours, "opacity": opacity}
     with _stopped_by_sigterm():
-        seconds = job.run(out, format, overwrite, colours, opacity, request)
-    if film.sound is not None and modality == "av" and job.report.used != "av":
-        print("this network has no audio encoder: the sound had no part in the maps")
+        seconds = job.run(writer, request)
+    if info.audio is not None and modality == "av" and "a" not in job.report.used:
+        print("this network has no audio encoder: the maps do not depend on audio")
     print(
-        f"{job.done} frames in {seconds:.1f} s ({job.done / seconds:.1f} frames/s on {chosen}): "
+        f"{job.done} frames in {seconds:.1f} s ({job.done / seconds:.1f} frames/s on {model.device}): "
         f"maps, saliency.mp4, overlay.mp4 and prediction.json are in {out}"
     )
 
 
 @contextmanager
 def _stopped_by_sigterm() -> Iterator[None]:
-    """Treat SIGTERM, which batch systems send, like Ctrl-C, so that no partial output stays behind."""
+    """Treat SIGTERM, which batch systems send, like Ctrl-C, so that no partial output is left behind."""
     import signal
     import threading
 

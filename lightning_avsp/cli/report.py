@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,6 +30,9 @@ def report(
     out: Path | None = None,
     efficiency: bool = True,
     strict: bool = False,
+    args: str | None = None,
+    train_clips_per_s: float | None = None,
+    eval_clips_per_s: float | None = None,
 ) -> None:
     """Put our numbers into the papers' tables, as far as runs are finished.
 
@@ -48,6 +52,10 @@ def report(
         out: File to write; standard output by default.
         efficiency: Count parameters, multiply-accumulates and memory of the rows' networks, about two seconds for each.
         strict: Exit with code 1 when a result is missing.
+        args: The --args that the results of the sweep were made with; needed where there are results of several.
+        train_clips_per_s: Training clips per second of one GPU, measured by `avsp bench train`; with the next option
+            the report has the GPU hours of each sweep.
+        eval_clips_per_s: Predicted clips per second of one GPU, with the sweep's denoising steps.
     """
     from lightning_avsp.report.efficiency import CostCounter
     from lightning_avsp.report.leaderboard import read_leaderboard
@@ -68,12 +76,24 @@ def report(
         raise InputError(
             f"no folder of sweeps at {sweeps}; start from the folder that holds it, or give --sweeps"
         )
+    if (train_clips_per_s is None) != (eval_clips_per_s is None):
+        raise InputError(
+            "GPU hours need both --train_clips_per_s and --eval_clips_per_s: give both or neither"
+        )
+    speeds = None
+    if train_clips_per_s is not None and eval_clips_per_s is not None:
+        speeds = train_clips_per_s, eval_clips_per_s
     counter = CostCounter() if efficiency else None
     paths = [Path(path) for path in (sweep if isinstance(sweep, list) else [sweep]) if path is not None]
-    reports = [read_report(path, Path(runs), counter) for path in paths]
+    options = None if args is None else shlex.split(args)
+    reports = [read_report(path, Path(runs), counter, args=options, speeds=speeds) for path in paths]
     for table in published_tables().values() if all else ():
         path = Path(sweeps) / f"{table.id}.yaml"
-        reports.append(read_report(path, Path(runs), counter) if path.is_file() else report_published(table))
+        reports.append(
+            read_report(path, Path(runs), counter, args=options, speeds=speeds)
+            if path.is_file()
+            else report_published(table)
+        )
     board = read_leaderboard(corpus, metric, Path(runs), Path(sweeps)) if corpus is not None else None
     _write(_render(reports, board, format), None if out is None else Path(out))
     missing = [one.name for one in reports if not one.complete]

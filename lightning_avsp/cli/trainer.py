@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,9 +19,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning_avsp import __version__
 from lightning_avsp.callbacks import RunRecord, default_callbacks
 from lightning_avsp.callbacks.checkpoint_io import AtomicCheckpointIO
+from lightning_avsp.callbacks.origins import weight_options
 from lightning_avsp.data import AVSaliencyDataModule
+from lightning_avsp.data.loader import start_worker_server
 from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
-from lightning_avsp.evaluation.audit.origins import weight_options
 from lightning_avsp.evaluation.audit.start import seen_test_videos
 from lightning_avsp.launch import (
     accumulation,
@@ -47,12 +49,12 @@ EXPECTED = (
     r"Found \d+ module\(s\) in eval mode at the start of training",  # frozen encoders
     r"It is recommended to use `self.log\('(val|test)/",  # our metrics are gathered already: every rank logs the same
 )
-"""Warnings that say nothing to the user of these commands."""
+"""Warnings without meaning for the user of these commands."""
 
 
 def run_trainer(arguments: Sequence[str]) -> AVSPCLI:
     """Parse and run fit, validate, test or predict."""
-    speak()
+    set_up_logging()
     try:
         return _run(arguments)
     finally:
@@ -74,8 +76,8 @@ def _run(arguments: Sequence[str]) -> AVSPCLI:
     )
 
 
-def speak() -> None:
-    """Let this package's own notes reach the terminal, and silence what is expected here (`EXPECTED`)."""
+def set_up_logging() -> None:
+    """Print this package's log on the terminal, and silence the warnings expected here (`EXPECTED`)."""
     for message in EXPECTED:
         warnings.filterwarnings("ignore", message=message)
     # an advertisement that Lightning logs at every start
@@ -87,7 +89,7 @@ def speak() -> None:
     if not package.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
-        # every process of a run would say the same; errors are everybody's own
+        # every process of a run would log the same; errors are everybody's own
         handler.addFilter(
             lambda record: record.levelno >= logging.ERROR or int(getattr(rank_zero_only, "rank", 0)) == 0
         )
@@ -115,6 +117,8 @@ class AVSPCLI(ExperimentCLI):
                 "16 bits (870 of 1000 steps stay distinct); use bf16-mixed"
             )
         self._choose_processes(options)
+        if options.data.num_workers != 0 and options.data.loading.start_method in (None, "forkserver"):
+            start_worker_server()
         seed = options.seed_everything
         for part in (options.model.get("init_args"), options.data):
             if part is not None and "seed" in part and part.seed is None:
@@ -126,7 +130,7 @@ class AVSPCLI(ExperimentCLI):
             if not options.overwrite:
                 self.run.refuse_overwriting()
             elif int(getattr(rank_zero_only, "rank", 0)) == 0:
-                self.run.forget()
+                self.run.clear()
         elif self.subcommand in ("test", "validate", "predict") and not options.trainer.fast_dev_run:
             raise InputError(
                 f"{self.subcommand} needs trained weights: give --ckpt_path best, --ckpt_path last or a path"
@@ -174,6 +178,11 @@ class AVSPCLI(ExperimentCLI):
                 f"trainer.accumulate_grad_batches={given} is given too; leave one of them out"
             )
         options.data.batch_size, trainer.accumulate_grad_batches = batch, accumulated
+        if accumulated > 1 and options.compile == "graphs":
+            raise InputError(
+                f"data.global_batch={wanted} accumulates {accumulated} batches, but --compile graphs reuses "
+                "the memory of gradients between batches; use --compile default, or more devices"
+            )
         log.info(
             "global batch %d = %d clips on each of %d processes x %d accumulated; the learning rate stays as given",
             wanted,
@@ -246,7 +255,7 @@ class AVSPCLI(ExperimentCLI):
                 WandbLogger(
                     save_dir=self.run.path,
                     project=options.wandb_project,
-                    name=f"{options.experiment}-seed{options.seed_everything}",
+                    name=os.environ.get("WANDB_NAME", f"{options.experiment}-seed{options.seed_everything}"),
                     group=options.experiment,
                     job_type=name,
                     offline=options.wandb == "offline",
@@ -268,7 +277,7 @@ class AVSPCLI(ExperimentCLI):
 
 
 def device_summary() -> str:
-    """What a run computes on, for its record."""
+    """Describe the devices of a run, for its record."""
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
     return f"CPU, {torch.get_num_threads()} threads"

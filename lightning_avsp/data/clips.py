@@ -8,13 +8,14 @@ cut alike.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from lightning_avsp.clip_policy import ClipPolicy
 from lightning_avsp.errors import InputError
-from lightning_avsp.structures import ClipPolicy
 
 SEGMENT_FRAMES = 90
 """Longest training segment (STAViS, DiffSal)."""
@@ -45,19 +46,35 @@ class Clip:
         """Frames of the video from the first to the last of the window, those in between that are not shown too."""
         return (len(self.frames) - 1) * self.stride + 1
 
-    def span(self, fps: float) -> tuple[float, float]:
+    def span(self, fps: float, times: Sequence[float] = ()) -> tuple[float, float]:
         """Return the time of the window in seconds, from the start of its earliest frame to the end of its latest.
 
-        Frames repeated at an edge still take their time: the audio there is outside the file, silent.
-        """
-        return (self.first - 1.5) / fps, (self.first + self.covered - 1.5) / fps
+        Frames that are repeated at an edge still take their time: the audio there is outside the file, silent.
 
-    def released_span(self, fps: float) -> tuple[float, float]:
-        """Return the time from the start of the first frame to the end of the last one (DiffSal's released cut)."""
+        Args:
+            fps: Frames per second.
+            times: Seconds after the first frame at which each frame is shown; empty at a constant rate.
+        """
+        return _span(self.first, self.first + self.covered - 1, fps, times)
+
+    def released_span(self, fps: float, times: Sequence[float] = ()) -> tuple[float, float]:
+        """Return the time from the start of the first frame read to the end of the last (DiffSal's released cut)."""
         first, last = self.frames[0], self.frames[-1]
         if self.reversed:
             first, last = last, first
+        return _span(first, last, fps, times)
+
+
+def _span(first: int, last: int, fps: float, times: Sequence[float]) -> tuple[float, float]:
+    """Return start of the first and end of the last frame; frames outside ``times`` are one frame period apart."""
+    if not times:
         return (first - 1.5) / fps, (last - 0.5) / fps
+
+    def shown(number: int) -> float:
+        inside = min(max(number, 1), len(times))
+        return times[inside - 1] + (number - inside) / fps
+
+    return shown(first) - 0.5 / fps, shown(last) + 0.5 / fps
 
 
 def clip_at(first: int, n_frames: int, policy: ClipPolicy) -> Clip:

@@ -20,7 +20,7 @@ from lightning_avsp.data.corpora import decoded_with, listed_keys, read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.every_video import Split, every_key, read_every_video
-from lightning_avsp.data.loader import ResumableDataLoader, loader_settings
+from lightning_avsp.data.loader import ResumableDataLoader, default_workers, loader_settings
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.data.mismatch import mismatched_audio, mismatched_text
 from lightning_avsp.data.options import EvaluationOptions, LoadingOptions, TrainingOptions, ValidationOptions
@@ -62,7 +62,8 @@ class AVSaliencyDataModule(LightningDataModule):
         global_batch: Clips of an optimiser step over all devices, as papers say; the command line then chooses the
             largest batch up to ``batch_size`` that divides it evenly, and how many are accumulated. The learning rate
             stays as given.
-        num_workers: Dataloader workers; 0 loads in the training process.
+        num_workers: Workers of each dataloader; 0 loads in the training process. By default both loaders together
+            use the cores (:func:`~lightning_avsp.data.loader.default_workers`).
         seed: Seed of training clips and their order; the command line sets it to ``seed_everything`` unless given.
         training: Options of training clips.
         validation: Options of validation videos.
@@ -85,7 +86,7 @@ class AVSaliencyDataModule(LightningDataModule):
         captions: Captions | None = None,
         batch_size: int = 4,
         global_batch: int | None = None,
-        num_workers: int = 2,
+        num_workers: int | None = None,
         seed: int | None = None,
         training: TrainingOptions = TrainingOptions(),  # noqa: B008
         validation: ValidationOptions = ValidationOptions(),  # noqa: B008
@@ -298,7 +299,7 @@ class AVSaliencyDataModule(LightningDataModule):
             dataset, seed=self.seed, rank=rank, world=world, uneven=self.training.uneven
         )
         # cast: a data set gives samples, the collate function makes batches of them
-        settings = loader_settings(self.num_workers, self.loading.start_method, self.seed)
+        settings = loader_settings(self._workers("train"), self.loading.start_method, self.seed)
         return ResumableDataLoader(
             cast(Any, dataset), batch_size=self.batch_size, sampler=sampler, **settings
         )
@@ -359,13 +360,20 @@ class AVSaliencyDataModule(LightningDataModule):
         rank, world = self._rank()
         sharded = self.trainer is not None and isinstance(self.trainer.strategy, ModelParallelStrategy)
         sampler = UnrepeatedSampler(dataset, rank=rank, world=world, even=sharded)
-        settings = loader_settings(self.num_workers, self.loading.start_method, self.seed)
+        fitting = self.trainer is None or self.trainer.state.fn == "fit"
+        workers = self._workers("validation" if fitting else "test")
+        settings = loader_settings(workers, self.loading.start_method, self.seed)
         return DataLoader(
             cast(Any, dataset),
             batch_size=self.loading.eval_batch_size or self.batch_size,
             sampler=sampler,
             **settings,
         )
+
+    def _workers(self, part: Literal["train", "validation", "test"]) -> int:
+        if self.num_workers is not None:
+            return self.num_workers
+        return default_workers(1 if self.trainer is None else self.trainer.num_devices, part)
 
     def _rank(self) -> tuple[int, int]:
         """(rank, world) of this process."""

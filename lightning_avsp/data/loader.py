@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import warnings
 from collections.abc import Iterator
 from itertools import islice
@@ -23,7 +24,35 @@ log = logging.getLogger(__name__)
 
 StartMethod = Literal["fork", "spawn", "forkserver"]
 """Ways to start a process."""
-_PRELOADED = ["lightning_avsp.data.dataset", "lightning_avsp.data.collate"]
+_PRELOADED = ["lightning_avsp.data.dataset", "lightning_avsp.data.collate", "lightning.fabric.utilities.seed"]
+"""Imported once by the server. The last holds the function by which Lightning seeds a worker: each of them would import
+all of Lightning for it."""
+MAX_WORKERS = 16
+"""Most dataloader workers of a device by default: more do not pay, and each holds decoded audio."""
+
+
+def default_workers(devices: int, part: Literal["train", "validation", "test"]) -> int:
+    """Return the number of workers of one loader: the cores of this node, shared by its devices.
+
+    In training two loaders have persistent workers at the same time, so validation gets a quarter of a device's cores
+    and training the rest.
+
+    Args:
+        devices: Devices on this node.
+        part: Loader; ``test`` is the only one of its process.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = min(MAX_WORKERS, max(1, count // devices))
+    validation = max(1, cores // 4)
+    return {"train": max(1, cores - validation), "validation": validation, "test": cores}[part]
+
+
+def start_worker_server() -> None:
+    """Start the process that workers are forked from, so that its imports run beside the rest of a start."""
+    if worker_context().get_start_method() == "forkserver":
+        from multiprocessing.forkserver import ensure_running
+
+        ensure_running()
 
 
 def loader_settings(num_workers: int, start_method: StartMethod | None, seed: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -133,8 +133,7 @@ class ClipReader:
         """
         own = entry.key not in self.audio_of
         path = entry.wave if own else self.audio_of[entry.key]
-        released = isinstance(self.audio, LogMel) and self.audio.alignment == "released"
-        start_s, stop_s = clip.released_span(entry.fps) if released else clip.span(entry.fps)
+        start_s, stop_s = clip_span(self.audio, clip, entry.fps)
         if path is None:
             return self.audio.silence(start_s, stop_s, clip.covered), False
         wave = self.waves.get(path)
@@ -145,9 +144,28 @@ class ClipReader:
             start_s, stop_s = start_s - turns * wave.seconds, stop_s - turns * wave.seconds
         if gain != 1.0:
             wave = Wave(wave.samples * gain, wave.rate)
-        if clip.audio_reversed:
-            wave, start_s, stop_s = reverse(wave, start_s, stop_s)
-        return self.audio.cut(wave, start_s, stop_s, clip.covered), True
+        return clip_audio(self.audio, wave, clip, (start_s, stop_s)), True
+
+
+def clip_span(audio: AudioInput, clip: Clip, fps: float, times: Sequence[float] = ()) -> tuple[float, float]:
+    """Return the time in seconds whose audio belongs to a clip, see :meth:`Clip.span`."""
+    released = isinstance(audio, LogMel) and audio.alignment == "released"
+    return clip.released_span(fps, times) if released else clip.span(fps, times)
+
+
+def clip_audio(audio: AudioInput, wave: Wave, clip: Clip, span: tuple[float, float]) -> Tensor:
+    """Cut the audio of a clip, float32 (1, S, Ha, Wa) or (1, N), backwards where the clip's audio is reversed.
+
+    Args:
+        audio: Settings of the network's audio input.
+        wave: Audio of the video, as ``audio.prepare`` returns it.
+        clip: The clip.
+        span: Its time in ``wave``, in seconds (:func:`clip_span`).
+    """
+    start_s, stop_s = span
+    if clip.audio_reversed:
+        wave, start_s, stop_s = reverse(wave, start_s, stop_s)
+    return audio.cut(wave, start_s, stop_s, clip.covered)
 
 
 def reverse(wave: Wave, start_s: float, stop_s: float) -> tuple[Wave, float, float]:

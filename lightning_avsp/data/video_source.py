@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.random_access import Backend, PyAVReader, reader
-from lightning_avsp.media.video_index import check_seekable, decode_in_order, video_index
+from lightning_avsp.media.video_index import check_seekable, decode_in_order, video_info
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def probe_video(path: Path) -> VideoFacts:
     Raises:
         InputError: If the file is missing, empty, cut off or no video; the message names it.
     """
-    info = video_index(path).info
-    return VideoFacts(info.frames, float(info.fps), info.height, info.width, info.sound is not None)
+    info = video_info(path)
+    return VideoFacts(info.frames, float(info.fps), info.height, info.width, info.audio is not None)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class VideoMaps:
         _check_numbers(self.path, [number])
         decoder = reader(self.path, "pyav", None)
         assert isinstance(decoder, PyAVReader)
-        return torch.from_numpy(grey(decoder.frame(number - 1), decoder.index.info.rotation))
+        return torch.from_numpy(grey(decoder.frame(number - 1), decoder.info.rotation))
 
     def in_order(self) -> Iterator[np.ndarray]:
         """Yield every map from the first to the last, uint8 (Hg, Wg)."""
@@ -110,7 +110,7 @@ class VideoMaps:
 
     def size(self, number: int) -> tuple[int, int]:
         """Return (Hg, Wg), the same for every frame."""
-        info = video_index(self.path).info
+        info = video_info(self.path)
         return info.height, info.width
 
     def name(self, number: int) -> str:
@@ -128,8 +128,8 @@ def grey(frame: Any, rotation: int = 0) -> np.ndarray:
 
 
 def _check_numbers(path: Path, numbers: Sequence[int]) -> None:
-    index = video_index(path)
+    index = video_info(path)
     check_seekable(index)
-    bad = [number for number in numbers if not 1 <= number <= index.n_frames]
+    bad = [number for number in numbers if not 1 <= number <= index.frames]
     if bad:
-        raise InputError(f"{path} has no frame {bad[0]}; its frames are 1 to {index.n_frames}")
+        raise InputError(f"{path} has no frame {bad[0]}; its frames are 1 to {index.frames}")

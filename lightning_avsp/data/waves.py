@@ -6,7 +6,8 @@ from collections import OrderedDict
 from pathlib import Path
 
 from lightning_avsp.data.cache.sources import SUFFIXES, prepared_wave
-from lightning_avsp.media.audio import AudioInput, Wave, load_wave
+from lightning_avsp.media.audio import AudioInput, Wave
+from lightning_avsp.media.audio_track import load_audio
 
 
 class WaveStore:
@@ -42,7 +43,7 @@ class WaveStore:
             if isinstance(found, Wave):
                 return found
             path = found
-        return self.config.prepare(*load_wave(path))
+        return self.config.prepare(*load_audio(path))
 
     @property
     def kept_bytes(self) -> int:

@@ -21,7 +21,7 @@ def draw_noise(
     device: torch.device | str,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Standard normal noise.
+    """Draw standard normal noise.
 
     A generator draws on its own device and the result is moved, so a CPU generator gives the same noise
     wherever the network runs. Draws are made in at least float32 and then rounded to ``dtype``.
@@ -58,7 +58,7 @@ def draw_noise(
 
 
 def stable_seed(*parts: str | int) -> int:
-    """Seed in 0..2^32-1 that depends on the parts alone: the same in every process, version and machine.
+    """Return a seed in 0..2^32-1 that depends on the parts alone: the same in every process, version and machine.
 
     Python's ``hash`` differs between processes, and torch's CPU generator reads only the low 32 bits of a
     seed, so seeds built by arithmetic easily collide.

@@ -17,9 +17,9 @@ from lightning_avsp.diffusion.schedules import ScheduleName, schedule_betas
 from lightning_avsp.errors import InputError
 
 PredictionName = Literal["x0", "eps", "v"]
-"""What a network predicts: the clean sample, the noise, or ``sqrt(ab) eps - sqrt(1 - ab) x0``."""
+"""Prediction of a network: the clean sample, the noise, or ``sqrt(ab) eps - sqrt(1 - ab) x0``."""
 MapRange = Literal["unit", "symmetric"]
-"""What a map in [0, 1] is noised as: as it is, or as ``2 map - 1``, whose variance is four times as large."""
+"""Signal made of a map in [0, 1] before noise is added: the map, or ``2 map - 1`` of four times its variance."""
 
 
 class GaussianDiffusion(nn.Module):
@@ -36,9 +36,9 @@ class GaussianDiffusion(nn.Module):
     Args:
         num_steps: Number of diffusion steps T.
         schedule: Noise schedule.
-        prediction: What the network predicts; :meth:`to_x0` and :meth:`target` follow it.
-        map_range: What maps are noised as. Networks predict maps in [0, 1] either way: :meth:`to_signal` makes of them
-            the clean sample x0 that all other methods mean, :meth:`to_maps` the reverse.
+        prediction: Prediction of the network; :meth:`to_x0` and :meth:`target` follow it.
+        map_range: Range that maps are scaled to before noise is added. Networks predict maps in [0, 1] either way:
+            :meth:`to_signal` makes of them the clean sample x0 of all other methods, :meth:`to_maps` the reverse.
 
     Raises:
         InputError: If ``num_steps`` < 1 or a name is unknown.
@@ -80,7 +80,7 @@ class GaussianDiffusion(nn.Module):
     # -- schedule --------------------------------------------------------------------------------------------
 
     def alpha_bar(self, t: Tensor) -> Tensor:
-        """Share of the signal's variance left at steps ``t``.
+        """Return the share of the signal's variance left at steps ``t``.
 
         Args:
             t: Steps -1 (clean) to T-1, integers of any shape.
@@ -112,17 +112,17 @@ class GaussianDiffusion(nn.Module):
     # -- range of maps ---------------------------------------------------------------------------------------
 
     def to_signal(self, maps: Tensor) -> Tensor:
-        """Clean sample x0 of maps in [0, 1], by ``map_range``; any shape."""
+        """Convert maps in [0, 1] to the clean sample x0, by ``map_range``; any shape."""
         return maps if self.map_range == "unit" else 2 * maps - 1
 
     def to_maps(self, signal: Tensor) -> Tensor:
-        """Maps that a clean sample means, the inverse of :meth:`to_signal`; any shape."""
+        """Convert a clean sample to maps, the inverse of :meth:`to_signal`; any shape."""
         return signal if self.map_range == "unit" else (signal + 1) / 2
 
     # -- forward process -------------------------------------------------------------------------------------
 
     def q_sample(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Noised sample ``x_t``, DDPM Eq. 4 and line 5 of DiffSal's Algorithm 1.
+        """Return the noised sample ``x_t``, DDPM Eq. 4 and line 5 of DiffSal's Algorithm 1.
 
         Args:
             x0: Clean sample (B, ...).
@@ -142,7 +142,7 @@ class GaussianDiffusion(nn.Module):
     def posterior_mean_variance(
         self, x0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Mean and variance of ``q(x_s | x_t, x0)``.
+        """Return mean and variance of ``q(x_s | x_t, x0)``.
 
         DDPM Eq. 6 and 7 for ``s = t - 1``; for other ``s`` the same in the respaced chain, where
         beta = 1 - ab_t / ab_s (Nichol and Dhariwal 2021, section 4).
@@ -179,7 +179,7 @@ class GaussianDiffusion(nn.Module):
     # -- conversions -----------------------------------------------------------------------------------------
 
     def predict_x0_from_eps(self, x_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """Clean sample that ``eps`` leaves over in ``x_t``. Args, shapes and errors as in :meth:`q_sample`.
+        """Return the clean sample that remains of ``x_t`` without ``eps``. Args, shapes, errors as in :meth:`q_sample`.
 
         Errors of ``eps`` grow by ``sqrt(1 / ab_t - 1)``, which is 2e4 at the end of the cosine schedule.
         """
@@ -188,7 +188,7 @@ class GaussianDiffusion(nn.Module):
         return (x_t - sigma * eps) / signal
 
     def predict_eps_from_x0(self, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:
-        """Noise that ``x0`` leaves over in ``x_t``. Args, shapes, errors as in :meth:`q_sample`."""
+        """Return the noise that remains of ``x_t`` without ``x0``. Args, shapes, errors as in :meth:`q_sample`."""
         self._check_shapes("x0", x0, "x_t", x_t)
         signal, sigma = self._coefficients(t, x_t)
         return (x_t - signal * x0) / sigma
@@ -215,7 +215,7 @@ class GaussianDiffusion(nn.Module):
         return sigma * x_t + signal * v
 
     def to_x0(self, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """Clean sample meant by a network's output, according to ``prediction``.
+        """Convert a network's output to the clean sample, according to ``prediction``.
 
         Args:
             output: What the network returned for ``x_t`` at ``t``, (B, ...).
@@ -237,7 +237,7 @@ class GaussianDiffusion(nn.Module):
         return output.to(_working_dtype(output))
 
     def target(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """What the network should have returned for ``q_sample(x0, t, noise)``, according to ``prediction``.
+        """Return the training target of the network for ``q_sample(x0, t, noise)``, according to ``prediction``.
 
         Args, shapes and errors as in :meth:`q_sample`.
         """
@@ -304,7 +304,7 @@ class GaussianDiffusion(nn.Module):
 
 
 def _readable(t: Tensor) -> bool:
-    """Whether reading values costs no wait for a device and breaks no graph."""
+    """Return True if reading values neither waits for a device nor breaks a graph."""
     return t.device.type == "cpu" and not torch.compiler.is_compiling()
 
 

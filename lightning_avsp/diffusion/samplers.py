@@ -34,7 +34,7 @@ SamplerName = Literal["ddpm", "ddim", "dpm_solver_pp"]
 
 @dataclass(frozen=True)
 class SamplerStep:
-    """What a callback sees of one step."""
+    """One step as a callback receives it."""
 
     index: int
     """Number of the step, from 0."""
@@ -46,7 +46,7 @@ class SamplerStep:
     """Clean sample it predicted (B, ...), after clipping."""
 
 
-class Sampler(Protocol):
+class SamplingFunction(Protocol):
     """Signature of every sampler."""
 
     def __call__(
@@ -81,23 +81,52 @@ class Sampler(Protocol):
         """
 
 
-def ddpm(
-    denoise: Denoise,
-    x_T: Tensor,
-    timesteps: Sequence[int],
-    diffusion: GaussianDiffusion,
-    *,
-    eta: float = 0.0,
-    generator: Generators = None,
-    clip: Range | None = None,
-    callback: Callable[[SamplerStep], None] | None = None,
-) -> Tensor:
+Update: TypeAlias = Callable[[Tensor, Tensor, int, int], Tensor]
+"""``update(x_t, x0, t, s)`` makes the state at the less noisy step ``s`` of state and prediction at ``t``."""
+
+
+def _sampler(make_update: Callable[[GaussianDiffusion, float, Generators], Update]) -> SamplingFunction:
+    """Make a sampler of an algorithm's update, which is built anew for every run."""
+
+    def sample(
+        denoise: Denoise,
+        x_T: Tensor,
+        timesteps: Sequence[int],
+        diffusion: GaussianDiffusion,
+        *,
+        eta: float = 0.0,
+        generator: Generators = None,
+        clip: Range | None = None,
+        callback: Callable[[SamplerStep], None] | None = None,
+    ) -> Tensor:
+        update = make_update(diffusion, eta, generator)
+        _check(x_T, timesteps, diffusion, clip)
+        x_t = x_T.to(torch.promote_types(x_T.dtype, torch.float32))
+        for index, (t, s) in enumerate(pairwise([*timesteps, -1])):
+            steps = torch.full(x_T.shape[:1], t, dtype=torch.int64, device=x_T.device)  # (B,)
+            x0 = denoise(x_t.to(x_T.dtype), steps).to(x_t.dtype)
+            if x0.shape != x_t.shape:
+                raise InputError(f"denoise returned {tuple(x0.shape)} for an input of {tuple(x_t.shape)}")
+            if clip is not None:
+                x0 = x0.clamp(*clip)
+            if callback is not None:
+                callback(SamplerStep(index=index, t=t, x_t=x_t, x0=x0))
+            # s = -1 is the clean sample: there every algorithm returns the prediction itself
+            x_t = x0 if s < 0 else update(x_t, x0, t, s)
+        return x_t
+
+    sample.__name__, sample.__doc__ = make_update.__name__, make_update.__doc__
+    return sample
+
+
+@_sampler
+def ddpm(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Update:
     """Ancestral sampling, Algorithm 2 of Ho et al. 2020, with the posterior's own variance (Eq. 6 and 7).
 
     On strided steps the posterior is that of the respaced chain, with beta = 1 - ab_t / ab_s (Nichol and
     Dhariwal 2021, section 4). The noise is the posterior's: ``eta`` must stay 0.
 
-    See :class:`Sampler` for arguments, result and errors.
+    See :class:`SamplingFunction` for arguments, result and errors.
     """
     _refuse_eta("ddpm", eta, "its noise is fixed by the posterior")
 
@@ -108,26 +137,17 @@ def ddpm(
         noise = draw_noise(x_t.shape, generator, x_t.device, x_t.dtype)
         return mean + math.sqrt(beta * (1 - ab_s) / (1 - ab_t)) * noise
 
-    return _run(denoise, x_T, timesteps, diffusion, clip, callback, update)
+    return update
 
 
-def ddim(
-    denoise: Denoise,
-    x_T: Tensor,
-    timesteps: Sequence[int],
-    diffusion: GaussianDiffusion,
-    *,
-    eta: float = 0.0,
-    generator: Generators = None,
-    clip: Range | None = None,
-    callback: Callable[[SamplerStep], None] | None = None,
-) -> Tensor:
+@_sampler
+def ddim(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Update:
     """Denoising diffusion implicit models, Eq. 12 and 16 of Song et al. 2021.
 
     ``eta`` 0 is deterministic, 1 has the variance of :func:`ddpm`. With ``clip`` the noise estimate is taken
     from the clipped x0, so that state and prediction stay consistent.
 
-    See :class:`Sampler` for arguments, result and errors.
+    See :class:`SamplingFunction` for arguments, result and errors.
     """
     if not 0 <= eta <= 1:
         raise InputError(f"ddim: eta must lie in 0..1 (0 deterministic, 1 as noisy as DDPM), got {eta}")
@@ -141,27 +161,18 @@ def ddim(
             x_s = x_s + math.sqrt(variance) * draw_noise(x_t.shape, generator, x_t.device, x_t.dtype)
         return x_s
 
-    return _run(denoise, x_T, timesteps, diffusion, clip, callback, update)
+    return update
 
 
-def dpm_solver_pp(
-    denoise: Denoise,
-    x_T: Tensor,
-    timesteps: Sequence[int],
-    diffusion: GaussianDiffusion,
-    *,
-    eta: float = 0.0,
-    generator: Generators = None,
-    clip: Range | None = None,
-    callback: Callable[[SamplerStep], None] | None = None,
-) -> Tensor:
+@_sampler
+def dpm_solver_pp(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Update:
     """DPM-Solver++(2M) on predictions of x0, Algorithm 2 of Lu et al. 2022 (arXiv 2211.01095).
 
     Second order: each transition extrapolates from the last two predictions along lambda = log(alpha /
     sigma). The first transition has only one prediction and the last ends at infinite lambda, so both are
     first order. The solver is deterministic: ``eta`` must stay 0 and ``generator`` is not read.
 
-    See :class:`Sampler` for arguments, result and errors.
+    See :class:`SamplingFunction` for arguments, result and errors.
     """
     _refuse_eta("dpm_solver_pp", eta, "the solver is deterministic")
     previous: tuple[Tensor, float] | None = None  # last x0 and the width of the transition that followed it
@@ -178,36 +189,11 @@ def dpm_solver_pp(
         previous = (x0, h)
         return math.sqrt((1 - ab_s) / (1 - ab_t)) * x_t - math.sqrt(ab_s) * math.expm1(-h) * slope
 
-    return _run(denoise, x_T, timesteps, diffusion, clip, callback, update)
+    return update
 
 
-SAMPLERS: dict[SamplerName, Sampler] = {"ddpm": ddpm, "ddim": ddim, "dpm_solver_pp": dpm_solver_pp}
+SAMPLERS: dict[SamplerName, SamplingFunction] = {"ddpm": ddpm, "ddim": ddim, "dpm_solver_pp": dpm_solver_pp}
 """Samplers by name."""
-
-
-def _run(
-    denoise: Denoise,
-    x_T: Tensor,
-    timesteps: Sequence[int],
-    diffusion: GaussianDiffusion,
-    clip: Range | None,
-    callback: Callable[[SamplerStep], None] | None,
-    update: Callable[[Tensor, Tensor, int, int], Tensor],
-) -> Tensor:
-    """Predict x0 at every step; ``update(x_t, x0, t, s)`` makes the next state of it, except at the end."""
-    _check(x_T, timesteps, diffusion, clip)
-    x_t = x_T.to(torch.promote_types(x_T.dtype, torch.float32))
-    for index, (t, s) in enumerate(pairwise([*timesteps, -1])):
-        steps = torch.full(x_T.shape[:1], t, dtype=torch.int64, device=x_T.device)  # (B,)
-        x0 = denoise(x_t.to(x_T.dtype), steps).to(x_t.dtype)
-        if x0.shape != x_t.shape:
-            raise InputError(f"denoise returned {tuple(x0.shape)} for an input of {tuple(x_t.shape)}")
-        if clip is not None:
-            x0 = x0.clamp(*clip)
-        if callback is not None:
-            callback(SamplerStep(index=index, t=t, x_t=x_t, x0=x0))
-        x_t = x0 if s < 0 else update(x_t, x0, t, s)
-    return x_t
 
 
 def _check(x_T: Tensor, timesteps: Sequence[int], diffusion: GaussianDiffusion, clip: Range | None) -> None:

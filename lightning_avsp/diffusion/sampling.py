@@ -1,4 +1,4 @@
-"""Sampling as one setting: which algorithm, how many steps, where, and how many draws to average."""
+"""Sampling as one setting: algorithm, number of steps and their spacing, samples to average; also clip by clip."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lightning_avsp.errors import InputError
 
 @dataclass(frozen=True)
 class Sampling:
-    """How samples are drawn; meant to be written in configuration files.
+    """Settings of a sampler, as configuration files hold them.
 
     Raises:
         InputError: If a number is out of range or ``eta`` is set for an algorithm without it.
@@ -27,17 +27,17 @@ class Sampling:
     algorithm: SamplerName = "ddim"
     """Sampler: ``ddim``, ``ddpm`` or ``dpm_solver_pp``."""
     steps: int = 4
-    """Calls of the denoiser per draw, 1..T."""
+    """Calls of the denoiser per sample, 1..T."""
     spacing: SpacingName = "linspace"
     """Steps visited: ``linspace`` (DiffSal's Algorithm 2), ``leading`` (its released code) or ``logsnr``."""
     eta: float = 0.0
     """Share of fresh noise at each DDIM step: 0 deterministic, 1 as noisy as DDPM."""
     samples: int = 1
-    """Draws per clip; the result is their mean."""
+    """Samples per clip; the result is their mean."""
     clip: tuple[float, float] | None = None
     """Range to which every predicted map is clipped before the next step."""
     clamp: tuple[float, float] | None = None
-    """Range to which only the result of each draw is clipped."""
+    """Range to which only each finished sample is clipped."""
 
     def __post_init__(self) -> None:
         if self.algorithm not in SAMPLERS:
@@ -70,7 +70,7 @@ class Sampling:
         log_snr = diffusion.log_snr() if self.spacing == "logsnr" else None
         return timesteps(diffusion.num_steps, self.steps, self.spacing, log_snr)
 
-    def draw(
+    def sample(
         self,
         denoise: Denoise,
         shape: Sequence[int],
@@ -83,10 +83,10 @@ class Sampling:
         callback: Callable[[SamplerStep], None] | None = None,
         average: bool = True,
     ) -> Tensor:
-        """Draw from noise, ``samples`` times per clip, and average.
+        """Sample from noise, ``samples`` times per clip, and average.
 
-        The draws of a clip lie side by side in the batch: row ``i * samples + j`` of the denoiser's input is
-        draw j of clip i. A condition is therefore encoded once per clip and repeated with
+        The samples of a clip lie side by side in the batch: row ``i * samples + j`` of the denoiser's input is
+        sample j of clip i. A condition is therefore encoded once per clip and repeated with
         ``repeat_interleave(samples)``, not encoded again. No gradients are recorded.
 
         Args:
@@ -98,7 +98,7 @@ class Sampling:
             dtype: Dtype in which the denoiser is given its input.
             generator: Source of all noise; by default the device's global generator.
             seeds: One seed per clip. All noise of a clip is then a function of its seed alone, whatever the
-                batch, the device and the number of samples (draw j is the same for every ``samples`` > j).
+                batch, the device and the number of samples (sample j is the same for every ``samples`` > j).
             callback: Called after each prediction, with all B * samples rows; its ``x0`` are maps.
             average: Return the mean over the samples of each clip, or each of them.
 
@@ -117,9 +117,9 @@ class Sampling:
             if len(seeds) != batch:
                 raise InputError(f"got {len(seeds)} seeds for {batch} clips; give one per clip")
             source = [
-                torch.Generator("cpu").manual_seed(stable_seed(seed, draw))
+                torch.Generator("cpu").manual_seed(stable_seed(seed, index))
                 for seed in seeds
-                for draw in range(self.samples)
+                for index in range(self.samples)
             ]
         with torch.no_grad():
             x_T = draw_noise(
@@ -150,3 +150,56 @@ def _of_maps(
     callback: Callable[[SamplerStep], None], diffusion: GaussianDiffusion
 ) -> Callable[[SamplerStep], None]:
     return lambda step: callback(replace(step, x0=diffusion.to_maps(step.x0)))
+
+
+def sample_per_clip(
+    sampling: Sampling,
+    steps: Sequence[int],
+    denoise_clips: Callable[[list[int]], Denoise],
+    shape: Sequence[int],
+    diffusion: GaussianDiffusion,
+    *,
+    device: torch.device | str,
+    seeds: Sequence[int],
+    average: bool = True,
+) -> Tensor:
+    """Sample each clip with its own number of steps: clips with equally many go through the denoiser together.
+
+    A clip's noise is a function of its seed alone, so its result is that of :meth:`Sampling.sample` with its number of
+    steps, whatever the other clips take.
+
+    Args:
+        sampling: All but the number of steps.
+        steps: Calls of the denoiser per sample, for each of the B clips.
+        denoise_clips: Given the numbers of some clips (rows of the batch), their denoiser; its input holds
+            ``sampling.samples`` rows per clip, side by side.
+        shape: Shape (B, ...) of the result.
+        diffusion: The process whose schedule is followed.
+        device: Device to sample on.
+        seeds: One seed per clip.
+        average: Return the mean over the samples of each clip, or each of them.
+
+    Returns:
+        As :meth:`Sampling.sample`.
+
+    Raises:
+        InputError: If steps or seeds are not one per clip, or a number of steps does not fit the process.
+    """
+    if not len(steps) == len(seeds) == shape[0]:
+        raise InputError(
+            f"got {len(steps)} numbers of steps and {len(seeds)} seeds for {shape[0]} clips; give one per clip"
+        )
+    results: list[Tensor | None] = [None] * shape[0]
+    for count in sorted(set(steps)):
+        rows = [row for row, number in enumerate(steps) if number == count]
+        sampled = replace(sampling, steps=count).sample(
+            denoise_clips(rows),
+            (len(rows), *shape[1:]),
+            diffusion,
+            device=device,
+            seeds=[seeds[row] for row in rows],
+            average=average,
+        )
+        for row, result in zip(rows, sampled, strict=True):
+            results[row] = result
+    return torch.stack([result for result in results if result is not None])

@@ -1,6 +1,6 @@
-"""Which diffusion steps a sampler visits.
+"""Spacing of the diffusion steps that a sampler visits.
 
-Every spacing gives exactly the wanted number of steps, strictly descending; the transition after the last one
+Every spacing returns exactly the requested number of steps, strictly descending; the transition after the last one
 goes to -1, the clean sample, so N steps are N calls of the denoiser.
 """
 

@@ -1,4 +1,4 @@
-"""How the diffusion step of a training sample is drawn."""
+"""Random diffusion steps of training samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def draw_timesteps(
     generator: torch.Generator | None = None,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Diffusion step of each training sample.
+    """Draw the diffusion step of each training sample.
 
     * ``per_sample``: uniform over 0..T-1, independently (line 4 of DiffSal's Algorithm 1).
     * ``per_batch``: one uniform step for the whole batch, as DiffSal's released code draws it.

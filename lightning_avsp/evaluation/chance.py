@@ -1,4 +1,4 @@
-"""What a prediction that knows nothing scores: the reference row `uniform`, in closed form."""
+"""Scores of a uniform prediction, the reference row `uniform`, in closed form."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _KNOWN = {"cc": 0.0, "nss": 0.0, "auc_shuffled": 0.5, "auc_shuffled_exact": 0.5}
 def chance_scores(
     protocol: Protocol, target: Tensor, points: Tensor, other: Tensor | None
 ) -> tuple[dict[str, float], dict[str, str]]:
-    r"""Scores of the uniform map on one frame, as limits where the formulas divide by its range.
+    r"""Score the uniform map on one frame, as limits where the formulas divide by its range.
 
     CC and NSS are 0 and the shuffled AUCs 0.5: the expectation of any map that is independent of the gaze. SIM is the
     overlap with the uniform distribution, AUC-Judd the expectation over all orders of equal values,
     :math:`\tfrac12 + \tfrac{1}{2 (n + 1)}` for n fixated pixels (0.5 where a protocol counts repeats).
 
     Args:
-        protocol: Whose metrics.
+        protocol: Defines the metrics.
         target: Continuous ground truth (Hg, Wg).
         points: Fixations (N, 2).
         other: Other fixations (K, 2), for the shuffled AUCs.

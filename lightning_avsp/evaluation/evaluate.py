@@ -1,4 +1,4 @@
-"""Scores a folder of predictions against the ground truth of listed test videos."""
+"""Scoring of a folder of predictions against the ground truth of listed test videos."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from lightning_avsp.data.catalogue import Corpus, find_corpus
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.predictions import Missing, check_folder, find_video, folder_of_split, places
+from lightning_avsp.evaluation.predictions import (
+    Missing,
+    candidates_of,
+    check_folder,
+    find_video,
+    folder_of_split,
+)
 from lightning_avsp.evaluation.protocols import Protocol
 from lightning_avsp.evaluation.references import PlannedReference, plan_references
 from lightning_avsp.evaluation.scoring import VideoJob, score_video, wanted_frames
@@ -25,7 +31,7 @@ SplitName = Literal["1", "2", "3", "all"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything behind the numbers of one evaluation."""
+    """Result of one evaluation."""
 
     protocol: Protocol
     predictions: Path
@@ -34,17 +40,17 @@ class Evaluation:
     tables: dict[int, ScoreTable]
     """Rows of frames and videos, by split."""
     missing: Missing
-    """What had no prediction and was left out."""
+    """Videos and frames without predictions, which were left out."""
     unscored: int
     """Predicted frames that the protocol does not score: before its first, or after the list's last."""
     shared: bool
-    """Whether several splits were scored with one model's predictions."""
+    """True if several splits were scored with one model's predictions."""
     corpora: dict[str, CorpusSummary]
     """Means, intervals and counts of each corpus."""
     references: dict[str, dict[str, CorpusSummary]] = field(default_factory=dict)
     """The same of each reference row, by row and corpus."""
     not_computable: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Reference rows that a corpus does not allow, and why, by row and corpus."""
+    """Reasons for missing reference rows, by row and corpus."""
 
 
 def evaluate_predictions(
@@ -64,15 +70,15 @@ def evaluate_predictions(
     """Score predictions under a protocol.
 
     Args:
-        predictions: Folder with ``<corpus>/<video>`` or ``<video>``: folders of numbered pictures or arrays, arrays of
-            all frames, or films. With several splits also in ``split1_results``, ``split1`` or ``split_1``, and so on.
+        predictions: Folder with ``<corpus>/<video>`` or ``<video>``: folders of numbered images or arrays, arrays of
+            all frames, or videos. With several splits also in ``split1_results``, ``split1`` or ``split_1``, and so on.
         root: Root of the corpora, with fold lists and annotations.
         corpora: Names in the catalogue.
-        protocol: How to score.
+        protocol: Scoring protocol.
         split: One split's test list, or all three.
         references: Score the reference rows too.
-        allow_missing: Leave out, and count, what has no prediction, instead of refusing.
-        count_from: Number that the program gave to a video's first frame in file names, 0 or 1.
+        allow_missing: Leave out and count missing predictions instead of refusing them.
+        count_from: Number of a video's first frame in file names, 0 or 1.
         workers: Processes. More than one needs a script with an ``if __name__ == "__main__"`` guard.
         seed: Seed of the bootstrap.
         progress: Called with the number of finished videos and of all videos, references included.
@@ -141,7 +147,7 @@ def evaluate_predictions(
 
 
 class _Plan:
-    """Which video of which split is scored from which predictions; a video shared by splits is scored once."""
+    """Predictions of each video and split; a video shared by splits is scored once."""
 
     def __init__(self, predictions: Path, protocol: Protocol, count_from: int) -> None:
         self.predictions, self.protocol, self.count_from = predictions, protocol, count_from
@@ -167,7 +173,7 @@ class _Plan:
             source = find_video(folder, corpus, entry.video, self.count_from)
             if source is None:
                 self._without.append(name)
-                self._tried += places(folder, corpus, entry.video)
+                self._tried += candidates_of(folder, corpus, entry.video)
                 continue
             numbers = set(source.numbers)
             there = tuple(number for number in wanted if number in numbers)
@@ -183,42 +189,42 @@ class _Plan:
             self._members.setdefault(split, []).append(key)
 
     def missing(self) -> Missing:
-        """What was not found."""
+        """Return the predictions that were not found."""
         return Missing(tuple(self._without), tuple(self._gaps))
 
     def splits(self) -> list[int]:
-        """Splits with something to score."""
+        """List the splits with predictions."""
         return sorted(self._members)
 
     def keys_of(self, split: int) -> list[tuple[Path, str, str]]:
-        """Jobs of one split."""
+        """List the jobs of one split."""
         return self._members[split]
 
     def scored(self, corpus: str) -> dict[int, list[VideoJob]]:
-        """Jobs of one corpus by split: reference rows rest on the same frames."""
+        """Return the jobs of one corpus by split; reference rows score the same frames."""
         chosen = {
             n: [self.jobs[key] for key in keys if key[1] == corpus] for n, keys in self._members.items()
         }
         return {number: jobs for number, jobs in chosen.items() if jobs}
 
     def has(self, corpus: str) -> bool:
-        """Whether anything of a corpus is scored."""
+        """Return True if a video of a corpus is scored."""
         return any(key[1] == corpus for key in self.jobs)
 
     def nothing_found(self) -> str:
-        """The message when no prediction fits."""
+        """Build the error message for a folder without any fitting prediction."""
         if self._tried:
             tried = " or ".join(str(path) for path in self._tried[:3])
             return (
                 f"{self.predictions} holds no predictions of the {len(self._without)} listed test videos; looked for "
-                f"{tried} (a folder, an array or a film)"
+                f"{tried} (a folder, an array or a video)"
             )
         return f"{self.predictions} holds no prediction of a frame that protocol {self.protocol.name} scores"
 
 
 def _test_videos(root: Path, corpus: Corpus, split: SplitName) -> dict[int, list[VideoEntry]]:
     numbers = corpus.splits if split == "all" else (int(split),)
-    # Sound has no part in scoring, so its absence is no error here.
+    # Scoring does not read audio, so its absence is no error here.
     return {n: read_videos(root, [corpus.name], n, "test", missing_audio="silence") for n in numbers}
 
 
@@ -231,7 +237,7 @@ def _table(protocol: Protocol, videos: Sequence[Sequence[FrameRow]]) -> ScoreTab
 
 
 def _directions_averaged(jobs: Sequence[VideoJob], scored: Sequence[list[FrameRow]]) -> list[list[FrameRow]]:
-    """Rows of each video; those of several jobs of a video become their mean, NaN where any is."""
+    """Return the rows of each video, averaged over several jobs of one video; NaN where any is."""
     by_video: dict[str, list[list[FrameRow]]] = {}
     for job, rows in zip(jobs, scored, strict=True):
         by_video.setdefault(job.entry.video, []).append(rows)

@@ -16,12 +16,12 @@ from lightning_avsp.metrics.degenerate import Reason
 _EPS = 1e-7
 
 Scores = tuple[dict[str, float], dict[str, str]]
-"""Values by metric, and why a value is undefined."""
+"""Values by metric, and reasons of undefined values."""
 
 
 @torch.no_grad()
 def ntire26_scores(prediction: Tensor, target: Tensor, fixations: Sequence[Tensor]) -> list[Scores]:
-    r"""CC, SIM, NSS and AUC-Judd of each frame as the challenge computes them.
+    r"""Compute CC, SIM, NSS and AUC-Judd of each frame as the challenge does.
 
     With P and G scaled to [0, 1] (the protocol's steps do it for P, this function for G), population deviations
     :math:`s` and :math:`\epsilon = 10^{-7}`:
@@ -76,7 +76,7 @@ def _score(prediction: np.ndarray, truth: np.ndarray, points: np.ndarray) -> Sco
 
 
 def auc_judd_counting_repeats(prediction: np.ndarray, points: np.ndarray) -> float:
-    """AUC-Judd of one frame, every fixation a threshold of its own, equal values in turn.
+    """Compute AUC-Judd of one frame, every fixation a threshold of its own, equal values in turn.
 
     Args:
         prediction: Map (H, W).

@@ -1,4 +1,4 @@
-"""Saliency maps in files that any program may have written: pictures, arrays, films; read frame by frame."""
+"""Saliency maps in images, arrays and videos that any program may have written, read frame by frame."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from lightning_avsp.errors import InputError
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-FILMS = (".mp4", ".mkv", ".webm", ".mov", ".avi")
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+VIDEOS = (".mp4", ".mkv", ".webm", ".mov", ".avi")
 _GREY_TOLERANCE = 2
-"""Levels by which the channels of a grey picture may differ: lossy coders round each of them."""
-_GREY_TOLERANCE_FILM = 8
+"""Levels by which the channels of a grey image may differ: lossy coders round each of them."""
+_GREY_TOLERANCE_VIDEO = 8
 _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error, KeyError)
 
 
@@ -29,28 +29,28 @@ class PredictedVideo(Protocol):
 
     @property
     def numbers(self) -> Sequence[int]:
-        """Frames that there is a map of, counted from 1, ascending."""
+        """Frames with a map, counted from 1, ascending."""
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """Number and map (H, W) of the wanted frames, ascending, one at a time; uint8 or floating point."""
+        """Read number and map (H, W) of the wanted frames, ascending, one at a time; uint8 or floating point."""
 
 
 @dataclass(frozen=True)
 class NumberedMaps:
-    """One file a frame: pictures, or arrays (H, W) in .npy."""
+    """One file per frame: images, or arrays (H, W) in .npy."""
 
     files: dict[int, Path]
 
     @property
     def numbers(self) -> Sequence[int]:
-        """Frames that have a file."""
+        """Frames with a file."""
         return sorted(self.files)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """Maps one by one."""
+        """Read maps one by one."""
         for number in wanted:
             path = self.files[number]
-            yield number, read_array(path) if path.suffix.lower() == ".npy" else read_picture(path)
+            yield number, read_array(path) if path.suffix.lower() == ".npy" else read_image(path)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class StackedMaps:
 
     @classmethod
     def open(cls, path: Path, first: int = 1) -> StackedMaps:
-        """Look at an array's header.
+        """Read an array's header.
 
         Raises:
             InputError: If the file is broken or holds no stack of maps.
@@ -77,7 +77,7 @@ class StackedMaps:
         return range(self.first, self.first + self.count)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """Maps one by one; the array is never in memory as a whole."""
+        """Read maps one by one; the array is never in memory as a whole."""
         chosen = set(wanted)
         with _stack(self.path) as (file, shape, dtype):
             size = dtype.itemsize * shape[1] * shape[2]
@@ -95,22 +95,22 @@ class StackedMaps:
 
 
 @dataclass(frozen=True)
-class SaliencyFilm:
-    """A film whose brightness is saliency."""
+class SaliencyVideo:
+    """A video whose brightness is saliency."""
 
     path: Path
     count: int
 
     @classmethod
-    def open(cls, path: Path) -> SaliencyFilm:
-        """Look at a film; its damage is found here.
+    def open(cls, path: Path) -> SaliencyVideo:
+        """Open a video, and check that it is whole.
 
         Raises:
             InputError: If it cannot be read.
         """
-        from lightning_avsp.media.video import open_film
+        from lightning_avsp.media.video import open_video
 
-        return cls(path, open_film(path).frames)
+        return cls(path, open_video(path).frames)
 
     @property
     def numbers(self) -> Sequence[int]:
@@ -118,10 +118,10 @@ class SaliencyFilm:
         return range(1, self.count + 1)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """Maps one by one, decoded in one pass; more than 8 bits are kept if the film has them."""
-        from lightning_avsp.media.video import decode_video, open_film
+        """Decode maps one by one in one pass, with more than 8 bits if the video has them."""
+        from lightning_avsp.media.video import decode_video, open_video
 
-        info = open_film(self.path)
+        info = open_video(self.path)
         chosen = set(wanted)
         number = 0
         for number, (_, frame) in enumerate(decode_video(info), start=1):
@@ -129,17 +129,17 @@ class SaliencyFilm:
                 deep = frame.format.components[0].bits > 8
                 pixels = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
                 pixels = np.rot90(pixels, info.rotation // 90)
-                tolerance = _GREY_TOLERANCE_FILM * (257 if deep else 1)
+                tolerance = _GREY_TOLERANCE_VIDEO * (257 if deep else 1)
                 yield number, _from_channels(pixels, tolerance, f"{self.path}, frame {number}")
         if number < self.count:
             raise InputError(f"{self.path} announces {self.count} frames but holds {number}: encode it again")
 
 
-def read_picture(path: Path) -> Tensor:
-    """A map from a picture: uint8 (H, W), or float32 for 16-bit pictures and for means of channels.
+def read_image(path: Path) -> Tensor:
+    """Read a map from an image: uint8 (H, W), or float32 for 16-bit images and for means of channels.
 
     Raises:
-        InputError: If it cannot be read, or is a colour picture.
+        InputError: If it cannot be read, or is a colour image.
     """
     try:
         with Image.open(path) as image:
@@ -151,18 +151,18 @@ def read_picture(path: Path) -> Tensor:
     if mode in ("LA", "RGBA"):
         if (pixels[..., -1] != 255).any():
             raise InputError(
-                f"{path} is partly transparent, which means nothing in a map: save it without alpha"
+                f"{path} is partly transparent, which has no meaning in a map: save it without alpha"
             )
         pixels = pixels[..., :-1]
     if pixels.ndim == 3 and mode in ("LA", "RGB", "RGBA"):
         return _from_channels(pixels, _GREY_TOLERANCE, str(path))
     if pixels.ndim != 2:
-        raise InputError(f"{path} is a picture of mode {mode}, not a map: save it in grey")
+        raise InputError(f"{path} is an image of mode {mode}, not a map: save it in grey")
     return as_map(pixels, path)
 
 
 def read_array(path: Path) -> Tensor:
-    """A map (H, W) from a .npy file.
+    """Read a map (H, W) from a .npy file.
 
     Raises:
         InputError: If it cannot be read or has another shape.
@@ -179,7 +179,7 @@ def read_array(path: Path) -> Tensor:
 
 
 def as_map(values: np.ndarray, path: Path) -> Tensor:
-    """An array as a map of a type that metrics work with: uint8 as it is, floats as they are, others in float64."""
+    """Convert an array to a type that metrics accept: uint8 and floats stay, others become float64."""
     kind = values.dtype
     if kind == np.uint8 or kind in (np.float32, np.float64):
         return torch.from_numpy(values.astype(kind.newbyteorder("="), copy=True))
@@ -190,8 +190,8 @@ def as_map(values: np.ndarray, path: Path) -> Tensor:
     raise InputError(f"{path} holds values of type {kind}, but a map is made of real numbers")
 
 
-def _from_channels(pixels: np.ndarray, tolerance: int, where: str) -> Tensor:
-    """The map (H, W) of a picture (H, W, C) whose channels agree.
+def _from_channels(pixels: np.ndarray, tolerance: int, name: str) -> Tensor:
+    """Reduce an image (H, W, C) whose channels agree to a map (H, W).
 
     Raises:
         InputError: If they do not.
@@ -199,7 +199,7 @@ def _from_channels(pixels: np.ndarray, tolerance: int, where: str) -> Tensor:
     spread = int((pixels.max(axis=-1).astype(np.int64) - pixels.min(axis=-1)).max())
     if spread > tolerance:
         raise InputError(
-            f"{where} is in colour (its channels differ by up to {spread} levels), but a map is grey: "
+            f"{name} is in colour (its channels differ by up to {spread} levels), but a map is grey: "
             "give the maps themselves, not heat maps or overlays"
         )
     if spread == 0 and pixels.dtype == np.uint8:
@@ -208,7 +208,7 @@ def _from_channels(pixels: np.ndarray, tolerance: int, where: str) -> Tensor:
 
 
 class _stack:  # noqa: N801  # a context manager used like a function
-    """Opens a stack of maps at its first value: file, shape and type."""
+    """Open a stack of maps at its first value: file, shape and type."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -256,6 +256,6 @@ class _stack:  # noqa: N801  # a context manager used like a function
 
 def _broken(path: Path, error: BaseException) -> InputError:
     if not path.exists():
-        return InputError(f"{path} is gone: it was there when the folder was listed")
+        return InputError(f"{path} has disappeared since the folder was listed")
     size = path.stat().st_size
     return InputError(f"{path} ({size} bytes) cannot be read as saliency maps: {error}; write it again")

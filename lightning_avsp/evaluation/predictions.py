@@ -1,4 +1,4 @@
-"""Finds the predicted maps of each video in a folder that any program may have written."""
+"""Search for the predicted maps of each video in a folder that any program may have written."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.prediction_files import (
-    FILMS,
-    PICTURES,
+    IMAGES,
+    VIDEOS,
     NumberedMaps,
     PredictedVideo,
-    SaliencyFilm,
+    SaliencyVideo,
     StackedMaps,
 )
 
 SMALLEST_SIDE = 8
-"""Pixels below which a side cannot be a saliency map's."""
+"""Least pixels of a saliency map's side."""
 STRETCH = 1.5
-"""How far a map's aspect ratio may be from the frames' or the ground truth's; square maps always pass, since
+"""Largest ratio of a map's aspect ratio to the frames' or the ground truth's; square maps always pass, since
 networks of this field see square frames and their maps are stretched back when they are scored."""
 
 NEARLY_SQUARE = 1.05
@@ -32,7 +32,7 @@ NEARLY_SQUARE = 1.05
 
 @dataclass(frozen=True)
 class Missing:
-    """What a folder lacks of what a protocol scores."""
+    """Videos and frames without predictions that a protocol scores."""
 
     videos: tuple[str, ...] = ()
     """``<split>/<corpus>/<video>`` without any prediction."""
@@ -48,7 +48,7 @@ class Missing:
         return bool(self.videos or self.frames)
 
     def sentence(self) -> str:
-        """What is missing, in one line."""
+        """Describe the missing predictions in one line."""
         parts = []
         if self.videos:
             parts.append(f"{len(self.videos)} videos have no predictions ({_some(self.videos)})")
@@ -61,7 +61,7 @@ class Missing:
 
 
 def folder_of_split(predictions: Path, split: int) -> Path:
-    """Predictions of one split: a folder ``split1_results``, ``split1`` or ``split_1`` if there is one.
+    """Find the predictions of one split: a folder ``split1_results``, ``split1`` or ``split_1`` if there is one.
 
     Models are trained per split; a folder without such parts holds one model's predictions for all.
     """
@@ -72,7 +72,7 @@ def folder_of_split(predictions: Path, split: int) -> Path:
 
 
 def check_folder(predictions: Path) -> None:
-    """Refuse what is no folder of predictions.
+    """Refuse a path that is no folder of predictions.
 
     Raises:
         InputError: If it does not exist, is a file, or is empty.
@@ -89,27 +89,27 @@ def check_folder(predictions: Path) -> None:
         raise InputError(f"{predictions} is empty: predict first, or give another folder")
 
 
-def places(folder: Path, corpus: Corpus, video: str) -> list[Path]:
-    """Where predictions of a video may lie, without an ending."""
+def candidates_of(folder: Path, corpus: Corpus, video: str) -> list[Path]:
+    """List the possible paths of a video's predictions, without a suffix."""
     names = (folder / corpus.name / video, folder / corpus.folder / video, folder / video)
     return list(dict.fromkeys(names))
 
 
 def find_video(folder: Path, corpus: Corpus, video: str, count_from: int = 1) -> PredictedVideo | None:
-    """Predictions of a video, or None if there are none.
+    """Find the predictions of a video, or None.
 
     Args:
         folder: Folder of predictions.
         corpus: Corpus of the video.
         video: Its name.
-        count_from: Number that the program gave to the first frame, 0 or 1.
+        count_from: Number of the first frame in file names, 0 or 1.
 
     Raises:
-        InputError: If files are there that cannot be predictions, or there are several predictions.
+        InputError: If files cannot be predictions, or there are several predictions.
     """
     found: list[Path] = []
-    for place in places(folder, corpus, video):
-        endings = ("", *FILMS, ".npz", ".npy")
+    for place in candidates_of(folder, corpus, video):
+        endings = ("", *VIDEOS, ".npz", ".npy")
         candidates = [place.with_name(place.name + ending) for ending in endings]
         found += [
             path for path in candidates if (path.is_file() if path.suffix in endings[1:] else path.is_dir())
@@ -124,18 +124,18 @@ def find_video(folder: Path, corpus: Corpus, video: str, count_from: int = 1) ->
 
 
 def open_file(path: Path) -> PredictedVideo:
-    """Maps of a video from one file: an array or a film. Its first frame is frame 1."""
-    return SaliencyFilm.open(path) if path.suffix.lower() in FILMS else StackedMaps.open(path)
+    """Open the maps of a video in one file: an array or a video. Its first frame is frame 1."""
+    return SaliencyVideo.open(path) if path.suffix.lower() in VIDEOS else StackedMaps.open(path)
 
 
 def open_folder(folder: Path, count_from: int = 1) -> PredictedVideo:
-    """Maps of a video from its folder: numbered files, or one array or film (``maps.npz``, ``saliency.mp4``).
+    """Open the maps of a video in its folder: numbered files, or one array or video (``maps.npz``, ``saliency.mp4``).
 
     Raises:
         InputError: If the folder holds no predictions, or names carry no number.
     """
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    numbered = [path for path in files if path.suffix.lower() in PICTURES]
+    numbered = [path for path in files if path.suffix.lower() in IMAGES]
     arrays = [path for path in files if path.suffix.lower() == ".npy" and _number(path) is not None]
     if numbered or arrays:
         return NumberedMaps(_by_number([*numbered, *arrays], count_from))
@@ -144,20 +144,20 @@ def open_folder(folder: Path, count_from: int = 1) -> PredictedVideo:
     for name in ("maps.npz", "maps.npy", "saliency.mp4"):
         if (folder / name).is_file():
             return open_file(folder / name)
-    single = [path for path in files if path.suffix.lower() in (*FILMS, ".npz", ".npy")]
+    single = [path for path in files if path.suffix.lower() in (*VIDEOS, ".npz", ".npy")]
     if len(single) == 1:
         return open_file(single[0])
     held = _some([path.name for path in files]) if files else "nothing"
     raise InputError(
-        f"{folder} holds no predictions that can be read ({held}): put numbered pictures or arrays, one array of "
-        "all frames, or one film there"
+        f"{folder} holds no predictions that can be read ({held}): put numbered images or arrays, one array of "
+        "all frames, or one video there"
     )
 
 
 def checked_frames(
     source: PredictedVideo, wanted: Sequence[int], entry: VideoEntry, truth_size: tuple[int, int]
 ) -> Iterator[tuple[int, Tensor]]:
-    """Maps of the wanted frames, refused if their size makes no sense.
+    """Read the maps of the wanted frames, and check their size.
 
     Args:
         source: Predictions of the video.
@@ -196,7 +196,7 @@ def _check_size(name: str, size: tuple[int, int], frames: tuple[int, int], truth
     if fits[0] > NEARLY_SQUARE and min(fits[1:]) > STRETCH:
         raise InputError(
             f"{name}: maps are {rows} x {columns} (rows x columns), but frames are {frames[0]} x {frames[1]} and the "
-            f"ground truth {truth[0]} x {truth[1]}: they are of another video, or turned"
+            f"ground truth {truth[0]} x {truth[1]}: they are of another video, or rotated"
         )
 
 

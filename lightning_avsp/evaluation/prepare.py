@@ -1,4 +1,4 @@
-"""What protocols do to a prediction before it is scored: levels, range, blur, size."""
+"""Preparation of a prediction by a protocol: levels, range, blur, size."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def prepare_maps(
     blur_size: int = 0,
     blur_border: Literal["symmetric", "reflect"] = "symmetric",
 ) -> Tensor:
-    """Predictions as a protocol scores them.
+    """Prepare predictions as a protocol scores them.
 
     A map that is constant as given stays constant, whatever rounding the steps would add, and one with a value that is
-    not finite becomes NaN everywhere, so that both are counted as what they are.
+    not finite becomes NaN everywhere, so that both are counted as such.
 
     Args:
         maps: Predictions (B, H, W), any real type and range.
         size: (rows, columns) of the ground truth.
-        steps: What to do, in order.
-        resize: How to bring maps to ``size``.
+        steps: Steps in order.
+        resize: Interpolation to ``size``.
         blur_sigma: Deviation of the Gaussian in pixels.
         blur_size: Width of its window in pixels.
         blur_border: Border that is mirrored with the edge pixel repeated, or without.
@@ -72,21 +72,21 @@ def prepare_maps(
         elif tuple(values.shape[1:]) != tuple(size):
             values = resize_bicubic(values, size) if resize == "bicubic" else resize_bilinear(values, size)
         levels_given = False
-    # No filter's noise of 1e-16 may pass for a prediction. The challenge makes a constant map 0; others keep its level.
+    # Rounding of 1e-16 must not pass for a prediction. The challenge makes a constant map 0; others keep its level.
     level = given.maximum * ("range_eps" not in steps)
     values = torch.where(given.constant[:, None, None], level[:, None, None], values)
     return values.masked_fill(~given.finite[:, None, None], torch.nan)
 
 
 def scale_range(maps: Tensor, eps: float = 0.0) -> Tensor:
-    """Maps (B, H, W) at minimum 0 and, but for ``eps`` in the divisor, maximum 1; a constant one becomes 0."""
+    """Scale maps (B, H, W) to minimum 0 and, but for ``eps`` in the divisor, maximum 1; a constant one becomes 0."""
     low = maps.amin((1, 2), keepdim=True)  # (B, 1, 1)
     span = maps.amax((1, 2), keepdim=True) - low + eps
     return (maps - low) / torch.where(span > 0, span, 1.0)
 
 
 def blur(maps: Tensor, sigma: float, size: int, border: Literal["symmetric", "reflect"]) -> Tensor:
-    """Maps (B, H, W) under a Gaussian window of sum 1, with a mirrored border.
+    """Filter maps (B, H, W) with a Gaussian window of sum 1, with a mirrored border.
 
     Separable: MATLAB's ``fspecial`` window is the outer product of its profile, whose smallest values lie above the
     threshold below which it would be cut.
@@ -98,7 +98,7 @@ def blur(maps: Tensor, sigma: float, size: int, border: Literal["symmetric", "re
 
 @lru_cache(maxsize=32)
 def blur_weights(length: int, sigma: float, size: int, border: str) -> Tensor:
-    """Matrix that blurs one axis, mirrored border folded in: float64 (length, length). Do not write to it."""
+    """Build the matrix that blurs one axis, mirrored border included: float64 (length, length). Do not write to it."""
     if size < 1 or size % 2 == 0 or sigma <= 0:
         raise InputError(f"a blur needs an odd window and a positive sigma, got {size} and {sigma}")
     if border == "reflect" and length < 2:
@@ -118,6 +118,6 @@ def blur_weights(length: int, sigma: float, size: int, border: str) -> Tensor:
 
 
 def resize_bilinear(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps (B, H, W) at another size as OpenCV's default gives them: half-pixel centres, no antialiasing."""
+    """Resize maps (B, H, W) as OpenCV's default does: half-pixel centres, no antialiasing."""
     resized = F.interpolate(maps[:, None], size=tuple(size), mode="bilinear", align_corners=False)
     return resized[:, 0]

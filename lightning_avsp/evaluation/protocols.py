@@ -1,4 +1,4 @@
-"""Protocols: all that has to be the same before two tables of numbers may be compared."""
+"""Protocols: settings that must agree before two tables of numbers can be compared."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ Averaging: TypeAlias = Literal["pooled", "split_means"]
 
 Negatives: TypeAlias = Literal["video", "corpus"]
 """Other fixations of the shuffled AUC: of all frames of the same video without the current frame's, or of ten
-frames of other videos of the corpus, drawn once per video and scaled to its size."""
+frames of other videos of the corpus, sampled once per video and scaled to its size."""
 
 ProtocolName: TypeAlias = Literal["stavis", "vinet", "dhf1k", "ntire26", "plain"]
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How predictions become numbers. Every mean is over frames first, then over videos."""
+    """Rules by which predictions are scored. Every mean is over frames first, then over videos."""
 
     name: str
-    """What results call it."""
+    """Name in results."""
     source: str
-    """Which published evaluation it follows, and where it does not."""
+    """Published evaluation that it follows, and deviations."""
     metrics: tuple[MetricName, ...]
-    """What is computed of every frame."""
+    """Metrics of every frame."""
     steps: tuple[Step, ...]
-    """What is done to a prediction, in order; see :mod:`lightning_avsp.evaluation.prepare`."""
+    """Preparation of a prediction, in order; see :mod:`lightning_avsp.evaluation.prepare`."""
     resize: Resize = "bicubic"
-    """How a prediction is brought to the ground truth's size."""
+    """Interpolation of a prediction to the ground truth's size."""
     blur_sigma: float = 0.0
     """Deviation of the Gaussian, in pixels of the map at that step."""
     blur_size: int = 0
@@ -47,16 +47,16 @@ class Protocol:
     averaging: Averaging = "pooled"
     """Over several splits; a corpus with a single list is always averaged over its splits' means."""
     policy: DegeneratePolicy = "field"
-    """What averages do with degenerate frames."""
+    """Treatment of degenerate frames in averages."""
     formulas: Literal["mit", "ntire26"] = "mit"
     """Definitions of the MIT benchmark, or those of the NTIRE 2026 challenge."""
     repeats: bool = False
-    """Whether a pixel fixated n times counts n times."""
+    """True if a pixel fixated n times counts n times."""
     negatives: Negatives = "video"
-    """Where the other fixations of the shuffled AUC come from."""
+    """Source of the other fixations of the shuffled AUC."""
 
     def prepare(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
-        """Predictions (B, H, W) as they are scored: float64 (B, size[0], size[1])."""
+        """Prepare predictions (B, H, W) for scoring: float64 (B, size[0], size[1])."""
         return prepare_maps(
             maps,
             size,
@@ -68,7 +68,7 @@ class Protocol:
         )
 
     def as_plain(self) -> dict[str, Any]:
-        """Every setting, for results."""
+        """Return every setting, for results."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
 
@@ -137,7 +137,7 @@ PROTOCOLS: dict[str, Protocol] = {entry.name: entry for entry in _ENTRIES}
 
 
 def find_protocol(name: str) -> Protocol:
-    """A named protocol.
+    """Find a named protocol.
 
     Raises:
         InputError: If none has that name.

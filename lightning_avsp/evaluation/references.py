@@ -1,4 +1,4 @@
-"""Reference rows: what the centre, the mean training map, chance and other people reach on the same frames."""
+"""Reference rows: scores of a centre prior, the mean training map, chance and human observers on the same frames."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ DESCRIPTIONS = {
     ),
     "mean_training_map": "the mean of the split's training maps, the same for every frame",
     "centre_prior": "a Gaussian with the mean and deviation of that mean map, the same for every frame",
-    "uniform": "chance level in closed form: what a map that is independent of the gaze scores",
+    "uniform": "chance level in closed form: the score of a map that is independent of the gaze",
 }
-"""What each row is, in the usual order from best to worst."""
+"""Definition of each row, in the usual order from best to worst."""
 
 NO_CEILING = (
-    "not computable: the corpus comes with the merged map and fixations of all observers, without saying whose is "
-    "whose"
+    "not computable: the corpus comes with the merged map and fixations of all observers, without "
+    "the observer of each"
 )
 
 _FRAMES_PER_VIDEO = 100
-"""Training maps that are read of a video, evenly spaced: neighbouring maps hardly differ."""
+"""Evenly spaced training maps that are read of a video: neighbouring maps hardly differ."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class ConstantMap:
         return range(1, self.n_frames + 1)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """The map, again and again."""
+        """Yield the map for every frame."""
         for number in wanted:
             yield number, self.values
 
 
 @dataclass(frozen=True)
 class PlannedReference:
-    """One reference row: what to score for which test video. Several jobs of a video are averaged."""
+    """One reference row: jobs of the test videos. Several jobs of a video are averaged."""
 
     name: str
     split: int
@@ -70,13 +70,13 @@ class PlannedReference:
 def plan_references(
     root: Path, corpus: str, protocol: Protocol, scored: Mapping[int, Sequence[VideoJob]]
 ) -> tuple[list[PlannedReference], dict[str, str]]:
-    """Jobs of every reference row of a corpus, and why a row is missing.
+    """Plan the jobs of every reference row of a corpus.
 
     Args:
         root: Root of the package.
         corpus: Public name of the corpus.
-        protocol: How to score.
-        scored: What is scored of each split: references rest on the same videos and frames.
+        protocol: Scoring protocol.
+        scored: Jobs of each split: references score the same videos and frames.
 
     Returns:
         One entry per row and split, and the rows that cannot be computed with the reason.
@@ -111,7 +111,7 @@ def plan_references(
 
 
 def mean_training_map(training: Sequence[VideoEntry], known: dict[VideoKey, Tensor]) -> Tensor:
-    """Mean over videos of the mean over maps, every video alike: float32 (H, W) in [0, 1].
+    """Average training maps over each video, then over videos: float32 (H, W) in [0, 1].
 
     Args:
         training: Training videos of a split.
@@ -128,24 +128,24 @@ def mean_training_map(training: Sequence[VideoEntry], known: dict[VideoKey, Tens
 
 
 def fit_gaussian(density: Tensor) -> Tensor:
-    """Axis-aligned Gaussian with the mean and variance of a map taken as a distribution: float32 (H, W), peak 1.
+    """Fit an axis-aligned Gaussian to a map taken as a distribution: float32 (H, W), peak 1.
 
     Args:
-        density: Map (H, W), not negative, with some mass.
+        density: Map (H, W), not negative, not zero everywhere.
     """
     values = density.double()
     profiles = []
     for axis in (0, 1):
         mass = values.sum(1 - axis)
-        place = torch.arange(len(mass), dtype=torch.float64)
-        centre = (mass * place).sum() / mass.sum()
-        variance = (mass * (place - centre) ** 2).sum() / mass.sum()
-        profiles.append(torch.exp(-((place - centre) ** 2) / (2 * variance)))
+        position = torch.arange(len(mass), dtype=torch.float64)
+        centre = (mass * position).sum() / mass.sum()
+        variance = (mass * (position - centre) ** 2).sum() / mass.sum()
+        profiles.append(torch.exp(-((position - centre) ** 2) / (2 * variance)))
     return torch.outer(*profiles).float()
 
 
 def _mean_of_video(entry: VideoEntry) -> Tensor:
-    """Mean of a video's maps, each scaled to peak 1 as they come: float64 (H, W)."""
+    """Average the maps of a video, each divided by 255: float64 (H, W)."""
     count = min(entry.n_frames, _FRAMES_PER_VIDEO)
     numbers = np.unique(np.linspace(1, entry.n_frames, count).round().astype(int))
     total: Tensor | None = None

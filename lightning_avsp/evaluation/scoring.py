@@ -1,4 +1,4 @@
-"""Scores one video, a few frames in memory at a time; the unit of work of a process."""
+"""Scoring of one video with a few frames in memory at a time; the unit of work of a process."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class VideoJob:
     wanted: tuple[int, ...]
     """Frames to score, ascending."""
     others: tuple[VideoEntry, ...] = field(default=())
-    """Other videos of the corpus, for protocols that draw negatives from them."""
+    """Other videos of the corpus, for protocols that sample negatives from them."""
 
 
 def wanted_frames(protocol: Protocol, n_frames: int) -> range:
-    """Frames of a video that a protocol scores."""
+    """Return the frames of a video that a protocol scores."""
     return range(protocol.first_frame, n_frames + 1)
 
 
 def score_video(job: VideoJob) -> list[FrameRow]:
-    """One row per wanted frame.
+    """Score a video: one row per wanted frame.
 
     Raises:
         InputError: If a map or its ground truth cannot be read or makes no sense.
@@ -54,7 +54,7 @@ def score_video(job: VideoJob) -> list[FrameRow]:
 
 
 class FrameScorer:
-    """Turns maps of one video into rows."""
+    """Scorer of the maps of one video."""
 
     def __init__(self, job: VideoJob) -> None:
         self.job = job
@@ -96,7 +96,7 @@ class FrameScorer:
 
 
 def _batches(job: VideoJob) -> Iterator[tuple[list[int], list[Tensor] | None]]:
-    """Wanted frames a few at a time, with their maps unless the job is about chance."""
+    """Yield the wanted frames a few at a time, with their maps unless the job is about chance."""
     if job.source is None:
         for start in range(0, len(job.wanted), _BATCH):
             yield list(job.wanted[start : start + _BATCH]), None

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 10_000
-"""Draws of an interval; its ends vary by about 1 % of its width from seed to seed."""
+"""Resamples of an interval; its ends vary by about 1 % of its width from seed to seed."""
 LEVEL = 0.95
 _DRAWS_AT_ONCE = 2**22  # counts held in memory: 32 MiB
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the interval that would hold it in so many of repeated corpora."""
+    """A mean and its bootstrap interval."""
 
     mean: float
     """NaN of no value."""
     low: float
-    """NaN when fewer than two videos carry a value: one video says nothing about others."""
+    """NaN when fewer than two videos carry a value: one video has no spread."""
     high: float
 
 
@@ -32,17 +32,17 @@ def bootstrap_mean(
     resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> Interval:
-    """Percentile bootstrap of a mean over videos (Efron and Tibshirani, *An Introduction to the Bootstrap*, ch. 13).
+    """Bootstrap a mean over videos by percentiles (Efron and Tibshirani, *An Introduction to the Bootstrap*, ch. 13).
 
-    Videos are drawn with replacement, each with all its values: a video that several splits test is one piece of
-    evidence, not several.
+    Videos are resampled with replacement, each with all its values: a video that several splits test counts as one
+    observation.
 
     Args:
         groups: Values with the name of their video, grouped: the statistic is the mean of the groups' means (one
             group: a plain mean). NaN values do not count.
-        seed: Seed of the draws.
-        resamples: Number of draws.
-        level: Share of the draws that the interval spans.
+        seed: Seed of the resampling.
+        resamples: Number of resamples.
+        level: Share of the resamples inside the interval.
 
     Example:
         >>> interval = bootstrap_mean([[("a", 0.2), ("b", 0.4), ("c", 0.6)]])
@@ -72,9 +72,9 @@ def bootstrap_mean(
 def _resampled_means(
     sums: np.ndarray, counts: np.ndarray, generator: np.random.Generator, resamples: int
 ) -> np.ndarray:
-    """Statistic of each draw from sums and counts by video and group, (V, G) each: (resamples,).
+    """Compute the statistic of each resample from sums and counts by video and group, (V, G) each: (resamples,).
 
-    NaN where a draw holds no value at all.
+    NaN where a resample has no value at all.
     """
     videos = len(sums)
     draws = []
@@ -92,11 +92,11 @@ def _resampled_means(
 
 
 def sign_test(differences: Sequence[float]) -> tuple[int, int, float]:
-    """Two-sided sign test of paired differences; equal pairs and NaN are left out.
+    """Test paired differences by their signs, two-sided; equal pairs and NaN are left out.
 
     Returns:
-        How many are positive, how many negative, and the probability of a split at least as uneven if both were as
-        likely; 1.0 without any difference.
+        Numbers of positive and of negative differences, and the probability of a split at least as uneven if both
+        were as likely; 1.0 without any difference.
     """
     from scipy.stats import binomtest
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.synthetic.observers import saliency_maps
-from lightning_avsp.synthetic.record import read_record
+from lightning_avsp.synthetic.record import read_video_record
 from lightning_avsp.synthetic.spec import SyntheticSpec
 
 OTHER_FRAMES = 10
@@ -27,31 +27,31 @@ class Truth(Protocol):
     """Ground truth of one video; frames count from 1."""
 
     def map(self, number: int) -> Tensor:
-        """Continuous map of a frame: uint8 (Hg, Wg)."""
+        """Return the continuous map of a frame: uint8 (Hg, Wg)."""
 
     def size(self, number: int) -> tuple[int, int]:
-        """(Hg, Wg) of a frame's map."""
+        """Return (Hg, Wg) of a frame's map."""
 
     def points(self, number: int) -> Tensor:
-        """Fixations of a frame: int64 (N, 2), (row, column)."""
+        """Return the fixations of a frame: int64 (N, 2), (row, column)."""
 
 
 @dataclass(frozen=True)
 class AnnotatedTruth:
-    """What a corpus comes with: merged maps and fixated pixels."""
+    """Ground truth of a corpus: merged maps and fixated pixels."""
 
     entry: VideoEntry
 
     def map(self, number: int) -> Tensor:
-        """Continuous map of a frame."""
+        """Read the continuous map of a frame."""
         return self.entry.maps.map(number)
 
     def size(self, number: int) -> tuple[int, int]:
-        """Size of a frame's map, from its header."""
+        """Read the size of a frame's map from its header."""
         return self.entry.maps.size(number)
 
     def points(self, number: int) -> Tensor:
-        """Fixated pixels of a frame."""
+        """Read the fixated pixels of a frame."""
         return self.entry.fixations.points(number, self.size(number))
 
 
@@ -69,7 +69,9 @@ class ObserverHalf:
     def _known(self) -> tuple[SyntheticSpec, np.ndarray]:
         root = Path(self.root)
         spec = SyntheticSpec.from_dict(read_manifest(root)["corpora"][self.folder]["spec"])
-        pixels = read_record(root, self.folder, self.video).fixations[:, self.half :: 2]  # (T, O / 2, 2)
+        pixels = read_video_record(root, self.folder, self.video).fixations[
+            :, self.half :: 2
+        ]  # (T, O / 2, 2)
         return spec, pixels
 
     @property
@@ -78,26 +80,26 @@ class ObserverHalf:
         return range(1, len(self._known[1]) + 1)
 
     def map(self, number: int) -> Tensor:
-        """Map of these observers."""
+        """Compute the map of these observers."""
         spec, pixels = self._known
         return torch.from_numpy(saliency_maps(spec, pixels[number - 1 : number])[0])
 
     def size(self, number: int) -> tuple[int, int]:
-        """Size of the maps."""
+        """Return the size of the maps."""
         return self._known[0].map_size
 
     def points(self, number: int) -> Tensor:
-        """Fixated pixels of these observers, each once, as fixation maps hold them."""
+        """Return the fixated pixels of these observers, each once, as in fixation maps."""
         return torch.from_numpy(np.unique(self._known[1][number - 1], axis=0))
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """Their maps as a prediction."""
+        """Yield their maps as a prediction."""
         for number in wanted:
             yield number, self.map(number)
 
 
 def points_of_video(truth: Truth, n_frames: int) -> list[Tensor]:
-    """Fixations of frames 1 to ``n_frames``."""
+    """Read the fixations of frames 1 to ``n_frames``."""
     return [truth.points(number) for number in range(1, n_frames + 1)]
 
 
@@ -113,7 +115,7 @@ class SameVideo:
         self.union = everything.unique(dim=0)  # (M, 2), sorted
 
     def without(self, current: Tensor) -> Tensor:
-        """The union without the points of one frame: int64 (K, 2)."""
+        """Return the union without the fixations of one frame: int64 (K, 2)."""
         if not len(self.union) or not len(current):
             return self.union
         base = int(max(self.union[:, 1].max(), current[:, 1].max())) + 1
@@ -126,7 +128,7 @@ class OtherVideos:
 
     Args:
         entry: The video that is scored.
-        others: The videos to draw from.
+        others: The videos to sample from.
         size: (rows, columns) of its ground truth.
     """
 
@@ -141,5 +143,5 @@ class OtherVideos:
         self.union = torch.cat(drawn).unique(dim=0)
 
     def without(self, current: Tensor) -> Tensor:
-        """The same points for every frame."""
+        """Return the same fixations for every frame."""
         return self.union

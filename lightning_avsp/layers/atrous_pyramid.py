@@ -64,4 +64,7 @@ class AtrousPyramid3d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, T, h, w) to (B, out, T, h, w)."""
         whole = self.whole(x.mean(dim=(-2, -1), keepdim=True)).expand(-1, -1, -1, *x.shape[-2:])
+        whole = whole.contiguous(
+            memory_format=torch.channels_last_3d
+        )  # so that all that is joined lies alike
         return self.mix(torch.cat([self.point(x), *(branch(x) for branch in self.around), whole], dim=1))

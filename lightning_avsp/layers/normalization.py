@@ -35,6 +35,20 @@ class GroupNorm(nn.GroupNorm):
             return F.group_norm(input, self.num_groups, weight, bias, self.eps)
 
 
+class ClipNorm(nn.InstanceNorm3d):
+    """Instance normalisation of clips with a learned scale and shift, in float32, without a change of memory layout."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=True)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, T, h, w) to the same shape, float32."""
+        x = input.float()
+        variance, mean = torch.var_mean(x, dim=(2, 3, 4), correction=0, keepdim=True)
+        scale = self.weight[:, None, None, None] * torch.rsqrt(variance + self.eps)
+        return torch.addcmul(self.bias[:, None, None, None] - mean * scale, x, scale)
+
+
 class ChannelNorm(LayerNorm):
     """Layer normalisation over axis 1, whatever axes follow it."""
 

@@ -32,17 +32,18 @@ def resize_frames(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Nearest-neighbour resizing of every step of (B, C, T, h, w) to ``size = (H, W)``."""
     if tuple(x.shape[-2:]) == size:
         return x
-    return F.interpolate(x, size=(x.shape[2], *size), mode="nearest")
+    frames = x.transpose(1, 2).flatten(0, 1)  # (B T, C, h, w)
+    return F.interpolate(frames, size=size, mode="nearest").unflatten(0, (x.shape[0], -1)).transpose(1, 2)
 
 
 def resize_bilinear(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (N, C, H, W) to ``size = (H', W')`` bilinearly, in the type of ``x`` whatever autocast says."""
     if tuple(x.shape[-2:]) == size:
         return x
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=False):
-        if x.is_cuda and x.dtype != torch.float32:
-            return resize_by_products(x, size)
-        return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    if x.dtype == torch.float32:
+        return F.interpolate(x, size=size, mode="bilinear")
+    with torch.autocast(x.device.type, enabled=False):
+        return resize_by_products(x, size) if x.is_cuda else F.interpolate(x, size=size, mode="bilinear")
 
 
 def resize_by_products(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -162,14 +162,28 @@ class VideoConvolution(nn.Conv3d):
         form = self.form or self.best_form(input.device.type, input.shape[2])
         if form == "depthwise":  # reads strided memory, and each weight for every set
             return convolve_depthwise(input, weight, bias, self.geometry())
-        # oneDNN 3.10 reads outside of the memory for the weight's gradient of kernels that stride in time
-        unsafe = form == "plain" and self.geometry().stride[0] > 1 and self.kernel_size[0] > 1
-        unsafe = unsafe and input.device.type == "cpu" and torch.is_grad_enabled() and weight.requires_grad
-        input = input.contiguous(memory_format=torch.contiguous_format if unsafe else torch.channels_last_3d)
+        memory = torch.channels_last_3d
+        if form == "plain" and self._has_unsafe_gradient(input):
+            if self.kernel_size[0] < input.shape[2]:
+                memory = torch.contiguous_format
+            else:
+                form = "windows" if self.groups == 1 else "taps"
+        input = input.contiguous(memory_format=memory)
         if sets > 1:
             weight = weight.repeat(sets, 1, 1, 1, 1)
             bias = None if bias is None else bias.repeat(sets)
         return FORMS[form](input, weight, bias, self.geometry(sets))
+
+    def _has_unsafe_gradient(self, x: Tensor) -> bool:
+        """Check for what oneDNN 3.10 (torch 2.11) leaves unwritten rows in the gradient of the weight for.
+
+        That is channels-last memory with kernels that stride in time, or as long as the clip or longer, on the CPU.
+        """
+        needed = x.device.type == "cpu" and torch.is_grad_enabled() and self.weight.requires_grad
+        long = self.kernel_size[0] > 1 and (
+            self.kernel_size[0] >= x.shape[2] or self.geometry().stride[0] > 1
+        )
+        return needed and long
 
     def geometry(self, sets: int = 1) -> Geometry:
         """Return stride, padding, dilation and number of groups for ``sets`` sets of channels."""
@@ -204,9 +218,9 @@ class VideoConvolution(nn.Conv3d):
 
         On the CPU the library's 3-D convolution is the fastest once the channels lie last.
         """
-        if device != "cuda":
-            return "plain"
         forms = self.forms()
+        if device != "cuda":
+            return "points" if "points" in forms else "plain"
         if self.kernel_size[0] == steps and "windows" in forms and self.padding[0] == 0:
             return (
                 "points" if steps == 1 and "points" in forms else "windows"

@@ -1,4 +1,4 @@
-"""Sound: waveform from disk, one channel at one rate, log-mel slices of a clip.
+"""Audio as one channel at one rate, and as log-mel slices of a clip.
 
 The front end is that of VGGish (Hershey et al., ICASSP 2017): 16 kHz mono, periodic Hann window of 25 ms
 every 10 ms, magnitude of a 512-point FFT, 64 mel bands (HTK scale, 125 to 7500 Hz, triangles linear in mel,
@@ -12,7 +12,6 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
@@ -55,7 +54,7 @@ class LogMel(AudioInput):
     form: ClassVar[AudioForm] = "log_mel"
 
     sample_rate: int = 16_000
-    """Rate that sound is brought to before the transform, in Hz."""
+    """Rate that audio is resampled to before the transform, in Hz."""
     window_s: float = 0.025
     """Length of the analysis window, in seconds."""
     hop_s: float = 0.010
@@ -78,7 +77,7 @@ class LogMel(AudioInput):
     size: tuple[int, int] = (112, 192)
     """(time, mel) size that each slice is resized to, bilinear (Ha, Wa)."""
     alignment: Literal["clip", "released"] = "clip"
-    """``clip``: slice k is centred on the middle of the k-th part of the clip, with the real sound around it,
+    """``clip``: slice k is centred on the middle of the k-th part of the clip, with the real audio around it,
     for every sample rate alike. ``released``: what DiffSal's published code computes, see
     :func:`released_examples`."""
     released_buffer: int = 35_280
@@ -129,21 +128,21 @@ class LogMel(AudioInput):
         return None if self.alignment == "released" else self.sample_rate
 
     def prepare(self, samples: Tensor, rate: int) -> Wave:
-        """What :meth:`cut` wants, computed once per film, see :func:`prepare_wave`."""
+        """Prepare audio for :meth:`cut`, once per video, see :func:`prepare_wave`."""
         return prepare_wave(samples, rate, self)
 
     def cut(self, wave: Wave, start_s: float, stop_s: float, frames: int) -> Tensor:
-        """Slices of a clip, float32 (1, S, Ha, Wa), see :func:`log_mel_slices`; ``frames`` does not matter."""
+        """Cut the slices of a clip, float32 (1, S, Ha, Wa), see :func:`log_mel_slices`; ``frames`` has no effect."""
         return log_mel_slices(wave.samples, start_s, stop_s, self, rate=wave.rate)
 
     def silence(self, start_s: float, stop_s: float, frames: int) -> Tensor:
-        """What a clip without sound gives, see :func:`silent_slices`."""
+        """Return the slices of a clip without audio, see :func:`silent_slices`."""
         return silent_slices(self)
 
 
 @dataclass(frozen=True)
 class Wave:
-    """One channel of sound."""
+    """One channel of audio."""
 
     samples: Tensor
     """float32 (N,), in [-1, 1]."""
@@ -156,62 +155,13 @@ class Wave:
         return self.samples.numel() / self.rate
 
 
-def load_wave(path: Path) -> tuple[Tensor, int]:
-    """Sound as float32 (C, N) in [-1, 1] and its sample rate in Hz.
-
-    Args:
-        path: Sound file, or a video file, whose sound track is laid on the clock of its picture: sample 0 is heard
-            when the first frame is seen.
-
-    Raises:
-        InputError: If the file is missing, empty, damaged or without sound; the message names it.
-    """
-    import soundfile
-
-    from lightning_avsp.media.video_index import VIDEO_SUFFIXES
-
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        return _load_track(path)
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (N, C)
-    except (soundfile.SoundFileError, OSError) as error:
-        state = f"{path.stat().st_size} bytes" if path.exists() else "missing"
-        raise InputError(f"{path} ({state}) cannot be read as sound: {error}; replace this file") from error
-    if samples.shape[0] == 0:
-        raise InputError(f"{path} holds no sample; replace it, or remove it and set missing_audio: silence")
-    return torch.from_numpy(samples.T.copy()), int(rate)  # (C, N)
-
-
-def _load_track(path: Path) -> tuple[Tensor, int]:
-    """Sound track of a video, see :func:`load_wave`."""
-    from lightning_avsp.media.soundtrack import read_sound
-    from lightning_avsp.media.video_index import video_index
-
-    info = video_index(path).info
-    if info.sound is None:
-        raise InputError(f"{path} has no sound track; set missing_audio: silence or skip")
-    try:
-        samples, rate, offset_s = read_sound(info)
-    except InputError as error:
-        raise InputError(
-            f"{path}: its sound cannot be decoded ({error.__cause__ or error}); replace it"
-        ) from error
-    late = round(offset_s * rate)  # samples by which the track begins after the first frame, negative: before
-    aligned = F.pad(samples, (late, 0)) if late > 0 else samples[:, -late:]
-    if aligned.shape[1] == 0:
-        raise InputError(
-            f"{path}: its sound track ends before the first frame; set missing_audio: silence or skip"
-        )
-    return aligned, rate
-
-
 def to_mono(wave: Tensor) -> Tensor:
-    """(C, N) to (N,): the mean of all channels, whether mono, stereo or 5.1 (all six weigh the same)."""
+    """Average all channels, (C, N) to (N,): mono, stereo and 5.1 alike (all six weigh the same)."""
     return wave.mean(dim=0)
 
 
 def resample(wave: Tensor, rate: int, new_rate: int) -> Tensor:
-    """Sound (..., N) at another rate, by windowed-sinc interpolation."""
+    """Resample audio (..., N) by windowed-sinc interpolation."""
     if rate == new_rate:
         return wave
     from torchaudio.functional import resample as resample_sinc
@@ -220,7 +170,7 @@ def resample(wave: Tensor, rate: int, new_rate: int) -> Tensor:
 
 
 def prepare_wave(wave: Tensor, rate: int, config: LogMel) -> Wave:
-    """What :func:`log_mel_slices` wants, computed once per film: one channel, at the rate of the transform.
+    """Prepare audio for :func:`log_mel_slices`, once per video: one channel, at the rate of the transform.
 
     The ``released`` alignment cuts at the file's own rate, so there the rate is kept.
     """
@@ -233,12 +183,12 @@ def prepare_wave(wave: Tensor, rate: int, config: LogMel) -> Wave:
 def log_mel_slices(
     wave: Tensor, start_s: float, stop_s: float, config: LogMel, rate: int | None = None
 ) -> Tensor:
-    """Log-mel slices of a clip.
+    """Compute the log-mel slices of a clip.
 
     Args:
-        wave: One channel of sound, float32 (N,) in [-1, 1].
-        start_s: When the clip starts, in seconds from the start of the sound; may lie before it.
-        stop_s: When it ends; may lie after the sound.
+        wave: One channel of audio, float32 (N,) in [-1, 1].
+        start_s: Start of the clip in seconds from the start of the audio; may lie before it.
+        stop_s: End of the clip; may lie after the audio.
         config: Settings.
         rate: Samples per second of ``wave``; ``config.sample_rate`` by default.
 
@@ -256,8 +206,8 @@ def log_mel_slices(
         return _resize(force_count(examples, config.slices), config)
     if rate != config.sample_rate:
         raise InputError(
-            f"the wave has {rate} Hz, the log-mel front end {config.sample_rate} Hz; call prepare_wave once "
-            "per film"
+            f"the audio has {rate} Hz, the log-mel front end {config.sample_rate} Hz; call prepare_wave once "
+            "per video"
         )
     if config.slice_hop_s is None:
         part_s = (stop_s - start_s) / config.slices
@@ -271,7 +221,7 @@ def log_mel_slices(
 
 
 def released_examples(wave: Tensor, start_s: float, stop_s: float, config: LogMel, rate: int) -> Tensor:
-    """Examples as DiffSal's published code cuts them, before nine are taken and resized: (n, 64, n_mels).
+    """Cut examples as DiffSal's published code does, before nine are taken and resized: (n, 64, n_mels).
 
     The excerpt of the clip is put into the middle of a zero buffer of 35280 samples at the file's own rate,
     the buffer is resampled and cut into examples every 110 ms. So the number of genuine examples depends on
@@ -289,7 +239,7 @@ def released_examples(wave: Tensor, start_s: float, stop_s: float, config: LogMe
     if room < 0:
         raise InputError(
             f"a clip of {excerpt.numel()} samples at {rate} Hz does not fit into the released buffer of "
-            f"{config.released_buffer}; use alignment: clip, or bring the sound to 22050 Hz"
+            f"{config.released_buffer}; use alignment: clip, or resample the audio to 22050 Hz"
         )
     buffer = F.pad(excerpt, (room // 2, room - room // 2))
     spectrum = log_mel(resample(buffer, rate, config.sample_rate)[None], config)[0]  # (windows, mel)
@@ -302,7 +252,7 @@ def released_examples(wave: Tensor, start_s: float, stop_s: float, config: LogMe
 
 
 def force_count(examples: Tensor, count: int) -> Tensor:
-    """Exactly ``count`` examples out of (n, ...), as DiffSal's published code takes them: (count, ...).
+    """Select exactly ``count`` examples of (n, ...), as DiffSal's published code does: (count, ...).
 
     The first ones if there are more; else each is repeated in place ``count // n`` times and the first
     ``count % n`` of that list are appended.
@@ -315,12 +265,12 @@ def force_count(examples: Tensor, count: int) -> Tensor:
 
 
 def silent_slices(config: LogMel) -> Tensor:
-    """What a clip without sound gives: (1, S, Ha, Wa), everywhere ``log(log_offset)``."""
+    """Return the slices of silence: (1, S, Ha, Wa), everywhere ``log(log_offset)``."""
     return torch.full((1, config.slices, *config.size), math.log(config.log_offset))
 
 
 def log_mel(wave: Tensor, config: LogMel) -> Tensor:
-    """Log-mel spectrum (..., windows, mel) of sound (..., N).
+    """Compute the log-mel spectrum (..., windows, mel) of audio (..., N).
 
     Nothing is padded, so there are ``1 + (N - window) // hop`` windows.
     """
@@ -334,7 +284,7 @@ def log_mel(wave: Tensor, config: LogMel) -> Tensor:
 
 @lru_cache(maxsize=8)
 def mel_matrix(n_fft: int, sample_rate: int, n_mels: int, low_hz: float, high_hz: float) -> Tensor:
-    """Weights from FFT bins to mel bands, float32 (n_fft // 2 + 1, n_mels).
+    """Return the weights from FFT bins to mel bands, float32 (n_fft // 2 + 1, n_mels).
 
     HTK: mel = 1127 ln(1 + f / 700); each band is a triangle over the mel axis from the centre of the band
     below to that of the band above; the DC bin weighs nothing.
@@ -351,7 +301,7 @@ def mel_matrix(n_fft: int, sample_rate: int, n_mels: int, low_hz: float, high_hz
 
 
 def excerpt(wave: Tensor, start: int, stop: int) -> Tensor:
-    """Samples (N,) ``start .. stop - 1``, zeros where the file has none."""
+    """Cut samples ``start .. stop - 1`` of (N,), zeros where the file has none."""
     inside = wave[max(0, min(start, wave.numel())) : max(0, min(stop, wave.numel()))]
     left = min(max(0, -start), stop - start)
     return F.pad(inside, (left, stop - start - left - inside.numel()))

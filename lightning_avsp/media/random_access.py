@@ -1,4 +1,4 @@
-"""Frames of a video by number, through one of three decoders; and a small memory of open ones per process.
+"""Random access to the frames of a video with one of three decoders, and a cache of open ones per process.
 
 Found by stamping every frame with its number (all guards below have a test): a reader that is opened and seeks
 at once may return garbage without an error, so frame 1 is read first; a decord reader that crosses a fork hangs, so
@@ -21,10 +21,11 @@ import numpy as np
 
 from lightning_avsp.errors import InputError, MissingDependencyError
 from lightning_avsp.media.images import resize
-from lightning_avsp.media.video_index import VideoIndex, check_seekable, damaged, video_index
+from lightning_avsp.media.video import VideoInfo, open_container, to_rgb
+from lightning_avsp.media.video_index import check_seekable, damaged, video_info
 
-Backend = Literal["decord", "torchcodec", "pyav"]
-"""Decoders: decord is the fastest at a reduced size, torchcodec and PyAV are exact in more files."""
+Backend = Literal["pyav", "torchcodec", "decord"]
+"""Decoders: PyAV is exact in every file; torchcodec pays where clips lie far apart; decord is unmaintained."""
 
 OPEN_READERS = 4
 """Readers that a process keeps open. One of decord holds about 90 MB and a thread."""
@@ -33,67 +34,66 @@ OPEN_READERS = 4
 class FrameDecoder(Protocol):
     """An open video."""
 
-    def read(self, places: Sequence[int], size: tuple[int, int] | None) -> list[np.ndarray]:
-        """Frames by place, from 0, each uint8 (H, W, 3), RGB, upright; at their own size for None."""
+    def read(self, indices: Sequence[int], size: tuple[int, int] | None) -> list[np.ndarray]:
+        """Read frames by index, from 0, each uint8 (H, W, 3), RGB, upright; at their own size for None."""
 
 
 class PyAVReader:
-    """Exact in every file with presentation times: a frame is the one whose own time is that of the index."""
+    """PyAV, exact in every file with presentation times: a frame is found by its own time."""
 
-    def __init__(self, index: VideoIndex) -> None:
-        from lightning_avsp.media.video import open_container
-
-        self.index = index
-        self._container = open_container(index.info.path)
-        self._stream = self._container.streams[index.info.video_index]
-        self._stream.codec_context.thread_count = 1  # loader processes share the cores already
+    def __init__(self, info: VideoInfo) -> None:
+        self.info = info
+        self._container = open_container(info.path)
+        self._stream = self._container.streams[info.video_index]
+        self._stream.codec_context.thread_count = 1  # dataloader workers share the cores already
         self._frames = self._from_here()
-        self._next = 0  # place that decoding has come to; the first frame is always read before any seek
+        self._next = 0  # index of the next frame to decode; the first frame is always read before any seek
         self._first = self._find(0)
 
-    def read(self, places: Sequence[int], size: tuple[int, int] | None) -> list[np.ndarray]:
-        """Frames by place, see :class:`FrameDecoder`."""
-        from lightning_avsp.media.video import to_rgb
+    def read(self, indices: Sequence[int], size: tuple[int, int] | None) -> list[np.ndarray]:
+        """Read frames by index, see :class:`FrameDecoder`."""
+        return [to_rgb(self.frame(position), self.info.rotation, size) for position in indices]
 
-        return [to_rgb(self.frame(place), self.index.info.rotation, size) for place in places]
-
-    def frame(self, place: int) -> Any:
-        """One frame as an ``av.VideoFrame``."""
-        if place == 0:
+    def frame(self, position: int) -> Any:
+        """Decode one frame as an ``av.VideoFrame``."""
+        if position == 0:
             return self._first
-        times, keys = self.index.times, self.index.keys
-        start = int(np.searchsorted(times, self.index.key_before(place)))
-        if place < self._next or start > self._next:  # behind us, or past a key frame: jump
+        times, keys = self.info.times, self.info.keys
+        last = max(
+            0, int(np.searchsorted(keys, times[position], side="right")) - 1
+        )  # key frame at or before it
+        start = int(np.searchsorted(times, keys[last]))
+        if position < self._next or start > self._next:  # behind us, or past a key frame: jump
             before = keys[keys <= times[start]]
             for key in before[::-1][:3]:  # a container may land behind the key frame that was asked for
                 self._container.seek(int(key), stream=self._stream)
                 self._frames = self._from_here()
-                found = self._find(place, or_behind=True)
+                found = self._find(position, or_behind=True)
                 if found is not None:
                     return found
             self._container.seek(int(times[0]), stream=self._stream)
             self._frames = self._from_here()
-        return self._find(place)
+        return self._find(position)
 
-    def _find(self, place: int, or_behind: bool = False) -> Any:
-        """Decode up to a frame; None if the first one decoded is behind it already and that is allowed."""
-        wanted = self.index.times[place]
+    def _find(self, position: int, or_behind: bool = False) -> Any:
+        """Decode up to a frame; None if decoding starts behind it and that is allowed."""
+        wanted = self.info.times[position]
         for frame in self._frames:
             if frame.pts is not None and frame.pts >= wanted:
-                self._next = int(np.searchsorted(self.index.times, frame.pts)) + 1
+                self._next = int(np.searchsorted(self.info.times, frame.pts)) + 1
                 if frame.pts == wanted and not frame.is_corrupt:
                     return frame
                 break
         if or_behind:
             return None
-        raise damaged(self.index.info.path, place + 1, "decoding does not give a frame at its time")
+        raise damaged(self.info.path, position + 1, "decoding does not give a frame at its time")
 
     def _from_here(self) -> Iterator[Any]:
-        return _decoded(self._container, self._stream, self.index.info.path)
+        return _decoded(self._container, self._stream, self.info.path)
 
 
 def _decoded(container: Any, stream: Any, path: Path) -> Iterator[Any]:
-    """Frames from where a container stands. No method: a generator that knows its reader would keep it alive."""
+    """Decode from the position of a container. No method: a generator that refers to its reader would keep it alive."""
     from av.error import FFmpegError
 
     last = 0.0
@@ -111,9 +111,9 @@ def _decoded(container: Any, stream: Any, path: Path) -> Iterator[Any]:
 
 
 class DecordReader:
-    """decord, decoding on one thread; refuses the files in which it was seen to return other frames."""
+    """decord on one thread; refuses the files in which it was seen to return other frames."""
 
-    def __init__(self, index: VideoIndex, size: tuple[int, int] | None) -> None:
+    def __init__(self, info: VideoInfo, size: tuple[int, int] | None) -> None:
         try:
             import decord
         except ImportError as error:
@@ -121,45 +121,45 @@ class DecordReader:
                 "reading video with decord needs it: pip install 'lightning-avsp[video]'; where it has no wheel, "
                 "choose the backend pyav or torchcodec, or decode once with `avsp data prepare`"
             ) from error
-        path = index.info.path
-        self.index, self.size = index, size
-        refuse_for(index, "decord")
+        path = info.path
+        self.info, self.size = info, size
+        refuse_for(info, "decord")
         height, width = size or (-1, -1)
         try:
             self._reader = decord.VideoReader(
                 str(path), ctx=decord.cpu(0), num_threads=1, width=width, height=height
             )
             frames = len(self._reader)
-            if frames == index.n_frames:
+            if frames == info.frames:
                 self._reader[0]
         except (RuntimeError, IndexError) as error:  # DECORDError is a RuntimeError
             raise damaged(path, 1, _first_line(error)) from error
-        if frames != index.n_frames:
+        if frames != info.frames:
             raise InputError(
-                f"{path}: decord counts {frames} frames, the container shows {index.n_frames} (an edit list hides "
+                f"{path}: decord counts {frames} frames, the container shows {info.frames} (an edit list hides "
                 "some); choose the backend pyav, or decode it once with `avsp data prepare`"
             )
 
-    def read(self, places: Sequence[int], size: tuple[int, int] | None) -> list[np.ndarray]:
-        """Frames by place, see :class:`FrameDecoder`; ``size`` is what the reader was opened for."""
+    def read(self, indices: Sequence[int], size: tuple[int, int] | None) -> list[np.ndarray]:
+        """Read frames by index, see :class:`FrameDecoder`; ``size`` is that of the constructor."""
         try:
-            return list(self._reader.get_batch(list(places)).asnumpy())
+            return list(self._reader.get_batch(list(indices)).asnumpy())
         except (RuntimeError, IndexError) as error:
-            raise damaged(self.index.info.path, self._first_bad(places) + 1, _first_line(error)) from error
+            raise damaged(self.info.path, self._first_bad(indices) + 1, _first_line(error)) from error
 
-    def _first_bad(self, places: Sequence[int]) -> int:
-        for place in places:
+    def _first_bad(self, indices: Sequence[int]) -> int:
+        for position in indices:
             try:
-                self._reader[place]
+                self._reader[position]
             except (RuntimeError, IndexError):
-                return place
-        return places[0]
+                return position
+        return indices[0]
 
 
 class TorchcodecReader:
     """torchcodec with exact seeking (it scans the file when it is opened)."""
 
-    def __init__(self, index: VideoIndex) -> None:
+    def __init__(self, info: VideoInfo) -> None:
         try:
             decoders = import_module("torchcodec.decoders")
         except (ImportError, RuntimeError, OSError) as error:  # it loads FFmpeg's libraries when imported
@@ -167,53 +167,53 @@ class TorchcodecReader:
                 "reading video with torchcodec needs the torchcodec of your torch version and FFmpeg's shared "
                 f"libraries ({_first_line(error)}); choose the backend pyav or decord instead"
             ) from error
-        self.index = index
-        refuse_for(index, "torchcodec", open_groups=False)
+        self.info = info
+        refuse_for(info, "torchcodec", open_groups=False)
         try:
             self._decoder = decoders.VideoDecoder(
-                str(index.info.path),
-                stream_index=index.info.video_index,
+                str(info.path),
+                stream_index=info.video_index,
                 dimension_order="NHWC",
                 num_ffmpeg_threads=1,
                 seek_mode="exact",
             )
             self._decoder[0]
         except (RuntimeError, ValueError, IndexError) as error:
-            raise damaged(index.info.path, 1, _first_line(error)) from error
+            raise damaged(info.path, 1, _first_line(error)) from error
 
-    def read(self, places: Sequence[int], size: tuple[int, int] | None) -> list[np.ndarray]:
-        """Frames by place, see :class:`FrameDecoder`."""
+    def read(self, indices: Sequence[int], size: tuple[int, int] | None) -> list[np.ndarray]:
+        """Read frames by index, see :class:`FrameDecoder`."""
         try:
-            pictures = self._decoder.get_frames_at(indices=list(places)).data.numpy()  # (N, H, W, 3)
+            images = self._decoder.get_frames_at(indices=list(indices)).data.numpy()  # (N, H, W, 3)
         except (RuntimeError, IndexError) as error:
-            raise damaged(self.index.info.path, places[0] + 1, _first_line(error)) from error
-        return list(pictures) if size is None else [resize(picture, size) for picture in pictures]
+            raise damaged(self.info.path, indices[0] + 1, _first_line(error)) from error
+        return list(images) if size is None else [resize(image, size) for image in images]
 
 
-def refuse_for(index: VideoIndex, backend: str, open_groups: bool = True) -> None:
-    """Refuse a file that a decoder does not show as it is.
+def refuse_for(info: VideoInfo, backend: str, open_groups: bool = True) -> None:
+    """Refuse a file that a decoder does not decode faithfully.
 
     Raises:
         InputError: If it is stored turned, or has open groups of pictures and these are refused.
     """
-    turned = f"stored turned by {index.info.rotation} degrees" if index.info.rotation else None
-    grouped = "coded in open groups of pictures" if index.open_groups and open_groups else None
+    turned = f"stored rotated by {info.rotation} degrees" if info.rotation else None
+    grouped = "coded in open groups of pictures" if info.open_groups and open_groups else None
     for fault in filter(None, (turned, grouped)):
         raise InputError(
-            f"{index.info.path} is {fault}, which {backend} does not show as it is; choose the backend pyav, or "
+            f"{info.path} is {fault}, which {backend} does not decode faithfully; choose the backend pyav, or "
             "decode it once with `avsp data prepare`"
         )
 
 
 _Key = tuple[Path, Backend, tuple[int, int] | None]
-_open: OrderedDict[_Key, tuple[VideoIndex, FrameDecoder]] = OrderedDict()
+_open: OrderedDict[_Key, tuple[VideoInfo, FrameDecoder]] = OrderedDict()
 _inherited: list[object] = []
-"""Readers of a parent process: never used here, and never closed, which would wait for threads that are not here."""
+"""Readers of a parent process: never used here, nor closed, which would wait for threads of the parent."""
 
 
 @lru_cache(maxsize=1)
 def guard_forks() -> None:
-    """Have every process that is forked from now on leave the readers of its parent alone. Done once."""
+    """Register a hook, once, by which forked processes leave the readers of their parent alone."""
     os.register_at_fork(after_in_child=_leave_behind)
 
 
@@ -227,12 +227,12 @@ def _leave_behind() -> None:
 
 
 def reader(path: Path, backend: Backend, size: tuple[int, int] | None) -> FrameDecoder:
-    """The open reader of a video in this process, opened if need be.
+    """Return the open reader of a video in this process; open it if needed.
 
     Args:
         path: Video.
         backend: Decoder.
-        size: (height, width) that will be asked for; only decord's readers depend on it.
+        size: (height, width) of the frames to read; only decord's readers depend on it.
 
     Raises:
         InputError: If the file is missing, damaged, or one that this decoder does not read reliably.
@@ -240,21 +240,21 @@ def reader(path: Path, backend: Backend, size: tuple[int, int] | None) -> FrameD
     """
     guard_forks()
     key: _Key = (path, backend, size if backend == "decord" else None)
-    index = video_index(path)
+    info = video_info(path)
     kept = _open.pop(key, None)
-    if kept is None or kept[0] is not index:  # another index: the file has changed since
-        check_seekable(index)
-        kept = index, _opened(index, backend, size)
+    if kept is None or kept[0] is not info:  # other information: the file has changed since
+        check_seekable(info)
+        kept = info, _opened(info, backend, size)
     _open[key] = kept  # last used, last out
     while len(_open) > OPEN_READERS:
         _open.popitem(last=False)
     return kept[1]
 
 
-def _opened(index: VideoIndex, backend: Backend, size: tuple[int, int] | None) -> FrameDecoder:
+def _opened(info: VideoInfo, backend: Backend, size: tuple[int, int] | None) -> FrameDecoder:
     if backend == "decord":
-        return DecordReader(index, size)
-    return TorchcodecReader(index) if backend == "torchcodec" else PyAVReader(index)
+        return DecordReader(info, size)
+    return TorchcodecReader(info) if backend == "torchcodec" else PyAVReader(info)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Whether a film file is whole: found out before any frame is predicted, from its index and its packets."""
+"""Completeness of a video file, from its index and packets, before any frame is decoded."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ STATED_DURATION = ("mov", "matroska", "avi", "flv", "asf")
 
 @dataclass(frozen=True)
 class Survey:
-    """What one pass over the packets of a film found, without decoding."""
+    """Result of one pass over the packets of a video, without decoding."""
 
-    packets: int
-    """Packets of the chosen video stream that are to be shown; nearly always the number of frames."""
+    times: list[int | None]
+    """Presentation times of the packets of the chosen video stream that are to be shown; nearly always its frames."""
+    keys: list[int | None]
+    """Those of the key frames among them."""
+    open_groups: bool
+    """True if frames that follow a key frame in the file are shown before it."""
     damage: str | None
-    """What is wrong with the file, e.g. ``it is cut off: ...``; None for a whole file."""
+    """Damage of the file, e.g. ``it is cut off: ...``; None for a whole file."""
 
 
 def survey(container: Any, stream: Any, path: Path) -> Survey:
-    """Read all packets of an open film once, without decoding.
+    """Read all packets of an open video once, without decoding.
 
     Three signs of a cut are looked for: index entries or a Matroska segment that end beyond the end of the
     file, packets that the container marks as corrupt, and a last packet that ends well before the stated
@@ -30,8 +34,8 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
 
     Args:
         container: An input container of PyAV, just opened; it is at its end afterwards.
-        stream: The video stream whose packets are counted.
-        path: The film's file, for its size.
+        stream: The video stream whose packets are listed.
+        path: The file, for its size.
     """
     from av.error import FFmpegError
 
@@ -43,7 +47,9 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
         damage: str | None = f"it is cut off: {size:,} of {indexed_end:,} bytes are there"
     else:
         damage = None
-    packets, last_end = 0, Fraction(0)
+    times: list[int | None] = []
+    keys: list[int | None] = []
+    open_groups, last_end = False, Fraction(0)
     try:
         for packet in container.demux():
             if packet.size == 0:  # the flush packets that end a demux
@@ -51,7 +57,11 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
             if packet.stream is stream and packet.is_corrupt:
                 damage = damage or "it holds packets that its container marks as corrupt"
             if packet.stream is stream and not packet.is_discard:
-                packets += 1
+                times.append(packet.pts)
+                if packet.is_keyframe:
+                    keys.append(packet.pts)
+                elif keys and keys[-1] is not None and packet.pts is not None:
+                    open_groups |= packet.pts < keys[-1]
             if packet.pts is not None:
                 last_end = max(last_end, (packet.pts + (packet.duration or 0)) * packet.time_base)
     except FFmpegError as error:
@@ -61,16 +71,16 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
         played = last_end - Fraction(container.start_time or 0, 1_000_000)
         if stated - played > max(Fraction(1, 2), stated / 50):
             damage = f"it is cut off: {float(played):.1f} of {float(stated):.1f} seconds are there"
-    return Survey(packets=packets, damage=damage)
+    return Survey(times, keys, open_groups, damage)
 
 
 def _indexed_end(container: Any) -> int:
-    """Last byte that the sample tables of an mp4 or mov file speak of."""
+    """Return the last byte that the sample tables of an mp4 or mov file refer to."""
     return max((e.pos + e.size for s in container.streams for e in s.index_entries), default=0)
 
 
 def _matroska_end(path: Path, names: list[str]) -> int:
-    """Byte where the segment of a Matroska or WebM file says it ends; 0 when it does not say."""
+    """Return the byte at which the segment of a Matroska or WebM file ends; 0 if the file does not state it."""
     if "matroska" not in names:
         return 0
     with path.open("rb") as file:

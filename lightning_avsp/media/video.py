@@ -1,4 +1,4 @@
-"""Picture of a film: its facts, and its frames in presentation order, decoded with PyAV.
+"""Videos decoded in order with PyAV: their streams, and their frames in presentation order.
 
 Files are only ever read forward from the start. Seeking is what decoders get wrong (broken indices, open
 groups of pictures, variable frame rate); a forward pass gives every frame once, with its own time.
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 #: swscale: triangle filter, which shrinks with antialiasing; exact rounding and chroma at full resolution.
 #: Agrees with ``torch.nn.functional.interpolate(mode="bilinear", antialias=True)`` to about 55 dB PSNR.
 RESIZE_FLAGS = 0x2 | 0x40000 | 0x2000
-#: Demuxers that turn text and single pictures into "video".
-NOT_FILMS = ("tty", "image2", "ico", "apng")
+#: Demuxers that turn text and single images into "video".
+NOT_VIDEOS = ("tty", "image2", "ico", "apng")
 
 
 @dataclass(frozen=True)
-class SoundInfo:
-    """The sound track that is used."""
+class AudioInfo:
+    """The selected audio stream."""
 
     index: int
     """Number of the stream in the file."""
@@ -46,8 +46,8 @@ class SoundInfo:
 
 
 @dataclass(frozen=True)
-class FilmInfo:
-    """What is known of a film before its frames are decoded."""
+class VideoInfo:
+    """Properties of a video that are known before its frames are decoded."""
 
     path: Path
     width: int
@@ -71,13 +71,21 @@ class FilmInfo:
     pixel_aspect: Fraction
     """Width of a displayed pixel over its height."""
     colour: tuple[int, int, int]
-    """Matrix, primaries and transfer as coded in the stream (ITU-T H.273), kept when films are written."""
-    sound: SoundInfo | None
-    """The sound track, or None for a silent film."""
+    """Matrix, primaries and transfer as coded in the stream (ITU-T H.273), kept when videos are written."""
+    audio: AudioInfo | None
+    """The audio stream, or None."""
     tolerant: bool = False
-    """Whether what cannot be decoded is skipped (``allow_truncated``) instead of refused."""
+    """True to skip what cannot be decoded (``allow_truncated``) instead of refusing it."""
+    times: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), compare=False, repr=False)
+    """Presentation time of each frame in units of ``time_base``, int64 (N,), increasing; empty if any is missing."""
+    keys: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), compare=False, repr=False)
+    """Presentation times of the key frames among them, int64 (K,), increasing."""
+    open_groups: bool = False
+    """True if frames that follow a key frame in the file are shown before it, and so need the group before."""
+    damage: str | None = None
+    """Damage of a video opened with ``allow_truncated``."""
     notes: tuple[str, ...] = field(default=())
-    """What a user should be told: streams not chosen, rotation, damage."""
+    """Notes for the user: streams not selected, rotation, damage."""
 
     @property
     def seconds(self) -> float:
@@ -86,13 +94,13 @@ class FilmInfo:
 
 
 @dataclass(frozen=True)
-class FilmFrame:
+class DecodedFrame:
     """One decoded frame."""
 
     index: int
     """0-based number in presentation order."""
     pts: int
-    """Presentation time in units of the film's time base; strictly increasing."""
+    """Presentation time in units of the video's time base; strictly increasing."""
     start: float
     """Seconds after the first frame."""
     stop: float
@@ -102,11 +110,11 @@ class FilmFrame:
 
 
 def pyav() -> Any:
-    """The module ``av``, imported when a film is first touched."""
+    """Import ``av``, which stays optional."""
     try:
         import av
     except ImportError as error:
-        raise MissingDependencyError("reading films needs PyAV: pip install av") from error
+        raise MissingDependencyError("reading videos needs PyAV: pip install av") from error
     return av
 
 
@@ -114,13 +122,13 @@ def open_container(path: Path) -> Any:
     """Open a file for reading with PyAV.
 
     Raises:
-        InputError: If there is no such file, or it cannot be read as a film.
+        InputError: If there is no such file, or it cannot be read as a video.
     """
     av = pyav()
     if path.is_dir():
-        raise InputError(f"{path} is a folder, not a film: give a file such as film.mp4")
+        raise InputError(f"{path} is a folder, not a video: give a file such as video.mp4")
     if not path.is_file():
-        raise InputError(f"{path} does not exist: check the path of the film")
+        raise InputError(f"{path} does not exist: check the path of the video")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes): copy or download it again")
     try:
@@ -129,38 +137,38 @@ def open_container(path: Path) -> Any:
         raise InputError(f"{path} cannot be read: permission denied; check its access rights") from error
     except av.error.FFmpegError as error:
         raise InputError(
-            f"{path} is not a film that can be read, or its index was cut off ({error.strerror}): "
+            f"{path} is not a video that can be read, or its index was cut off ({error.strerror}): "
             "give a whole mp4, webm or mkv file"
         ) from error
     name = container.format.name
-    if name in NOT_FILMS or name.endswith("_pipe"):
+    if name in NOT_VIDEOS or name.endswith("_pipe"):
         container.close()
-        raise InputError(f"{path} is not a film (recognised as {name}): give an mp4, webm or mkv file")
+        raise InputError(f"{path} is not a video (recognised as {name}): give an mp4, webm or mkv file")
     return container
 
 
-def open_film(path: Path | str, *, allow_truncated: bool = False) -> FilmInfo:
-    """Look at a film: which streams it has, how long it is, whether it is whole and can be decoded.
+def open_video(path: Path | str, *, allow_truncated: bool = False) -> VideoInfo:
+    """Open a video: find its streams and length, and check that it is whole and can be decoded.
 
-    Of several video streams the one with the most pixels is taken (the first of equals); cover pictures are
+    Of several video streams the one with the most pixels is taken (the first of equals); cover images are
     not video. All packets are read once and the first frame is decoded, so that a damaged file is refused
     here and not after hours.
 
     Args:
         path: Any file that FFmpeg's libraries read: mp4, mov, webm, mkv, avi, ts.
-        allow_truncated: Accept a cut or damaged film and note it instead of refusing.
+        allow_truncated: Accept a cut or damaged video and note it instead of refusing.
 
     Raises:
-        InputError: If the file is missing, empty, a folder, not a film, without video, or damaged.
+        InputError: If the file is missing, empty, a folder, not a video, without frames, or damaged.
     """
     av = pyav()
     path = Path(path)
     with open_container(path) as container:
         stream, notes = _choose_video(container, path)
-        sound = _choose_sound(container)
-        if len(container.streams.audio) > 1 and sound is not None:
+        audio = _choose_audio(container)
+        if len(container.streams.audio) > 1 and audio is not None:
             notes.append(
-                f"{len(container.streams.audio)} sound tracks: taking stream {sound.index} ({sound.layout})"
+                f"{len(container.streams.audio)} audio streams: taking stream {audio.index} ({audio.layout})"
             )
         found = survey(container, stream, path)
         number = stream.index  # a stream's attributes must not be read once its container is closed
@@ -169,7 +177,7 @@ def open_film(path: Path | str, *, allow_truncated: bool = False) -> FilmInfo:
             f"{path} is damaged: {found.damage}; copy it again, or pass --allow_truncated to use the rest"
         )
     if found.damage:
-        notes.append(f"damaged film: {found.damage}; using what can be decoded")
+        notes.append(f"damaged video: {found.damage}; using what can be decoded")
     with open_container(path) as container:
         stream = container.streams[number]
         context = stream.codec_context
@@ -180,21 +188,22 @@ def open_film(path: Path | str, *, allow_truncated: bool = False) -> FilmInfo:
                 f"{path}: its first frame cannot be decoded ({error.strerror}): re-encode it"
             ) from error
         if frame is None:
-            raise InputError(f"{path} holds no frame that can be decoded: give a whole film")
+            raise InputError(f"{path} holds no frame that can be decoded: give a whole video")
+        known = None not in found.times
         rotation = round(frame.rotation / 90) % 4 * 90
         if rotation:
-            notes.append(f"film is stored turned: rotating by {rotation} degrees")
+            notes.append(f"video is stored rotated: rotating by {rotation} degrees")
         width, height = (frame.width, frame.height) if rotation % 180 == 0 else (frame.height, frame.width)
         fps = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
         aspect = Fraction(stream.sample_aspect_ratio or 1)
         if aspect <= 0:
             aspect = Fraction(1)
-        return FilmInfo(
+        return VideoInfo(
             path=path,
             width=width,
             height=height,
             fps=Fraction(fps),
-            frames=found.packets,
+            frames=len(found.times),
             video_index=number,
             codec=context.name,
             time_base=Fraction(stream.time_base),
@@ -202,21 +211,25 @@ def open_film(path: Path | str, *, allow_truncated: bool = False) -> FilmInfo:
             rotation=rotation,
             pixel_aspect=aspect if rotation % 180 == 0 else 1 / aspect,
             colour=(int(context.colorspace), int(context.color_primaries), int(context.color_trc)),
-            sound=sound,
+            audio=audio,
             tolerant=allow_truncated,
+            times=np.sort(np.array(found.times if known else [], dtype=np.int64)),
+            keys=np.sort(np.array(found.keys if known else [], dtype=np.int64)),
+            open_groups=found.open_groups,
+            damage=found.damage,
             notes=tuple(notes),
         )
 
 
-def decode_video(info: FilmInfo) -> Generator[tuple[int, Any], None, None]:
-    """Every frame as PyAV gives it (not rotated, in the codec's pixel format), in presentation order.
+def decode_video(info: VideoInfo) -> Generator[tuple[int, Any], None, None]:
+    """Decode every frame in presentation order, not rotated and in the codec's pixel format.
 
     Yields:
         Presentation time in units of ``info.time_base``, strictly increasing, and the ``av.VideoFrame``.
         Where a file has no times (some avi), frame ``i`` is shown at ``i / fps``.
 
     Raises:
-        InputError: If a frame cannot be decoded and the film was not opened with ``allow_truncated``.
+        InputError: If a frame cannot be decoded and the video was not opened with ``allow_truncated``.
     """
     av = pyav()
     base = round(info.start / info.time_base)
@@ -249,26 +262,28 @@ def decode_video(info: FilmInfo) -> Generator[tuple[int, Any], None, None]:
                 yield pts, frame
 
 
-def iterate_frames(film: FilmInfo | Path | str, size: tuple[int, int] | None = None) -> Iterator[FilmFrame]:
-    """Every frame of a film as RGB, upright, in presentation order; one frame in memory at a time.
+def iterate_frames(
+    video: VideoInfo | Path | str, size: tuple[int, int] | None = None
+) -> Iterator[DecodedFrame]:
+    """Decode every frame as upright RGB, in presentation order; one frame in memory at a time.
 
     Args:
-        film: A path, or what :func:`open_film` returned.
-        size: (H, W) to resize to on the way from the codec's pixels to RGB; None keeps the film's own.
+        video: A path, or the result of :func:`open_video`.
+        size: (H, W) to resize to on the way from the codec's pixels to RGB; None keeps the video's own.
 
     Raises:
-        InputError: As :func:`open_film`, or if decoding fails in the middle.
+        InputError: As :func:`open_video`, or if decoding fails in the middle.
     """
-    info = film if isinstance(film, FilmInfo) else open_film(film)
+    info = video if isinstance(video, VideoInfo) else open_video(video)
     base = round(info.start / info.time_base)
     for index, (pts, frame) in enumerate(decode_video(info)):
         start = float((pts - base) * info.time_base)
         shown = float(frame.duration * info.time_base) if frame.duration else float(1 / info.fps)
-        yield FilmFrame(index, pts, start, start + shown, to_rgb(frame, info.rotation, size))
+        yield DecodedFrame(index, pts, start, start + shown, to_rgb(frame, info.rotation, size))
 
 
 def to_rgb(frame: Any, rotation: int = 0, size: tuple[int, int] | None = None) -> np.ndarray:
-    """An ``av.VideoFrame`` as upright RGB, uint8 (H, W, 3).
+    """Convert an ``av.VideoFrame`` to upright RGB, uint8 (H, W, 3).
 
     Args:
         frame: Any pixel format; its own colour matrix and range are used.
@@ -283,33 +298,33 @@ def to_rgb(frame: Any, rotation: int = 0, size: tuple[int, int] | None = None) -
 
 
 def _choose_video(container: Any, path: Path) -> tuple[Any, list[str]]:
-    """The video stream with the most pixels, and what to say about the others."""
+    """Select the video stream with the most pixels, and note the others."""
     from av.stream import Disposition
 
-    pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-    films = [s for s in container.streams.video if not s.disposition & pictures and s.codec_context.width]
-    if not films:
-        sound = len(container.streams.audio)
-        what = f"only sound ({sound} track{'s' * (sound != 1)})" if sound else "neither video nor sound"
-        raise InputError(f"{path} has no video stream, {what}: give a film with pictures")
-    stream = max(films, key=lambda s: s.codec_context.width * s.codec_context.height)  # the first of equals
+    images = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    streams = [s for s in container.streams.video if not s.disposition & images and s.codec_context.width]
+    if not streams:
+        audio = len(container.streams.audio)
+        found = f"only audio ({audio} stream{'s' * (audio != 1)})" if audio else "neither video nor audio"
+        raise InputError(f"{path} has no video stream, {found}: give a file with frames")
+    stream = max(streams, key=lambda s: s.codec_context.width * s.codec_context.height)  # the first of equals
     notes = []
-    if len(films) > 1:
-        others = ", ".join(f"stream {s.index} ({_size(s)})" for s in films if s is not stream)
+    if len(streams) > 1:
+        others = ", ".join(f"stream {s.index} ({_size(s)})" for s in streams if s is not stream)
         notes.append(
-            f"{len(films)} video streams: taking the larger, "
+            f"{len(streams)} video streams: taking the larger, "
             f"stream {stream.index} ({_size(stream)}), not {others}"
         )
     return stream, notes
 
 
-def _choose_sound(container: Any) -> SoundInfo | None:
-    """The sound track that FFmpeg thinks best, or None."""
+def _choose_audio(container: Any) -> AudioInfo | None:
+    """Select the audio stream that FFmpeg ranks best, or None."""
     stream = container.streams.best("audio")
     if stream is None:
         return None
     context = stream.codec_context
-    return SoundInfo(
+    return AudioInfo(
         index=stream.index,
         codec=context.name,
         channels=context.channels,

@@ -1,8 +1,8 @@
-"""Sound as a waveform: the windowed excerpt of a clip in a buffer of fixed length, as SoundNet reads it.
+"""Audio as a waveform: the windowed excerpt of a clip in a buffer of fixed length, as SoundNet reads it.
 
 The front end is that of STAViS (Tsiami et al., CVPR 2020), which TAVDiff and AVRSP share: the excerpt from the start
 of the clip's first frame to the end of its last, times a Hann window, in the middle of a buffer of zeros that is long
-enough for the slowest film (22050 Hz / 10 frames per second samples for each frame).
+enough for the slowest video (22050 Hz / 10 frames per second samples for each frame).
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class Waveform(AudioInput):
     form: ClassVar[AudioForm] = "waveform"
 
     rate: int = 22_050
-    """Rate that sound is brought to, in Hz."""
+    """Rate that audio is resampled to, in Hz."""
     scale: float = 256.0
-    """Factor on samples in [-1, 1]: SoundNet was trained on [-256, 256], and hears silence in [-1, 1]."""
+    """Factor on samples in [-1, 1]: SoundNet was trained on [-256, 256], in which [-1, 1] is silence."""
     hann: Literal["clip", "frame", "none"] = "clip"
-    """Hann window over the whole excerpt, over the sound of each frame apart, or none."""
+    """Hann window over the whole excerpt, over the audio of each frame separately, or none."""
     pad_to: Literal["fixed", "none"] = "fixed"
-    """``fixed``: a buffer of ``rate / min_fps`` samples for each frame of the clip, whatever the film's rate;
-    ``none``: the excerpt as it is, whose length depends on the film's frame rate."""
+    """``fixed``: a buffer of ``rate / min_fps`` samples for each frame of the clip, whatever the video's rate;
+    ``none``: the excerpt as it is, whose length depends on the video's frame rate."""
     min_fps: float = 10.0
-    """Slowest film that the fixed buffer holds, in frames per second."""
+    """Slowest video that the fixed buffer holds, in frames per second."""
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
@@ -51,55 +51,55 @@ class Waveform(AudioInput):
         return self.rate
 
     def prepare(self, samples: Tensor, rate: int) -> Wave:
-        """What :meth:`cut` wants, computed once per film: (C, N) to one channel at the wanted rate."""
+        """Prepare audio for :meth:`cut`, once per video: (C, N) to one channel at the wanted rate."""
         return Wave(resample(to_mono(samples), rate, self.rate), self.rate)
 
     def samples(self, frames: int) -> int:
-        """Length of the fixed buffer for a clip of so many frames: 35280 for 16, 70560 for 32."""
+        """Return the length of the fixed buffer for a clip of so many frames: 35280 for 16, 70560 for 32."""
         return round(self.rate / self.min_fps * frames)
 
     def cut(self, wave: Wave, start_s: float, stop_s: float, frames: int) -> Tensor:
-        """Waveform of a clip.
+        """Cut the waveform of a clip.
 
         Args:
-            wave: Sound as :meth:`prepare` gives it.
-            start_s: When the clip starts, in seconds from the start of the sound; may lie before it.
-            stop_s: When it ends; may lie after the sound.
+            wave: Result of :meth:`prepare`.
+            start_s: Start of the clip in seconds from the start of the audio; may lie before it.
+            stop_s: End of the clip; may lie after the audio.
             frames: Frames of the clip.
 
         Returns:
             float32 (1, N), N of :meth:`samples` where the buffer is fixed.
 
         Raises:
-            InputError: If the sound has another rate, the clip is empty, or it does not fit into the buffer.
+            InputError: If the audio has another rate, the clip is empty, or it does not fit into the buffer.
         """
         if wave.rate != self.rate:
             raise InputError(
-                f"the wave has {wave.rate} Hz, the waveform input {self.rate} Hz; call prepare first"
+                f"the audio has {wave.rate} Hz, the waveform input {self.rate} Hz; call prepare first"
             )
         if stop_s <= start_s:
             raise InputError(f"a clip must end after it starts, got {start_s} s to {stop_s} s")
         start = round(start_s * self.rate)
         count = round((stop_s - start_s) * self.rate)
-        sound = excerpt(wave.samples, start, start + count) * self._window(count, frames) * self.scale
+        samples = excerpt(wave.samples, start, start + count) * self._window(count, frames) * self.scale
         if self.pad_to == "none":
-            return sound[None]
+            return samples[None]
         room = self.samples(frames) - count
         if room < 0:
             raise InputError(
                 f"a clip of {frames} frames lasts {stop_s - start_s:.2f} s, {count} samples, but the buffer holds "
-                f"{self.samples(frames)} (min_fps={self.min_fps:g}); set data.audio.min_fps to the slowest film's "
+                f"{self.samples(frames)} (min_fps={self.min_fps:g}); set data.audio.min_fps to the slowest video's "
                 "rate, or data.audio.pad_to to none"
             )
-        return F.pad(sound, (room // 2, room - room // 2))[None]
+        return F.pad(samples, (room // 2, room - room // 2))[None]
 
     def silence(self, start_s: float, stop_s: float, frames: int) -> Tensor:
-        """What a clip without sound gives: zeros of the shape of :meth:`cut`."""
+        """Return the waveform of a clip without audio: zeros of the shape of :meth:`cut`."""
         fixed = self.pad_to == "fixed"
         return torch.zeros(1, self.samples(frames) if fixed else round((stop_s - start_s) * self.rate))
 
     def _window(self, count: int, frames: int) -> Tensor:
-        """Weights of ``count`` samples; numpy's hanning, which is zero at both ends."""
+        """Return the weights of ``count`` samples; numpy's hanning, which is zero at both ends."""
         if self.hann == "none":
             return torch.ones(count)
         if self.hann == "clip":

@@ -105,7 +105,7 @@ class VideoAverage:
         self._gathered: ScoreTable | None = None
 
     def add(self, key: FrameKey, values: dict[str, float], reasons: dict[str, str] | None = None) -> None:
-        """Take in one frame; nothing happens if it is already there.
+        """Add one frame; a frame that is already there is kept.
 
         Args:
             key: Corpus, video, frame number.
@@ -117,7 +117,7 @@ class VideoAverage:
         """
         if set(values) != set(self.names):
             raise InputError(
-                f"frame {key} brings values of {sorted(values)}, but {sorted(self.names)} are averaged."
+                f"frame {key} has values of {sorted(values)}, but {sorted(self.names)} are averaged."
             )
         corpus, video, frame = str(key[0]), str(key[1]), int(key[2])
         ordered = {name: float(values[name]) for name in self.names}
@@ -126,7 +126,7 @@ class VideoAverage:
         self._gathered = None
 
     def reset(self) -> None:
-        """Forget all frames."""
+        """Remove all frames."""
         self._rows.clear()
         self._gathered = None
 

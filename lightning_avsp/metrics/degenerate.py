@@ -1,4 +1,4 @@
-"""Frames on which a metric says nothing, why, and what an average does about them."""
+"""Degenerate frames: on which a metric is undefined, the reasons, and their treatment in averages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightning_avsp.metrics.functional.inputs import Frames
 from lightning_avsp.metrics.functional.scores import READS, MetricName, Source
 
 DegeneratePolicy: TypeAlias = Literal["field", "skip", "zero"]
-"""What an average does with degenerate frames.
+"""Treatment of degenerate frames in an average.
 
 - ``field``: drop undefined values, metric by metric, as the evaluation code of STAViS (CVPR 2020) and ViNet
   (IROS 2021) does. A blank frame is dropped from CC, NSS and the AUCs but counts as SIM 0, and KLD 0.
@@ -45,8 +45,8 @@ _CONCERNS: dict[Source, tuple[Reason, ...]] = {
 }
 
 
-class Verdict(NamedTuple):
-    """What one frame brings to the average of one metric."""
+class FrameVerdict(NamedTuple):
+    """Contribution of one frame to the average of one metric."""
 
     value: float
     """The value that counts; NaN if the frame is dropped."""
@@ -67,7 +67,7 @@ def check_policy(policy: str) -> DegeneratePolicy:
 
 
 def diagnose(frames: Frames) -> Tensor:
-    """Which of ``REASONS`` hold for each frame: bool (len(REASONS), B)."""
+    """Find the ``REASONS`` that hold for each frame: bool (len(REASONS), B)."""
     prediction, target, fixations = frames.prediction, frames.target, frames.fixations
     holds: dict[Reason, Tensor] = {
         "non_finite_prediction": ~prediction.finite,
@@ -88,23 +88,25 @@ def diagnose(frames: Frames) -> Tensor:
     return torch.stack([holds.get(reason, never) for reason in REASONS])
 
 
-def judge(name: MetricName, value: float, present: frozenset[Reason], policy: DegeneratePolicy) -> Verdict:
-    """What a frame brings to an average.
+def judge(
+    name: MetricName, value: float, present: frozenset[Reason], policy: DegeneratePolicy
+) -> FrameVerdict:
+    """Decide the contribution of a frame to an average.
 
     Args:
         name: The metric.
         value: Its value, NaN if undefined.
-        present: What is degenerate about the frame.
-        policy: What to do about it.
+        present: Reasons that hold for the frame.
+        policy: Treatment of degenerate frames.
     """
     reason = next((one for one in _concerns(name) if one in present), None)
     undefined = value != value
     if policy == "skip" and reason is not None:
-        return Verdict(float("nan"), reason)
+        return FrameVerdict(float("nan"), reason)
     if not undefined:
-        return Verdict(value, None)
+        return FrameVerdict(value, None)
     # Undefined without a known cause would be a numerical accident; it is counted under its own name.
-    return Verdict(0.0 if policy == "zero" else value, reason or "undefined")
+    return FrameVerdict(0.0 if policy == "zero" else value, reason or "undefined")
 
 
 def _concerns(name: MetricName) -> tuple[Reason, ...]:

@@ -47,7 +47,7 @@ class FrameMean(Metric):
         self.add_state("skipped", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def add(self, values: Tensor) -> None:
-        """Take in per-frame values (B,), NaN where undefined."""
+        """Add per-frame values (B,), NaN where undefined."""
         undefined = values.isnan()
         self.total += values.masked_fill(undefined, 0).sum()
         self.count += (~undefined).sum()

@@ -1,97 +1,62 @@
-"""Clips around the frames of a film, cut from a stream of frames with memory for one clip."""
+"""Clips around the frames of a video, cut from a stream of frames with memory for about one clip."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from lightning_avsp.media.video import FilmFrame
+from lightning_avsp.data.clips import Clip, evaluation_clip
+from lightning_avsp.media.video import DecodedFrame
+from lightning_avsp.structures import ClipPolicy
+
+_UNBOUNDED = 1 << 40  # frames of a video whose end is not decoded yet
 
 
 @dataclass(frozen=True)
-class FilmClip:
-    """The frames that a network sees to predict one of them."""
+class VideoClip:
+    """One clip with its frames."""
 
-    target: int
-    """0-based number of the frame that the map belongs to."""
+    clip: Clip
+    """Numbers of its frames, from 1."""
     frames: np.ndarray
-    """RGB, uint8 (T, H, W, 3); the film's first and last frame are repeated where the clip hangs over."""
-    start: float
-    """Seconds after the film's first frame at which the clip begins; negative where it hangs over."""
-    stop: float
-    """Seconds after the film's first frame at which the clip ends, also where it hangs over."""
-    overhang: tuple[float, float] = (0.0, 0.0)
-    """Seconds of the clip before the first and after the last frame of the film."""
-    covered: int = 0
-    """Frames of the film from the clip's first to its last."""
-    reversed: bool = False
-    """Whether the frames run backwards, as at the head of a film whose targets come last."""
+    """RGB, uint8 (T, H, W, 3)."""
+    times: Sequence[float]
+    """Seconds after the first frame at which each frame of the video is shown, as far as it is decoded."""
 
 
-def sliding_clips(
-    frames: Iterable[FilmFrame],
-    length: int,
-    position: int,
-    stride: int = 1,
-    frame_seconds: float = 0.04,
-    spacing: int = 1,
-    reversed_head: bool = False,
-) -> Iterator[FilmClip]:
-    """A clip for every ``stride``-th frame, and for the last frame, in order.
+def video_clips(frames: Iterable[DecodedFrame], policy: ClipPolicy, stride: int = 1) -> Iterator[VideoClip]:
+    """Cut a clip for every ``stride``-th frame, and for the last frame, in order.
 
-    Each frame is taken from ``frames`` once, and at most as many as a clip covers are held (twice that at the head if
-    it is reversed). As in training data (:class:`lightning_avsp.data.clips.Clip`), a frame fills one frame period
-    *around* its own time, so a clip reaches from half a period before its first frame to half a period after its last.
+    They are the clips that score the frames of a test video (:func:`~lightning_avsp.data.clips.evaluation_clip`). Each
+    frame is taken from ``frames`` once, and at most as many as a clip covers are held (twice that at the start if it is
+    reversed).
 
     Args:
-        frames: The film from its first frame on.
-        length: Frames per clip, T.
-        position: Place of the target in its clip, 0 to T-1; T//2 is the centre.
+        frames: The video from its first frame on.
+        policy: Length of clips, target frame, start padding.
         stride: Distance between targets in frames.
-        frame_seconds: Frame period of the film, 1 / fps.
-        spacing: Distance between the frames of a clip.
-        reversed_head: Where a clip would start before the film, take the one that starts at its target and runs
-            backwards (AVRSP, ViNet) instead of repeating the first frame; needs the last position.
     """
-    before, after = position * spacing, (length - 1 - position) * spacing
-    held: deque[FilmFrame] = deque()
+    held: dict[int, np.ndarray] = {}
+    times: list[float] = []
 
-    def backwards(target: int) -> bool:
-        return reversed_head and target < before
+    def cut(clip: Clip) -> VideoClip:
+        return VideoClip(clip, np.stack([held[number] for number in clip.frames]), times)
 
-    def clip(target: int) -> FilmClip:
-        first, last = held[0].index, held[-1].index
-        turned = backwards(target)
-        low, high = (target, target + before) if turned else (target - before, target + after)
-        wanted = range(low, high + 1, spacing)
-        inside = [held[min(max(i, first), last) - first] for i in wanted]
-        missing, beyond = max(0, first - low), max(0, high - last)
-        # frames that are not there take their time all the same, and so do those between the frames of a clip
-        start, stop = held[max(low, first) - first].start, held[min(high, last) - first].start
-        return FilmClip(
-            target=target,
-            frames=np.stack([frame.pixels for frame in (inside[::-1] if turned else inside)]),
-            start=start - (missing + 0.5) * frame_seconds,
-            stop=stop + (beyond + 0.5) * frame_seconds,
-            overhang=(missing * frame_seconds, beyond * frame_seconds),
-            covered=high - low + 1,
-            reversed=turned,
-        )
-
-    target, done, newest = 0, -1, -1
+    target, done = 1, 0
     for frame in frames:
-        newest = frame.index
-        held.append(frame)
-        while held[0].index < min(target, newest) - before:  # no clip from here on reaches back so far
-            held.popleft()
-        while target + (before if backwards(target) else after) <= newest:
-            yield clip(target)
+        times.append(frame.start)
+        held[len(times)] = frame.pixels
+        earliest = min(target, len(times)) - policy.padded_frames  # no later clip reaches further back
+        for number in [number for number in held if number < earliest]:
+            del held[number]
+        while max((clip := evaluation_clip(target, _UNBOUNDED, policy)).frames) <= len(times):
+            yield cut(clip)
             done, target = target, target + stride
-    while target <= newest:
-        yield clip(target)
-        done, target = target, target + stride
-    if done < newest:
-        yield clip(newest)
+    count = len(times)
+    for number in range(target, count + 1, stride):
+        yield cut(evaluation_clip(number, count, policy))
+        done = number
+    if done < count:
+        yield cut(evaluation_clip(count, count, policy))

@@ -1,4 +1,4 @@
-"""Predicted maps on disk: one npz file, or a folder of PNG pictures."""
+"""Predicted maps on disk: one npz file, or a folder of PNG images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MapFormat = Literal["npz", "png", "png16"]
 
 
 class MapSink(Protocol):
-    """Takes the maps of a film in order."""
+    """Writer of the maps of a video, in order."""
 
     def write(self, saliency: np.ndarray) -> None:
         """Add the next frame's map, float32 (H, W) in [0, 1]."""
@@ -21,11 +21,11 @@ class MapSink(Protocol):
         """Finish; ``times`` are the frames' seconds after the first frame, float64 (N,)."""
 
     def abort(self) -> None:
-        """Let go of open files without finishing."""
+        """Close open files without finishing them."""
 
 
 def open_maps(folder: Path, format: MapFormat) -> MapSink:
-    """A sink in ``folder``: ``maps.npz``, or ``maps/000001.png`` and so on."""
+    """Open a sink in ``folder``: ``maps.npz``, or ``maps/000001.png`` and so on."""
     return (
         NpzMaps(folder / "maps.npz")
         if format == "npz"
@@ -67,7 +67,7 @@ class NpzMaps:
         self.raw_path.unlink()
 
     def abort(self) -> None:
-        """Let go of the temporary file."""
+        """Close the temporary file."""
         self.raw.close()
 
 
@@ -87,7 +87,7 @@ class PngMaps:
         Image.fromarray(grey).save(self.folder / f"{self.count:06d}.png", compress_level=4)
 
     def close(self, times: np.ndarray) -> None:
-        """Nothing is left to write: every picture is finished when it is added."""
+        """Do nothing: every image is finished when it is added."""
 
     def abort(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""

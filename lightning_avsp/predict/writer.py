@@ -1,4 +1,4 @@
-"""The output folder of a prediction: maps, saliency film, overlay film and a record; all of it or nothing."""
+"""The output folder of a prediction: maps, saliency video, overlay video and a record; all of it or nothing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.encoder import FilmEncoder
-from lightning_avsp.media.video import FilmInfo, decode_video, pyav, to_rgb
+from lightning_avsp.media.mp4_writer import Mp4Writer
+from lightning_avsp.media.video import VideoInfo, decode_video, pyav, to_rgb
 from lightning_avsp.predict.maps import MapFormat, MapSink, open_maps
 from lightning_avsp.predict.overlay import overlay
 
@@ -23,31 +23,31 @@ from lightning_avsp.predict.overlay import overlay
 OUTPUTS = ("maps.npz", "maps", "saliency.mp4", "overlay.mp4", "prediction.json")
 
 
-class FilmWriter:
-    """Writes a film's maps as they come; use as a context manager.
+class PredictionWriter:
+    """Writer of a video's maps; a context manager.
 
     All files grow in a hidden folder beside ``out``, which takes its name when the block ends well. On any
     error, and on Ctrl-C, the hidden folder is removed and ``out`` is as it was.
 
-    The film is decoded a second time, in step with the maps, for the overlay at its own resolution: keeping
-    full-size frames until their maps come would need memory for a clip and a batch of them.
+    The video is decoded a second time, in step with the maps, for the overlay at its own resolution: keeping
+    full-size frames until their maps are predicted would need memory for a clip and a batch of them.
 
     Args:
-        out: Folder to make. It must not exist, or be empty, unless ``overwrite``.
-        info: The film, as the maps were predicted from it.
+        out: Folder to create. It must not exist, or be empty, unless ``overwrite``.
+        info: The video.
         format: ``npz`` (one file, half precision), ``png`` (8 bits) or ``png16`` (16 bits).
         overwrite: Replace an earlier prediction in ``out``.
         colours: Colour map of the overlay.
         opacity: Opacity of the overlay where saliency is 1.
 
     Raises:
-        InputError: If ``out`` is a file, not empty, or holds files that no prediction wrote.
+        InputError: If ``out`` is a file, not empty, or holds other files than those of a prediction.
     """
 
     def __init__(
         self,
         out: Path | str,
-        info: FilmInfo,
+        info: VideoInfo,
         *,
         format: MapFormat = "npz",
         overwrite: bool = False,
@@ -61,12 +61,12 @@ class FilmWriter:
         self.colours, self.opacity = colours, opacity
         check_out(self.out, overwrite)
         self.record: dict[str, Any] = {}
-        """What ``prediction.json`` will say; the writer adds ``frames``."""
+        """Content of ``prediction.json``; the writer adds ``frames``."""
 
-    def __enter__(self) -> FilmWriter:
+    def __enter__(self) -> PredictionWriter:
         self.out.parent.mkdir(parents=True, exist_ok=True)
         self.folder = Path(mkdtemp(prefix=f".{self.out.name}.", suffix=".partial", dir=self.out.parent))
-        self.encoders: list[FilmEncoder] = []
+        self.encoders: list[Mp4Writer] = []
         self.maps: MapSink | None = None
         self.frames: Generator[tuple[int, Any], None, None] = decode_video(self.info)
         self.times: list[int] = []
@@ -87,9 +87,7 @@ class FilmWriter:
             saliency: float32 (H, W) in [0, 1], any size.
         """
         if index != len(self.times):
-            raise ValueError(
-                f"map {index} came where map {len(self.times)} was due: give every frame in order"
-            )
+            raise ValueError(f"got map {index}, expected map {len(self.times)}: write every frame in order")
         found = next(self.frames, None)
         if found is None:
             raise InputError(f"{self.info.path} changed while it was read: frame {index} is gone; run again")
@@ -99,8 +97,8 @@ class FilmWriter:
         self.maps.write(saliency)
         levels = to_levels(saliency, (self.info.height, self.info.width))
         self.saliency.write(levels, pts)
-        picture = to_rgb(frame, self.info.rotation, (self.info.height, self.info.width))
-        self.overlay.write(overlay(picture, levels, self.colours, self.opacity), pts)
+        image = to_rgb(frame, self.info.rotation, (self.info.height, self.info.width))
+        self.overlay.write(overlay(image, levels, self.colours, self.opacity), pts)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -116,7 +114,7 @@ class FilmWriter:
 
     def _finish(self) -> None:
         if not self.times:
-            raise InputError(f"{self.info.path} gave no frame: nothing was predicted")
+            raise InputError(f"{self.info.path} holds no frame: nothing was predicted")
         times = (np.array(self.times) - self.times[0]) * float(self.info.time_base)
         assert self.maps is not None
         self.maps.close(times)
@@ -128,7 +126,7 @@ class FilmWriter:
         umask = os.umask(0)
         os.umask(umask)
         self.folder.chmod(0o777 & ~umask)  # mkdtemp made it private
-        check_out(self.out, self.overwrite)  # somebody may have written there meanwhile
+        check_out(self.out, self.overwrite)  # another process may have written there meanwhile
         replaced = self.folder.with_suffix(".replaced")
         if self.out.exists():
             self.out.rename(replaced)
@@ -140,13 +138,13 @@ class FilmWriter:
             raise
         shutil.rmtree(replaced, ignore_errors=True)
 
-    def _encoder(self, name: str) -> FilmEncoder:
-        encoder = FilmEncoder(self.folder / name, self.info)
+    def _encoder(self, name: str) -> Mp4Writer:
+        encoder = Mp4Writer(self.folder / name, self.info)
         self.encoders.append(encoder)
         return encoder
 
     def _discard(self) -> None:
-        """Close what is open, without finishing it, and remove every trace."""
+        """Close open files without finishing them, and remove the hidden folder."""
         try:
             self.frames.close()
             if self.maps is not None:
@@ -161,7 +159,7 @@ def check_out(out: Path, overwrite: bool) -> None:
     """Refuse an output folder whose contents would be lost.
 
     Raises:
-        InputError: If ``out`` is a file, or not empty without ``overwrite``, or holds foreign files.
+        InputError: If ``out`` is a file, or not empty without ``overwrite``, or holds other files.
     """
     if not out.exists():
         return
@@ -173,13 +171,13 @@ def check_out(out: Path, overwrite: bool) -> None:
     foreign = [name for name in names if name not in OUTPUTS]
     if foreign:
         raise InputError(
-            f"{out} holds {foreign[0]}, which no prediction wrote, so it is not overwritten: "
+            f"{out} holds {foreign[0]}, which is not part of a prediction, so it is not overwritten: "
             "give another --out"
         )
 
 
 def to_levels(saliency: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map in [0, 1] of any size as uint8 (H, W) of ``size``, resized bilinearly."""
+    """Convert a map in [0, 1] of any size to uint8 (H, W) of ``size``, resized bilinearly."""
     grey = np.round(np.clip(saliency, 0, 1) * 255).astype(np.uint8)
     frame = pyav().VideoFrame.from_ndarray(np.ascontiguousarray(grey), format="gray")
     return frame.reformat(width=size[1], height=size[0], interpolation=0x2 | 0x40000).to_ndarray()

@@ -14,6 +14,7 @@ from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.launch import set_arithmetic
 from lightning_avsp.profiling.peak import training_flops
 from lightning_avsp.profiling.random_clips import random_batch
 from lightning_avsp.profiling.timeline import Timeline, marked
@@ -42,6 +43,8 @@ class Configuration:
     """As ``--compile``."""
     activation_checkpointing: bool = False
     """As ``--activation_checkpointing``."""
+    tuning: bool = True
+    """TF32 and cuDNN's timed choice of kernels; False as ``--deterministic``."""
     root: Path | None = None
     """Folder of the corpora, to measure the data module too; None for random clips that lie on the device."""
 
@@ -72,7 +75,7 @@ class Configuration:
             else:
                 raise InputError(
                     f"{word!r} cannot be measured; give an experiment file, a setting such as "
-                    f"model.network.attention=standard, batch=NUMBER, or one of {', '.join(f'{o}=...' for o in _CHOICES)}"
+                    f"model.network.attention=standard, batch=NUMBER, or {'=, '.join(_CHOICES)}="
                 )
         return found
 
@@ -81,7 +84,7 @@ class Configuration:
         """Everything that is not at its default, in one line."""
         words = [self.experiment.stem, "" if self.batch is None else f"batch {self.batch}", self.precision]
         words += [f"compiled ({self.compile})" if self.compile != "none" else ""]
-        words += ["checkpointed" if self.activation_checkpointing else ""]
+        words += ["checkpointed" if self.activation_checkpointing else "", "" if self.tuning else "not tuned"]
         return ", ".join(word for word in (*words, *self.settings) if word)
 
 
@@ -89,6 +92,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "precision": get_args(Precision),
     "compile": get_args(CompileMode),
     "activation_checkpointing": ("true", "false"),
+    "tuning": ("true", "false"),
 }
 
 
@@ -111,6 +115,7 @@ class BenchmarkCase:
         settings = list(configuration.settings)
         settings += [f"data.root={configuration.root}"] if configuration.root is not None else []
         settings += [f"data.batch_size={configuration.batch}"] if configuration.batch is not None else []
+        set_arithmetic(deterministic=not configuration.tuning)
         experiment = Experiment.read(configuration.experiment, settings)
         self.task, self.data = experiment.build()
         self.configuration = replace(configuration, batch=self.data.batch_size)

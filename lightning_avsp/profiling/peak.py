@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from lightning_avsp.structures import SaliencyNetwork
 
@@ -37,6 +37,19 @@ def peak_by_name(name: str) -> float | None:
     return next((peak for words, peak in MATRIX_PEAKS if all(word in name for word in words)), None)
 
 
+def convolution_backward_flops(
+    gradient: Any, x: Any, weight: Any, *args: Any, out_shape: Any = None, **keywords: Any
+) -> int:
+    """Count a convolution's gradients: one forward pass each for that of the input and that of the weight.
+
+    torch 2.11 multiplies the weight's gradient by the number of groups: 64 times too much for a depthwise kernel of 64.
+    """
+    transposed, wanted = args[4], args[7]
+    return (int(wanted[0]) + int(wanted[1])) * int(
+        conv_flop_count(x, weight, gradient, transposed=transposed)
+    )
+
+
 def training_flops(network: SaliencyNetwork, inputs: Sequence[Any], **keywords: Any) -> int:
     """Count the operations of one forward and backward pass on the meta device, two per multiply-accumulate.
 
@@ -55,6 +68,9 @@ def training_flops(network: SaliencyNetwork, inputs: Sequence[Any], **keywords: 
     counted = copy.deepcopy(network).to("meta").train()
     inputs, keywords = [move(value) for value in inputs], {name: move(v) for name, v in keywords.items()}
     # the counter does not know the CPU's fused attention
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten.convolution_backward: convolution_backward_flops}
+    )
+    with sdpa_kernel(SDPBackend.MATH), counter:
         counted(*inputs, **keywords).sum().backward()
     return int(counter.get_total_flops())

@@ -11,7 +11,7 @@ import gc
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.launch import default_precision, set_arithmetic
+from lightning_avsp.launch import default_precision
 from lightning_avsp.profiling.case import BenchmarkCase, Configuration
 from lightning_avsp.profiling.memory import peak, reset_peak
 from lightning_avsp.profiling.operators import OperatorTime, profile_steps
@@ -134,7 +134,6 @@ def bench_train(
         report: Called with a line on the progress.
         save: Called with all rows whenever one has changed.
     """
-    set_arithmetic(deterministic=False)
     flops: dict[Any, int] = {}
     found = [Measurement(one, device, amount, flops) for one in configurations]
     found[0].trace = trace
@@ -152,7 +151,7 @@ def bench_train(
                     measure(one)
                 except InputError:
                     raise
-                except Exception as error:  # whatever it is, the other configurations can still be measured
+                except Exception as error:  # noqa: BLE001  # the other configurations can still be measured
                     one.fail(error, doing)
                 save(speeds)
         for one in group:
@@ -246,7 +245,7 @@ def free() -> None:
 
 
 def bench_suite(
-    suite: dict[Path, Sequence[Configuration]],
+    suite: Mapping[Path, Sequence[Configuration]],
     device: str,
     amount: Rounds,
     limit_s: float,

@@ -45,24 +45,24 @@ def _markdown(part: Part) -> list[str]:
 
 
 def render_latex(sections: Sequence[Section]) -> str:
-    """Tables alone; the other parts of a section stand in the caption of its first table."""
+    """Tables alone; the other parts of a section stand in captions: of its first table, or of the one before them."""
     blocks = ["% needs \\usepackage{booktabs} and \\usepackage{graphicx}"]
     for section in sections:
-        texts = ["SYNTHETIC"] if section.synthetic else []
-        texts += [section.status] if section.status else []
+        tables: list[tuple[str, pd.DataFrame]] = []
+        texts: list[list[str]] = [["SYNTHETIC"] * section.synthetic + [section.status] * bool(section.status)]
         for part in section.parts:
-            texts += [part] if isinstance(part, str) else part if isinstance(part, list) else []
-        if section.report:
-            texts.append("First line: ours, second line: as printed")
-        notes = " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in texts)
-        tables = [part for part in section.parts if isinstance(part, (Scores, Table))]
-        tables = [part for part in tables if not (isinstance(part, Table) and part.folded)]
-        for position, part in enumerate(tables):
-            frame, caption = (
-                (part.stacked(), "") if isinstance(part, Scores) else (part.frame, f": {part.caption}")
-            )
-            text = f"{section.title}{caption}. {notes if position == 0 else ''}"
-            blocks.append(as_latex(frame, text.strip(), f"tab:{section.id}-{position}"))
+            if isinstance(part, Scores):
+                tables.append((section.title, part.stacked()))
+                texts[0].append("First line: ours, second line: as printed")
+            elif isinstance(part, Table) and not part.folded:
+                tables.append((f"{section.title}: {part.caption}", part.frame))
+            else:
+                texts[-1] += part if isinstance(part, list) else [part] if isinstance(part, str) else []
+            if len(tables) > len(texts):
+                texts.append([])
+        for position, ((title, frame), notes) in enumerate(zip(tables, texts, strict=True)):
+            sentences = " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in notes)
+            blocks.append(as_latex(frame, f"{title}. {sentences}".strip(), f"tab:{section.id}-{position}"))
     return "\n".join(blocks)
 
 

@@ -72,7 +72,7 @@ def trial_experiment(trial: Trial) -> Path:
     Raises:
         InputError: If the command names none, or the file is missing.
     """
-    words = list(trial.template)
+    words = list(trial.command)
     named = [Path(after) for word, after in pairwise(words) if word in ("--config", "-c")]
     files = [path for path in named if path.suffix in (".yaml", ".yml")]
     if not files:

@@ -14,7 +14,7 @@ from lightning_avsp.evaluation.statistics import Interval
 from lightning_avsp.report.formatting import lower_is_better
 from lightning_avsp.report.measured import dataset_corpus, measure
 from lightning_avsp.report.published import METRIC_NAMES, printed, published
-from lightning_avsp.report.results import RowIndex, RunResult, read_all_results
+from lightning_avsp.report.results import RunResult, read_all_results
 from lightning_avsp.report.table import find_table
 from lightning_avsp.sweep import expand, load_sweep
 
@@ -171,6 +171,5 @@ def _row_names(path: Path) -> dict[str, str]:
         table = find_table(sweep)
     except InputError:  # a user's own sweep: its trials are named by their values
         return {}
-    index = RowIndex(sweep)
     names = {index: name for name, index in table.rows.sweep_index.items()}
-    return {trial.id: names.get(index.of(trial.overrides), "") for trial in expand(sweep)}
+    return {trial.id: names.get(trial.row, "") for trial in expand(sweep)}

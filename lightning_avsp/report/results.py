@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,10 @@ import yaml
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.sweep import Sweep, Trial
-from lightning_avsp.sweep.parameters import Parameter, flatten
-from lightning_avsp.sweep.sweep_file import canonical_json
+from lightning_avsp.sweep.status import find_results
 
 RESULT = "result.json"
-"""Result of a trial: ``RUNS/sweeps/<sweep>/<trial>/result.json``."""
+"""Result of a trial: ``RUNS/sweeps/<sweep>/<trial>-<test>/result.json``."""
 TEST = "results/test.json"
 """Result of a single run, below its run folder."""
 
@@ -93,23 +91,26 @@ def read_trial_result(path: Path) -> RunResult:
 
 
 def read_trial_results(
-    sweep: Sweep, trials: Sequence[Trial], runs: Path
+    sweep: Sweep, trials: Sequence[Trial], runs: Path, args: list[str] | None = None
 ) -> tuple[dict[str, RunResult], list[str]]:
-    """Results of a sweep's trials by trial, and names of trials with results that the file no longer lists."""
+    """Results of a sweep's trials by trial, and names of trials with results that the file no longer lists.
+
+    Raises:
+        InputError: If a result cannot be read, or was moved, or there are results of different ``--args``.
+    """
     known = {trial.id for trial in trials}
     found: dict[str, RunResult] = {}
     strays: list[str] = []
-    for path in sorted((runs / "sweeps" / sweep.name).glob(f"*/{RESULT}")):
-        name = path.parent.name
-        if name not in known:
-            strays.append(name)
-            continue
-        found[name] = read_trial_result(path)
-        if found[name].trial != name:
+    for name, path in find_results(sweep, runs, args).items():
+        if name != path.parent.name.partition("-")[0]:
             raise InputError(
-                f"{path} is the result of trial {found[name].trial}, not of {name}; it was moved: put it back"
+                f"{path} is the result of trial {name}, not of {path.parent.name}; it was moved: put it back"
             )
-    return found, strays
+        if name in known:
+            found[name] = read_trial_result(path)
+        else:
+            strays.append(name)
+    return found, sorted(strays)
 
 
 def read_all_results(runs: Path) -> Iterator[tuple[str, str, RunResult]]:
@@ -125,10 +126,15 @@ def read_all_results(runs: Path) -> Iterator[tuple[str, str, RunResult]]:
     for path in sorted(runs.glob(f"sweeps/*/*/{RESULT}")):
         result = read_trial_result(path)
         trained |= {result.run_dir.resolve(), (runs / "trainings" / result.training).resolve()}
-        overrides = json.loads(path.read_text(encoding="utf-8")).get("overrides")
-        yield path.parents[1].name, _label(overrides if isinstance(overrides, dict) else {}), result
+        content = json.loads(path.read_text(encoding="utf-8"))
+        overrides = content.get("overrides")
+        words = [_label(overrides if isinstance(overrides, dict) else {}), *content.get("args", [])]
+        yield path.parents[1].name, " ".join(words).strip(), result
     for path in sorted(runs.glob(f"**/{TEST}")):
-        if path.relative_to(runs).parts[0] != "sweeps" and path.parents[1].resolve() not in trained:
+        if (
+            path.relative_to(runs).parts[0] not in ("sweeps", "tests")
+            and path.parents[1].resolve() not in trained
+        ):
             yield "", *_read_run(path)
 
 
@@ -177,49 +183,7 @@ def _shared(content: Mapping[str, Any], seed: Any, split: Any, device: Any) -> d
     }
 
 
-class RowIndex:
-    """The row of its table that a trial belongs to.
-
-    Rows differ by what a sweep varies beside seed, split, corpora and starting checkpoint: its list of models, of
-    trainer settings, of samplings. The position in that list is the row's index.
-
-    Args:
-        sweep: The sweep.
-    """
-
-    def __init__(self, sweep: Sweep) -> None:
-        self._varied = [
-            (parameter, [canonical_json(value) for value in parameter.grid() or []])
-            for parameter in flatten(sweep.parameters)
-            if not _repeats(parameter) and len(parameter.grid() or []) > 1
-        ]
-
-    @property
-    def count(self) -> int:
-        """Number of rows."""
-        return prod(len(values) for _, values in self._varied)
-
-    def of(self, overrides: Mapping[str, Any]) -> int:
-        """Index of the row that a trial's overrides belong to."""
-        index = 0
-        for parameter, values in self._varied:
-            value: Any = overrides
-            for name in parameter.path:
-                value = value[name]
-            index = index * len(values) + values.index(canonical_json(value))
-        return index
-
-
 _REPEATED_DATA = ("split", "corpora", "root")
-
-
-def _repeats(parameter: Parameter) -> bool:
-    """Whether a parameter makes repetitions of a row: other seeds, splits or corpora."""
-    if parameter.path in (("seed_everything",), ("init_from",), *(("data", name) for name in _REPEATED_DATA)):
-        return True
-    return parameter.path == ("data",) and all(
-        isinstance(value, Mapping) and set(value) <= set(_REPEATED_DATA) for value in parameter.grid() or []
-    )
 
 
 def _label(overrides: Mapping[str, Any]) -> str:

@@ -14,11 +14,14 @@ import yaml
 from lightning_avsp.errors import InputError
 from lightning_avsp.report.efficiency import CostCounter, NetworkCost, trial_experiment
 from lightning_avsp.report.formatting import lower_is_better, rank_values
+from lightning_avsp.report.gpu_hours import count_gpu_hours
 from lightning_avsp.report.measured import Measured, dataset_corpus, measure
 from lightning_avsp.report.ordering import Ordering, compare_order
 from lightning_avsp.report.published import FLAGS, PublishedTable, published_tables
-from lightning_avsp.report.results import RowIndex, RunResult, read_trial_results
+from lightning_avsp.report.results import RunResult, read_trial_results
 from lightning_avsp.sweep import Sweep, Trial, expand, load_sweep
+from lightning_avsp.sweep.costs import plan_costs
+from lightning_avsp.sweep.planning import plan_sweep
 
 FAIR_SELECTION = "chosen on validation"
 """How the label of a checkpoint begins that was not chosen on test videos."""
@@ -128,7 +131,12 @@ def find_table(sweep: Sweep) -> PublishedTable:
 
 
 def read_report(
-    path: Path, runs: Path, counter: CostCounter | None = None, table: PublishedTable | None = None
+    path: Path,
+    runs: Path,
+    counter: CostCounter | None = None,
+    table: PublishedTable | None = None,
+    args: list[str] | None = None,
+    speeds: tuple[float, float] | None = None,
 ) -> SweepReport:
     """The report of a sweep file.
 
@@ -137,23 +145,29 @@ def read_report(
         runs: Folder of all runs.
         counter: Counts the cost of networks; None omits it.
         table: The table that it reproduces; by default that of :func:`find_table`.
+        args: ``--args`` of the results; needed where there are results of different ones.
+        speeds: Training and predicted clips per second of one GPU, for the GPU hours of the sweep.
 
     Raises:
         InputError: If a file cannot be read, or the sweep has fewer rows than the table.
     """
     sweep = load_sweep(path)
     table = table or find_table(sweep)
-    trials, rows = expand(sweep), RowIndex(sweep)
+    trials, rows = expand(sweep), sweep.row_count()
     own = [name for name, index in table.rows.sweep_index.items() if index >= 0]
-    if len(own) != rows.count:
+    if len(own) != rows:
         raise InputError(
-            f"{path} lists {rows.count} rows, but {table.source} has {len(own)} of its own: {', '.join(own)}"
+            f"{path} lists {rows} rows, but {table.source} has {len(own)} of its own: {', '.join(own)}"
         )
-    results, strays = read_trial_results(sweep, trials, runs)
-    by_row: dict[int, list[Trial]] = {}
+    results, strays = read_trial_results(sweep, trials, runs, args)
+    by_row: dict[int | None, list[Trial]] = {}
     for trial in trials:
-        by_row.setdefault(rows.of(trial.overrides), []).append(trial)
-    return _report(sweep.name, table, by_row, results, counter, strays)
+        by_row.setdefault(trial.row, []).append(trial)
+    report = _report(sweep.name, table, by_row, results, counter, strays)
+    if speeds is None:
+        return report
+    hours = count_gpu_hours(plan_costs(plan_sweep(sweep, args or (), with_data=False)), *speeds)
+    return replace(report, notes=(hours.sentence(), *report.notes))
 
 
 def report_published(table: PublishedTable) -> SweepReport:
@@ -164,7 +178,7 @@ def report_published(table: PublishedTable) -> SweepReport:
 def _report(
     name: str,
     table: PublishedTable,
-    trials: Mapping[int, list[Trial]],
+    trials: Mapping[int | None, list[Trial]],
     results: Mapping[str, RunResult],
     counter: CostCounter | None,
     strays: list[str],

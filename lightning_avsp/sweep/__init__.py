@@ -1,5 +1,5 @@
-"""Sweeps: W&B's sweep files, run by its agent or, without a server, by any number of local workers."""
+"""Sweeps: W&B's sweep files, run by its agent or, without a server, by Ray; every training named by its content."""
 
-from lightning_avsp.sweep.sweep_file import Sweep, Trial, expand, load_sweep, trial_id
+from lightning_avsp.sweep.sweep_file import Sweep, Trial, expand, load_sweep
 
-__all__ = ["Sweep", "Trial", "expand", "load_sweep", "trial_id"]
+__all__ = ["Sweep", "Trial", "expand", "load_sweep"]

@@ -1,153 +1,230 @@
-"""What decides a training's weights, as plain values, and the name that follows from it.
+"""Names of trainings and tests by everything that decides them, from plain settings alone.
 
-Two trainings with the same name give the same weights up to rounding, so one of them is enough. Left out is what only
-says where and how a run computes, what is drawn or written on the way, and what a test does.
+Two trainings with the same name give the same weights up to rounding, and two tests with the same name the same scores,
+so one of each is enough. Left out is where and how a run computes, and what is drawn or written on the way.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
-from lightning_avsp.data.corpora import corpus_listing
-from lightning_avsp.data.manifest import read_manifest
-from lightning_avsp.launch import device_count
-from lightning_avsp.sweep.sweep_file import canonical_json
+from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, splits_in_mix
+from lightning_avsp.data.lists import check_root, list_path, parse_fold_list
+from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.sweep.composition import leaves, lookup
+from lightning_avsp.sweep.sweep_file import content_name
 
 TEST_ONLY = (
     "model.init_args.sampling",
+    "model.init_args.metrics",
     "data.test",
     "trainer.limit_test_batches",
 )
-"""What a sweep may change without a new training: the training has the experiment's own values of these.
+"""Settings that a row may change without a new training: the training keeps those of the experiment.
 
-Sampling also draws the validation maps that choose ``best.ckpt``, so the experiment's own sampling stays in the name.
+Sampling also draws the validation maps that choose ``best.ckpt``, so the experiment's own is in the training's name.
 """
 PLACE = (
-    *("run_dir", "experiment", "wandb", "wandb_project", "overwrite", "ckpt_path", "weights_only"),
-    # init_absent: where "error" trains at all, "drop" trains the same
-    *("init_from", "init_absent", "allow_seen_test_videos", "test_after_fit", "figures", "save_every_steps"),
-    *("compile", "activation_checkpointing", "deterministic"),
-    *("model.init_args.metrics", "data.root", "data.split", "data.num_workers", "data.loading.start_method"),
     *(
-        "data.loading.eval_batch_size",
-        "trainer.accelerator",
-        "trainer.devices",
-        "trainer.num_nodes",
-        "trainer.strategy",
+        "run_dir",
+        "experiment",
+        "wandb",
+        "wandb_project",
+        "overwrite",
+        "ckpt_path",
+        "weights_only",
+        "init_from",
     ),
-    *("trainer.logger", "trainer.enable_progress_bar", "trainer.enable_model_summary"),
-    *("trainer.log_every_n_steps", "trainer.profiler", "trainer.default_root_dir", "trainer.benchmark"),
-    *("trainer.limit_predict_batches", "trainer.enable_autolog_hparams", "trainer.model_registry"),
+    # init_absent: where "error" trains at all, "drop" trains the same
+    *("init_absent", "allow_seen_test_videos", "test_after_fit", "figures", "save_every_steps", "compile"),
+    *("activation_checkpointing", "deterministic", "data.root", "data.split", "data.num_workers"),
+    *(
+        "data.loading.start_method",
+        "data.loading.eval_batch_size",
+        "data.captions.folder",
+        "data.captions.features",
+    ),
+    *("data.corpora", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
+    *("trainer.logger", "trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.profiler"),
+    *("trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.benchmark", "trainer.model_registry"),
+    *("trainer.limit_predict_batches", "trainer.enable_autolog_hparams"),
 )
-"""Settings that do not decide the weights, or that stand in the name by what they mean instead.
-
-``data.root`` and ``data.split`` stand as the videos that they name, ``init_from`` as the name of the stage or the
-checkpoint's digest, devices as the number of processes where ``data.global_batch`` does not fix the batch.
-"""
-VERSION = 1
-"""Raised when the same settings would train other weights."""
+"""Settings that decide no weights, or that stand in the name by what they mean: the data folder and the split as the
+videos that they name, captions as what they say, ``init_from`` as a stage's name or a checkpoint's digest."""
+VERSION = 2
+"""Raised when the same settings would train other weights, a changed default among them."""
 
 
-def training_content(
-    config: dict[str, Any], start: dict[str, Any] | None, with_data: bool = True
-) -> dict[str, Any]:
-    """Everything that decides the weights.
+def name_training(config: dict[str, Any], start: Any, with_data: bool = True) -> str:
+    """Name a training by 12 hexadecimal digits.
 
     Args:
-        config: Complete configuration of ``lightning fit``.
-        start: What the weights start from: ``{"stage": name, "checkpoint": "best"}``, ``{"sha256": digest}`` or None.
-        with_data: Whether to read the corpora's lists; without them names serve to count trainings, not to find them.
-
-    Raises:
-        CorpusNotFoundError: If the corpora or their lists are not there.
-    """
-    # sampling stays: it draws the validation maps that choose the best checkpoint
-    kept = without(config, (*PLACE, *(key for key in TEST_ONLY if key != "model.init_args.sampling")))
-    kept = _portable(kept, str(config["data"]["root"]))
-    content = {
-        "version": VERSION,
-        "config": kept,
-        "data": data_content(config["data"], with_data),
-        "start": start,
-    }
-    if config["data"].get("global_batch") is None:
-        trainer = config["trainer"]
-        processes = device_count(trainer["devices"], str(trainer["accelerator"]))
-        content["processes"] = processes * int(trainer["num_nodes"] or 1)
-    return content
-
-
-def training_name(content: dict[str, Any]) -> str:
-    """Name of a training by its content: 12 hexadecimal digits."""
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]
-
-
-def data_content(data: dict[str, Any], with_data: bool = True) -> list[dict[str, Any]]:
-    """The videos that train and validate, by corpus: digests of their lists, and how synthetic ones were made.
-
-    Changed frames or sounds of films under the same lists are not noticed.
-
-    Args:
-        data: Settings of the data module.
-        with_data: Whether to read lists; without, a corpus stands by its name and split alone.
+        config: Composed configuration.
+        start: Name of the stage or digest of the checkpoint that the weights start from, or None.
+        with_data: Read the corpora's lists and the captions; names without them count trainings, but do not find them.
 
     Raises:
         CorpusNotFoundError: If a corpus or its list is not there.
-        InputError: If no corpus has the split.
     """
-    root = Path(data["root"])
-    corpora = [find_corpus(name, root) for name in data["corpora"]]
-    splits = splits_in_mix(corpora, data["split"])
-    if not with_data:
-        return [{"corpus": c.name, "split": split} for c, split in zip(corpora, splits, strict=True)]
-    made = read_manifest(root)["corpora"]
+    data = config.get("data") or {}
     # the test list decides only where the checkpoint is chosen on it
-    parts: list[Any] = ["train", "test"] if data["validation"]["selection"] == "test" else ["train"]
+    parts: tuple[Part, ...] = (
+        ("train", "test") if (data.get("validation") or {}).get("selection") == "test" else ("train",)
+    )
+    unused = (*PLACE, *(key for key in TEST_ONLY if key != "model.init_args.sampling"))
+    if data.get("global_batch") is not None:
+        unused += ("data.batch_size", "trainer.accumulate_grad_batches")
+    content = {
+        "version": VERSION,
+        "settings": _settings(config, unused),
+        "data": _data_content(data, parts, with_data),
+        "captions": _captions_content(data, with_data),
+        "start": start,
+    }
+    return content_name(content)
+
+
+def name_test(training: str, config: dict[str, Any], checkpoint: str, with_data: bool = True) -> str:
+    """Name a test by its training's name and the settings of the test."""
+    data = config.get("data") or {}
+    content = {
+        "training": training,
+        "checkpoint": checkpoint,
+        "settings": {key: _canonical(lookup(config, key)) for key in TEST_ONLY},
+        "data": _data_content(data, ("test",), with_data),
+        "captions": _captions_content(data, with_data),
+    }
+    return content_name(content)
+
+
+def weight_files(config: dict[str, Any]) -> dict[str, Path]:
+    """List options that name files of weights, with the files, whether they are there or not."""
+    given = {name: str(value) for name, value in leaves("", config) if name.endswith("_weights") and value}
+    return {name: Path(text) for name, text in given.items() if Path(text).suffix or "/" in text}
+
+
+def file_digest(path: Path) -> str:
+    """Compute the SHA-256 of a file, once for each of its states."""
+    state = path.stat()
+    return _digest(str(path.resolve()), state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _digest(path: str, size: int, changed: int) -> str:
+    kept = Path.home() / ".cache" / "lightning_avsp" / "digests"
+    key = kept / hashlib.sha256(f"{path}\n{size}\n{changed}".encode()).hexdigest()
+    if size > 1 << 24 and key.is_file():  # reading a gigabyte takes longer than a status may
+        return key.read_text()
+    with Path(path).open("rb") as file:
+        found = hashlib.sha256()
+        while block := file.read(1 << 20):
+            found.update(block)
+    if size > 1 << 24:
+        kept.mkdir(parents=True, exist_ok=True)
+        key.write_text(found.hexdigest())
+    return found.hexdigest()
+
+
+def _settings(config: dict[str, Any], unused: tuple[str, ...]) -> dict[str, Any]:
+    """Keep the settings that decide a training, by dotted name, whatever the machine and the spelling."""
+    files = weight_files(config)
+    root = str((config.get("data") or {}).get("root", "")).rstrip("/") + "/"
+    kept = {}
+    for name, value in leaves("", config):
+        if any(name == key or name.startswith(f"{key}.") for key in unused):
+            continue
+        if name in files and files[name].is_file():
+            value = f"sha256:{file_digest(files[name])}"
+        elif name.endswith("class_path"):
+            value = str(value).rpartition(".")[2]
+        elif isinstance(value, str) and value.startswith(root):
+            value = f"ROOT/{value.removeprefix(root)}"
+        kept[name] = _canonical(value)
+    return kept
+
+
+def _canonical(value: Any) -> Any:
+    """Read words as the values that an option takes them for: ``"true"`` and True are one."""
+    words = {"true": True, "false": False, "null": None}
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    return words.get(value, value) if isinstance(value, str) else value
+
+
+def corpora_of(data: dict[str, Any]) -> list[tuple[Corpus, int]]:
+    """List the corpora of a mix, each with the split that it contributes.
+
+    Raises:
+        InputError: If a corpus is not known, or none has the split.
+    """
+    root = Path(str(data.get("root", "data")))
+    corpora = [find_corpus(name, root) for name in data.get("corpora", ["AVAD"])]
+    split = data.get("split", 1)
+    if split == "all":
+        return [(corpus, 0) for corpus in corpora]
+    return list(zip(corpora, splits_in_mix(corpora, split), strict=True))
+
+
+def _data_content(data: dict[str, Any], parts: tuple[Part, ...], with_data: bool) -> list[Any]:
+    """Describe the videos of some parts by corpus, and how synthetic ones were made.
+
+    Frames or sounds that changed under the same lists are not noticed.
+    """
+    root = Path(str(data.get("root", "data")))
     found = []
-    for corpus, split in zip(corpora, splits, strict=True):
-        listed = [[vars(video) for video in corpus_listing(root, corpus, part, split)] for part in parts]
-        lists = hashlib.sha256(canonical_json(listed).encode()).hexdigest()
-        found.append({"corpus": corpus.name, "lists": lists, "synthetic": made.get(corpus.folder)})
+    for corpus, split in corpora_of(data):
+        if not with_data:
+            found.append([corpus.name, split])
+            continue
+        check_root(root, corpus)
+        splits = corpus.splits if split == 0 else (split,)
+        lists = [_listing(root, corpus, part, one) for part in parts for one in splits]
+        found.append([corpus.name, lists, _synthetic(root).get(corpus.folder)])
     return found
 
 
-def without(config: dict[str, Any], dotted: Sequence[str]) -> dict[str, Any]:
-    """A copy of nested settings that lacks some."""
-    here: dict[str, list[str]] = {key.partition(".")[0]: [] for key in dotted if "." in key}
-    for key in dotted:
-        head, _, tail = key.partition(".")
-        if tail:
-            here[head].append(tail)
-    gone = {key for key in dotted if "." not in key}
-    return {
-        key: without(value, here[key]) if key in here and isinstance(value, dict) else value
-        for key, value in config.items()
-        if key not in gone
-    }
+def _listing(root: Path, corpus: Corpus, part: Part, split: int) -> Any:
+    """Digest a fold list's videos; of a corpus without lists, which was divided once, the names of what is there."""
+    path = list_path(root, corpus, part, split)
+    if path.is_file() or corpus.layout == "stavis":
+        return content_name([[video.name, video.frames, video.fps] for video in parse_fold_list(path)])
+    folders = [root / name for name in corpus.names if (root / name).is_dir()]
+    if not folders:
+        raise CorpusNotFoundError(f"no folder of {corpus.name} at {root}; to obtain it: {corpus.source}")
+    names = sorted(
+        str(p.relative_to(f)) for f in folders for p in f.glob("*/*") if not p.name.startswith(".")
+    )
+    return [part, content_name(names)]
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()
+def _synthetic(root: Path) -> dict[str, Any]:
+    """Digest how each synthetic corpus was made; reading the records themselves would import scipy."""
+    path = root / "synthetic.json"
+    try:
+        corpora = json.loads(path.read_text())["corpora"] if path.is_file() else {}
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path} does not describe synthetic corpora ({error}); move it away") from error
+    return {name: content_name(made) for name, made in corpora.items()}
 
 
-def _portable(settings: Any, root: str, key: str = "") -> Any:
-    """Files of weights by their digest, paths below the data folder without it: where they lie does not matter."""
-    if isinstance(settings, dict):
-        return {name: _portable(value, root, str(name)) for name, value in settings.items()}
-    if isinstance(settings, list):
-        return [_portable(value, root, key) for value in settings]
-    if not isinstance(settings, str):
-        return settings
-    if key.endswith("_weights") and Path(settings).is_file():
-        return f"sha256:{digest(Path(settings))}"
-    prefix = root.rstrip("/") + "/"
-    return f"ROOT/{settings.removeprefix(prefix)}" if settings.startswith(prefix) else settings
+def _captions_content(data: dict[str, Any], with_data: bool) -> Any:
+    """Digest captions, with the model and the prompt that made them, and the model of their features."""
+    captions = data.get("captions")
+    if not captions or not with_data:
+        return bool(captions)
+    files = caption_files(data)
+    return {path.name: file_digest(path) if path.is_file() else None for path in files}
+
+
+def caption_files(data: dict[str, Any]) -> list[Path]:
+    """List the files that captions need: those of every corpus, and the description of their features."""
+    captions = data.get("captions") or {}
+    if not captions:
+        return []
+    folder = Path(str(captions.get("folder", "")))
+    files = [folder / f"{corpus.name}.jsonl" for corpus, _ in corpora_of(data)]
+    return [*files, Path(str(captions.get("features", ""))) / "model.json"]

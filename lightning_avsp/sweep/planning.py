@@ -1,35 +1,30 @@
-"""Which training a trial needs, and which earlier stages that training starts from, all by content."""
+"""The trainings and tests of sweeps: which training a trial tests, and which earlier stages that starts from."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.errors import InputError
-from lightning_avsp.sweep.identity import TEST_ONLY, digest, training_content, training_name
-from lightning_avsp.sweep.resolve import TrialArguments, resolve
-from lightning_avsp.sweep.sweep_file import canonical_json, trial_id
-from lightning_avsp.sweep.trainings_folder import training_folder
+from lightning_avsp.run_folder import RunFolder
+from lightning_avsp.sweep.composition import TrialArguments, lay_option, lookup, merge, split_arguments
+from lightning_avsp.sweep.identity import TEST_ONLY, file_digest, name_test, name_training
+from lightning_avsp.sweep.sweep_file import Sweep, Trial, content_name, expand, short_words
 
 STAGE = "stage:"
-"""What `init_from` begins with when it names an experiment instead of a checkpoint."""
+"""Beginning of an `init_from` that names an experiment instead of a checkpoint."""
 SAME_NETWORK = "#model"
-"""Ending of such a name: the stage trains the row's network, not the experiment's own."""
+"""Its ending where the stage trains the row's network, not the experiment's own."""
 INHERITED = (
-    "accelerator",
-    "devices",
-    "num_nodes",
-    "strategy",
-    "precision",
-    "enable_progress_bar",
-    "enable_model_summary",
+    *("trainer.accelerator", "trainer.strategy", "trainer.precision", "trainer.enable_progress_bar"),
+    *("trainer.enable_model_summary", "data.root", "data.num_workers", "wandb", "wandb_project"),
 )
-"""Trainer options that a stage takes from the trial that needs it: where and how it computes."""
+"""Settings that a stage takes from the trial that needs it: where and how it computes."""
 
 
 @dataclass(frozen=True)
@@ -37,167 +32,229 @@ class Training:
     """One training, named by what decides its weights."""
 
     name: str
-    """12 hexadecimal digits."""
-    content: dict[str, Any] = field(repr=False)
-    """What the name was made of."""
     config: dict[str, Any] = field(repr=False)
-    """Complete configuration of ``lightning fit``."""
+    """Composed configuration of ``lightning fit``."""
     stage: Training | None = None
     """The training whose best checkpoint this one starts from."""
+    label: str = ""
+    """Row, split and seed, as W&B shows them."""
 
     def chain(self) -> Iterator[Training]:
-        """This training and all before it, the first stage first."""
+        """Iterate over this training and all before it, the first stage first."""
         if self.stage is not None:
             yield from self.stage.chain()
         yield self
 
     def folder(self, runs: Path) -> Path:
-        """Its run folder."""
-        return training_folder(runs, self.name)
+        """Locate its run folder."""
+        return runs / "trainings" / self.name
+
+    def is_finished(self, runs: Path) -> bool:
+        """Return true once its run folder holds a finished training."""
+        record = RunFolder(self.folder(runs)).record
+        return record.is_file() and bool(json.loads(record.read_text()).get("finished"))
 
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """What a trial is made of."""
+    """A trial with its training and its test."""
 
-    id: str
-    overrides: dict[str, Any]
+    sweep: str
+    trial: Trial
+    args: tuple[str, ...]
+    """Options of ``--args``."""
     training: Training
+    checkpoint: Literal["best", "last"]
+    test: str
+    """Name of the test by content."""
     config: dict[str, Any] = field(repr=False)
-    """Complete configuration with the trial's own test settings."""
+    """Composed configuration with the trial's own test settings."""
 
     @property
-    def config_hash(self) -> str:
-        """Name of training and test settings together: it changes when an experiment file does."""
-        values = {key: _get(self.config, key) for key in TEST_ONLY}
-        return trial_id({"training": self.training.name, "test": values})
+    def label(self) -> str:
+        """Row, split and seed, as W&B shows them."""
+        return self.training.label
+
+    @property
+    def seed(self) -> Any:
+        """Training seed."""
+        return self.config["seed_everything"]
+
+    @property
+    def split(self) -> Any:
+        """Published split."""
+        return lookup(self.config, "data.split") or 1
+
+    def test_folder(self, runs: Path) -> Path:
+        """Locate the test, which trials of several sweeps may share."""
+        return runs / "tests" / self.test
+
+    def result(self, runs: Path) -> Path:
+        """Locate ``runs/sweeps/<sweep>/<trial>-<test>/result.json``: there exactly when the trial is finished."""
+        return runs / "sweeps" / self.sweep / f"{self.trial.id}-{self.test}" / "result.json"
 
 
-def plan_trial(arguments: TrialArguments, with_data: bool = True) -> TrialPlan:
-    """Divide a trial into its training and its test.
+@dataclass(frozen=True)
+class SweepPlan:
+    """Trials of one or more sweeps with everything that they need."""
+
+    trials: tuple[TrialPlan, ...]
+
+    @property
+    def trainings(self) -> dict[str, Training]:
+        """All trainings by name, each after the stage that it starts from."""
+        return {t.name: t for plan in self.trials for t in plan.training.chain()}
+
+    @property
+    def stages(self) -> dict[str, Training]:
+        """Trainings that no trial tests."""
+        tested = {plan.training.name for plan in self.trials}
+        return {name: training for name, training in self.trainings.items() if name not in tested}
+
+
+def plan_sweep(sweep: Sweep, args: Sequence[str] = (), with_data: bool = True) -> SweepPlan:
+    """Plan every trial of a sweep; trains nothing and imports no torch.
 
     Args:
-        arguments: Those of ``lightning fit``.
-        with_data: Whether to read the corpora's lists; without them trainings can be counted, not found.
+        sweep: The sweep.
+        args: Options of ``lightning fit`` for every trial.
+        with_data: Read lists and captions; without them trainings and tests can be counted, not found.
 
     Raises:
-        InputError: If a stage cannot be followed, or the data are not there.
+        InputError: If its command is not ``lightning trial``, an option or a file is wrong, or the data are not there.
     """
-    config = resolve(arguments.all)
-    return TrialPlan(
-        id=trial_id(arguments.overrides),
-        overrides=arguments.overrides,
-        training=plan_training(
-            _with_settings_of(config, resolve(arguments.base)), arguments.overrides, (), with_data
-        ),
-        config=config,
-    )
+    plans = []
+    for trial in expand(sweep):
+        if "trial" not in trial.command:
+            raise InputError(
+                f"{sweep.path} does not run `lightning trial`; run it with `wandb sweep` and `wandb agent`"
+            )
+        words = list(trial.command[trial.command.index("trial") + 1 :])
+        checkpoint = take_option(words, "--checkpoint") or "best"
+        take_option(words, "--sweep")
+        plans.append(plan_trial(sweep.name, trial, words, args, checkpoint, with_data))
+    return SweepPlan(tuple(plans))
 
 
-def plan_training(
-    config: dict[str, Any], overrides: dict[str, Any], above: tuple[str, ...], with_data: bool = True
+def plan_trial(
+    sweep: str,
+    trial: Trial,
+    words: Sequence[str],
+    args: Sequence[str],
+    checkpoint: str,
+    with_data: bool = True,
+) -> TrialPlan:
+    """Plan one trial from the words of its command.
+
+    Raises:
+        InputError: As in :func:`plan_sweep`; the message names the row.
+    """
+    if checkpoint not in ("best", "last"):
+        raise InputError(f"--checkpoint must be best or last, got {checkpoint!r}")
+    try:
+        arguments = split_arguments(words, args)
+        config = _with_seed(arguments.compose())
+        label = (
+            f"{sweep} {trial.label} split{lookup(config, 'data.split') or 1} seed{config['seed_everything']}"
+        )
+        row = _without(arguments.row, TEST_ONLY)
+        training = _plan_training(_with_seed(arguments.compose(row)), arguments, label, (), with_data)
+        test = name_test(training.name, config, checkpoint, with_data)
+    except InputError as error:
+        # the class tells a corpus that is not there from a mistake
+        raise type(error)(f"{sweep}, row {trial.label}: {error}") from error
+    return TrialPlan(sweep, trial, tuple(args), training, checkpoint, test, config)  # type: ignore[arg-type]
+
+
+def hand_made_trial(words: Sequence[str]) -> Trial:
+    """Build the trial that the words of a ``lightning trial`` describe, outside any sweep file."""
+    row = split_arguments(words).row
+    repeated = ("data", "seed_everything", "init_from")
+    label = ",".join(w for key, value in row.items() if key not in repeated for w in short_words(key, value))
+    return Trial(content_name(row), row, 0, None, label or "all", tuple(words))
+
+
+def take_option(words: list[str], name: str) -> str | None:
+    """Remove an option from words of a command; returns its value, or None where it is not among them."""
+    for position, word in enumerate(words):
+        if word == name and position + 1 < len(words):
+            del words[position]
+            return words.pop(position)
+        if word.startswith(f"{name}="):
+            return words.pop(position).partition("=")[2]
+    return None
+
+
+def _plan_training(
+    config: dict[str, Any], arguments: TrialArguments, label: str, above: tuple[str, ...], with_data: bool
 ) -> Training:
-    """The training that a complete configuration asks for, with its stages.
-
-    Args:
-        config: Complete configuration of ``lightning fit``.
-        overrides: The trial's values, for stages that train the trial's network.
-        above: Experiments that led here, to notice a circle.
-        with_data: As in :func:`plan_trial`.
-
-    Raises:
-        InputError: If a stage leads back to itself, or is no file; if a checkpoint is not there.
-    """
-    start, stage = None, None
     source = config.get("init_from")
+    stage, start = None, None
     if isinstance(source, str) and source.startswith(STAGE):
-        stage = _plan_stage(source, config, overrides, above, with_data)
+        stage = _plan_stage(source, config, arguments, above, with_data)
         start = {"stage": stage.name, "checkpoint": "best"}
     elif source is not None:
         if not Path(source).is_file():
             raise InputError(
                 f"init_from: no checkpoint at {source}; give a file, or stage:EXPERIMENT to find or train one"
             )
-        start = {"sha256": digest(Path(source))}
-    content = training_content(config, start, with_data)
-    return Training(training_name(content), content, config, stage)
+        start = {"sha256": file_digest(Path(source))}
+    return Training(name_training(config, start, with_data), config, stage, label)
 
 
 def _plan_stage(
-    source: str, config: dict[str, Any], overrides: dict[str, Any], above: tuple[str, ...], with_data: bool
+    source: str, config: dict[str, Any], arguments: TrialArguments, above: tuple[str, ...], with_data: bool
 ) -> Training:
-    experiment = source.removeprefix(STAGE)
-    same_network = experiment.endswith(SAME_NETWORK)
-    experiment = experiment.removesuffix(SAME_NETWORK)
-    if not Path(experiment).is_file():
+    """Plan an earlier stage: seed, network and schedule of its own experiment, place and data folder of the trial."""
+    experiment = Path(source.removeprefix(STAGE).removesuffix(SAME_NETWORK))
+    if source in above:
+        raise InputError(f"init_from: stages lead in a circle: {' -> '.join((*above, source))}")
+    if not experiment.is_file():
         raise InputError(
             f"init_from: {source} names no experiment file; a stage is stage:experiments/NAME.yaml"
         )
-    if source in above:
-        raise InputError(f"init_from: stages lead in a circle: {' -> '.join((*above, source))}")
-    laid: dict[str, Any] = {
-        "trainer": {key: config["trainer"][key] for key in INHERITED},
-        "data": {"root": config["data"]["root"], "num_workers": config["data"]["num_workers"]},
-        "wandb": config["wandb"],
-        "wandb_project": config["wandb_project"],
-    }
-    if same_network and "model" in overrides:
-        laid["model"] = overrides["model"]
-    own = resolve(("--config", experiment))
-    _hand_on_video_weights(config, own, laid)
-    if _has_split(own["data"], config["data"]["split"], Path(config["data"]["root"])):
-        laid["data"]["split"] = config["data"]["split"]
-    full = resolve(("--config", experiment, "--config", json.dumps(laid)))
-    return plan_training(_with_settings_of(full, own), overrides, (*above, source), with_data)
+    own = TrialArguments(experiment, ()).compose()
+    if source.endswith(SAME_NETWORK):
+        row = _without(arguments.row, TEST_ONLY)
+        own = merge(own, {key: value for key, value in row.items() if key == "model"})
+    for name in INHERITED:
+        if (value := lookup(config, name)) is not None:
+            lay_option(own, name, value)
+    # encoders that start from pretrained weights do so in their first stage already
+    weights = lookup(config, "model.network.video_weights")
+    if weights is not None and lookup(own, "model.network.video_weights") is None:
+        lay_option(own, "model.network.video_weights", weights)
+    split = lookup(config, "data.split")
+    if split is not None and _has_split(own.get("data") or {}, split):
+        lay_option(own, "data.split", split)
+    own = _with_seed(own)
+    label = f"{experiment.stem} split{lookup(own, 'data.split') or 1} seed{own['seed_everything']}"
+    return _plan_training(own, arguments, label, (*above, source), with_data)
 
 
-def _hand_on_video_weights(config: dict[str, Any], own: dict[str, Any], laid: dict[str, Any]) -> None:
-    """A stage whose experiment names no pretrained encoder starts from the one that its trial names."""
-
-    def network(settings: dict[str, Any]) -> dict[str, Any]:
-        return dict(settings.get("model", {}).get("init_args", {}).get("network", {}).get("init_args", {}))
-
-    weights = network(config).get("video_weights")
-    if weights is None or network(own).get("video_weights", weights) is not None:
-        return
-    model = deepcopy(laid.get("model", {}))
-    place = model.setdefault("init_args", {}).setdefault("network", {}).setdefault("init_args", {})
-    place["video_weights"] = weights
-    laid["model"] = model
-
-
-def _has_split(data: dict[str, Any], split: Any, root: Path) -> bool:
-    """Whether a stage's corpora have the trial's split: DHF1K, for one, was divided once."""
+def _has_split(data: dict[str, Any], split: Any) -> bool:
+    """Return true if a stage's corpora have the trial's split: DHF1K, for one, was divided once."""
+    corpora = [
+        find_corpus(name, Path(str(data.get("root", "data")))) for name in data.get("corpora", ["AVAD"])
+    ]
     try:
-        splits_in_mix([find_corpus(name, root) for name in data["corpora"]], split)
+        splits_in_mix(corpora, split)
     except InputError:
         return False
     return True
 
 
-def _with_settings_of(config: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with the test settings of another one, where both have them."""
-    result = deepcopy(config)
-    same_task = config["model"].get("class_path") == base["model"].get("class_path")
-    for key in TEST_ONLY:
-        if key.startswith("model.") and not same_task:
+def _with_seed(config: dict[str, Any]) -> dict[str, Any]:
+    """Add the seed that ``lightning fit`` takes where none is given."""
+    return {"seed_everything": 0, **config}
+
+
+def _without(row: dict[str, Any], names: Sequence[str], above: str = "") -> dict[str, Any]:
+    """Copy a row without some of its settings."""
+    kept: dict[str, Any] = {}
+    for key, value in row.items():
+        name = f"{above}{key}"
+        if name in names:
             continue
-        *way, last = key.split(".")
-        here, there = result, base
-        for name in way:
-            here, there = here.get(name) or {}, there.get(name) or {}
-        if last in here and last in there:
-            here[last] = deepcopy(there[last])
-    return result
-
-
-def _get(config: dict[str, Any], dotted: str) -> Any:
-    value: Any = config
-    for name in dotted.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
-def same_content(first: dict[str, Any], second: dict[str, Any]) -> bool:
-    """Whether two contents are the same, however their numbers are written."""
-    return canonical_json(first) == canonical_json(second)
+        kept[key] = _without(value, names, f"{name}.") if isinstance(value, dict) else deepcopy(value)
+    return kept

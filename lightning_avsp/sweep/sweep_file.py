@@ -1,24 +1,24 @@
-"""Reads W&B sweep files strictly and lists their trials in W&B's own order, without a server."""
+"""W&B sweep files, read strictly, and the trials of their grids in W&B's own order, without a server."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import islice, product
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.sweep.parameters import Parameter, flatten, nest, read_parameter
-from lightning_avsp.sweep.randomly import draw_points
 
 KEYS = frozenset(
-    {
+    (
         *(
             "apiVersion",
             "kind",
@@ -30,17 +30,47 @@ KEYS = frozenset(
             "entity",
             "project",
         ),
-        *("method", "command", "name", "run_cap", "metric", "metrics", "scheduler", "early_terminate"),
-        "parameters",
-    }
+        *(
+            "method",
+            "command",
+            "name",
+            "run_cap",
+            "metric",
+            "metrics",
+            "scheduler",
+            "early_terminate",
+            "parameters",
+        ),
+    )
 )
-"""Keys that W&B's schema allows in a sweep file; any other is refused by W&B too."""
-METRIC_KEYS = frozenset(["name", "goal", "target", "impute", "impute_while_running"])
-DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
-"""What W&B runs where a file names no command."""
+"""Keys of a sweep file in W&B's schema, which refuses any other."""
 SERVER_ONLY = ("early_terminate", "scheduler", "controller", "job", "image_uri", "metrics")
-"""Keys that need W&B's server: what they ask for cannot be done by local workers."""
+DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
+"""W&B's command for a file without one."""
 NAME = re.compile(r"[A-Za-z0-9_.-]+")
+REPEATED = frozenset(
+    {("seed_everything",), ("data", "split"), ("data", "corpora"), ("data", "root"), ("init_from",)}
+)
+"""Parameters that repeat a row of a table; all others make rows."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a grid."""
+
+    path: tuple[str, ...]
+    """Its name below the names of its groups."""
+    values: tuple[Any, ...]
+    """At least one; a constant has one."""
+
+    @property
+    def makes_rows(self) -> bool:
+        """True where its values are rows of a table, false where they repeat a row or there is only one."""
+        if len(self.values) == 1 or self.path in REPEATED:
+            return False
+        return not (
+            self.path == ("data",) and all(set(v) <= {"split", "corpora", "root"} for v in self.values)
+        )
 
 
 @dataclass(frozen=True)
@@ -48,21 +78,39 @@ class Trial:
     """One point of a sweep."""
 
     id: str
-    """First 12 digits of the SHA-256 of its overrides: the same wherever and in whatever order it is listed."""
+    """First 12 digits of the SHA-256 of its values."""
     overrides: dict[str, Any]
-    """What follows ``lightning fit``, nested as in a configuration file."""
+    """Its values, nested as in a configuration file."""
     index: int
-    """Place in W&B's order, from 0."""
+    """Position in W&B's order, from 0."""
+    row: int | None
+    """Row of its table, from 0; None for a trial that is in no sweep file."""
+    label: str
+    """The values that make it this row, in short."""
     template: tuple[str, ...] = field(repr=False)
     """The command with W&B's macros."""
-    program: str = field(repr=False)
+    program: str = field(default="", repr=False)
 
-    @cached_property
+    @property
     def command(self) -> list[str]:
-        """The command as ``wandb agent`` would run it, rendered by W&B's own functions."""
-        from lightning_avsp.sweep.commands import render
+        """The words that ``wandb agent`` would run.
 
-        return render(self.template, self.program, self.overrides)
+        Raises:
+            InputError: If a macro is filled by W&B's agent alone.
+        """
+        filled: dict[str, Sequence[str]] = {
+            "${env}": ("/usr/bin/env",),
+            "${interpreter}": ("python",),
+            "${program}": (self.program,),
+            "${args_json}": (json.dumps(self.overrides),),
+        }
+        unknown = [part for part in self.template if part.startswith("${") and part not in filled]
+        if unknown:
+            raise InputError(
+                f"the macro {unknown[0]} of a sweep's command is filled by W&B's agent alone; use ${{args_json}}: "
+                'command: ["${env}", "${program}", trial, ..., --config, "${args_json}"]'
+            )
+        return [word for part in self.template for word in filled.get(part, (part,))]
 
 
 @dataclass(frozen=True)
@@ -73,17 +121,20 @@ class Sweep:
     """Name of the file without its ending."""
     path: Path
     method: str
-    """``grid`` or ``random`` here; ``bayes`` and ``custom`` only with ``wandb agent``."""
     parameters: dict[str, Any]
     """As in the file."""
     command: tuple[str, ...]
     program: str
     run_cap: int | None
-    """Most trials that are run, or None."""
+    """Most trials, or None."""
     metric: dict[str, Any]
     """``name`` and ``goal``, or empty."""
     content: dict[str, Any] = field(repr=False)
     """The whole file."""
+
+    def row_count(self) -> int:
+        """Count the rows of its table."""
+        return prod(len(p.values) for p in flatten(self.parameters)[0] if p.makes_rows)
 
 
 def load_sweep(path: Path | str) -> Sweep:
@@ -93,23 +144,17 @@ def load_sweep(path: Path | str) -> Sweep:
         InputError: If it is no YAML, or W&B's schema would refuse it; the message names every fault.
     """
     path = Path(path)
-    content = _read(path)
-    faults = [f"unknown key '{key}'" for key in content if key not in KEYS]
-    if "method" not in content:
-        faults.append("no 'method'")
-    elif content["method"] not in ("grid", "random", "bayes", "custom"):
-        faults.append(f"method {content['method']!r} is none of grid, random, bayes, custom")
-    faults += _command_faults(content) + _metric_faults(content)
-    cap = content.get("run_cap")
-    if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
-        faults.append(f"run_cap must be a whole number from 1, got {cap!r}")
-    parameters = content.get("parameters")
-    if not isinstance(parameters, dict) or not parameters:
-        faults.append("'parameters' must name at least one parameter")
-    else:
-        faults += [
-            fault for name, given in parameters.items() for fault in read_parameter(str(name), given)[1]
-        ]
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(
+            f"no sweep file at {path}: {error.strerror}; those of the papers are in sweeps/"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no keys; a sweep has at least method and parameters")
+    faults = _faults(content)
     if not NAME.fullmatch(path.stem):
         faults.append(f"the file's name '{path.stem}' names a folder; use letters, digits, '_', '-' and '.'")
     if faults:
@@ -121,45 +166,71 @@ def load_sweep(path: Path | str) -> Sweep:
         parameters=content["parameters"],
         command=tuple(str(part) for part in content.get("command") or DEFAULT_COMMAND),
         program=str(content.get("program", "")),
-        run_cap=cap,
+        run_cap=content.get("run_cap"),
         metric=content.get("metric") or {},
         content=content,
     )
 
 
 def expand(sweep: Sweep) -> list[Trial]:
-    """Every trial of a sweep, each once.
-
-    ``grid`` lists the product of all values in the order of W&B's server: parameters by name, the last one changing
-    fastest, values as in the file, up to ``run_cap``. ``random`` draws ``run_cap`` points from a generator that the
-    sweep's name and parameters seed: every worker, everywhere, draws the same ones.
+    """List every trial of a grid, each once: parameters by name, the last one changing fastest, up to ``run_cap``.
 
     Raises:
-        InputError: If the sweep needs W&B's server: ``bayes``, ``custom``, early termination, schedulers.
+        InputError: If the sweep is no grid, which needs W&B's server.
     """
     asked = [key for key in SERVER_ONLY if key in sweep.content]
-    if sweep.method not in ("grid", "random") or asked:
-        what = f"method: {sweep.method}" if sweep.method not in ("grid", "random") else ", ".join(asked)
+    parameters, drawn = flatten(sweep.parameters)
+    if sweep.method != "grid" or asked or drawn:
+        reason = f"method: {sweep.method}" if sweep.method != "grid" else ", ".join(asked or drawn)
         raise InputError(
-            f"{sweep.path}: {what} decides on later trials by the results of earlier ones, which only W&B's server "
-            f"does: `wandb sweep {sweep.path}`, then `wandb agent` with what it prints; grid and random run locally"
+            f"{sweep.path}: {reason} needs W&B's server: `wandb sweep {sweep.path}`, then `wandb agent`; grids of "
+            "listed values run without it"
         )
-    parameters = flatten(sweep.parameters)
-    points = _grid(sweep, parameters) if sweep.method == "grid" else draw_points(sweep, parameters)
     trials: dict[str, Trial] = {}
-    for overrides in points:
-        identity = trial_id(overrides)
-        trials.setdefault(identity, Trial(identity, overrides, len(trials), sweep.command, sweep.program))
+    for values in islice(product(*(enumerate(p.values) for p in parameters)), sweep.run_cap):
+        overrides: dict[str, Any] = {}
+        row, words = 0, []
+        for parameter, (index, value) in zip(parameters, values, strict=True):
+            group = overrides
+            for name in parameter.path[:-1]:
+                group = group.setdefault(name, {})
+            group[parameter.path[-1]] = deepcopy(value)
+            if parameter.makes_rows:
+                row = row * len(parameter.values) + index
+                words += short_words(parameter.path[-1], value)
+        identity, label = content_name(overrides), ",".join(words) or "all"
+        trial = Trial(identity, overrides, len(trials), row, label, sweep.command, sweep.program)
+        trials.setdefault(identity, trial)
     return list(trials.values())
 
 
-def trial_id(overrides: dict[str, Any]) -> str:
-    """Name of a trial by its content: 12 hexadecimal digits."""
-    return hashlib.sha256(canonical_json(overrides).encode()).hexdigest()[:12]
+def flatten(parameters: dict[str, Any], above: tuple[str, ...] = ()) -> tuple[list[Parameter], list[str]]:
+    """Take the parameters of a checked file out of their groups, by name at every level.
+
+    Returns:
+        (parameters with listed values, names of those that are drawn from a distribution).
+    """
+    listed: list[Parameter] = []
+    drawn: list[str] = []
+    for name, given in sorted(parameters.items(), key=lambda item: str(item[0])):
+        path = (*above, str(name))
+        if "parameters" in given:
+            inner = flatten(given["parameters"], path)
+            listed, drawn = listed + inner[0], drawn + inner[1]
+        elif "value" in given or ("values" in given and "probabilities" not in given):
+            listed.append(Parameter(path, tuple(given["values"]) if "values" in given else (given["value"],)))
+        else:
+            drawn.append(".".join(path))
+    return listed, drawn
+
+
+def content_name(content: Any) -> str:
+    """Name plain values: the first 12 hexadecimal digits of the SHA-256 of their canonical JSON."""
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys in which 3.0 and 3 are one: a server may turn the one into the other."""
+    """Write JSON with sorted keys in which 3.0 and 3 are one: a server may turn the one into the other."""
     return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -173,62 +244,57 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _grid(sweep: Sweep, parameters: list[Parameter]) -> list[dict[str, Any]]:
-    endless = [".".join(p.path) for p in parameters if p.grid() is None]
-    if endless:
-        raise InputError(
-            f"{sweep.path}: method: grid needs listed values, but {', '.join(endless)} is drawn from a distribution; "
-            "list values, or use method: random"
+def short_words(name: str, value: Any) -> list[str]:
+    """List the leaves of a value as ``name=value``, without the names of groups."""
+    if not isinstance(value, dict) or not value:
+        return [f"{name}={str(value).rpartition('.')[2] if name == 'class_path' else value}"]
+    return [
+        word.replace("class_path=", "") for key, inner in value.items() for word in short_words(key, inner)
+    ]
+
+
+def _faults(content: dict[str, Any]) -> list[str]:
+    """List everything in a sweep file that W&B's schema refuses."""
+    faults = [f"unknown key '{key}'" for key in content if key not in KEYS]
+    method = content.get("method")
+    if method not in ("grid", "random", "bayes", "custom"):
+        faults.append(
+            f"method {method!r} is none of grid, random, bayes, custom" if method else "no 'method'"
         )
-    names = [parameter.path for parameter in parameters]
-    combinations = product(*(parameter.grid() or [] for parameter in parameters))
-    return [nest(names, values) for values in islice(combinations, sweep.run_cap)]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise InputError(
-            f"no sweep file at {path}: {error.strerror}; those of the papers are in sweeps/"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds no keys; a sweep has at least method and parameters")
-    return content
-
-
-def _command_faults(content: dict[str, Any]) -> list[str]:
-    faults = []
     command = content.get("command")
     if command is not None and not (isinstance(command, list) and command):
         faults.append(f"command must be a list, got {command!r}")
-    texts = ("program", "name", "description", "project", "entity")
-    faults += [
-        f"{key} must be text, got {content[key]!r}"
-        for key in texts
-        if key in content and not isinstance(content[key], str)
-    ]
     parts = command if isinstance(command, list) and command else DEFAULT_COMMAND
     if "${program}" in parts and not content.get("program"):
         faults.append("the command uses ${program}, but there is no 'program'")
-    inside = [
-        part for part in parts if isinstance(part, str) and re.search(r".\$\{args|\$\{args\w*\}.", part)
+    inside = [p for p in parts if isinstance(p, str) and re.search(r".\$\{args|\$\{args\w*\}.", p)]
+    faults += [f"W&B fills a macro only where it is a whole element; it would leave {p!r}" for p in inside]
+    cap = content.get("run_cap")
+    if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
+        faults.append(f"run_cap must be a whole number from 1, got {cap!r}")
+    parameters = content.get("parameters")
+    if not isinstance(parameters, dict) or not parameters:
+        return [*faults, "'parameters' must name at least one parameter"]
+    return faults + [
+        fault for name, given in parameters.items() for fault in _parameter_faults(str(name), given)
     ]
-    faults += [
-        f"W&B fills a macro only where it is a whole element; it would leave {part!r}" for part in inside
-    ]
-    return faults
 
 
-def _metric_faults(content: dict[str, Any]) -> list[str]:
-    metric = content.get("metric")
-    if metric is None:
-        return []
-    if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
-        return [f"metric needs a name, got {metric!r}"]
-    faults = [f"metric has the unknown key '{key}'" for key in metric if key not in METRIC_KEYS]
-    if metric.get("goal", "minimize") not in ("minimize", "maximize"):
-        faults.append(f"metric.goal {metric['goal']!r} is none of minimize, maximize")
-    return faults
+def _parameter_faults(label: str, given: Any) -> list[str]:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", label.rpartition(".")[2] or label):
+        return [f"parameter name {label!r} has signs that W&B refuses"]
+    if not isinstance(given, dict):
+        return [f"parameter {label} must be given as value:, values:, or a distribution, got {given!r}"]
+    if "parameters" in given:
+        inner = given["parameters"]
+        if len(given) > 1 or not isinstance(inner, dict) or not inner:
+            return [f"group {label} must hold `parameters` alone, with at least one, got {given!r}"]
+        return [
+            fault for name, value in inner.items() for fault in _parameter_faults(f"{label}.{name}", value)
+        ]
+    if "values" in given and not (isinstance(given["values"], list) and given["values"]):
+        return [f"parameter {label}: values must be a list with at least one value"]
+    known = {"distribution", "value", "values", "probabilities", "min", "max", "q", "mu", "sigma", "a", "b"}
+    if not given.keys() & {"value", "values", "min", "distribution"} or given.keys() - known:
+        return [f"parameter {label} has no value, values or distribution that W&B knows: {given!r}"]
+    return []

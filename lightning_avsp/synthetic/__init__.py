@@ -1,4 +1,4 @@
-"""Synthetic corpora in which sound decides where simulated observers look.
+"""Synthetic corpora in which audio decides where simulated observers look.
 
 A diagnostic, generated in seconds in the layout of the STAViS package: discs of three colours move, each
 colour is bound to a pitch, one of them sounds at a time, and observers follow it; with unrelated music or in
@@ -7,9 +7,8 @@ Everything here is SYNTHETIC: a good score shows that a model binds sound to sig
 people look.
 """
 
-from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.synthetic.corpus import SynthReport, synthesise_corpus
-from lightning_avsp.synthetic.record import VideoRecord, read_conditions, read_record
+from lightning_avsp.synthetic.record import VideoRecord, read_video_record
 from lightning_avsp.synthetic.spec import CONDITIONS, STATEMENT, Condition, SyntheticSpec
 
 __all__ = [
@@ -19,8 +18,6 @@ __all__ = [
     "SynthReport",
     "SyntheticSpec",
     "VideoRecord",
-    "read_conditions",
-    "read_manifest",
-    "read_record",
+    "read_video_record",
     "synthesise_corpus",
 ]

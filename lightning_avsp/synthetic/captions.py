@@ -1,12 +1,13 @@
 """Captions of synthetic videos from their truth: in a known share of frames they name the object that decides.
 
 An informative caption names the object that sounds or, with music or in silence, the fastest one. Any other
-caption tells only what anybody sees: which discs there are. So a model that reads is better on informative frames,
+caption names only what is visible: the discs. So a model that reads is better on informative frames,
 and no better on the others.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -14,8 +15,10 @@ from zlib import crc32
 import numpy as np
 
 from lightning_avsp.data.captions.lines import Caption, caption_path, read_captions, write_captions
+from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.data.manifest import read_conditions
 from lightning_avsp.errors import InputError
-from lightning_avsp.synthetic.record import VideoRecord, read_conditions, read_record
+from lightning_avsp.synthetic.record import VideoRecord, read_video_record
 from lightning_avsp.synthetic.spec import Condition
 
 COLOUR_NAMES = ("red", "green", "blue")
@@ -47,15 +50,22 @@ UNINFORMATIVE = (
     "there are {discs}",
     "coloured discs move around",
 )
-"""Wordings of captions that tell nothing of it."""
+"""Wordings of captions without that information."""
 
 _NUMBERS = {2: "two", 3: "three"}
 _MODEL = "synthetic truth"
 
 
+def vocabulary() -> list[str]:
+    """All words that captions are made of, in alphabetical order."""
+    patterns = [pattern for patterns in INFORMATIVE.values() for pattern in patterns] + list(UNINFORMATIVE)
+    words = {word for pattern in patterns for word in re.findall(r"[a-z]+", re.sub(r"{\w+}", " ", pattern))}
+    return sorted(words | {*COLOUR_NAMES, *_NUMBERS.values(), "a", "and", "disc"})
+
+
 @dataclass(frozen=True)
 class SyntheticCaptions:
-    """What :func:`write_synthetic_captions` wrote."""
+    """Result of :func:`write_synthetic_captions`."""
 
     path: Path
     """The file."""
@@ -69,7 +79,7 @@ class SyntheticCaptions:
     """Informative captions whose object is the one attended in that frame: observers follow a new sound after 0.2 s."""
 
 
-def describe(
+def caption_frames(
     record: VideoRecord, informative_share: float, generator: np.random.Generator
 ) -> list[tuple[str, bool, int]]:
     """Caption of every frame of a video as (text, whether it is informative, object that decides).
@@ -114,8 +124,6 @@ def write_synthetic_captions(
         CorpusNotFoundError: If there is no such synthetic corpus below the root.
         InputError: If a number is out of range, or the file holds captions from elsewhere.
     """
-    from lightning_avsp.data.catalogue import find_corpus
-
     if not 0 <= informative_share <= 1:
         raise InputError(f"informative_share is {informative_share}; a share lies in 0 to 1")
     if every < 1 or seed < 0:
@@ -133,9 +141,9 @@ def write_synthetic_captions(
     agreeing = 0
     conditions = read_conditions(root, entry.folder)
     for video in conditions:
-        record = read_record(root, entry.folder, video)
+        record = read_video_record(root, entry.folder, video)
         generator = np.random.default_rng([seed, crc32(f"{entry.folder}/{video}".encode())])
-        described = describe(record, informative_share, generator)
+        described = caption_frames(record, informative_share, generator)
         chosen = range(len(described))[min(every // 2, len(described) - 1) :: every]
         for index in chosen:
             text, informative, decides = described[index]

@@ -18,7 +18,7 @@ from lightning_avsp.synthetic.layout import (
     SOUNDLESS_CORPORA,
     STAVIS_CORPORA,
     assign_conditions,
-    check_corpus,
+    check_synthesis,
     video_name,
     video_spec,
     write_fold_lists,
@@ -60,7 +60,7 @@ DHF1K, Hollywood2 and UCF have no sound, and their observers follow the fastest 
 
 @dataclass(frozen=True)
 class SynthReport:
-    """What :func:`synthesise_corpus` did."""
+    """Result of :func:`synthesise_corpus`."""
 
     root: Path
     """Folder that holds the corpus."""
@@ -126,7 +126,7 @@ def synthesise_corpus(
     began = time.perf_counter()
     root = Path(root)
     spec = SyntheticSpec() if spec is None else spec
-    check_corpus(corpus, videos)
+    check_synthesis(corpus, videos)
     layout = _check_layout(corpus, layout)
     if corpus in SOUNDLESS_CORPORA:
         spec = replace(spec, shares=(0.0, 0.0, 1.0))  # nobody hears anything: what moves fastest decides
@@ -255,7 +255,8 @@ def _write_manifest(
     conditions: list[Condition],
 ) -> None:
     """Write or extend ``synthetic.json`` and ``README.txt`` before any video, so none lies unlabelled."""
-    manifest = {"synthetic": True, "statement": STATEMENT, "generator": GENERATOR, **read_manifest(root)}
+    about = {"synthetic": True, "statement": STATEMENT, "generator": GENERATOR}
+    manifest = {**about, **read_manifest(root)}
     manifest["corpora"][corpus] = {
         "statement": STATEMENT,
         "generator": GENERATOR,

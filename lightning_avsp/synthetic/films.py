@@ -1,14 +1,18 @@
-"""Videos as films: with sound (H.264 and AAC in mp4), maps in 10 bits (H.264), and uncut AVI (MPEG-4)."""
+"""Video files: with audio (H.264 and AAC in mp4), maps in 10 bits (H.264), and uncut AVI (MPEG-4)."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lightning_avsp.errors import InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
 
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 """Sample rates that AAC can store, in Hz."""
@@ -38,7 +42,7 @@ def check_film(size: tuple[int, int], sample_rate: int) -> None:
 def write_film(
     path: Path, frames: NDArray[np.uint8], sound: NDArray[np.int16], *, fps: float, sample_rate: int
 ) -> None:
-    """Write an mp4 film with sound.
+    """Write an mp4 video with audio.
 
     Args:
         path: File to write.
@@ -47,30 +51,9 @@ def write_film(
         fps: Frames per second.
         sample_rate: Samples per second.
     """
-    import av
-
-    rate = Fraction(fps).limit_denominator(1001)
-    with av.open(str(path), "w", format="mp4") as container:
-        # One thread, plainest preset: with more of either x264 gives other bytes for the same small frames
-        video = container.add_stream(
-            "libx264", rate=rate, options={"crf": "12", "preset": "ultrafast", "threads": "1"}
-        )
-        video.height, video.width = frames.shape[1:3]
-        video.pix_fmt = "yuv420p"
-        video.time_base = 1 / rate
-        audio = container.add_stream("aac", rate=sample_rate, layout="mono", bit_rate=96_000)
-        for number, image in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts = number
-            frame.time_base = 1 / rate
-            container.mux(video.encode(frame))
-        container.mux(video.encode())
-        block = av.AudioFrame.from_ndarray(sound[None], format="s16", layout="mono")
-        block.sample_rate = sample_rate
-        block.pts = 0
-        block.time_base = Fraction(1, sample_rate)
-        container.mux(audio.encode(block))
-        container.mux(audio.encode())
+    # One thread, plainest preset: with more of either x264 gives other bytes for the same small frames
+    options = {"crf": "12", "preset": "ultrafast", "threads": "1"}
+    _encode(path, "libx264", options, "yuv420p", frames, "rgb24", fps, (sound, sample_rate))
 
 
 def write_map_film(path: Path, maps: NDArray[np.uint8], *, fps: float) -> None:
@@ -81,45 +64,61 @@ def write_map_film(path: Path, maps: NDArray[np.uint8], *, fps: float) -> None:
         maps: uint8 (T, H, W), H and W even.
         fps: Frames per second.
     """
-    import av
-
-    rate = Fraction(fps).limit_denominator(1001)
-    height, width = maps.shape[1:3]
-    with av.open(str(path), "w", format="mp4") as container:
-        video = container.add_stream(
-            "libx264", rate=rate, options={"qp": "0", "preset": "ultrafast", "threads": "1"}
-        )
-        video.height, video.width = height, width
-        video.pix_fmt = "yuv420p10le"
-        video.time_base = 1 / rate
-        planes = np.full((height * 3 // 2, width), 512, np.uint16)  # luma above, neutral colour below
-        for number, saliency in enumerate(maps):
-            planes[:height] = np.rint(64 + saliency * (876 / 255))
-            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p10le")
-            frame.pts = number
-            frame.time_base = 1 / rate
-            container.mux(video.encode(frame))
-        container.mux(video.encode())
+    height = maps.shape[1]
+    planes = np.full((len(maps), height * 3 // 2, maps.shape[2]), 512, np.uint16)  # luma above neutral colour
+    planes[:, :height] = np.rint(64 + maps * (876 / 255))
+    options = {"qp": "0", "preset": "ultrafast", "threads": "1"}
+    _encode(path, "libx264", options, "yuv420p10le", planes, "yuv420p10le", fps)
 
 
 def write_avi_film(path: Path, frames: NDArray[np.uint8], *, fps: float) -> None:
-    """Write an AVI without sound, in MPEG-4 as DHF1K's films are.
+    """Write an AVI without audio, in MPEG-4 as DHF1K's videos are.
 
     Args:
         path: File to write.
         frames: RGB frames: uint8 (T, H, W, 3), H and W even.
         fps: Frames per second.
     """
+    options = {"qscale": "2", "threads": "1"}
+    _encode(
+        path, "mpeg4", options, "yuv420p", frames, "rgb24", fps, container_format="avi", bit_rate=8_000_000
+    )
+
+
+def _encode(
+    path: Path,
+    codec: str,
+    options: dict[str, str],
+    pixels: str,
+    frames: NDArray[Any],
+    frame_format: str,
+    fps: float,
+    audio: tuple[NDArray[np.int16], int] | None = None,
+    container_format: str = "mp4",
+    bit_rate: int | None = None,
+) -> None:
+    """Encode frames, and audio as (samples, rate) after them: the same bytes every time."""
     import av
 
     rate = Fraction(fps).limit_denominator(1001)
-    with av.open(str(path), "w", format="avi") as container:
-        video = container.add_stream("mpeg4", rate=rate, options={"qscale": "2", "threads": "1"})
-        video.height, video.width = frames.shape[1:3]
-        video.pix_fmt = "yuv420p"
-        video.bit_rate = 8_000_000
+    with av.open(str(path), "w", format=container_format) as container:
+        stream = cast("VideoStream", container.add_stream(codec, rate=rate, options=options))
+        first = av.VideoFrame.from_ndarray(frames[0], format=frame_format)
+        stream.height, stream.width = first.height, first.width
+        stream.pix_fmt = pixels
+        stream.time_base = 1 / rate
+        if bit_rate is not None:
+            stream.bit_rate = bit_rate
+        track = None
+        if audio is not None:
+            track = container.add_stream("aac", rate=audio[1], layout="mono", bit_rate=96_000)
         for number, image in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts = number
-            container.mux(video.encode(frame))
-        container.mux(video.encode())
+            frame = av.VideoFrame.from_ndarray(image, format=frame_format)
+            frame.pts, frame.time_base = number, 1 / rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if audio is not None and track is not None:
+            block = av.AudioFrame.from_ndarray(audio[0][None], format="s16", layout="mono")
+            block.sample_rate, block.pts, block.time_base = audio[1], 0, Fraction(1, audio[1])
+            container.mux(track.encode(block))
+            container.mux(track.encode())

@@ -29,7 +29,7 @@ _FILMS = ("CHI", "CRA", "DEP", "FNE", "GLA", "LOR")
 _ADJECTIVES = {"sound": "Sounding", "music": "Musical", "silent": "Silent"}
 
 
-def check_corpus(corpus: str, videos: int) -> None:
+def check_synthesis(corpus: str, videos: int) -> None:
     """Refuse a corpus that cannot be made.
 
     Raises:
@@ -88,7 +88,7 @@ def part_of(index: int) -> Literal["train", "test"]:
 
 
 def place_in_part(index: int) -> int:
-    """How many videos before the ``index``-th are in the same part as it."""
+    """Count the videos before the ``index``-th that are in its part."""
     tests = (index + 1) // SPLITS  # among videos 0 to index - 1 or, for a test video, up to itself
     return tests - 1 if part_of(index) == "test" else index - tests
 

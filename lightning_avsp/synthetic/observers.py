@@ -1,4 +1,4 @@
-"""Simulated observers: where each of them looks in every frame, and the fixation and saliency maps of all."""
+"""Simulated observers: their gaze in every frame, and the fixation and saliency maps of all."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SHRINK = 0.04
 CENTRE_SPREAD = 1 / 8
 """Spread of lapses towards the middle, as a share of height and width."""
 ON_TARGET, ON_OTHER, ANYWHERE, ON_CENTRE = range(4)
-"""What an observer does in a frame; values of :attr:`Gaze.mode`."""
+"""Behaviour of an observer in a frame; values of :attr:`ObserverGaze.mode`."""
 
 
 @dataclass(frozen=True)
-class Gaze:
-    """Where the observers of one video look. ``T`` frames, ``O`` observers."""
+class ObserverGaze:
+    """Gaze of the observers of one video. ``T`` frames, ``O`` observers."""
 
     points: NDArray[np.float64]
     """(x, y) in frame pixels, inside the frame: (T, O, 2)."""
@@ -32,7 +32,7 @@ class Gaze:
     """Follows the target, looks at another object, anywhere, or at the centre: (T, O)."""
 
 
-def watch(spec: SyntheticSpec, scene: Scene, rng: np.random.Generator) -> Gaze:
+def watch(spec: SyntheticSpec, scene: Scene, rng: np.random.Generator) -> ObserverGaze:
     """Let the observers watch a scene.
 
     An observer follows the object that sounded ``latency`` seconds ago, or the fastest one when none sounds,
@@ -62,10 +62,10 @@ def watch(spec: SyntheticSpec, scene: Scene, rng: np.random.Generator) -> Gaze:
     points = np.where((mode == ANYWHERE)[..., None], anywhere, points)
     points = np.where((mode == ON_CENTRE)[..., None], middle, points)
     points += rng.normal(0, spec.gaze_noise * spec.scale, points.shape)
-    return Gaze(np.clip(points, 0, (width - 1, height - 1)), target, mode)
+    return ObserverGaze(np.clip(points, 0, (width - 1, height - 1)), target, mode)
 
 
-def fixated_pixels(spec: SyntheticSpec, gaze: Gaze) -> NDArray[np.int64]:
+def gaze_pixels(spec: SyntheticSpec, gaze: ObserverGaze) -> NDArray[np.int64]:
     """Fixated pixels on the annotation's grid as (row, column): int64 (T, O, 2)."""
     height, width = spec.size
     rows, columns = spec.map_size

@@ -1,4 +1,4 @@
-"""How the files of a synthetic video are laid out: as in the STAViS package, or as its model corpus has them."""
+"""Layouts of a synthetic video's files: as in the STAViS package, or as its model corpus has them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from lightning_avsp.synthetic.spec import SyntheticSpec
 
 MAT_HEADER = b"MATLAB 5.0 MAT-file, synthetic fixation map".ljust(116)
 """Replaces SciPy's header text, whose date and hour would make equal corpora differ."""
+
+SPORTS_NAME = "{label}_{number:03d}"
+"""Files of UCF-Sports, e.g. ``Diving-Side_001_001``."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Package:
     """Writes a video to such paths."""
 
 
-def write_stavis(paths: list[Path], content: Content) -> None:
+def _write_stavis(paths: list[Path], content: Content) -> None:
     """Frames, sound and annotation folders of the STAViS package."""
     import simplejpeg
 
@@ -67,82 +70,52 @@ def write_stavis(paths: list[Path], content: Content) -> None:
     _write_wav(sound_folder / f"{content.video}.wav", content.sound, content.spec.sample_rate)
 
 
-def write_pictures(
-    frames: Path | None, maps: Path, fixations: Path, content: Content, name: str, frame_name: str = ""
-) -> None:
-    """Frames, maps and fixations as PNG, which loses nothing; names are format strings of the number."""
-    if frames is not None:
-        _write_pngs(frames, frame_name or name, content.frames)
-    _write_pngs(maps, name, content.maps)
-    fixated = (_fixated(points, content.spec.map_size) * np.uint8(255) for points in content.fixations)
-    _write_pngs(fixations, name, fixated)
+def _images(
+    folders: Callable[[list[Path]], tuple[Path | None, Path, Path]],
+    name: str = "{number:04d}.png",
+    frame_name: str | None = None,
+) -> Callable[[list[Path], Content], None]:
+    """Build a writer of frames, maps and fixations as PNG, which loses nothing.
+
+    Args:
+        folders: Folders of frames, maps and fixations, from the paths of the video; None leaves frames out.
+        name: Format string of ``number`` and ``video``, and of ``label``: the video with its last hyphen as ``_``.
+        frame_name: That of frames where it differs.
+    """
+
+    def write(paths: list[Path], content: Content) -> None:
+        frames, maps, fixations = folders(paths)
+        if frames is not None:
+            _write_pngs(frames, frame_name or name, content.video, content.frames)
+        _write_pngs(maps, name, content.video, content.maps)
+        fixated = (_fixated(points, content.spec.map_size) * np.uint8(255) for points in content.fixations)
+        _write_pngs(fixations, name, content.video, fixated)
+
+    return write
 
 
-def write_unisal(paths: list[Path], content: Content) -> None:
-    """``annotation/0001/{images,maps,fixation}``."""
-    (folder,) = paths
-    write_pictures(folder / "images", folder / "maps", folder / "fixation", content, "{:04d}.png")
-
-
-def write_tased(paths: list[Path], content: Content) -> None:
-    """``video/0001`` and ``annotation/0001/{maps,fixation}``."""
-    frames, folder = paths
-    write_pictures(frames, folder / "maps", folder / "fixation", content, "{:04d}.png")
-
-
-def write_vinet(paths: list[Path], content: Content) -> None:
-    """``0001/{images,maps,fixations}``."""
-    (folder,) = paths
-    write_pictures(folder / "images", folder / "maps", folder / "fixations", content, "{:04d}.png")
-
-
-def write_diffsal(paths: list[Path], content: Content) -> None:
-    """``frames/1/1.png`` and ``maps/1/0001.png``; fixations where its scoring looks for them."""
-    frames, maps, notes = paths
-    write_pictures(frames, maps, notes / "fixation", content, "{:04d}.png", frame_name="{}.png")
-
-
-def write_avi(paths: list[Path], content: Content) -> None:
+def _write_avi(paths: list[Path], content: Content) -> None:
     """``video/001.AVI``, uncut, and ``annotation/0001/{maps,fixation}``."""
     from lightning_avsp.synthetic.films import write_avi_film
 
-    film, folder = paths
-    film.parent.mkdir(parents=True, exist_ok=True)
-    write_avi_film(film, content.frames, fps=content.spec.fps)
-    write_pictures(None, folder / "maps", folder / "fixation", content, "{:04d}.png")
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    write_avi_film(paths[0], content.frames, fps=content.spec.fps)
+    _images(lambda paths: (None, paths[1] / "maps", paths[1] / "fixation"))(paths, content)
 
 
-def write_shot(paths: list[Path], content: Content) -> None:
-    """``<video>/{images,maps,fixation}/<video>_00001.png``."""
+def _write_matrices(paths: list[Path], content: Content) -> None:
+    """UCF's images with fixations as MATLAB files in ``fixation/maps``."""
     (folder,) = paths
-    write_pictures(
-        folder / "images", folder / "maps", folder / "fixation", content, content.video + "_{:05d}.png"
-    )
-
-
-def write_sports(paths: list[Path], content: Content) -> None:
-    """``<class>-<number>/{images,maps,fixation}/<class>_<number>_001.png``."""
-    (folder,) = paths
-    label, _, number = content.video.rpartition("-")
-    name = f"{label}_{number}_{{:03d}}.png"
-    write_pictures(folder / "images", folder / "maps", folder / "fixation", content, name)
-
-
-def write_sports_matrices(paths: list[Path], content: Content) -> None:
-    """The same with fixations as MATLAB files in ``fixation/maps``."""
-    (folder,) = paths
-    label, _, number = content.video.rpartition("-")
-    name = f"{label}_{number}_{{:03d}}"
-    _write_pngs(folder / "images", name + ".png", content.frames)
-    _write_pngs(folder / "maps", name + ".png", content.maps)
+    _write_pngs(folder / "images", SPORTS_NAME + ".png", content.video, content.frames)
+    _write_pngs(folder / "maps", SPORTS_NAME + ".png", content.video, content.maps)
     matrices = folder / "fixation" / "maps"
     matrices.mkdir(parents=True)
-    for count, points in enumerate(content.fixations, start=1):
+    for number, points in enumerate(content.fixations, start=1):
         data = fixation_file(points, content.spec.map_size, "I")
-        (matrices / f"{name.format(count)}.mat").write_bytes(data)
+        (matrices / f"{_named(SPORTS_NAME, content.video, number)}.mat").write_bytes(data)
 
 
-def write_ntire(paths: list[Path], content: Content) -> None:
+def _write_ntire(paths: list[Path], content: Content) -> None:
     """Film with sound, maps as a 10-bit film, ``fixations.json`` with repeats, and pictures of fixated pixels."""
     from lightning_avsp.synthetic.films import write_film, write_map_film
 
@@ -155,7 +128,11 @@ def write_ntire(paths: list[Path], content: Content) -> None:
     write_map_film(maps, content.maps, fps=content.spec.fps)
     (folder / "fixations.json").write_text(json.dumps(content.fixations.tolist()))
     fixated = (_fixated(points, content.spec.map_size) * np.uint8(255) for points in content.fixations)
-    _write_pngs(folder / "fixations_maps", "{:05d}.png", fixated)
+    _write_pngs(folder / "fixations_maps", "{number:05d}.png", content.video, fixated)
+
+
+def _in_folder(folder: Path, fixations: str) -> tuple[Path, Path, Path]:
+    return folder / "images", folder / "maps", folder / fixations
 
 
 def _stavis_paths(root: Path, corpus: str, video: str, index: int) -> list[Path]:
@@ -184,17 +161,33 @@ def _ntire_paths(root: Path, corpus: str, video: str, index: int) -> list[Path]:
 
 PACKAGES: dict[str, Package] = {
     "stavis": Package(
-        ("AVAD", "Coutrot_db1", "Coutrot_db2", "DIEM", "ETMD_av", "SumMe"), _stavis_paths, write_stavis
+        ("AVAD", "Coutrot_db1", "Coutrot_db2", "DIEM", "ETMD_av", "SumMe"), _stavis_paths, _write_stavis
     ),
-    "unisal": Package(("DHF1K",), _dhf1k_paths("annotation/{:04d}"), write_unisal),
-    "tased": Package(("DHF1K",), _dhf1k_paths("video/{:04d}", "annotation/{:04d}"), write_tased),
-    "vinet": Package(("DHF1K",), _dhf1k_paths("{:04d}"), write_vinet),
-    "diffsal": Package(("DHF1K",), _dhf1k_paths("frames/{}", "maps/{}", "annotation/{:04d}"), write_diffsal),
-    "avi": Package(("DHF1K",), _dhf1k_paths("video/{:03d}.AVI", "annotation/{:04d}"), write_avi),
-    "shots": Package(("Hollywood2",), _part_paths, write_shot),
-    "pictures": Package(("UCF",), _part_paths, write_sports),
-    "matrices": Package(("UCF",), _part_paths, write_sports_matrices),
-    "ntire": Package(("CrowdSAL",), _ntire_paths, write_ntire),
+    "unisal": Package(
+        ("DHF1K",), _dhf1k_paths("annotation/{:04d}"), _images(lambda p: _in_folder(p[0], "fixation"))
+    ),
+    "tased": Package(
+        ("DHF1K",),
+        _dhf1k_paths("video/{:04d}", "annotation/{:04d}"),
+        _images(lambda p: (p[0], p[1] / "maps", p[1] / "fixation")),
+    ),
+    "vinet": Package(("DHF1K",), _dhf1k_paths("{:04d}"), _images(lambda p: _in_folder(p[0], "fixations"))),
+    "diffsal": Package(
+        ("DHF1K",),
+        _dhf1k_paths("frames/{}", "maps/{}", "annotation/{:04d}"),
+        _images(lambda p: (p[0], p[1], p[2] / "fixation"), frame_name="{number}.png"),
+    ),
+    "avi": Package(("DHF1K",), _dhf1k_paths("video/{:03d}.AVI", "annotation/{:04d}"), _write_avi),
+    "shots": Package(
+        ("Hollywood2",),
+        _part_paths,
+        _images(lambda p: _in_folder(p[0], "fixation"), "{video}_{number:05d}.png"),
+    ),
+    "pictures": Package(
+        ("UCF",), _part_paths, _images(lambda p: _in_folder(p[0], "fixation"), SPORTS_NAME + ".png")
+    ),
+    "matrices": Package(("UCF",), _part_paths, _write_matrices),
+    "ntire": Package(("CrowdSAL",), _ntire_paths, _write_ntire),
 }
 """Every layout by its name; the first that names a corpus is its default."""
 
@@ -236,12 +229,16 @@ def _fixated(points: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.uin
     return fixated
 
 
-def _write_pngs(folder: Path, name: str, pictures: Iterable[NDArray[np.uint8]]) -> None:
+def _named(name: str, video: str, number: int) -> str:
+    return name.format(video=video, label="_".join(video.rpartition("-")[::2]), number=number)
+
+
+def _write_pngs(folder: Path, name: str, video: str, images: Iterable[NDArray[np.uint8]]) -> None:
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)
-    for number, picture in enumerate(pictures, start=1):
-        Image.fromarray(picture).save(folder / name.format(number), compress_level=1)
+    for number, image in enumerate(images, start=1):
+        Image.fromarray(image).save(folder / _named(name, video, number), compress_level=1)
 
 
 def _write_wav(path: Path, sound: NDArray[np.int16], sample_rate: int) -> None:

@@ -1,7 +1,7 @@
-"""The truth of a synthetic video, which no camera and no eye tracker could tell, kept beside the corpus.
+"""Record of a synthetic video: the truth behind its frames, audio and gaze, kept beside the corpus.
 
-``<root>/synthetic.json`` says what the corpus is made of; ``<root>/synthetic/<corpus>/<video>.npz`` holds the
-tracks, the sounding object and the gaze of every observer.
+``<root>/synthetic.json`` (:mod:`lightning_avsp.data.manifest`) describes the corpus;
+``<root>/synthetic/<corpus>/<video>.npz`` holds the tracks, the sounding object and the gaze of every observer.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_avsp.data.manifest import MANIFEST, read_manifest
 from lightning_avsp.errors import CorpusNotFoundError
 from lightning_avsp.synthetic.layout import seed_of
-from lightning_avsp.synthetic.observers import Gaze, fixated_pixels, watch
+from lightning_avsp.synthetic.observers import ObserverGaze, gaze_pixels, watch
 from lightning_avsp.synthetic.scene import Scene, make_scene
 from lightning_avsp.synthetic.spec import Condition, SyntheticSpec
 
@@ -29,7 +28,7 @@ class VideoRecord:
     """Truth of one synthetic video. ``T`` frames, ``n`` objects, ``O`` observers; places in frame pixels."""
 
     condition: Condition
-    """What decides where observers look."""
+    """Cue that observers follow."""
     kinds: NDArray[np.int64]
     """Colour and pitch of each object: 0 red 220 Hz, 1 green 440 Hz, 2 blue 880 Hz: (n,)."""
     pitches: NDArray[np.float64]
@@ -47,7 +46,7 @@ class VideoRecord:
     switch_times: NDArray[np.float64]
     """Seconds at which an object begins to sound: (K,)."""
     switch_objects: NDArray[np.int64]
-    """Which object begins to sound then: (K,)."""
+    """Object that begins to sound then: (K,)."""
     gaze: NDArray[np.float64]
     """(x, y) where each observer looks: (T, O, 2)."""
     gaze_target: NDArray[np.int64]
@@ -65,7 +64,7 @@ class VideoRecord:
 
 def draw_video(
     spec: SyntheticSpec, condition: Condition, seed: int, corpus: str, index: int
-) -> tuple[Scene, Gaze, list[np.random.Generator]]:
+) -> tuple[Scene, ObserverGaze, list[np.random.Generator]]:
     """Everything of a video but its pixels and samples, and the generators to draw those: frames, sound."""
     for_scene, for_gaze, for_frames, for_sound = (
         np.random.default_rng(child) for child in seed_of(seed, corpus, index).spawn(4)
@@ -74,7 +73,7 @@ def draw_video(
     return scene, watch(spec, scene, for_gaze), [for_frames, for_sound]
 
 
-def make_record(spec: SyntheticSpec, scene: Scene, gaze: Gaze) -> VideoRecord:
+def make_record(spec: SyntheticSpec, scene: Scene, gaze: ObserverGaze) -> VideoRecord:
     """Gather the truth of a video at its frame times."""
     times = np.arange(spec.frames) / spec.fps
     return VideoRecord(
@@ -91,11 +90,11 @@ def make_record(spec: SyntheticSpec, scene: Scene, gaze: Gaze) -> VideoRecord:
         gaze=gaze.points,
         gaze_target=gaze.target,
         gaze_mode=gaze.mode,
-        fixations=fixated_pixels(spec, gaze),
+        fixations=gaze_pixels(spec, gaze),
     )
 
 
-def write_record(path: Path, record: VideoRecord) -> None:
+def write_video_record(path: Path, record: VideoRecord) -> None:
     """Save a record, real numbers in single precision and whole ones in 16 bits."""
     arrays = {}
     for field in fields(VideoRecord):
@@ -108,11 +107,11 @@ def write_record(path: Path, record: VideoRecord) -> None:
 
 
 def record_path(root: Path, corpus: str, video: str) -> Path:
-    """Where the record of a video lies."""
+    """Return the path of a video's record."""
     return root / "synthetic" / corpus / f"{video}.npz"
 
 
-def read_record(root: Path, corpus: str, video: str) -> VideoRecord:
+def read_video_record(root: Path, corpus: str, video: str) -> VideoRecord:
     """Truth of a synthetic video.
 
     Raises:
@@ -130,18 +129,3 @@ def read_record(root: Path, corpus: str, video: str) -> VideoRecord:
             if name != "condition"
         }
         return VideoRecord(condition=str(stored["condition"]), **arrays)  # type: ignore[arg-type]
-
-
-def read_conditions(root: Path, corpus: str) -> dict[str, Condition]:
-    """Condition of each video of a synthetic corpus: ``sound``, ``music`` or ``silent``.
-
-    Raises:
-        CorpusNotFoundError: If there is no such synthetic corpus below the root.
-    """
-    entry = read_manifest(root)["corpora"].get(corpus)
-    if entry is None:
-        raise CorpusNotFoundError(
-            f"{Path(root) / MANIFEST} names no synthetic {corpus}; write it with "
-            f"`avsp data synth --root {root} --corpus {corpus}`"
-        )
-    return {video: values["condition"] for video, values in entry["videos"].items()}

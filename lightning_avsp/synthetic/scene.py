@@ -40,7 +40,7 @@ class Scene:
     """Objects of one video, their tracks, and when each of them sounds. ``n`` objects, ``T`` frames."""
 
     condition: Condition
-    """What decides where observers look."""
+    """Cue that observers follow."""
     kinds: NDArray[np.int64]
     """Index of each object's colour and pitch in ``COLOURS`` and ``PITCHES``: (n,)."""
     colours: NDArray[np.float64]
@@ -56,7 +56,7 @@ class Scene:
     switch_times: NDArray[np.float64]
     """Seconds at which an object begins to sound, the first 0: (K,); empty unless sound decides."""
     switch_objects: NDArray[np.int64]
-    """Which object begins to sound then: (K,)."""
+    """Object that begins to sound then: (K,)."""
 
     @property
     def fastest(self) -> int:

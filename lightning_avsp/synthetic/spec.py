@@ -1,4 +1,4 @@
-"""What a synthetic corpus is made of: one frozen description, its units, and its scaling to any frame size.
+"""Settings of a synthetic corpus: one frozen description, its units, and its scaling to any frame size.
 
 Lengths are stated in *recipe pixels*: pixels of a 64 x 112 frame. They are multiplied by
 :attr:`SyntheticSpec.scale`, so a film of 224 x 384 shows the same scene, only larger.
@@ -12,7 +12,7 @@ from typing import Any, Literal
 from lightning_avsp.errors import InputError
 
 Condition = Literal["sound", "music", "silent"]
-"""What decides where the observers look: the sounding object, or, with music or silence, the fastest one."""
+"""Cue that observers follow: the sounding object, or, with music or silence, the fastest one."""
 
 CONDITIONS: tuple[Condition, ...] = ("sound", "music", "silent")
 """All conditions, in the order of :attr:`SyntheticSpec.shares`."""

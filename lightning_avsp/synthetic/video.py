@@ -8,7 +8,7 @@ from pathlib import Path
 from lightning_avsp.synthetic.layout import video_spec
 from lightning_avsp.synthetic.observers import saliency_maps
 from lightning_avsp.synthetic.packages import PACKAGES, Content
-from lightning_avsp.synthetic.record import draw_video, make_record, record_path, write_record
+from lightning_avsp.synthetic.record import draw_video, make_record, record_path, write_video_record
 from lightning_avsp.synthetic.scene import render
 from lightning_avsp.synthetic.sound import make_sound
 from lightning_avsp.synthetic.spec import Condition, SyntheticSpec
@@ -62,7 +62,7 @@ def write_video(
 
         staged[-2].parent.mkdir(parents=True)
         write_film(staged[-2], content.frames, content.sound, fps=spec.fps, sample_rate=spec.sample_rate)
-    write_record(staged[-1], record)
+    write_video_record(staged[-1], record)
 
     finished = video_paths(root, corpus, video, index, films, layout)
     finished[-1].unlink(missing_ok=True)

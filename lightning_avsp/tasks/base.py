@@ -208,7 +208,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         torch.manual_seed(stable_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
 
     def clip_generators(self, count: int, batch_idx: int) -> list[torch.Generator]:
-        """Return a generator for each clip of a training batch, seeded by (seed, epoch, index of the clip in the epoch).
+        """Return a generator for each clip of a batch, seeded by (seed, epoch, index of the clip in the epoch).
 
         The index counts in the order which all processes share, so however many of them divide a global batch, and
         however many batches are accumulated, each clip gets the same random numbers.
@@ -255,8 +255,8 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     def _begin_step(self, *_: Any) -> None:
         self.execution.begin_step()
 
-    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = _begin_step
-    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _log_compilation
+    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = _begin_step  # type: ignore[assignment]
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _log_compilation  # type: ignore[assignment]
 
     def on_train_epoch_end(self) -> None:
         """Log the number of the epoch's clips with features in the cache."""

@@ -99,7 +99,7 @@ class CompileClock:
 
     seconds: float = 0.0
     folder: str = ""
-    """Where compiled code is kept between runs."""
+    """Folder of compiled code that is kept between runs."""
     _started: float = 0.0
     _reported: float = 0.0
     _listening: bool = field(default=False, repr=False)
@@ -133,7 +133,7 @@ class CompileClock:
 
         new, self._reported = self.seconds - self._reported, self.seconds
         graphs, found = counters["stats"]["unique_graphs"], counters["aot_autograd"]["autograd_cache_hit"]
-        return f"compiled for {new:.1f} s ({self.seconds:.1f} s in all: {graphs} graphs, {found} of them from {self.folder})"
+        return f"compiled for {new:.1f} s; {graphs} graphs so far, {found} of them found in {self.folder}"
 
 
 compile_clock = CompileClock()

@@ -80,7 +80,7 @@ class ExperimentCLI(LightningCLI):
             "--init_absent",
             type=Literal["error", "drop"],
             default="error",
-            help="Tensors of that network which have no place here: refuse them, or leave them out and say so.",
+            help="Tensors of that network which have no place here: refuse them, or leave them out with a warning.",
         )
         group.add_argument(
             "--allow_seen_test_videos",
@@ -122,7 +122,7 @@ class ExperimentCLI(LightningCLI):
             help="Training steps between two writings of last.ckpt.",
         )
         group.add_argument(
-            "--monitor", type=str, default="val/cc", help="Value that decides which epoch is best."
+            "--monitor", type=str, default="val/cc", help="Logged value by which the best epoch is chosen."
         )
         group.add_argument(
             "--monitor_mode", type=Literal["max", "min"], default="max", help="Better is max or min."

@@ -27,12 +27,12 @@ class FeatureCache:
     """Features of a frozen video encoder on disk, read when a clip returns; see docs/scale.md."""
 
     folder: Path
-    """Where features lie; runs with other weights, sizes or precisions may share it. A clip of 16x224x384 takes about
-    30 MiB."""
+    """Folder of the features; runs of other weights, sizes or precisions may share it. A clip of 16x224x384 takes
+    about 30 MiB."""
     max_gib: float | None = None
     """Size of the folder from which on nothing is added, in GiB; None: until 5 GiB of its disk are left."""
     tests: bool = False
-    """True to add features in test and predict too, of every scored frame; otherwise they only read."""
+    """True to add features of every scored frame in test and predict too, which otherwise only read."""
 
 
 class KeyedBatch(SaliencyBatch, total=False):
@@ -51,7 +51,7 @@ def batch_keys(batch: SaliencyBatch) -> KeyedBatch:
 
 
 class TaskFeatures:
-    """Connection of a task to cached features; inactive without a cache.
+    """Cached features of a task; without effect if there is no cache.
 
     Args:
         cache: The option.

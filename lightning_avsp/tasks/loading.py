@@ -1,4 +1,4 @@
-"""Checkpoints as models for prediction: a network, what it was fed, and how its maps are sampled."""
+"""Checkpoints as models for prediction: a network, its input specification, and the sampling of its maps."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class LoadedModel:
 
     network: SaliencyNetwork
     spec: InputSpec
-    """What it was fed."""
+    """Its input in training."""
     source: str
     """Kind of checkpoint, in a few words."""
     sampling: Sampling | None = None
-    """How its maps are sampled; None for a network that predicts in one pass."""
+    """Sampling of its maps; None for a network that predicts in one pass."""
     diffusion: GaussianDiffusion | None = None
     """Its noise schedule; None for a network that predicts in one pass."""
     steps: int | None = None
@@ -55,11 +55,6 @@ class LoadedModel:
     def device(self) -> torch.device:
         """Device of the network."""
         return next((p.device for p in self.network.parameters()), torch.device("cpu"))
-
-    @property
-    def clip(self) -> ClipPolicy:
-        """Length of its clips, their target frame, and their start padding."""
-        return self.spec.clip
 
     def inputs(self, batch: SaliencyBatch) -> Inputs:
         """Prepare the network's inputs from a batch on any device."""
@@ -180,7 +175,7 @@ def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
 
 
 def task_class(settings: dict[str, Any]) -> type[SaliencyTask[Any]]:
-    """Return the task that wrote a checkpoint, by its settings; a task built in Python is taken for a diffusion task."""
+    """Return the task that wrote a checkpoint by its settings, which a task built in Python lacks: a diffusion task."""
     from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask
 
     noted = str(settings.get("_class_path", "")).rpartition(".")[2]
@@ -199,10 +194,9 @@ def _load_official(path: Path) -> LoadedModel:
         raise InputError(
             f"{path} is neither a checkpoint of `lightning fit` nor an official DiffSal file: give one of these"
         )
-    clip = ClipPolicy()
     return LoadedModel(
         network=load_released(path),
-        spec=InputSpec((224, 384), (224, 384), clip.frames, clip.target, LogMel(alignment="released")),
+        spec=InputSpec((224, 384), (224, 384), ClipPolicy(), LogMel(alignment="released")),
         source="official DiffSal release",
         sampling=Sampling(steps=4, spacing="leading", clamp=(0.0, 1.0)),
         diffusion=GaussianDiffusion(),  # 1000 steps, cosine

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.diffusion import GaussianDiffusion, SamplerStep, Sampling, stable_seed
-from lightning_avsp.diffusion.per_clip import draw_per_clip
 from lightning_avsp.diffusion.samplers import Denoise
+from lightning_avsp.diffusion.sampling import sample_per_clip
 from lightning_avsp.structures import (
     Condition,
     DiffusionNetwork,
@@ -118,7 +118,7 @@ def sample_maps(
         callback: Called at every denoising step; then every clip takes the same number of steps.
 
     Returns:
-        float32 in [0, 1]: maps (B, 1, H, W), or without ``average`` samples (B, n, 1, H, W).
+        float32: maps (B, 1, H, W) in [0, 1], or without ``average`` samples (B, n, 1, H, W), not clamped to it.
     """
     if isinstance(encoded, Tensor):
         return encoded if average else encoded[:, None]
@@ -137,10 +137,10 @@ def sample_maps(
     shape = (condition.batch_size, 1, *map_size)
     options: dict[str, Any] = {"device": condition.device, "seeds": seeds, "average": average}
     if own is None:
-        maps = sampling.draw(denoiser(), shape, diffusion, callback=callback, **options)
+        maps = sampling.sample(denoiser(), shape, diffusion, callback=callback, **options)
     else:
-        maps = draw_per_clip(sampling, own.tolist(), denoiser, shape, diffusion, **options)
-    return maps.clamp(0, 1).float()
+        maps = sample_per_clip(sampling, own.tolist(), denoiser, shape, diffusion, **options)
+    return maps.float().clamp(0, 1) if average else maps.float()
 
 
 def predict_maps(

@@ -38,7 +38,7 @@ def test_the_run_stops_with_the_clips_written_down_and_the_checkpoint_of_before(
             )
         )
     assert stop.value.code == 2
-    assert "not a number" in capsys.readouterr().err
+    assert "NaN or infinite" in capsys.readouterr().err
     found = json.loads((tmp_path / "nonfinite.json").read_text())
     (batch,) = found["batches"]
     assert batch["batch"] == 2

@@ -10,7 +10,9 @@ from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = Tool("lightning_avsp.cli.data_import", "import_film", "import a film and its gaze", ("video",))
+    tool = Tool(
+        "lightning_avsp.cli.data_import", "import_recording", "import a video and its gaze", ("video",)
+    )
     monkeypatch.setitem(TOOLS, ("data", "import"), tool)
 
 
@@ -33,19 +35,19 @@ def test_a_film_and_its_gaze(film: Path, tmp_path: Path, capsys: pytest.CaptureF
         f"--root={tmp_path / 'root'}",
         "--video_name=first",
         "--part=test",
-        "--observer_column=subject",
-        "--time_column=t",
-        "--x_column=gx",
-        "--y_column=gy",
-        "--valid_column=",
-        "--time_unit=s",
-        "--screen=1280x800",
-        "--film_at=0,80",
-        "--film_shown=1280x640",
-        "--sigma_degrees=1",
-        "--screen_cm=47.5",
-        "--distance_cm=60",
-        "--map_size=64x32",
+        "--columns.observer=subject",
+        "--columns.time=t",
+        "--columns.x=gx",
+        "--columns.y=gy",
+        "--columns.valid=",
+        "--time.unit=s",
+        "--screen.size=1280x800",
+        "--screen.video_at=0,80",
+        "--screen.video_shown=1280x640",
+        "--maps.sigma_degrees=1",
+        "--screen.width_cm=47.5",
+        "--screen.distance_cm=60",
+        "--maps.size=64x32",
     ]
     main(["data", "import", *arguments])
     text = capsys.readouterr().out
@@ -58,17 +60,17 @@ def test_a_film_and_its_gaze(film: Path, tmp_path: Path, capsys: pytest.CaptureF
     main(["data", "import", *arguments])
     assert "Lab/first: kept as it was" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
-        main(["data", "import", *arguments, "--pick=mean"])
+        main(["data", "import", *arguments, "--maps.pick=mean"])
     assert stop.value.code == 2
-    assert "pick: median / mean" in capsys.readouterr().err
+    assert "maps.pick: median / mean" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (["--sigma=5", "--screen=wide"], "--screen is 'wide'"),
-        ([], "give one of --sigma"),
-        (["--sigma=5", "--gaze=nowhere.csv"], "no gaze table at nowhere.csv"),
+        (["--maps.sigma=5", "--screen.size=wide"], "--screen.size is 'wide'"),
+        ([], "give one of --maps.sigma"),
+        (["--maps.sigma=5", "--gaze=nowhere.csv"], "no gaze table at nowhere.csv"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -44,10 +44,12 @@ def test_unknown_commands_end_with_one_line_and_code_2(
     assert " ".join(arguments) in error
 
 
-def test_predict_is_the_trainers_with_an_experiment_and_the_tool_with_a_film() -> None:
-    assert tool_path(["predict", "film.mp4", "--checkpoint=a", "--out=b"]) == ("predict",)
-    assert tool_path(["predict", "--config=experiments/smoke.yaml", "--ckpt_path=best"]) is None
-    assert tool_path(["fit", "--config=x"]) is None
+def test_predict_is_the_trainers_under_lightning_and_the_tool_under_avsp() -> None:
+    for arguments in (["predict", "video.mp4", "--out=b"], ["predict", "--config=smoke.yaml"]):
+        assert tool_path(arguments, "avsp") == ("predict",)
+        assert tool_path(arguments, "lightning") is None
+    assert tool_path(["fit", "--config=x"], "avsp") is tool_path(["fit", "--config=x"], "lightning") is None
+    assert tool_path(["data", "synth"], "lightning") == ("data", "synth")
 
 
 @pytest.mark.parametrize("path", sorted(TOOLS))

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from torch import Tensor, nn
 from lightning_avsp.cli import main
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
+from lightning_avsp.input_spec import InputSpec
+from lightning_avsp.launch import choose_device
 from lightning_avsp.media.audio import LogMel
-from lightning_avsp.media.video import open_film
-from lightning_avsp.predict.job import describe, pick_device
+from lightning_avsp.media.video import open_video
+from lightning_avsp.predict.job import describe
 from lightning_avsp.structures import ClipPolicy, Condition, DiffusionNetwork
-from lightning_avsp.tasks import loading as film_model
+from lightning_avsp.tasks import loading
 from lightning_avsp.tasks.loading import LoadedModel, load_model
 
 # Lightning's own command line still calls a function that jsonargparse has renamed.
@@ -53,17 +56,15 @@ class Dot(DiffusionNetwork):
 def trained(monkeypatch, tmp_path: Path) -> Path:
     """A checkpoint path that the loader answers with a tiny network."""
     torch.manual_seed(0)
-    model = LoadedModel(
-        Dot(),
-        GaussianDiffusion(),
-        Sampling(),
-        (24, 32),
-        (24, 32),
-        ClipPolicy(frames=Dot.clip_frames),
-        LogMel(size=(16, 16)),
-        "test",
-    )
-    monkeypatch.setattr(film_model, "load_model", lambda path: model)
+    spec = InputSpec((24, 32), (24, 32), ClipPolicy(frames=Dot.clip_frames), LogMel(size=(16, 16)))
+    model = LoadedModel(Dot().eval(), spec, "test", sampling=Sampling(), diffusion=GaussianDiffusion())
+
+    def load(path: Path, device: str, steps: int | None, seed: int) -> LoadedModel:
+        choose_device(device)
+        sampling = Sampling() if steps is None else Sampling(steps=steps)
+        return replace(model, seed=seed, steps=steps, sampling=sampling)
+
+    monkeypatch.setattr(loading, "load_model", load)
     return tmp_path / "model.ckpt"
 
 
@@ -105,27 +106,27 @@ def test_a_real_film(trained, shared: Path, tmp_path: Path, capsys) -> None:
     predict(source, "--checkpoint", trained, "--out", out, "--stride", 40, "--steps", 2)
     said = capsys.readouterr().out
     assert "2 video streams: taking the larger, stream 3 (480x270), not stream 0 (320x180)" in said
-    assert "every 40th frame and the last are predicted, those between are interpolated" in said
+    assert "every 40th frame and the last are predicted, others are interpolated" in said
     assert "390 frames in" in said.splitlines()[-1]
     assert "frames/s" in said.splitlines()[-1]
     assert str(out) in said.splitlines()[-1]
     for name in ("overlay.mp4", "saliency.mp4"):
-        written = open_film(out / name)
+        written = open_video(out / name)
         assert (written.frames, written.width, written.height) == (390, 480, 270)
-        assert written.sound is not None
-        assert (written.sound.channels, written.sound.rate) == (2, 16000)
+        assert written.audio is not None
+        assert (written.audio.channels, written.audio.rate) == (2, 16000)
     with np.load(out / "maps.npz") as stored:
         assert stored["maps"].shape == (390, 24, 32)
     record = json.loads((out / "prediction.json").read_text())
     assert record["sampling"]["steps"] == 2
     assert record["modality"] == record["modality_used"] == "av"
-    assert record["film"]["video_stream"] == 3
-    assert set(record["seconds_by_part"]) == {"decode", "sound", "network", "write"}
+    assert record["video"]["video_stream"] == 3
+    assert set(record["seconds_by_part"]) == {"decode", "audio", "network", "write"}
 
 
 def test_a_silent_film_says_so(trained, film: Path, tmp_path: Path, capsys) -> None:
     predict(film, "--checkpoint", trained, "--out", tmp_path / "out", "--format", "png")
-    assert "no sound track: predicting from the picture alone (video-only path)" in capsys.readouterr().out
+    assert "no audio: predicting from its frames alone (video-only path)" in capsys.readouterr().out
     assert len(list((tmp_path / "out" / "maps").iterdir())) == 12
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["modality_used"] == "v"
 
@@ -147,9 +148,9 @@ def test_mistakes_are_one_line_and_leave_nothing(trained, film: Path, tmp_path: 
     common = ("--checkpoint", trained, "--out", tmp_path / "out")
     assert "does not exist" in refused(capsys, tmp_path / "missing.mp4", *common)
     assert "is empty" in refused(capsys, tmp_path / "empty.mp4", *common)
-    assert "is not a film" in refused(capsys, tmp_path / "words.mp4", *common)
+    assert "is not a video" in refused(capsys, tmp_path / "words.mp4", *common)
     assert "cut off" in refused(capsys, tmp_path / "cut.mp4", *common)
-    assert "no sound track" in refused(capsys, film, *common, "--modality", "a")
+    assert "has no audio" in refused(capsys, film, *common, "--modality", "a")
     assert "stride=0" in refused(capsys, film, *common, "--stride", 0)
     assert "opacity is 2.0" in refused(capsys, film, *common, "--opacity", 2)
     assert "steps" in refused(capsys, film, *common, "--steps", 0)
@@ -209,15 +210,15 @@ def test_checkpoints_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 def test_devices() -> None:
-    assert pick_device("cpu") == "cpu"
-    assert torch.device(pick_device("auto")).type in ("cpu", "cuda", "mps", "xpu")
+    assert choose_device("cpu") == "cpu"
+    assert torch.device(choose_device("auto")).type in ("cpu", "cuda", "mps", "xpu")
     with pytest.raises(InputError, match="cuda:99"):
-        pick_device("cuda:99")
+        choose_device("cuda:99")
 
 
 def test_what_is_said_beforehand(film: Path) -> None:
-    lines = describe(open_film(film), "av", 3)
-    assert lines[0] == f"{film}: 96x64, 25.000 frames/s, 12 frames, no sound"
+    lines = describe(open_video(film), "av", 3)
+    assert lines[0] == f"{film}: 96x64, 25.000 frames/s, 12 frames, no audio"
     assert lines[-1].startswith("stride 3: every 3rd frame")
 
 
@@ -252,12 +253,11 @@ def test_a_network_without_ears_says_so(trained, tmp_path: Path, film: Path, cap
     deaf = Dot.encode
     monkeypatch.setattr(Dot, "encode", lambda self, video, audio=None, text=None: deaf(self, video))
     predict(loud, "--checkpoint", trained, "--out", tmp_path / "out")
-    assert "the sound had no part in the maps" in capsys.readouterr().out
+    assert "the maps do not depend on audio" in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["modality_used"] == "v"
 
 
 def test_a_checkpoint_of_a_training_run(tmp_path: Path) -> None:
-    from lightning_avsp.input_spec import InputSpec
     from lightning_avsp.papers.diffsal import DiffSal
     from lightning_avsp.tasks import DiffusionSaliencyTask
     from lightning_avsp.tasks.base import INPUT_KEY
@@ -279,7 +279,7 @@ def test_a_checkpoint_of_a_training_run(tmp_path: Path) -> None:
     }
     torch.save(content, tmp_path / "last.ckpt")
     model = load_model(tmp_path / "last.ckpt")
-    assert (model.size, model.map_size, model.target, model.audio) == ((64, 96), (64, 96), "last", spec.audio)
+    assert model.spec == spec
     assert model.sampling.steps == 2
     loaded = model.network.state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in network.state_dict().items())

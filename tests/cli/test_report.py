@@ -41,6 +41,7 @@ def finish(sweep: Path, runs: Path) -> None:
         videos = [{"corpus": "AVAD", "video": f"v{n}", "frames": 2, "cc": 0.5 + n / 10} for n in range(3)]
         content = {
             "trial": trial.id,
+            "args": [],
             "training": "a",
             "run_dir": "gone",
             "videos": videos,

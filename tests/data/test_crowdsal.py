@@ -16,8 +16,8 @@ from lightning_avsp.data.frame_counts import FrameCountWarning
 from lightning_avsp.data.sources import JsonFixations
 from lightning_avsp.data.video_source import VideoFrames, probe_video
 from lightning_avsp.errors import CorpusNotFoundError, InputError
-from lightning_avsp.media.audio import load_wave
-from lightning_avsp.synthetic import SyntheticSpec, read_record, synthesise_corpus
+from lightning_avsp.media.audio_track import load_audio
+from lightning_avsp.synthetic import SyntheticSpec, read_video_record, synthesise_corpus
 from lightning_avsp.synthetic.films import write_map_film
 from lightning_avsp.synthetic.observers import saliency_maps
 
@@ -43,7 +43,7 @@ def test_videos_are_what_was_written(root: Path) -> None:
     assert [entry.video for entry in entries] == ["0001", "0002", "0004", "0005", "0003", "0006"]
     assert [entry.subset for entry in entries] == ["train"] * 4 + ["public_test", "private_test"]
     for entry in entries:
-        record = read_record(root, "CrowdSAL", entry.video)
+        record = read_video_record(root, "CrowdSAL", entry.video)
         maps = saliency_maps(SPEC, record.fixations)
         assert (entry.n_frames, entry.fps, entry.size) == (10, 12.5, (32, 64))
         for number in range(1, 11):
@@ -80,7 +80,7 @@ def test_the_sound_is_in_the_film(root: Path) -> None:
     entry = read_videos(root, ["CrowdSAL"], 1, "test")[0]
     assert entry.wave is not None
     assert entry.wave.suffix == ".mp4"
-    samples, rate = load_wave(entry.wave)
+    samples, rate = load_audio(entry.wave)
     assert rate == 16_000
     assert samples.shape[1] / rate == pytest.approx(0.8, abs=0.1)  # AAC pads to whole blocks
 

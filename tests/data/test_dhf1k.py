@@ -16,7 +16,7 @@ from lightning_avsp.data.corpora import corpus_listing, listed_keys, read_videos
 from lightning_avsp.data.dhf1k import VARIANTS, find_copy
 from lightning_avsp.data.frame_counts import FrameCountWarning
 from lightning_avsp.errors import CorpusNotFoundError, InputError
-from lightning_avsp.synthetic import SyntheticSpec, read_record, synthesise_corpus
+from lightning_avsp.synthetic import SyntheticSpec, read_video_record, synthesise_corpus
 from lightning_avsp.synthetic.observers import saliency_maps
 
 SPEC = SyntheticSpec(size=(32, 56), seconds=0.8)  # 10 frames
@@ -52,7 +52,7 @@ def test_every_layout_gives_the_same_videos(
     assert f"layout {VARIANTS[variant]}, in {root / 'DHF1K'}" in caplog.text  # type: ignore[index]
     assert [entry.video for entry in entries] == ["0001", "0002", "0601"]
     for entry in entries:
-        record = read_record(root, "DHF1K", entry.video)
+        record = read_video_record(root, "DHF1K", entry.video)
         maps = saliency_maps(SPEC, record.fixations)
         assert (entry.n_frames, entry.size, entry.wave) == (10, (32, 56), None)
         for number in (1, 5, 10):

@@ -15,7 +15,7 @@ from lightning_avsp.data.corpora import corpus_listing, listed_keys, read_videos
 from lightning_avsp.data.sources import MatFixations, PictureFixations, PictureFrames
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.structures import ClipPolicy
-from lightning_avsp.synthetic import SyntheticSpec, read_record, synthesise_corpus
+from lightning_avsp.synthetic import SyntheticSpec, read_video_record, synthesise_corpus
 from lightning_avsp.synthetic.observers import saliency_maps
 
 SPEC = SyntheticSpec(size=(32, 56), seconds=1.6)  # 20 frames
@@ -48,7 +48,7 @@ def own_ucf(roots: dict[str, Path], tmp_path: Path) -> Path:
 def test_videos_are_what_was_written(roots: dict[str, Path], layout: str, corpus: str, kind: type) -> None:
     for part in ("train", "test"):
         for entry in read_videos(roots[layout], [corpus], 1, part):
-            record = read_record(roots[layout], corpus, entry.video)
+            record = read_video_record(roots[layout], corpus, entry.video)
             maps = saliency_maps(SPEC, record.fixations)
             assert isinstance(entry.fixations, kind)
             assert entry.n_frames == len(record.gaze)

@@ -20,8 +20,8 @@ from lightning_avsp.data.frame_reader import FrameReader
 from lightning_avsp.data.video_source import VideoFacts, VideoFrames, VideoMaps, probe_video
 from lightning_avsp.errors import InputError, MissingDependencyError
 from lightning_avsp.media import random_access as readers
-from lightning_avsp.media.audio import load_wave
-from lightning_avsp.media.video_index import video_index
+from lightning_avsp.media.audio_track import load_audio
+from lightning_avsp.media.video_index import video_info
 
 SIZE = (48, 64)
 FRAMES = 60
@@ -114,7 +114,7 @@ def test_open_groups_are_exact_with_pyav_and_refused_by_decord(tmp_path: Path) -
         "x264-params": "open-gop=1:keyint=10:min-keyint=10:bframes=3:b-adapt=0:scenecut=0",
     }
     path = write_video(tmp_path / "open.mp4", options=options)
-    assert video_index(path).open_groups
+    assert video_info(path).open_groups
     order = [int(number) for number in np.random.default_rng(2).permutation(FRAMES) + 1]
     assert [number_of(VideoFrames(path, "pyav").read([number], SIZE)[0]) for number in order] == order
     with pytest.raises(InputError, match=r"open\.mp4 is coded in open groups.*pyav.*avsp data prepare"):
@@ -122,8 +122,7 @@ def test_open_groups_are_exact_with_pyav_and_refused_by_decord(tmp_path: Path) -
 
 
 def test_frames_that_decord_counts_differently(film: Path) -> None:
-    index = video_index(film)
-    shorter = replace(index, info=replace(index.info, frames=FRAMES - 10))
+    shorter = replace(video_info(film), frames=FRAMES - 10)
     with pytest.raises(InputError, match="decord counts 60 frames, the container shows 50"):
         readers.DecordReader(shorter, SIZE)
 
@@ -132,7 +131,7 @@ def test_turned_films(tmp_path: Path) -> None:
     path = write_video(tmp_path / "turned.mp4", rotation=180)
     upright = VideoFrames(path, "pyav").read([1], SIZE)[0]
     assert number_of(upright[:, ::-1]) == 1
-    with pytest.raises(InputError, match="turned by 180 degrees"):
+    with pytest.raises(InputError, match="rotated by 180 degrees"):
         VideoFrames(path, "decord").read([1], SIZE)
 
 
@@ -240,7 +239,7 @@ def test_few_readers_stay_open_and_a_changed_file_is_opened_anew(tmp_path: Path)
 def test_cut_files_are_named(film: Path, share: float) -> None:
     data = film.read_bytes()
     film.write_bytes(data[: int(len(data) * share)])
-    for read in (probe_video, lambda path: VideoFrames(path).read([1], SIZE), load_wave):
+    for read in (probe_video, lambda path: VideoFrames(path).read([1], SIZE), load_audio):
         with pytest.raises(InputError, match=r"film\.mp4"):
             read(film)
 
@@ -321,12 +320,12 @@ def test_the_sound_of_a_video_lies_on_the_clock_of_its_picture(tmp_path: Path, l
     clicks = np.zeros(32_000, np.int16)
     clicks[8000:8040] = 20_000
     path = write_video(tmp_path / "clicks.mp4", sound=clicks, sound_late=late)
-    samples, rate = load_wave(path)
+    samples, rate = load_audio(path)
     assert rate == 16_000
     assert samples.shape[0] == 1
     assert abs(int(samples[0].abs().argmax()) - 8020 - late) < 60  # the encoder smears a click
 
 
 def test_a_video_without_sound_is_named(film: Path) -> None:
-    with pytest.raises(InputError, match=r"film\.mp4 has no sound track; set missing_audio"):
-        load_wave(film)
+    with pytest.raises(InputError, match=r"film\.mp4 has no audio; set missing_audio"):
+        load_audio(film)

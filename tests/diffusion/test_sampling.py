@@ -31,7 +31,7 @@ def test_default_is_ddim_over_algorithm_2s_four_steps(
 ) -> None:
     seen: list[SamplerStep] = []
     denoise = data.denoiser(diffusion)
-    drawn = Sampling().draw(
+    drawn = Sampling().sample(
         denoise,
         (2, 1, 3, 4),
         diffusion,
@@ -48,7 +48,7 @@ def test_released_setting_is_one_pass_at_zero_on_pure_noise(
     diffusion: GaussianDiffusion, data: GaussianData
 ) -> None:
     seen: list[SamplerStep] = []
-    Sampling(steps=1, spacing="leading").draw(
+    Sampling(steps=1, spacing="leading").sample(
         data.denoiser(diffusion), (1, 500), diffusion, device="cpu", callback=seen.append
     )
     assert [step.t for step in seen] == [0]
@@ -63,7 +63,7 @@ def test_seeded_clips_do_not_depend_on_their_batch(
 
     def drawn(seeds: list[int]) -> Tensor:
         shape = (len(seeds), 1, 3, 5)
-        return sampling.draw(data.denoiser(diffusion), shape, diffusion, device="cpu", seeds=seeds)
+        return sampling.sample(data.denoiser(diffusion), shape, diffusion, device="cpu", seeds=seeds)
 
     together = drawn([7, 8, 9])
     torch.manual_seed(1)
@@ -80,7 +80,7 @@ def test_samples_are_nested_and_averaged(
     def last(samples: int) -> tuple[Tensor, Tensor]:
         seen: list[SamplerStep] = []
         sampling = Sampling(algorithm=algorithm, samples=samples)  # type: ignore[arg-type]
-        result = sampling.draw(
+        result = sampling.sample(
             data.denoiser(diffusion),
             (2, 1, 3, 5),
             diffusion,
@@ -115,14 +115,14 @@ def test_condition_is_encoded_once_and_repeated_per_clip(diffusion: GaussianDiff
         calls += 1
         return condition.view(-1, 1, 1, 1).expand_as(x_t)
 
-    result = sampling.draw(denoise, (2, 1, 2, 2), diffusion, device="cpu")
+    result = sampling.sample(denoise, (2, 1, 2, 2), diffusion, device="cpu")
     assert (encoded, calls) == (1, 5)
     assert torch.equal(result[:, 0, 0, 0], torch.tensor([10.0, 20.0]))
 
 
 def test_eta_reaches_the_sampler(diffusion: GaussianDiffusion, data: GaussianData) -> None:
     def drawn(sampling: Sampling) -> Tensor:
-        return sampling.draw(data.denoiser(diffusion), (2, 30), diffusion, device="cpu", seeds=[1, 2])
+        return sampling.sample(data.denoiser(diffusion), (2, 30), diffusion, device="cpu", seeds=[1, 2])
 
     torch.testing.assert_close(drawn(Sampling(eta=1.0)), drawn(Sampling("ddpm")), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(drawn(Sampling(eta=1.0)), drawn(Sampling()), atol=0.01)
@@ -131,7 +131,7 @@ def test_eta_reaches_the_sampler(diffusion: GaussianDiffusion, data: GaussianDat
 def test_mean_over_samples_narrows_the_spread(diffusion: GaussianDiffusion, data: GaussianData) -> None:
     many = Sampling(algorithm="ddpm", steps=100, samples=16)
     generator = torch.Generator().manual_seed(0)
-    result = many.draw(data.denoiser(diffusion), (1, 4000), diffusion, device="cpu", generator=generator)
+    result = many.sample(data.denoiser(diffusion), (1, 4000), diffusion, device="cpu", generator=generator)
     assert result.mean().item() == pytest.approx(data.mean, abs=0.01)
     assert result.std().item() == pytest.approx(data.std / 4, rel=0.06)
 
@@ -139,7 +139,7 @@ def test_mean_over_samples_narrows_the_spread(diffusion: GaussianDiffusion, data
 def test_clip_and_clamp(diffusion: GaussianDiffusion) -> None:
     def extremes(sampling: Sampling) -> tuple[list[float], float]:
         seen: list[SamplerStep] = []
-        result = sampling.draw(
+        result = sampling.sample(
             lambda x_t, t: 3 * x_t, (1, 300), diffusion, device="cpu", seeds=[0], callback=seen.append
         )
         return [step.x0.max().item() for step in seen], result.max().item()
@@ -159,7 +159,7 @@ def test_no_gradients_and_dtype(diffusion: GaussianDiffusion) -> None:
         given.append(x_t.dtype)
         return weight * x_t
 
-    result = Sampling().draw(denoise, (1, 1, 2, 2), diffusion, device="cpu", dtype=torch.bfloat16)
+    result = Sampling().sample(denoise, (1, 1, 2, 2), diffusion, device="cpu", dtype=torch.bfloat16)
     assert not result.requires_grad
     assert set(given) == {torch.bfloat16}
     assert result.dtype == torch.float32
@@ -168,7 +168,7 @@ def test_no_gradients_and_dtype(diffusion: GaussianDiffusion) -> None:
 def test_global_generator_is_used_without_seed(diffusion: GaussianDiffusion, data: GaussianData) -> None:
     def drawn(seed: int) -> Tensor:
         torch.manual_seed(seed)
-        return Sampling().draw(data.denoiser(diffusion), (1, 9), diffusion, device="cpu")
+        return Sampling().sample(data.denoiser(diffusion), (1, 9), diffusion, device="cpu")
 
     assert torch.equal(drawn(1), drawn(1))
     assert not torch.equal(drawn(1), drawn(2))
@@ -176,7 +176,7 @@ def test_global_generator_is_used_without_seed(diffusion: GaussianDiffusion, dat
 
 def test_seed_alone_fixes_the_noise(diffusion: GaussianDiffusion, data: GaussianData) -> None:
     seen: list[SamplerStep] = []
-    Sampling(samples=2).draw(
+    Sampling(samples=2).sample(
         data.denoiser(diffusion), (1, 6), diffusion, device="cpu", seeds=[42], callback=seen.append
     )
     for draw in range(2):
@@ -218,13 +218,13 @@ def test_mistakes_are_named(diffusion: GaussianDiffusion, data: GaussianData) ->
         Sampling(clamp=(1.0, 1.0))
     denoise = data.denoiser(diffusion)
     with pytest.raises(InputError, match="2 seeds for 3 clips"):
-        Sampling().draw(denoise, (3, 2), diffusion, device="cpu", seeds=[1, 2])
+        Sampling().sample(denoise, (3, 2), diffusion, device="cpu", seeds=[1, 2])
     with pytest.raises(InputError, match="not both"):
-        Sampling().draw(
+        Sampling().sample(
             denoise, (1, 2), diffusion, device="cpu", seeds=[1], generator=torch.Generator().manual_seed(0)
         )
     with pytest.raises(InputError, match="cannot visit 4 of 3"):
-        Sampling().draw(denoise, (1, 2), GaussianDiffusion(3), device="cpu")
+        Sampling().sample(denoise, (1, 2), GaussianDiffusion(3), device="cpu")
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -232,7 +232,7 @@ def test_a_symmetric_range_noises_other_values_and_gives_maps_all_the_same(algor
     symmetric = GaussianDiffusion(map_range="symmetric")
     truth = torch.rand(3, 1, 4, 5)
     seen: list[SamplerStep] = []
-    drawn = Sampling(algorithm=algorithm, samples=2).draw(  # type: ignore[arg-type]
+    drawn = Sampling(algorithm=algorithm, samples=2).sample(  # type: ignore[arg-type]
         lambda x, t: truth.repeat_interleave(2, 0),
         truth.shape,
         symmetric,
@@ -254,7 +254,7 @@ def test_limits_are_those_of_maps_in_either_range() -> None:
     for map_range in ("unit", "symmetric"):
         diffusion = GaussianDiffusion(map_range=map_range)  # type: ignore[arg-type]
         seen: list[SamplerStep] = []
-        drawn = Sampling(clip=(0.25, 0.75)).draw(
+        drawn = Sampling(clip=(0.25, 0.75)).sample(
             lambda x, t: torch.linspace(-1, 2, 6).expand(1, 6),
             (1, 6),
             diffusion,

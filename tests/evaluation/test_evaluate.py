@@ -218,7 +218,7 @@ def other_corpus(folder: Path) -> None:
         (empty_folder, "is empty: predict first"),
         (shutil.rmtree, "no folder at"),
         (cut_file, "eyeMap_00009.jpg (200 bytes) cannot be read as saliency maps"),
-        (turned, "they are of another video, or turned"),
+        (turned, "they are of another video, or rotated"),
         (other_corpus, "holds no predictions of the 2 listed test videos; looked for"),
     ],
 )

@@ -15,7 +15,6 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import (
     LogMel,
     force_count,
-    load_wave,
     log_mel,
     log_mel_slices,
     mel_matrix,
@@ -25,6 +24,7 @@ from lightning_avsp.media.audio import (
     silent_slices,
     to_mono,
 )
+from lightning_avsp.media.audio_track import load_audio
 
 CONFIG = LogMel()
 RELEASED = LogMel(alignment="released")
@@ -194,7 +194,7 @@ def test_files_of_all_channels_and_rates(tmp_path: Path, rate: int, channels: in
     mono = tone(rate, 0.5).numpy()
     gains = np.linspace(0.5, 1.5, channels)
     soundfile.write(path, mono[:, None] * gains / gains.max(), rate, subtype="PCM_16")
-    wave, got = load_wave(path)
+    wave, got = load_audio(path)
     assert got == rate
     assert wave.shape == (channels, len(mono))
     assert wave.abs().max() <= 1
@@ -231,19 +231,19 @@ def test_broken_sound_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "V1.wav"
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"V1\.wav \({len(content)} bytes\) cannot be read"):
-        load_wave(path)
+        load_audio(path)
 
 
 def test_sound_without_samples(tmp_path: Path) -> None:
     path = tmp_path / "V1.wav"
     soundfile.write(path, np.zeros(0), 16_000)
     with pytest.raises(InputError, match="holds no sample"):
-        load_wave(path)
+        load_audio(path)
 
 
 def test_missing_sound(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"V1\.wav \(missing\)"):
-        load_wave(tmp_path / "V1.wav")
+        load_audio(tmp_path / "V1.wav")
 
 
 def test_store_loads_once_and_forgets_the_oldest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,9 +254,9 @@ def test_store_loads_once_and_forgets_the_oldest(tmp_path: Path, monkeypatch: py
 
     def counting(path: Path) -> tuple[torch.Tensor, int]:
         loaded.append(path.stem)
-        return load_wave(path)
+        return load_audio(path)
 
-    monkeypatch.setattr("lightning_avsp.data.waves.load_wave", counting)
+    monkeypatch.setattr("lightning_avsp.data.waves.load_audio", counting)
     store = WaveStore(CONFIG, capacity_bytes=2 * 16_000 * 4)
     for place in (0, 1, 0, 2, 0, 1):
         store.get(paths[place])

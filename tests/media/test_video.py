@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.video import iterate_frames, open_film, to_rgb
+from lightning_avsp.media.video import iterate_frames, open_video, to_rgb
 
 
 def order(path_or_info) -> list[int]:
@@ -30,12 +30,12 @@ def order(path_or_info) -> list[int]:
 )
 def test_every_frame_once_in_presentation_order(make_film, name, settings) -> None:
     path = make_film(name, **settings)
-    info = open_film(path)
+    info = open_video(path)
     assert order(info) == list(range(30))
     assert info.frames == 30
     assert (info.height, info.width) == (64, 96)
     channels = settings.get("channels", 2)
-    assert (info.sound.channels if info.sound else 0) == channels
+    assert (info.audio.channels if info.audio else 0) == channels
 
 
 def test_times_are_those_of_the_film(make_film) -> None:
@@ -45,7 +45,7 @@ def test_times_are_those_of_the_film(make_film) -> None:
 
 
 def test_constant_rate(make_film) -> None:
-    info = open_film(make_film())
+    info = open_video(make_film())
     frames = list(iterate_frames(info))
     assert info.fps == Fraction(25)
     assert [frame.index for frame in frames] == list(range(30))
@@ -69,7 +69,7 @@ def test_resizing_is_antialiased_bilinear(tmp_path: Path) -> None:
 
 @pytest.mark.shared
 def test_of_several_video_streams_the_larger_is_taken_and_said_so(shared: Path) -> None:
-    info = open_film(shared / "clips" / "nasa_13013.mp4")
+    info = open_video(shared / "clips" / "nasa_13013.mp4")
     assert (info.width, info.height, info.fps) == (480, 270, Fraction(30000, 1001))
     assert any("2 video streams" in note and "480x270" in note and "320x180" in note for note in info.notes)
     assert sum(1 for _ in iterate_frames(info, (28, 48))) == info.frames == 390
@@ -77,7 +77,7 @@ def test_of_several_video_streams_the_larger_is_taken_and_said_so(shared: Path) 
 
 @pytest.mark.parametrize("turn", [90, 180, -90])
 def test_turned_films_are_set_upright(make_film, turn) -> None:
-    info = open_film(make_film(rotation=turn))
+    info = open_video(make_film(rotation=turn))
     assert info.rotation == turn % 360
     assert (info.height, info.width) == ((96, 64) if turn % 180 else (64, 96))
     first = next(iterate_frames(info, (info.height // 2, info.width // 2))).pixels
@@ -85,7 +85,7 @@ def test_turned_films_are_set_upright(make_film, turn) -> None:
     # The dark half lay left; turned counter-clockwise it comes to lie below, right, or above.
     dark = {90: first[-5:], 180: first[:, -5:], -90: first[:5]}[turn]
     assert dark.mean() < 60 < first.mean()
-    assert any("turned" in note for note in info.notes)
+    assert any("rotating by" in note for note in info.notes)
 
 
 def test_cover_pictures_are_not_video(tmp_path: Path) -> None:
@@ -104,9 +104,9 @@ def test_cover_pictures_are_not_video(tmp_path: Path) -> None:
         container.mux(sound.encode(block))
         container.mux(sound.encode(None))
     with pytest.raises(
-        InputError, match=re.escape(str(path)) + r" has no video stream, only sound \(1 track\)"
+        InputError, match=re.escape(str(path)) + r" has no video stream, only audio \(1 stream\)"
     ):
-        open_film(path)
+        open_video(path)
 
 
 def test_missing_folder_empty_and_text(tmp_path: Path) -> None:
@@ -118,12 +118,12 @@ def test_missing_folder_empty_and_text(tmp_path: Path) -> None:
         "missing.mp4": "does not exist",
         ".": "is a folder",
         "empty.mp4": "is empty",
-        "text.mp4": "is not a film",
-        "text.txt": "is not a film",
-        "picture.png": "is not a film",
+        "text.mp4": "is not a video",
+        "text.txt": "is not a video",
+        "picture.png": "is not a video",
     }.items():
         with pytest.raises(InputError, match=words) as error:
-            open_film(tmp_path / name)
+            open_video(tmp_path / name)
         assert str(tmp_path / name) in str(error.value)
         assert "\n" not in str(error.value)
 
@@ -132,8 +132,8 @@ def test_sound_without_picture(make_film, tmp_path: Path) -> None:
     import soundfile
 
     soundfile.write(tmp_path / "sound.wav", np.zeros(16000), 16000)
-    with pytest.raises(InputError, match="no video stream, only sound"):
-        open_film(tmp_path / "sound.wav")
+    with pytest.raises(InputError, match="no video stream, only audio"):
+        open_video(tmp_path / "sound.wav")
 
 
 FASTSTART = {"container_options": {"movflags": "faststart"}}
@@ -150,10 +150,10 @@ FASTSTART = {"container_options": {"movflags": "faststart"}}
 def test_cut_films_are_refused_or_used_on_request(make_film, cut, name, settings) -> None:
     path = cut(make_film(name, **settings), 0.6)
     with pytest.raises(InputError, match="is cut off") as error:
-        open_film(path)
+        open_video(path)
     assert "--allow_truncated" in str(error.value)
-    info = open_film(path, allow_truncated=True)
-    assert any("damaged film" in note for note in info.notes)
+    info = open_video(path, allow_truncated=True)
+    assert any("damaged video" in note for note in info.notes)
     shown = order(info)
     assert 3 <= len(shown) < 30
     assert shown == sorted(set(shown))  # frames that refer to lost ones may be missing near the end
@@ -161,16 +161,16 @@ def test_cut_films_are_refused_or_used_on_request(make_film, cut, name, settings
 
 def test_a_cut_of_the_last_bytes_is_seen(make_film, cut) -> None:
     with pytest.raises(InputError, match="is cut off"):
-        open_film(cut(make_film("x.mp4", **FASTSTART), 0.99))
+        open_video(cut(make_film("x.mp4", **FASTSTART), 0.99))
     with pytest.raises(InputError, match="is cut off"):
-        open_film(cut(make_film("x.mkv"), 0.99))
+        open_video(cut(make_film("x.mkv"), 0.99))
 
 
 def test_index_at_the_end_that_was_cut_off(make_film, cut) -> None:
     path = cut(make_film("x.mp4"), 0.6)
     for allow in (False, True):  # without its index no frame can be found
         with pytest.raises(InputError, match="index was cut off"):
-            open_film(path, allow_truncated=allow)
+            open_video(path, allow_truncated=allow)
 
 
 def test_damage_in_the_middle_stops_with_the_frame_number(make_film, caplog) -> None:
@@ -183,9 +183,9 @@ def test_damage_in_the_middle_stops_with_the_frame_number(make_film, caplog) -> 
     data = bytearray(path.read_bytes())
     data[start : start + length] = b"\xff" * length
     path.write_bytes(data)
-    info = open_film(path)  # nothing shows before the frame is decoded
+    info = open_video(path)  # nothing shows before the frame is decoded
     with pytest.raises(InputError, match=r"decoding stops after frame \d+"):
         list(iterate_frames(info))
-    shown = order(open_film(path, allow_truncated=True))
+    shown = order(open_video(path, allow_truncated=True))
     assert 20 <= len(shown) < 30
     assert "skipping what cannot be decoded" in caplog.text

@@ -7,10 +7,12 @@ from torch import Tensor, nn
 
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
+from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.media.audio import LogMel
-from lightning_avsp.media.video import open_film
-from lightning_avsp.predict.predictor import FilmReport, fill_between, predict_film
+from lightning_avsp.media.video import open_video
+from lightning_avsp.predict.predictor import PredictionReport, fill_between, predict_video
 from lightning_avsp.structures import ClipPolicy, Condition, DiffusionNetwork
+from lightning_avsp.tasks.loading import LoadedModel
 
 SIZE = (32, 48)
 AUDIO = LogMel(size=(16, 16), slices=3)
@@ -52,10 +54,16 @@ def network() -> SmallNetwork:
     return SmallNetwork()
 
 
+def loaded(network: SmallNetwork, **settings) -> LoadedModel:
+    audio = settings.pop("audio", AUDIO)
+    spec = InputSpec(SIZE, SIZE, settings.pop("clip", ClipPolicy(frames=network.clip_frames)), audio)
+    options = {"sampling": Sampling(steps=3), "diffusion": GaussianDiffusion()} | settings
+    return LoadedModel(network.eval(), spec, "test", **options)
+
+
 def run(network, path, **settings) -> np.ndarray:
-    process = settings.pop("diffusion", GaussianDiffusion())
-    sampling = settings.pop("sampling", Sampling(steps=3))
-    results = list(predict_film(network, process, sampling, path, size=SIZE, audio=AUDIO, **settings))
+    own = {key: settings.pop(key) for key in ("sampling", "seed", "clip") if key in settings}
+    results = list(predict_video(loaded(network, **own), open_video(path), **settings))
     assert [index for index, _ in results] == list(range(len(results)))
     maps = np.stack([saliency for _, saliency in results])
     assert maps.dtype == np.float32
@@ -141,7 +149,7 @@ def test_modalities(network, make_film) -> None:
 
 
 def test_sound_alone_needs_sound(network, make_film) -> None:
-    with pytest.raises(InputError, match="no sound track"):
+    with pytest.raises(InputError, match="has no audio"):
         run(network, make_film(frames=5, channels=0), modality="a")
 
 
@@ -152,25 +160,24 @@ def test_settings_out_of_range(network, make_film, settings) -> None:
 
 
 def test_released_alignment_at_the_rate_of_the_film(network, make_film) -> None:
-    film = open_film(make_film(frames=8, rate=22050))
     audio = LogMel(size=(16, 16), slices=3, alignment="released")
-    list(predict_film(network, GaussianDiffusion(), Sampling(), film, size=SIZE, audio=audio))
+    list(predict_video(loaded(network, audio=audio), open_video(make_film(frames=8, rate=22050))))
     assert network.sounds[0].shape == (4, 1, 3, 16, 16)
 
 
 def test_progress_and_seconds_by_part(network, make_film) -> None:
     seen: list[int] = []
-    report = FilmReport()
+    report = PredictionReport()
     run(network, make_film(frames=9), progress=seen.append, report=report)
     assert seen == list(range(1, 10))
-    assert set(report.seconds) == {"sound", "decode", "network"}
+    assert set(report.seconds) == {"audio", "decode", "network"}
     assert min(report.seconds.values()) > 0
 
 
 def test_the_report_says_what_was_used(network, make_film) -> None:
     path = make_film(frames=4)
     for modality in ("av", "v", "a"):
-        report = FilmReport()
+        report = PredictionReport()
         run(network, path, modality=modality, report=report)
         assert report.used == modality
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.soundtrack import read_sound
-from lightning_avsp.media.video import FilmInfo, iterate_frames, open_film
-from lightning_avsp.predict.writer import FilmWriter, to_levels
+from lightning_avsp.media.audio_track import read_audio
+from lightning_avsp.media.video import VideoInfo, iterate_frames, open_video
+from lightning_avsp.predict.writer import PredictionWriter, to_levels
 
 
-def write_all(out: Path, info: FilmInfo, saliency: np.ndarray, **settings) -> None:
-    with FilmWriter(out, info, **settings) as writer:
+def write_all(out: Path, info: VideoInfo, saliency: np.ndarray, **settings) -> None:
+    with PredictionWriter(out, info, **settings) as writer:
         for index in range(info.frames):
             writer.write(index, saliency)
         writer.record = {"seed": 3}
@@ -47,12 +47,12 @@ FILMS = [
 
 @pytest.mark.parametrize(("name", "settings"), FILMS)
 def test_films_keep_frames_times_picture_and_sound(make_film, align, tmp_path: Path, name, settings) -> None:
-    info = open_film(make_film(name, **settings))
+    info = open_video(make_film(name, **settings))
     out = tmp_path / "out"
     write_all(out, info, right_half())
     originals = list(iterate_frames(info))
     for file in ("overlay.mp4", "saliency.mp4"):
-        written = open_film(out / file)
+        written = open_video(out / file)
         frames = list(iterate_frames(written))
         assert (written.height, written.width) == (info.height + info.height % 2, info.width + info.width % 2)
         assert len(frames) == len(originals) == 30
@@ -68,16 +68,16 @@ def test_films_keep_frames_times_picture_and_sound(make_film, align, tmp_path: P
         check_sound(info, written, align)
 
 
-def check_sound(info: FilmInfo, written: FilmInfo, align) -> None:
-    if info.sound is None:
-        assert written.sound is None
+def check_sound(info: VideoInfo, written: VideoInfo, align) -> None:
+    if info.audio is None:
+        assert written.audio is None
         return
-    assert written.sound is not None
-    assert written.sound.codec in ("aac", "mp3float")
-    assert (written.sound.channels, written.sound.rate) == (info.sound.channels, info.sound.rate)
-    before, rate, offset = read_sound(info)
-    after, _, new_offset = read_sound(written)
-    for channel in range(info.sound.channels):
+    assert written.audio is not None
+    assert written.audio.codec in ("aac", "mp3float")
+    assert (written.audio.channels, written.audio.rate) == (info.audio.channels, info.audio.rate)
+    before, rate, offset = read_audio(info)
+    after, _, new_offset = read_audio(written)
+    for channel in range(info.audio.channels):
         if channel == 3:
             continue  # encoders low-pass the effects channel of 5.1
         lag, correlation = align(before[channel].numpy(), after[channel].numpy())
@@ -86,7 +86,7 @@ def check_sound(info: FilmInfo, written: FilmInfo, align) -> None:
 
 
 def test_record_maps_and_nothing_else(make_film, tmp_path: Path) -> None:
-    info = open_film(make_film())
+    info = open_video(make_film())
     out = tmp_path / "deep" / "out"
     write_all(out, info, right_half(0.25), format="png")
     assert sorted(path.name for path in out.iterdir()) == [
@@ -103,12 +103,12 @@ def test_record_maps_and_nothing_else(make_film, tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, InputError])
 @pytest.mark.parametrize("frames", [0, 7])
 def test_nothing_stays_behind_after_an_error(make_film, tmp_path: Path, error, frames) -> None:
-    info = open_film(make_film())
+    info = open_video(make_film())
     folder = tmp_path / "here"
     folder.mkdir()
 
     def fail() -> None:
-        with FilmWriter(folder / "out", info) as writer:
+        with PredictionWriter(folder / "out", info) as writer:
             for index in range(frames):
                 writer.write(index, right_half())
             raise error("stop")
@@ -119,13 +119,13 @@ def test_nothing_stays_behind_after_an_error(make_film, tmp_path: Path, error, f
 
 
 def test_an_error_keeps_what_was_to_be_overwritten(make_film, tmp_path: Path) -> None:
-    info = open_film(make_film())
+    info = open_video(make_film())
     out = tmp_path / "out"
     write_all(out, info, right_half())
     before = (out / "overlay.mp4").read_bytes()
 
     def fail() -> None:
-        with FilmWriter(out, info, overwrite=True) as writer:
+        with PredictionWriter(out, info, overwrite=True) as writer:
             writer.write(0, right_half())
             raise RuntimeError("stop")
 
@@ -135,30 +135,30 @@ def test_an_error_keeps_what_was_to_be_overwritten(make_film, tmp_path: Path) ->
 
 
 def test_what_lies_in_out_is_not_lost(make_film, tmp_path: Path) -> None:
-    info = open_film(make_film())
+    info = open_video(make_film())
     out = tmp_path / "out"
     write_all(out, info, right_half())
     with pytest.raises(InputError, match="--overwrite"):
-        FilmWriter(out, info)
+        PredictionWriter(out, info)
     write_all(out, info, right_half(), overwrite=True, format="png16")
     assert not (out / "maps.npz").exists()
     (out / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match=r"thesis\.tex"):
-        FilmWriter(out, info, overwrite=True)
+        PredictionWriter(out, info, overwrite=True)
     with pytest.raises(InputError, match="is a file"):
-        FilmWriter(out / "thesis.tex", info)
+        PredictionWriter(out / "thesis.tex", info)
 
 
 def test_an_empty_out_is_used(make_film, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    write_all(tmp_path / "out", open_film(make_film()), right_half())
+    write_all(tmp_path / "out", open_video(make_film()), right_half())
     assert (tmp_path / "out" / "maps.npz").exists()
 
 
 def test_frames_must_come_in_order(make_film, tmp_path: Path) -> None:
     with (
-        pytest.raises(ValueError, match="map 1 came where map 0"),
-        FilmWriter(tmp_path / "out", open_film(make_film())) as writer,
+        pytest.raises(ValueError, match="got map 1, expected map 0"),
+        PredictionWriter(tmp_path / "out", open_video(make_film())) as writer,
     ):
         writer.write(1, right_half())
 

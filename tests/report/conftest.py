@@ -148,6 +148,7 @@ class Table:
         result = {
             "sweep": "paper_table1",
             "trial": trial.id,
+            "args": [],
             "overrides": trial.overrides,
             "training": training,
             "run_dir": str(run),

@@ -11,7 +11,6 @@ import yaml
 from lightning_avsp.errors import InputError
 from lightning_avsp.report import published_tables
 from lightning_avsp.report.efficiency import CostCounter, NetworkCost
-from lightning_avsp.report.results import RowIndex
 from lightning_avsp.report.table import SweepReport, read_report, report_published
 from lightning_avsp.sweep import expand, load_sweep
 
@@ -154,7 +153,7 @@ def index_of(tmp_path: Path, parameters: dict[str, Any]) -> list[int]:
     content = {"method": "grid", "program": "p", "parameters": parameters}
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     sweep = load_sweep(path)
-    return [RowIndex(sweep).of(trial.overrides) for trial in expand(sweep)]
+    return [trial.row for trial in expand(sweep)]
 
 
 def test_rows_may_differ_in_anything_but_seed_split_and_corpora(tmp_path: Path):

@@ -1,31 +1,69 @@
-"""A sweep of fake trials: what workers do can be seen in a second each."""
+"""Sweeps of runs that take no time, on one local cluster of Ray for all tests."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-FAKE = Path(__file__).parent / "fake_trial.py"
+from lightning_avsp.sweep.cluster import Cluster, connect
+
+sys.path.insert(0, str(Path(__file__).parent))
+from fake_sweep import EXPERIMENT, FakeSweep, fake_environment
 
 
 @pytest.fixture
-def make_sweep(tmp_path: Path) -> Callable[..., Path]:
-    """Write a sweep of fake trials; each is given as its values."""
+def make_sweep(tmp_path: Path, corpus: Path) -> Callable[..., FakeSweep]:
+    """Write a sweep with some seeds; its trainings wait until `go`."""
 
-    def make(*points: dict, name: str = "fake") -> Path:
-        diary = tmp_path / "diary"
-        diary.mkdir(exist_ok=True)
-        path = tmp_path / f"{name}.yaml"
-        content = {
-            "method": "grid",
-            "command": ["${env}", sys.executable, str(FAKE), str(diary), "${args_json}"],
-            "parameters": {"point": {"values": list(points)}},
-        }
-        path.write_text(yaml.safe_dump(content))
-        return path
+    def make(*seeds: int, **parameters: object) -> FakeSweep:
+        notes = tmp_path / "notes"
+        notes.mkdir(exist_ok=True)
+        command = ["${env}", "${program}", "trial", "--sweep", "fake", "--config", str(EXPERIMENT)]
+        command += [f"--data.root={corpus}", f"--wandb_project={notes}", "--config", "${args_json}"]
+        content = {"program": "lightning", "method": "grid", "command": command}
+        values = {"seed_everything": {"values": list(seeds)}, **parameters}
+        path = tmp_path / "fake.yaml"
+        path.write_text(yaml.safe_dump({**content, "parameters": values}))
+        return FakeSweep(path, tmp_path / "runs", notes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A cluster of Ray that runs four fake trainings at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in fake_environment().items():
+            patch.setenv(name, value)
+        found = connect(None, jobs=4)
+        entered = found.__enter__()  # Ray's processes keep the environment that they are started in
+    yield entered
+    found.__exit__(None, None, None)
+
+
+@pytest.fixture
+def meanwhile() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Run something beside the sweep, which has the main thread, and fail with it."""
+    errors: list[BaseException] = []
+    threads: list[threading.Thread] = []
+
+    def start(work: Callable[[], None]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001
+                errors.append(error)
+
+        threads.append(threading.Thread(target=guarded))
+        threads[-1].start()
+
+    yield start
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

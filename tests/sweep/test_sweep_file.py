@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.sweep import expand, load_sweep, trial_id
-from lightning_avsp.sweep.parameters import flatten, read_parameter
+from lightning_avsp.sweep import expand, load_sweep
+from lightning_avsp.sweep.sweep_file import content_name, flatten
 
 COMMAND = ["${env}", "${program}", "trial", "--config", "experiments/smoke.yaml", "--config", "${args_json}"]
 
@@ -60,9 +60,11 @@ def test_an_unknown_macro_is_refused_when_the_command_is_made(tmp_path: Path) ->
 
 
 def test_a_trial_is_named_by_its_values_however_they_are_written() -> None:
-    assert trial_id({"a": 3, "b": {"c": 1, "d": None}}) == trial_id({"b": {"d": None, "c": 1.0}, "a": 3.0})
-    assert trial_id({"a": 3}) != trial_id({"a": "3"})
-    assert len(trial_id({})) == 12
+    assert content_name({"a": 3, "b": {"c": 1, "d": None}}) == content_name(
+        {"b": {"d": None, "c": 1.0}, "a": 3.0}
+    )
+    assert content_name({"a": 3}) != content_name({"a": "3"})
+    assert len(content_name({})) == 12
 
 
 @pytest.mark.parametrize(
@@ -72,8 +74,6 @@ def test_a_trial_is_named_by_its_values_however_they_are_written() -> None:
         ({"method": "gird"}, "gird"),
         ({"method": None}, "no 'method'"),
         ({"run_cap": 0}, "run_cap"),
-        ({"metric": {"goal": "maximize"}}, "metric needs a name"),
-        ({"metric": {"name": "a", "goal": "up"}}, "up"),
         ({"command": "lightning fit"}, "must be a list"),
         ({"command": ["a", "--config=${args_json}"]}, "whole element"),
         ({"program": None}, "no 'program'"),
@@ -81,7 +81,7 @@ def test_a_trial_is_named_by_its_values_however_they_are_written() -> None:
         ({"parameters": {"a": {"values": []}}}, "at least one value"),
         ({"parameters": {"a": 3}}, "parameter a"),
         ({"parameters": {"a": {"value": 1, "label": "x"}}}, "label"),
-        ({"parameters": {"a": {"parameters": {"b": {"min": 2, "max": 1}}}}}, "a.b: min 2"),
+        ({"parameters": {"a": {"parameters": {"b": {"label": 1}}}}}, "a.b"),
         ({"parameters": {"a b": {"value": 1}}}, "'a b'"),
     ],
 )
@@ -98,7 +98,7 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [{"method": "bayes"}, {"method": "custom"}, {"early_terminate": {"type": "hyperband", "min_iter": 3}}],
+    [{"method": "bayes"}, {"method": "random"}, {"early_terminate": {"type": "hyperband", "min_iter": 3}}],
 )
 def test_what_needs_the_server_is_sent_to_the_agent(tmp_path: Path, content: dict[str, Any]) -> None:
     sweep = load_sweep(write(tmp_path, parameters={"a": {"values": [1, 2]}}, **content))
@@ -106,45 +106,24 @@ def test_what_needs_the_server_is_sent_to_the_agent(tmp_path: Path, content: dic
         expand(sweep)
 
 
-def test_random_draws_are_fixed(tmp_path: Path) -> None:
-    parameters = {
-        "lr": {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e-2},
-        "depth": {"min": 1, "max": 4},
-        "act": {"values": ["a", "b"], "probabilities": [0.0, 1.0]},
-        "q": {"distribution": "q_uniform", "min": 0.0, "max": 1.0, "q": 0.25},
-        "same": {"value": None},
-    }
-    path = write(tmp_path, method="random", run_cap=12, parameters=parameters)
-    first, second = expand(load_sweep(path)), expand(load_sweep(path))
-    assert [t.overrides for t in first] == [t.overrides for t in second]
-    assert len({t.id for t in first}) == 12
-    for trial in first:
-        values = trial.overrides
-        assert 1e-5 <= values["lr"] <= 1e-2
-        assert values["depth"] in (1, 2, 3, 4)
-        assert values["act"] == "b"
-        assert values["q"] * 4 == int(values["q"] * 4)
-        assert values["same"] is None
-    # the whole range is used: half of a log-uniform draw lies below the geometric mean
-    assert 2 <= sum(t.overrides["lr"] < 10**-3.5 for t in first) <= 10
+def test_a_grid_of_distributions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.lr needs W&B's server"):
+        expand(
+            load_sweep(write(tmp_path, parameters={"data": {"parameters": {"lr": {"min": 0.1, "max": 0.5}}}}))
+        )
 
 
-def test_random_needs_a_run_cap_and_a_small_space_ends(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="run_cap"):
-        expand(load_sweep(write(tmp_path, method="random", parameters={"a": {"min": 1, "max": 2}})))
-    few = write(tmp_path, method="random", run_cap=5, parameters={"a": {"min": 1, "max": 2}})
-    assert len(expand(load_sweep(few))) == 2
-
-
-def test_a_grid_without_an_end_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="lr"):
-        expand(load_sweep(write(tmp_path, parameters={"lr": {"min": 0.1, "max": 0.5}})))
-
-
-def test_groups_are_flattened_in_order() -> None:
-    given = {"b": {"parameters": {"z": {"value": 1}, "a": {"value": 2}}}, "a": {"value": 3}}
-    assert [parameter.path for parameter in flatten(given)] == [("a",), ("b", "a"), ("b", "z")]
-    assert read_parameter("g", {"parameters": {"x": {"value": 1}}, "value": 2})[1]
+def test_groups_are_flattened_in_order_and_rows_are_told_from_repetitions(tmp_path: Path) -> None:
+    given = {"b": {"parameters": {"z": {"values": [1, 2]}, "a": {"value": 2}}}, "a": {"value": 3}}
+    assert [parameter.path for parameter in flatten(given)[0]] == [("a",), ("b", "a"), ("b", "z")]
+    sweep = load_sweep(write(tmp_path, parameters={**given, "seed_everything": {"values": [0, 1]}}))
+    assert sweep.row_count() == 2
+    assert [(t.row, t.label, t.overrides["seed_everything"]) for t in expand(sweep)] == [
+        (0, "z=1", 0),
+        (0, "z=1", 1),
+        (1, "z=2", 0),
+        (1, "z=2", 1),
+    ]
 
 
 def test_a_missing_file_names_where_sweeps_are(tmp_path: Path) -> None:

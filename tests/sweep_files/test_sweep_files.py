@@ -15,11 +15,11 @@ from jsonargparse import Namespace
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.report import published_tables
 from lightning_avsp.report.measured import dataset_corpus
-from lightning_avsp.report.results import RowIndex
 from lightning_avsp.structures import SaliencyNetwork
-from lightning_avsp.sweep import Sweep, Trial, expand, load_sweep, planning
-from lightning_avsp.sweep.resolve import split_arguments
-from lightning_avsp.sweep.trial_options import read_options
+from lightning_avsp.sweep import Sweep, Trial, expand, load_sweep
+from lightning_avsp.sweep.composition import leaves
+from lightning_avsp.sweep.identity import PLACE, TEST_ONLY
+from lightning_avsp.sweep.planning import Training, TrialPlan, plan_sweep
 from lightning_avsp.tasks.experiment import Experiment
 
 ROOT = EXPERIMENTS.parent
@@ -36,6 +36,12 @@ def _at_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @cache
+def plans(path: Path) -> dict[str, TrialPlan]:
+    """Every trial of a sweep, planned without the corpora being there."""
+    return {plan.trial.id: plan for plan in plan_sweep(load_sweep(path), with_data=False).trials}
+
+
+@cache
 def sweep_and_trials(path: Path) -> tuple[Sweep, list[Trial]]:
     sweep = load_sweep(path)
     return sweep, expand(sweep)
@@ -43,15 +49,19 @@ def sweep_and_trials(path: Path) -> tuple[Sweep, list[Trial]]:
 
 def rows(path: Path) -> dict[str, list[Trial]]:
     """Trials of every row that is ours, by its printed name."""
-    sweep, trials = sweep_and_trials(path)
-    index = RowIndex(sweep)
+    _, trials = sweep_and_trials(path)
     by_index = {
         position: name for name, position in TABLES[path.stem].rows.sweep_index.items() if position >= 0
     }
     found: dict[str, list[Trial]] = {name: [] for name in by_index.values()}
     for trial in trials:
-        found[by_index[index.of(trial.overrides)]].append(trial)
+        found[by_index[trial.row]].append(trial)
     return found
+
+
+def of_fit(config: dict[str, Any]) -> tuple[str, ...]:
+    """A composed configuration as `lightning fit` takes it."""
+    return ("--config", json.dumps({**config, "init_from": None}))
 
 
 @cache
@@ -61,14 +71,8 @@ def parsed(arguments: tuple[str, ...]) -> Namespace:
 
 @cache
 def resolved(arguments: tuple[str, ...]) -> str:
-    """The complete configuration as JSON."""
-    return json.dumps(parsed(arguments).as_dict(), sort_keys=True, default=str)
-
-
-def of_fit(trial: Trial) -> tuple[str, ...]:
-    """What W&B's agent hands to `lightning fit`: the arguments of the trial without its own options."""
-    words = trial.command
-    return tuple(read_options(words[words.index("trial") + 1 :])[1])
+    """The complete configuration as JSON, every default filled in."""
+    return json.dumps(Experiment(arguments).values, sort_keys=True, default=str)
 
 
 def state(arguments: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
@@ -89,7 +93,7 @@ _built: dict[str, dict[str, tuple[int, ...]]] = {}
 def test_it_is_a_sweep_of_wandb_that_says_what_it_does(path: Path) -> None:
     sweep, trials = sweep_and_trials(path)  # load_sweep refuses what W&B's schema refuses
     lines = path.read_text().splitlines()
-    assert lines[0].startswith(f"# avsp sweep run sweeps/{path.name} --workers 2 ")
+    assert lines[0].startswith(f"# avsp sweep run sweeps/{path.name} ")
     assert sweep.content["name"] == path.stem
     assert (sweep.program, sweep.method) == ("lightning", "grid")
     assert sweep.metric == {"name": "test/cc", "goal": "maximize"}
@@ -125,7 +129,7 @@ def test_every_row_is_parsed_and_none_is_another(path: Path) -> None:
     found = rows(path)
     points = [of_row[0] for of_row in found.values()]
     points.append(found.popitem()[1][-1])  # of the last seed, split and sets
-    texts = {resolved(of_fit(trial)) for trial in points}
+    texts = {resolved(of_fit(plans(path)[trial.id].config)) for trial in points}
     assert len(texts) == len({trial.id for trial in points})
 
 
@@ -134,7 +138,7 @@ def test_it_has_the_rows_of_its_table(path: Path) -> None:
     sweep, trials = sweep_and_trials(path)
     table = TABLES[path.stem]
     own = table.rows[~table.rows.external]
-    assert list(own.sweep_index) == list(range(RowIndex(sweep).count))
+    assert list(own.sweep_index) == list(range(sweep.row_count()))
     found = rows(path)
     assert {len(of_row) for of_row in found.values()} == {len(trials) // len(own)}
     for dataset in table.corpora:  # every printed column is tested, in every row
@@ -158,68 +162,59 @@ def test_its_splits_exist_and_a_single_list_is_used_once(path: Path) -> None:
 
 @each_sweep
 def test_the_network_of_every_row_builds(path: Path) -> None:
-    assert all(state(of_fit(of_row[0])) for of_row in rows(path).values())
+    assert all(state(of_fit(plans(path)[of_row[0].id].config)) for of_row in rows(path).values())
 
 
 @each_sweep
 def test_a_row_takes_what_its_first_stage_learned(path: Path) -> None:
     for of_row in rows(path).values():
-        overrides = of_row[0].overrides
-        source = overrides.get("init_from")
-        if source is None:
+        training = plans(path)[of_row[0].id].training
+        if training.stage is None:
             continue
-        experiment = source.removeprefix(planning.STAGE).removesuffix(planning.SAME_NETWORK)
-        same = source.endswith(planning.SAME_NETWORK)
-        laid = ("--config", json.dumps({"model": overrides["model"]})) if same else ()
-        stage, own = state(("--config", experiment, *laid)), state(of_fit(of_row[0]))
-        if overrides.get("init_absent") == "drop":
+        stage, own = state(of_fit(training.stage.config)), state(of_fit(training.config))
+        if training.config.get("init_absent") == "drop":
             stage = {tensor: shape for tensor, shape in stage.items() if tensor in own}
         assert stage
         assert stage.items() <= own.items()
 
 
-@pytest.fixture
-def trainings(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Names of the trainings of a trial, stages first, planned without the corpora being there."""
-    monkeypatch.setattr(planning, "resolve", lambda arguments: json.loads(resolved(tuple(arguments))))
-
-    def of(trial: Trial) -> list[str]:
-        plan = planning.plan_trial(split_arguments(of_fit(trial)), with_data=False)
-        return [one.name for one in plan.training.chain()]
-
-    return of
+def trainings(path: Path, trial: Trial) -> list[str]:
+    """Names of the trainings of a trial, stages first."""
+    return [one.name for one in plans(path)[trial.id].training.chain()]
 
 
-def test_what_each_sweep_costs_is_in_the_readme(trainings: Any) -> None:
-    readme = (FOLDER / "README.md").read_text()
-    everything: set[tuple[str, int, int]] = set()
+def test_trainings_have_one_name_exactly_if_their_complete_settings_are_alike() -> None:
+    # names are made of what files and rows write; that must tell apart what every default filled in tells apart
+    unused = (*PLACE, *TEST_ONLY[1:], "data.batch_size", "trainer.accumulate_grad_batches")
+
+    def complete(training: Training) -> str:
+        settings = leaves("", json.loads(resolved(of_fit(training.config))))
+        kept = {n: v for n, v in settings if not any(n == key or n.startswith(f"{key}.") for key in unused)}
+        before = complete(training.stage) if training.stage else None
+        return json.dumps([kept, training.config["data"]["corpora"], before], sort_keys=True)
+
+    first = [p for path in FILES for p in plans(path).values() if (p.seed, p.split) == (0, 1)]
+    every = {one.name: one for plan in first for one in plan.training.chain()}
+    assert len({complete(training) for training in every.values()}) == len(every) > 70
+
+
+def test_the_readme_lists_every_sweep_with_its_table() -> None:
+    lines = (FOLDER / "README.md").read_text().splitlines()
     for path in FILES:
-        _, trials = sweep_and_trials(path)
-        splits = {trial.overrides["data"]["split"] for trial in trials}
-        own, stages = set(), set()
-        for trial in trials:
-            if trial.overrides["seed_everything"] == 0 and trial.overrides["data"]["split"] == 1:
-                *before, last = trainings(trial)
-                own.add(last)
-                stages.update(before)
-        everything |= {(name, split, seed) for name in own for split in splits for seed in (0, 1, 2)}
-        everything |= {(name, 1, 0) for name in stages}
-        count = 3 * len(splits) * len(own)
-        cells = f"| {len(rows(path))} | {len(trials)} | {count} | {len(stages) or '-'} |"
-        line = next(line for line in readme.splitlines() if line.startswith(f"| `{path.name}` |"))
-        assert cells in line, f"{path.name}: should say {cells}"
-    points = sum(len(sweep_and_trials(path)[1]) for path in FILES)
-    assert f"{points} points and {len(everything)} trainings" in " ".join(readme.split())
+        assert any(line.startswith(f"| `{path.name}` | {TABLES[path.stem].source}") for line in lines), (
+            path.name
+        )
 
 
 @pytest.mark.parametrize("name", ["diffsal_fig4", "tavdiff_fig5", "mubic_steps"])
-def test_denoising_steps_share_one_training(name: str, trainings: Any) -> None:
-    found = rows(FOLDER / f"{name}.yaml")
-    assert len({trainings(of_row[0])[-1] for of_row in found.values()}) == 1
-    assert len({resolved(of_fit(of_row[0])) for of_row in found.values()}) == len(found)
+def test_denoising_steps_share_one_training(name: str) -> None:
+    path = FOLDER / f"{name}.yaml"
+    first = [plans(path)[of_row[0].id] for of_row in rows(path).values()]
+    assert len({plan.training.name for plan in first}) == 1
+    assert len({plan.test for plan in first}) == len(first)
 
 
-def test_the_full_model_is_trained_once_for_all_tables_of_a_paper(trainings: Any) -> None:
+def test_the_full_model_is_trained_once_for_all_tables_of_a_paper() -> None:
     full = {
         "diffsal_table6": ["diffsal_table1:+ECA+MIM", "diffsal_table3:DiffSal(w/ MIM)", "diffsal_table4:ECA"],
         "tavdiff_table1": ["tavdiff_table3:Saliency-DiT", "tavdiff_table5:SITR", "tavdiff_fig5:steps=4"],
@@ -227,14 +222,15 @@ def test_the_full_model_is_trained_once_for_all_tables_of_a_paper(trainings: Any
         "avrsp_table3": ["avrsp_table4:Audio-Visual 3", "avrsp_table5:RAVF(Ours)"],
     }
     for name, others in full.items():
-        whole = trainings(list(rows(FOLDER / f"{name}.yaml").values())[-1][0])
+        path = FOLDER / f"{name}.yaml"
+        whole = trainings(path, list(rows(path).values())[-1][0])
         for other in others:
             sweep, row = other.split(":")
-            assert trainings(rows(FOLDER / f"{sweep}.yaml")[row][0]) == whole, other
-    pretrained = rows(FOLDER / "diffsal_table8.yaml")["Our(DiffSal)"]
-    dhf1k = next(t for t in pretrained if t.overrides["data"]["corpora"] == ["DHF1K"])
-    stage = trainings(rows(FOLDER / "diffsal_table6.yaml")["Ours(DiffSal)"][0])[0]
-    assert trainings(dhf1k) == [stage]  # seed 0 of table 8 is the first stage of the others
+            assert trainings(FOLDER / f"{sweep}.yaml", rows(FOLDER / f"{sweep}.yaml")[row][0]) == whole, other
+    alone, finetuned = FOLDER / "diffsal_table8.yaml", FOLDER / "diffsal_table6.yaml"
+    dhf1k = next(t for t in rows(alone)["Our(DiffSal)"] if t.overrides["data"]["corpora"] == ["DHF1K"])
+    stage = trainings(finetuned, rows(finetuned)["Ours(DiffSal)"][0])[0]
+    assert trainings(alone, dhf1k) == [stage]  # seed 0 of table 8 is the first stage of the others
 
 
 def test_every_table_has_its_sweep() -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from lightning_avsp.backbones.tiny_text import VOCABULARY
 from lightning_avsp.data.captions.lines import Caption, read_captions, write_captions
+
 from lightning_avsp.errors import CorpusNotFoundError, InputError
-from lightning_avsp.synthetic import read_record
+from lightning_avsp.synthetic import read_video_record
 from lightning_avsp.synthetic.captions import (
     COLOUR_NAMES,
-    describe,
+    caption_frames,
+    vocabulary,
     write_synthetic_captions,
 )
 
@@ -31,7 +31,7 @@ def written(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Capt
 
 def test_informative_captions_name_what_decides(corpus: Path, written: list[Caption]) -> None:
     for caption in written:
-        record = read_record(corpus, "AVAD", caption.video)
+        record = read_video_record(corpus, "AVAD", caption.video)
         named = set(caption.text.replace(",", "").split()) & set(COLOUR_NAMES)
         there = {COLOUR_NAMES[kind] for kind in record.kinds}
         if caption.more["informative"]:
@@ -43,11 +43,11 @@ def test_informative_captions_name_what_decides(corpus: Path, written: list[Capt
 
 
 def test_the_others_tell_nothing_of_it(corpus: Path) -> None:
-    record = read_record(corpus, "AVAD", "V1_Sound")
+    record = read_video_record(corpus, "AVAD", "V1_Sound")
     other = replace(record, sounding=(record.sounding + 1) % len(record.kinds), speeds=record.speeds[::-1])
     for (text, informative, _), (changed, same, _) in zip(
-        describe(record, 0.5, np.random.default_rng(0)),
-        describe(other, 0.5, np.random.default_rng(0)),
+        caption_frames(record, 0.5, np.random.default_rng(0)),
+        caption_frames(other, 0.5, np.random.default_rng(0)),
         strict=True,
     ):
         assert informative == same
@@ -81,7 +81,7 @@ def test_thinning_changes_no_caption(corpus: Path, tmp_path: Path, written: list
 
 def test_the_vocabulary_covers_all_captions(written: list[Caption]) -> None:
     said = {word for caption in written for word in re.findall(r"\w+", caption.text)}
-    assert said <= set(VOCABULARY)
+    assert said <= set(vocabulary())
 
 
 def test_captions_from_elsewhere_are_not_overwritten(corpus: Path, tmp_path: Path) -> None:

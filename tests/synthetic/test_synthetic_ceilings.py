@@ -20,8 +20,7 @@ def table_of(size: tuple[int, int], videos: int = 60, frame_step: int = 10) -> d
     for index, condition in enumerate(conditions):
         scene, gaze, _ = draw_video(spec, condition, 0, "AVAD", index)
         records.append(make_record(spec, scene, gaze))
-    half = videos // 2
-    rows = ceilings(spec, records[:half], records[half:], frame_step=frame_step)
+    rows = ceilings(spec, records[videos // 2 :], frame_step=frame_step)
     return {(row.reference, row.condition): row for row in rows}
 
 
@@ -35,12 +34,9 @@ def test_only_listening_passes_the_average_of_objects_where_sound_decides(
 ) -> None:
     cc = {reference: table[reference, "sound"].cc for reference in REFERENCES}
     # Margins of .1 and more: with 18 videos the standard error of these means is below .04
-    assert max(cc["centre_gaussian"], cc["mean_training_map"]) < 0.25
-    assert max(cc["centre_gaussian"], cc["mean_training_map"]) + 0.1 < cc["fastest"]
     assert cc["fastest"] + 0.08 < cc["video_only_bayes"] < cc["objects_average"]
     assert cc["objects_average"] == pytest.approx(0.6, abs=0.08)
     assert cc["attended"] == pytest.approx(0.93, abs=0.04)
-    assert cc["split_half"] == pytest.approx(0.85, abs=0.05)
     nss = {reference: table[reference, "sound"].nss for reference in REFERENCES}
     assert nss["objects_average"] + 1 < nss["attended"] < 6
 
@@ -52,12 +48,11 @@ def test_motion_suffices_where_sound_does_not_decide(
     cc = {reference: table[reference, condition].cc for reference in REFERENCES}
     assert cc["fastest"] == cc["attended"] == pytest.approx(0.93, abs=0.04)
     assert cc["objects_average"] + 0.1 < cc["video_only_bayes"] < cc["fastest"]
-    assert max(cc["centre_gaussian"], cc["mean_training_map"]) < 0.28
 
 
 def test_ceilings_hardly_depend_on_the_frame_size(table: dict[tuple[str, str], Ceiling]) -> None:
     large = table_of((128, 224), videos=30, frame_step=25)
-    for reference, tolerance in (("attended", 0.03), ("objects_average", 0.1), ("split_half", 0.04)):
+    for reference, tolerance in (("attended", 0.03), ("objects_average", 0.1)):
         assert large[reference, "sound"].cc == pytest.approx(table[reference, "sound"].cc, abs=tolerance)
 
 
@@ -70,5 +65,5 @@ def test_ceilings_of_a_corpus_on_disk(avad: SynthReport, tmp_path: Path) -> None
     assert min(attended) > 0.85
     with pytest.raises(CorpusNotFoundError, match="avsp data synth"):
         corpus_ceilings(tmp_path, "AVAD")
-    with pytest.raises(CorpusNotFoundError, match="AVAD_list_train_9_fps"):
+    with pytest.raises(CorpusNotFoundError, match="AVAD_list_test_9_fps"):
         corpus_ceilings(avad.root, "AVAD", split=9)

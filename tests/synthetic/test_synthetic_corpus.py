@@ -15,13 +15,12 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat
 
+from lightning_avsp.data.manifest import read_conditions, read_manifest
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.synthetic import (
     SyntheticSpec,
     SynthReport,
-    read_conditions,
-    read_manifest,
-    read_record,
+    read_video_record,
     synthesise_corpus,
 )
 from lightning_avsp.synthetic import video as video_module
@@ -57,7 +56,7 @@ def test_every_video_lies_in_the_layout_of_the_package(avad: SynthReport) -> Non
 
 def test_fixation_files_hold_what_the_record_says_and_the_map_peaks_among_them(avad: SynthReport) -> None:
     for name in avad.names[:3]:
-        record = read_record(avad.root, "AVAD", name)
+        record = read_video_record(avad.root, "AVAD", name)
         for frame in (1, 25, 50):
             notes = avad.root / "annotations/AVAD" / name
             stored = loadmat(notes / f"fixMap_{frame:05d}.mat")["eyeMap"]
@@ -181,7 +180,7 @@ def test_a_failure_leaves_no_part_of_a_video(tmp_path: Path, monkeypatch: pytest
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(video_module, "write_record", fail)
+    monkeypatch.setattr(video_module, "write_video_record", fail)
     with pytest.raises(OSError, match="disk full"):
         synthesise_corpus(tmp_path, videos=3, spec=SHORT)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.txt", "synthetic.json"]
@@ -206,7 +205,7 @@ def test_another_spec_or_seed_is_refused_and_overwritten_only_on_demand(tmp_path
     report = synthesise_corpus(tmp_path, videos=3, spec=louder, overwrite=True)
     assert report.written == 3
     assert len(list((tmp_path / "video_frames/AVAD").iterdir())) == 3
-    assert read_record(tmp_path, "AVAD", "V1_Sound").gaze.shape == (10, 8, 2)
+    assert read_video_record(tmp_path, "AVAD", "V1_Sound").gaze.shape == (10, 8, 2)
 
 
 def test_a_corpus_of_unknown_origin_is_never_touched(tmp_path: Path) -> None:
@@ -246,7 +245,7 @@ def test_reading_what_is_not_there_says_how_to_write_it(tmp_path: Path) -> None:
     with pytest.raises(CorpusNotFoundError, match="avsp data synth"):
         read_conditions(tmp_path, "AVAD")
     with pytest.raises(CorpusNotFoundError, match="avsp data synth"):
-        read_record(tmp_path, "AVAD", "V1_Sound")
+        read_video_record(tmp_path, "AVAD", "V1_Sound")
 
 
 def test_annotations_may_have_another_size_than_frames(tmp_path: Path) -> None:
@@ -256,6 +255,6 @@ def test_annotations_may_have_another_size_than_frames(tmp_path: Path) -> None:
     assert loadmat(notes / "fixMap_00001.mat")["eyeMap"].shape == (48, 64)
     with Image.open(notes / "maps/eyeMap_00001.jpg") as image:
         assert image.size == (64, 48)
-    record = read_record(tmp_path, "AVAD", "V1_Sound")
+    record = read_video_record(tmp_path, "AVAD", "V1_Sound")
     assert np.abs(record.fixations[..., 1] * 56 / 64 - record.gaze[..., 0]).max() <= 1.0
     assert np.abs(record.fixations[..., 0] * 32 / 48 - record.gaze[..., 1]).max() <= 1.0

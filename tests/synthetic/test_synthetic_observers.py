@@ -14,7 +14,7 @@ from lightning_avsp.synthetic.observers import (
     ON_CENTRE,
     ON_OTHER,
     ON_TARGET,
-    fixated_pixels,
+    gaze_pixels,
     saliency_maps,
 )
 from lightning_avsp.synthetic.record import draw_video, make_record
@@ -62,7 +62,7 @@ def test_gaze_stays_in_the_frame_and_pixels_are_its_pixels() -> None:
     assert len(scene.radii) in (2, 3)
     assert (gaze.points >= 0).all()
     assert (gaze.points <= [127, 63]).all()
-    pixels = fixated_pixels(SPEC, gaze)
+    pixels = gaze_pixels(SPEC, gaze)
     assert np.array_equal(pixels[..., ::-1], np.floor(gaze.points + 0.5))
 
 

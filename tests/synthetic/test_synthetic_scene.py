@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.synthetic import SyntheticSpec, SynthReport, VideoRecord, read_record
+from lightning_avsp.synthetic import SyntheticSpec, SynthReport, VideoRecord, read_video_record
 from lightning_avsp.synthetic.layout import assign_conditions
 from lightning_avsp.synthetic.record import draw_video, make_record
 from lightning_avsp.synthetic.scene import BORDER, SWITCH
@@ -93,7 +93,7 @@ def test_in_every_frame_the_pitch_heard_is_that_of_the_colour_of_the_sounding_ob
 ) -> None:
     checked = 0
     for name in avad.names:
-        record = read_record(avad.root, "AVAD", name)
+        record = read_video_record(avad.root, "AVAD", name)
         if record.condition != "sound":
             continue
         with wave.open(str(avad.root / f"video_audio/AVAD/{name}/{name}.wav")) as file:

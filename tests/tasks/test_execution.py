@@ -261,7 +261,7 @@ def test_every_unit_is_entered_through_its_forward(network: type[SaliencyNetwork
         for name, block in units(built):
             block.register_forward_hook(lambda *_, name=name: entered.add(name))
         frames, slices = built.clip_frames, torch.zeros(1, 1, 9, 112, 192)
-        sound = slices if built.sound == "log_mel" else torch.zeros(1, 1, 2205 * frames)
+        sound = slices if built.audio_form == "log_mel" else torch.zeros(1, 1, 2205 * frames)
         inputs = [torch.zeros(1, 3, frames, 224, 384), sound]
         if isinstance(built, DiffusionNetwork):
             inputs = [torch.zeros(1, 1, 224, 384), torch.zeros(1, dtype=torch.int64), *inputs]

@@ -24,7 +24,8 @@ from lightning_avsp.data.sources import NoFixations, PictureMaps
 from lightning_avsp.data.video_source import VideoFrames, VideoMaps
 from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.files import atomic_write
-from lightning_avsp.media.audio import load_wave, resample, to_mono
+from lightning_avsp.media.audio import resample, to_mono
+from lightning_avsp.media.audio_track import load_audio
 from lightning_avsp.parallel import completed_jobs
 
 log = logging.getLogger(__name__)
@@ -231,7 +232,7 @@ def _write(job: Job, mark: str, stream: BinaryIO) -> None:
     if not isinstance(entry.fixations, NoFixations):  # which itself says why there are none
         _write_fixations(writer, entry, sizes[:frames])
     if entry.wave is not None:
-        samples, rate = load_wave(entry.wave)
+        samples, rate = load_audio(entry.wave)
         for wanted in job.rates:
             writer.array(f"audio_{wanted}", resample(to_mono(samples), rate, wanted).numpy())
     writer.finish(

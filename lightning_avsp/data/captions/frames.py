@@ -207,7 +207,7 @@ class CaptionedFrames:
                 inside = numbers[numbers <= count]
                 captioned += len(inside)
                 every = np.arange(1, count + 1)
-                distances = np.abs(every - numbers[self._nearest(numbers, every)])
+                distances = np.abs(every - numbers[nearest(numbers, every)])
                 farthest = max(farthest, int(distances.max(initial=0)))
                 if self.missing == "error" and len(inside) < count:
                     raise self._absent(key, int(every[distances > 0][0]))
@@ -234,7 +234,7 @@ class CaptionedFrames:
                 log.warning("%s has no caption in any frame: its clips are without text", "/".join(key))
             return None
         numbers, positions = self._videos[key]
-        index = int(self._nearest(numbers, np.array([frame]))[0])
+        index = int(nearest(numbers, np.array([frame]))[0])
         if numbers[index] != frame:
             if self.missing == "error":
                 raise self._absent(key, frame)
@@ -242,14 +242,6 @@ class CaptionedFrames:
                 return None
         shard, start, rows = (int(number) for number in positions[index])
         return shard, start, rows
-
-    @staticmethod
-    def _nearest(numbers: np.ndarray, frames: np.ndarray) -> np.ndarray:
-        """Index of the number nearest to each frame, of two equally near the earlier."""
-        after = np.clip(np.searchsorted(numbers, frames), 0, len(numbers) - 1)
-        before = np.maximum(after - 1, 0)
-        nearer: np.ndarray = np.abs(frames - numbers[before]) <= np.abs(numbers[after] - frames)
-        return np.where(nearer, before, after)
 
     def _absent(self, key: VideoKey, frame: int) -> InputError:
         return InputError(
@@ -260,6 +252,14 @@ class CaptionedFrames:
     def __getstate__(self) -> dict[str, Any]:
         # Open memory maps would be copied in full into every dataloader worker
         return self.__dict__ | {"_open": {}}
+
+
+def nearest(numbers: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Return the index of the number nearest to each frame, of two equally near the earlier."""
+    after = np.clip(np.searchsorted(numbers, frames), 0, len(numbers) - 1)
+    before = np.maximum(after - 1, 0)
+    nearer: np.ndarray = np.abs(frames - numbers[before]) <= np.abs(numbers[after] - frames)
+    return np.where(nearer, before, after)
 
 
 def pad_tokens(rows: np.ndarray, length: int) -> Tensor:

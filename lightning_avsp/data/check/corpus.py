@@ -14,6 +14,7 @@ from lightning_avsp.data.check.video import Depth, Size, VideoJob, check_video
 from lightning_avsp.data.corpora import corpus_listing
 from lightning_avsp.data.dhf1k import base_folders
 from lightning_avsp.data.lists import ListedVideo, list_path, parse_fold_list
+from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.data.partition import refuse_shared
 from lightning_avsp.errors import AVSPError, CorpusNotFoundError, InputError
 from lightning_avsp.parallel import run_jobs
@@ -72,7 +73,7 @@ def check_root(
             owners.setdefault(name, []).append(report.corpus)
     shared = Counter(tuple(corpora) for corpora in owners.values() if len(corpora) > 1)
     facts = [
-        f"{count} names are in {' and '.join(corpora)}: different videos, told apart by corpus"
+        f"{count} names are in {' and '.join(corpora)}: different videos, distinguished by corpus"
         for corpora, count in shared.items()
     ]
     return CheckReport(root, depth, tuple(reports), tuple(facts))
@@ -94,8 +95,6 @@ def check_corpus(
     progress: Progress | None = None,
 ) -> CorpusReport:
     """Check one corpus."""
-    from lightning_avsp.data.manifest import read_manifest
-
     entry = read_manifest(root)["corpora"].get(corpus.folder)
     conditions = {} if entry is None else {name: v["condition"] for name, v in entry["videos"].items()}
     listing = read_listing(root, corpus, compare=entry is None and not corpus.own)

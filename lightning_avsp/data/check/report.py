@@ -48,7 +48,7 @@ class CorpusReport:
 
     corpus: str
     generated: bool
-    """Whether it is SYNTHETIC; its numbers are not compared with the published ones."""
+    """True if it is SYNTHETIC; its numbers are not compared with the published ones."""
     names: tuple[str, ...]
     """Every listed video."""
     listed_frames: int

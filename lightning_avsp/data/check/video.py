@@ -34,9 +34,9 @@ from lightning_avsp.data.sources import (
 from lightning_avsp.data.stavis import video_sources, wave_path
 from lightning_avsp.data.video_source import VideoFrames, VideoMaps
 from lightning_avsp.errors import AVSPError, InputError
-from lightning_avsp.media.audio import load_wave
+from lightning_avsp.media.audio_track import load_audio
 from lightning_avsp.media.images import image_size, read_image
-from lightning_avsp.media.video_index import VIDEO_SUFFIXES, check_seekable, decode_in_order, video_index
+from lightning_avsp.media.video_index import VIDEO_SUFFIXES, check_seekable, decode_in_order, video_info
 
 Depth = Literal["quick", "standard", "full"]
 """``quick``: names, empty files and headers. ``standard``: every map, fixation file and audio read, frames by header
@@ -70,7 +70,7 @@ class VideoJob:
     listed: ListedVideo
     depth: Depth
     silent: bool
-    """Whether its audio is known to be silent, as that of some generated videos is."""
+    """True if its audio is silent by design, as that of some generated videos is."""
 
 
 @dataclass
@@ -183,10 +183,10 @@ def _numbers(source: Source, kind: str, depth: Depth, check: VideoCheck) -> set[
     if isinstance(source, JsonFixations):
         return set(range(1, (check.attempt(source.path, source.count) or 0) + 1))
     assert isinstance(source, VideoFrames | VideoMaps)
-    index = check.attempt(source.path, video_index, source.path)
+    index = check.attempt(source.path, video_info, source.path)
     if index is None:
         return set()
-    count, size = index.n_frames, (index.info.height, index.info.width)
+    count, size = index.frames, (index.height, index.width)
     if isinstance(source, VideoMaps):
         check.map_size = size
     else:
@@ -254,7 +254,7 @@ def _check_frames(files: PictureFrames, numbers: set[int], depth: Depth, check: 
 
 
 def _check_whole(path: Path, decode: bool = True) -> None:
-    """Raise for a picture file that is cut off or damaged.
+    """Raise for an image file that is truncated or damaged.
 
     Args:
         path: The file.
@@ -309,7 +309,7 @@ def _check_maps(maps: Maps, numbers: set[int], depth: Depth, check: VideoCheck) 
 
 
 def _read_map(maps: PictureMaps, number: int) -> tuple[Size, bool]:
-    """Size of a map, and whether any pixel is above 0."""
+    """Size of a map, and True if any pixel is above 0."""
     pixels = maps.map(number).numpy()
     if maps.path(number).suffix.lower() not in (".jpg", ".jpeg"):
         _check_whole(maps.path(number), decode=False)
@@ -372,13 +372,13 @@ def _check_audio(wave: Path, frames: int, fps: float, job: VideoJob, check: Vide
 def _audio_facts(wave: Path, in_video: bool, depth: Depth) -> tuple[float, int, int, bool]:
     """(seconds, rate, channels, silent) of audio; by its header alone, and taken for audible, if ``quick``."""
     if depth != "quick":
-        samples, rate = load_wave(wave)
+        samples, rate = load_audio(wave)
         return samples.shape[1] / rate, rate, len(samples), float(np.abs(samples.numpy()).max()) < SILENCE
     if in_video:
-        info = video_index(wave).info
-        if info.sound is None:
+        info = video_info(wave)
+        if info.audio is None:
             raise InputError(f"{wave} has no audio track; set missing_audio: silence or skip")
-        return info.seconds, info.sound.rate, info.sound.channels, False
+        return info.seconds, info.audio.rate, info.audio.channels, False
     import soundfile
 
     found = soundfile.info(wave)

@@ -1,6 +1,24 @@
-"""Builds a corpus of one's own from films and tables of raw gaze, in the layout that every command reads."""
+"""Import of videos with raw gaze into corpora of one's own, in the layout that every command reads."""
 
 from lightning_avsp.data.importing.importer import ImportReport, import_video
-from lightning_avsp.data.importing.settings import ImportSettings
+from lightning_avsp.data.importing.settings import (
+    Columns,
+    EyeLink,
+    Files,
+    ImportSettings,
+    Maps,
+    Screen,
+    TimeStamps,
+)
 
-__all__ = ["ImportReport", "ImportSettings", "import_video"]
+__all__ = [
+    "Columns",
+    "EyeLink",
+    "Files",
+    "ImportReport",
+    "ImportSettings",
+    "Maps",
+    "Screen",
+    "TimeStamps",
+    "import_video",
+]

@@ -1,7 +1,7 @@
-"""When each frame of the corpus is shown, and which frame of the film it shows.
+"""Times of the corpus' frames, and the frame of the video that each of them shows.
 
-Readers of the corpus lay sound and frames together by ``(k - 1) / fps``. So frames of a film whose times are not even
-(variable frame rate) are not numbered as they come: frame ``k`` of the corpus is what the film shows in the middle of
+Readers of the corpus align audio and frames by ``(k - 1) / fps``. So frames of a video with uneven times (variable
+frame rate) are not numbered as they come: frame ``k`` of the corpus is the one that the video shows in the middle of
 the k-th period of an even clock.
 """
 
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.video import FilmInfo, decode_video
+from lightning_avsp.media.video import VideoInfo, decode_video
 
-#: Frames may be off an even clock by this part of a period and still be numbered as they come.
 JITTER = 0.5
+"""Frames may be off an even clock by this part of a period and still be numbered as they come."""
 
 
 @dataclass(frozen=True)
@@ -23,22 +23,22 @@ class FrameClock:
     """Times of the frames of a video, in seconds after the first."""
 
     fps: float
-    """Frames per second that the corpus' list states."""
+    """Frames per second in the corpus' list."""
     start: np.ndarray
     """When each frame appears, float64 (F,)."""
     stop: np.ndarray
     """When the next one does, float64 (F,)."""
     source: np.ndarray
-    """Number, from 0, of the film's frame that each shows, int64 (F,), never decreasing."""
-    film_frames: int
-    """Frames of the film."""
+    """Index of the video's frame that each shows, int64 (F,), never decreasing."""
+    video_frames: int
+    """Frames of the video."""
     drift: float
-    """Largest distance of a film's frame from an even clock, in periods."""
+    """Largest distance of a frame of the video from an even clock, in periods."""
 
     @property
     def even(self) -> bool:
-        """Whether frames are those of the film, one for one."""
-        return len(self.source) == self.film_frames and bool((np.diff(self.source) == 1).all())
+        """True if frames are those of the video, one for one."""
+        return len(self.source) == self.video_frames and bool((np.diff(self.source) == 1).all())
 
     @property
     def seconds(self) -> float:
@@ -46,18 +46,14 @@ class FrameClock:
         return float(self.stop[-1])
 
     def frame_at(self, seconds: np.ndarray) -> np.ndarray:
-        """Which frame is shown at each time, from 0; -1 before the first, after the last, and for NaN."""
+        """Index of the frame that is shown at each time; -1 before the first, after the last, and for NaN."""
         found = np.searchsorted(self.start, seconds, side="right") - 1
         inside = (seconds >= 0) & (seconds < self.stop[-1])  # False for NaN
         return np.where(inside, found, -1)
 
-    def frames_showing(self, film_frame: int) -> np.ndarray:
-        """Frames of the corpus that show a frame of the film; usually one."""
-        return np.flatnonzero(self.source == film_frame)
 
-
-def film_clock(info: FilmInfo) -> FrameClock:
-    """Decode a film once for the times of its frames.
+def video_clock(info: VideoInfo) -> FrameClock:
+    """Decode a video once for the times of its frames.
 
     Raises:
         InputError: If it cannot be decoded or has fewer than 2 frames.
@@ -75,12 +71,12 @@ def film_clock(info: FilmInfo) -> FrameClock:
 
 
 def make_clock(times: np.ndarray, end: float, nominal_fps: float) -> FrameClock:
-    """Clock of a film from the times of its frames.
+    """Clock of a video from the times of its frames.
 
     Args:
         times: When each frame appears, seconds after the first, float64 (N,), increasing.
         end: When the last one disappears.
-        nominal_fps: What the container states; kept where the times agree with it.
+        nominal_fps: Rate that the container states; kept where the times agree with it.
     """
     count = len(times)
     numbers = np.arange(count)

@@ -1,4 +1,4 @@
-"""Continuous saliency from places: a sum of Gaussians, one for each observer, brought to a peak of 255."""
+"""Continuous saliency from positions: a sum of Gaussians, one for each observer, scaled to a peak of 255."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ def gaussian_sum(points: np.ndarray, size: tuple[int, int], sigma: tuple[float, 
     .. math:: m_{rc} = \sum_i \exp\left(-\frac{(r + 0.5 - y_i H)^2}{2 \sigma_r^2}
               - \frac{(c + 0.5 - x_i W)^2}{2 \sigma_c^2}\right)
 
-    Nothing is cut off: a Gaussian reaches over the whole map, and what falls beside it is lost.
+    Nothing is cut off: a Gaussian reaches over the whole map, and what lies beside it is lost.
 
     Args:
-        points: Places as shares of the picture, float64 (N, 2), (x, y).
+        points: Positions as shares of the video, float64 (N, 2), (x, y).
         size: (H, W) of the map.
         sigma: Standard deviation in (rows, columns).
 
@@ -26,7 +26,7 @@ def gaussian_sum(points: np.ndarray, size: tuple[int, int], sigma: tuple[float, 
     return np.exp(-(rows**2) / 2).T @ np.exp(-(columns**2) / 2)  # separable: (H, N) @ (N, W)
 
 
-def as_picture(density: np.ndarray) -> np.ndarray:
+def as_image(density: np.ndarray) -> np.ndarray:
     """Density as uint8 with a peak of 255; all zero stays all zero."""
     peak = density.max()
     return np.zeros(density.shape, np.uint8) if peak <= 0 else np.round(density / peak * 255).astype(np.uint8)
@@ -36,7 +36,7 @@ def fixated_pixels(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Matrix of fixated pixels: uint8 (H, W), 1 where a point lies; two points in one pixel are one.
 
     Args:
-        points: Places as shares of the picture, 0 to below 1, float64 (N, 2), (x, y).
+        points: Positions as shares of the video, 0 to below 1, float64 (N, 2), (x, y).
         size: (H, W).
     """
     matrix = np.zeros(size, np.uint8)

@@ -1,4 +1,4 @@
-"""Enters an imported video into fold lists and registers its corpus."""
+"""Fold lists and the registration of an imported corpus."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from lightning_avsp.data.catalogue import Corpus, Part
-from lightning_avsp.data.importing.settings import OTHER
 from lightning_avsp.data.lists import ListedVideo, list_path, parse_fold_list
 from lightning_avsp.data.own import OwnCorpus, read_own, register
 from lightning_avsp.errors import InputError
 from lightning_avsp.run_folder import write_atomically
 
-_PARTS: tuple[Part, Part] = ("train", "test")
+OTHER: dict[Part, Part] = {"train": "test", "test": "train"}
+"""The part that a video must not be in too."""
+
+
+def read_list(root: Path, corpus: Corpus, part: Part, split: int) -> dict[str, ListedVideo]:
+    """Videos of a list by name; none where it is missing or empty."""
+    path = list_path(root, corpus, part, split)
+    if not path.is_file() or not path.read_text(encoding="utf-8").strip():
+        return {}
+    return {video.name: video for video in parse_fold_list(path)}
 
 
 def check_parts(root: Path, corpus: Corpus, video: str, part: Part, splits: tuple[int, ...]) -> None:
@@ -22,11 +30,11 @@ def check_parts(root: Path, corpus: Corpus, video: str, part: Part, splits: tupl
         InputError: If it is; the message names the list.
     """
     for split in splits:
-        path = list_path(root, corpus, OTHER[part], split)
-        if video in _names(path):
+        if video in read_list(root, corpus, OTHER[part], split):
             raise InputError(
-                f"{video!r} is in {path}, the {OTHER[part]} list of split {split}; a video must not be in both parts "
-                "of a split: choose another --split, or remove that line first"
+                f"{video!r} is in {list_path(root, corpus, OTHER[part], split)}, the {OTHER[part]} list of split "
+                f"{split}; a video must not be in both parts of a split: choose another --split, or remove that line "
+                "first"
             )
 
 
@@ -38,38 +46,32 @@ def enter_video(
     Returns:
         Lists that were written.
     """
-    line = f"{video.name} {video.frames} {video.fps:.6f}"
     written = []
     for split in corpus.splits:
-        for each in _PARTS:
+        for each in OTHER:
             path = list_path(root, corpus, each, split)
-            lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-            position = next((i for i, old in enumerate(lines) if _name(old) == video.name), None)
-            if position is not None:
-                fresh = [*lines[:position], line, *lines[position + 1 :]]
-            elif each == part and split in splits:
-                fresh = [*lines, line]
-            else:
-                continue
-            if fresh != lines:
-                write_atomically(path, "\n".join(fresh) + "\n")
-                written.append(path)
+            videos = read_list(root, corpus, each, split)
+            if video.name in videos or (each == part and split in splits):
+                lines = [f"{v.name} {v.frames} {v.fps:.6f}\n" for v in {**videos, video.name: video}.values()]
+                text = "".join(lines)
+                if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                    write_atomically(path, text)
+                    written.append(path)
     return written
 
 
 def register_corpus(root: Path, name: str, splits: tuple[int, ...], made: dict[str, Any]) -> OwnCorpus:
-    """Describe a corpus as its lists have it now, keeping what was known of it."""
+    """Describe a corpus as its lists have it now, keeping the terms, the source and the settings of its first video."""
     known = read_own(root).get(name)
     every = tuple(sorted(set(known.splits if known else ()) | set(splits)))
     bare = OwnCorpus(name, splits=every).as_corpus()
     videos: dict[str, ListedVideo] = {}
     counts = []
     for split in every:
-        listed = [_listed(list_path(root, bare, part, split)) for part in _PARTS]
-        counts.append((len(listed[0]), len(listed[1])))
-        for entries in listed:
-            videos.update(entries)
-    sounds = root / "video_audio" / bare.folder
+        train, test = (read_list(root, bare, part, split) for part in OTHER)
+        counts.append((len(train), len(test)))
+        videos |= train | test
+    audio = root / "video_audio" / bare.folder
     rates = {round(video.fps, 3) for video in videos.values()}
     entry = OwnCorpus(
         name,
@@ -78,26 +80,10 @@ def register_corpus(root: Path, name: str, splits: tuple[int, ...], made: dict[s
         videos=len(videos),
         frames=sum(video.frames for video in videos.values()),
         fps=rates.pop() if len(rates) == 1 else None,
-        has_sound=sounds.is_dir() and any(sounds.iterdir()),
+        has_sound=audio.is_dir() and any(audio.iterdir()),
         licence=known.licence if known else OwnCorpus.licence,
         source=known.source if known else OwnCorpus.source,
         made=known.made if known and known.made else made,
     )
     register(root, entry)
     return entry
-
-
-def _listed(path: Path) -> dict[str, ListedVideo]:
-    if not path.is_file() or not path.read_text(encoding="utf-8").strip():
-        return {}
-    return {video.name: video for video in parse_fold_list(path)}
-
-
-def _names(path: Path) -> set[str]:
-    return (
-        {_name(line) for line in path.read_text(encoding="utf-8").splitlines()} if path.is_file() else set()
-    )
-
-
-def _name(line: str) -> str:
-    return line.rsplit(maxsplit=2)[0].strip() if line.strip() else ""

@@ -1,154 +1,236 @@
-"""Settings of an import, checked before the film is touched."""
+"""Settings of an import in groups, as the command line has them, checked before the video is opened."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from lightning_avsp.data.catalogue import Part
-from lightning_avsp.data.importing.geometry import Coordinates, Geometry, Placement, map_sigma, screen_pixels
+from lightning_avsp.data.importing.geometry import (
+    Coordinates,
+    Geometry,
+    parse_pair,
+    parse_size,
+    screen_pixels,
+)
 from lightning_avsp.errors import InputError
 
 TimeUnit = Literal["s", "ms", "us", "frame"]
-"""Unit of the time column; ``frame`` for a column of frame numbers."""
-
 Pick = Literal["median", "mean", "last"]
-"""Which place stands for an observer's samples during one frame: median or mean of x and of y, or the last sample."""
-
-Pictures = Literal["jpeg", "film"]
-"""``jpeg``: one file per frame. ``film``: a copy of the film, which is decoded whenever it is read."""
-
-_VIDEO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns of a gaze table."""
+    """Columns of a gaze table.
+
+    Args:
+        observer: Name of the observer; empty for a table of one observer.
+        time: Time, or number of the frame.
+        x: Horizontal position, from the left.
+        y: Vertical position, from the top.
+        valid: Validity of the sample; empty for a table without such a column.
+        valid_is: Values of that column that mean valid, with commas between them; true, 1, valid, yes by default.
+    """
 
     observer: str = "observer"
-    """Who looked; empty for a table of one observer."""
     time: str = "time"
-    """When, or the frame's number."""
     x: str = "x"
     y: str = "y"
     valid: str = "valid"
-    """Whether the sample is good; empty for a table without such a column."""
-    valid_is: tuple[str, ...] = ()
-    """Values of the last column that mean good; empty for true, 1, valid, yes (and false, 0, invalid, no for bad)."""
+    valid_is: str = ""
+
+
+@dataclass(frozen=True)
+class TimeStamps:
+    """Time column of a gaze table.
+
+    Args:
+        unit: Unit of times; frame for frame numbers.
+        start: Time at which the first frame was shown, in that unit; number of the first frame for frame.
+        rate: Samples per second of the tracker, to check times against.
+    """
+
+    unit: TimeUnit = "ms"
+    start: float = 0.0
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
+class EyeLink:
+    """Recordings of an EyeLink (.asc), read with pymovements; columns are not used.
+
+    Args:
+        start_message: Text of the message at whose time the first frame was shown, found in each recording; time.start
+            then counts from there.
+        samples: Samples to use: all, or those inside the fixations that the tracker detected.
+    """
+
+    start_message: str = ""
+    samples: Literal["all", "fixations"] = "all"
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Position of the video on the screen.
+
+    Args:
+        coordinates: Meaning of x and y: pixels or shares (0 to 1) of video or screen; auto is screen if its size is
+            given, else video.
+        size: WIDTHxHEIGHT of the screen in pixels.
+        video_at: COLUMN,ROW of the screen where the video began; needed if it did not fill the screen.
+        video_shown: WIDTHxHEIGHT of the screen that the video covered.
+        width_cm: Width of the screen.
+        distance_cm: Distance from the eyes to the screen.
+    """
+
+    coordinates: Literal["auto", "video", "screen", "video_unit", "screen_unit"] = "auto"
+    size: str = ""
+    video_at: str = ""
+    video_shown: str = ""
+    width_cm: float | None = None
+    distance_cm: float | None = None
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Maps and fixations.
+
+    Args:
+        sigma: Standard deviation of the Gaussian in pixels of the video.
+        sigma_degrees: The same in degrees of visual angle; needs screen.size, screen.width_cm and screen.distance_cm.
+        pick: Position that stands for an observer's samples during a frame.
+        size: WIDTHxHEIGHT of maps and fixation matrices; that of the video by default.
+    """
+
+    sigma: float | None = None
+    sigma_degrees: float | None = None
+    pick: Pick = "median"
+    size: str = ""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Written files.
+
+    Args:
+        frames: jpeg writes each frame; video keeps a copy of the video, which is decoded whenever it is read.
+        quality: JPEG quality of frames and maps, 1 to 100.
+        audio_rate: Samples per second of the audio.
+    """
+
+    frames: Literal["jpeg", "video"] = "jpeg"
+    quality: int = 95
+    audio_rate: int = 22_050
 
 
 @dataclass(frozen=True)
 class ImportSettings:
-    """Everything that decides what is written for a video.
+    """Everything that decides the files of a video.
 
     Raises:
         InputError: If settings contradict each other.
     """
 
-    columns: Columns = Columns()
-    time_unit: TimeUnit = "ms"
-    film_starts_at: float = 0.0
-    """Value of the time column when the film's first frame was shown; the number of the first frame for ``frame``."""
-    rate: float | None = None
-    """Samples per second of the tracker, to check the time stamps against."""
-    coordinates: Coordinates = "film"
-    screen: tuple[int, int] | None = None
-    """(width, height) of the screen in pixels."""
-    film_at: tuple[float, float] | None = None
-    """(column, row) of the screen where the film begins."""
-    film_shown: tuple[float, float] | None = None
-    """(width, height) of the screen that the film covered."""
-    sigma: float | None = None
-    """Standard deviation of the Gaussian in pixels of the film."""
-    sigma_degrees: float | None = None
-    """The same in degrees of visual angle."""
-    screen_cm: float | None = None
-    """Width of the screen."""
-    distance_cm: float | None = None
-    """From the eyes to the screen."""
-    pick: Pick = "median"
-    map_size: tuple[int, int] | None = None
-    """(width, height) of maps; the film's if None."""
-    pictures: Pictures = "jpeg"
-    jpeg_quality: int = 95
-    audio_rate: int = 22_050
-    """Samples per second of the sound that is written."""
+    columns: Columns = field(default_factory=Columns)
+    time: TimeStamps = field(default_factory=TimeStamps)
+    eyelink: EyeLink = field(default_factory=EyeLink)
+    screen: Screen = field(default_factory=Screen)
+    maps: Maps = field(default_factory=Maps)
+    files: Files = field(default_factory=Files)
     drop_zero: bool = False
-    """Whether samples at exactly (0, 0) count as lost, as many trackers write them."""
+    """Count samples at exactly (0, 0) as lost, as many trackers write them."""
     max_outside: float = 0.5
-    """Share of valid samples that may lie outside the film before the geometry is thought to be wrong."""
+    """Share of valid samples that may lie outside the video before the geometry is thought to be wrong."""
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
-        if (self.sigma is None) == (self.sigma_degrees is None):
+        maps, screen, files = self.maps, self.screen, self.files
+        if (maps.sigma is None) == (maps.sigma_degrees is None):
             raise InputError(
-                f"give one of --sigma (pixels of the film) and --sigma_degrees, got {self.sigma} and "
-                f"{self.sigma_degrees}; one degree of visual angle is usual"
+                f"give one of --maps.sigma (pixels of the video) and --maps.sigma_degrees, got {maps.sigma} and "
+                f"{maps.sigma_degrees}; one degree of visual angle is usual"
             )
-        if (self.sigma if self.sigma is not None else 1) <= 0:
-            raise InputError(f"sigma must be positive, got {self.sigma}")
-        if self.sigma_degrees is not None:
-            missing = [name for name in ("screen", "screen_cm", "distance_cm") if getattr(self, name) is None]
+        if maps.sigma is not None and maps.sigma <= 0:
+            raise InputError(f"--maps.sigma must be positive, got {maps.sigma}")
+        if maps.sigma_degrees is not None:
+            missing = [name for name in ("size", "width_cm", "distance_cm") if not getattr(screen, name)]
             if missing:
-                raise InputError(f"sigma in degrees needs --{', --'.join(missing)} too")
-        if self.screen is None and (self.film_at or self.film_shown):
-            raise InputError("--film_at and --film_shown place the film on a screen: give --screen too")
-        if not 1 <= self.jpeg_quality <= 100 or self.audio_rate < 1 or not 0 <= self.max_outside <= 1:
+                raise InputError(f"a sigma in degrees needs --screen.{', --screen.'.join(missing)} too")
+        if not screen.size and (screen.video_at or screen.video_shown):
+            raise InputError("--screen.video_at and --screen.video_shown need --screen.size too")
+        for name, text in (("--screen.size", screen.size), ("--maps.size", maps.size)):
+            if text:
+                parse_size(text, name)
+        if not 1 <= files.quality <= 100 or files.audio_rate < 1 or not 0 <= self.max_outside <= 1:
             raise InputError(
-                "jpeg_quality must lie in 1 to 100, audio_rate above 0, max_outside in 0 to 1, got "
-                f"{self.jpeg_quality}, {self.audio_rate}, {self.max_outside}"
+                "--files.quality must lie in 1 to 100, --files.audio_rate above 0, --max_outside in 0 to 1, got "
+                f"{files.quality}, {files.audio_rate}, {self.max_outside}"
             )
-        if self.rate is not None and self.rate <= 0:
-            raise InputError(f"rate must be positive, got {self.rate} samples per second")
+        if self.time.rate is not None and self.time.rate <= 0:
+            raise InputError(f"--time.rate must be positive, got {self.time.rate} samples per second")
 
-    def geometry(self, film: tuple[int, int]) -> Geometry:
-        """Placement of a film of (width, height) pixels.
+    def geometry(self, video: tuple[int, int]) -> Geometry:
+        """Position on the screen of a video of (width, height) pixels.
 
         Raises:
-            InputError: If the film is smaller or larger than the screen and nobody said where it was.
+            InputError: If the video has another size than the screen and its position is not given.
         """
-        return Geometry(film, self.coordinates, self._placement(film))
-
-    def sigma_on_map(self, film: tuple[int, int], map_size: tuple[int, int]) -> tuple[float, float]:
-        """Sigma in (rows, columns) of a map of (height, width)."""
-        if self.sigma_degrees is None:
-            return map_sigma(map_size, film, self.sigma)
-        assert self.screen is not None
-        assert self.distance_cm is not None
-        assert self.screen_cm is not None
-        on_screen = screen_pixels(self.sigma_degrees, self.distance_cm, self.screen_cm, self.screen[0])
-        return map_sigma(map_size, film, None, self._placement(film), on_screen)
-
-    def _placement(self, film: tuple[int, int]) -> Placement | None:
-        if self.screen is None:
-            return None
-        at, shown = self.film_at, self.film_shown
-        if film != self.screen and (at is None or shown is None):
-            scale = min(self.screen[0] / film[0], self.screen[1] / film[1])
-            wide, high = film[0] * scale, film[1] * scale
+        given = self.screen
+        kind = given.coordinates
+        coordinates: Coordinates = ("screen" if given.size else "video") if kind == "auto" else kind
+        if not given.size:
+            return Geometry(video, coordinates)
+        size = parse_size(given.size, "--screen.size")
+        if video != size and not (given.video_at and given.video_shown):
+            scale = min(size[0] / video[0], size[1] / video[1])
+            wide, high = video[0] * scale, video[1] * scale
             raise InputError(
-                f"the film has {film[0]} x {film[1]} pixels, the screen {self.screen[0]} x {self.screen[1]}: say where "
-                f"it was. Unscaled in the middle: --film_at {(self.screen[0] - film[0]) / 2:g},"
-                f"{(self.screen[1] - film[1]) / 2:g} --film_shown {film[0]}x{film[1]}. As large as it fits: --film_at "
-                f"{(self.screen[0] - wide) / 2:g},{(self.screen[1] - high) / 2:g} --film_shown {wide:g}x{high:g}"
+                f"the video has {video[0]} x {video[1]} pixels, the screen {size[0]} x {size[1]}: give its position. "
+                f"Unscaled in the middle: --screen.video_at {(size[0] - video[0]) / 2:g},{(size[1] - video[1]) / 2:g} "
+                f"--screen.video_shown {video[0]}x{video[1]}. As large as it fits: --screen.video_at "
+                f"{(size[0] - wide) / 2:g},{(size[1] - high) / 2:g} --screen.video_shown {wide:g}x{high:g}"
             )
-        left, top = at or (0.0, 0.0)
-        return Placement(self.screen, left, top, shown or (float(film[0]), float(film[1])))
+        at = parse_pair(given.video_at, "--screen.video_at", ",") if given.video_at else (0.0, 0.0)
+        shown = parse_pair(given.video_shown, "--screen.video_shown") if given.video_shown else None
+        return Geometry(video, coordinates, size, at, shown or (float(video[0]), float(video[1])))
+
+    def map_size(self, video: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of the maps of a video of (width, height) pixels."""
+        width, height = parse_size(self.maps.size, "--maps.size") if self.maps.size else video
+        return height, width
+
+    def map_sigma(self, geometry: Geometry) -> tuple[float, float]:
+        """Sigma in (rows, columns) of the map; they differ where map and video have different aspect ratios."""
+        (rows, columns), sigma, whole = self.map_size(geometry.video), self.maps.sigma, geometry.video
+        if sigma is None:
+            screen = self.screen
+            assert geometry.screen is not None
+            assert self.maps.sigma_degrees is not None
+            assert screen.distance_cm is not None
+            assert screen.width_cm is not None
+            sigma = screen_pixels(
+                self.maps.sigma_degrees, screen.distance_cm, screen.width_cm, geometry.screen[0]
+            )
+            return sigma * rows / geometry.shown[1], sigma * columns / geometry.shown[0]
+        return sigma * rows / whole[1], sigma * columns / whole[0]
 
     def as_json(self) -> dict[str, Any]:
-        """For the record of what was imported how."""
-        return asdict(self)
+        """Flat settings for the record of the import, e.g. ``maps.sigma``."""
+        flat: dict[str, Any] = {}
+        for name, value in asdict(self).items():
+            group = value if isinstance(value, dict) else {"": value}
+            flat |= {f"{name}.{key}".rstrip("."): each for key, each in group.items()}
+        return flat
 
 
 def check_video_name(name: str) -> str:
-    """A name that can be a folder on every system and a word in a list.
+    """Return a name that can be a folder on every system and a word in a list.
 
     Raises:
         InputError: If it cannot.
     """
-    if not _VIDEO.fullmatch(name):
-        near = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.-") or "film"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name):
+        near = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.-") or "video"
         raise InputError(
             f"{name!r} cannot name a video: letters, digits, '_', '.' and '-' only; give --video_name {near}"
         )
@@ -156,7 +238,7 @@ def check_video_name(name: str) -> str:
 
 
 def parse_splits(text: str, existing: tuple[int, ...]) -> tuple[int, ...]:
-    """``1``, ``1,3`` or ``all`` (every split that the corpus has already, split 1 for a new one) as numbers.
+    """Parse ``1``, ``1,3`` or ``all`` (every split that the corpus has already, split 1 for a new one).
 
     Raises:
         InputError: If it is anything else.
@@ -170,7 +252,3 @@ def parse_splits(text: str, existing: tuple[int, ...]) -> tuple[int, ...]:
     if not splits or splits[0] < 1:
         raise InputError(f"split is {text!r}; give numbers from 1 on, e.g. 1 or 1,3, or all")
     return splits
-
-
-OTHER: dict[Part, Part] = {"train": "test", "test": "train"}
-"""The part that a video must not be in too."""

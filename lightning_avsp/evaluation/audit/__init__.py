@@ -1,1 +1,1 @@
-"""Audits of trained models: do they listen, do they denoise, have they seen what they are tested on?"""
+"""Audits of trained models: use of audio and text, use of the noisy map, and contamination of the test set."""

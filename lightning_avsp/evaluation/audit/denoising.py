@@ -1,4 +1,4 @@
-"""How much a denoiser uses its noisy map and t, how its samples differ, and what each denoising step gains."""
+"""Use of the noisy map and t by a denoiser, diversity of its samples, and gain of each denoising step."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -14,22 +15,24 @@ from torch.utils.data import DataLoader
 from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.diffusion import SamplerStep, draw_noise, stable_seed
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.audit.differences import mean_difference, mean_value
-from lightning_avsp.evaluation.audit.draws import draw_maps, on_device
-from lightning_avsp.evaluation.audit.subject import AuditData, Subject
+from lightning_avsp.evaluation.audit.data import AuditData
+from lightning_avsp.evaluation.audit.perturbation import check_finite
+from lightning_avsp.evaluation.audit.report import mean_difference, mean_value
 from lightning_avsp.evaluation.statistics import Interval, bootstrap_mean
 from lightning_avsp.metrics import SaliencyMetrics, ScoreTable
 from lightning_avsp.metrics.functional import cc
-from lightning_avsp.structures import Condition, SaliencyBatch
+from lightning_avsp.structures import Condition, DiffusionNetwork, SaliencyBatch
+from lightning_avsp.tasks.loading import LoadedModel
+from lightning_avsp.tasks.prediction import frame_keys, move_batch
 
 METRICS = ("cc", "nss")
 INPUTS = ("noise", "map", "t")
-"""What is exchanged: the noise alone, the map under the noise, the step t."""
+"""Inputs that are exchanged: the noise alone, the map under the noise, the step t."""
 
 
 @dataclass
 class Shift:
-    """How far the prediction moves when one input is exchanged; in units of the map's range [0, 1]."""
+    """Movement of the prediction when one input is exchanged; in units of the map's range [0, 1]."""
 
     largest: float = 0.0
     """Of any pixel; exactly 0 for a network that ignores the input."""
@@ -44,11 +47,11 @@ class Shift:
 
     @property
     def relative(self) -> float:
-        """The mean change over the predicted maps' own standard deviation over pixels; 0 where nothing moves."""
+        """Mean change over the predicted maps' own standard deviation over pixels; 0 where nothing moves."""
         return 0.0 if self.total == 0 else self.total / max(self.spread, 1e-12)
 
     def add(self, moved: Tensor, base: Tensor) -> None:
-        """Take in predictions (B, 1, H, W) with an exchanged input and as they were."""
+        """Add predictions (B, 1, H, W) with the exchanged and with the original input."""
         change = (moved - base).abs()
         self.largest = max(self.largest, float(change.max()))
         self.total += float(change.mean(dim=(1, 2, 3)).sum())
@@ -58,108 +61,108 @@ class Shift:
 
 @dataclass
 class DenoisingAudit:
-    """What was measured."""
+    """Measurements of a denoiser."""
 
     timesteps: tuple[int, ...]
     """Diffusion steps visited, from noisy to clean."""
     samples: int
-    """Draws per clip."""
+    """Samples per clip."""
     metrics: tuple[str, ...] = METRICS
     videos: list[VideoKey] = field(default_factory=list)
     synthetic: list[str] = field(default_factory=list)
     frames: int = 0
+    adaptive: bool = False
+    """True if the network chooses a number of steps for each clip, which this audit overrides."""
     shifts: dict[tuple[int, str], Shift] = field(default_factory=dict)
-    """By (place of the step, input exchanged)."""
+    """By (index of the step, input exchanged)."""
     spread: dict[VideoKey, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """Standard deviation of a pixel over the draws, over that of the mean map over pixels; one value per clip."""
+    """Standard deviation of a pixel over the samples, over that of the mean map over pixels; one value per clip."""
     agreement: dict[VideoKey, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """Mean CC of pairs of draws; one value per clip."""
+    """Mean CC of pairs of samples; one value per clip."""
     identical: bool = True
-    """Whether all draws of every clip are the same to the last bit."""
-    draws: list[ScoreTable] = field(default_factory=list)
-    """Scores of one draw's x0 after each step."""
+    """True if all samples of every clip are the same to the last bit."""
+    singles: list[ScoreTable] = field(default_factory=list)
+    """Scores of one sample's x0 after each step."""
     means: list[ScoreTable] = field(default_factory=list)
-    """Scores of the mean of all draws' x0 after each step."""
+    """Scores of the mean of all samples' x0 after each step."""
 
     def gain(self, last: int, first: int, metric: str, of_mean: bool = False) -> tuple[Interval, int]:
-        """Metric after step ``last`` minus after step ``first``: mean over videos, interval, videos counted."""
-        tables = self.means if of_mean else self.draws
+        """Return metric after step ``last`` minus after ``first``: mean over videos, interval, number of videos."""
+        tables = self.means if of_mean else self.singles
         return mean_difference(tables[last], tables[first], metric, self.videos)
 
     def value(self, step: int, metric: str, of_mean: bool = False) -> float:
-        """Metric after a step, mean over videos."""
-        return mean_value((self.means if of_mean else self.draws)[step], metric, self.videos)
+        """Return a metric after a step, mean over videos."""
+        return mean_value((self.means if of_mean else self.singles)[step], metric, self.videos)
 
     def ignores(self, *inputs: str) -> bool:
-        """Whether no pixel of any prediction moves when any of these inputs is exchanged, at any step."""
+        """Return True if no pixel of any prediction moves when any of these inputs is exchanged, at any step."""
         return all(shift.largest == 0 for (_, name), shift in self.shifts.items() if name in inputs)
 
     def over_videos(self, values: dict[VideoKey, list[float]]) -> Interval:
-        """Mean over videos of means over clips, with its interval."""
+        """Return the mean over videos of means over clips, with its interval."""
         means = {"/".join(key): [v for v in found if v == v] for key, found in values.items()}
         return bootstrap_mean([[(key, sum(v) / len(v)) for key, v in means.items() if v]], seed=0)
 
 
 @torch.inference_mode()
 def audit_denoising(
-    subject: Subject,
+    model: LoadedModel,
     data: AuditData,
     samples: int = 4,
     progress: Callable[[int, int], None] | None = None,
 ) -> DenoisingAudit:
-    """Draw maps of test videos, exchange the denoiser's inputs one by one, and score every step.
+    """Sample maps of test videos, exchange the denoiser's inputs one by one, and score every step.
 
-    Inputs are exchanged on noised target maps, at each step that sampling visits: another draw of noise on the
-    same map; the mirrored map under the same noise; the same noisy map at a step half the process away.
+    Inputs are exchanged on noised target maps, at each step that sampling visits: another noise on the same map; the
+    mirrored map under the same noise; the same noisy map at a step half the process away.
 
     Args:
-        subject: The model.
+        model: The model.
         data: The videos.
-        samples: Draws per clip, at least 2.
+        samples: Samples per clip, at least 2.
         progress: Called with clips done and clips in all.
 
     Raises:
-        InputError: If there are fewer than 2 samples or the data cannot be read.
+        InputError: If there are fewer than 2 samples, the network is no denoiser, or the data cannot be read.
     """
     if samples < 2:
         raise InputError(f"diversity needs at least 2 samples per clip, got {samples}")
-    model = subject.model
+    if model.sampling is None or model.diffusion is None:
+        name = type(model.network).__name__
+        raise InputError(
+            f"{name} predicts in one pass: there is no denoising to audit; choose a diffusion network"
+        )
     audit = DenoisingAudit(tuple(model.sampling.timesteps(model.diffusion)), samples)
     module = data.module(model)
     module.setup("test")
     loader: DataLoader[SaliencyBatch] = module.test_dataloader()
-    device = next((p.device for p in model.network.parameters()), torch.device("cpu"))
     scores = [[SaliencyMetrics(METRICS) for _ in audit.timesteps] for _ in range(2)]
-    for batch in loader:
-        moved = on_device(batch, device)
-        condition = model.network.encode(model.network.normalize_video(moved["video"]), moved["audio"])
-        _exchange(audit, subject, condition, moved)
-        _sample(audit, subject, condition, moved, scores)
+    for loaded in loader:
+        batch = move_batch(loaded, model.device)
+        condition = model.encode(model.inputs(batch))
+        assert isinstance(condition, Condition)
+        _exchange(audit, model, condition, batch)
+        _sample(audit, model, condition, batch, scores)
         audit.frames += len(batch["corpus"])
         if progress is not None:
             progress(audit.frames, len(loader.dataset))  # type: ignore[arg-type]
-    audit.draws, audit.means = ([metric.table() for metric in column] for column in scores)
+    audit.singles, audit.means = ([metric.table() for metric in column] for column in scores)
     audit.videos = module.videos("test")
     audit.synthetic = module.synthetic
     return audit
 
 
-def _exchange(audit: DenoisingAudit, subject: Subject, condition: Condition, batch: SaliencyBatch) -> None:
+def _exchange(audit: DenoisingAudit, model: LoadedModel, condition: Condition, batch: SaliencyBatch) -> None:
     """Exchange noise, map and t, one at a time, at each step."""
-    network, diffusion = subject.model.network, subject.model.diffusion
+    network, diffusion = cast(DiffusionNetwork, model.network), model.diffusion
+    assert diffusion is not None
+    audit.adaptive |= network.denoising_steps(condition) is not None
     clean = batch["saliency"].float() / 255  # (B, 1, H, W)
-    names = list(zip(batch["corpus"], batch["video_id"], batch["frame"].tolist(), strict=True))
-    first, second = (
-        draw_noise(
-            clean.shape,
-            [
-                torch.Generator("cpu").manual_seed(stable_seed(subject.seed, "exchange", draw, *name))
-                for name in names
-            ],
-            clean.device,
-        )
-        for draw in range(2)
-    )
+
+    def noise(number: int) -> Tensor:
+        seeds = [stable_seed(model.seed, "exchange", number, *key) for key in frame_keys(batch)]
+        return draw_noise(clean.shape, [torch.Generator("cpu").manual_seed(s) for s in seeds], clean.device)
 
     def predict(noisy: Tensor, t: int) -> Tensor:
         steps = torch.full((len(noisy),), t, dtype=torch.int64, device=noisy.device)
@@ -169,44 +172,45 @@ def _exchange(audit: DenoisingAudit, subject: Subject, condition: Condition, bat
         steps = torch.full((len(maps),), t, device=maps.device)
         return diffusion.q_sample(diffusion.to_signal(maps), steps, noise)
 
-    for place, t in enumerate(audit.timesteps):
+    first, second = noise(0), noise(1)
+    for index, t in enumerate(audit.timesteps):
         noisy = noised(clean, t, first)
         base = predict(noisy, t)
-        if not bool(base.isfinite().all()):  # or a comparison with nothing would pass for no change
-            raise InputError(
-                f"the model predicts not-a-number among frames {names[0]} to {names[-1]} at t={t}; "
-                "its training diverged, audit another checkpoint"
-            )
+        check_finite(base, batch, f"t={t}")
         changed = {
             "noise": predict(noised(clean, t, second), t),
             "map": predict(noised(clean.flip(-1), t, first), t),
             "t": predict(noisy, (t + diffusion.num_steps // 2) % diffusion.num_steps),
         }
         for name, maps in changed.items():
-            audit.shifts.setdefault((place, name), Shift()).add(maps, base)
+            audit.shifts.setdefault((index, name), Shift()).add(maps, base)
 
 
 def _sample(
     audit: DenoisingAudit,
-    subject: Subject,
+    model: LoadedModel,
     condition: Condition,
     batch: SaliencyBatch,
     scores: list[list[SaliencyMetrics]],
 ) -> None:
-    """Draw maps, score x0 after every step, and compare the draws."""
+    """Sample maps, score x0 after every step, and compare the samples."""
     clips = len(batch["corpus"])
-    keys = list(zip(batch["corpus"], batch["video_id"], batch["frame"].tolist(), strict=True))
 
     def score(step: SamplerStep) -> None:
-        draws = step.x0.unflatten(0, (clips, audit.samples)).clamp(0, 1)  # (B, n, 1, H, W)
-        for column, maps in zip(scores, (draws[:, 0], draws.mean(dim=1)), strict=True):
-            column[step.index].update(maps[:, 0], batch["ground_truth"], batch["fixations"], keys)
+        found = step.x0.unflatten(0, (clips, audit.samples)).clamp(0, 1)  # (B, n, 1, H, W)
+        for column, maps in zip(scores, (found[:, 0], found.mean(dim=1)), strict=True):
+            column[step.index].update(
+                maps[:, 0], batch["ground_truth"], batch["fixations"], frame_keys(batch)
+            )
 
-    draws = draw_maps(subject, condition, batch, len(audit.timesteps), audit.samples, score).clamp(0, 1)
-    audit.identical &= bool((draws == draws[:, :1]).all())
-    spread = draws.std(dim=1).mean(dim=(1, 2, 3)) / draws.mean(dim=1).std(dim=(1, 2, 3)).clamp(min=1e-12)
-    pairs = [cc(draws[:, i, 0], draws[:, j, 0]) for i, j in combinations(range(audit.samples), 2)]
+    samples = model.sample(condition, batch, samples=audit.samples, average=False, callback=score)
+    samples = samples.clamp(0, 1)
+    audit.identical &= bool((samples == samples[:, :1]).all())
+    spread = samples.std(dim=1).mean(dim=(1, 2, 3)) / samples.mean(dim=1).std(dim=(1, 2, 3)).clamp(min=1e-12)
+    pairs = [cc(samples[:, i, 0], samples[:, j, 0]) for i, j in combinations(range(audit.samples), 2)]
     agreement = torch.stack(pairs).mean(dim=0)  # (B,)
-    for (corpus, video, _), wide, alike in zip(keys, spread.tolist(), agreement.tolist(), strict=True):
+    for (corpus, video, _), wide, alike in zip(
+        frame_keys(batch), spread.tolist(), agreement.tolist(), strict=True
+    ):
         audit.spread[corpus, video].append(wide)
         audit.agreement[corpus, video].append(alike)

@@ -1,21 +1,54 @@
-"""The noise audit as text and as JSON, with its verdicts."""
+"""The audit of noise as text and as JSON, with its verdicts."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from lightning_avsp.evaluation.audit.denoising import INPUTS, DenoisingAudit
-from lightning_avsp.evaluation.audit.text import aligned, change, number, plain
-from lightning_avsp.evaluation.statistics import LEVEL, Interval
+from lightning_avsp.evaluation.audit.report import AuditReport, change, common_notes, number, plain
+from lightning_avsp.evaluation.statistics import Interval
 
 PRACTICALLY = 0.01
 """Mean change below which an input counts as unused, relative to the maps' standard deviation over pixels."""
 ALIKE = 0.99
-"""CC between draws above which they count as one map."""
+"""CC between samples above which they count as one map."""
 
 
-def input_verdict(audit: DenoisingAudit) -> str:
-    """What the denoiser does with its noisy map and with t, in one sentence."""
+def denoising_report(audit: DenoisingAudit) -> AuditReport:
+    """Format the tables, notes, verdicts and record of an audit."""
+    verdicts = {
+        "inputs": _input_verdict(audit),
+        "diversity": _diversity_verdict(audit),
+        "gain": _gain_verdict(audit),
+    }
+    notes = [
+        f"samples of a clip: CC between them {_interval(audit.over_videos(audit.agreement))}, standard deviation of a "
+        f"pixel over them {_interval(audit.over_videos(audit.spread))} of the maps' spread over pixels",
+        *common_notes(audit.frames, len(audit.videos), audit.synthetic),
+        "exchanged at each visited step, on noised target maps: noise = another noise on the same map; map = the "
+        "mirrored map under the same noise; t = a step half the process away",
+    ]
+    if audit.adaptive:
+        notes.append("the network chooses a number of steps for each clip; here every clip takes the same")
+    return AuditReport(
+        record={**_record(audit), "verdicts": verdicts},
+        tables=[
+            (
+                "mean change of a predicted pixel when one input is exchanged (over the maps' spread; largest)",
+                _input_table(audit),
+            ),
+            (
+                f"x0 after each step: one sample, and the mean of {audit.samples}; gain over the step before",
+                _gain_table(audit),
+            ),
+        ],
+        notes=notes,
+        verdicts=list(verdicts.values()),
+    )
+
+
+def _input_verdict(audit: DenoisingAudit) -> str:
+    """Describe the use of noisy map and t in one sentence."""
     if audit.ignores(*INPUTS):
         return (
             "the output is exactly independent of the noisy map and of t: a regressor; more steps and more samples "
@@ -29,38 +62,38 @@ def input_verdict(audit: DenoisingAudit) -> str:
     }
     noisy = max(used["noise"], used["map"])
     first = (
-        f"the output practically ignores the noisy map (at most {percent(noisy)} of the maps' spread): close to a "
+        f"the output practically ignores the noisy map (at most {_percent(noisy)} of the maps' spread): close to a "
         "regressor"
         if noisy < PRACTICALLY
-        else f"the output uses the noisy map (up to {percent(noisy)} of the maps' spread)"
+        else f"the output uses the noisy map (up to {_percent(noisy)} of the maps' spread)"
     )
     if audit.ignores("t"):
         return f"{first}; it is exactly independent of t"
     if used["t"] < PRACTICALLY:
-        return f"{first}; it practically ignores t (at most {percent(used['t'])})"
-    return f"{first} and t (up to {percent(used['t'])})"
+        return f"{first}; it practically ignores t (at most {_percent(used['t'])})"
+    return f"{first} and t (up to {_percent(used['t'])})"
 
 
-def diversity_verdict(audit: DenoisingAudit) -> str:
-    """How different draws of one clip are, in one sentence."""
+def _diversity_verdict(audit: DenoisingAudit) -> str:
+    """Describe the difference of a clip's samples in one sentence."""
     if audit.identical:
-        return f"all {audit.samples} draws of every clip are the same map, to the last bit"
+        return f"all {audit.samples} samples of every clip are the same map, to the last bit"
     alike = audit.over_videos(audit.agreement)
-    text = f"CC between draws of a clip {interval(alike)}"
+    text = f"CC between samples of a clip {_interval(alike)}"
     if alike.mean >= ALIKE:
-        return f"the draws are nearly one map ({text}): averaging them gains little"
-    return f"the draws differ ({text}): one draw is not the model's expectation, average several"
+        return f"the samples are nearly one map ({text}): averaging them gains little"
+    return f"the samples differ ({text}): one sample is not the model's expectation, average several"
 
 
-def gain_verdict(audit: DenoisingAudit) -> str:
-    """What the steps after the first are worth, in one sentence."""
+def _gain_verdict(audit: DenoisingAudit) -> str:
+    """Describe the gain of the steps after the first in one sentence."""
     last = len(audit.timesteps) - 1
     if last == 0:
         return "one step: there is no gain to measure, give --steps to visit more"
     sentences = []
-    for of_mean, what in ((False, "of one draw"), (True, f"of the mean of {audit.samples} draws")):
+    for of_mean, title in ((False, "of one sample"), (True, f"of the mean of {audit.samples} samples")):
         found, _ = audit.gain(last, 0, "cc", of_mean)
-        sentences.append(f"{_direction(found)} CC {what} ({change(found)})")
+        sentences.append(f"{_direction(found)} CC {title} ({change(found)})")
     return f"from step 1 to step {last + 1}: " + "; ".join(sentences)
 
 
@@ -72,100 +105,63 @@ def _direction(found: Interval) -> str:
     return "denoising lowers" if found.high < 0 else "no change is shown in"
 
 
-def percent(share: float) -> str:
-    """A share with two digits, however small: ``0.0021 %``."""
+def _percent(share: float) -> str:
+    """Format a share with two digits, however small: ``0.0021 %``."""
     return f"{100 * share:.2g} %"
 
 
-def interval(found: Interval) -> str:
-    """``0.812 [0.790, 0.835]``."""
+def _interval(found: Interval) -> str:
+    """Format ``0.812 [0.790, 0.835]``."""
     ends = "" if found.low != found.low else f" [{found.low:.3f}, {found.high:.3f}]"
     return f"{number(found.mean)}{ends}"
 
 
-def denoising_lines(audit: DenoisingAudit) -> list[str]:
-    """Tables, notes and verdicts, line by line."""
-    lines = [
-        "",
-        "mean change of a predicted pixel when one input is exchanged (in brackets: over the maps' spread; largest)",
-        *aligned(_input_table(audit)),
-        "",
-        f"x0 after each step: one draw, and the mean of {audit.samples} draws; gain over the step before",
-        *aligned(_gain_table(audit)),
-        "",
-        f"draws of a clip: CC between them {interval(audit.over_videos(audit.agreement))}, standard deviation of a "
-        f"pixel over them {interval(audit.over_videos(audit.spread))} of the maps' spread over pixels",
-        "",
-        f"{audit.frames} frames of {len(audit.videos)} videos; means over videos of means over frames; [..]: "
-        f"{LEVEL:.0%} bootstrap interval over videos",
-        "exchanged at each visited step, on noised target maps: noise = another draw of noise on the same map; map = "
-        "the mirrored map under the same noise; t = a step half the process away",
-    ]
-    if audit.synthetic:
-        lines.append(f"SYNTHETIC data, no film that people watched: {', '.join(audit.synthetic)}")
-    verdicts = (input_verdict(audit), diversity_verdict(audit), gain_verdict(audit))
-    return [*lines, "", *(f"verdict: {text}" for text in verdicts)]
-
-
 def _input_table(audit: DenoisingAudit) -> list[list[str]]:
-    rows = [["t", *INPUTS]]
-    for place, t in enumerate(audit.timesteps):
-        cells = []
-        for name in INPUTS:
-            shift = audit.shifts[place, name]
-            cells.append(
-                "exactly 0"
-                if shift.largest == 0
-                else f"{shift.mean:.2g} ({percent(shift.relative)}; {shift.largest:.2g})"
-            )
-        rows.append([str(t), *cells])
-    return rows
+    def cell(shift: Any) -> str:
+        if shift.largest == 0:
+            return "exactly 0"
+        return f"{shift.mean:.2g} ({_percent(shift.relative)}; {shift.largest:.2g})"
+
+    rows = [
+        [str(t), *(cell(audit.shifts[index, name]) for name in INPUTS)]
+        for index, t in enumerate(audit.timesteps)
+    ]
+    return [["t", *INPUTS], *rows]
 
 
 def _gain_table(audit: DenoisingAudit) -> list[list[str]]:
     columns = [(metric, of_mean) for of_mean in (False, True) for metric in audit.metrics]
-    rows = [["step", "t", *(f"{metric}, {'mean' if of_mean else 'draw'}" for metric, of_mean in columns)]]
-    for place, t in enumerate(audit.timesteps):
-        cells = [
-            f"{number(audit.value(place, metric, of_mean))} "
-            + ("" if place == 0 else change(audit.gain(place, place - 1, metric, of_mean)[0])).rjust(23)
-            for metric, of_mean in columns
-        ]
-        rows.append([str(place + 1), str(t), *cells])
+    rows = [["step", "t", *(f"{metric}, {'mean' if of_mean else 'one'}" for metric, of_mean in columns)]]
+    for index, t in enumerate(audit.timesteps):
+        row = [str(index + 1), str(t)]
+        for metric, of_mean in columns:
+            gain = change(audit.gain(index, index - 1, metric, of_mean)[0]) if index else ""
+            row.append(f"{number(audit.value(index, metric, of_mean))} {gain:>23}")
+        rows.append(row)
     return rows
 
 
-def denoising_json(audit: DenoisingAudit) -> dict[str, Any]:
-    """Everything behind the text."""
-    videos = len(audit.videos)
-    steps = []
-    for place, t in enumerate(audit.timesteps):
-        row: dict[str, Any] = {"step": place + 1, "t": t}
+def _record(audit: DenoisingAudit) -> dict[str, Any]:
+    videos, steps = len(audit.videos), []
+    for index, t in enumerate(audit.timesteps):
+        row: dict[str, Any] = {"step": index + 1, "t": t}
         for name in INPUTS:
-            shift = audit.shifts[place, name]
-            row[f"exchanged_{name}"] = {
-                "mean": shift.mean,
-                "relative": shift.relative,
-                "largest": shift.largest,
-            }
-        for of_mean, what in ((False, "draw"), (True, "mean")):
+            shift = audit.shifts[index, name]
+            row[f"exchanged_{name}"] = {key: getattr(shift, key) for key in ("mean", "relative", "largest")}
+        for of_mean, title in ((False, "sample"), (True, "mean")):
             for metric in audit.metrics:
-                row[f"{what}/{metric}"] = audit.value(place, metric, of_mean)
-                if place:
-                    row[f"{what}/{metric}_gain"] = plain(*audit.gain(place, place - 1, metric, of_mean))
+                row[f"{title}/{metric}"] = audit.value(index, metric, of_mean)
+                if index:
+                    row[f"{title}/{metric}_gain"] = plain(*audit.gain(index, index - 1, metric, of_mean))
         steps.append(row)
     return {
         "synthetic": audit.synthetic,
         "frames": audit.frames,
         "videos": videos,
         "samples": audit.samples,
-        "draws_identical": audit.identical,
-        "cc_between_draws": plain(audit.over_videos(audit.agreement), videos),
-        "deviation_over_draws": plain(audit.over_videos(audit.spread), videos),
+        "samples_identical": audit.identical,
+        "adaptive_steps_overridden": audit.adaptive,
+        "cc_between_samples": plain(audit.over_videos(audit.agreement), videos),
+        "deviation_over_samples": plain(audit.over_videos(audit.spread), videos),
         "steps": steps,
-        "verdicts": {
-            "inputs": input_verdict(audit),
-            "diversity": diversity_verdict(audit),
-            "gain": gain_verdict(audit),
-        },
     }

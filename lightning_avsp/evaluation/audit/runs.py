@@ -1,4 +1,4 @@
-"""Run folders as the leak audit reads them: which videos each run trained on, chose by, and tests."""
+"""Run folders as the leak audit reads them: videos of training, selection and test of each run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.evaluation.audit.origins import reported_sources, started_from, weight_options
+from lightning_avsp.callbacks.origins import reported_sources, started_from, weight_options
 from lightning_avsp.run_folder import RunFolder
 
 Video = tuple[str, str]
@@ -17,7 +17,7 @@ Video = tuple[str, str]
 
 @dataclass
 class RunFacts:
-    """What a run folder says about itself."""
+    """Facts in a run folder."""
 
     path: Path
     train: frozenset[Video] = frozenset()
@@ -29,15 +29,15 @@ class RunFacts:
     tested_elsewhere: dict[Path, frozenset[Video]] = field(default_factory=dict)
     """Videos in this folder's results whose checkpoint lies in another folder, by checkpoint."""
     selected_on_test: bool = False
-    """Whether the record says that the test list chose the checkpoint."""
+    """True if the record states that the test list chose the checkpoint."""
     origins: dict[str, str] = field(default_factory=dict)
     """Weights and checkpoints the run started from, by option."""
     unknown: list[str] = field(default_factory=list)
-    """What the folder does not say."""
+    """Facts that the folder lacks."""
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """Run folders at or below the given paths, each once; a path without any is returned as it is."""
+    """Find run folders at or below the given paths, each once; a path without any is returned as it is."""
     found: list[Path] = []
     for path in paths:
         given = path.parent.parent if path.is_file() and path.parent.name == "checkpoints" else path
@@ -49,7 +49,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_run(path: Path) -> RunFacts:
-    """Facts of a run folder; what is missing or unreadable is noted, not guessed."""
+    """Read the facts of a run folder; missing and unreadable ones are noted, not guessed."""
     run, facts = RunFolder(path), RunFacts(path)
     if not path.is_dir():
         facts.unknown.append(f"{path} is not there")
@@ -71,11 +71,11 @@ def read_run(path: Path) -> RunFacts:
 def _read_record(record: dict[str, Any], facts: RunFacts) -> None:
     synthetic = _synthetic(record)
     parts = [record, *[entry for entry in record.get("earlier") or [] if isinstance(entry, dict)]]
-    for place, part in enumerate(parts):
+    for index, part in enumerate(parts):
         videos = part.get("videos") or {}
         facts.train |= video_keys(videos.get("train"), synthetic)
         facts.selection |= video_keys(videos.get("validation"), synthetic)
-        if place == 0:
+        if index == 0:
             facts.test |= video_keys(videos.get("test"), synthetic)
     if not facts.train:
         facts.unknown.append(f"{facts.path / 'run.json'} names no training video")
@@ -83,7 +83,7 @@ def _read_record(record: dict[str, Any], facts: RunFacts) -> None:
 
 
 def _read_origins(config: dict[str, Any], record: dict[str, Any] | None, facts: RunFacts) -> None:
-    """Everything the folder names as a start: its record first, its configuration, and earlier commands' records."""
+    """Read all initial weights that the folder names: in its record, its configuration, and earlier records."""
     named = {
         option: value
         for option, value in weight_options(config).items()
@@ -96,16 +96,16 @@ def _read_origins(config: dict[str, Any], record: dict[str, Any] | None, facts: 
         for part, source in reported_sources(lines if isinstance(lines, list) else []).items():
             if source not in known and Path(source).name not in {Path(value).name for value in known}:
                 named[part] = source
-        for place, entry in enumerate([record, *(record.get("earlier") or [])]):
+        for index, entry in enumerate([record, *(record.get("earlier") or [])]):
             for option, value in (entry.get("started_from") or {}).items():
-                named[option if place == 0 else f"{option} (earlier command {place})"] = value
+                named[option if index == 0 else f"{option} (earlier command {index})"] = value
         if "started_from" not in record and not config:
-            facts.unknown.append(f"{facts.path} says nowhere what the run started from")
+            facts.unknown.append(f"{facts.path} does not state what the run started from")
     facts.origins = named
 
 
 def _own_checkpoint(value: str, config: dict[str, Any], run: Path) -> bool:
-    """Whether a path names a checkpoint of this folder, here or where the folder was when the run was made."""
+    """Return True if a path is a checkpoint of this folder, here or at the folder's path during the run."""
     path = Path(value)
     if path.exists():
         return run.resolve() in path.resolve().parents
@@ -136,7 +136,7 @@ def _synthetic(record: dict[str, Any]) -> frozenset[str]:
 
 
 def video_keys(pairs: Any, synthetic: frozenset[str]) -> frozenset[Video]:
-    """(corpus, video) pairs of a record, those of generated corpora marked; anything else is left out."""
+    """Parse (corpus, video) pairs of a record and mark those of generated corpora; anything else is left out."""
     if not isinstance(pairs, list):
         return frozenset()
     keys = [

@@ -1,4 +1,4 @@
-"""Whether a training may start from a checkpoint: not if that has seen videos which the new run is tested on."""
+"""Refusal of initial weights that have seen videos which the new run is tested on."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def seen_test_videos(
     synthetic: Iterable[str] = (),
     allow: bool = False,
 ) -> list[str]:
-    """What is known of the starting checkpoint's past that concerns this run's test videos, one line each.
+    """List what the initial weights have seen of a run's test videos, one line each.
 
     Args:
-        option: What named the checkpoint: ``init_from`` or ``ckpt_path``.
+        option: Option that named the checkpoint: ``init_from`` or ``ckpt_path``.
         checkpoint: Its path.
         run: Folder of the new run.
         test: (corpus, video) of everything that the new run is tested on.
-        synthetic: Corpora among them that our generator made.
-        allow: Return what was seen instead of refusing it.
+        synthetic: Generated corpora among them.
+        allow: Return the findings instead of refusing them.
 
     Raises:
         InputError: If the checkpoint, or one that it started from, was fitted to or chosen by one of the videos.
     """
     wanted = video_keys([list(key) for key in test], frozenset(synthetic))
     exposures, unknown = follow_origin(option, checkpoint, run, set())
-    lines = [f"not known: {gap}" for gap in unknown]
+    lines = [f"unknown: {gap}" for gap in unknown]
     for exposure in exposures:
         seen = sorted(exposure.videos & wanted)
         if not seen:
@@ -42,8 +42,8 @@ def seen_test_videos(
         found = f"{len(seen)} of {len(wanted)} test videos were seen by {exposure.how}: {some}"
         if not allow:
             raise InputError(
-                f"{found}; each split is a model of its own from its own start: start from a checkpoint of the same "
-                "split, or give --allow_seen_test_videos=true, and the results will be marked as leaked"
+                f"{found}; each split is a model of its own: start from a checkpoint of the same split, "
+                "or give --allow_seen_test_videos=true, and the results will be marked as leaked"
             )
         lines.append(f"LEAK: {found}")
     return lines

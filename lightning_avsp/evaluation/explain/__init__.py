@@ -1,1 +1,1 @@
-"""What a network can show of how it came to its maps: drawn for a clip, and averaged over test videos."""
+"""Explanations of a network's maps: drawn for a clip, and averaged over test videos."""

@@ -1,4 +1,4 @@
-"""Heat maps of an explanation over the frames of its clip, one row for each sound."""
+"""Heat maps of an explanation over the frames of its clip, one row for each audio."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_avsp.evaluation.explain.clips import Heard
+from lightning_avsp.evaluation.explain.clips import ExplainedClips
 from lightning_avsp.files import atomic_write
 from lightning_avsp.structures import Explanation
 
@@ -17,33 +17,33 @@ FRAMES_SHOWN = 6
 """At most so many time steps are drawn."""
 
 
-def draw_clip(heard: Heard, folder: Path, target_index: int) -> list[Path]:
-    """One picture for each explanation that is a heat map, for the first clip of the batch.
+def draw_clip(clips: ExplainedClips, folder: Path, target_index: int) -> list[Path]:
+    """Draw an image of each explanation that is a heat map, for the first clip of the batch.
 
     Args:
-        heard: The clip and its explanations.
-        folder: Where the PNG files go.
-        target_index: Place of the target frame in the clip.
+        clips: The clip and its explanations.
+        folder: Folder of the PNG files.
+        target_index: Index of the target frame in the clip.
 
     Returns:
         The files written.
     """
     rows: dict[str, dict[str, Explanation]] = {}
-    for sound, explanations in heard.explanations.items():
+    for audio, explanations in clips.explanations.items():
         for explanation in explanations:
             if explanation.values.dim() == 4:
-                rows.setdefault(explanation.name, {})[sound] = explanation
-    frames = heard.batch["video"][0]  # (T, H, W, 3)
+                rows.setdefault(explanation.name, {})[audio] = explanation
+    frames = clips.batch["video"][0]  # (T, H, W, 3)
     return [draw_rows(folder / f"{name}.png", frames, found, target_index) for name, found in rows.items()]
 
 
 def draw_rows(path: Path, frames: Tensor, rows: dict[str, Explanation], target_index: int) -> Path:
-    """Heat maps of one explanation, a row for each sound, on one colour scale so that rows can be compared.
+    """Draw the heat maps of one explanation, a row for each audio, on one colour scale to compare rows.
 
     Args:
         path: PNG file to write.
         frames: uint8 (T, H, W, 3).
-        rows: Explanation by sound, its values (B, T', h, w).
+        rows: Explanation by audio, its values (B, T', h, w).
         target_index: Frame under a map that has no time axis.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -58,15 +58,15 @@ def draw_rows(path: Path, frames: Tensor, rows: dict[str, Explanation], target_i
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(rows), len(shown), squeeze=False)
     drawn = None
-    for axis_row, (sound, explanation) in zip(axes, rows.items(), strict=True):
+    for axis_row, (audio, explanation) in zip(axes, rows.items(), strict=True):
         for axis, step in zip(axis_row, shown, strict=True):
             index = target_index if steps == 1 else round((step + 0.5) / steps * len(frames) - 0.5)
-            picture = frames[index].numpy()
-            heat = enlarge(explanation.values[0, step], picture.shape[:2])
-            axis.imshow(picture)
+            image = frames[index].numpy()
+            heat = enlarge(explanation.values[0, step], image.shape[:2])
+            axis.imshow(image)
             drawn = axis.imshow(heat, cmap="magma", alpha=0.6, vmin=low, vmax=high)
             axis.set_axis_off()
-        axis_row[0].set_title(sound, fontsize=7, loc="left")
+        axis_row[0].set_title(audio, fontsize=7, loc="left")
     figure.suptitle(first.title, fontsize=8)
     assert drawn is not None
     figure.colorbar(drawn, ax=axes, shrink=0.8)
@@ -76,21 +76,20 @@ def draw_rows(path: Path, frames: Tensor, rows: dict[str, Explanation], target_i
 
 
 def enlarge(heat: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """A heat map (h, w) at the frame's size; blocks stay blocks, as the network has no finer knowledge."""
+    """Enlarge a heat map (h, w) to the frame's size in blocks, which show its true resolution."""
     return F.interpolate(heat[None, None], size=size, mode="nearest-exact")[0, 0].numpy()
 
 
-def numbers(heard: Heard) -> list[tuple[str, str, tuple[str, ...], Tensor]]:
-    """(sound, name, labels, values (B, K)) of every explanation; a heat map gives its mean and its largest value."""
+def numbers(clips: ExplainedClips) -> list[tuple[str, str, tuple[str, ...], Tensor]]:
+    """Return (audio, name, labels, values (B, K)) of every explanation; of a heat map its mean and largest value."""
     found: list[tuple[str, str, tuple[str, ...], Tensor]] = []
-    for sound, explanations in heard.explanations.items():
+    for audio, explanations in clips.explanations.items():
         for explanation in explanations:
             values = explanation.values
+            labels = explanation.labels or tuple(map(str, range(values.shape[1])))
             if values.dim() == 4:
                 flat = values.flatten(1)
-                summary = torch.stack([flat.mean(dim=1), flat.amax(dim=1)], dim=1)
-                found.append((sound, explanation.name, ("mean", "largest"), summary))
-            else:
-                labels = explanation.labels or tuple(map(str, range(values.shape[1])))
-                found.append((sound, explanation.name, labels, values))
+                values = torch.stack([flat.mean(dim=1), flat.amax(dim=1)], dim=1)
+                labels = ("mean", "largest")
+            found.append((audio, explanation.name, labels, values))
     return found

@@ -16,7 +16,7 @@ _EPS = torch.finfo(torch.float64).eps
 """MATLAB's eps, the benchmark's regulariser."""
 
 Negatives: TypeAlias = Literal["clamp", "mit_real"]
-"""What negative pixels mean to KLD: 0, or the real part of the benchmark's complex logarithm."""
+"""Treatment of negative pixels in KLD: 0, or the real part of the benchmark's complex logarithm."""
 
 
 def kld_kernel(frames: Frames, negatives: Negatives = "clamp") -> Tensor:

@@ -22,7 +22,7 @@ class FixationPoints:
     pixel: Tensor
     """Row-major index of each pixel: int64 (M,)."""
     weight: Tensor
-    """How often each pixel counts, 1 unless repeats are asked for: float64 (M,)."""
+    """Weight of each pixel, 1 unless repeats are asked for: float64 (M,)."""
     frames: int
     """Number of frames, those without a fixation included."""
 

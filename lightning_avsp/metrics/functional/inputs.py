@@ -1,4 +1,4 @@
-"""What the metrics accept: shape and type checks, fixations as points, and what a metric then reads."""
+"""Inputs of the metrics: checks of shape and type, fixations as points, and one batch of frames for all metrics."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Frames:
     baseline: Maps | None = None
     """Map that a prediction has to beat, for information gain."""
     fixations: FixationPoints | None = None
-    """Where people looked in each frame."""
+    """Fixations of each frame."""
     other: FixationPoints | None = None
-    """Where people looked in other frames: the negatives of the shuffled AUC."""
+    """Fixations of other frames: the negatives of the shuffled AUC."""
 
     @cached_property
     def pair(self) -> PairStatistics:
-        """What prediction and target have in common; CC and SIM share it."""
+        """Joint sums of prediction and target; CC and SIM share them."""
         assert self.target is not None
         return PairStatistics.of(self.prediction, self.target)
 
@@ -63,7 +63,7 @@ def score_frames(
     """Values of ``kernel`` for every frame, float64 (..., B).
 
     Args:
-        kernel: What to compute.
+        kernel: Computes the values.
         prediction: Maps (B, H, W), any real type.
         target: Continuous ground truth (B, H, W), or None when the kernel does not read it.
         baseline: Baseline maps (B, H, W), or None.
@@ -132,7 +132,7 @@ def as_points(name: str, fixations: Fixations, like: Tensor, repeats: bool) -> F
     if len(fixations) != batch:
         raise InputError(
             f"{name} has {len(fixations)} point lists for {batch} maps; give one (N, 2) tensor per frame, "
-            "an empty one where nobody looked."
+            "an empty one for a frame without fixations."
         )
     for index, points in enumerate(fixations):
         if points.ndim != 2 or points.shape[1] != 2:

@@ -14,7 +14,7 @@ from lightning_avsp.metrics.functional.inputs import Fixations, Frames, score_fr
 from lightning_avsp.metrics.functional.maps import undefined_where
 
 Ties: TypeAlias = Literal["expected", "mit_nojitter"]
-"""What to do about equal values: expectation over their orders, or the benchmark's code without jitter."""
+"""Treatment of equal values: expectation over their orders, or the benchmark's code without jitter."""
 
 
 def sort_rows(flat: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ def auc_judd(
 
 
 def _counts(ranked: Tensor, values: Tensor) -> Tensor:
-    """How many of each ascending row (b, N) are below, and at most, each of ``values`` (b, K): (2, b, K)."""
+    """Count entries of each ascending row (b, N) below, and at most, each of ``values`` (b, K): (2, b, K)."""
     values = values.to(ranked.dtype)  # exact: they came from there
     sides = [torch.searchsorted(ranked, values, right=right) for right in (False, True)]
     return torch.stack(sides).to(torch.float64)

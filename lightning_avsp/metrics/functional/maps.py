@@ -83,24 +83,24 @@ class Maps:
 
     @cached_property
     def finite(self) -> Tensor:
-        """Whether a map holds no NaN and no infinity: bool (B,)."""
+        """Maps without NaN and infinity: bool (B,)."""
         return self.minimum.isfinite() & self.maximum.isfinite()
 
     @cached_property
     def zero(self) -> Tensor:
-        """Whether a map is zero everywhere: bool (B,)."""
+        """Maps that are zero everywhere: bool (B,)."""
         return (self.minimum == 0) & (self.maximum == 0)
 
     @cached_property
     def constant(self) -> Tensor:
-        """Whether a map is constant, zero included: bool (B,)."""
+        """Constant maps, zero included: bool (B,)."""
         tolerance = _CONSTANT_TOLERANCE.get(self.flat.dtype, _CONSTANT_TOLERANCE_SINGLE)
         largest = torch.maximum(self.minimum.abs(), self.maximum.abs())
         return (self.maximum - self.minimum) <= tolerance * largest
 
     @cached_property
     def undefined(self) -> Tensor:
-        """Whether a map has no range to normalise by: constant or not finite, bool (B,)."""
+        """Maps without a range to normalise by, constant or not finite: bool (B,)."""
         return self.constant | ~self.finite
 
     @cached_property
@@ -135,7 +135,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class PairStatistics:
-    """What a prediction and a target have in common, from one pass over both."""
+    """Joint sums of a prediction and a target, from one pass over both."""
 
     prediction: Moments
     """Sums over the prediction."""

@@ -1,4 +1,4 @@
-"""Normalized scanpath saliency: the standardised prediction where people looked."""
+"""Normalized scanpath saliency: the standardised prediction at the fixations."""
 
 from __future__ import annotations
 

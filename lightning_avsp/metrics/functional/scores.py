@@ -43,7 +43,7 @@ READS: dict[MetricName, tuple[Source, ...]] = {
     "auc_shuffled_exact": ("fixations", "other", "prediction"),
     "information_gain": ("fixations", "baseline", "prediction"),
 }
-"""What each metric reads, the ground truth first: a blank frame is its fault before the prediction's."""
+"""Inputs of each metric, the ground truth first: a blank frame is its fault before the prediction's."""
 
 LOWER_IS_BETTER: frozenset[MetricName] = frozenset({"kld"})
 """Metrics of which a smaller value is better; all others are better when larger."""

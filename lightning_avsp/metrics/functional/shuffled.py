@@ -1,4 +1,4 @@
-"""Shuffled AUC: fixated pixels against those that people looked at in other frames."""
+"""Shuffled AUC: fixated pixels against the fixations of other frames."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import soundfile
 from scipy.io import savemat
 
 from lightning_avsp.data.check import CheckReport, check_root
-from lightning_avsp.synthetic import read_conditions
+from lightning_avsp.data.manifest import read_conditions
 
 Found = tuple[Path, str]
 """(path, severity)."""
@@ -88,7 +88,7 @@ def resound(path: Path, rate: int | None = None, share: float = 1.0, gain: float
 
 def frame_truncated(p: Planted, video: str) -> None:
     cut(p.frame(video, 3))
-    p.expect(p.frame(video, 3), "cannot be read as a picture")
+    p.expect(p.frame(video, 3), "cannot be read as an image")
 
 
 def frame_padded(p: Planted, video: str) -> None:
@@ -96,12 +96,12 @@ def frame_padded(p: Planted, video: str) -> None:
     path = p.frame(video, 4)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
-    p.expect(path, "cannot be read as a picture")
+    p.expect(path, "cannot be read as an image")
 
 
 def frame_header_cut(p: Planted, video: str) -> None:
     p.frame(video, 5).write_bytes(p.frame(video, 5).read_bytes()[:30])
-    p.expect(p.frame(video, 5), "cannot be read as a picture")
+    p.expect(p.frame(video, 5), "cannot be read as an image")
 
 
 def frame_zero_byte(p: Planted, video: str) -> None:
@@ -121,7 +121,7 @@ def frame_missing(p: Planted, video: str) -> None:
 
 def map_truncated(p: Planted, video: str) -> None:
     cut(p.map(video, 9))
-    p.expect(p.map(video, 9), "cannot be read as a picture")
+    p.expect(p.map(video, 9), "cannot be read as an image")
 
 
 def map_zero_byte(p: Planted, video: str) -> None:
@@ -197,7 +197,7 @@ def sound_missing(p: Planted, video: str) -> None:
 
 def sound_unreadable(p: Planted, video: str) -> None:
     p.wave(video).write_bytes(b"")
-    p.expect(p.wave(video), "cannot be read as sound")
+    p.expect(p.wave(video), "cannot be read as audio")
 
 
 def sound_short(p: Planted, video: str) -> None:
@@ -350,7 +350,7 @@ def test_damage_in_the_middle_needs_full_decoding(planted: Planted, videos: list
     data[middle : middle + 40] = b"\xff\xd9" * 20  # end markers where code should be
     path.write_bytes(bytes(data))
     assert check_root(planted.root).faults == []
-    planted.expect(path, "cannot be read as a picture")
+    planted.expect(path, "cannot be read as an image")
     planted.check(check_root(planted.root, depth="full"))
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_avsp.data.importing.clock import make_clock
-from lightning_avsp.data.importing.density import as_picture, fixated_pixels, gaussian_sum
-from lightning_avsp.data.importing.geometry import Geometry, Placement, parse_size, screen_pixels
+from lightning_avsp.data.importing.density import as_image, fixated_pixels, gaussian_sum
+from lightning_avsp.data.importing.geometry import Geometry, parse_size, screen_pixels
 from lightning_avsp.errors import InputError
 
 shares = st.lists(
@@ -34,9 +34,9 @@ def test_the_sum_equals_loops_over_pixels(points: np.ndarray, down: float, acros
 
 
 def test_the_peak_is_255_and_nothing_stays_nothing() -> None:
-    picture = as_picture(gaussian_sum(np.array([[0.2, 0.7], [0.21, 0.7]]), (40, 60), (3.0, 3.0)))
+    picture = as_image(gaussian_sum(np.array([[0.2, 0.7], [0.21, 0.7]]), (40, 60), (3.0, 3.0)))
     assert picture.max() == 255
-    assert not as_picture(gaussian_sum(np.zeros((0, 2)), (4, 6), (3.0, 3.0))).any()
+    assert not as_image(gaussian_sum(np.zeros((0, 2)), (4, 6), (3.0, 3.0))).any()
 
 
 def test_points_lie_in_their_pixel_up_to_the_last() -> None:
@@ -54,17 +54,17 @@ def test_a_degree_at_57_cm_is_about_a_centimetre() -> None:
 
 @pytest.mark.parametrize(
     ("coordinates", "x", "y"),
-    [("film", 50.0, 10.0), ("film_unit", 0.5, 0.2), ("screen", 300.0, 140.0), ("screen_unit", 0.3, 0.28)],
+    [("video", 50.0, 10.0), ("video_unit", 0.5, 0.2), ("screen", 300.0, 140.0), ("screen_unit", 0.3, 0.28)],
 )
-def test_four_ways_to_say_the_same_place(coordinates: str, x: float, y: float) -> None:
-    placement = Placement((1000, 500), 200.0, 100.0, (200.0, 200.0))
-    found = Geometry((100, 50), coordinates, placement).in_film(np.array([x]), np.array([y]))
+def test_four_kinds_of_coordinates_of_one_position(coordinates: str, x: float, y: float) -> None:
+    geometry = Geometry((100, 50), coordinates, (1000, 500), (200.0, 100.0), (200.0, 200.0))
+    found = geometry.in_video(np.array([x]), np.array([y]))
     assert np.ravel(found) == pytest.approx([0.5, 0.2])
 
 
-def test_a_film_beside_the_screen_is_refused() -> None:
+def test_a_video_beside_the_screen_is_refused() -> None:
     with pytest.raises(InputError, match="columns 1200 to 1300"):
-        Placement((1000, 500), 1200.0, 0.0, (100.0, 50.0))
+        Geometry((100, 50), "screen", (1000, 500), (1200.0, 0.0), (100.0, 50.0))
     with pytest.raises(InputError, match="WIDTHxHEIGHT"):
         parse_size("10.5x20", "--screen")
 

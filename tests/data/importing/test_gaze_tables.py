@@ -9,9 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_avsp.data.importing import ImportSettings, gaze_table, import_video
-from lightning_avsp.data.importing.gaze_table import read_gaze
-from lightning_avsp.data.importing.settings import Columns
+from lightning_avsp.data.importing import (
+    Columns,
+    EyeLink,
+    ImportSettings,
+    Maps,
+    Screen,
+    TimeStamps,
+    import_video,
+)
+from lightning_avsp.data.importing.gaze import read_gaze
 from lightning_avsp.errors import InputError, MissingDependencyError
 
 ROWS = [("anna", 0.0, 10.5, 20.25, 1), ("ben", 1.0, 11.5, 21.25, 0), ("anna", 2.0, "", "NA", 1)]
@@ -39,9 +46,9 @@ def test_decimal_commas_comments_and_encodings(encoding: str, tmp_path: Path) ->
 
 def test_codes_of_validity(make_table: Callable) -> None:
     path = make_table([("a", 0, 1, 1, 0), ("a", 1, 1, 1, 4), ("a", 2, 1, 1, 1)])
-    with pytest.raises(InputError, match=r"line 3: column 'valid' holds '4'.*--valid_is 0"):
+    with pytest.raises(InputError, match=r"line 3: column 'valid' holds '4'.*--columns.valid_is 0"):
         read_gaze(path, Columns())
-    assert read_gaze(path, Columns(valid_is=("0", "1"))).valid.tolist() == [True, False, True]
+    assert read_gaze(path, Columns(valid_is="0, 1")).valid.tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -55,6 +62,7 @@ def test_codes_of_validity(make_table: Callable) -> None:
         ),
         ("observer,time,x,y,valid\na,0,1,1,1\na,zero,1,1,1\n", "line 3: column 'time' holds 'zero'"),
         ("observer,time,x,y,valid\na,0,1,5,1,1\n", "line 2: 6 cells, the header has 5"),
+        ("observer,time,x,y,valid\na,0,1,1,1\na,1,1,5,1,5,1\n", "line 3: 7 cells, the header has 5"),
     ],
 )
 def test_broken_tables_name_the_place(text: str, said: str, tmp_path: Path) -> None:
@@ -81,7 +89,7 @@ def test_parquet_says_what_csv_says(
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     with pytest.raises(InputError, match="no column 'gaze_x'"):
         read_gaze(path, Columns(x="gaze_x"))
-    report = import_video(make_film(), path, tmp_path / "root", "Lab", ImportSettings(sigma=5.0))
+    report = import_video(make_film(), path, tmp_path / "root", "Lab", ImportSettings(maps=Maps(sigma=5.0)))
     assert report.facts["samples"]["missing"] == 1
 
 
@@ -90,29 +98,77 @@ def test_parquet_without_pyarrow_says_what_to_install(
 ) -> None:
     path = tmp_path / "gaze.parquet"
     path.write_bytes(b"PAR1")
-    real = gaze_table.import_module
 
-    def without(name: str) -> object:
-        if name.startswith("pyarrow"):
-            raise ImportError(name)
-        return real(name)
+    def without(path: Path) -> object:
+        raise ImportError("pyarrow")
 
-    monkeypatch.setattr(gaze_table, "import_module", without)
-    with pytest.raises(MissingDependencyError, match="pip install pyarrow"):
+    monkeypatch.setattr("pandas.read_parquet", without)
+    with pytest.raises(MissingDependencyError, match="needs pyarrow: pip install"):
         read_gaze(path, Columns())
+
+
+RECORDING = """** TYPE: EDF_FILE BINARY EVENT SAMPLE TAGGED
+MSG	1000 RECCFG CR 100 2 1 {eye}
+MSG	1000 GAZE_COORDS 0.00 0.00 95.00 47.00
+START	1000 	{side}	SAMPLES	EVENTS
+SAMPLES	GAZE	{side}	RATE	100.00	TRACKING	CR	FILTER	2
+MSG	{start} VIDEO_START kitchen
+SFIX L   1010
+{samples}
+EFIX L   1010	1030	20	  40.0	  20.0	  784
+END	2000 	SAMPLES	EVENTS	RES	  47.75	  45.92
+"""
+
+
+def test_eyelink_recordings(tmp_path: Path, make_film: Callable) -> None:
+    pytest.importorskip("pymovements")
+    folder = tmp_path / "gaze"
+    folder.mkdir()
+    left = [f"{1000 + 10 * k}\t  {10 + k}.5\t  20.0\t  784.0\t..." for k in range(80)]
+    left[4] = "1040\t   .\t   .\t    0.0\t..."
+    both = [f"{1000 + 10 * k}\t 10.0\t 20.0\t 7.0\t 30.0\t 22.0\t 7.0\t....." for k in range(80)]
+    left_text = RECORDING.format(eye="L", side="LEFT", start=1005, samples="\n".join(left))
+    (folder / "anna.asc").write_text(left_text)
+    both_text = RECORDING.format(eye="LR", side="LEFT\tRIGHT", start=1000, samples="\n".join(both))
+    (folder / "ben.asc").write_text(both_text)
+    gaze = read_gaze(folder, eyelink=EyeLink("VIDEO_START"))
+    assert gaze.observers == ("anna", "ben")
+    anna, ben = gaze.observer == 0, gaze.observer == 1
+    np.testing.assert_array_equal(gaze.time[anna], np.arange(80) * 10.0 - 5)
+    np.testing.assert_array_equal(gaze.time[ben], np.arange(80) * 10.0)
+    assert np.isnan(gaze.x[anna]).sum() == np.isnan(gaze.x[anna][4]) == 1
+    assert gaze.x[anna][7] == 17.5
+    assert (gaze.x[ben][0], gaze.y[ben][0]) == (20.0, 21.0)  # both eyes averaged
+    assert gaze.valid.all()
+    fixated = read_gaze(folder / "anna.asc", eyelink=EyeLink(samples="fixations"))
+    assert fixated.time[fixated.valid].tolist() == [1010, 1020, 1030]
+    with pytest.raises(InputError, match="no message 'BEGIN'"):
+        read_gaze(folder, eyelink=EyeLink("BEGIN"))
+    settings = ImportSettings(eyelink=EyeLink("VIDEO_START"), maps=Maps(sigma=5.0))
+    report = import_video(make_film(), folder, tmp_path / "root", "Lab", settings)
+    assert report.facts["samples"]["used"] == 80 + 78  # a blink, and a sample before the video
+    assert report.facts["observers"] == 2
+
+
+def test_eyelink_options_and_tables_do_not_mix(make_table: Callable) -> None:
+    with pytest.raises(InputError, match=r"for \.asc recordings"):
+        read_gaze(make_table(ROWS), eyelink=EyeLink("VIDEO_START"))
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"time_unit": "s"}, r"time in s means 0.1 samples per second.*--time_unit ms \(100 per second\)"),
-        ({"time_unit": "us"}, r"time in us means 100000 samples per second.*--time_unit ms"),
-        ({"rate": 250.0}, "means 100 samples per second, --rate says 250"),
-        ({"film_starts_at": 5000.0}, "no valid sample falls into the film of 0.80 s.*--film_starts_at"),
-        ({"time_unit": "frame"}, None),
-        ({"coordinates": "film_unit"}, "100% of the valid samples lie outside the film"),
-        ({"coordinates": "screen", "screen": (1920, 1080)}, "Unscaled in the middle: --film_at 912,516"),
-        ({"coordinates": "screen"}, "the screen is not known"),
+        (
+            {"time": TimeStamps("s")},
+            r"time in s means 0.1 samples per second.*--time.unit ms \(100 per second\)",
+        ),
+        ({"time": TimeStamps("us")}, r"time in us means 100000 samples per second.*--time.unit ms"),
+        ({"time": TimeStamps(rate=250.0)}, "means 100 samples per second, --time.rate is 250"),
+        ({"time": TimeStamps(start=5000.0)}, "no valid sample falls into the video of 0.80 s.*--time.start"),
+        ({"time": TimeStamps("frame")}, None),
+        ({"screen": Screen("video_unit")}, "100% of the valid samples lie outside the video"),
+        ({"screen": Screen(size="1920x1080")}, "Unscaled in the middle: --screen.video_at 912,516"),
+        ({"screen": Screen("screen")}, "the screen is not known"),
     ],
 )
 def test_implausible_settings_are_refused_with_both_values(
@@ -123,7 +179,7 @@ def test_implausible_settings_are_refused_with_both_values(
     gaze_rows: list,
     tmp_path: Path,
 ) -> None:
-    settings = ImportSettings(sigma=5.0, **changes)
+    settings = ImportSettings(maps=Maps(sigma=5.0), **changes)
     film, table, root = make_film(), make_table(gaze_rows), tmp_path / "root"
     if said is None:  # times 0, 10, 20 pass for frames 0, 10, 20 of which the film has two
         assert import_video(film, table, root, "Lab", settings).facts["samples"]["out_of_time"] > 200
@@ -138,18 +194,21 @@ def test_a_recording_of_another_length_is_refused(
     make_film: Callable, make_table: Callable, tmp_path: Path
 ) -> None:
     table = make_table([("a", 10.0 * k, 5, 5, 1) for k in range(2000)])
-    with pytest.raises(InputError, match=r"a recording of 19.99 s, the film lasts 0.8 s"):
-        import_video(make_film(), table, tmp_path / "root", "Lab", ImportSettings(sigma=5.0))
+    with pytest.raises(InputError, match=r"a recording of 19.99 s, the video lasts 0.8 s"):
+        import_video(make_film(), table, tmp_path / "root", "Lab", ImportSettings(maps=Maps(sigma=5.0)))
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, "give one of --sigma"),
-        ({"sigma": 3.0, "sigma_degrees": 1.0}, "give one of --sigma"),
-        ({"sigma_degrees": 1.0}, "needs --screen, --screen_cm, --distance_cm too"),
-        ({"sigma": -1.0}, "positive"),
-        ({"sigma": 3.0, "film_at": (3, 4)}, "give --screen too"),
+        ({}, "give one of --maps.sigma"),
+        ({"maps": Maps(3.0, 1.0)}, "give one of --maps.sigma"),
+        (
+            {"maps": Maps(sigma_degrees=1.0)},
+            "needs --screen.size, --screen.width_cm, --screen.distance_cm too",
+        ),
+        ({"maps": Maps(-1.0)}, "positive"),
+        ({"maps": Maps(3.0), "screen": Screen(video_at="3,4")}, "need --screen.size too"),
     ],
 )
 def test_settings_that_contradict_each_other(settings: dict, said: str) -> None:
@@ -161,7 +220,7 @@ def test_names_that_cannot_be(
     make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
 ) -> None:
     film, table = make_film("my film.mp4"), make_table(gaze_rows)
-    settings = ImportSettings(sigma=5.0)
+    settings = ImportSettings(maps=Maps(sigma=5.0))
     with pytest.raises(InputError, match="--video_name my_film"):
         import_video(film, table, tmp_path, "Lab", settings)
     with pytest.raises(InputError, match="published corpus AVAD"):

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,19 @@ from scipy.io import loadmat
 
 from lightning_avsp.data.check import check_root
 from lightning_avsp.data.corpora import read_videos
-from lightning_avsp.data.importing import ImportSettings, import_video, importer
+from lightning_avsp.data.importing import (
+    Files,
+    ImportSettings,
+    Maps,
+    Screen,
+    TimeStamps,
+    import_video,
+    importer,
+)
 from lightning_avsp.data.own import read_own
 from lightning_avsp.errors import InputError
 
-PLAIN = ImportSettings(sigma=6.0)
+PLAIN = ImportSettings(maps=Maps(sigma=6.0))
 
 
 def direct_places(rows: Sequence[tuple], frame: int, reduce: Callable = np.median) -> np.ndarray:
@@ -83,9 +92,8 @@ def test_the_place_of_an_observer_is_chosen(
     pick: str, make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
 ) -> None:
     reduce = {"median": np.median, "mean": np.mean, "last": lambda values: values[-1]}[pick]
-    import_video(
-        make_film(), make_table(gaze_rows), tmp_path / "root", "Lab", ImportSettings(sigma=3.0, pick=pick)
-    )
+    settings = ImportSettings(maps=Maps(sigma=3.0, pick=pick))
+    import_video(make_film(), make_table(gaze_rows), tmp_path / "root", "Lab", settings)
     maps, _ = read_maps(tmp_path / "root", "Lab", "film")
     expected = direct_map(direct_places(gaze_rows, 7, reduce), (48, 96), (3.0, 3.0))
     assert np.abs(maps[7] - as_file(expected)).max() <= 1
@@ -97,14 +105,8 @@ def test_degrees_on_a_screen_become_pixels_of_the_map(
     # The film of 96 x 48 was shown at 960 x 480 on a screen of 1280 x 1024, 10 times as large, at (160, 272).
     rows = [(o, t, 10 * x + 160, 10 * y + 272, v) for o, t, x, y, v in gaze_rows]
     settings = ImportSettings(
-        coordinates="screen",
-        screen=(1280, 1024),
-        film_at=(160, 272),
-        film_shown=(960, 480),
-        sigma_degrees=1.5,
-        screen_cm=40.0,
-        distance_cm=57.0,
-        map_size=(48, 32),
+        screen=Screen("screen", "1280x1024", "160,272", "960x480", width_cm=40.0, distance_cm=57.0),
+        maps=Maps(sigma_degrees=1.5, size="48x32"),
     )
     report = import_video(make_film(), make_table(rows), tmp_path / "root", "Lab", settings)
     on_screen = 2 * 57.0 * math.tan(math.radians(0.75)) * 1280 / 40.0  # 47.75 pixels
@@ -133,7 +135,8 @@ def test_frames_and_sound_are_those_of_the_film(
     assert (rate, sound.shape) == (22_050, (round(0.8 * 22_050),))
     spectrum = np.abs(np.fft.rfft(sound[4000:14_000] * np.hanning(10_000)))
     assert spectrum.argmax() * rate / 10_000 == pytest.approx(440, abs=3)
-    assert [fault.kind for fault in check_root(root, ["Lab"]).faults] == ["list_missing"]  # no test video yet
+    (fault,) = check_root(root, ["Lab"]).faults  # no test video yet
+    assert "no fold list" in fault.message
 
 
 def test_a_turned_film_is_turned_upright(
@@ -156,7 +159,7 @@ def test_variable_frame_rate_is_brought_to_an_even_clock(
     root = tmp_path / "root"
     report = import_video(make_film(times_ms=times), make_table(rows), root, "Lab", PLAIN)
     facts = report.facts
-    assert facts["film_frames"] == 15
+    assert facts["video_frames"] == 15
     shown = facts["source_frames"]
     assert len(shown) == facts["frames"]
     for number, source in enumerate(shown):
@@ -175,17 +178,13 @@ def test_variable_frame_rate_is_brought_to_an_even_clock(
 def test_frame_numbers_instead_of_times(make_film: Callable, make_table: Callable, tmp_path: Path) -> None:
     rows = [("anna", k, 2.0 * k, 10.0, 1) for k in range(1, 21)]
     table = make_table(rows)
-    settings = ImportSettings(sigma=4.0, time_unit="frame", film_starts_at=1)
+    settings = ImportSettings(time=TimeStamps("frame", 1), maps=Maps(sigma=4.0))
     import_video(make_film(), table, tmp_path / "root", "Lab", settings)
     _, fixations = read_maps(tmp_path / "root", "Lab", "film")
     assert [int(np.argwhere(matrix)[0, 1]) for matrix in fixations] == [2 * k for k in range(1, 21)]
-    with pytest.raises(InputError, match="comes before the first, 2; give its number with --film_starts_at"):
+    with pytest.raises(InputError, match=r"comes before the first, 2; give its number with --time\.start"):
         import_video(
-            make_film(),
-            table,
-            tmp_path / "other",
-            "Lab",
-            ImportSettings(sigma=4.0, time_unit="frame", film_starts_at=2),
+            make_film(), table, tmp_path / "other", "Lab", replace(settings, time=TimeStamps("frame", 2))
         )
 
 
@@ -214,7 +213,7 @@ def test_what_is_dropped_is_counted(
         "zeros": 1,
     }
     assert counts == {**expected, "outside_share": pytest.approx(2 / 219)}
-    settings = ImportSettings(sigma=6.0, drop_zero=True)
+    settings = replace(PLAIN, drop_zero=True)
     counts = import_video(make_film(), table, tmp_path / "two", "Lab", settings).facts["samples"]
     assert (counts["missing"], counts["used"], counts["zeros"]) == (3, 216, 0)
 
@@ -252,7 +251,7 @@ def test_lists_and_registration(
         40,
         25.0,
     )
-    assert own.made["sigma"] == 6.0
+    assert own.made["maps.sigma"] == 6.0
     with pytest.raises(InputError, match="the test list of split 1"):
         import_video(film, table, root, "Lab", PLAIN, video="two", part="train")
     assert check_root(root).count("error") == 0
@@ -267,10 +266,12 @@ def test_nothing_is_overwritten_unasked(
     before, changed = first.read_bytes(), first.stat().st_mtime_ns
     assert import_video(film, table, root, "Lab", PLAIN).kept
     assert first.stat().st_mtime_ns == changed
-    with pytest.raises(InputError, match=r"sigma: 6.0 / 2.0.*--overwrite"):
-        import_video(film, table, root, "Lab", ImportSettings(sigma=2.0))
+    with pytest.raises(InputError, match=r"maps.sigma: 6.0 / 2.0.*--overwrite"):
+        import_video(film, table, root, "Lab", ImportSettings(maps=Maps(sigma=2.0)))
     assert first.read_bytes() == before
-    assert not import_video(film, table, root, "Lab", ImportSettings(sigma=2.0), overwrite=True).kept
+    assert not import_video(
+        film, table, root, "Lab", ImportSettings(maps=Maps(sigma=2.0)), overwrite=True
+    ).kept
     assert first.read_bytes() != before
     shutil.rmtree(root / "annotations")
     with pytest.raises(InputError, match="not imported by this command"):
@@ -313,15 +314,15 @@ def test_a_killed_import_leaves_no_half_video_and_goes_on(
     assert not (root / "annotations").exists()
     assert import_video(film, table, root, "Lab", PLAIN).kept  # what was complete is only moved
     assert not [path for path in root.iterdir() if path.name.startswith(".")]
-    assert check_root(root).faults[0].kind == "list_missing"  # no test list yet, and nothing else
-    assert check_root(root).count("error") == 1
+    (fault,) = check_root(root).faults  # no test list yet, and nothing else
+    assert "no fold list" in fault.message
 
 
 def test_the_film_may_stand_for_its_frames(
     make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
 ) -> None:
     root, film, table = tmp_path / "root", make_film(), make_table(gaze_rows)
-    settings = ImportSettings(sigma=6.0, pictures="film")
+    settings = replace(PLAIN, files=Files(frames="video"))
     import_video(film, table, root, "Lab", settings)
     import_video(film, table, root, "Lab", settings, video="other", part="test")
     assert (root / "videos" / "Lab" / "film.mp4").read_bytes() == film.read_bytes()
@@ -338,7 +339,7 @@ def test_the_film_may_stand_for_its_frames(
 def test_a_silent_film(make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path) -> None:
     report = import_video(make_film(sound=False), make_table(gaze_rows), tmp_path / "root", "Lab", PLAIN)
     assert not (tmp_path / "root" / "video_audio").exists()
-    assert any("no sound track" in note for note in report.notes)
+    assert any("no audio track" in note for note in report.notes)
     assert not read_own(tmp_path / "root")["Lab"].has_sound
 
 

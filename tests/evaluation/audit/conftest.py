@@ -1,4 +1,4 @@
-"""Networks whose behaviour is known beforehand, and a subject that holds one."""
+"""Networks whose behaviour is known beforehand, as loaded models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor
 from lightning_avsp.data import LogMel
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.audit.subject import AuditData, Subject
+from lightning_avsp.evaluation.audit.data import AuditData
+from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.structures import ClipPolicy, Condition, DiffusionNetwork
 from lightning_avsp.tasks.loading import LoadedModel
 
@@ -71,16 +72,10 @@ class Fake(DiffusionNetwork):
         return self.rule(noisy_map, t[:, None, None, None] / 1000, known)
 
 
-def loaded(network: DiffusionNetwork, steps: int = 2) -> LoadedModel:
+def loaded(network: DiffusionNetwork, steps: int = 2, seed: int = 0) -> LoadedModel:
+    spec = InputSpec(SIZE, SIZE, ClipPolicy(frames=network.clip_frames), AUDIO)
     return LoadedModel(
-        network,
-        GaussianDiffusion(),
-        Sampling(steps=steps),
-        SIZE,
-        SIZE,
-        ClipPolicy(frames=network.clip_frames),
-        AUDIO,
-        source="fake",
+        network, spec, "fake", sampling=Sampling(steps=steps), diffusion=GaussianDiffusion(), seed=seed
     )
 
 
@@ -89,12 +84,12 @@ def audit_data(corpus: Path) -> AuditData:
     return AuditData(corpus, every=5, batch=4)
 
 
-MakeSubject = Callable[..., Subject]
+MakeModel = Callable[..., LoadedModel]
 
 
 @pytest.fixture(scope="session")
-def make_subject(audit_data: AuditData) -> MakeSubject:
-    """Makes a subject with a :class:`Fake` that knows the test clips by sound or by picture."""
+def make_model(audit_data: AuditData) -> MakeModel:
+    """Builds a model with a :class:`Fake` that knows the test clips by audio or by frame."""
     module = audit_data.module(loaded(Fake(torch.zeros(1, 1), torch.zeros(1, 1, *SIZE), listens=False)))
     module.setup("test")
     batches = list(module.test_dataloader())
@@ -102,8 +97,8 @@ def make_subject(audit_data: AuditData) -> MakeSubject:
     sounds = torch.cat([batch["audio"] for batch in batches])
     pictures = torch.cat([Fake.normalize_video(Fake, batch["video"])[:, :, 8] for batch in batches])  # type: ignore[arg-type]
 
-    def make(listens: bool, steps: int = 2, seed: int = 0, **options: object) -> Subject:
+    def make(listens: bool, steps: int = 2, seed: int = 0, **options: object) -> LoadedModel:
         keys = sounds if listens else pictures
-        return Subject(loaded(Fake(keys, maps, listens=listens, **options), steps), seed)  # type: ignore[arg-type]
+        return loaded(Fake(keys, maps, listens=listens, **options), steps, seed)  # type: ignore[arg-type]
 
     return make

@@ -12,7 +12,7 @@ from lightning_avsp.cli.audit import audio, leak, noise, progress
 from lightning_avsp.data import AVSaliencyDataModule, LogMel
 from lightning_avsp.data.options import EvaluationOptions
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.audit.subject import open_subject, stored_seed
+from lightning_avsp.tasks.loading import load_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
 
@@ -39,13 +39,13 @@ def runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_trained_network_without_sound_does_not_listen(
+def test_a_trained_network_without_sound_does_not_use_audio(
     runs: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = runs / "one" / "checkpoints" / "last.ckpt"
-    audio(checkpoint, corpus, every=10, samples=2, device="cpu")
+    audio(checkpoint, root=corpus, every=10, samples=2, device="cpu")
     text = capsys.readouterr().out
-    assert "verdict: does not listen" in text
+    assert "verdict: does not use audio" in text
     assert "no audio encoder" in text
     assert "all differences are exactly 0" in text
     found = json.loads((runs / "one" / "results" / "audit_audio_last.json").read_text())
@@ -58,10 +58,15 @@ def test_the_released_network_without_sound_is_a_regressor(
     runs: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     noise(
-        runs / "one" / "checkpoints" / "last.ckpt", corpus, samples=2, device="cpu", out=tmp_path / "n.json"
+        runs / "one" / "checkpoints" / "last.ckpt",
+        root=corpus,
+        every=10,
+        samples=2,
+        device="cpu",
+        out=tmp_path / "n.json",
     )
     assert "exactly independent of the noisy map and of t: a regressor" in capsys.readouterr().out
-    assert json.loads((tmp_path / "n.json").read_text())["draws_identical"] is True
+    assert json.loads((tmp_path / "n.json").read_text())["samples_identical"] is True
 
 
 def test_a_run_that_went_on_from_another_split_leaks(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,21 +92,21 @@ def test_the_record_keeps_what_was_started_from(runs: Path) -> None:
 
 def test_no_checkpoint_is_one_clear_error(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no checkpoint at"):
-        audio(tmp_path / "none.ckpt", corpus)
+        audio(tmp_path / "none.ckpt", root=corpus)
     torch.save({"a": torch.zeros(1)}, tmp_path / "odd.ckpt")
     with pytest.raises(InputError, match="give one of these"):
-        noise(tmp_path / "odd.ckpt", corpus)
+        noise(tmp_path / "odd.ckpt", root=corpus)
 
 
-def test_a_subject_is_what_the_checkpoint_says(runs: Path) -> None:
+def test_a_model_has_the_settings_of_its_checkpoint(runs: Path) -> None:
     checkpoint = runs / "one" / "checkpoints" / "last.ckpt"
-    subject = open_subject(checkpoint, "cpu", steps=7)
-    assert subject.seed == stored_seed(checkpoint) == 3
-    assert subject.model.sampling.steps == 7
-    assert not subject.model.network.training
-    assert open_subject(checkpoint, "cpu", seed=9).seed == 9
+    model = load_model(checkpoint, "cpu", steps=7)
+    assert model.seed == 3
+    assert model.steps == model.sampling.steps == 7
+    assert not model.network.training
+    assert load_model(checkpoint, "cpu", seed=9).seed == 9
     with pytest.raises(InputError, match="cannot visit"):
-        open_subject(checkpoint, "cpu", steps=1001)
+        load_model(checkpoint, "cpu", steps=1001)
 
 
 def test_progress_speaks_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from lightning_avsp.callbacks import origins
+from lightning_avsp.callbacks.origins import reported_sources, weight_options
 from lightning_avsp.cli.audit import leak
-from lightning_avsp.evaluation.audit import origins
-from lightning_avsp.evaluation.audit.leaks import LeakFinding, audit_leaks
-from lightning_avsp.evaluation.audit.leaks_report import leak_json, leak_lines
-from lightning_avsp.evaluation.audit.origins import reported_sources, weight_options
+from lightning_avsp.evaluation.audit.leaks import LeakFinding, audit_leaks, leak_report
 
 HONEST = "chosen on validation videos held out of the training list"
 
@@ -109,7 +108,7 @@ def test_a_chain_of_three_runs_and_splits(tmp_path: Path) -> None:
     assert any("split1" in how and "through" in how and "split2" in how for how in by_third)
     assert any(how.startswith("selection of") for how in by_third)
     assert findings["tuned"].unknown == []
-    text = "\n".join(leak_lines(list(findings.values())))
+    text = "\n".join(leak_report(list(findings.values())).lines())
     assert text.endswith("2 with a leak, 0 unknown, 1 clean")
     assert third.name == "tuned"
 
@@ -259,7 +258,7 @@ def test_a_checkpoint_names_its_run(tmp_path: Path) -> None:
     run = make_run(tmp_path / "one", "abc", "xy")
     (finding,) = examine(run / "checkpoints" / "last.ckpt")
     assert finding.run == run
-    assert leak_json([finding])[0]["test"] == ["AVAD/x", "AVAD/y"]
+    assert leak_report([finding]).record[0]["test"] == ["AVAD/x", "AVAD/y"]
 
 
 def test_options_and_report_lines() -> None:

@@ -2,26 +2,29 @@
 
 import pytest
 
-from lightning_avsp.evaluation.audit.draws import Setting
-from lightning_avsp.evaluation.audit.listening import Change, ListeningAudit, verdict
-from lightning_avsp.evaluation.audit.sounds import sounds_of
+from lightning_avsp.evaluation.audit.perturbation import Change, PerturbationAudit, Setting, perturbations
 from lightning_avsp.metrics import VideoAverage
 
-ONE, STEPS, MEAN = Setting("1 step", 1, 1), Setting("4 steps", 4, 1), Setting("mean of 4 draws", 4, 4)
+ONE, STEPS, MEAN = (
+    Setting("1 step", 1),
+    Setting("4 steps", commits=True),
+    Setting("mean of 4 samples", samples=4),
+)
 
 
-def audit(**worths: list[float]) -> ListeningAudit:
-    """An audit in which true sound is worth so much CC in each video, by setting."""
+def audit(least: float = 0.01, **gains: list[float]) -> PerturbationAudit:
+    """An audit in which own audio gains so much CC in each video, by setting."""
     settings = {"one": ONE, "steps": STEPS, "mean": MEAN}
-    found = ListeningAudit(sounds_of(0), tuple(settings[name] for name in worths), ("cc",))
-    found.changes = {"other_video": Change(largest=0.5)}
-    for name, values in worths.items():
-        for sound in ("true", "other_video"):
+    found = PerturbationAudit("audio", perturbations("audio", 0), ("cc",), least)
+    found.settings = tuple(settings[name] for name in gains)
+    found.changes = {"mismatched": Change(largest=0.5)}
+    for name, values in gains.items():
+        for given in ("own", "mismatched"):
             average = VideoAverage(("cc",))
-            for index, worth in enumerate(values):
+            for index, gain in enumerate(values):
                 for frame in (1, 2):
-                    average.add(("AVAD", f"V{index}", frame), {"cc": 0.5 - (sound != "true") * worth})
-            found.tables[sound, settings[name].name] = average.table()
+                    average.add(("AVAD", f"V{index}", frame), {"cc": 0.5 - (given != "own") * gain})
+            found.tables[given, settings[name].name] = average.table()
         found.groups = {"all videos": [("AVAD", f"V{index}") for index in range(len(values))]}
     return found
 
@@ -36,33 +39,33 @@ SMALL = [0.004, 0.005, 0.006, 0.005, 0.005]
 @pytest.mark.parametrize(
     ("one", "mean", "finding"),
     [
-        (LISTENS, LISTENS, "listens"),
-        (NOTHING, NOTHING, "does not listen"),
-        (SMALL, SMALL, "does not listen"),  # surely above 0, but too small to matter
+        (LISTENS, LISTENS, "uses audio"),
+        (NOTHING, NOTHING, "does not use audio"),
+        (SMALL, SMALL, "does not use audio"),  # above 0, but too small to matter
         (MIXED, MIXED, "undecided"),
         (LISTENS, NOTHING, "undecided"),  # all settings must agree
         (LISTENS, MIXED, "undecided"),
-        (WORSE, WORSE, "undecided"),  # sound has a part, but true sound is no help
+        (WORSE, WORSE, "undecided"),  # audio moves the maps, but does not help
         ([0.3], [0.3], "undecided"),  # one video has no interval
     ],
 )
 def test_rule(one: list[float], mean: list[float], finding: str) -> None:
-    found = verdict(audit(one=one, mean=mean), "all videos")
+    found = audit(one=one, mean=mean).verdict()
     assert found.finding == finding
     assert "at 1 step" in found.reason
-    assert "at mean of 4 draws" in found.reason
+    assert "at mean of 4 samples" in found.reason
 
 
 def test_a_setting_that_commits_decides_nothing() -> None:
-    assert verdict(audit(one=NOTHING, steps=LISTENS, mean=NOTHING), "all videos").finding == "does not listen"
-    assert verdict(audit(one=LISTENS, steps=WORSE, mean=LISTENS), "all videos").finding == "listens"
+    assert audit(one=NOTHING, steps=LISTENS, mean=NOTHING).verdict().finding == "does not use audio"
+    assert audit(one=LISTENS, steps=WORSE, mean=LISTENS).verdict().finding == "uses audio"
 
 
 def test_the_least_is_an_option() -> None:
-    assert verdict(audit(one=SMALL), "all videos", least=0.001).finding == "listens"
-    assert verdict(audit(one=LISTENS), "all videos", least=0.4).finding == "does not listen"
+    assert audit(least=0.001, one=SMALL).verdict().finding == "uses audio"
+    assert audit(least=0.4, one=LISTENS).verdict().finding == "does not use audio"
 
 
-def test_the_sign_of_the_worth_is_said() -> None:
-    assert "CC +0.250 [" in verdict(audit(one=LISTENS), "all videos").reason
-    assert "CC -0.250 [" in verdict(audit(one=WORSE), "all videos").reason
+def test_the_sign_of_the_gain_is_reported() -> None:
+    assert "CC +0.250 [" in audit(one=LISTENS).verdict().reason
+    assert "CC -0.250 [" in audit(one=WORSE).verdict().reason

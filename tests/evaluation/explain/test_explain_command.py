@@ -35,7 +35,7 @@ def checkpoint(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "checkpoints" / "last.ckpt"
 
 
-def test_a_clip_is_drawn_and_its_numbers_are_told_for_both_sounds(
+def test_a_clip_is_drawn_and_its_numbers_are_printed_for_both_audios(
     checkpoint: Path, corpus: Path, capsys: pytest.CaptureFixture
 ) -> None:
     main(["explain", str(checkpoint), f"--root={corpus}", "--device=cpu", "--frame=9"])
@@ -48,11 +48,11 @@ def test_a_clip_is_drawn_and_its_numbers_are_told_for_both_sounds(
         with Image.open(path) as picture:
             assert picture.width > 200
     record = json.loads((folder / "explain.json").read_text())
-    assert {row["sound"] for row in record["values"]} == {"its own sound", "another video's sound"}
+    assert {row["audio"] for row in record["values"]} == {"own audio", "another video's audio"}
     assert all(isinstance(row["value"], float) for row in record["values"])
-    assert "its own sound" in shown
-    own = {(r["name"], r["label"]): r["value"] for r in record["values"] if r["sound"] == "its own sound"}
-    other = {(r["name"], r["label"]): r["value"] for r in record["values"] if r["sound"] != "its own sound"}
+    assert "own audio" in shown
+    own = {(r["name"], r["label"]): r["value"] for r in record["values"] if r["audio"] == "own audio"}
+    other = {(r["name"], r["label"]): r["value"] for r in record["values"] if r["audio"] != "own audio"}
     assert own.keys() == other.keys()
     assert any(own[key] != other[key] for key in own)
 
@@ -79,13 +79,13 @@ def test_numbers_are_averaged_over_the_test_videos_by_condition(
     assert all(row["videos"] >= 1 and row["mean"] == row["mean"] for row in everything)
 
 
-def test_what_cannot_be_shown_is_said(
+def test_mistakes_are_reported(
     checkpoint: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     for more, message in (
         (["--video=absent"], "'absent' is no test video; these are:"),
         (["--frame=999"], "has no scored frame 999"),
-        (["--captions=somewhere"], "captions need both folders"),
+        (["--captions=somewhere"], "reads no text, but --captions somewhere is given"),
     ):
         with pytest.raises(SystemExit) as stop:
             main(["explain", str(checkpoint), f"--root={corpus}", "--device=cpu", *more])
@@ -93,10 +93,10 @@ def test_what_cannot_be_shown_is_said(
         assert message in capsys.readouterr().err
 
 
-def test_a_network_with_nothing_to_show_says_so(
+def test_a_network_without_explanations_is_refused(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     main(fit_arguments(corpus, tmp_path, *TINY_NETWORK, "--figures=0"))
     with pytest.raises(SystemExit):
         main(["explain", str(tmp_path / "checkpoints" / "last.ckpt"), f"--root={corpus}", "--device=cpu"])
-    assert "DiffSal has nothing to show" in capsys.readouterr().err
+    assert "DiffSal has no explanations" in capsys.readouterr().err

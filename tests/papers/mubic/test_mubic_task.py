@@ -9,8 +9,10 @@ import yaml
 from papers.mubic.mubic_rows import DENOISERS
 
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
-from lightning_avsp.diffusion.per_clip import draw_per_clip
-from lightning_avsp.structures import SaliencyBatch
+from lightning_avsp.diffusion.sampling import sample_per_clip
+from lightning_avsp.input_spec import InputSpec
+from lightning_avsp.media.audio import LogMel
+from lightning_avsp.structures import ClipPolicy, SaliencyBatch
 from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask
 
 BASE = Path(__file__).resolve().parents[3] / "experiments" / "_base"
@@ -58,6 +60,7 @@ def test_the_row_without_diffusion_decoder_takes_a_step(tiny_regression, batch):
 @pytest.mark.parametrize("steps", [4, 8, 12])
 def test_rows_of_steps(tiny, batch, steps):
     task = DiffusionSaliencyTask(tiny(), sampling=Sampling(steps=steps)).eval()
+    task.input_spec = InputSpec((64, 64), (32, 32), ClipPolicy(), LogMel())
     calls = []
     task.network.decoder.register_forward_hook(lambda *_: calls.append(1))
     maps = task.predict_maps(batch)
@@ -80,7 +83,7 @@ def test_adaptive_steps_draw_each_clip_with_its_own_number(tiny, batch):
         return lambda x, t: network.denoise(x, t, part)
 
     steps = [2, 3]
-    maps = draw_per_clip(
+    maps = sample_per_clip(
         Sampling(), steps, denoise_clips, (2, 1, 32, 32), GaussianDiffusion(), device="cpu", seeds=[1, 2]
     )
     assert maps.shape == (2, 1, 32, 32)

@@ -4,9 +4,12 @@ import pytest
 import torch
 
 from lightning_avsp.diffusion import Sampling
+from lightning_avsp.input_spec import InputSpec
+from lightning_avsp.media.waveform import Waveform
 from lightning_avsp.papers.tavdiff import TAVDiff
 from lightning_avsp.papers.tavdiff.condition import condition_tokens
 from lightning_avsp.profiling.counting import count_flops
+from lightning_avsp.structures import ClipPolicy
 from lightning_avsp.tasks import DiffusionSaliencyTask
 
 # Row of the paper's tables, options, parameters in all, GMACs of the encoders, GMACs of a denoising step
@@ -106,6 +109,7 @@ def test_any_number_of_steps_encodes_a_clip_once(tiny, clip, steps):
     """Figure 5."""
     network = tiny().eval()
     task = DiffusionSaliencyTask(network, sampling=Sampling(steps=steps)).eval()
+    task.input_spec = InputSpec((64, 64), (32, 64), ClipPolicy(), Waveform())
     calls = {"video": 0, "audio": 0, "text": 0, "denoiser": 0}
 
     def count(name):

@@ -65,7 +65,7 @@ class MultiModalInteraction(nn.Module):
     def forward(self, features: Tensor, audio: Tensor) -> Tensor:
         """[f_v, f_s] (B, C, T, h, w) and f_a (B, C_a, S, h_a, w_a) to f_avs (B, C, T, h, w)."""
         sound = self.align(audio, features.shape[2:])  # (B, C, T, h, w)
-        return interaction_mask(features, sound) * sound
+        return sound * interaction_mask(features, sound)
 
 
 class BilinearInteraction(nn.Module):

@@ -130,11 +130,11 @@ class Head(nn.Module):
         self.logit = nn.Conv2d(width, 1, kernel_size=1)
 
     def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Maps (B, C, h, w) of all scales to one saliency map (B, 1, *size) in [0, 1]."""
+        """Maps (B, C, h, w) of all scales to one saliency map (B, 1, *size) in [0, 1], float32."""
         total = resize_bilinear(maps[0], size)
         for scale in maps[1:]:
             total = total + resize_bilinear(scale, size)
-        return self.logit(self.projection(total)).sigmoid()
+        return self.logit(self.projection(total)).float().sigmoid()
 
 
 class ReleasedDecoder(nn.Module):

@@ -1,0 +1,93 @@
+"""Initial weights of a run: checkpoints and weight files by the option that named them, and published ones."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+PUBLISHED_NAMES = {
+    "kinetics400": "Kinetics-400 classification, published: none of this field's corpora",
+}
+"""Weights that an option names instead of a file."""
+PUBLISHED_FILES = {
+    "10086976": "VGGish, AudioSet classification, published: none of this field's corpora",
+    "ae3be167": "MViTv2-S, Kinetics-400 classification, published: none of this field's corpora",
+    "d76dad2f": "S3D, Kinetics-400 classification, published: none of this field's corpora",
+    "7615ae03": "Swin3D-T, Kinetics-400 classification, published: none of this field's corpora",
+}
+"""Published files by the first digits of their SHA-256, which by PyTorch's convention are part of their names."""
+_REPORT_LINE = re.compile(r"^(?P<part>.+?): (?P<source>.+?)(?: \([^()]*\))?(?:, frozen)?$")
+
+
+def weight_options(config: Mapping[str, Any]) -> dict[str, str]:
+    """Find the options of a run's configuration that name weights: ``ckpt_path``, ``init_from``, every ``*_weights``.
+
+    Args:
+        config: Content of the run's ``config.yaml``.
+
+    Returns:
+        Value by dotted option, as on the command line (``model.network.video_weights``).
+    """
+    found = {}
+    for names, value in _leaves(config, ()):
+        named = (names[-1] in ("ckpt_path", "init_from") and len(names) == 1) or names[-1].endswith(
+            "_weights"
+        )
+        if named and isinstance(value, (str, Path)) and str(value):
+            found[".".join(name for name in names if name != "init_args")] = str(value)
+    return found
+
+
+def _leaves(value: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, (*names, str(key)))
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*names, str(index)))
+    elif names:
+        yield names, value
+
+
+def started_from(config: Mapping[str, Any], run: Path) -> dict[str, str]:
+    """Filter :func:`weight_options` for a run's record: files with absolute paths, without its own checkpoints.
+
+    Args:
+        config: Configuration of the run.
+        run: Its folder, whose checkpoints are no new origin.
+    """
+    found = {}
+    for option, value in weight_options(config).items():
+        path = Path(value)
+        if not path.exists():
+            found[option] = value
+        elif run.resolve() not in path.resolve().parents:
+            found[option] = str(path.resolve())
+    return found
+
+
+def reported_sources(lines: list[str]) -> dict[str, str]:
+    """Parse sources other than ``random`` in the ``weights`` lines of a run's record, by part of the network."""
+    found = {}
+    for line in lines:
+        match = _REPORT_LINE.match(line)
+        if match and match["source"] not in ("random", "frozen, in eval mode, not optimised"):
+            found[match["part"]] = match["source"]
+    return found
+
+
+def published_training_data(value: str) -> str | None:
+    """Return the training data of published weights, or None for any others: by name, or by the file's content."""
+    if value in PUBLISHED_NAMES:
+        return PUBLISHED_NAMES[value]
+    path = Path(value)
+    if not path.is_file():
+        return None
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return PUBLISHED_FILES.get(digest.hexdigest()[:8])

@@ -1,0 +1,117 @@
+"""Frames, audio, maps and fixations of one video as files of the layout."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from lightning_avsp.data.importing.clock import FrameClock
+from lightning_avsp.data.importing.density import as_image, fixated_pixels, gaussian_sum
+from lightning_avsp.media.audio import resample, to_mono
+from lightning_avsp.media.audio_track import read_audio
+from lightning_avsp.media.video import VideoInfo, iterate_frames
+
+Progress = Callable[[str, int, int], None]
+"""Called with the kind of files, the number written, and the number of all."""
+
+_MAT_HEADER = b"MATLAB 5.0 MAT-file, fixated pixels by avsp data import".ljust(116)
+"""Instead of SciPy's, whose date would make equal imports differ."""
+
+
+def write_frames(
+    info: VideoInfo, clock: FrameClock, folder: Path, quality: int, progress: Progress | None = None
+) -> None:
+    """Write each frame of the clock as ``img_00001.jpg``: upright, at the video's size, chroma at full resolution.
+
+    Raises:
+        InputError: If the video cannot be decoded to its end.
+    """
+    import simplejpeg
+
+    folder.mkdir(parents=True)
+    written, total = 0, len(clock.source)
+    for frame in iterate_frames(info):
+        data = b""
+        while written < total and clock.source[written] == frame.index:
+            data = data or simplejpeg.encode_jpeg(
+                frame.pixels, quality=quality, colorspace="RGB", colorsubsampling="444"
+            )
+            written += 1
+            (folder / f"img_{written:05d}.jpg").write_bytes(data)
+        if progress is not None:
+            progress("frames", written, total)
+
+
+def write_audio(info: VideoInfo, path: Path, seconds: float, rate: int) -> float:
+    """Write the video's audio as 16-bit mono: from the first frame to the end of the last, silence where there is none.
+
+    Args:
+        info: A video with audio.
+        path: File to write.
+        seconds: Duration of the frames.
+        rate: Samples per second.
+
+    Returns:
+        Seconds of silence that were added where the track does not cover the frames.
+    """
+    import soundfile
+
+    samples, own_rate, offset = read_audio(info, reduce=to_mono)
+    wave = resample(samples, own_rate, rate).numpy()
+    count, begin = round(seconds * rate), round(offset * rate)
+    audio = np.zeros(count, np.float32)
+    source = wave[max(0, -begin) :]
+    first = max(0, begin)
+    taken = max(0, min(len(source), count - first))
+    audio[first : first + taken] = source[:taken]
+    path.parent.mkdir(parents=True)
+    soundfile.write(path, audio.clip(-1, 1), rate, subtype="PCM_16")
+    return (count - taken) / rate
+
+
+def write_ground_truth(
+    points: tuple[np.ndarray, ...],
+    folder: Path,
+    size: tuple[int, int],
+    sigma: tuple[float, float],
+    quality: int,
+    progress: Progress | None = None,
+) -> None:
+    """Write ``maps/eyeMap_00001.jpg`` and ``fixMap_00001.mat`` for each frame.
+
+    Args:
+        points: For each frame positions as shares of the video, float64 (N, 2), (x, y).
+        folder: Annotation folder of the video.
+        size: (H, W) of maps and matrices.
+        sigma: Standard deviation of the Gaussian in (rows, columns) of the map.
+        quality: Of the JPEG.
+        progress: Called after each frame.
+    """
+    (folder / "maps").mkdir(parents=True)
+
+    def write(number: int) -> None:
+        import simplejpeg
+
+        positions = points[number - 1]
+        image = as_image(gaussian_sum(positions, size, sigma))
+        data = simplejpeg.encode_jpeg(image[..., None], quality=quality, colorspace="GRAY")
+        (folder / "maps" / f"eyeMap_{number:05d}.jpg").write_bytes(data)
+        (folder / f"fixMap_{number:05d}.mat").write_bytes(_matrix_file(fixated_pixels(positions, size)))
+
+    # Threads: matrix products, JPEG and zlib release the interpreter, and nothing has to be pickled.
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        for done, _ in enumerate(pool.map(write, range(1, len(points) + 1)), start=1):
+            if progress is not None:
+                progress("maps", done, len(points))
+
+
+def _matrix_file(fixated: np.ndarray) -> bytes:
+    from scipy.io import savemat
+
+    buffer = io.BytesIO()
+    savemat(buffer, {"eyeMap": fixated}, do_compression=True)
+    return _MAT_HEADER + buffer.getvalue()[len(_MAT_HEADER) :]

@@ -1,0 +1,119 @@
+"""The common form of audit results: tables, notes and verdicts as text, everything as JSON, paired differences."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lightning_avsp.data.entries import VideoKey
+from lightning_avsp.evaluation.statistics import LEVEL, Interval, bootstrap_mean
+from lightning_avsp.metrics import ScoreTable
+from lightning_avsp.run_folder import RunFolder, write_json
+
+
+@dataclass
+class AuditReport:
+    """Result of an audit."""
+
+    record: Any
+    """All values, for JSON."""
+    tables: list[tuple[str, list[list[str]]]] = field(default_factory=list)
+    """Titles with rows of cells, the header first."""
+    notes: list[str] = field(default_factory=list)
+    verdicts: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """Format tables, notes and verdicts as lines of text."""
+        lines = []
+        for title, rows in self.tables:
+            lines += ["", title, *aligned(rows)]
+        if self.verdicts:
+            return [*lines, "", *self.notes, "", *(f"verdict: {text}" for text in self.verdicts)]
+        return [*lines, *self.notes]
+
+    def write(self, path: Path) -> None:
+        """Write the record as JSON."""
+        write_json(path, self.record)
+
+
+def report_file(checkpoint: Path, name: str) -> Path:
+    """Return the default JSON file of an audit: in the run's ``results/``, or beside a file outside any run."""
+    folder = checkpoint.resolve().parent
+    run = RunFolder(folder.parent)
+    if folder == run.checkpoints and run.record.is_file():
+        return run.results / f"audit_{name}_{checkpoint.stem}.json"
+    return checkpoint.with_name(f"{checkpoint.stem}.audit_{name}.json")
+
+
+def common_notes(frames: int, videos: int, synthetic: Sequence[str]) -> list[str]:
+    """Return the notes on averages, intervals and synthetic data."""
+    notes = [
+        f"{frames} frames of {videos} videos; means over videos of means over frames; in brackets the {LEVEL:.0%} "
+        "bootstrap interval over videos"
+    ]
+    if synthetic:
+        notes.append(f"SYNTHETIC data, no video that people watched: {', '.join(synthetic)}")
+    return notes
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Format rows of cells as lines with columns of equal width, the first left-aligned."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def number(value: float) -> str:
+    """Format a value, ``-`` for NaN."""
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def change(interval: Interval) -> str:
+    """Format a difference: ``-0.123 [-0.150, -0.098]``, or ``exactly 0``."""
+    if math.isnan(interval.mean):
+        return "-"
+    if interval.mean == 0 and (math.isnan(interval.low) or interval.low == interval.high == 0):
+        return "exactly 0"
+    ends = "" if math.isnan(interval.low) else f" [{interval.low:+.3f}, {interval.high:+.3f}]"
+    return f"{interval.mean:+.3f}{ends}"
+
+
+def plain(interval: Interval, videos: int) -> dict[str, Any]:
+    """Return an interval for JSON."""
+    return {"mean": interval.mean, "low": interval.low, "high": interval.high, "videos": videos}
+
+
+def mean_difference(
+    first: ScoreTable, second: ScoreTable, metric: str, videos: Collection[VideoKey]
+) -> tuple[Interval, int]:
+    """Compare two score tables of the same frames.
+
+    Returns:
+        Mean over videos of the mean over frames of ``first - second`` with its 95 % bootstrap interval, and the number
+        of videos; frames without a value in either table do not count.
+    """
+    base = {(row.corpus, row.video, row.frame): row.values[metric] for row in second.frames}
+    wanted, found = set(videos), defaultdict(list)
+    for row in first.frames:
+        difference = row.values[metric] - base[row.corpus, row.video, row.frame]
+        if (row.corpus, row.video) in wanted and not math.isnan(difference):
+            found[row.corpus, row.video].append(difference)
+    means = [("/".join(key), math.fsum(values) / len(values)) for key, values in found.items()]
+    return bootstrap_mean([means], seed=0), len(means)
+
+
+def mean_value(table: ScoreTable, metric: str, videos: Collection[VideoKey]) -> float:
+    """Average a metric over some videos' means over frames; NaN of nothing."""
+    wanted = set(videos)
+    values = [row.values[metric] for row in table.videos if (row.corpus, row.video) in wanted]
+    counted = [value for value in values if not math.isnan(value)]
+    return math.fsum(counted) / len(counted) if counted else math.nan

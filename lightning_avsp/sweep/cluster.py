@@ -1,0 +1,198 @@
+"""Runs the trainings and tests of sweeps as tasks of Ray, on this machine or on a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from lightning_avsp.errors import InputError, MissingDependencyError
+from lightning_avsp.sweep.execution import RunFailedError, Runner
+from lightning_avsp.sweep.planning import SweepPlan, TrialPlan
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Resources of a cluster of Ray."""
+
+    gpus: int
+    cpus: int
+    nodes: int
+    jobs: int
+    """Trials at a time where there is no GPU."""
+
+    def share(self, gpus: int) -> dict[str, int]:
+        """Compute what a run with so many GPUs asks of Ray, which gives it as many numerical threads as cores."""
+        if not self.gpus:
+            return {"num_gpus": 0, "num_cpus": max(1, self.cpus // self.jobs)}
+        return {"num_gpus": gpus, "num_cpus": max(1, self.cpus * gpus // self.gpus)}
+
+
+@contextmanager
+def connect(address: str | None, jobs: int | None = None) -> Iterator[Cluster]:
+    """Connect to a cluster, or start one on this machine that ends with this process, by whatever cause.
+
+    Args:
+        address: ``auto`` or an address of Ray; None starts a cluster here.
+        jobs: Trials at a time where there is no GPU; one for each four cores by default.
+
+    Raises:
+        MissingDependencyError: If Ray is not installed.
+        InputError: If there is no cluster at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingDependencyError(
+            "`avsp sweep run` needs Ray: pip install 'lightning-avsp[sweep]'"
+        ) from error
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        settings |= {"address": "local", "include_dashboard": False}
+        settings["num_cpus"] = max(os.cpu_count() or 1, jobs or 1)
+    else:
+        settings |= {"address": address}
+    try:
+        ray.init(**settings)
+    except ConnectionError as error:
+        raise InputError(
+            f"no cluster of Ray at {address}: {error}; start one with `ray start --head`"
+        ) from error
+    try:
+        there = ray.cluster_resources()
+        cpus = int(there.get("CPU", 1))
+        yield Cluster(int(there.get("GPU", 0)), cpus, len(ray.nodes()), jobs or max(1, cpus // 4))
+    finally:
+        ray.shutdown()
+
+
+def check_nodes(paths: list[Path]) -> None:
+    """Refuse a cluster of which a node does not see a path.
+
+    Raises:
+        InputError: With the node and the path.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    task = ray.remote(num_cpus=0)(_missing_paths)
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    pinned = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+    found = ray.get([task.options(scheduling_strategy=strategy).remote(paths) for strategy in pinned])
+    for node, missing in zip(nodes, found, strict=True):
+        if missing:
+            raise InputError(
+                f"node {node['NodeManagerHostname']} does not see {', '.join(map(str, missing))}; a cluster needs the "
+                "working directory, the data and --runs on a disk that all nodes share"
+            )
+
+
+def _missing_paths(paths: list[Path]) -> list[Path]:
+    return [path for path in paths if not path.exists()]
+
+
+def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, say: Say) -> list[TrialPlan]:
+    """Run every training and test that is not there, each once.
+
+    SIGTERM and Ctrl-C stop it: trainings save a checkpoint first, and go on from it at the next start.
+
+    Args:
+        plan: Trials with their trainings.
+        runner: Place and means of the runs.
+        cluster: Resources that they share.
+        retries: Number of times that Ray tries a task again whose process or machine failed.
+        say: Takes a line for every trial that ends.
+
+    Returns:
+        Trials that failed.
+
+    Raises:
+        SystemExit: 128 plus the number of the signal that stopped it.
+    """
+    import ray
+
+    open_trials = [trial for trial in plan.trials if not trial.result(runner.runs).is_file()]
+    untrained = [trial for trial in open_trials if not trial.training.is_finished(runner.runs)]
+    needed = SweepPlan(tuple(untrained)).trainings
+    # Ray's own types allow no list of exceptions here, its documentation does
+    remote: Any = ray.remote(max_retries=retries, retry_exceptions=[RunFailedError])  # type: ignore[call-overload]
+    train, test = remote(_train), remote(_test)
+    place = ray.put(runner)
+
+    references: dict[str, Any] = {}
+    for name, training in needed.items():
+        if not training.is_finished(runner.runs):
+            before = references.get(training.stage.name) if training.stage else None
+            share = cluster.share(runner.devices(training.config))
+            references[name] = train.options(**share, name=training.label).remote(place, training, before)
+    waiting = {
+        test.options(**cluster.share(runner.devices(trial.config)), name=trial.label).remote(
+            place, trial, references.get(trial.training.name)
+        ): trial
+        for trial in open_trials
+    }
+    failed: list[TrialPlan] = []
+    with _stopped_by_signals(lambda: _cancel([*references.values(), *waiting])):
+        while waiting:
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            trial = waiting.pop(done)
+            count = f"{len(plan.trials) - len(waiting)}/{len(plan.trials)}"
+            try:
+                ray.get(done)
+                say(f"finished  {count}  {trial.label}")
+            except (ray.exceptions.RayError, RunFailedError, InputError) as error:
+                failed.append(trial)
+                cause = getattr(error, "cause", None) or error
+                say(f"FAILED    {count}  {trial.label}: {cause}")
+    return failed
+
+
+def _train(runner: Runner, training: Any, stage: Any) -> str:
+    return runner.train(training, stage)
+
+
+def _test(runner: Runner, trial: TrialPlan, training: Any) -> str:
+    return str(runner.test(trial, training))
+
+
+def _cancel(references: list[Any]) -> None:
+    """Interrupt running tasks, which stop their processes gently, and wait for them."""
+    import ray
+
+    for reference in references:
+        ray.cancel(reference)
+    ray.wait(references, num_returns=len(references))
+
+
+@contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call a function at SIGTERM, SIGUSR1 or Ctrl-C, then leave with 128 plus the signal's number."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before = {
+        number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    }
+    try:
+        yield
+    except KeyboardInterrupt:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        stop()
+        raise SystemExit(128 + (received[0] if received else signal.SIGINT)) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

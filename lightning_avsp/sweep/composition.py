@@ -1,0 +1,228 @@
+"""A trial's configuration, composed from its experiment file, options and values as plain data, without torch.
+
+What is composed is what ``lightning fit`` then parses, written out in one file. Three things may be said twice, and the
+order is: the experiment file, options over it (those of the command, then ``--args``), the values of the sweep's row
+over both. A row that names another class starts from that class alone: nothing of the experiment's settings of the old
+class remains, but options do, so that pretrained weights given by ``--args`` reach every row.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_avsp.errors import InputError
+
+CONFIG_OPTIONS = ("--config", "-c")
+MANAGED = ("trainer.devices", "trainer.num_nodes", "run_dir", "ckpt_path", "overwrite", "test_after_fit")
+"""Options that a sweep sets itself."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-4 is a number, as `lightning fit` reads it."""
+
+
+_Loader.yaml_implicit_resolvers = deepcopy(yaml.SafeLoader.yaml_implicit_resolvers)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)$|[-+]?(\d+\.\d*|\.\d+)$|[-+]?\.(inf|Inf)$|\.(nan|NaN)$"
+    ),
+    list("-+0123456789."),
+)
+
+
+@dataclass(frozen=True)
+class TrialArguments:
+    """The words of one trial, taken apart."""
+
+    experiment: Path
+    options: tuple[tuple[str, Any], ...]
+    """(dotted name, value) in their order; later ones win."""
+    row: dict[str, Any] = field(default_factory=dict)
+    """The sweep's values."""
+
+    def compose(self, row: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Compose the whole configuration.
+
+        Args:
+            row: Values in place of the sweep's own.
+
+        Raises:
+            InputError: If a file cannot be read or an option has no place.
+        """
+        values = self.row if row is None else row
+        base = read_config(self.experiment)
+        for name, value in self.options:
+            lay_option(base, name, value)
+        composed = merge(base, inline(values, Path()))
+        for name, value in self.options:
+            if not _sets(values, name):
+                lay_option(composed, name, value)
+        return composed
+
+
+def split_arguments(words: Sequence[str], more: Sequence[str] = ()) -> TrialArguments:
+    """Take the words after ``lightning trial`` apart.
+
+    Args:
+        words: ``--config EXPERIMENT``, options of ``lightning fit``, and ``--config JSON`` with the sweep's values.
+        more: Further options of this machine (``--args``).
+
+    Raises:
+        InputError: If there is no experiment, an option is not understood, or it is one that the sweep sets itself.
+    """
+    experiment: Path | None = None
+    options: list[tuple[str, Any]] = []
+    row: dict[str, Any] = {}
+    given = [*words, *more]
+    while given:
+        word = given.pop(0)
+        name, equals, text = word.partition("=")
+        if not name.startswith("-") or (not equals and not given):
+            raise InputError(f"option {word!r} of a trial needs the form --NAME=VALUE or --NAME VALUE")
+        text = text if equals else given.pop(0)
+        if name not in CONFIG_OPTIONS:
+            options += leaves(_checked(name), _value(text))
+        elif text.lstrip().startswith("{"):
+            row = _json(text)
+        elif experiment is None:
+            experiment = Path(text)
+        else:
+            options += leaves("", read_config(Path(text)))
+    if experiment is None:
+        raise InputError("a trial needs --config EXPERIMENT.yaml and the options of `lightning fit`")
+    return TrialArguments(experiment, tuple(options), row)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read an experiment file with every file that it names in place of a value.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    try:
+        content = yaml.load(path.read_text(), _Loader)  # a SafeLoader
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as an experiment: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no settings")
+    return dict(inline(content, path.parent))
+
+
+def inline(value: Any, folder: Path) -> Any:
+    """Replace names of YAML files, relative to a folder, by what the files hold."""
+    if isinstance(value, dict):
+        return {key: inline(item, folder) for key, item in value.items()}
+    if isinstance(value, str) and value.endswith((".yaml", ".yml")) and (folder / value).is_file():
+        return read_config(folder / value)
+    return value
+
+
+def merge(below: Any, above: Any) -> Any:
+    """Lay settings over others; a group that names another class keeps nothing of the old one's arguments."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return deepcopy(above)
+    classes = [
+        str(group["class_path"]).rpartition(".")[2] for group in (below, above) if "class_path" in group
+    ]
+    kept = {} if len(classes) == 2 and classes[0] != classes[1] else below
+    return {**deepcopy(kept), **{key: merge(kept.get(key), value) for key, value in above.items()}}
+
+
+def lay_option(config: dict[str, Any], name: str, value: Any) -> None:
+    """Set one option by its dotted name, in which ``init_args`` may be left out, as on the command line."""
+    *groups, last = name.split(".")
+    group = config
+    for key in groups:
+        group = _arguments_of(group, key)
+        if not isinstance(group.get(key), dict):
+            group[key] = {}
+        group = group[key]
+    group = _arguments_of(group, last)
+    value, before = inline(value, Path()), group.get(last)
+    if isinstance(before, dict) and "class_path" in before and isinstance(value, str):
+        value = {"class_path": value}
+    if last == "class_path" and str(before).rpartition(".")[2] != str(value).rpartition(".")[2]:
+        group["init_args"] = {}
+    if last == "class_path":
+        group[last] = value
+    else:
+        group[last] = merge(before, value)
+
+
+def leaves(name: str, value: Any) -> list[tuple[str, Any]]:
+    """List the values in nested settings by their dotted names, each class before its arguments."""
+    if not isinstance(value, dict) or not value:
+        return [(name, value)]
+    inner = sorted(value.items(), key=lambda item: item[0] != "class_path")
+    return [leaf for key, item in inner for leaf in leaves(f"{name}.{key}".lstrip("."), item)]
+
+
+def lookup(config: dict[str, Any], dotted: str) -> Any:
+    """Return a value by its dotted name in which ``init_args`` may be left out, or None."""
+    value: Any = config
+    for key in dotted.split("."):
+        if not isinstance(value, dict):
+            return None
+        value = (value if key in value else value.get("init_args") or {}).get(key)
+    return value
+
+
+def _arguments_of(group: dict[str, Any], key: str) -> dict[str, Any]:
+    """Find where a key of a group belongs: below ``init_args`` if the group is a class."""
+    if "class_path" not in group or key in ("class_path", "init_args", "dict_kwargs"):
+        return group
+    arguments = group.setdefault("init_args", {})
+    return arguments if isinstance(arguments, dict) else group
+
+
+def _sets(row: dict[str, Any], name: str) -> bool:
+    """Return true if a row sets an option itself: the option's own name, or something that is no group above it."""
+    value: Any = row
+    for key in name.split("."):
+        if not isinstance(value, dict):
+            return True
+        inner = value if key in value else value.get("init_args") or {}
+        if key not in inner:
+            return False
+        value = inner[key]
+    return not isinstance(value, dict)
+
+
+def _checked(name: str) -> str:
+    dotted = name.lstrip("-")
+    if dotted in MANAGED:
+        remedy = "give --gpus-per-trial N" if dotted.startswith("trainer") else "leave it out"
+        raise InputError(f"--{dotted} is set by the sweep itself; {remedy}")
+    if dotted.endswith("+"):
+        raise InputError(
+            f"--{dotted}= appends to a list, which a sweep does not; give the whole list as --{dotted[:-1]}="
+        )
+    return dotted
+
+
+def _value(text: str) -> Any:
+    """Read a value from the command line; true and false stay words, which some options want."""
+    try:
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        return text
+    known = isinstance(value, (str, dict, list, int, float, type(None))) and not isinstance(value, bool)
+    return value if known else text
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except ValueError as error:
+        raise InputError(
+            f"the last --config begins as JSON and is none: {error}; W&B's ${{args_json}} is"
+        ) from error

@@ -1,0 +1,231 @@
+"""Drivers, workers and trainings are killed at any moment: what is finished stays, nothing runs twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightning_avsp.cli import main
+from lightning_avsp.sweep.cluster import Cluster
+from lightning_avsp.sweep.execution import Runner
+from lightning_avsp.sweep.planning import SweepPlan
+from lightning_avsp.sweep.status import states_of
+
+sys.path.insert(0, str(Path(__file__).parent))
+from fake_sweep import FakeSweep, fake_environment, is_alive, parent_of, wait_for
+
+MakeSweep = Callable[..., FakeSweep]
+Meanwhile = Callable[[Callable[[], None]], None]
+
+
+def lines(sweep: FakeSweep) -> list[str]:
+    return [state.state for state in states_of(sweep.plan(), sweep.runs)]
+
+
+def test_stages_come_first_and_everything_runs_once(
+    make_sweep: MakeSweep, cluster: Cluster, tmp_path: Path, corpus: Path
+) -> None:
+    stage = {
+        "seed_everything": 9,
+        "data": {"root": str(corpus)},
+        "model": {"class_path": "DiffusionSaliencyTask"},
+    }
+    (tmp_path / "stage.yaml").write_text(yaml.safe_dump({**stage, "wandb_project": str(tmp_path / "notes")}))
+    steps = {
+        "parameters": {
+            "init_args": {"parameters": {"sampling": {"parameters": {"steps": {"values": [1, 3]}}}}}
+        }
+    }
+    sweep = make_sweep(0, 1, model=steps, init_from={"value": f"stage:{tmp_path / 'stage.yaml'}"})
+    sweep.go(0, 1, 9)
+    assert lines(sweep) == ["waiting"] * 4
+    assert sweep.run(cluster) == []
+    assert lines(sweep) == ["finished"] * 4
+    assert [sweep.events(seed) for seed in (9, 0, 1)] == [
+        ["new", "waits", "end"]
+    ] * 3  # two tests share a training
+    assert sweep.events(0, "test") == ["new", "new"]
+    plan = sweep.plan()
+    last = plan.trials[0].training
+    assert last.stage is not None
+    used = yaml.safe_load((last.folder(sweep.runs) / "fit.yaml").read_text())["init_from"]
+    assert used == str(last.stage.folder(sweep.runs) / "checkpoints" / "best.ckpt")
+    notes = (sweep.notes / "notes.txt").read_text()
+    assert sweep.run(cluster) == []
+    assert (sweep.notes / "notes.txt").read_text() == notes
+    for trial in plan.trials:
+        result = json.loads(trial.result(sweep.runs).read_text())
+        assert (result["trial"], result["training"]) == (trial.trial.id, trial.training.name)
+        assert result["stages"] == [last.stage.name]
+        # W&B's run of a training has the training's name, so that it is joined again
+        assert f"{trial.training.name} {used}" in notes
+
+
+def test_killed_trainings_and_workers_are_resumed(
+    make_sweep: MakeSweep, cluster: Cluster, meanwhile: Meanwhile
+) -> None:
+    sweep = make_sweep(0, 1, 2)
+    sweep.go(2)
+
+    def kill() -> None:
+        training, survivor = sweep.pid(0), sweep.pid(1)
+        os.kill(training, signal.SIGKILL)
+        os.kill(parent_of(survivor), signal.SIGKILL)
+        wait_for(lambda: not is_alive(survivor))  # it dies with its worker
+        wait_for(lambda: "resumed" in sweep.events(0) and "resumed" in sweep.events(1))
+        sweep.go(0, 1)
+
+    meanwhile(kill)
+    assert sweep.run(cluster) == []
+    assert sweep.results() == 3
+    for seed in (0, 1):
+        assert sweep.events(seed) == ["new", "waits", "resumed", "waits", "end"]
+    assert sweep.events(2) == ["new", "waits", "end"]
+
+
+def test_a_failing_row_is_tried_again_and_shown_while_the_others_go_on(
+    make_sweep: MakeSweep, cluster: Cluster, capsys: pytest.CaptureFixture
+) -> None:
+    sweep = make_sweep(0, 1, 2)
+    sweep.go(0, 1, 2)
+    (sweep.notes / "fail1").touch()
+    (sweep.notes / "refuse2").touch()
+    said: list[str] = []
+    failed = sweep.run(cluster, said, retries=1)
+    assert sorted(trial.seed for trial in failed) == [1, 2]
+    assert [sweep.events(seed).count("new") for seed in (0, 1, 2)] == [
+        1,
+        2,
+        1,
+    ]  # a user's error is not tried again
+    assert sum(line.startswith("finished") for line in said) == 1
+    assert sum("this is the end of the log" in line for line in said) == 2
+    assert lines(sweep) == ["finished", "failed", "failed"]
+    main(["sweep", "status", str(sweep.path), f"--runs={sweep.runs}"])
+    shown = capsys.readouterr().out
+    assert "1 finished, 2 failed" in shown
+    assert shown.count("this is the end of the log") >= 2
+    (sweep.notes / "fail1").unlink()
+    (sweep.notes / "refuse2").unlink()
+    assert sweep.run(cluster) == []  # the next start tries them again
+    assert lines(sweep) == ["finished"] * 3
+
+
+def test_sigterm_lets_trainings_save(make_sweep: MakeSweep, cluster: Cluster, meanwhile: Meanwhile) -> None:
+    sweep = make_sweep(0, 1)
+
+    def stop() -> None:
+        sweep.pid(0)
+        sweep.pid(1)
+        running = [state.line() for state in states_of(sweep.plan(), sweep.runs)]
+        assert running[0].split() == ["all", "1", "0", "training", "5/10", "1m05", "node1"]
+        assert all(len(line) <= 80 for line in running)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    meanwhile(stop)
+    with pytest.raises(SystemExit) as left:
+        sweep.run(cluster)
+    assert left.value.code == 128 + signal.SIGTERM
+    assert sweep.events(0) == sweep.events(1) == ["new", "waits", "saved"]
+    assert lines(sweep) == ["interrupted"] * 2
+    sweep.go(0, 1)
+    assert sweep.run(cluster) == []
+    assert sweep.events(0)[3:] == ["resumed", "waits", "end"]
+
+
+def test_a_killed_driver_leaves_nothing_behind(make_sweep: MakeSweep, cluster: Cluster) -> None:
+    sweep = make_sweep(0, 1)
+    sweep.go(0)
+    environment = {**os.environ, **fake_environment()}
+    command = [
+        sys.executable,
+        "-m",
+        "lightning_avsp",
+        "sweep",
+        "run",
+        str(sweep.path),
+        f"--runs={sweep.runs}",
+    ]
+    with (sweep.path.parent / "driver.log").open("w") as log:
+        driver = subprocess.Popen(
+            [*command, "--jobs=2"], stdout=log, stderr=subprocess.STDOUT, env=environment
+        )
+    survivor = sweep.pid(1)
+    wait_for(lambda: sweep.results() == 1)
+    left = descendants(driver.pid)
+    assert survivor in left
+    assert len(left) > 4  # Ray's own processes and its workers
+    driver.kill()
+    driver.wait()
+    wait_for(lambda: not any(map(is_alive, left)))
+    assert lines(sweep) == ["finished", "interrupted"]
+    sweep.go(1)
+    assert sweep.run(cluster) == []
+    assert sweep.events(0) == ["new", "waits", "end"]
+    assert sweep.events(1) == ["new", "waits", "resumed", "waits", "end"]
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process that a process started, however indirectly."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = parent_of(int(folder.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    found, fresh = [], [pid]
+    while fresh:
+        fresh = [child for child, parent in parents.items() if parent in fresh]
+        found += fresh
+    return found
+
+
+CHILD = [sys.executable, "-m", "lightning_avsp.sweep.child"]
+
+
+def start_child(sweep: FakeSweep, **settings: object) -> subprocess.Popen:
+    """A training's process, started by this one without Ray."""
+    plan = sweep.plan()
+    run = plan.trials[0].training.folder(sweep.runs)
+    config = Runner(sweep.runs, Path.cwd())._placed(
+        {**plan.trials[0].training.config, "init_from": None}, run
+    )
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "fit.yaml").write_text(yaml.safe_dump(config))
+    environment = {**os.environ, **fake_environment(), "WANDB_RUN_ID": "x"}
+    return subprocess.Popen([*CHILD, "fit", "--config", str(run / "fit.yaml")], env=environment, **settings)
+
+
+def test_a_training_never_runs_beside_another_of_the_same_folder(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(0)
+    first = start_child(sweep)
+    sweep.pid(0)
+    second = start_child(sweep)
+    wait_for(lambda: has_lock_open(second.pid))
+    assert sweep.events(0) == ["new", "waits"]
+    sweep.go(0)
+    assert (first.wait(), second.wait()) == (0, 0)
+    assert sweep.events(0) == ["new", "waits", "end"]  # the second found it finished
+
+
+def has_lock_open(pid: int) -> bool:
+    return any(link.readlink().name == "lock" for link in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def test_trials_of_one_training_share_its_test_over_sweeps(make_sweep: MakeSweep, cluster: Cluster) -> None:
+    sweep = make_sweep(0)
+    sweep.go(0)
+    sweep.run(cluster)
+    (one,) = sweep.plan().trials
+    other = SweepPlan((type(one)(**{**vars(one), "sweep": "another"}),))
+    from lightning_avsp.sweep.cluster import run_plan
+
+    assert run_plan(other, Runner(sweep.runs, Path.cwd()), cluster, 0, lambda line: None) == []
+    assert sweep.events(0, "test") == ["new"]
+    assert other.trials[0].result(sweep.runs).is_file()
