@@ -129,7 +129,7 @@ def load_text_encoder(name: str = DEFAULT_TEXT_MODEL, device: str = "cpu") -> Te
     config: Any = network.config
     model = TextModel(
         name=name,
-        fingerprint=fingerprint(network, tokenizer),
+        fingerprint=text_fingerprint(network, tokenizer),
         width=int(config.hidden_size),
         longest=int(config.max_position_embeddings),
     )
@@ -165,7 +165,7 @@ def loading(name: str, option: str, files: str) -> Iterator[None]:
         ) from error
 
 
-def fingerprint(network: nn.Module, tokenizer: Any) -> str:
+def text_fingerprint(network: nn.Module, tokenizer: Any) -> str:
     """Hash weights, shape and vocabulary of a text encoder, which decide its output.
 
     The same for every version of transformers: version 5 dropped the prefix ``text_model.`` of names, so it is removed

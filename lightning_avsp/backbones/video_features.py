@@ -115,11 +115,11 @@ class CachedVideoFeatures:
             for x in tensors
         )
         if self._weights is None or self._weights[0] != state:
-            self._weights = (state, fingerprint(encoder))
+            self._weights = (state, weights_fingerprint(encoder))
         return self._weights[1]
 
 
-def fingerprint(encoder: nn.Module) -> str:
+def weights_fingerprint(encoder: nn.Module) -> str:
     """Hash an encoder's modules with their settings, its parameters and its buffers."""
     shape = [getattr(encoder, name, None) for name in ("channels", "strides", "taps")]
     digest = sha256(f"{encoder!r} {shape}".encode())

@@ -124,13 +124,13 @@ def _blip2(
     batch: int,
 ) -> None:
     from lightning_avsp.backbones.blip2 import open_captioner
-    from lightning_avsp.data.captions.corpus import caption_corpus, corpus_videos, wanted_frames
+    from lightning_avsp.data.captions.corpus import caption_corpus, corpus_videos, uncaptioned_frames
     from lightning_avsp.data.captions.lines import caption_path
     from lightning_avsp.launch import choose_device
 
     path = caption_path(out, name)
     videos = corpus_videos(root, name)
-    todo = wanted_frames(videos, every, path, model)
+    todo = uncaptioned_frames(videos, every, path, model)
     total = sum(len(numbers) for numbers in todo.values())
     print(f"{name}: {len(videos)} videos, {total} frames to caption (every {every}) into {path}", flush=True)
     if total:

@@ -23,7 +23,7 @@ from lightning_avsp.data.catalogue import Corpus, Part
 from lightning_avsp.data.dhf1k import base_folders
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.frame_counts import usable_frames
-from lightning_avsp.data.lists import ListedVideo, check_root
+from lightning_avsp.data.lists import ListedVideo, require_root
 from lightning_avsp.data.missing_audio import MissingAudio, apply_policy
 from lightning_avsp.data.sources import JsonFixations
 from lightning_avsp.data.video_source import VideoFacts, VideoFrames, VideoMaps, probe_video
@@ -44,7 +44,7 @@ def find_base(root: Path, corpus: Corpus) -> Path:
     Raises:
         CorpusNotFoundError: If there is none.
     """
-    check_root(root, corpus)
+    require_root(root, corpus)
     bases = base_folders(root, corpus) or [root / corpus.folder]
     for base in bases:
         if (base / SPLIT_FILE).is_file():

@@ -25,7 +25,7 @@ from typing import Literal
 
 from lightning_avsp.data.catalogue import Corpus, Part
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.lists import ListedVideo, check_root, list_path, parse_fold_list
+from lightning_avsp.data.lists import ListedVideo, list_path, parse_fold_list, require_root
 from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.data.picture_videos import picture_video, report_lacking
 from lightning_avsp.errors import CorpusNotFoundError, InputError
@@ -64,7 +64,7 @@ def find_copy(root: Path, corpus: Corpus) -> Copy:
         CorpusNotFoundError: If none of the layouts is recognised; the message names them.
         InputError: If one video lies in two folders.
     """
-    check_root(root, corpus)
+    require_root(root, corpus)
     bases = base_folders(root, corpus)
     for base in bases:
         annotated = _with_maps(_numbered_folders([base / "annotation"]))

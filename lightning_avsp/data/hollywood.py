@@ -21,7 +21,7 @@ from lightning_avsp.data.catalogue import Corpus, Part
 from lightning_avsp.data.dhf1k import base_folders
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.file_names import natural
-from lightning_avsp.data.lists import ListedVideo, check_root
+from lightning_avsp.data.lists import ListedVideo, require_root
 from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.data.picture_videos import picture_video, report_lacking
 from lightning_avsp.errors import CorpusNotFoundError, InputError
@@ -38,7 +38,7 @@ def part_folder(root: Path, corpus: Corpus, part: Part) -> Path:
     Raises:
         CorpusNotFoundError: If there is none.
     """
-    check_root(root, corpus)
+    require_root(root, corpus)
     bases = base_folders(root, corpus) or [root / corpus.folder]
     places = [base / name for base in bases for name in PART_FOLDERS[part]]
     for place in places:

@@ -78,7 +78,7 @@ def list_path(root: Path, corpus: Corpus, part: Part, split: int) -> Path:
     return root / LISTS_FOLDER / corpus.list_name(part, split)
 
 
-def check_root(root: Path, corpus: Corpus) -> None:
+def require_root(root: Path, corpus: Corpus) -> None:
     """Refuse a root that is not there.
 
     Raises:
@@ -93,5 +93,5 @@ def check_root(root: Path, corpus: Corpus) -> None:
 
 def listed_videos(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
     """List the videos that the package names for one part of a split (:func:`parse_fold_list`)."""
-    check_root(root, corpus)
+    require_root(root, corpus)
     return parse_fold_list(list_path(root, corpus, part, split))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, splits_in_mix
-from lightning_avsp.data.lists import check_root, list_path, parse_fold_list
+from lightning_avsp.data.lists import list_path, parse_fold_list, require_root
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.sweep.composition import leaves, lookup
 from lightning_avsp.sweep.sweep_file import content_name
@@ -180,7 +180,7 @@ def _data_content(data: dict[str, Any], parts: tuple[Part, ...], with_data: bool
         if not with_data:
             found.append([corpus.name, split])
             continue
-        check_root(root, corpus)
+        require_root(root, corpus)
         splits = corpus.splits if split == 0 else (split,)
         lists = [_listing(root, corpus, part, one) for part in parts for one in splits]
         found.append([corpus.name, lists, _synthetic(root).get(corpus.folder)])

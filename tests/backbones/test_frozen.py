@@ -17,7 +17,7 @@ from lightning_avsp.backbones.registry import (
     build_video_encoder,
     build_waveform_encoder,
 )
-from lightning_avsp.backbones.video_features import CachedVideoFeatures, fingerprint
+from lightning_avsp.backbones.video_features import CachedVideoFeatures, weights_fingerprint
 
 INPUTS = {
     "video": (lambda frozen: build_video_encoder("tiny", frozen=frozen)[0], (2, 3, 16, 64, 64)),
@@ -73,7 +73,7 @@ def test_fingerprints_tell_weights_and_settings_apart() -> None:
     torch.manual_seed(0)
     encoder, _ = build_video_encoder("tiny", frozen=True)
     same = copy.deepcopy(encoder)
-    assert fingerprint(same) == fingerprint(encoder)
+    assert weights_fingerprint(same) == weights_fingerprint(encoder)
     fewer = copy.deepcopy(encoder)
     fewer.channels = encoder.channels[:2]
     moved = copy.deepcopy(encoder)
@@ -81,9 +81,9 @@ def test_fingerprints_tell_weights_and_settings_apart() -> None:
         moved.norms[0].weight[3] += 1e-7 + moved.norms[0].weight[3] * 1e-6
     r3d, r3d_moved = (build_video_encoder("r3d_18", frozen=True)[0] for _ in range(2))
     r3d_moved.load_state_dict(r3d.state_dict())
-    assert fingerprint(r3d) == fingerprint(r3d_moved)
+    assert weights_fingerprint(r3d) == weights_fingerprint(r3d_moved)
     next(b for n, b in r3d_moved.named_buffers() if n.endswith("running_mean")).add_(1)
-    found = [fingerprint(x) for x in (encoder, fewer, moved, r3d, r3d_moved)]
+    found = [weights_fingerprint(x) for x in (encoder, fewer, moved, r3d, r3d_moved)]
     assert len(set(found)) == 5
 
 
@@ -93,8 +93,8 @@ def test_weights_are_hashed_once_and_again_when_they_were_written_to(
     encoder, _ = build_video_encoder("tiny", frozen=True)
     counted: list[int] = []
     monkeypatch.setattr(
-        "lightning_avsp.backbones.video_features.fingerprint",
-        lambda module: counted.append(1) or fingerprint(module),
+        "lightning_avsp.backbones.video_features.weights_fingerprint",
+        lambda module: counted.append(1) or weights_fingerprint(module),
     )
     kept = CachedVideoFeatures(FeatureStore(tmp_path))
     video = torch.randn(1, 3, 16, 64, 64)

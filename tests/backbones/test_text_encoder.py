@@ -15,8 +15,8 @@ pytest.importorskip("transformers")
 
 from lightning_avsp.backbones.text_encoder import (
     TextEncoder,
-    fingerprint,
     load_text_encoder,
+    text_fingerprint,
 )
 from lightning_avsp.data.captions.features import TokenFeatures, cache_features, text_key
 
@@ -132,17 +132,17 @@ def test_fingerprints_see_weights_and_words_but_not_prefixes(tiny: TextEncoder) 
     from lightning_avsp.backbones.tiny_text import build_tiny_clip
 
     network, tokenizer = build_tiny_clip()
-    assert fingerprint(network, tokenizer) == tiny.model.fingerprint
+    assert text_fingerprint(network, tokenizer) == tiny.model.fingerprint
     wrapped = torch.nn.Module()  # as transformers 4 nests it
     wrapped.text_model = network
     wrapped.config = network.config
-    assert fingerprint(wrapped, tokenizer) == tiny.model.fingerprint
+    assert text_fingerprint(wrapped, tokenizer) == tiny.model.fingerprint
     with torch.no_grad():
         next(network.parameters())[0, 0] += 1e-3
-    assert fingerprint(network, tokenizer) != tiny.model.fingerprint
+    assert text_fingerprint(network, tokenizer) != tiny.model.fingerprint
     network, tokenizer = build_tiny_clip()
     tokenizer.add_tokens(["zebra"])
-    assert fingerprint(network, tokenizer) != tiny.model.fingerprint
+    assert text_fingerprint(network, tokenizer) != tiny.model.fingerprint
 
 
 def test_each_text_is_encoded_once(tiny: TextEncoder, tmp_path: Path) -> None:

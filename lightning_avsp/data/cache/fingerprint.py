@@ -12,7 +12,7 @@ from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.numbered import NumberedFiles
 
 
-def fingerprint(entry: VideoEntry) -> str:
+def video_fingerprint(entry: VideoEntry) -> str:
     """Hash name, size and modification time of every file of a video, and its number of frames.
 
     Folders above the files do not count, so a corpus that was moved as a whole (keeping times) is still the same.

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from lightning_avsp.array_file import ArrayWriter
-from lightning_avsp.data.cache.fingerprint import fingerprint
+from lightning_avsp.data.cache.fingerprint import video_fingerprint
 from lightning_avsp.data.cache.sources import VERSION, fresh_index, pack_map, prepared_path
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.sources import NoFixations, PictureMaps
@@ -121,7 +121,7 @@ def prepare_cache(
             log.info("removed %s, unfinished file of an earlier run", part)
             part.unlink()
         # here, so that a run with nothing to do starts no process
-        stale = [job for job in jobs if _up_to_date(job, fingerprint(job.entry)) is None]
+        stale = [job for job in jobs if _up_to_date(job, video_fingerprint(job.entry)) is None]
         _check_room(stale, folder)
         report.kept = len(jobs) - len(stale)
         for done, (index, failure) in enumerate(
@@ -134,7 +134,7 @@ def prepare_cache(
             if progress is not None:
                 progress(done, len(jobs))
         for job in jobs:
-            if job.name not in report.failed and (frames := _up_to_date(job, fingerprint(job.entry))):
+            if job.name not in report.failed and (frames := _up_to_date(job, video_fingerprint(job.entry))):
                 report.frames += frames
                 report.bytes += job.path.stat().st_size
     return report
@@ -147,11 +147,11 @@ def build(job: Job) -> None:
         DiskFullError: If the disk is full; nothing is left of the file that was begun.
         InputError: If a file of the video is damaged; the message names it.
     """
-    mark = fingerprint(job.entry)
+    mark = video_fingerprint(job.entry)
     try:
         with atomic_write(job.path) as stream:
             _write(job, mark, stream)
-            if fingerprint(job.entry) != mark:
+            if video_fingerprint(job.entry) != mark:
                 raise InputError(
                     f"{job.name}: its files changed while they were read; run `avsp data prepare` again"
                 )

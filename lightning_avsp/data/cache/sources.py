@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.array_file import ArrayFile, read_index
-from lightning_avsp.data.cache.fingerprint import fingerprint
+from lightning_avsp.data.cache.fingerprint import video_fingerprint
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import Wave
@@ -204,7 +204,7 @@ def fresh_index(path: Path, mark: str) -> dict | str:
 
     Args:
         path: Prepared file.
-        mark: :func:`~lightning_avsp.data.cache.fingerprint.fingerprint` of its video.
+        mark: :func:`~lightning_avsp.data.cache.fingerprint.video_fingerprint` of its video.
     """
     index = read_index(path)
     if index is None:
@@ -263,7 +263,7 @@ def _attach(entry: VideoEntry, cache: Path, size: tuple[int, int]) -> tuple[Vide
         path = prepared_path(cache, entry.key, size, suffix)
         if not path.exists():
             continue
-        mark = mark or fingerprint(entry)
+        mark = mark or video_fingerprint(entry)
         index = fresh_index(path, mark)
         if isinstance(index, str):
             reason = index

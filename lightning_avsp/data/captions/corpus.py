@@ -22,7 +22,7 @@ def corpus_videos(root: Path, corpus: str) -> list[VideoEntry]:
     return read_every_video(root, [corpus], missing_audio="silence", skip_missing_lists=True)
 
 
-def wanted_frames(videos: Sequence[VideoEntry], every: int, path: Path, model: str) -> dict[str, list[int]]:
+def uncaptioned_frames(videos: Sequence[VideoEntry], every: int, path: Path, model: str) -> dict[str, list[int]]:
     """Frames that have no caption yet, of each video.
 
     The middle one of every ``every`` frames: those that a test with ``test_every`` of the same number scores.
@@ -63,7 +63,7 @@ def caption_corpus(
 
     Args:
         videos: The videos.
-        todo: Frames of each video (:func:`wanted_frames`).
+        todo: Frames of each video (:func:`uncaptioned_frames`).
         path: The caption file.
         captioner: Writes the captions.
         batch: Frames per forward pass.

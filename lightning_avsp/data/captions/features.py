@@ -29,7 +29,7 @@ SHARD_TEXTS = 1024
 
 
 @dataclass(frozen=True)
-class TokenRows:
+class RowRange:
     """Position of one text's rows."""
 
     shard: str
@@ -90,14 +90,14 @@ class TokenFeatures:
                 "folder with --features_folder, or remove this one to make them all again"
             )
 
-    def find(self, keys: Iterable[str]) -> dict[str, TokenRows]:
+    def find(self, keys: Iterable[str]) -> dict[str, RowRange]:
         """Find the rows of texts (:func:`text_key`); texts without features are left out.
 
         Raises:
             InputError: If a shard is truncated or foreign.
         """
         wanted = set(keys)
-        found: dict[str, TokenRows] = {}
+        found: dict[str, RowRange] = {}
         for path in sorted(self._shard("").parent.glob("[!.]*.tokens")):
             index = read_index(path)
             if index is None:
@@ -105,7 +105,7 @@ class TokenFeatures:
             start = 0
             for key, rows in index["texts"]:
                 if key in wanted:
-                    found[key] = TokenRows(path.stem, start, rows)
+                    found[key] = RowRange(path.stem, start, rows)
                 start += rows
         return found
 
