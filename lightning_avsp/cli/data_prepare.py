@@ -34,7 +34,7 @@ def prepare(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from lightning_avsp.data.cache.prepare import RATES, prepare_cache
-    from lightning_avsp.data.every_video import present_corpora, read_every_video
+    from lightning_avsp.data.corpora import present_corpora, read_every_video
     from lightning_avsp.errors import InputError
 
     height_width = parse_size(size)

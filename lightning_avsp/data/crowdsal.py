@@ -21,10 +21,8 @@ from pathlib import Path
 
 from lightning_avsp.data.catalogue import Corpus, Part
 from lightning_avsp.data.dhf1k import base_folders
-from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.frame_counts import usable_frames
+from lightning_avsp.data.entries import MissingAudio, VideoEntry, apply_policy, usable_frames
 from lightning_avsp.data.lists import ListedVideo, require_root
-from lightning_avsp.data.missing_audio import MissingAudio, apply_policy
 from lightning_avsp.data.sources import JsonFixations
 from lightning_avsp.data.video_source import VideoFacts, VideoFrames, VideoMaps, probe_video
 from lightning_avsp.errors import CorpusNotFoundError, InputError, MissingDependencyError

@@ -16,10 +16,16 @@ from torch.utils.data import DataLoader
 from lightning_avsp.data.captions.frames import CaptionedFrames, Captions, TextSource
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.data.clips import unscored_frames
-from lightning_avsp.data.corpora import decoded_with, listed_keys, read_videos
+from lightning_avsp.data.corpora import (
+    Split,
+    decoded_with,
+    every_key,
+    listed_keys,
+    read_every_video,
+    read_videos,
+)
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry, VideoKey
-from lightning_avsp.data.every_video import Split, every_key, read_every_video
 from lightning_avsp.data.loader import ResumableDataLoader, default_workers, loader_settings
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.data.mismatch import mismatched_audio, mismatched_text

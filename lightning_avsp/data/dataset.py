@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightning_avsp.data.augmentation import Augmentation
-from lightning_avsp.data.balance import Balance, BalancedMix
 from lightning_avsp.data.clips import (
     Clip,
     evaluation_clips,
@@ -21,6 +20,7 @@ from lightning_avsp.data.clips import (
 )
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.reader import ClipReader, Sample
+from lightning_avsp.data.samplers import Balance, BalancedMix
 from lightning_avsp.errors import InputError
 from lightning_avsp.structures import ClipPolicy
 
@@ -59,7 +59,7 @@ class TrainingClips(Dataset[Sample]):
         blank_maps: Rule for target frames without any gaze: ``redraw`` another clip (as the field's released code
             does), or ``keep`` it. Under ``draw: one_per_video`` it is first sought in the
             same video (ViNet), in a balanced mix in the same corpus.
-        balance: Weight of each corpus (:class:`~lightning_avsp.data.balance.BalancedMix`); the number of clips
+        balance: Weight of each corpus (:class:`~lightning_avsp.data.samplers.BalancedMix`); the number of clips
             of an epoch stays.
         augmentation: Random changes of clips.
     """

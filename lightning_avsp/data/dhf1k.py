@@ -24,9 +24,8 @@ from pathlib import Path
 from typing import Literal
 
 from lightning_avsp.data.catalogue import Corpus, Part
-from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.entries import MissingAudio, VideoEntry
 from lightning_avsp.data.lists import ListedVideo, list_path, parse_fold_list, require_root
-from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.data.picture_videos import picture_video, report_lacking
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 

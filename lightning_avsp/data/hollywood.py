@@ -19,10 +19,9 @@ from pathlib import Path
 
 from lightning_avsp.data.catalogue import Corpus, Part
 from lightning_avsp.data.dhf1k import base_folders
-from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.file_names import natural
+from lightning_avsp.data.entries import MissingAudio, VideoEntry
 from lightning_avsp.data.lists import ListedVideo, require_root
-from lightning_avsp.data.missing_audio import MissingAudio
+from lightning_avsp.data.numbered_files import natural
 from lightning_avsp.data.picture_videos import picture_video, report_lacking
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from lightning_avsp.data.augmentation import Augmentation
-from lightning_avsp.data.balance import Balance
+from lightning_avsp.data.entries import MissingAudio
 from lightning_avsp.data.loader import StartMethod
-from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.data.partition import Selection
+from lightning_avsp.data.samplers import Balance
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.random_access import Backend
 
@@ -24,7 +24,7 @@ class TrainingOptions:
     """Random changes of clips; none by default."""
     balance: Balance = "none"
     """Weight of each corpus of a mix in an epoch: ``none``, by its number of clips; ``uniform``, all the same;
-    ``sqrt``, by the root of its number (:class:`~lightning_avsp.data.balance.BalancedMix`)."""
+    ``sqrt``, by the root of its number (:class:`~lightning_avsp.data.samplers.BalancedMix`)."""
     blank_maps: Literal["redraw", "keep"] = "redraw"
     """Clips whose target frame has no gaze: ``redraw`` another one, or ``keep`` them."""
     uneven: Literal["drop", "pad"] = "drop"

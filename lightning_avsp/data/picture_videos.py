@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_avsp.data.catalogue import Corpus
-from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.file_names import PICTURES, Numbering, numbering
-from lightning_avsp.data.frame_counts import usable_frames
+from lightning_avsp.data.entries import VideoEntry, usable_frames
 from lightning_avsp.data.lists import ListedVideo
+from lightning_avsp.data.numbered_files import PICTURES, Numbering, numbering
 from lightning_avsp.data.sources import (
     FixationSource,
     FrameSource,

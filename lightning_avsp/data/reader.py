@@ -3,19 +3,101 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from lightning_avsp.data.cache.sources import SUFFIXES, prepared_wave
 from lightning_avsp.data.captions.frames import TextSource
 from lightning_avsp.data.clips import Clip
 from lightning_avsp.data.entries import VideoEntry, VideoKey
-from lightning_avsp.data.frame_reader import FrameReader
 from lightning_avsp.data.maps import resize_map
-from lightning_avsp.data.waves import WaveStore
+from lightning_avsp.data.sources import FrameSource
 from lightning_avsp.media.audio import AudioInput, LogMel, Wave, excerpt
+from lightning_avsp.media.audio_track import load_audio
+
+
+class FrameReader:
+    """Reads the frames of clips and remembers the last decoded ones.
+
+    Args:
+        size: (height, width) of the frames that are returned.
+        capacity: Frames to remember; 0 remembers none.
+    """
+
+    def __init__(self, size: tuple[int, int], capacity: int = 0) -> None:
+        self.size = size
+        self.capacity = capacity
+        self._kept: OrderedDict[tuple[FrameSource, int], np.ndarray] = OrderedDict()
+
+    def read(self, source: FrameSource, numbers: Sequence[int]) -> Tensor:
+        """Read frames by number: uint8 (T, H, W, 3), RGB. A repeated number is decoded once."""
+        wanted = list(dict.fromkeys(numbers))
+        if not self.capacity:
+            frames = source.read(wanted, self.size)
+            if len(wanted) < len(numbers):
+                frames = frames[[wanted.index(number) for number in numbers]]
+            return torch.from_numpy(frames)
+        missing = [number for number in wanted if (source, number) not in self._kept]
+        decoded = source.read(missing, self.size) if missing else ()
+        new = dict(zip(missing, decoded, strict=True))
+        for number in wanted:  # last used, last out
+            self._kept[source, number] = new[number] if number in new else self._kept.pop((source, number))
+        clip = torch.from_numpy(np.stack([self._kept[source, number] for number in numbers]))
+        while len(self._kept) > self.capacity:
+            self._kept.popitem(last=False)
+        return clip
+
+
+class WaveStore:
+    """Loads, mixes and resamples an audio file once and keeps the last used ones, up to a number of bytes.
+
+    Each dataloader worker has its own. Clips of one video share their audio, and resampling a video's audio takes
+    longer than all other work on a clip's audio.
+
+    Args:
+        config: Audio input, which defines the sample rate.
+        capacity_bytes: Memory for samples (256 MiB: over an hour at 16 kHz). The newest wave is kept whatever
+            its size.
+    """
+
+    def __init__(self, config: AudioInput, capacity_bytes: int = 1 << 28) -> None:
+        self.config = config
+        self.capacity_bytes = capacity_bytes
+        self._kept: OrderedDict[Path, Wave] = OrderedDict()
+
+    def get(self, path: Path) -> Wave:
+        """Return the audio of a file, ready for the input's ``cut``."""
+        wave = self._kept.pop(path, None)
+        if wave is None:
+            wave = self._load(path)
+        self._kept[path] = wave  # last used, last out
+        while len(self._kept) > 1 and self.kept_bytes > self.capacity_bytes:
+            self._kept.popitem(last=False)
+        return wave
+
+    def _load(self, path: Path) -> Wave:
+        if path.suffix in SUFFIXES:
+            found = prepared_wave(path, self.config.target_rate)
+            if isinstance(found, Wave):
+                return found
+            path = found
+        return self.config.prepare(*load_audio(path))
+
+    @property
+    def kept_bytes(self) -> int:
+        """Number of bytes of samples in memory."""
+        return sum(wave.samples.numel() * wave.samples.element_size() for wave in self._kept.values())
+
+    def __len__(self) -> int:
+        """Return the number of files in memory."""
+        return len(self._kept)
+
 
 _CONTEXT_S = 10.0  # audio kept around a clip that runs backwards; its first slice reaches 0.3 s beyond it
 
@@ -52,7 +134,7 @@ class ClipReader:
         size: (height, width) of frames.
         map_size: (height, width) of target maps; that of the frames by default.
         audio: Form of the audio, with its settings.
-        kept_frames: Decoded frames that are remembered (:class:`~lightning_avsp.data.frame_reader.FrameReader`).
+        kept_frames: Decoded frames that are remembered (:class:`~lightning_avsp.data.reader.FrameReader`).
         audio_of: Audio to play with a video instead of its own, by (corpus, video): another file, or None for
             silence. Other videos keep theirs.
         shift_s: Seconds by which audio comes too late (negative: too early), for tests of whether a model uses audio.

@@ -22,7 +22,7 @@ from lightning_avsp.data.maps import (
     read_fixations,
     read_map,
 )
-from lightning_avsp.data.numbered import NumberedFiles
+from lightning_avsp.data.numbered_files import NumberedFiles
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.images import image_size, read_image
 

@@ -19,11 +19,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_avsp.data.catalogue import Corpus
-from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.frame_counts import FrameCountWarning, usable_frames
+from lightning_avsp.data.entries import (
+    FrameCountWarning,
+    MissingAudio,
+    VideoEntry,
+    apply_policy,
+    usable_frames,
+)
 from lightning_avsp.data.lists import ListedVideo
-from lightning_avsp.data.missing_audio import MissingAudio, apply_policy
-from lightning_avsp.data.numbered import NumberedFiles
+from lightning_avsp.data.numbered_files import NumberedFiles
 from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
 from lightning_avsp.data.video_source import VideoFrames, probe_video
 from lightning_avsp.errors import CorpusNotFoundError, InputError

@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lightning_avsp.data.balance import BalancedMix, shares
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.dataset import TrainingClips
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.reader import ClipReader
-from lightning_avsp.data.samplers import EpochShuffleSampler
+from lightning_avsp.data.samplers import BalancedMix, EpochShuffleSampler, shares
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.structures import ClipPolicy
 

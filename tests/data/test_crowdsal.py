@@ -12,7 +12,7 @@ import pytest
 
 from lightning_avsp.data.corpora import decoded_with, read_videos
 from lightning_avsp.data.crowdsal import SPLIT_FILE, film_facts, read_split
-from lightning_avsp.data.frame_counts import FrameCountWarning
+from lightning_avsp.data.entries import FrameCountWarning
 from lightning_avsp.data.sources import JsonFixations
 from lightning_avsp.data.video_source import VideoFrames, probe_video
 from lightning_avsp.errors import CorpusNotFoundError, InputError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_avsp.data.frame_reader import FrameReader
+from lightning_avsp.data.reader import FrameReader
 from lightning_avsp.data.sources import PictureFrames
 from lightning_avsp.media.images import read_image
 

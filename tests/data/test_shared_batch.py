@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_avsp.data import shared_batch
+from lightning_avsp.data import collate as batches
 from lightning_avsp.data.augmentation import Augmentation
-from lightning_avsp.data.collate import collate
+from lightning_avsp.data.collate import MAX_BUFFERS, SharedBatch, collate, open_batch, stack_clips
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.reader import ClipReader
-from lightning_avsp.data.shared_batch import MAX_BUFFERS, SharedBatch, open_batch, stack_clips
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.structures import ClipPolicy
 
@@ -47,8 +46,8 @@ def test_a_shared_batch_is_the_batch_again_and_its_buffer_free_afterwards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert isinstance(stack_clips(BATCH, CLIPS), dict)  # in this process
-    monkeypatch.setattr(shared_batch, "get_worker_info", lambda: True)
-    monkeypatch.setattr(shared_batch, "_BUFFERS", [])
+    monkeypatch.setattr(batches, "get_worker_info", lambda: True)
+    monkeypatch.setattr(batches, "_BUFFERS", [])
     packed = stack_clips(BATCH, CLIPS)
     assert isinstance(packed, SharedBatch)
     buffer = packed.buffer
@@ -85,7 +84,7 @@ class Counted(Dataset[Any]):
 
 def counted(clips: Sequence[Tensor]) -> Any:
     shared = stack_clips({"extra": torch.ones(3)}, clips)
-    buffers = len(shared_batch._BUFFERS) if isinstance(shared, SharedBatch) else -1
+    buffers = len(batches._BUFFERS) if isinstance(shared, SharedBatch) else -1
     contents = shared.contents if isinstance(shared, SharedBatch) else shared
     contents["buffers"] = buffers
     return shared

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_avsp.data.frame_reader import FrameReader
+from lightning_avsp.data.reader import FrameReader
 from lightning_avsp.data.video_source import VideoFacts, VideoFrames, VideoMaps, probe_video
 from lightning_avsp.errors import InputError, MissingDependencyError
 from lightning_avsp.media import random_access as readers

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_avsp.data.waves import WaveStore
+from lightning_avsp.data.reader import WaveStore
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import (
     LogMel,
@@ -256,7 +256,7 @@ def test_store_loads_once_and_forgets_the_oldest(tmp_path: Path, monkeypatch: py
         loaded.append(path.stem)
         return load_audio(path)
 
-    monkeypatch.setattr("lightning_avsp.data.waves.load_audio", counting)
+    monkeypatch.setattr("lightning_avsp.data.reader.load_audio", counting)
     store = WaveStore(CONFIG, capacity_bytes=2 * 16_000 * 4)
     for place in (0, 1, 0, 2, 0, 1):
         store.get(paths[place])

@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.numbered import NumberedFiles
+from lightning_avsp.data.numbered_files import NumberedFiles
 
 
 def video_fingerprint(entry: VideoEntry) -> str:

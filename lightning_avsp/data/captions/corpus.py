@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lightning_avsp.backbones.blip2 import Captioner
 from lightning_avsp.data.captions.lines import Caption, CaptionAppender, read_captions
+from lightning_avsp.data.corpora import read_every_video
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.every_video import read_every_video
 from lightning_avsp.errors import InputError
 
 
@@ -22,7 +22,9 @@ def corpus_videos(root: Path, corpus: str) -> list[VideoEntry]:
     return read_every_video(root, [corpus], missing_audio="silence", skip_missing_lists=True)
 
 
-def uncaptioned_frames(videos: Sequence[VideoEntry], every: int, path: Path, model: str) -> dict[str, list[int]]:
+def uncaptioned_frames(
+    videos: Sequence[VideoEntry], every: int, path: Path, model: str
+) -> dict[str, list[int]]:
     """Frames that have no caption yet, of each video.
 
     The middle one of every ``every`` frames: those that a test with ``test_every`` of the same number scores.

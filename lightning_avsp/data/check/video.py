@@ -20,9 +20,8 @@ from PIL import Image
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.check.report import Fault, Severity
 from lightning_avsp.data.corpora import LAYOUTS
-from lightning_avsp.data.file_names import NUMBERED, PICTURES
 from lightning_avsp.data.lists import ListedVideo
-from lightning_avsp.data.numbered import NumberedFiles
+from lightning_avsp.data.numbered_files import NUMBERED, PICTURES, NumberedFiles
 from lightning_avsp.data.sources import (
     JsonFixations,
     MatFixations,

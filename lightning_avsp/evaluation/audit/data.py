@@ -12,9 +12,8 @@ from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.captions.frames import Captions
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.dataset import EvaluationFrames
-from lightning_avsp.data.entries import VideoKey
+from lightning_avsp.data.entries import MissingAudio, VideoKey
 from lightning_avsp.data.manifest import read_conditions
-from lightning_avsp.data.missing_audio import MissingAudio
 from lightning_avsp.data.options import EvaluationOptions, LoadingOptions
 from lightning_avsp.errors import InputError
 from lightning_avsp.tasks.loading import LoadedModel

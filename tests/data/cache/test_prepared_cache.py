@@ -24,8 +24,8 @@ from lightning_avsp.data.cache import attach_cache, prepare
 from lightning_avsp.data.cache.prepare import DiskFullError, prepare_cache
 from lightning_avsp.data.cache.sources import PreparedFrames, pack_map, unpack_map
 from lightning_avsp.data.clips import clip_at
+from lightning_avsp.data.corpora import read_every_video
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.every_video import read_every_video
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.sources import NoFixations
 from lightning_avsp.data.video_source import VideoFrames, VideoMaps
@@ -226,7 +226,7 @@ import sys, time
 from pathlib import Path
 from lightning_avsp.data.cache import prepare
 from lightning_avsp.data.cache.prepare import prepare_cache
-from lightning_avsp.data.every_video import read_every_video
+from lightning_avsp.data.corpora import read_every_video
 slow = prepare.encode_frame
 def encode(picture):
     time.sleep(0.02)
