@@ -15,7 +15,8 @@ from typing import Any
 from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, splits_in_mix
 from lightning_avsp.data.lists import check_root, list_path, parse_fold_list
 from lightning_avsp.errors import CorpusNotFoundError, InputError
-from lightning_avsp.sweep.composition import leaves, lookup
+from lightning_avsp.run_folder import write_atomically
+from lightning_avsp.sweep.composition import is_within, leaves, lookup
 from lightning_avsp.sweep.sweep_file import content_name
 
 TEST_ONLY = (
@@ -121,8 +122,7 @@ def _digest(path: str, size: int, changed: int) -> str:
         while block := file.read(1 << 20):
             found.update(block)
     if size > 1 << 24:
-        kept.mkdir(parents=True, exist_ok=True)
-        key.write_text(found.hexdigest())
+        write_atomically(key, found.hexdigest())
     return found.hexdigest()
 
 
@@ -132,7 +132,7 @@ def _settings(config: dict[str, Any], unused: tuple[str, ...]) -> dict[str, Any]
     root = str((config.get("data") or {}).get("root", "")).rstrip("/") + "/"
     kept = {}
     for name, value in leaves("", config):
-        if any(name == key or name.startswith(f"{key}.") for key in unused):
+        if is_within(name, unused):
             continue
         if name in files and files[name].is_file():
             value = f"sha256:{file_digest(files[name])}"

@@ -16,7 +16,7 @@ import yaml
 from lightning_avsp.cli import main
 from lightning_avsp.errors import InputError
 from lightning_avsp.sweep import expand, load_sweep
-from lightning_avsp.sweep.composition import lookup, merge, split_arguments
+from lightning_avsp.sweep.composition import lay_option, lookup, split_arguments
 from lightning_avsp.sweep.costs import plan_costs
 from lightning_avsp.sweep.execution import Runner, run_environment
 from lightning_avsp.sweep.planning import SweepPlan, TrialPlan, hand_made_trial, plan_sweep, plan_trial
@@ -93,7 +93,10 @@ def test_options_hold_for_a_row_that_changes_a_class(plan: Plan) -> None:
     model = plan(row, "--model.network.audio_weights=a.pth").config["model"]
     network["init_args"] = {"map_size": [8, 8], "audio_weights": "a.pth"}
     assert model == {"class_path": "DirectSaliencyTask", "init_args": {"network": network}}
-    assert merge({"class_path": "a.B", "init_args": {"x": 1}}, {"class_path": "B"})["init_args"] == {"x": 1}
+    same = {"network": {"class_path": "a.B", "init_args": {"x": 1}}}
+    lay_option(same, "network", {"class_path": "B"})
+    assert same["network"] == {"class_path": "B", "init_args": {"x": 1}}
+    assert plan(row, "--model.network=AVRSP").config["model"] == model  # a row's own class wins
 
 
 @pytest.mark.parametrize(
