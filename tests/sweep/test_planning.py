@@ -276,6 +276,8 @@ def test_one_preflight_finds_everything(plan: Plan, tmp_path: Path) -> None:
     assert "sampling" in str(caught.value)
     assert "DirectSaliencyTask" in str(caught.value)
     assert "text.pth" in str(caught.value)
+    with pytest.raises(InputError, match="more than 4 GPUs"):  # 8 on two nodes are in no one's reach
+        check_plan(SweepPlan((plan(),)), runs, gpus=4, gpus_per_trial=8)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
         check_plan(SweepPlan((plan(),)), tmp_path / "file", gpus=0, gpus_per_trial=1)
