@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.errors import InputError
 from lightning_avsp.run_folder import RunFolder
 from lightning_avsp.sweep.composition import TrialArguments, lay_option, lookup, split_arguments
-from lightning_avsp.sweep.identity import TEST_ONLY, file_digest, name_test, name_training
+from lightning_avsp.sweep.identity import TEST_ONLY, corpora_of, file_digest, name_test, name_training
 from lightning_avsp.sweep.sweep_file import Sweep, Trial, content_name, expand, short_words
 
 STAGE = "stage:"
@@ -227,11 +226,8 @@ def _plan_stage(
 
 def _has_split(data: dict[str, Any], split: Any) -> bool:
     """Return true if a stage's corpora have the trial's split: DHF1K, for one, was divided once."""
-    corpora = [
-        find_corpus(name, Path(str(data.get("root", "data")))) for name in data.get("corpora", ["AVAD"])
-    ]
     try:
-        splits_in_mix(corpora, split)
+        corpora_of({**data, "split": split})
     except InputError:
         return False
     return True
