@@ -97,20 +97,16 @@ def check_nodes(paths: list[Path]) -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    task = ray.remote(num_cpus=0)(_missing_paths)
+    task: Any = ray.remote(num_cpus=0)(lambda: [path for path in paths if not path.exists()])
     nodes = [node for node in ray.nodes() if node["Alive"]]
     pinned = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-    found = ray.get([task.options(scheduling_strategy=strategy).remote(paths) for strategy in pinned])
+    found = ray.get([task.options(scheduling_strategy=strategy).remote() for strategy in pinned])
     for node, missing in zip(nodes, found, strict=True):
         if missing:
             raise InputError(
                 f"node {node['NodeManagerHostname']} does not see {', '.join(map(str, missing))}; a cluster needs the "
                 "working directory, the data and --runs on a disk that all nodes share"
             )
-
-
-def _missing_paths(paths: list[Path]) -> list[Path]:
-    return [path for path in paths if not path.exists()]
 
 
 def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, say: Say) -> list[TrialPlan]:
@@ -138,7 +134,7 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
     needed = SweepPlan(tuple(untrained)).trainings
     # Ray's own types allow no list of exceptions here, its documentation does
     remote: Any = ray.remote(max_retries=retries, retry_exceptions=[RunFailedError])  # type: ignore[call-overload]
-    train, test = remote(_train), remote(_test)
+    train, test = remote(Runner.train), remote(Runner.test)
     place = ray.put(runner)
 
     references: dict[str, Any] = {}
@@ -168,14 +164,6 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
                 cause = getattr(error, "cause", None) or error
                 say(f"FAILED    {count}  {trial.label}: {cause}")
     return failed
-
-
-def _train(runner: Runner, training: Any, stage: Any) -> str:
-    return runner.train(training, stage)
-
-
-def _test(runner: Runner, trial: TrialPlan, training: Any) -> str:
-    return str(runner.test(trial, training))
 
 
 def _cancel(references: list[Any]) -> None:

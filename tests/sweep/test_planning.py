@@ -249,7 +249,7 @@ def test_a_stage_is_named_by_content_and_shared(plan: Plan, experiment: Path) ->
 
 def test_costs_are_counted_from_the_lists(plan: Plan, experiment: Path) -> None:
     stage = f"stage:{experiment.parent / 'stage.yaml'}"
-    rows = [plan({"init_from": stage}), plan({"init_from": stage, "data": {"test_every": 2}})]
+    rows = [plan({"init_from": stage}), plan({"init_from": stage, "data": {"test": {"every": 2}}})]
     first, second = plan_costs(SweepPlan(tuple(rows)))
     assert (first.is_stage, first.epochs, first.tests, first.test_frames) == (True, 2, 0, 0)
     assert (second.is_stage, second.epochs, second.tests) == (False, 1, 2)
