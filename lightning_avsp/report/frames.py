@@ -9,16 +9,16 @@ from typing import Any
 
 import pandas as pd
 
-from lightning_avsp.report.formatting import (
+from lightning_avsp.evaluation.formatting import (
     DASH,
     Value,
     arrow,
     interval_text,
     lower_is_better,
     number,
-    rank_values,
     signed,
 )
+from lightning_avsp.report.formatting import rank_values
 from lightning_avsp.report.leaderboard import SCORING, Entry, Leaderboard
 from lightning_avsp.report.ordering import Ordering
 from lightning_avsp.report.published import COSTS, printed
@@ -53,7 +53,7 @@ class Scores:
     runs: pd.Series
 
     def by_dataset(self) -> dict[str, pd.DataFrame]:
-        """One table for each dataset, with flat columns."""
+        """Split into one table for each dataset, with flat columns."""
         tables = {}
         for dataset in self.frame.columns.unique(0):
             part = self.frame[dataset]
@@ -63,7 +63,7 @@ class Scores:
         return tables
 
     def stacked(self) -> pd.DataFrame:
-        """One table for all datasets: our number above the paper's."""
+        """Join all datasets in one table: our number above the paper's."""
         lines = {}
         for name, runs in self.runs.items():
             for kind in ("ours", "paper"):
@@ -81,7 +81,7 @@ class Table:
     caption: str
     frame: pd.DataFrame
     folded: bool = False
-    """Whether only the page has it, closed."""
+    """True if only the page has it, closed."""
 
 
 Part = str | list[str] | Scores | Table
@@ -102,7 +102,7 @@ class Section:
 
 
 def report_section(report: SweepReport) -> Section:
-    """A table of a paper."""
+    """Lay out a table of a paper."""
     ordering = report.ordering
     parts: list[Part] = [list(report.notes), scores(report), f"Order of rows: {ordering.sentence()}"]
     if ordering.excluded:
@@ -131,7 +131,7 @@ def report_section(report: SweepReport) -> Section:
 
 
 def leaderboard_section(board: Leaderboard) -> Section:
-    """A leaderboard."""
+    """Lay out a leaderboard."""
     title = f"{board.corpus}, by {board.metric}"
     parts: list[Part] = [SCORING, Table(title, entries(board, board.entries))]
     if board.aside:
@@ -141,7 +141,7 @@ def leaderboard_section(board: Leaderboard) -> Section:
 
 
 def scores(report: SweepReport) -> Scores:
-    """Printed numbers, ours, and differences."""
+    """Tabulate printed numbers, ours, and differences."""
     columns: dict[tuple[str, str, str], list[Value]] = {}
     cells = report.frame[report.frame.dataset != ""]
     for (dataset, metric), column in cells.groupby(["dataset", "metric"], sort=False):
@@ -175,7 +175,7 @@ def _ours(cell: Any) -> Value:
 
 
 def costs(report: SweepReport) -> pd.DataFrame:
-    """Printed efficiency figures beside ours, and times."""
+    """Tabulate printed efficiency figures beside ours, and times."""
     columns: dict[str, list[Value]] = {}
     for key, (heading, decimals) in COST_COLUMNS.items():
         cells = report.frame[report.frame.metric == key].set_index("row").reindex(report.rows)
@@ -190,7 +190,7 @@ def costs(report: SweepReport) -> pd.DataFrame:
 
 
 def pairs(ordering: Ordering) -> pd.DataFrame:
-    """Every two rows that the paper ranks."""
+    """Tabulate every two rows that the paper ranks."""
     shown = ordering.pairs
     differences = [
         replace(
@@ -204,7 +204,7 @@ def pairs(ordering: Ordering) -> pd.DataFrame:
 
 
 def entries(board: Leaderboard, rows: Sequence[Entry]) -> pd.DataFrame:
-    """Lines of a leaderboard."""
+    """Tabulate entries of a leaderboard."""
     ranks = {
         metric: rank_values([entry.values.get(metric) for entry in rows], lower_is_better(metric))
         for metric in board.metrics
