@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,8 +75,7 @@ def leaderboard_as_csv(board: Leaderboard) -> str:
     """Write one record for each entry and metric."""
     records: list[dict[str, Any]] = []
     for entry in (*board.entries, *board.aside):
-        for metric, value in entry.values.items():
-            interval = (entry.intervals or {}).get(metric)
+        for metric, interval in entry.values.items():
             records.append(
                 {
                     "corpus": board.corpus,
@@ -87,9 +85,9 @@ def leaderboard_as_csv(board: Leaderboard) -> str:
                     "model": entry.name,
                     "ours": entry.ours,
                     "synthetic": "SYNTHETIC" if entry.synthetic else "",
-                    "value": value,
-                    "low": math.nan if interval is None else interval.low,
-                    "high": math.nan if interval is None else interval.high,
+                    "value": interval.mean,
+                    "low": interval.low,
+                    "high": interval.high,
                     "places": "; ".join(entry.places),
                     "flags": "; ".join(entry.flags),
                 }

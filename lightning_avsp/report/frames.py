@@ -18,6 +18,7 @@ from lightning_avsp.evaluation.formatting import (
     number,
     signed,
 )
+from lightning_avsp.evaluation.statistics import Interval
 from lightning_avsp.report.formatting import rank_values
 from lightning_avsp.report.leaderboard import SCORING, Entry, Leaderboard
 from lightning_avsp.report.ordering import Ordering
@@ -205,21 +206,23 @@ def pairs(ordering: Ordering) -> pd.DataFrame:
 
 def entries(board: Leaderboard, rows: Sequence[Entry]) -> pd.DataFrame:
     """Tabulate entries of a leaderboard."""
+    unknown = Interval(math.nan, math.nan, math.nan)
     ranks = {
-        metric: rank_values([entry.values.get(metric) for entry in rows], lower_is_better(metric))
+        metric: rank_values(
+            [entry.values.get(metric, unknown).mean for entry in rows], lower_is_better(metric)
+        )
         for metric in board.metrics
     }
     records = []
     for position, entry in enumerate(rows):
         record: dict[str, Value | str] = {"rank": number(entry.rank, str(entry.rank))}
         for metric in board.metrics:
-            value, interval = entry.values.get(metric), (entry.intervals or {}).get(metric)
-            text = None if value is None or entry.ours else printed(value, metric)
+            one = entry.values.get(metric, unknown)
             best = ranks[metric][position] if entry.ranked else 0
-            details = () if interval is None else interval_text(interval.low, interval.high)
-            plain = number(value, text, best)
+            plain = number(one.mean, None if entry.ours else printed(one.mean, metric), best)
+            details = interval_text(one.low, one.high)
             record[arrow(metric)] = replace(
-                plain, details=details, synthetic=entry.synthetic and value is not None
+                plain, details=details, synthetic=entry.synthetic and metric in entry.values
             )
         several = entry.ours and len(entry.places) > 2
         record["printed in"] = f"{len(entry.places)} results" if several else "\n".join(entry.places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,19 +26,18 @@ SCORING = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One line."""
+    """One network, or one of our runs."""
 
     name: str
     """Model with its inputs and setting, or the name of our run."""
     ours: bool
-    values: Mapping[str, float]
-    """By metric as printed; where papers disagree, the value that most of them print, or the first printed."""
+    values: Mapping[str, Interval]
+    """By metric as printed. Ours: mean and interval over videos. Published: a mean alone; where papers disagree, the
+    value that most of them print, or the first printed."""
     places: tuple[str, ...]
     """Tables that print it, with the printed name; or our result files."""
     flags: tuple[str, ...] = ()
     """Disagreements of papers, suspect values, limits of our number."""
-    intervals: Mapping[str, Interval] | None = None
-    """Ours: mean and interval over videos."""
     synthetic: bool = False
     """Ours, on a SYNTHETIC corpus: never ranked."""
     ranked: bool = True
@@ -82,9 +82,9 @@ def read_leaderboard(corpus: str, metric: str, runs: Path) -> Leaderboard:
         raise InputError(f"nothing is published on {name} with {metric!r}; there is {', '.join(metrics)}")
     entries = [*_published_entries(found), *_our_entries(name, metrics, runs)]
     ranked = [entry for entry in entries if entry.ranked and sort in entry.values]
-    ranked.sort(key=lambda entry: entry.values[sort], reverse=not lower_is_better(sort))
-    order = [entry.values[sort] for entry in ranked]
-    numbered = [replace(entry, rank=1 + order.index(entry.values[sort])) for entry in ranked]
+    ranked.sort(key=lambda entry: entry.values[sort].mean, reverse=not lower_is_better(sort))
+    order = [entry.values[sort].mean for entry in ranked]
+    numbered = [replace(entry, rank=1 + order.index(mean)) for entry, mean in zip(ranked, order, strict=True)]
     rest = [entry for entry in entries if entry.ranked and sort not in entry.values]
     aside = tuple(entry for entry in entries if not entry.ranked)
     return Leaderboard(name, sort, metrics, (*numbered, *rest), aside)
@@ -95,12 +95,11 @@ def _published_entries(found: pd.DataFrame) -> list[Entry]:
     entries = []
     for (model, inputs, setting), cells in found.groupby(["model", "inputs", "setting"], sort=False):
         flags: dict[str, None] = {}
-        chosen: dict[str, float] = {}
+        chosen: dict[str, Interval] = {}
         for metric, group in cells.groupby("metric", sort=False):
             values = list(group.value)
-            chosen[metric] = max(
-                dict.fromkeys(values), key=values.count
-            )  # the first of equally frequent ones
+            # the first of equally frequent ones
+            chosen[metric] = Interval(max(dict.fromkeys(values), key=values.count), math.nan, math.nan)
             if (group.disagrees != "").any():
                 each = [f"{cell.place} {printed(cell.value, metric)}" for cell in group.itertuples()]
                 flags[f"papers disagree on {metric}: {', '.join(each)}"] = None
@@ -122,21 +121,18 @@ def _our_entries(corpus: str, metrics: Sequence[str], runs: Path) -> list[Entry]
             named.setdefault((f"{sweep} {row}".strip(), corpus in result.synthetic), []).append(result)
     entries = []
     for (name, synthetic), results in sorted(named.items()):
-        measured = {
-            metric: one for metric in metrics if (one := measure(results, corpus, metric)) is not None
-        }
-        intervals = {metric: one.interval for metric, one in measured.items()}
-        flags = [] if not measured else _limits(corpus, results)
+        found = {metric: measure(results, corpus, metric) for metric in metrics}
+        values = {metric: one.interval for metric, one in found.items() if one is not None}
+        flags = _limits(corpus, results) if values else []
         flags += sorted({f"checkpoint {one.selection}" for one in results if "TEST" in one.selection})
         contamination = sorted({line for one in results for line in one.contamination})
         entries.append(
             Entry(
                 name=name,
                 ours=True,
-                values={metric: interval.mean for metric, interval in intervals.items()},
+                values=values,
                 places=tuple(str(result.path) for result in results),
                 flags=(*flags, *contamination),
-                intervals=intervals,
                 synthetic=synthetic,
                 ranked=not synthetic and not contamination,
             )
