@@ -57,7 +57,7 @@ _MODEL = "synthetic truth"
 
 
 def vocabulary() -> list[str]:
-    """All words that captions are made of, in alphabetical order."""
+    """Return all words of the captions, in alphabetical order."""
     patterns = [pattern for patterns in INFORMATIVE.values() for pattern in patterns] + list(UNINFORMATIVE)
     words = {word for pattern in patterns for word in re.findall(r"[a-z]+", re.sub(r"{\w+}", " ", pattern))}
     return sorted(words | {*COLOUR_NAMES, *_NUMBERS.values(), "a", "and", "disc"})
@@ -82,7 +82,7 @@ class SyntheticCaptions:
 def caption_frames(
     record: VideoRecord, informative_share: float, generator: np.random.Generator
 ) -> list[tuple[str, bool, int]]:
-    """Caption of every frame of a video as (text, whether it is informative, object that decides).
+    """Caption every frame of a video as (text, True if it is informative, object that decides).
 
     Args:
         record: Truth of the video.
@@ -124,10 +124,11 @@ def write_synthetic_captions(
         CorpusNotFoundError: If there is no such synthetic corpus below the root.
         InputError: If a number is out of range, or the file holds captions from elsewhere.
     """
-    if not 0 <= informative_share <= 1:
-        raise InputError(f"informative_share is {informative_share}; a share lies in 0 to 1")
-    if every < 1 or seed < 0:
-        raise InputError(f"every={every} must be at least 1 and seed={seed} at least 0")
+    if not 0 <= informative_share <= 1 or every < 1 or seed < 0:
+        raise InputError(
+            f"informative_share={informative_share} must lie in 0 to 1, every={every} be at least 1 and seed={seed} "
+            "at least 0"
+        )
     entry = find_corpus(corpus, Path(root))
     path = caption_path(folder, entry.name)
     if path.is_file():

@@ -24,7 +24,8 @@ from lightning_avsp.synthetic import (
     synthesise_corpus,
 )
 from lightning_avsp.synthetic import video as video_module
-from lightning_avsp.synthetic.layout import SYNTHETIC_CORPORA, assign_conditions, partition
+from lightning_avsp.synthetic.layout import assign_conditions, partition
+from lightning_avsp.synthetic.packages import SYNTHETIC_CORPORA
 
 SHORT = SyntheticSpec(size=(32, 56), seconds=0.8)
 

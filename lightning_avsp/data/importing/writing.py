@@ -18,9 +18,6 @@ from lightning_avsp.media.video import VideoInfo, iterate_frames
 Progress = Callable[[str, int, int], None]
 """Called with the kind of files, the number written, and the number of all."""
 
-_MAT_HEADER = b"MATLAB 5.0 MAT-file, fixated pixels by avsp data import".ljust(116)
-"""Instead of SciPy's, whose date would make equal imports differ."""
-
 
 def write_frames(
     info: VideoInfo, clock: FrameClock, folder: Path, quality: int, progress: Progress | None = None
@@ -30,16 +27,12 @@ def write_frames(
     Raises:
         InputError: If the video cannot be decoded to its end.
     """
-    import simplejpeg
-
     folder.mkdir(parents=True)
     written, total = 0, len(clock.source)
     for frame in iterate_frames(info):
         data = b""
         while written < total and clock.source[written] == frame.index:
-            data = data or simplejpeg.encode_jpeg(
-                frame.pixels, quality=quality, colorspace="RGB", colorsubsampling="444"
-            )
+            data = data or encode_image(frame.pixels, quality)
             written += 1
             (folder / f"img_{written:05d}.jpg").write_bytes(data)
         if progress is not None:
@@ -94,13 +87,12 @@ def write_ground_truth(
     (folder / "maps").mkdir(parents=True)
 
     def write(number: int) -> None:
-        import simplejpeg
-
         positions = points[number - 1]
-        image = as_image(gaussian_sum(positions, size, sigma))
-        data = simplejpeg.encode_jpeg(image[..., None], quality=quality, colorspace="GRAY")
-        (folder / "maps" / f"eyeMap_{number:05d}.jpg").write_bytes(data)
-        (folder / f"fixMap_{number:05d}.mat").write_bytes(_matrix_file(fixated_pixels(positions, size)))
+        image = encode_image(as_image(gaussian_sum(positions, size, sigma)), quality)
+        (folder / "maps" / f"eyeMap_{number:05d}.jpg").write_bytes(image)
+        matrix = fixated_pixels(positions, size)
+        data = encode_matrix(matrix, "eyeMap", "fixated pixels by avsp data import")
+        (folder / f"fixMap_{number:05d}.mat").write_bytes(data)
 
     # Threads: matrix products, JPEG and zlib release the interpreter, and nothing has to be pickled.
     with ThreadPoolExecutor(max_workers=4) as pool:
@@ -109,9 +101,20 @@ def write_ground_truth(
                 progress("maps", done, len(points))
 
 
-def _matrix_file(fixated: np.ndarray) -> bytes:
+def encode_image(pixels: np.ndarray, quality: int) -> bytes:
+    """JPEG of a frame, uint8 (H, W, 3) with chroma at full resolution, or of a map, uint8 (H, W)."""
+    import simplejpeg
+
+    if pixels.ndim == 2:
+        return simplejpeg.encode_jpeg(pixels[..., None], quality=quality, colorspace="GRAY")
+    return simplejpeg.encode_jpeg(pixels, quality=quality, colorspace="RGB", colorsubsampling="444")
+
+
+def encode_matrix(matrix: np.ndarray, key: str, description: str) -> bytes:
+    """MATLAB file of one matrix with ``description`` in its header: the same bytes on every day."""
     from scipy.io import savemat
 
+    header = f"MATLAB 5.0 MAT-file, {description}".encode().ljust(116)
     buffer = io.BytesIO()
-    savemat(buffer, {"eyeMap": fixated}, do_compression=True)
-    return _MAT_HEADER + buffer.getvalue()[len(_MAT_HEADER) :]
+    savemat(buffer, {key: matrix}, do_compression=True)
+    return header + buffer.getvalue()[len(header) :]  # SciPy's own header has the date
