@@ -21,7 +21,7 @@ from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.importing import (
     Files,
     ImportSettings,
-    Maps,
+    MapSettings,
     Screen,
     TimeStamps,
     import_video,
@@ -30,7 +30,7 @@ from lightning_avsp.data.importing import (
 from lightning_avsp.data.own import read_own
 from lightning_avsp.errors import InputError
 
-PLAIN = ImportSettings(maps=Maps(sigma=6.0))
+PLAIN = ImportSettings(maps=MapSettings(sigma=6.0))
 
 
 def direct_places(rows: Sequence[tuple], frame: int, reduce: Callable = np.median) -> np.ndarray:
@@ -92,7 +92,7 @@ def test_the_place_of_an_observer_is_chosen(
     pick: str, make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
 ) -> None:
     reduce = {"median": np.median, "mean": np.mean, "last": lambda values: values[-1]}[pick]
-    settings = ImportSettings(maps=Maps(sigma=3.0, pick=pick))
+    settings = ImportSettings(maps=MapSettings(sigma=3.0, pick=pick))
     import_video(make_film(), make_table(gaze_rows), tmp_path / "root", "Lab", settings)
     maps, _ = read_maps(tmp_path / "root", "Lab", "film")
     expected = direct_map(direct_places(gaze_rows, 7, reduce), (48, 96), (3.0, 3.0))
@@ -106,7 +106,7 @@ def test_degrees_on_a_screen_become_pixels_of_the_map(
     rows = [(o, t, 10 * x + 160, 10 * y + 272, v) for o, t, x, y, v in gaze_rows]
     settings = ImportSettings(
         screen=Screen("screen", "1280x1024", "160,272", "960x480", width_cm=40.0, distance_cm=57.0),
-        maps=Maps(sigma_degrees=1.5, size="48x32"),
+        maps=MapSettings(sigma_degrees=1.5, size="48x32"),
     )
     report = import_video(make_film(), make_table(rows), tmp_path / "root", "Lab", settings)
     on_screen = 2 * 57.0 * math.tan(math.radians(0.75)) * 1280 / 40.0  # 47.75 pixels
@@ -178,7 +178,7 @@ def test_variable_frame_rate_is_brought_to_an_even_clock(
 def test_frame_numbers_instead_of_times(make_film: Callable, make_table: Callable, tmp_path: Path) -> None:
     rows = [("anna", k, 2.0 * k, 10.0, 1) for k in range(1, 21)]
     table = make_table(rows)
-    settings = ImportSettings(time=TimeStamps("frame", 1), maps=Maps(sigma=4.0))
+    settings = ImportSettings(time=TimeStamps("frame", 1), maps=MapSettings(sigma=4.0))
     import_video(make_film(), table, tmp_path / "root", "Lab", settings)
     _, fixations = read_maps(tmp_path / "root", "Lab", "film")
     assert [int(np.argwhere(matrix)[0, 1]) for matrix in fixations] == [2 * k for k in range(1, 21)]
@@ -267,10 +267,10 @@ def test_nothing_is_overwritten_unasked(
     assert import_video(film, table, root, "Lab", PLAIN).kept
     assert first.stat().st_mtime_ns == changed
     with pytest.raises(InputError, match=r"maps.sigma: 6.0 / 2.0.*--overwrite"):
-        import_video(film, table, root, "Lab", ImportSettings(maps=Maps(sigma=2.0)))
+        import_video(film, table, root, "Lab", ImportSettings(maps=MapSettings(sigma=2.0)))
     assert first.read_bytes() == before
     assert not import_video(
-        film, table, root, "Lab", ImportSettings(maps=Maps(sigma=2.0)), overwrite=True
+        film, table, root, "Lab", ImportSettings(maps=MapSettings(sigma=2.0)), overwrite=True
     ).kept
     assert first.read_bytes() != before
     shutil.rmtree(root / "annotations")
