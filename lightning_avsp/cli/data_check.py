@@ -32,8 +32,8 @@ def check(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from lightning_avsp.data.check import check_root
-    from lightning_avsp.data.check.report import print_report
+    from lightning_avsp.data.check import check_corpora
+    from lightning_avsp.data.check.report import print_faults
     from lightning_avsp.errors import InputError
     from lightning_avsp.run_folder import write_json
 
@@ -45,7 +45,7 @@ def check(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("check", total=None)
-        report = check_root(
+        report = check_corpora(
             Path(root),
             [name.strip() for name in corpus.split(",") if name.strip()],
             depth="quick" if quick else "full" if full else "standard",
@@ -54,7 +54,7 @@ def check(
                 task, description=name, completed=done, total=total
             ),
         )
-    print_report(console, report, show)
+    print_faults(console, report, show)
     if json is not None:
         write_json(Path(json), report.as_json())
         console.print(f"written to {json}", markup=False)

@@ -1,4 +1,4 @@
-"""``avsp data synth``: write a synthetic corpus in which audio decides where simulated observers look."""
+"""``avsp data synth``: write a synthetic corpus whose simulated observers follow the audio."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def synth(
 ) -> None:
     """Write a SYNTHETIC corpus in the layout of a real one: discs, tones and simulated observers.
 
-    A diagnostic, not data: in most videos the sounding disc decides where observers look, so a model that
-    uses audio can be told from one that does not. Finished videos are kept, so an interrupted run continues.
+    A diagnostic, not data: in most videos observers follow the sounding disc, so a model that uses audio
+    scores higher than one that does not. Finished videos are kept, so an interrupted run continues.
 
     Args:
         root: Folder to write to; made if it does not exist.

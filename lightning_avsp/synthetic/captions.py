@@ -1,4 +1,4 @@
-"""Captions of synthetic videos from their truth: in a known share of frames they name the object that decides.
+"""Captions of synthetic videos from their truth: in a given share of frames they name the object that decides.
 
 An informative caption names the object that sounds or, with music or in silence, the fastest one. Any other
 caption names only what is visible: the discs. So a model that reads is better on informative frames,
@@ -76,7 +76,7 @@ class SyntheticCaptions:
     informative: int
     """Captions that name the object that decides."""
     agreeing: int
-    """Informative captions whose object is the one attended in that frame: observers follow a new sound after 0.2 s."""
+    """Informative captions whose object is the one attended in that frame: observers change after 0.2 s."""
 
 
 def caption_frames(

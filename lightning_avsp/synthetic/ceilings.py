@@ -1,6 +1,6 @@
 """Scores of references that see the truth of a synthetic corpus: the ceilings of a model without audio, and with it.
 
-A model without audio cannot pass ``objects_average`` where sound decides; one that uses it can come near
+A model without audio cannot pass ``objects_average`` where sound decides; one with audio can come near
 ``attended``. Centre prior, mean training map and human ceiling are those of any corpus: `avsp evaluate --references`.
 """
 

@@ -100,8 +100,8 @@ def synthesise_corpus(
 ) -> SynthReport:
     """Write a synthetic corpus in the layout of the one it stands in for, or complete an interrupted one.
 
-    Sound decides where the simulated observers look in most videos, so a model that uses audio can be told from
-    one that does not. Finished videos of the same spec and seed are kept, also when the corpus grows.
+    The sounding object attracts the simulated observers in most videos, so a model that uses audio scores higher
+    than one that does not. Finished videos of the same spec and seed are kept, also when the corpus grows.
     When it shrinks, the surplus stays on disk but in no list.
 
     Args:

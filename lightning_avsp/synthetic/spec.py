@@ -1,7 +1,7 @@
 """Settings of a synthetic corpus: one frozen description, its units, and its scaling to any frame size.
 
 Lengths are stated in *recipe pixels*: pixels of a 64 x 112 frame. They are multiplied by
-:attr:`SyntheticSpec.scale`, so a film of 224 x 384 shows the same scene, only larger.
+:attr:`SyntheticSpec.scale`, so a video of 224 x 384 shows the same scene, only larger.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STATEMENT = (
 
 @dataclass(frozen=True)
 class SyntheticSpec:
-    """Description of the films, sounds and simulated observers of a synthetic corpus.
+    """Description of the video, audio and simulated observers of a synthetic corpus.
 
     Raises:
         InputError: If a value is out of range.

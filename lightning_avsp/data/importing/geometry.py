@@ -39,7 +39,7 @@ class ScreenGeometry:
         if self.screen is None:
             if self.coordinates in ("screen", "screen_unit"):
                 raise InputError(
-                    f"coordinates are {self.coordinates!r} but the screen is not known: give --screen.size "
+                    f"coordinates are {self.coordinates!r} but the screen's size is missing: give --screen.size "
                     "WIDTHxHEIGHT, or --screen.coordinates video if x and y are pixels of the video"
                 )
             return

@@ -169,7 +169,7 @@ def test_eyelink_options_and_tables_do_not_mix(make_table: Callable) -> None:
         ({"time": TimeStamps("frame")}, None),
         ({"screen": Screen("video_unit")}, "100% of the valid samples lie outside the video"),
         ({"screen": Screen(size="1920x1080")}, "Unscaled in the middle: --screen.video_at 912,516"),
-        ({"screen": Screen("screen")}, "the screen is not known"),
+        ({"screen": Screen("screen")}, "screen.s size is missing"),
     ],
 )
 def test_implausible_settings_are_refused_with_both_values(

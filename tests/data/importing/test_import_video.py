@@ -16,7 +16,7 @@ import soundfile
 from PIL import Image
 from scipy.io import loadmat
 
-from lightning_avsp.data.check import check_root
+from lightning_avsp.data.check import check_corpora
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.importing import (
     Files,
@@ -135,7 +135,7 @@ def test_frames_and_sound_are_those_of_the_film(
     assert (rate, sound.shape) == (22_050, (round(0.8 * 22_050),))
     spectrum = np.abs(np.fft.rfft(sound[4000:14_000] * np.hanning(10_000)))
     assert spectrum.argmax() * rate / 10_000 == pytest.approx(440, abs=3)
-    (fault,) = check_root(root, ["Lab"]).faults  # no test video yet
+    (fault,) = check_corpora(root, ["Lab"]).faults  # no test video yet
     assert "no fold list" in fault.message
 
 
@@ -254,7 +254,7 @@ def test_lists_and_registration(
     assert own.made["maps.sigma"] == 6.0
     with pytest.raises(InputError, match="the test list of split 1"):
         import_video(film, table, root, "Lab", PLAIN, video="two", part="train")
-    assert check_root(root).count("error") == 0
+    assert check_corpora(root).count("error") == 0
 
 
 def test_nothing_is_overwritten_unasked(
@@ -314,7 +314,7 @@ def test_a_killed_import_leaves_no_half_video_and_goes_on(
     assert not (root / "annotations").exists()
     assert import_video(film, table, root, "Lab", PLAIN).kept  # what was complete is only moved
     assert not [path for path in root.iterdir() if path.name.startswith(".")]
-    (fault,) = check_root(root).faults  # no test list yet, and nothing else
+    (fault,) = check_corpora(root).faults  # no test list yet, and nothing else
     assert "no fold list" in fault.message
 
 
@@ -327,7 +327,7 @@ def test_the_film_may_stand_for_its_frames(
     import_video(film, table, root, "Lab", settings, video="other", part="test")
     assert (root / "videos" / "Lab" / "film.mp4").read_bytes() == film.read_bytes()
     assert not (root / "video_frames").exists()
-    assert check_root(root).faults == []
+    assert check_corpora(root).faults == []
     (entry,) = read_videos(root, ["Lab"], 1, "train")
     pictures = entry.frames.read([1, 12, 20], (48, 96))
     assert [picture.mean() for picture in pictures] == pytest.approx([40, 117, 173], abs=3)
