@@ -44,8 +44,8 @@ def synth(
             matrices (of fixations) for UCF; the first by default.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from lightning_avsp.cli.progress import show_progress
     from lightning_avsp.data.catalogue import find_corpus
     from lightning_avsp.synthetic import STATEMENT, SyntheticSpec, synthesise_corpus
 
@@ -53,9 +53,7 @@ def synth(
 
     console = Console(highlight=False, soft_wrap=True)
     spec = SyntheticSpec(size=(height, width), seconds=seconds, fps=fps)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(f"synthetic {corpus}", total=videos)
+    with show_progress(f"synthetic {corpus}") as advance:
         report = synthesise_corpus(
             root,
             corpus,
@@ -65,7 +63,7 @@ def synth(
             workers=workers,
             films=films,
             overwrite=overwrite,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=advance,
             layout=layout,
         )
     counts = ", ".join(f"{count} {condition}" for condition, count in report.counts.items())

@@ -41,8 +41,8 @@ def evaluate(
         seed: Seed of the bootstrap intervals.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from lightning_avsp.cli.progress import show_progress
     from lightning_avsp.evaluation.evaluate import evaluate_predictions
     from lightning_avsp.evaluation.protocols import find_protocol
     from lightning_avsp.evaluation.results import write_results
@@ -51,9 +51,7 @@ def evaluate(
     predictions, root = Path(predictions), Path(root)
     corpora = [name.strip() for name in corpus.split(",")]
     console = Console()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("videos", total=None)
+    with show_progress("videos") as advance:
         result = evaluate_predictions(
             predictions,
             root,
@@ -65,7 +63,7 @@ def evaluate(
             count_from=count_from,
             workers=workers,
             seed=seed,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=advance,
         )
     name = f"{'+'.join(corpora)}_split{split}_{protocol}.json"
     target = Path(out) if out is not None else Path("evaluations") / predictions.resolve().name / name

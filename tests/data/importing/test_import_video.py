@@ -59,6 +59,15 @@ def as_file(density: np.ndarray) -> np.ndarray:
     return simplejpeg.decode_jpeg(data, "GRAY")[..., 0].astype(float)
 
 
+Lab = tuple[Path, Path, Path]
+
+
+@pytest.fixture
+def lab(make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path) -> Lab:
+    """Root of a corpus to come, a video and its gaze."""
+    return tmp_path / "root", make_film(), make_table(gaze_rows)
+
+
 def read_maps(root: Path, corpus: str, video: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
     folder = root / "annotations" / corpus / video
     maps = [np.asarray(Image.open(path), float) for path in sorted((folder / "maps").iterdir())]
@@ -230,10 +239,8 @@ def test_a_frame_that_nobody_looked_at_is_blank(
     assert any("1 frames without gaze" in note for note in report.notes)
 
 
-def test_lists_and_registration(
-    make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
-) -> None:
-    root, film, table = tmp_path / "root", make_film(), make_table(gaze_rows)
+def test_lists_and_registration(lab: Lab) -> None:
+    root, film, table = lab
     first = import_video(film, table, root, "Lab", PLAIN, video="one", split="1,2")
     assert any("split 1 has no test video yet" in note for note in first.notes)
     import_video(film, table, root, "Lab", PLAIN, video="two", part="test", split="all")
@@ -257,10 +264,8 @@ def test_lists_and_registration(
     assert check_corpora(root).count("error") == 0
 
 
-def test_nothing_is_overwritten_unasked(
-    make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
-) -> None:
-    root, film, table = tmp_path / "root", make_film(), make_table(gaze_rows)
+def test_nothing_is_overwritten_unasked(lab: Lab) -> None:
+    root, film, table = lab
     import_video(film, table, root, "Lab", PLAIN)
     first = root / "annotations" / "Lab" / "film" / "maps" / "eyeMap_00001.jpg"
     before, changed = first.read_bytes(), first.stat().st_mtime_ns
@@ -278,14 +283,8 @@ def test_nothing_is_overwritten_unasked(
         import_video(film, table, root, "Lab", PLAIN)
 
 
-def test_a_killed_import_leaves_no_half_video_and_goes_on(
-    make_film: Callable,
-    make_table: Callable,
-    gaze_rows: list,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    root, film, table = tmp_path / "root", make_film(), make_table(gaze_rows)
+def test_a_killed_import_leaves_no_half_video_and_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, film, table = lab
 
     def killed(*args: object) -> None:
         raise KeyboardInterrupt
@@ -318,10 +317,8 @@ def test_a_killed_import_leaves_no_half_video_and_goes_on(
     assert "no fold list" in fault.message
 
 
-def test_the_film_may_stand_for_its_frames(
-    make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
-) -> None:
-    root, film, table = tmp_path / "root", make_film(), make_table(gaze_rows)
+def test_the_film_may_stand_for_its_frames(lab: Lab, make_film: Callable) -> None:
+    root, film, table = lab
     settings = replace(PLAIN, files=Files(frames="video"))
     import_video(film, table, root, "Lab", settings)
     import_video(film, table, root, "Lab", settings, video="other", part="test")
@@ -348,17 +345,15 @@ def test_a_silent_film(make_film: Callable, make_table: Callable, gaze_rows: lis
     "ignore:.*does not have many workers.*",
     "ignore:.*is smaller than the logging interval.*",
 )
-def test_an_imported_corpus_trains_and_tests(
-    make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
-) -> None:
+def test_an_imported_corpus_trains_and_tests(lab: Lab) -> None:
     from commandline import fit_arguments
 
     from lightning_avsp.cli import main
 
-    root, film, table = tmp_path / "root", make_film(), make_table(gaze_rows)
+    root, film, table = lab
     for name, part in (("one", "train"), ("two", "train"), ("three", "test")):
         import_video(film, table, root, "Lab", PLAIN, video=name, part=part)
-    run = tmp_path / "run"
+    run = root.parent / "run"
     one_step = ("--trainer.limit_train_batches=1", "--figures=0", "--test_after_fit=true")
     main(fit_arguments(root, run, "--data.corpora=[Lab]", *one_step))
     record = json.loads((run / "run.json").read_text())
