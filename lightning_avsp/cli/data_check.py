@@ -32,8 +32,8 @@ def check(
     from rich.console import Console
 
     from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.data.check import check_root
-    from lightning_avsp.data.check.report import print_report
+    from lightning_avsp.data.check import check_corpora
+    from lightning_avsp.data.check.report import print_faults
     from lightning_avsp.errors import InputError
     from lightning_avsp.run_folder import write_json
 
@@ -43,14 +43,14 @@ def check(
         raise InputError(f"--show and --workers must not be negative, got {show} and {workers}")
     console = Console(highlight=False, soft_wrap=True)
     with progress_bar("check") as advance:
-        report = check_root(
+        report = check_corpora(
             Path(root),
             [name.strip() for name in corpus.split(",") if name.strip()],
             depth="quick" if quick else "full" if full else "standard",
             workers=workers or os.cpu_count() or 1,
             progress=lambda name, done, total: advance(done, total, name),
         )
-    print_report(console, report, show)
+    print_faults(console, report, show)
     if json is not None:
         write_json(Path(json), report.as_json())
         console.print(f"written to {json}", markup=False)

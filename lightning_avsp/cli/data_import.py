@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from lightning_avsp.data.importing.settings import Columns, EyeLink, Files, Maps, Screen, TimeStamps
+from lightning_avsp.data.importing.settings import Columns, EyeLink, Files, MapSettings, Screen, TimeStamps
 
 
 def import_recording(
@@ -17,7 +17,7 @@ def import_recording(
     time: TimeStamps = TimeStamps(),  # noqa: B008
     eyelink: EyeLink = EyeLink(),  # noqa: B008
     screen: Screen = Screen(),  # noqa: B008
-    maps: Maps = Maps(),  # noqa: B008
+    maps: MapSettings = MapSettings(),  # noqa: B008
     files: Files = Files(),  # noqa: B008
     drop_zero: bool = False,
     max_outside: float = 0.5,
