@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import to_mono
-from lightning_avsp.media.video import VideoInfo, open_container, open_video, pyav
+from lightning_avsp.media.video import VideoInfo, decode_stream, open_video, pyav
 from lightning_avsp.media.video_index import VIDEO_SUFFIXES, video_info
-
-log = logging.getLogger(__name__)
 
 GAP_SECONDS = 0.05
 """Gaps in the timestamps longer than this are filled with silence; shorter ones are rounding."""
@@ -69,59 +65,21 @@ def _load_track(info: VideoInfo, mono: bool) -> tuple[Tensor, int]:
 
 
 def decode_audio(info: VideoInfo) -> Iterator[Any]:
-    """Decode every block of audio, an ``av.AudioFrame`` in the container's clock.
+    """Decode every block of audio, an ``av.AudioFrame`` in the container's clock; none without audio.
 
     Raises:
         InputError: If a packet cannot be decoded and the video was not opened with ``allow_truncated``.
     """
-    av = pyav()
     if info.audio is None:
         return
-    with open_container(info.path) as container:
-        packets = container.demux(container.streams[info.audio.index])
-        done = 0.0
-        while True:
-            try:
-                packet = next(packets, None)
-                frames = [] if packet is None else packet.decode()
-            except av.error.EOFError:
-                return
-            except av.error.FFmpegError as error:
-                if not info.tolerant:
-                    raise InputError(
-                        f"{info.path} is damaged: its audio cannot be decoded after {done:.1f} s "
-                        f"({error.strerror}); copy it again, or pass --allow_truncated to use the rest"
-                    ) from error
-                log.warning("%s: skipping audio that cannot be decoded after %.1f s", info.path, done)
-                continue
-            if packet is None:
-                return
-            for frame in frames:
-                done += frame.samples / frame.sample_rate
-                yield frame
+    done = 0.0
 
+    def damage() -> str:
+        return f"its audio cannot be decoded after {done:.1f} s"
 
-def iterate_audio(info: VideoInfo) -> Iterator[tuple[float, np.ndarray]]:
-    """Decode blocks of audio at their own rate and layout.
-
-    Yields:
-        Time of the block's first sample in seconds after the first frame (negative where audio starts before it), and
-        samples in [-1, 1], float32 (channels, n).
-
-    Raises:
-        InputError: As :func:`decode_audio`.
-    """
-    if info.audio is None:
-        return
-    convert = pyav().AudioResampler(format="fltp", layout=info.audio.layout, rate=info.audio.rate)
-    start = float(info.audio.start - info.start)
-    for frame in decode_audio(info):
-        if frame.pts is not None:
-            start = float(frame.pts * frame.time_base - info.start)
-        for block in convert.resample(frame):
-            samples = block.to_ndarray()
-            yield start, samples
-            start += samples.shape[1] / info.audio.rate
+    for block in decode_stream(info, info.audio.index, damage):
+        done += block.samples / block.sample_rate
+        yield block
 
 
 def read_audio(
@@ -143,19 +101,25 @@ def read_audio(
     info = source if isinstance(source, VideoInfo) else open_video(source)
     if info.audio is None:
         raise InputError(f"{info.path} has no audio")
+    convert = pyav().AudioResampler(format="fltp", layout=info.audio.layout, rate=info.audio.rate)
     blocks: list[Tensor] = []
     rate, offset, length = info.audio.rate, 0.0, 0
-    for start, samples in iterate_audio(info):
-        block = torch.from_numpy(samples)
-        block = block if reduce is None else reduce(block)
-        if not blocks:
-            offset = start
-        gap = round((start - offset) * rate) - length
-        if gap > GAP_SECONDS * rate:
-            blocks.append(block.new_zeros((*block.shape[:-1], gap)))
-            length += gap
-        blocks.append(block)
-        length += block.shape[-1]
+    start = float(info.audio.start - info.start)  # of the next block, in seconds after the first frame
+    for frame in decode_audio(info):
+        if frame.pts is not None:
+            start = float(frame.pts * frame.time_base - info.start)
+        for converted in convert.resample(frame):
+            block = torch.from_numpy(converted.to_ndarray())
+            block = block if reduce is None else reduce(block)
+            if not blocks:
+                offset = start
+            gap = round((start - offset) * rate) - length
+            if gap > GAP_SECONDS * rate:
+                blocks.append(block.new_zeros((*block.shape[:-1], gap)))
+                length += gap
+            blocks.append(block)
+            length += block.shape[-1]
+            start += block.shape[-1] / rate
     if not blocks:
         raise InputError(f"{info.path}: its audio holds no samples")
     return torch.cat(blocks, dim=-1), rate, offset
