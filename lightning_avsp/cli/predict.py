@@ -58,7 +58,7 @@ def predict(
     """
     from lightning_avsp.media.audio import LogMel
     from lightning_avsp.media.video import open_video
-    from lightning_avsp.predict.captions import find_captions
+    from lightning_avsp.predict.captions import find_video_captions
     from lightning_avsp.predict.job import PredictionJob, describe
     from lightning_avsp.predict.overlay import colour_table
     from lightning_avsp.predict.writer import PredictionWriter
@@ -84,7 +84,7 @@ def predict(
             )
         spec = replace(model.spec, audio=replace(audio, alignment=alignment))
         model = replace(model, spec=spec)
-    texts = find_captions(model, video, caption, captions, text_model, str(model.device))
+    texts = find_video_captions(model, video, caption, captions, text_model, str(model.device))
 
     for line in describe(info, modality, stride):
         print(line, flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
@@ -34,9 +34,9 @@ NEARLY_SQUARE = 1.05
 class Missing:
     """Videos and frames without predictions that a protocol scores."""
 
-    videos: tuple[str, ...] = ()
+    videos: list[str] = field(default_factory=list)
     """``<split>/<corpus>/<video>`` without any prediction."""
-    frames: tuple[tuple[str, int, int], ...] = ()
+    frames: list[tuple[str, int, int]] = field(default_factory=list)
     """The same name, frames that lack a prediction, and the first of them, for videos with some."""
 
     @property

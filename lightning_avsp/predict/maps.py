@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -56,14 +55,9 @@ class NpzMaps:
     def close(self, times: np.ndarray) -> None:
         """Compress all maps into the npz file."""
         self.raw.close()
-        header = {"descr": "<f2", "fortran_order": False, "shape": (self.count, *self.shape)}
-        with zipfile.ZipFile(self.path, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
-            with archive.open("maps.npy", "w", force_zip64=True) as entry, self.raw_path.open("rb") as raw:
-                np.lib.format.write_array_header_1_0(entry, header)
-                while chunk := raw.read(1 << 22):
-                    entry.write(chunk)
-            with archive.open("times.npy", "w") as entry:
-                np.lib.format.write_array(entry, times)
+        # never in memory as a whole
+        maps = np.memmap(self.raw_path, "<f2", "r", shape=(self.count, *self.shape))
+        np.savez_compressed(self.path, maps=maps, times=times)
         self.raw_path.unlink()
 
     def abort(self) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.prediction_files import PredictedVideo, read_image
+from lightning_avsp.evaluation.prediction_files import PredictedVideo, read_map_image
 from lightning_avsp.evaluation.predictions import checked_frames, find_video, folder_of_split, open_folder
 from lightning_avsp.predict.maps import NpzMaps, PngMaps
 
@@ -63,7 +63,7 @@ def test_jpeg_is_read_grey_whether_saved_grey_or_in_colour(tmp_path: Path) -> No
     smooth = np.tile(np.linspace(10, 240, SIZE[1]).astype(np.uint8), (SIZE[0], 1))
     Image.fromarray(smooth).save(tmp_path / "1.jpg", quality=95)
     Image.fromarray(np.stack([smooth] * 3, axis=-1)).save(tmp_path / "2.jpg", quality=95)
-    grey, colour = read_image(tmp_path / "1.jpg"), read_image(tmp_path / "2.jpg")
+    grey, colour = read_map_image(tmp_path / "1.jpg"), read_map_image(tmp_path / "2.jpg")
     assert np.abs(grey.numpy().astype(int) - smooth).max() <= 3
     assert (grey.float() - colour.float()).abs().max() <= 2
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -78,18 +77,3 @@ def draw_rows(path: Path, frames: Tensor, rows: dict[str, Explanation], target_i
 def enlarge(heat: Tensor, size: tuple[int, int]) -> np.ndarray:
     """Enlarge a heat map (h, w) to the frame's size in blocks, which show its true resolution."""
     return F.interpolate(heat[None, None], size=size, mode="nearest-exact")[0, 0].numpy()
-
-
-def numbers(clips: ExplainedClips) -> list[tuple[str, str, tuple[str, ...], Tensor]]:
-    """Return (audio, name, labels, values (B, K)) of every explanation; of a heat map its mean and largest value."""
-    found: list[tuple[str, str, tuple[str, ...], Tensor]] = []
-    for audio, explanations in clips.explanations.items():
-        for explanation in explanations:
-            values = explanation.values
-            labels = explanation.labels or tuple(map(str, range(values.shape[1])))
-            if values.dim() == 4:
-                flat = values.flatten(1)
-                values = torch.stack([flat.mean(dim=1), flat.amax(dim=1)], dim=1)
-                labels = ("mean", "largest")
-            found.append((audio, explanation.name, labels, values))
-    return found

@@ -10,7 +10,7 @@ from lightning_avsp.cli import main
 from lightning_avsp.data.captions.frames import Captions
 from lightning_avsp.diffusion import Sampling
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.audit.data import AuditData, find_captions
+from lightning_avsp.evaluation.audit.data import AuditData, find_corpus_captions
 from lightning_avsp.evaluation.audit.perturbation import (
     PerturbationAudit,
     PerturbedFrames,
@@ -217,15 +217,15 @@ def test_captions_come_from_the_option_or_the_checkpoint(captions: Captions) -> 
     spec = InputSpec((32, 64), (32, 64), ClipPolicy(), None)  # type: ignore[arg-type]
     model = LoadedModel(Reader(), spec, "test")
     with pytest.raises(InputError, match="give --captions FOLDER, or --captions none"):
-        find_captions(model)
-    assert find_captions(model, "none") is None
-    assert find_captions(model, str(captions.folder)) == captions
+        find_corpus_captions(model)
+    assert find_corpus_captions(model, "none") is None
+    assert find_corpus_captions(model, str(captions.folder)) == captions
     stored = {"folder": str(captions.folder), "features": str(captions.features), "tokens": 20}
-    assert find_captions(replace(model, captions=stored)) == replace(captions, tokens=20)
+    assert find_corpus_captions(replace(model, captions=stored)) == replace(captions, tokens=20)
     with pytest.raises(InputError, match="are not there"):
-        find_captions(replace(model, captions=stored | {"folder": "absent"}))
+        find_corpus_captions(replace(model, captions=stored | {"folder": "absent"}))
     plain = replace(model, network=Reader(), captions=stored)
     plain.network.uses_text = False
-    assert find_captions(plain) is None
+    assert find_corpus_captions(plain) is None
     with pytest.raises(InputError, match="reads no text"):
-        find_captions(plain, "somewhere")
+        find_corpus_captions(plain, "somewhere")
