@@ -77,14 +77,9 @@ def check_folder(predictions: Path) -> None:
     Raises:
         InputError: If it does not exist, is a file, or is empty.
     """
-    if not predictions.exists():
-        raise InputError(
-            f"no folder at {predictions}: give the folder that holds <corpus>/<video>/... or <video>/..."
-        )
     if not predictions.is_dir():
-        raise InputError(
-            f"{predictions} is a file: give the folder that holds <corpus>/<video>/... or <video>/..."
-        )
+        found = f"{predictions} is a file" if predictions.exists() else f"no folder at {predictions}"
+        raise InputError(f"{found}: give the folder that holds <corpus>/<video>/... or <video>/...")
     if not any(not path.name.startswith(".") for path in predictions.iterdir()):
         raise InputError(f"{predictions} is empty: predict first, or give another folder")
 

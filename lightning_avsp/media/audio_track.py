@@ -33,30 +33,30 @@ def load_audio(source: Path | VideoInfo, mono: bool = False) -> tuple[Tensor, in
     """
     import soundfile
 
-    if isinstance(source, VideoInfo) or source.suffix.lower() in VIDEO_SUFFIXES:
-        return _load_track(source if isinstance(source, VideoInfo) else video_info(source), mono)
-    try:
-        samples, rate = soundfile.read(source, dtype="float32", always_2d=True)  # (N, C)
-    except (soundfile.SoundFileError, OSError) as error:
-        state = f"{source.stat().st_size} bytes" if source.exists() else "missing"
-        raise InputError(f"{source} ({state}) cannot be read as audio: {error}; replace this file") from error
-    if samples.shape[0] == 0:
-        raise InputError(f"{source} holds no sample; replace it, or remove it and set missing_audio: silence")
-    return torch.from_numpy(samples.T.copy()), int(rate)  # (C, N)
-
-
-def _load_track(info: VideoInfo, mono: bool) -> tuple[Tensor, int]:
-    """Load the audio of a video, see :func:`load_audio`."""
+    if not isinstance(source, VideoInfo) and source.suffix.lower() not in VIDEO_SUFFIXES:
+        try:
+            samples, rate = soundfile.read(source, dtype="float32", always_2d=True)  # (N, C)
+        except (soundfile.SoundFileError, OSError) as error:
+            state = f"{source.stat().st_size} bytes" if source.exists() else "missing"
+            raise InputError(
+                f"{source} ({state}) cannot be read as audio: {error}; replace this file"
+            ) from error
+        if samples.shape[0] == 0:
+            raise InputError(
+                f"{source} holds no sample; replace it, or remove it and set missing_audio: silence"
+            )
+        return torch.from_numpy(samples.T.copy()), int(rate)  # (C, N)
+    info = source if isinstance(source, VideoInfo) else video_info(source)
     if info.audio is None:
         raise InputError(f"{info.path} has no audio; set missing_audio: silence or skip")
     try:
-        samples, rate, offset_s = read_audio(info, (lambda block: to_mono(block)[None]) if mono else None)
+        track, rate, offset_s = read_audio(info, (lambda block: to_mono(block)[None]) if mono else None)
     except InputError as error:
         raise InputError(
             f"{info.path}: its audio cannot be decoded ({error.__cause__ or error}); replace it"
         ) from error
     late = round(offset_s * rate)  # samples by which audio begins after the first frame; negative: before
-    aligned = F.pad(samples, (late, 0)) if late > 0 else samples[:, -late:]
+    aligned = F.pad(track, (late, 0)) if late > 0 else track[:, -late:]
     if aligned.shape[1] == 0:
         raise InputError(
             f"{info.path}: its audio ends before the first frame; set missing_audio: silence or skip"
