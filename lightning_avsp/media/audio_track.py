@@ -23,7 +23,7 @@ def load_audio(source: Path | VideoInfo, mono: bool = False) -> tuple[Tensor, in
     """Load audio as float32 (C, N) in [-1, 1], with its sample rate in Hz.
 
     Args:
-        source: Audio file, or a video, whose audio is laid on the clock of its frames: sample 0 is heard when the
+        source: Audio file, or a video, whose audio is laid on the clock of its frames: sample 0 is played when the
             first frame is shown.
         mono: Mix the channels of a video's audio down to one, (1, N), as it is decoded, so that the memory for all
             channels of a long video is never needed.

@@ -135,7 +135,7 @@ def test_settings_out_of_range_are_refused(make_model, audit_data: AuditData) ->
     for options in ({"metrics": ("nss",)}, {"samples": 0}, {"shift": -1.0}, {"shift": float("nan")}):
         with pytest.raises(InputError):
             audit_modality(model, audit_data, **options)
-    with pytest.raises(InputError, match="at least 2 test videos"):
+    with pytest.raises(InputError, match="need at least 2 videos"):
         audit_modality(model, replace(audit_data, limit_videos=1))
     with pytest.raises(InputError, match="reads no text"):
         audit_modality(model, audit_data, "text")
