@@ -101,7 +101,7 @@ def refused(capsys, *arguments: object) -> str:
 
 
 @pytest.mark.shared
-def test_a_real_film(trained, shared: Path, tmp_path: Path, capsys) -> None:
+def test_a_real_video(trained, shared: Path, tmp_path: Path, capsys) -> None:
     source, out = shared / "clips" / "nasa_13013.mp4", tmp_path / "out"
     predict(source, "--checkpoint", trained, "--out", out, "--stride", 40, "--steps", 2)
     said = capsys.readouterr().out
@@ -124,7 +124,7 @@ def test_a_real_film(trained, shared: Path, tmp_path: Path, capsys) -> None:
     assert set(record["seconds_by_part"]) == {"decode", "audio", "network", "write"}
 
 
-def test_a_silent_film_says_so(trained, film: Path, tmp_path: Path, capsys) -> None:
+def test_a_silent_video_is_reported(trained, film: Path, tmp_path: Path, capsys) -> None:
     predict(film, "--checkpoint", trained, "--out", tmp_path / "out", "--format", "png")
     assert "no audio: predicting from its frames alone (video-only path)" in capsys.readouterr().out
     assert len(list((tmp_path / "out" / "maps").iterdir())) == 12
@@ -206,7 +206,7 @@ def test_devices() -> None:
         choose_device("cuda:99")
 
 
-def test_what_is_said_beforehand(film: Path) -> None:
+def test_what_is_reported_beforehand(film: Path) -> None:
     lines = describe_prediction(open_video(film), "av", 3)
     assert lines[0] == f"{film}: 96x64, 25.000 frames/s, 12 frames, no audio"
     assert lines[-1].startswith("stride 3: every 3rd frame")
@@ -224,7 +224,9 @@ def test_help_needs_no_heavy_import() -> None:
     assert shown.splitlines()[-1] == "[]"
 
 
-def test_a_network_without_ears_says_so(trained, tmp_path: Path, film: Path, capsys, monkeypatch) -> None:
+def test_a_network_without_audio_is_reported(
+    trained, tmp_path: Path, film: Path, capsys, monkeypatch
+) -> None:
     import av
 
     loud = tmp_path / "loud.mp4"

@@ -225,21 +225,21 @@ def test_impossible_settings(settings: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF but not a wave"])
-def test_broken_sound_is_named(tmp_path: Path, content: bytes) -> None:
+def test_broken_audio_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "V1.wav"
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"V1\.wav \({len(content)} bytes\) cannot be read"):
         load_audio(path)
 
 
-def test_sound_without_samples(tmp_path: Path) -> None:
+def test_audio_without_samples(tmp_path: Path) -> None:
     path = tmp_path / "V1.wav"
     soundfile.write(path, np.zeros(0), 16_000)
     with pytest.raises(InputError, match="holds no sample"):
         load_audio(path)
 
 
-def test_missing_sound(tmp_path: Path) -> None:
+def test_missing_audio(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"V1\.wav \(missing\)"):
         load_audio(tmp_path / "V1.wav")
 

@@ -95,7 +95,7 @@ def test_each_clip_is_encoded_once_with_each_input(make_model, audit_data: Audit
     assert sum(model.network.encoded) == found.frames * len(found.inputs)
 
 
-def test_a_network_that_needs_audio_says_so(make_model, audit_data: AuditData) -> None:
+def test_a_network_that_needs_audio_is_reported(make_model, audit_data: AuditData) -> None:
     model = make_model(listens=True, needs_sound=True, steps=1)
     found = audit_modality(model, audit_data, samples=1, shift=0)
     assert [perturbation.name for perturbation in found.inputs] == ["own", "silent", "mismatched"]
