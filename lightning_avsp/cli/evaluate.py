@@ -30,7 +30,7 @@ def evaluate(
         predictions: Folder of predictions.
         root: Root of the corpora: fold_lists, annotations, video_frames.
         corpus: Corpus to score, or several with commas between: AVAD, Coutrot1, Coutrot2, DIEM, ETMD, SumMe.
-        split: Whose test list: 1, 2, 3, or all of them pooled as the protocol says.
+        split: Whose test list: 1, 2, 3, or all of them pooled by the protocol.
         protocol: How to prepare, score and average; explained in docs/evaluation.md.
         out: JSON file to write, CSV tables beside it; evaluations/<predictions>/<corpus>_split<split>_<protocol>.json
             when not given. Earlier results there are replaced.

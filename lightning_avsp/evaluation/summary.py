@@ -54,7 +54,7 @@ def averaging_of(corpus: Corpus, protocol: Protocol) -> Averaging:
     return protocol.averaging if "{split}" in corpus.list_pattern else "split_means"
 
 
-def summarise(
+def summarise_corpus(
     corpus: Corpus, protocol: Protocol, tables: Mapping[int, ScoreTable], *, seed: int = 0
 ) -> CorpusSummary:
     """Compute averages, intervals and counts of one corpus.
