@@ -19,8 +19,8 @@ from lightning_avsp.backbones.registry import (
 )
 from lightning_avsp.backbones.weights import PartReport, WeightReport
 from lightning_avsp.errors import InputError
+from lightning_avsp.papers.diffsal.paper.decoder import Attention
 from lightning_avsp.papers.diffsal.paper.interaction import Interaction
-from lightning_avsp.papers.diffsal.paper.modulation import Attention
 from lightning_avsp.papers.diffsal.paper.network import PaperDiffSal
 from lightning_avsp.structures import Condition, DiffusionNetwork
 

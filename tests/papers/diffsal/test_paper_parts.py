@@ -4,14 +4,17 @@ import pytest
 import torch
 
 from lightning_avsp.layers.sound_product import ProductResidual
+from lightning_avsp.papers.diffsal.paper.decoder import (
+    ModulationStage,
+    NoiseEncoder,
+    SpatioTemporalCrossAttention,
+)
 from lightning_avsp.papers.diffsal.paper.interaction import (
     INTERACTIONS,
     MultiModalInteraction,
     interaction_mask,
 )
-from lightning_avsp.papers.diffsal.paper.modulation import ModulationStage, SpatioTemporalCrossAttention
-from lightning_avsp.papers.diffsal.paper.noise import NoiseEncoder
-from lightning_avsp.papers.diffsal.paper.sound import TemporalEnhancement
+from lightning_avsp.papers.diffsal.paper.network import TemporalEnhancement
 
 
 def stage(**options):

@@ -13,9 +13,8 @@ from lightning_avsp.backbones.vggish import VGGish
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.pooling_attention import relative_positions
 from lightning_avsp.papers.diffsal.released import ReleasedDiffSal
-from lightning_avsp.papers.diffsal.released.attention import FrameCrossAttention
+from lightning_avsp.papers.diffsal.released.attention import FrameCrossAttention, ReleasedMIM, SoundModulation
 from lightning_avsp.papers.diffsal.released.decoder import TemporalReadout
-from lightning_avsp.papers.diffsal.released.interaction import ReleasedMIM, SoundModulation
 from lightning_avsp.papers.diffsal.released.mvit import ReleasedMViT
 from lightning_avsp.structures import Condition
 

@@ -1,7 +1,8 @@
-"""Saliency-UNet of the released DiffSal: four attention stages, temporal read-out, head."""
+"""Saliency-UNet of the released DiffSal: noise encoder, four attention stages, temporal read-out, head."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -9,13 +10,49 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.layers.attention import FeedForward
+from lightning_avsp.layers.convolution import Downsample, ResNetBlock
 from lightning_avsp.layers.embeddings import TimeEmbedding
 from lightning_avsp.layers.normalization import LayerNorm
-from lightning_avsp.layers.resampling import DoubleSize, resize_bilinear
+from lightning_avsp.layers.resampling import DoubleSize, interpolate_bilinear
 from lightning_avsp.layers.video_convolution import VideoConvolution
-from lightning_avsp.papers.diffsal.released.attention import Attention, FrameCrossAttention
-from lightning_avsp.papers.diffsal.released.interaction import Interaction, ReleasedMIM, SoundModulation
-from lightning_avsp.papers.diffsal.released.noise import NoiseEncoder
+from lightning_avsp.papers.diffsal.released.attention import (
+    Attention,
+    FrameCrossAttention,
+    Interaction,
+    ReleasedMIM,
+    SoundModulation,
+)
+
+
+class NoiseEncoder(nn.Module):
+    """Features of the noisy map at all scales but the finest: three residual stages; the paper says four.
+
+    Args:
+        channels: Widths of the video features, deepest first; the noise features take all but the last.
+        time_width: Width of the time embedding.
+        dropout: Dropout inside the residual blocks.
+    """
+
+    def __init__(self, channels: Sequence[int], time_width: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        widths = tuple(reversed(channels))
+        self.stem = nn.Conv2d(1, widths[0], kernel_size=3, padding=1)
+        self.down = Downsample(widths[0], widths[0], stride=4)
+        self.blocks = nn.ModuleList()
+        self.downs = nn.ModuleList()
+        for in_width, width in itertools.pairwise(widths):
+            self.blocks.append(ResNetBlock(in_width, width, time_width, dropout))
+            self.downs.append(Downsample(width, width))
+
+    def forward(self, noisy_map: Tensor, time: Tensor) -> tuple[Tensor, ...]:
+        """Noisy map (B, 1, H, W) and time embedding (B, D) to features (B, C, h, w), deepest first."""
+        x = self.down(self.stem(noisy_map))  # (B, C, H/4, W/4)
+        features = []
+        for block, down in zip(self.blocks, self.downs, strict=True):
+            x = down(block(x, time))  # (B, 2C, h/2, w/2)
+            features.append(x)
+        return tuple(reversed(features))
+
 
 READOUT_STEPS = 5
 """Time steps that a temporal read-out combines. Of nine, the last four (and so the noise) are not read."""
@@ -82,7 +119,7 @@ class AttentionStage(nn.Module):
             Features (B, T, C, H, W).
         """
         if x is not None and self.upsample is not None:
-            frames = resize_bilinear(self.upsample(x.flatten(0, 1)), size)  # (B·T, C, H, W)
+            frames = interpolate_bilinear(self.upsample(x.flatten(0, 1)), size)  # (B·T, C, H, W)
             upsampled = frames.unflatten(0, (x.shape[0], -1))
             fused = upsampled if skip is None else upsampled + skip
         else:
@@ -131,9 +168,9 @@ class Head(nn.Module):
 
     def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Maps (B, C, h, w) of all scales to one saliency map (B, 1, *size) in [0, 1], float32."""
-        total = resize_bilinear(maps[0], size)
+        total = interpolate_bilinear(maps[0], size)
         for scale in maps[1:]:
-            total = total + resize_bilinear(scale, size)
+            total = total + interpolate_bilinear(scale, size)
         return self.logit(self.projection(total)).float().sigmoid()
 
 
@@ -197,13 +234,13 @@ class ReleasedDecoder(nn.Module):
             size = (features.shape[3], features.shape[4])
             skip = None
             if index < len(noise):  # the finest video features are not used at all
-                step = resize_bilinear(noise[index], size)[:, None]  # (B, 1, C, h, w)
+                step = interpolate_bilinear(noise[index], size)[:, None]  # (B, 1, C, h, w)
                 skip = torch.cat([features.transpose(1, 2), step], dim=1)  # (B, T+1, C, h, w), the noise last
             x = stage(x, skip, audio, size)  # (B, T+1, C, h, w)
             maps.append(readout(x).squeeze(2))  # (B, C', h, w)
         height, width = noisy_map.shape[-2:]
         half = self.head(maps, (height // 2, width // 2))  # (B, 1, H/2, W/2)
-        return resize_bilinear(half, (height, width))
+        return interpolate_bilinear(half, (height, width))
 
 
 def _initialise(module: nn.Module) -> None:

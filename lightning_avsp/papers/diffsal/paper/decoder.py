@@ -1,9 +1,10 @@
-"""Multi-modal attention modulation (MAM), the decoding stage of the Saliency-UNet (Section 4.2)."""
+"""Saliency-UNet of the paper (Section 4.2): noise encoder, multi-modal attention modulation (MAM), prediction head."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,11 +14,54 @@ from lightning_avsp.layers.attention import (
     multi_head_attention,
     spatial_grid,
 )
-from lightning_avsp.layers.convolution import Upsample
+from lightning_avsp.layers.convolution import Downsample, ResNetBlock, Upsample
+from lightning_avsp.layers.embeddings import TimeEmbedding
 from lightning_avsp.layers.normalization import ChannelNorm, LayerNorm, group_norm
+from lightning_avsp.layers.resampling import interpolate_bilinear
 from lightning_avsp.layers.sound_product import ProductResidual
 from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.diffsal.paper.interaction import INTERACTIONS, Interaction
+
+
+class NoiseEncoder(nn.Module):
+    """Noisy map and diffusion step to features f_s^1 ... f_s^N, deepest first (Section 4.2, four ResNet stages).
+
+    The map is brought to a quarter of its size; then each stage is one ResNet block, conditioned on the step, that
+    widens the channels, and a strided convolution between the stages halves the size. The step enters the network
+    here only (D4).
+
+    Args:
+        channels: Channels at strides 4 * 2^(N-1) ... 8, 4: deepest first, as the video features.
+        num_scales: How many of them, from the deepest, are returned.
+        dropout: Dropout inside the ResNet blocks.
+    """
+
+    def __init__(self, channels: tuple[int, ...], num_scales: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        widths = channels[::-1]  # finest first: the way the map goes
+        self.num_scales = num_scales
+        self.time = TimeEmbedding(widths[0])
+        self.conv_in = nn.Conv2d(1, widths[0], 3, padding=1)
+        self.down_in = Downsample(widths[0], widths[0], stride=4)
+        time_dim = self.time.out_dim
+        self.stages = nn.ModuleList(
+            ResNetBlock(previous, width, time_dim, dropout)
+            for previous, width in zip((widths[0], *widths), widths, strict=False)
+        )
+        self.downs = nn.ModuleList(Downsample(width, width) for width in widths[:-1])
+
+    def forward(self, noisy_map: Tensor, t: Tensor) -> list[Tensor]:
+        """Map (B, 1, H, W) and steps (B,) to maps (B, C_i, H / s_i, W / s_i), deepest first."""
+        time = self.time(t)  # (B, 4 C)
+        x = self.down_in(self.conv_in(noisy_map))  # (B, C, H/4, W/4)
+        features = []
+        for index, stage in enumerate(self.stages):
+            if index:
+                x = self.downs[index - 1](x)
+            x = stage(x, time)
+            features.append(x)
+        return features[::-1][: self.num_scales]
+
 
 Attention = Literal["eca", "standard", "convolution"]
 
@@ -146,3 +190,39 @@ class ModulationStage(nn.Module):
                 x = x + self.residual(x, audio)
         x = self.attention(x, keys)
         return x, F.relu(self.temporal(self.norm(x))).squeeze(2)
+
+
+class PredictionHead(nn.Module):
+    """Sum of the stages' maps at twice the finest size, 3x3 convolution, 1x1 convolution, sigmoid, full size (D7).
+
+    Args:
+        in_channels: Channels of the stages' maps.
+        channels: Channels between the two convolutions.
+        bias: Start of the last bias: the sigmoid of it is the level of the first predicted maps.
+    """
+
+    def __init__(self, in_channels: int, channels: int, bias: float = -2.5) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, channels, 3, padding=1)
+        self.norm = group_norm(channels)
+        self.out = nn.Conv2d(channels, 1, 1)
+        # Saliency maps are almost empty; starting there spares the first hundred steps (D15)
+        nn.init.constant_(self.out.bias, bias)  # type: ignore[arg-type]
+
+    def forward(self, maps: list[Tensor], size: tuple[int, int], dtype: torch.dtype) -> Tensor:
+        """Predict the map.
+
+        Args:
+            maps: Outputs of the stages (B, in, h_i, w_i), coarse to fine.
+            size: H and W of the map.
+            dtype: Type of the map; under autocast the noisy map's float32, so that no step rounds it to bfloat16.
+
+        Returns:
+            (B, 1, H, W) in [0, 1].
+        """
+        total = maps[0]
+        for finer in maps[1:]:
+            total = interpolate_bilinear(total, (finer.shape[-2], finer.shape[-1])) + finer
+        total = interpolate_bilinear(total, (size[0] // 2, size[1] // 2))  # (B, in, H/2, W/2)
+        logits = self.out(F.relu(self.norm(self.conv(total))))  # (B, 1, H/2, W/2)
+        return interpolate_bilinear(logits.to(dtype).sigmoid(), size)
