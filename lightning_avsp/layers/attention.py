@@ -105,7 +105,7 @@ def spatial_grid(tokens: Tensor, size: torch.Size) -> Tensor:
 
 
 def attention_heads(channels: int, head_dim: int) -> int:
-    """Return the most heads that divide the channels evenly and are at least ``head_dim`` wide; one if there are none."""
+    """Return the most heads that divide the channels and are at least ``head_dim`` wide; one if there are none."""
     return next(heads for heads in range(max(1, channels // head_dim), 0, -1) if channels % heads == 0)
 
 

@@ -20,7 +20,7 @@ from lightning_avsp.layers.normalization import ChannelNorm, LayerNorm, group_no
 from lightning_avsp.layers.resampling import interpolate_bilinear
 from lightning_avsp.layers.sound_product import ProductResidual
 from lightning_avsp.layers.video_convolution import VideoConvolution
-from lightning_avsp.papers.diffsal.paper.interaction import INTERACTIONS, Interaction
+from lightning_avsp.papers.diffsal.paper.interaction import AudioInteraction, Interaction
 
 
 class NoiseEncoder(nn.Module):
@@ -32,7 +32,7 @@ class NoiseEncoder(nn.Module):
 
     Args:
         channels: Channels at strides 4 * 2^(N-1) ... 8, 4: deepest first, as the video features.
-        num_scales: How many of them, from the deepest, are returned.
+        num_scales: Number of them that are returned, from the deepest.
         dropout: Dropout inside the ResNet blocks.
     """
 
@@ -51,7 +51,7 @@ class NoiseEncoder(nn.Module):
         self.downs = nn.ModuleList(Downsample(width, width) for width in widths[:-1])
 
     def forward(self, noisy_map: Tensor, t: Tensor) -> list[Tensor]:
-        """Map (B, 1, H, W) and steps (B,) to maps (B, C_i, H / s_i, W / s_i), deepest first."""
+        """Encode map (B, 1, H, W) and steps (B,) to maps (B, C_i, H / s_i, W / s_i), deepest first."""
         time = self.time(t)  # (B, 4 C)
         x = self.down_in(self.conv_in(noisy_map))  # (B, C, H/4, W/4)
         features = []
@@ -63,13 +63,13 @@ class NoiseEncoder(nn.Module):
         return features[::-1][: self.num_scales]
 
 
-Attention = Literal["eca", "standard", "convolution"]
+AttentionKind = Literal["eca", "standard", "convolution"]
 
 
 class SpatioTemporalCrossAttention(nn.Module):
     """Efficient spatio-temporal cross-attention, ECA (Equations 7 and 8), as a pre-norm block with an MLP (D1).
 
-    Every token of every time step asks; keys and values are compressed in space, never in time (D2).
+    Every token of every time step is a query; keys and values are compressed in space, never in time (D2).
 
     Args:
         channels: Width of the tokens.
@@ -92,7 +92,7 @@ class SpatioTemporalCrossAttention(nn.Module):
         self.feed_forward = FeedForward(channels, 2 * channels)
 
     def forward(self, x: Tensor, interaction: Tensor | None) -> Tensor:
-        """Features (B, C, T, h, w), with f_avs (the same shape) as keys or, if None, the features themselves."""
+        """Attend over features (B, C, T, h, w), with f_avs, of the same shape, as keys; None: the features."""
         size = x.shape[2:]
         tokens = x.flatten(2).transpose(1, 2)  # (B, T h w, C)
         normed = self.norm1(tokens)
@@ -145,7 +145,7 @@ class ModulationStage(nn.Module):
         index: int,
         steps: int,
         out_channels: int,
-        attention: Attention,
+        attention: AttentionKind,
         interaction: Interaction,
         audio_channels: int | None,
         mel_bins: int,
@@ -155,7 +155,7 @@ class ModulationStage(nn.Module):
         self.interaction: nn.Module | None = None
         self.residual: ProductResidual | None = None
         if audio_channels is not None and interaction != "none":
-            self.interaction = INTERACTIONS[interaction](audio_channels, channels)
+            self.interaction = AudioInteraction(interaction, audio_channels, channels)
             if interaction == "mim_residual":
                 self.residual = ProductResidual(audio_channels, channels, mel_bins)
         self.attention: nn.Module

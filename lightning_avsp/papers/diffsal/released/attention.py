@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.video_convolution import VideoConvolution
 
-Attention = Literal["eca", "standard"]
+ReleasedAttention = Literal["eca", "standard"]
 """``eca``: keys and values compressed by strided convolution. ``standard``: none; the SCA row of Table 4."""
 
-Grid = tuple[int, int]
+FrameGrid = tuple[int, int]
 
 
 class CompressedProjection(nn.Module):
@@ -40,8 +40,8 @@ class CompressedProjection(nn.Module):
             self.norm = LayerNorm(width)
         self.linear = nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """Tokens (N, HW, C) of frames with ``grid`` rows and columns to projected tokens (N, H'W', C)."""
+    def forward(self, tokens: Tensor, grid: FrameGrid) -> Tensor:
+        """Project tokens (N, HW, C) of frames with ``grid`` rows and columns to projected tokens (N, H'W', C)."""
         if self.conv is not None and self.norm is not None:
             # A 3-D convolution on a time axis of length 1: frames do not see each other.
             volume = tokens.transpose(1, 2).unflatten(2, (1, *grid))  # (N, C, 1, H, W)
@@ -60,7 +60,9 @@ class FrameCrossAttention(nn.Module):
         heads: Number of heads.
     """
 
-    def __init__(self, width: int, compression: int, attention: Attention = "eca", heads: int = 2) -> None:
+    def __init__(
+        self, width: int, compression: int, attention: ReleasedAttention = "eca", heads: int = 2
+    ) -> None:
         super().__init__()
         self.heads = heads
         # The released network scales by the full width, not by the width of a head.
@@ -72,7 +74,7 @@ class FrameCrossAttention(nn.Module):
         self.value = CompressedProjection(width, window, stride=compression)
         self.output = nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor, keys: Tensor, grid: Grid) -> Tensor:
+    def forward(self, tokens: Tensor, keys: Tensor, grid: FrameGrid) -> Tensor:
         """Attend within each frame.
 
         Args:
@@ -90,12 +92,12 @@ class FrameCrossAttention(nn.Module):
         return self.output(y.transpose(1, 2).flatten(2))  # (N, HW, C)
 
 
-Interaction = Literal["mim", "mim_residual"]
-"""``mim``: as released. ``mim_residual``: sound also multiplies the features; :class:`SoundModulation`."""
+ReleasedInteraction = Literal["mim", "mim_residual"]
+"""``mim``: as released. ``mim_residual``: audio also multiplies the features; :class:`SoundModulation`."""
 
 
 class ReleasedMIM(nn.Module):
-    """Sound weighted by where it agrees with the picture; used as the attention's keys.
+    """Audio weighted by its agreement with the video; used as the attention's keys.
 
     Args:
         audio_width: Channels of the audio features.
@@ -106,18 +108,18 @@ class ReleasedMIM(nn.Module):
         super().__init__()
         self.align = nn.Conv2d(audio_width, width, kernel_size=1)
 
-    def aligned(self, audio: Tensor) -> Tensor:
-        """Audio features (B, Ca, S, h, w) at this stage's width: (B, S, C, h, w)."""
+    def align_audio(self, audio: Tensor) -> Tensor:
+        """Project audio features (B, Ca, S, h, w) to this stage's width: (B, S, C, h, w)."""
         batch = audio.shape[0]
         slices = audio.transpose(1, 2).flatten(0, 1)  # (B·S, Ca, h, w)
         return self.align(slices).unflatten(0, (batch, -1))  # (B, S, C, h, w)
 
     def forward(self, x: Tensor, aligned: Tensor) -> Tensor:
-        """Keys from sound and picture.
+        """Compute keys from audio and video.
 
         Args:
             x: Video and noise features, frame by frame (B, T, C, H, W).
-            aligned: Sound at this stage's width (B, T, C, h, w), one slice per step.
+            aligned: Audio at this stage's width (B, T, C, h, w), one slice per step.
 
         Returns:
             Key tokens (B·T, HW, C).
@@ -134,11 +136,11 @@ class ReleasedMIM(nn.Module):
 
 
 class SoundModulation(nn.Module):
-    """Product of sound and picture, added to the features that queries and values are made of.
+    """Product of audio and video, added to the features that queries and values are made of.
 
-    ``x <- x + x * r`` with one vector r per audio slice: the aligned sound, averaged over the slice's time
+    ``x <- x + x * r`` with one vector r per audio slice: the aligned audio, averaged over the slice's time
     axis and summed over mel bins with learnt weights of each channel. The weights, not a plain mean, keep
-    pitch: a mean over mel says how loud a slice is, hardly how high. Not part of the published network.
+    pitch: a mean over mel measures loudness, hardly pitch. Not part of the published network.
 
     Args:
         width: Channels of the stage.
@@ -147,10 +149,10 @@ class SoundModulation(nn.Module):
 
     def __init__(self, width: int, mel_bins: int) -> None:
         super().__init__()
-        # Random, so that every channel hears another mixture of pitches from the start.
+        # Random, so that every channel reads another mixture of pitches from the start.
         self.mel_weight = nn.Parameter(torch.randn(width, mel_bins) * mel_bins**-0.5)
 
     def forward(self, x: Tensor, aligned: Tensor) -> Tensor:
-        """Features (B, T, C, H, W) and aligned sound (B, T, C, h, w) to features (B, T, C, H, W)."""
+        """Modulate features (B, T, C, H, W) and aligned audio (B, T, C, h, w) to features (B, T, C, H, W)."""
         r = torch.einsum("btchw,cw->btc", aligned, self.mel_weight) / aligned.shape[3]
         return x + x * r[..., None, None]
