@@ -21,10 +21,10 @@ LOWEST, HIGHEST = 80.0, 8000.0
 class TinyWaveformEncoder(AudioEncoder):
     """Waveform to one token for every 2048 samples: a learned filter bank, then two strided convolutions.
 
-    The filters start as pairs of a windowed cosine and sine, so that their energy tells a pitch from its octave at the
-    first step on; filters that start at random have to find that out. The logarithm of the energy makes quiet audio as
-    visible as loud audio, as a log-mel front end does. A sinusoid of the token's place is added, so that whoever reads
-    the tokens in any order knows when each sounds.
+    The filters start as pairs of a windowed cosine and sine, so that their energy distinguishes a pitch from its octave
+    from the first step on; filters that start at random have to learn that. The logarithm of the energy makes quiet
+    audio as visible as loud audio, as a log-mel front end does. A sinusoid of the token's position in time is added,
+    for layers that ignore the order of the tokens.
 
     Args:
         filters: Filters of the bank, log-spaced from 80 to 8000 Hz.
@@ -36,7 +36,7 @@ class TinyWaveformEncoder(AudioEncoder):
 
     label = "audio encoder (tiny)"
     kernel = 1024
-    """Length of the filters in samples: 46 ms, which tells 220 Hz from 260 Hz."""
+    """Length of the filters in samples: 46 ms, which separates 220 Hz from 260 Hz."""
     stride = 256
     """Samples from one energy to the next."""
 
@@ -50,7 +50,7 @@ class TinyWaveformEncoder(AudioEncoder):
             group_norm(channels),
             nn.SiLU(),
             nn.Conv1d(channels, channels, 3, stride=2, padding=1),
-            group_norm(channels),  # as large as the places below, which it would else vanish beside
+            group_norm(channels),  # as large as the positions below, beside which it would else vanish
         )
         self.out_channels = channels
 
@@ -69,11 +69,11 @@ class TinyWaveformEncoder(AudioEncoder):
         if waveform.shape[-1] == 0:
             raise InputError("the waveform is empty; give clips of at least one frame")
         cosine, sine = self.bank(waveform / 256).chunk(2, dim=1)  # (B, filters, N / 256)
-        # noise at -100 dB, far below what a film holds: silence stays finite and level
+        # noise at -100 dB, far below the audio of a video: silence stays finite and level
         level = torch.log(cosine.square() + sine.square() + 1e-10) / 10 + 1  # about -1.3 to 1
         features = self.layers(level)  # (B, C, n)
-        places = grid_positions((features.shape[-1],), self.out_channels, features.device)  # (n, C)
-        return features + places.T.to(features.dtype)
+        positions = grid_positions((features.shape[-1],), self.out_channels, features.device)  # (n, C)
+        return features + positions.T.to(features.dtype)
 
     def tokens(self, samples: int) -> int:
         """Return the length of the features of so many samples."""

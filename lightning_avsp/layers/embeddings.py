@@ -23,7 +23,7 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> T
         (B, dim) float32: sines in the first half, cosines in the second.
     """
     half = dim // 2
-    # float32 whatever the autocast type: bf16 cannot tell step 999 from 1000
+    # float32 whatever the autocast type: bf16 rounds step 999 to 1000
     exponent = torch.arange(half, device=t.device, dtype=torch.float32) / (half - 1)
     angles = t.float()[:, None] * torch.exp(-math.log(max_period) * exponent)[None]
     return torch.cat([angles.sin(), angles.cos()], dim=1)

@@ -171,12 +171,12 @@ class AVRSP(DirectNetwork):
         video = self._check(video, text)
         taps: tuple[Tensor, ...] = self.video_encoder(video)
         x = [scale(tap) for scale, tap in zip(self.scales, taps, strict=True)]  # X^0 first
-        heard = self._encode_audio(video, audio)  # (B, C_a, n)
-        if self.product is not None and heard is not None:
-            x = self.product(x, heard)
+        encoded = self._encode_audio(video, audio)  # (B, C_a, n)
+        if self.product is not None and encoded is not None:
+            x = self.product(x, encoded)
         fused = x[0]
-        if self.fusion is not None and heard is not None:
-            fused, trace.relevance = self.fusion(fused, heard)
+        if self.fusion is not None and encoded is not None:
+            fused, trace.relevance = self.fusion(fused, encoded)
             trace.grid = fused.shape[2:]
         y = [self._enrich(x, scale) for scale in range(4)]
         gated: dict[int, Tensor] = {}

@@ -209,7 +209,7 @@ def normalized_entropy(features: Tensor) -> Tensor:
         features: (B, C, T, h, w).
 
     Returns:
-        (B,) in [0, 1]: 0 if all energy lies at one place and time, 1 if it is the same everywhere.
+        (B,) in [0, 1]: 0 if all energy lies at one position and time, 1 if it is the same everywhere.
     """
     energy = features.float().square().sum(dim=1).flatten(1)  # (B, T h w)
     p = energy / energy.sum(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)

@@ -43,7 +43,7 @@ class TemporalRefinement(nn.Module):
         self.norm2 = LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, S, h, w) to the same shape."""
+        """Refine (B, C, S, h, w)."""
         batch, _, slices, height, width = x.shape
         position: Tensor = self.position
         if position.shape[1] != slices:
@@ -59,7 +59,7 @@ class SoundMatching(nn.Module):
     """Audio features on the grid of one scale: 1x1x1 convolution, then depthwise transposed convolution (X11).
 
     Nine slices become eight steps, and each cell becomes ``stride`` x ``stride``; what still differs from the
-    visual grid, with frames or sound of other sizes, is interpolated.
+    visual grid, with frames or audio of other sizes, is interpolated.
 
     Args:
         audio_channels: Channels C_a of the audio features.
@@ -75,7 +75,7 @@ class SoundMatching(nn.Module):
         )
 
     def forward(self, audio: Tensor, size: tuple[int, int, int]) -> Tensor:
-        """(B, C_a, S, h_a, w_a) to (B, C_i, T, h, w) with ``size = (T, h, w)``; S at least 2."""
+        """Match (B, C_a, S, h_a, w_a) to (B, C_i, T, h, w) with ``size = (T, h, w)``; S at least 2."""
         x = self.enlarge(self.project(audio))  # (B, C_i, S - 1, s h_a, s w_a)
         return resize_frames(resample_time(x, size[0]), size[1:])
 
@@ -89,12 +89,12 @@ POST_FFN_RATIO = 0.5
 
 
 def as_tokens(x: Tensor) -> Tensor:
-    """(B, C, T, h, w) to tokens (B, T h w, C)."""
+    """Reshape (B, C, T, h, w) to tokens (B, T h w, C)."""
     return x.flatten(2).transpose(1, 2)
 
 
 class SeparateFFN(nn.Module):
-    """LayerNorm(FFN(... FFN(F)) + F): two networks in a row for sight, one for sound (Equations 3.25 and 3.26).
+    """LayerNorm(FFN(... FFN(F)) + F): two networks in a row for video, one for audio (Equations 3.25 and 3.26).
 
     Args:
         channels: Channels of the map.
@@ -108,7 +108,7 @@ class SeparateFFN(nn.Module):
         self.norm = LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T, h, w) to the same shape."""
+        """Transform (B, C, T, h, w)."""
         tokens = as_tokens(x)
         return spatial_grid(self.norm(self.layers(tokens) + tokens), x.shape[2:])
 
@@ -131,14 +131,14 @@ class LocalContext(nn.Module):
         self.norm = LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T, h, w) to the same shape."""
+        """Transform (B, C, T, h, w)."""
         x = self.batch_norm(self.conv(F.glu(x, dim=1))) + x
         tokens = as_tokens(x)
         return spatial_grid(self.norm(self.feed_forward(tokens) + tokens), x.shape[2:])
 
 
 class Skip(nn.Module):
-    """What the skip adds: beta x Conv(f_v), beta a learned scalar that starts at 1 (Equation 3.41; X6, X7).
+    """Skip from the visual features: beta x Conv(f_v), beta a learned scalar that starts at 1 (Equation 3.41; X6, X7).
 
     Args:
         channels: Channels of the map.
@@ -159,7 +159,7 @@ class Skip(nn.Module):
         self.conv = VideoConvolution(channels, channels, 1)
 
     def forward(self, f_v: Tensor) -> Tensor:
-        """(B, C, T, h, w) to the same shape."""
+        """Transform (B, C, T, h, w)."""
         if self.clamp and self.training:
             # projected, not clamped in the graph: outside [0, 1] a clamp has no gradient that leads back
             with torch.no_grad():
@@ -204,10 +204,10 @@ class InteractionBlock(nn.Module):
         index: 0 for the finest scale to 3 for the deepest.
         widths: Sizes.
         options: What the block is made of.
-        hears: Whether there is sound; without, only the visual stream and the skip are built (X34).
+        uses_audio: Build the audio stream; without, only the visual stream and the skip are built (X34).
     """
 
-    def __init__(self, index: int, widths: Widths, options: Fusion, hears: bool) -> None:
+    def __init__(self, index: int, widths: Widths, options: Fusion, uses_audio: bool) -> None:
         super().__init__()
         channels, factor = widths.channels[index], widths.factors[index]
         self.options = options
@@ -216,9 +216,9 @@ class InteractionBlock(nn.Module):
         nn.init.trunc_normal_(self.visual_time, std=0.02)
         self.visual_context = LocalContext(channels)
         self.skip = Skip(channels, factor, options) if options.skip else None
-        self.hears = hears
+        self.uses_audio = uses_audio
         self.product: ProductResidual | None = None
-        if not hears:
+        if not uses_audio:
             return
         heads = attention_heads(channels, widths.head_dim)
         own = options.value_from == "own"
@@ -234,12 +234,12 @@ class InteractionBlock(nn.Module):
         if options.sound_product:
             self.product = ProductResidual(widths.audio, channels, widths.mel_bins)
 
-    def forward(self, f_v: Tensor, sound: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, f_v: Tensor, refined: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Fuse one scale.
 
         Args:
             f_v: Visual features (B, C, T, h, w).
-            sound: Refined audio features (B, C_a, S, h_a, w_a); None leaves the visual stream alone.
+            refined: Audio features (B, C_a, S, h_a, w_a); None leaves the visual stream alone.
 
         Returns:
             Fused features (B, C, T, h, w), and the gate alpha of the same shape if there is one.
@@ -247,14 +247,14 @@ class InteractionBlock(nn.Module):
         visual = self.visual_ffn(f_v)
         visual = visual + self.visual_time.to(visual.dtype)
         alpha: Tensor | None = None
-        if sound is None or not self.hears:
+        if refined is None or not self.uses_audio:
             fused = self.visual_context(visual)
         else:
             size = (visual.shape[2], visual.shape[3], visual.shape[4])
-            audio = self.audio_ffn(self.match(sound, size))  # (B, C, T, h, w)
+            audio = self.audio_ffn(self.match(refined, size))  # (B, C, T, h, w)
             audio = audio + self.audio_time.to(audio.dtype)
             if self.product is not None:
-                visual = visual + self.product(visual, sound)
+                visual = visual + self.product(visual, refined)
             f_va = self.visual_context(self._attend(self.visual_attention, visual, audio))
             f_av = audio
             if self.options.bidirectional:

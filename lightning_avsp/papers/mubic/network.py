@@ -151,7 +151,7 @@ class MUBiC(FusionNetwork, DiffusionNetwork):
         """
         fused = self.trunk(video, audio, text)
         self._levels = gate_levels("gate_alpha", fused.gates)
-        return Condition(video=fused.features[::-1], audio=fused.sound)
+        return Condition(video=fused.features[::-1], audio=fused.refined)
 
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """Predict the clean map from a noisy one (Algorithm 1, lines 19 to 30).

@@ -37,10 +37,10 @@ class Fused:
 
     features: tuple[Tensor, ...]
     """f_av (B, C_i, T_v, h_i, w_i), finest first."""
-    sound: Tensor | None
+    refined: Tensor | None
     """Refined audio features (B, C_a, S, h_a, w_a)."""
     gates: tuple[Tensor, ...]
-    """alpha of each scale, shaped as the features, finest first; empty without gates or sound."""
+    """alpha of each scale, shaped as the features, finest first; empty without gates or refined."""
 
 
 class FusionTrunk(nn.Module):
@@ -130,16 +130,16 @@ class FusionTrunk(nn.Module):
             )
         check_frame_size("MUBiC", video, 64)
         seen = [resample_time(feature, self.widths.steps) for feature in self.video_encoder(video)[::-1]]
-        sound = None
+        refined = None
         if audio is not None and self.audio_encoder is not None:
             if audio.shape[2] < 2:
                 raise InputError(
                     f"{audio.shape[2]} slice of audio: MUBiC needs at least 2; set data.audio.slices"
                 )
-            sound = self.refinement(self.audio_encoder.encode_slices(audio))  # (B, C_a, S, h_a, w_a)
-        pairs = [block(feature, sound) for block, feature in zip(self.blocks, seen, strict=True)]
+            refined = self.refinement(self.audio_encoder.encode_slices(audio))  # (B, C_a, S, h_a, w_a)
+        pairs = [block(feature, refined) for block, feature in zip(self.blocks, seen, strict=True)]
         gates = tuple(alpha for _, alpha in pairs if alpha is not None)
-        return Fused(tuple(feature for feature, _ in pairs), sound, gates)
+        return Fused(tuple(feature for feature, _ in pairs), refined, gates)
 
     def skip_scalars(self) -> list[Tensor]:
         """Return the scalar beta of each scale, finest first; empty without skips."""

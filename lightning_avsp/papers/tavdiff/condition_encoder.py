@@ -96,12 +96,12 @@ class ConditionEncoder(nn.Module):
                 f"modalities={self.modalities} reads {missing[0]}, which the training clips lack: {CAUSES[missing[0]]}"
             )
         text = self._check_text(text)
-        heard = (
+        encoded = (
             None if audio is None or self.audio_encoder is None else self.audio_encoder(audio)
         )  # (B, C, n)
-        sound = None if heard is None or self.sound is None else self.sound(heard)
+        sound = None if encoded is None or self.sound is None else self.sound(encoded)
         sound = None if sound is None else sound + self.kind["audio"].to(sound.dtype)
-        visual = self._encode_video(video, heard, text, saliency)
+        visual = self._encode_video(video, encoded, text, saliency)
         caption = None
         if self.caption is not None and text is not None:
             caption = self.caption(text)
@@ -115,12 +115,12 @@ class ConditionEncoder(nn.Module):
             )
         return Condition(video=() if visual is None else (visual,), audio=sound, text=caption)
 
-    def features(self, video: Tensor, heard: Tensor | None, text: Tensor | None) -> Tensor:
+    def features(self, video: Tensor, encoded: Tensor | None, text: Tensor | None) -> Tensor:
         """Compute the visual features f_v of normalised frames, times audio and caption where there are products.
 
         Args:
             video: (B, 3, T, H, W).
-            heard: Audio features (B, C_a, n), or None.
+            encoded: Audio features (B, C_a, n), or None.
             text: Token features (B, N, text_width), or None.
 
         Returns:
@@ -133,7 +133,7 @@ class ConditionEncoder(nn.Module):
             raise InputError(f"a network with modalities={self.modalities} has no visual features")
         check_frame_size("TAVDiff", video)
         if self.products is not None:
-            multiplied: Tensor = self.products(self.video_encoder, video, heard, text)
+            multiplied: Tensor = self.products(self.video_encoder, video, encoded, text)
             return multiplied
         features: Tensor = self.video_encoder(video)[0]
         return features
@@ -149,14 +149,14 @@ class ConditionEncoder(nn.Module):
         return text
 
     def _encode_video(
-        self, video: Tensor | None, heard: Tensor | None, text: Tensor | None, saliency: Tensor | None
+        self, video: Tensor | None, encoded: Tensor | None, text: Tensor | None, saliency: Tensor | None
     ) -> Tensor | None:
         if video is None or self.fusion is None or self.place is None:
             return None
-        visual = self.fusion(self.features(video, heard, text), text, saliency)  # f_tv (B, d, T', h, w)
+        visual = self.fusion(self.features(video, encoded, text), text, saliency)  # f_tv (B, d, T', h, w)
         return self.place(visual) + self.kind["video"][:, None, None, None].to(visual.dtype)
 
     def shown(self, video: Tensor, audio: Tensor | None, text: Tensor) -> Tensor:
         """Compute the visual features that SITR reads, for showing its choices: (B, C, T', h, w)."""
-        heard = None if audio is None or self.audio_encoder is None else self.audio_encoder(audio)
-        return self.features(video, heard, self._check_text(text))
+        encoded = None if audio is None or self.audio_encoder is None else self.audio_encoder(audio)
+        return self.features(video, encoded, self._check_text(text))

@@ -243,11 +243,7 @@ class TAVDiff(DiffusionNetwork):
     ) -> Tensor:
         """Compare the choice of SITR's rule of test time with that of the ground truth (X2).
 
-        Args:
-            video: Normalised frames (B, 3, T, H, W).
-            audio: Waveforms (B, 1, N), which only ``audio_product`` reads here, or None.
-            text: Token features (B, N, text_width).
-            saliency: Ground truth (B, 1, H, W) in [0, 1].
+        Arguments as of :meth:`explain`.
 
         Returns:
             float32 (B,): 1 where both choose the same word, 0 where not, NaN for clips without a caption.

@@ -77,16 +77,7 @@ def check_tavdiff_options(
 ) -> None:
     """Refuse options of :class:`~lightning_avsp.papers.tavdiff.network.TAVDiff` that do not go together.
 
-    Args:
-        modalities: Inputs of the network.
-        denoiser: Denoising network.
-        decoupled: True if Saliency-DiT has cross-attention.
-        pooled_condition: Path of the condition into a denoiser without it.
-        text_fusion: Fusion of text and video.
-        size: Widths.
-        residual: True if blocks have residuals.
-        products: ``audio_product`` and ``text_product``.
-        weights: ``video_weights`` and ``audio_weights``.
+    ``products`` are ``audio_product`` and ``text_product``, ``weights`` those of video and audio.
 
     Raises:
         InputError: Names both options and what to do.

@@ -12,7 +12,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.papers.tavdiff.condition import TokenRows
 
 AUDIO_SPANS = 4
-"""Parts of a clip that :func:`sound_vector` keeps apart."""
+"""Parts of a clip that :func:`audio_vector` keeps apart."""
 
 
 @runtime_checkable
@@ -80,13 +80,15 @@ class StageProducts(nn.Module):
         if text_width is not None:
             self.by_text = nn.ModuleList(Product(text_width, width) for width in channels)
 
-    def forward(self, encoder: nn.Module, video: Tensor, heard: Tensor | None, text: Tensor | None) -> Tensor:
+    def forward(
+        self, encoder: nn.Module, video: Tensor, encoded: Tensor | None, text: Tensor | None
+    ) -> Tensor:
         """Compute the deepest visual features of a batch of clips.
 
         Args:
             encoder: The video encoder.
             video: Normalised frames (B, 3, T, H, W).
-            heard: Audio features (B, C_a, n); None leaves their factors out.
+            encoded: Audio features (B, C_a, n); None leaves their factors out.
             text: Token features (B, N, text_width); None leaves their factors out.
 
         Returns:
@@ -100,7 +102,7 @@ class StageProducts(nn.Module):
                 "feature_cache stores what an encoder computes from frames alone, but audio_product and text_product "
                 "multiply inside of it; leave feature_cache or the products out"
             )
-        sound = None if heard is None or self.by_sound is None else sound_vector(heard)
+        sound = None if encoded is None or self.by_sound is None else audio_vector(encoded)
         rows = None if text is None or self.by_text is None else TokenRows.of(text)
         words = None if text is None or rows is None else caption_vector(text, rows)
         features = video
@@ -113,7 +115,7 @@ class StageProducts(nn.Module):
         return features
 
 
-def sound_vector(features: Tensor) -> Tensor:
+def audio_vector(features: Tensor) -> Tensor:
     """Average audio features (B, C, n) in four spans of the clip, side by side: (B, 4 C)."""
     return F.adaptive_avg_pool1d(features, AUDIO_SPANS).flatten(1)
 

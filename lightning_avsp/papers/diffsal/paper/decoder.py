@@ -118,7 +118,7 @@ class ConvolutionBlock(nn.Module):
         self.time = VideoConvolution(channels, channels, (3, 1, 1), padding=(1, 0, 0))
 
     def forward(self, x: Tensor, interaction: Tensor | None) -> Tensor:
-        """Features (B, C, T, h, w), plus f_avs of the same shape if there is any, to the same shape."""
+        """Convolve features (B, C, T, h, w), plus f_avs of the same shape if there is any."""
         h = x if interaction is None else x + interaction
         return x + self.time(F.gelu(self.space(self.norm(h))))
 
@@ -133,7 +133,7 @@ class ModulationStage(nn.Module):
         steps: Time steps T_v + 1 that the temporal convolution reads, the noise among them.
         out_channels: Channels of the temporal convolution's output.
         attention: ECA, standard cross-attention, or convolution.
-        interaction: How sound meets sight.
+        interaction: Interaction of audio and video.
         audio_channels: Channels of the audio features; None for a network without sound.
         mel_bins: Width of the audio features (``mim_residual`` only).
     """
