@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 from typing_extensions import Self
 
-from lightning_avsp.backbones.clip_features import ClipFeatures
+from lightning_avsp.backbones.video_features import CachedVideoFeatures
 from lightning_avsp.backbones.weights import (
     PartReport,
     StateDict,
@@ -139,7 +139,7 @@ class VideoEncoder(Encoder):
     """Mean of RGB in [0, 1] that the weights were trained with."""
     pixel_std: tuple[float, float, float] = (0.225, 0.225, 0.225)
     """Standard deviation of RGB in [0, 1] that the weights were trained with."""
-    stored: ClipFeatures | None = None
+    stored: CachedVideoFeatures | None = None
     """Features that a frozen encoder need not compute."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Weights of an earlier stage as the start of a new one: strict, and told tensor by tensor."""
+"""Initial weights from an earlier stage: strict, and reported tensor by tensor."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from lightning_avsp.backbones.weights import interpolate_rows
 from lightning_avsp.errors import InputError
 
 PREFIX = "network."
-"""What a task's checkpoint puts before the names of its network."""
+"""Prefix of the network's names in a task's checkpoint."""
 
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """What a network took from a checkpoint; all names are the network's."""
+    """Report of the weights that a network loaded from a checkpoint; all names are the network's."""
 
     source: str
     """The checkpoint."""
     taken: tuple[str, ...]
-    """Tensors taken over as they are."""
+    """Tensors loaded unchanged."""
     resized: tuple[str, ...]
     """Tables of relative positions that were interpolated to another clip size."""
     missing: tuple[str, ...]
-    """Tensors of the network that the checkpoint does not hold: they keep what they were built with."""
+    """Tensors of the network that the checkpoint lacks: they stay as built."""
     dropped: tuple[str, ...]
-    """Tensors of the checkpoint that were left out, as asked."""
+    """Tensors of the checkpoint that were left out on request."""
 
     def lines(self) -> list[str]:
-        """One line on the whole and one on each kind of tensor, by part of the network."""
+        """Return one line on the checkpoint and one on each kind of tensor, by part of the network."""
         kinds = (
             ("taken", self.taken),
             ("interpolated", self.resized),
@@ -47,7 +47,7 @@ class InitialWeights:
 
 
 def by_part(names: Iterable[str]) -> str:
-    """How many tensors each part of the network has: ``encoder 120, fusion 14``."""
+    """Count tensors by part of the network: ``encoder 120, fusion 14``."""
     counts = Counter(name.split(".")[0] for name in names)
     return ", ".join(f"{part} {count}" for part, count in counts.most_common())
 
@@ -119,7 +119,7 @@ def initialise_from(
 
 
 def read_network(checkpoint: Path) -> dict[str, Tensor]:
-    """Tensors of the network inside a checkpoint, by the network's own names.
+    """Read the tensors of the network inside a checkpoint, by the network's own names.
 
     Raises:
         InputError: If the file is missing, unreadable, or no checkpoint of this project's tasks.
