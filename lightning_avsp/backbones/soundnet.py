@@ -47,7 +47,7 @@ STAGES = (
 DEPTH: dict[SoundNetTap, int] = {"conv5": 5, "conv7": 7, "pool7": 7}
 """Convolutions that each tap needs; the others are not built, since they would never see a gradient."""
 
-PREFIX = re.compile(r"(module\.)?(soundnet8?|audionet)\.")
+NAME_PREFIX = re.compile(r"(module\.)?(soundnet8?|audionet)\.")
 """Prefix of the names where a whole audio-visual model was saved, or where STAViS packed SoundNet alone."""
 
 
@@ -139,11 +139,11 @@ class SoundNet8(AudioEncoder):
         Raises:
             InputError: If it holds no SoundNet-8 or does not fit.
         """
-        inside = {name for name in state if PREFIX.match(name)}  # a whole audio-visual model was saved
+        inside = {name for name in state if NAME_PREFIX.match(name)}  # a whole audio-visual model was saved
         kept: StateDict = {}
         dropped: list[str] = []
         for name, tensor in state.items():
-            ours = None if inside and name not in inside else own_name(PREFIX.sub("", name))
+            ours = None if inside and name not in inside else own_name(NAME_PREFIX.sub("", name))
             if ours is None or int(ours.split(".")[1]) >= len(self.stages):
                 dropped.append(name)
             else:

@@ -24,8 +24,8 @@ from lightning_avsp.papers.diffsal.paper.interaction import Interaction
 from lightning_avsp.papers.diffsal.paper.network import PaperDiffSal
 from lightning_avsp.structures import Condition, DiffusionNetwork
 
-Variant = Literal["paper", "released"]
-Modality = Literal["av", "v", "a"]
+DiffSalVariant = Literal["paper", "released"]
+DiffSalModality = Literal["av", "v", "a"]
 
 PAPER_CHANNELS = (768, 384, 192, 96)
 """Decoder widths, deepest first: those of MViTv2-S."""
@@ -70,10 +70,10 @@ class DiffSal(DiffusionNetwork):
 
     def __init__(
         self,
-        variant: Variant = "paper",
+        variant: DiffSalVariant = "paper",
         video_encoder: VideoEncoderName = "mvitv2_s",
         audio_encoder: AudioEncoderName = "vggish",
-        modality: Modality = "av",
+        modality: DiffSalModality = "av",
         attention: AttentionKind = "eca",
         interaction: Interaction = "mim",
         num_stages: int = 4,
@@ -173,7 +173,7 @@ class DiffSal(DiffusionNetwork):
 
 
 def _refuse_unreleased(
-    modality: Modality,
+    modality: DiffSalModality,
     attention: AttentionKind,
     interaction: Interaction,
     video_encoder: VideoEncoderName,

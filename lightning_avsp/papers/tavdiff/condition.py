@@ -13,7 +13,7 @@ from lightning_avsp.structures import Condition
 
 
 @dataclass(frozen=True)
-class TokenRows:
+class TokenRoles:
     """Roles of the rows of token features (B, N, C): start token, words, end token, then rows of zeros."""
 
     words: Tensor
@@ -24,7 +24,7 @@ class TokenRows:
     """True if a caption has at least one word: bool (B,)."""
 
     @classmethod
-    def of(cls, text: Tensor) -> TokenRows:
+    def of(cls, text: Tensor) -> TokenRoles:
         """Find the roles in features in which every row of zeros is padding."""
         filled = (text != 0).any(dim=-1)  # (B, N)
         rows = torch.arange(text.shape[1], device=text.device)
@@ -143,7 +143,7 @@ class CaptionTokens(nn.Module):
 
     def forward(self, text: Tensor) -> Tensor:
         """Project (B, N, text_width) to (B, N, d), rows of zeros where there is no token."""
-        rows = TokenRows.of(text)
+        rows = TokenRoles.of(text)
         tokens = self.norm(self.project(text)) * rows.tokens[..., None]
         first = torch.where(rows.present[:, None], tokens[:, 0], self.absent.to(tokens.dtype))
         return torch.cat([first[:, None], tokens[:, 1:]], dim=1)

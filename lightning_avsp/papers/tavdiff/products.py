@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.papers.tavdiff.condition import TokenRows
+from lightning_avsp.papers.tavdiff.condition import TokenRoles
 
 AUDIO_SPANS = 4
 """Parts of a clip that :func:`audio_vector` keeps apart."""
@@ -103,7 +103,7 @@ class StageProducts(nn.Module):
                 "multiply inside of it; leave feature_cache or the products out"
             )
         sound = None if encoded is None or self.by_sound is None else audio_vector(encoded)
-        rows = None if text is None or self.by_text is None else TokenRows.of(text)
+        rows = None if text is None or self.by_text is None else TokenRoles.of(text)
         words = None if text is None or rows is None else caption_vector(text, rows)
         features = video
         for index, stage in enumerate(_staged(encoder).stages()):
@@ -120,7 +120,7 @@ def audio_vector(features: Tensor) -> Tensor:
     return F.adaptive_avg_pool1d(features, AUDIO_SPANS).flatten(1)
 
 
-def caption_vector(text: Tensor, rows: TokenRows) -> Tensor:
+def caption_vector(text: Tensor, rows: TokenRoles) -> Tensor:
     """Compute the mean of the words' features (B, C), zeros without words."""
     weight = rows.words[..., None].to(text.dtype)
     return (text * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1)

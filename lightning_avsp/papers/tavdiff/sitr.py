@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.normalization import LayerNorm
-from lightning_avsp.papers.tavdiff.condition import TokenRows
+from lightning_avsp.papers.tavdiff.condition import TokenRoles
 
 SITRTokens = Literal["words", "all"]
 """Tokens whose maps may be chosen: the words, or start and end token too."""
@@ -110,7 +110,7 @@ class SITR(nn.Module):
             features: Visual features f_v (B, C, T, h, w).
             text: Token features (B, N, text_width), rows of zeros after the end token.
         """
-        rows = TokenRows.of(text)
+        rows = TokenRoles.of(text)
         query = self._split(self.query(text))  # (B, heads, N, d_k)
         key = self._split(self.key(features.flatten(2).transpose(1, 2)))  # (B, heads, P, d_k)
         logits = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5  # (B, heads, N, P)
@@ -125,7 +125,7 @@ class SITR(nn.Module):
     def _split(self, tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def _scores(self, logits: Tensor, maps: Tensor, text: Tensor, rows: TokenRows) -> Tensor:
+    def _scores(self, logits: Tensor, maps: Tensor, text: Tensor, rows: TokenRoles) -> Tensor:
         """Score tokens (B, N). The sum of a softmax map, as in the paper, is 1 for every word (X1)."""
         if self.infer_select == "sigmoid_sum":
             return logits.sigmoid().sum(dim=-1).mean(dim=1)

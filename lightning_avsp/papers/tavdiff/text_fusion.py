@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_avsp.layers.normalization import LayerNorm
-from lightning_avsp.papers.tavdiff.condition import TokenRows
+from lightning_avsp.papers.tavdiff.condition import TokenRoles
 
 TextFusion = Literal["sitr", "concat", "repeat_add", "repeat_average"]
 
@@ -68,7 +68,7 @@ class RepeatedText(VisualOnly):
             visual.new_zeros(len(visual), 1, 1),
         )
         if text is not None:
-            rows = TokenRows.of(text)
+            rows = TokenRoles.of(text)
             repeated = self.text(rows.end_features(text))[:, None] * rows.present[:, None, None]  # (B, 1, d)
             present = rows.present[:, None, None].to(visual.dtype)
         if self.kind == "concat":
