@@ -40,6 +40,11 @@ class RunFolder:
         """``run.json``: facts of the run, its videos, and ``finished``."""
         return self.path / "run.json"
 
+    @property
+    def is_finished(self) -> bool:
+        """True once the training that this folder holds has ended by itself."""
+        return self.record.is_file() and bool(json.loads(self.record.read_text()).get("finished"))
+
     def next_metrics(self, command: str) -> str:
         """Name of a folder under ``metrics/`` that is not there yet: the CSV logger deletes what it finds.
 
@@ -71,7 +76,7 @@ class RunFolder:
         Raises:
             InputError: If the folder holds a run, finished or not; the message says how to go on.
         """
-        if self.record.is_file() and json.loads(self.record.read_text()).get("finished"):
+        if self.is_finished:
             raise InputError(
                 f"{self.path} holds a finished run; choose another --run_dir or --seed_everything, "
                 "or replace it with --overwrite=true"

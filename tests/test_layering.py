@@ -37,11 +37,6 @@ LARGEST_SHARE = 0.2
 SAME_NAME = {
     "cc": "a loss and a metric of one formula",
     "sim": "likewise",
-    "Decoder": "each paper's own",
-    "NoiseEncoder": "likewise",
-    "check_options": "likewise",
-    "explain_gates": "likewise",
-    "Stage": "a stage of SoundNet, and one of TAVDiff's U-Net",
 }
 """Public names that may be defined more than once, and why."""
 FOREIGN = {

@@ -12,15 +12,6 @@ from torch import Tensor, nn
 from torchvision.models.video.mvit import MSBlockConfig, MultiscaleAttention, MViT, MViT_V2_S_Weights, Pool
 
 from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
-from lightning_avsp.backbones.weights import (
-    PartReport,
-    StateDict,
-    download_state_dict,
-    interpolate_rows,
-    load_strict,
-    read_state_dict,
-)
-from lightning_avsp.errors import InputError
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.pooling_attention import Grid, attend_by_relative_positions, pool_tokens
 from lightning_avsp.layers.video_convolution import use_video_layers
@@ -41,10 +32,10 @@ def _block(
 
 
 class TokenPool(Pool):
-    """torchvision's pooling of tokens, without its changes of layout; the norm is left to who pools."""
+    """torchvision's pooling of tokens, without its changes of layout; the norm is left to the caller."""
 
     def forward(self, x: Tensor, thw: Grid) -> tuple[Tensor, Grid]:
-        """Tokens (B, 1 + T H W, C) to (B, 1 + T' H' W', C) and their grid."""
+        """Pool tokens (B, 1 + T H W, C) to (B, 1 + T' H' W', C), and return their grid."""
         return pool_tokens(x, thw, self.pool)
 
 
@@ -52,7 +43,7 @@ class FusedAttention(MultiscaleAttention):
     """torchvision's attention with its parameters, computed by a fused kernel."""
 
     def forward(self, x: Tensor, thw: Grid) -> tuple[Tensor, Grid]:
-        """Tokens (B, 1 + T H W, C) to (B, 1 + T' H' W', C') and their grid."""
+        """Attend over tokens (B, 1 + T H W, C); return (B, 1 + T' H' W', C') and their grid."""
         pooled, grids = [], []
         for tokens, pool in zip(
             self.qkv(x).chunk(3, dim=-1), (self.pool_q, self.pool_k, self.pool_v), strict=True
@@ -68,9 +59,9 @@ class FusedAttention(MultiscaleAttention):
 
 
 class MultiscaleEncoder(VideoEncoder):
-    """MViT trunk that hands out its features after chosen blocks, deepest first.
+    """MViT trunk that returns its features after chosen blocks, deepest first.
 
-    The class token takes part in every block and is never handed out.
+    The class token takes part in every block and is never returned.
 
     Args:
         blocks: Settings of the blocks.
@@ -114,7 +105,7 @@ class MultiscaleEncoder(VideoEncoder):
         self.strides = VideoEncoder.strides[:num_scales]
 
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
-        """Frames (B, 3, T, H, W) to features (B, C_i, T / 2, H / s_i, W / s_i), deepest first."""
+        """Encode frames (B, 3, T, H, W) to features (B, C_i, T / 2, H / s_i, W / s_i), deepest first."""
         x = self.trunk.conv_proj(video)  # (B, C, T/2, H/4, W/4)
         size = (x.shape[2], x.shape[3], x.shape[4])
         # in the type of the tokens: under autocast a float32 token would make all that follows float32
@@ -138,11 +129,11 @@ class MViTv2Small(MultiscaleEncoder):
         clip_frames: Frames per clip.
     """
 
-    weight_source = WeightSource(
-        name="torchvision MViT_V2_S_Weights.KINETICS400_V1",
-        url="https://download.pytorch.org/models/mvit_v2_s-ae3be167.pth",
-        licence="published with torchvision (BSD-3-Clause); trained on Kinetics-400",
-    )
+    label = "video encoder (mvitv2_s)"
+    loaded_module = "trunk"
+    weight_source = WeightSource.torchvision(MViT_V2_S_Weights.KINETICS400_V1)
+    unused_weights = ("norm.", "head.")
+    interpolated_weights = ("rel_pos_h", "rel_pos_w")  # published for 224x224
 
     def __init__(
         self, num_scales: int = 4, frame_size: tuple[int, int] = (224, 384), clip_frames: int = 16
@@ -156,42 +147,6 @@ class MViTv2Small(MultiscaleEncoder):
         ]
         super().__init__(blocks, (0, 2, 13, 15), frame_size, clip_frames, num_scales)
 
-    def load(self, weights: str) -> PartReport:
-        """Load Kinetics-400 weights into the trunk; the relative-position tables of 224x224 are interpolated.
-
-        Args:
-            weights: ``kinetics400`` (downloaded, torchvision's) or a file in the same format.
-
-        Raises:
-            InputError: If the file is missing or does not fit.
-        """
-        if weights == "kinetics400":
-            source = MViT_V2_S_Weights.KINETICS400_V1
-            state = download_state_dict(str(source), lambda: source.get_state_dict(check_hash=True))
-        else:
-            state = read_state_dict(weights)
-        return self.load_state(state, weights)
-
-    def load_state(self, state: StateDict, source: str) -> PartReport:
-        """Fill the trunk from tensors named as torchvision names them.
-
-        Args:
-            state: Names and tensors; ``norm.*`` and ``head.*`` are left out.
-            source: What to call them in the report.
-
-        Raises:
-            InputError: If they do not fit.
-        """
-
-        def resize(name: str, theirs: Tensor, ours: Tensor) -> Tensor | None:
-            if not name.endswith(("rel_pos_h", "rel_pos_w")):
-                return None
-            return interpolate_rows(theirs, ours.shape[0])
-
-        return load_strict(
-            self.trunk, state, "video encoder (mvitv2_s)", source, drop=("norm.", "head."), resize=resize
-        )
-
 
 class TinyMViT(MultiscaleEncoder):
     """The same design in five blocks and under a million parameters, for frames of about 64x128.
@@ -204,6 +159,8 @@ class TinyMViT(MultiscaleEncoder):
         frame_size: Height and width that the relative-position tables are made for.
         clip_frames: Frames per clip.
     """
+
+    label = "video encoder (tiny)"
 
     def __init__(
         self, num_scales: int = 4, frame_size: tuple[int, int] = (64, 128), clip_frames: int = 16
@@ -224,19 +181,3 @@ class TinyMViT(MultiscaleEncoder):
                 nn.init.xavier_uniform_(module.weight)
         with torch.no_grad():
             self.trunk.pos_encoding.class_token.zero_()
-
-    def load(self, weights: str) -> PartReport:
-        """Load a trunk saved from this class.
-
-        Args:
-            weights: Path of the file.
-
-        Raises:
-            InputError: For ``kinetics400``, which nobody published for this network, or a file that does not fit.
-        """
-        if weights == "kinetics400":
-            raise InputError(
-                "video_weights=kinetics400: there are no published weights for video_encoder=tiny; "
-                "leave video_weights out, or use video_encoder=mvitv2_s"
-            )
-        return load_strict(self, read_state_dict(weights), "video encoder (tiny)", weights)

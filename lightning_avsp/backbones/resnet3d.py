@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.video import R3D_18_Weights, r3d_18
 
 from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
-from lightning_avsp.backbones.weights import PartReport, download_state_dict, load_strict, read_state_dict
 from lightning_avsp.errors import MissingDependencyError
 from lightning_avsp.layers.video_convolution import use_video_layers
 
@@ -25,11 +23,10 @@ class R3D18(VideoEncoder):
 
     pixel_mean = (0.43216, 0.394666, 0.37645)
     pixel_std = (0.22803, 0.22145, 0.216989)
-    weight_source = WeightSource(
-        name="torchvision R3D_18_Weights.KINETICS400_V1",
-        url="https://download.pytorch.org/models/r3d_18-b3b3357e.pth",
-        licence="published with torchvision (BSD-3-Clause); trained on Kinetics-400",
-    )
+    label = "video encoder (r3d_18)"
+    loaded_module = "trunk"
+    weight_source = WeightSource.torchvision(R3D_18_Weights.KINETICS400_V1)
+    unused_weights = ("fc.",)
 
     def __init__(self, num_scales: int = 4) -> None:
         super().__init__()
@@ -41,26 +38,13 @@ class R3D18(VideoEncoder):
         self.strides = VideoEncoder.strides[:num_scales]
 
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
-        """Frames (B, 3, T, H, W) to features (B, C_i, T_i, H / s_i, W / s_i), deepest first."""
+        """Encode frames (B, 3, T, H, W) to features (B, C_i, T_i, H / s_i, W / s_i), deepest first."""
         x = self.trunk.stem(video)  # (B, 64, T, H/2, W/2)
         features: list[Tensor] = []
         for stage in (self.trunk.layer1, self.trunk.layer2, self.trunk.layer3, self.trunk.layer4):
             x = stage(x)
             features.append(x)
         return tuple(F.avg_pool3d(x, (1, 2, 2)) for x in features[::-1][: self.num_scales])
-
-    def load(self, weights: str) -> PartReport:
-        """Load Kinetics-400 weights: ``kinetics400`` (downloaded) or a file in torchvision's format.
-
-        Raises:
-            InputError: If the file is missing or does not fit.
-        """
-        if weights == "kinetics400":
-            source = R3D_18_Weights.KINETICS400_V1
-            state = download_state_dict(str(source), lambda: source.get_state_dict(check_hash=True))
-        else:
-            state = read_state_dict(weights)
-        return load_strict(self.trunk, state, "video encoder (r3d_18)", weights, drop=("fc.",))
 
 
 class SlowR50(VideoEncoder):
@@ -75,6 +59,8 @@ class SlowR50(VideoEncoder):
         MissingDependencyError: If PyTorchVideo is not installed.
     """
 
+    label = "video encoder (slow_r50)"
+    unused_weights = ("blocks.5.",)
     weight_source = WeightSource(
         name="PyTorchVideo SLOW_8x8_R50",
         url="https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/SLOW_8x8_R50.pyth",
@@ -98,28 +84,10 @@ class SlowR50(VideoEncoder):
         self.strides = VideoEncoder.strides[:num_scales]
 
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
-        """Frames (B, 3, T, H, W) to features (B, C_i, T, H / s_i, W / s_i), deepest first."""
+        """Encode frames (B, 3, T, H, W) to features (B, C_i, T, H / s_i, W / s_i), deepest first."""
         x = self.blocks[0](video)  # (B, 64, T, H/4, W/4)
         features: list[Tensor] = []
         for stage in self.blocks[1:]:
             x = stage(x)
             features.append(x)
         return tuple(features[::-1][: self.num_scales])
-
-    def load(self, weights: str) -> PartReport:
-        """Load Kinetics-400 weights: ``kinetics400`` (downloaded) or a file in PyTorchVideo's format.
-
-        Raises:
-            InputError: If the file is missing or does not fit.
-        """
-        if weights == "kinetics400":
-            url = self.weight_source.url if self.weight_source else ""
-            state = download_state_dict(
-                "PyTorchVideo SLOW_8x8_R50",
-                lambda: torch.hub.load_state_dict_from_url(url, map_location="cpu", weights_only=True)[
-                    "model_state"
-                ],
-            )
-        else:
-            state = read_state_dict(weights)
-        return load_strict(self, state, "video encoder (slow_r50)", weights, drop=("blocks.5.",))

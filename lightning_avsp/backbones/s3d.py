@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torchvision.models.video import S3D_Weights, s3d
 
 from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
-from lightning_avsp.backbones.weights import PartReport, download_state_dict, load_strict, read_state_dict
 from lightning_avsp.layers.video_convolution import use_video_layers
 
 
@@ -26,12 +25,9 @@ class S3DEncoder(VideoEncoder):
 
     pixel_mean = (0.43216, 0.394666, 0.37645)
     pixel_std = (0.22803, 0.22145, 0.216989)
-    weight_source = WeightSource(
-        name="torchvision S3D_Weights.KINETICS400_V1",
-        url="https://download.pytorch.org/models/s3d-d76dad2f.pth",
-        licence="published with torchvision (BSD-3-Clause); trained on Kinetics-400",
-    )
-
+    label = "video encoder (s3d)"
+    weight_source = WeightSource.torchvision(S3D_Weights.KINETICS400_V1)
+    unused_weights = ("classifier.",)
     stage_channels = (192, 480, 832, 1024)
     """Channels of the features of each stage, the finest first."""
 
@@ -44,7 +40,7 @@ class S3DEncoder(VideoEncoder):
         self.strides = VideoEncoder.strides[:num_scales]
 
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
-        """Frames (B, 3, T, H, W) to features (B, C_i, T_i, H / s_i, W / s_i), deepest first."""
+        """Encode frames (B, 3, T, H, W) to features (B, C_i, T_i, H / s_i, W / s_i), deepest first."""
         x = video
         features: list[Tensor] = []
         for index, layer in enumerate(self.features):
@@ -54,19 +50,6 @@ class S3DEncoder(VideoEncoder):
         return tuple(features[::-1])
 
     def stages(self) -> Sequence[nn.Module]:
-        """Its layers in four parts, each of which ends with one of the four scales, the finest first."""
+        """Return the layers in four parts, each of which ends with one of the four scales, the finest first."""
         ends = (4, 7, 13, 16)
         return [self.features[start:end] for start, end in zip((0, *ends), ends, strict=False)]
-
-    def load(self, weights: str) -> PartReport:
-        """Load Kinetics-400 weights: ``kinetics400`` (downloaded) or a file in torchvision's format.
-
-        Raises:
-            InputError: If the file is missing or does not fit.
-        """
-        if weights == "kinetics400":
-            source = S3D_Weights.KINETICS400_V1
-            state = download_state_dict(str(source), lambda: source.get_state_dict(check_hash=True))
-        else:
-            state = read_state_dict(weights)
-        return load_strict(self, state, "video encoder (s3d)", weights, drop=("classifier.",))

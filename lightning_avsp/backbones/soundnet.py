@@ -1,4 +1,4 @@
-"""SoundNet-8: features of a waveform, from both files that its weights are passed around in.
+"""SoundNet-8: features of a waveform, from both files that its weights are distributed in.
 
 Source: Aytar et al., "SoundNet: Learning Sound Representations from Unlabeled Video" (NIPS 2016), the network of eight
 convolutions up to the seventh; STAViS (Tsiami et al., CVPR 2020) ends it with a maximum over pairs of steps.
@@ -7,22 +7,22 @@ convolutions up to the seventh; STAViS (Tsiami et al., CVPR 2020) ends it with a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_avsp.backbones.encoder import Encoder, WeightSource
-from lightning_avsp.backbones.weights import PartReport, StateDict, load_strict, read_state_dict
+from lightning_avsp.backbones.encoder import AudioEncoder, WeightSource
+from lightning_avsp.backbones.weights import PartReport, StateDict, load_strict
 from lightning_avsp.errors import InputError
 
 SoundNetTap = Literal["conv7", "pool7", "conv5"]
-"""Where features are taken: after the seventh convolution, after the pooling behind it, or after the fifth."""
+"""Layer that features are taken from: the seventh convolution, the pooling behind it, or the fifth convolution."""
 
 
 @dataclass(frozen=True)
-class Stage:
+class Layer:
     """One convolution of SoundNet-8, always with stride 2, padded by half its kernel, and with a batch norm."""
 
     channels: int
@@ -32,31 +32,30 @@ class Stage:
     pool: int = 1
     """Kernel and stride of the maximum pooling behind it; 1: none."""
     sequential: int = 0
-    """Place of the convolution in the STAViS file; the batch norm follows it."""
+    """Index of the convolution in the STAViS file; the batch norm follows it."""
 
 
 STAGES = (
-    Stage(16, 64, 8, 0),
-    Stage(32, 32, 8, 4),
-    Stage(64, 16, 1, 8),
-    Stage(128, 8, 1, 11),
-    Stage(256, 4, 4, 14),
-    Stage(512, 4, 1, 18),
-    Stage(1024, 4, 2, 21),
+    Layer(16, 64, 8, 0),
+    Layer(32, 32, 8, 4),
+    Layer(64, 16, 1, 8),
+    Layer(128, 8, 1, 11),
+    Layer(256, 4, 4, 14),
+    Layer(512, 4, 1, 18),
+    Layer(1024, 4, 2, 21),
 )
 DEPTH: dict[SoundNetTap, int] = {"conv5": 5, "conv7": 7, "pool7": 7}
 """Convolutions that each tap needs; the others are not built, since they would never see a gradient."""
 
+NAME_PREFIX = re.compile(r"(module\.)?(soundnet8?|audionet)\.")
+"""Prefix of the names where a whole audio-visual model was saved, or where STAViS packed SoundNet alone."""
 
-PREFIX = re.compile(r"(module\.)?(soundnet8?|audionet)\.")
-"""What precedes the names where a whole audio-visual model was saved, or where STAViS packed SoundNet alone."""
 
-
-class SoundNet8(Encoder):
+class SoundNet8(AudioEncoder):
     """Waveform to a sequence of features: one token for every 2^15 samples, or 2^11 at ``conv5``.
 
     Args:
-        tap: Where features are taken. ``conv7``: 3 tokens of 1024 channels from 70560 samples, 2 from 35280;
+        tap: Layer that features are taken from. ``conv7``: 3 tokens of 1024 channels from 70560 samples, 2 from 35280;
             ``pool7``: 1 and 1 of them, as STAViS; ``conv5``: 36 and 18 tokens of 256 channels.
 
     Attributes:
@@ -67,6 +66,7 @@ class SoundNet8(Encoder):
         InputError: If the tap is unknown.
     """
 
+    label = "audio encoder (soundnet8)"
     weight_source = WeightSource(
         name="SoundNet-8, soundnet8.pth of the STAViS package or soundnet8_final.pth of ViNet",
         url="http://cvsp.cs.ntua.gr/research/stavis/data",
@@ -89,7 +89,7 @@ class SoundNet8(Encoder):
         self.out_channels = width
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Features of waveforms.
+        """Encode waveforms.
 
         Args:
             waveform: (B, 1, N), 22050 Hz, in [-256, 256] as SoundNet was trained.
@@ -115,7 +115,7 @@ class SoundNet8(Encoder):
         return x
 
     def tokens(self, samples: int) -> int:
-        """Length of the features of so many samples."""
+        """Return the length of the features of so many samples."""
         length = samples
         for index, stage in enumerate(self.stages):
             length = (length + 2 * (stage.kernel // 2) - stage.kernel) // 2 + 1
@@ -125,36 +125,25 @@ class SoundNet8(Encoder):
                 return 0  # padding alone must not be counted as a token
         return length
 
-    def load(self, weights: str) -> PartReport:
-        """Load SoundNet-8 from either of the two files it is passed around in.
+    def load_state(self, state: StateDict, source: str) -> PartReport:
+        """Load the tensors of either of the two files that SoundNet-8 is distributed in.
 
         ``soundnet8.pth`` of the STAViS package numbers the layers of a sequence (``soundnet8.0`` the first convolution)
         and has kernels (1, k); ``soundnet8_final.pth`` of ViNet names them (``conv1``, ``batchnorm1``) and has kernels
-        (k, 1). What belongs to neither, such as the classifiers, is left out and listed.
-
-        Args:
-            weights: Path of the file.
-
-        Raises:
-            InputError: If the file is missing, holds no SoundNet-8, or does not fit.
-        """
-        return self.load_state(read_state_dict(weights), weights)
-
-    def load_state(self, state: StateDict, source: str) -> PartReport:
-        """Load tensors that were read already; see :meth:`load`.
+        (k, 1). Tensors of neither, such as the classifiers', are left out and listed.
 
         Args:
             state: Names and tensors of the file.
-            source: What to call it in the report and in errors.
+            source: Name of the file in the report and in errors.
 
         Raises:
             InputError: If it holds no SoundNet-8 or does not fit.
         """
-        inside = {name for name in state if PREFIX.match(name)}  # a whole audio-visual model was saved
+        inside = {name for name in state if NAME_PREFIX.match(name)}  # a whole audio-visual model was saved
         kept: StateDict = {}
         dropped: list[str] = []
         for name, tensor in state.items():
-            ours = None if inside and name not in inside else own_name(PREFIX.sub("", name))
+            ours = None if inside and name not in inside else own_name(NAME_PREFIX.sub("", name))
             if ours is None or int(ours.split(".")[1]) >= len(self.stages):
                 dropped.append(name)
             else:
@@ -166,25 +155,25 @@ class SoundNet8(Encoder):
             )
         # files from before PyTorch 0.4.1 do not count batches; nothing here reads that count
         counters = tuple(name for name in self.state_dict() if name.endswith("num_batches_tracked"))
-        report = load_strict(self, kept, "audio encoder (soundnet8)", source, fresh=counters)
-        return PartReport(report.part, source, report.loaded, dropped=tuple(dropped))
+        report = load_strict(self, kept, self.label, source, fresh=counters)
+        return replace(report, fresh=(), dropped=tuple(dropped))
 
 
 def own_name(name: str) -> str | None:
-    """Name of a tensor in :class:`SoundNet8`, from its name in either file or in ours; None if it has none there."""
+    """Translate a tensor's name in either file, or in ours, to :class:`SoundNet8`; None if it has none there."""
     if re.fullmatch(r"(convs|norms)\.\d+\.\w+", name):
         return name
     if match := re.fullmatch(r"(conv|batchnorm)([1-7])\.(\w+)", name):
         kind, number, tensor = match.groups()
         return f"{'convs' if kind == 'conv' else 'norms'}.{int(number) - 1}.{tensor}"
     if match := re.fullmatch(r"(\d+)\.(\w+)", name):
-        place, tensor = int(match[1]), match[2]
+        position, tensor = int(match[1]), match[2]
         for index, stage in enumerate(STAGES):
-            if place in (stage.sequential, stage.sequential + 1):
-                return f"{'convs' if place == stage.sequential else 'norms'}.{index}.{tensor}"
+            if position in (stage.sequential, stage.sequential + 1):
+                return f"{'convs' if position == stage.sequential else 'norms'}.{index}.{tensor}"
     return None
 
 
 def one_dimensional(tensor: Tensor) -> Tensor:
-    """A kernel (out, in, 1, k) or (out, in, k, 1) as (out, in, k); anything else as it is."""
+    """Reshape a kernel (out, in, 1, k) or (out, in, k, 1) to (out, in, k); return anything else as it is."""
     return tensor.flatten(2) if tensor.dim() == 4 and 1 in tensor.shape[2:] else tensor

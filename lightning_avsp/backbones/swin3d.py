@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torchvision.models.video import Swin3D_T_Weights, swin3d_t
 
 from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
-from lightning_avsp.backbones.weights import PartReport, download_state_dict, load_strict, read_state_dict
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.video_convolution import use_video_layers
 
@@ -25,11 +24,10 @@ class Swin3DTiny(VideoEncoder):
 
     pixel_mean = (0.485, 0.456, 0.406)
     pixel_std = (0.229, 0.224, 0.225)
-    weight_source = WeightSource(
-        name="torchvision Swin3D_T_Weights.KINETICS400_V1",
-        url="https://download.pytorch.org/models/swin3d_t-7615ae03.pth",
-        licence="published with torchvision (BSD-3-Clause); trained on Kinetics-400",
-    )
+    label = "video encoder (swin3d_t)"
+    loaded_module = "trunk"
+    weight_source = WeightSource.torchvision(Swin3D_T_Weights.KINETICS400_V1)
+    unused_weights = ("head.", "norm.")
 
     def __init__(self, num_scales: int = 4) -> None:
         super().__init__()
@@ -44,7 +42,7 @@ class Swin3DTiny(VideoEncoder):
         self.norms = nn.ModuleList(LayerNorm(width) for width in self.channels[::-1])
 
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
-        """Frames (B, 3, T, H, W) to features (B, C_i, T / 2, H / s_i, W / s_i), deepest first."""
+        """Encode frames (B, 3, T, H, W) to features (B, C_i, T / 2, H / s_i, W / s_i), deepest first."""
         x = self.trunk.patch_embed(video)  # (B, T/2, H/4, W/4, C)
         features: list[Tensor] = []
         for index, layer in enumerate(self.trunk.features):
@@ -52,16 +50,3 @@ class Swin3DTiny(VideoEncoder):
             if index in self.taps:
                 features.append(self.norms[len(features)](x).movedim(-1, 1))  # (B, C, T/2, h, w)
         return tuple(features[::-1])
-
-    def load(self, weights: str) -> PartReport:
-        """Load Kinetics-400 weights: ``kinetics400`` (downloaded) or a file in torchvision's format.
-
-        Raises:
-            InputError: If the file is missing or does not fit.
-        """
-        if weights == "kinetics400":
-            source = Swin3D_T_Weights.KINETICS400_V1
-            state = download_state_dict(str(source), lambda: source.get_state_dict(check_hash=True))
-        else:
-            state = read_state_dict(weights)
-        return load_strict(self.trunk, state, "video encoder (swin3d_t)", weights, drop=("head.", "norm."))

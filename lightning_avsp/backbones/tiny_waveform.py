@@ -7,11 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from lightning_avsp.backbones.encoder import Encoder
-from lightning_avsp.backbones.weights import PartReport, load_strict, read_state_dict
+from lightning_avsp.backbones.encoder import AudioEncoder
 from lightning_avsp.errors import InputError
+from lightning_avsp.layers.embeddings import grid_positions
 from lightning_avsp.layers.normalization import group_norm
-from lightning_avsp.layers.positions import grid_positions
 
 RATE = 22_050
 """Rate that the filters are tuned for, in Hz."""
@@ -19,13 +18,13 @@ LOWEST, HIGHEST = 80.0, 8000.0
 """Band of the filters, in Hz."""
 
 
-class TinyWaveformEncoder(Encoder):
+class TinyWaveformEncoder(AudioEncoder):
     """Waveform to one token for every 2048 samples: a learned filter bank, then two strided convolutions.
 
-    The filters start as pairs of a windowed cosine and sine, so that their energy tells a pitch from its octave at the
-    first step on; filters that start at random have to find that out. The logarithm of the energy makes quiet sound as
-    visible as loud sound, as a log-mel front end does. A sinusoid of the token's place is added, so that whoever reads
-    the tokens in any order knows when each sounds.
+    The filters start as pairs of a windowed cosine and sine, so that their energy distinguishes a pitch from its octave
+    from the first step on; filters that start at random have to learn that. The logarithm of the energy makes quiet
+    audio as visible as loud audio, as a log-mel front end does. A sinusoid of the token's position in time is added,
+    for layers that ignore the order of the tokens.
 
     Args:
         filters: Filters of the bank, log-spaced from 80 to 8000 Hz.
@@ -35,8 +34,9 @@ class TinyWaveformEncoder(Encoder):
         out_channels: Channels of the features.
     """
 
+    label = "audio encoder (tiny)"
     kernel = 1024
-    """Length of the filters in samples: 46 ms, which tells 220 Hz from 260 Hz."""
+    """Length of the filters in samples: 46 ms, which separates 220 Hz from 260 Hz."""
     stride = 256
     """Samples from one energy to the next."""
 
@@ -50,12 +50,12 @@ class TinyWaveformEncoder(Encoder):
             group_norm(channels),
             nn.SiLU(),
             nn.Conv1d(channels, channels, 3, stride=2, padding=1),
-            group_norm(channels),  # as large as the places below, which it would else vanish beside
+            group_norm(channels),  # as large as the positions below, beside which it would else vanish
         )
         self.out_channels = channels
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Features of waveforms.
+        """Encode waveforms.
 
         Args:
             waveform: (B, 1, N), 22050 Hz, in [-256, 256].
@@ -69,31 +69,20 @@ class TinyWaveformEncoder(Encoder):
         if waveform.shape[-1] == 0:
             raise InputError("the waveform is empty; give clips of at least one frame")
         cosine, sine = self.bank(waveform / 256).chunk(2, dim=1)  # (B, filters, N / 256)
-        # noise at -100 dB, far below what a film holds: silence stays finite and level
+        # noise at -100 dB, far below the audio of a video: silence stays finite and level
         level = torch.log(cosine.square() + sine.square() + 1e-10) / 10 + 1  # about -1.3 to 1
         features = self.layers(level)  # (B, C, n)
-        places = grid_positions((features.shape[-1],), self.out_channels, features.device)  # (n, C)
-        return features + places.T.to(features.dtype)
+        positions = grid_positions((features.shape[-1],), self.out_channels, features.device)  # (n, C)
+        return features + positions.T.to(features.dtype)
 
     def tokens(self, samples: int) -> int:
-        """Length of the features of so many samples."""
+        """Return the length of the features of so many samples."""
         energies = samples // self.stride + 1
         return ((energies + 3) // 4 + 1) // 2
 
-    def load(self, weights: str) -> PartReport:
-        """Load weights saved from this class.
-
-        Args:
-            weights: Path of the file.
-
-        Raises:
-            InputError: If the file is missing or does not fit.
-        """
-        return load_strict(self, read_state_dict(weights), "audio encoder (tiny waveform)", weights)
-
 
 def windowed_waves(filters: int, length: int) -> Tensor:
-    """Cosines, then sines, at log-spaced frequencies under Hann windows: (2 filters, length).
+    """Build cosines, then sines, at log-spaced frequencies under Hann windows: (2 filters, length).
 
     Each window holds at most 24 periods, so that high filters are as wide in octaves as low ones; each filter answers
     a full-scale tone at its frequency with 1.

@@ -5,25 +5,22 @@ Written from the paper's description of the network: a VGG of configuration A cu
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from lightning_avsp.backbones.encoder import Encoder, WeightSource
-from lightning_avsp.backbones.weights import PartReport, load_strict, read_state_dict
+from lightning_avsp.backbones.encoder import AudioEncoder, WeightSource
 from lightning_avsp.errors import InputError
 
 CONVOLUTIONS_PER_STAGE = (1, 1, 2, 2)
 """3x3 convolutions before each of the four 2x2 max poolings."""
 
 
-class VGGish(Encoder):
+class VGGish(AudioEncoder):
     """Features of log-mel slices, 16 times smaller in time and in mel.
 
     Args:
         channels: Width of each of the four stages; the published network has (64, 128, 256, 512): 4,499,712
             parameters. Small widths make a tiny encoder for demonstrations and tests.
-        frozen: Keep the encoder in evaluation mode, compute without gradient and leave its parameters out of
-            the optimiser (``requires_grad`` is false). The released DiffSal runs it without gradient.
+        frozen: Start frozen; the released DiffSal runs it without gradient.
 
     Attributes:
         out_channels: Width of the features.
@@ -34,6 +31,8 @@ class VGGish(Encoder):
     """
 
     strides: tuple[int, int] = (16, 16)
+    label = "audio encoder (vggish)"
+    unused_weights = ("embeddings.",)
     weight_source = WeightSource(
         name="torchvggish AudioSet",
         url="https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth",
@@ -60,7 +59,7 @@ class VGGish(Encoder):
             self.freeze()
 
     def forward(self, slices: Tensor) -> Tensor:
-        """Features of independent slices.
+        """Encode independent slices.
 
         Args:
             slices: Log-mel slices (N, 1, H, W): H frames of time, W mel bands, each at least 16.
@@ -68,26 +67,4 @@ class VGGish(Encoder):
         Returns:
             Features (N, C, H/16, W/16), rounded down.
         """
-        if not self.frozen:
-            return self.features(slices)  # (N, C, H/16, W/16)
-        with torch.no_grad():
-            return self.features(slices)  # (N, C, H/16, W/16)
-
-    def load(self, weights: str) -> PartReport:
-        """Load a file in the layout of the ``torchvggish`` package (``features.*`` and ``embeddings.*``).
-
-        Args:
-            weights: Path of the file.
-
-        Returns:
-            What was loaded; the embedding head is dropped and listed.
-
-        Raises:
-            InputError: If the file is missing or its feature weights do not fit.
-        """
-        report = load_strict(
-            self, read_state_dict(weights), "audio encoder (VGGish)", weights, drop=("embeddings.",)
-        )
-        return PartReport(
-            report.part, report.source, report.loaded, dropped=report.dropped, frozen=self.frozen
-        )
+        return self.features(slices)

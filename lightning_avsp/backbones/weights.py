@@ -1,8 +1,8 @@
-"""Reading pretrained weights: strictly, without executing what is in the file, and with a report."""
+"""Strict reading of pretrained weights, without executing code in the file, and with a report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ StateDict = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class PartReport:
-    """What one part of a network started from."""
+    """Origin of the weights of one part of a network."""
 
     part: str
     """Name of the part, e.g. ``video encoder``."""
@@ -34,13 +34,13 @@ class PartReport:
     fresh: tuple[str, ...] = ()
     """Names in the network that the file does not hold and that stay random on purpose."""
     frozen: bool = False
-    """Whether the part is kept as it is during training."""
+    """True for a part that training leaves as it is."""
 
     def __str__(self) -> str:
         text = f"{self.part}: {self.source}"
         counts = [
-            f"{count} {what}"
-            for count, what in (
+            f"{count} {kind}"
+            for count, kind in (
                 (self.loaded, "tensors loaded"),
                 (len(self.resized), "interpolated"),
                 (len(self.dropped), "left out"),
@@ -55,7 +55,7 @@ class PartReport:
 
 @dataclass
 class WeightReport:
-    """Which parts of a network started from what; print it, or log its lines."""
+    """Origin of the weights of each part of a network; print it, or log its lines."""
 
     parts: list[PartReport] = field(default_factory=list)
     """One entry per part, in the order they were built."""
@@ -73,7 +73,7 @@ class WeightReport:
 
 
 def read_state_dict(path: str | Path) -> StateDict:
-    """Tensors of a weight file.
+    """Read the tensors of a weight file.
 
     Accepts a plain state dict or one under ``state_dict`` or ``model_state``; a leading ``module.`` (data-parallel
     training) is removed from every name.
@@ -111,22 +111,26 @@ def read_state_dict(path: str | Path) -> StateDict:
     return tensors
 
 
-def download_state_dict(name: str, fetch: Callable[[], Mapping[str, Any]]) -> StateDict:
-    """Published weights, fetched by their own library on request.
+def download_state_dict(name: str, url: str) -> StateDict:
+    """Download published weights, unless they are in torch's cache; where the file's name holds a hash, check it.
 
     Args:
-        name: What to call them in the error.
-        fetch: Returns the state dict, downloading it unless it is in torch's cache.
+        name: Name of the weights, for the error.
+        url: Address of a plain state dict, or of one under ``model_state``.
 
     Raises:
         InputError: If the download fails.
     """
     try:
-        return dict(fetch())
+        content = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", check_hash=True, weights_only=True
+        )
     except (URLError, OSError, RuntimeError) as error:
         raise InputError(
-            f"could not download {name} ({error}); fetch the file elsewhere and give its path instead"
+            f"could not download {name} ({error}); fetch {url} elsewhere and give its path instead"
         ) from error
+    state: StateDict = content.get("model_state", content)
+    return state
 
 
 def load_strict(
@@ -136,19 +140,18 @@ def load_strict(
     source: str,
     drop: tuple[str, ...] = (),
     fresh: tuple[str, ...] = (),
-    resize: Callable[[str, Tensor, Tensor], Tensor | None] | None = None,
+    interpolated: tuple[str, ...] = (),
 ) -> PartReport:
-    """Load a state dict into a module; whatever does not fit and is not named beforehand is an error.
+    """Load a state dict into a module; a tensor that does not fit and is not named beforehand is an error.
 
     Args:
         module: Module to fill.
         state: Names and tensors of the file.
-        part: What the module is, for the report.
-        source: Where the tensors come from, for the report.
+        part: Name of the module, for the report.
+        source: Origin of the tensors, for the report.
         drop: Prefixes of names in the file that are left out (the classifier).
         fresh: Prefixes of names in the module that may be absent from the file.
-        resize: Called with name, the file's tensor and the module's where shapes differ; returns a tensor of the
-            module's shape, or None if this tensor must not be resized.
+        interpolated: Suffixes of names of relative-position tables, which are interpolated to the module's length.
 
     Raises:
         InputError: With every missing, unexpected and ill-shaped name.
@@ -163,16 +166,19 @@ def load_strict(
     for name in kept.keys() & own.keys():
         if kept[name].shape == own[name].shape:
             continue
-        fitted = resize(name, kept[name], own[name]) if resize else None
-        if fitted is None or fitted.shape != own[name].shape:
-            wrong.append(f"{name} {tuple(kept[name].shape)} for {tuple(own[name].shape)}")
-        else:
-            kept[name] = fitted
+        if (
+            kept[name].dim() == 2
+            and kept[name].shape[1:] == own[name].shape[1:]
+            and name.endswith(interpolated)
+        ):
+            kept[name] = interpolate_rows(kept[name], len(own[name]))
             resized.append(name)
+        else:
+            wrong.append(f"{name} {tuple(kept[name].shape)} for {tuple(own[name].shape)}")
     if unexpected or missing or wrong:
         problems = [
-            f"{len(names)} {what}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
-            for names, what in ((missing, "missing"), (unexpected, "unexpected"), (wrong, "of another shape"))
+            f"{len(names)} {kind}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
+            for names, kind in ((missing, "missing"), (unexpected, "unexpected"), (wrong, "of another shape"))
             if names
         ]
         raise InputError(f"{source} does not fit the {part}; {'; '.join(problems)}; nothing was loaded")
@@ -181,6 +187,6 @@ def load_strict(
 
 
 def interpolate_rows(table: Tensor, length: int) -> Tensor:
-    """Relative-position table (L, C) to another length by linear interpolation along L."""
+    """Interpolate a relative-position table (L, C) linearly along L to another length."""
     rows = table.float().T[None]  # (1, C, L)
     return F.interpolate(rows, size=length, mode="linear", align_corners=False)[0].T.to(table.dtype)

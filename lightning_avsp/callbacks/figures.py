@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 from lightning_avsp.files import atomic_write
 from lightning_avsp.structures import SaliencyBatch
@@ -73,27 +79,35 @@ def draw_clips(
         strip: Labelled intermediate maps (B, 1, H, W).
         target_index: Index of the target frame in the clip; the middle by default.
     """
+    columns = 3 + len(strip)
+    with image_grid(path, len(maps), columns, (2.4 * columns, 1.6 * len(maps) + 0.3)) as (_, axes):
+        for row, axis_row in enumerate(axes):
+            video = batch["video"][row]
+            name = f"{batch['corpus'][row]}/{batch['video_id'][row]} #{int(batch['frame'][row])}"
+            images: list[tuple[str, Any, bool]] = [
+                (name, video[len(video) // 2 if target_index is None else target_index].cpu().numpy(), False),
+                ("ground truth", batch["ground_truth"][row].cpu().numpy() / 255, True),
+                ("prediction", maps[row, 0].float().cpu().numpy(), True),
+            ]
+            images += [(label, step[row, 0].numpy(), label.startswith("predicted")) for label, step in strip]
+            for axis, (label, image, unit) in zip(axis_row, images, strict=True):
+                # maps share one fixed range so that figures of different epochs can be compared; noise has its own
+                limits = {"vmin": 0.0, "vmax": 1.0} if unit else {}
+                axis.imshow(image, cmap="magma" if image.ndim == 2 else None, **limits)
+                axis.set_title(label, fontsize=6)
+                axis.set_axis_off()
+
+
+@contextmanager
+def image_grid(
+    path: Path, rows: int, columns: int, inches: tuple[float, float]
+) -> Iterator[tuple[Figure, np.ndarray]]:
+    """Open a figure of ``rows`` by ``columns`` axes, and its axes, saved as PNG when the block ends well."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = 3 + len(strip)
-    figure = Figure(figsize=(2.4 * columns, 1.6 * len(maps) + 0.3), layout="constrained")
+    figure = Figure(figsize=inches, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(maps), columns, squeeze=False)
-    for row, axis_row in enumerate(axes):
-        video = batch["video"][row]
-        name = f"{batch['corpus'][row]}/{batch['video_id'][row]} #{int(batch['frame'][row])}"
-        images: list[tuple[str, Any, bool]] = [
-            (name, video[len(video) // 2 if target_index is None else target_index].cpu().numpy(), False),
-            ("ground truth", batch["ground_truth"][row].cpu().numpy() / 255, True),
-            ("prediction", maps[row, 0].float().cpu().numpy(), True),
-        ]
-        images += [(label, step[row, 0].numpy(), label.startswith("predicted")) for label, step in strip]
-        for axis, (label, image, unit) in zip(axis_row, images, strict=True):
-            # maps share one fixed range so that figures of different epochs can be compared; noise has its own
-            limits = {"vmin": 0.0, "vmax": 1.0} if unit else {}
-            axis.imshow(image, cmap="magma" if image.ndim == 2 else None, **limits)
-            axis.set_title(label, fontsize=6)
-            axis.set_axis_off()
+    yield figure, figure.subplots(rows, columns, squeeze=False)
     with atomic_write(path, fsync=False) as file:
         figure.savefig(file, format="png", dpi=110)

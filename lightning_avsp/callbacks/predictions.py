@@ -1,4 +1,4 @@
-"""Writes predicted maps of listed videos as 8-bit PNG, one folder per video: what `lightning predict` is for."""
+"""Writes predicted maps of listed videos as 8-bit PNG, one folder per video, for `lightning predict`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 
 from lightning_avsp.files import atomic_write
-from lightning_avsp.run_folder import RunFolder as RunFolder  # the folder's owner, named in the docstring
 
 
 class MapWriter(BasePredictionWriter):

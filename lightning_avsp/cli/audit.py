@@ -54,11 +54,11 @@ class AuditOptions:
 
     def open(self, ckpt: Path) -> tuple[LoadedModel, AuditData]:
         """Load a checkpoint, and build the settings of its test frames."""
-        from lightning_avsp.evaluation.audit.data import AuditData, find_captions
+        from lightning_avsp.evaluation.audit.data import AuditData, find_corpus_captions
         from lightning_avsp.tasks.loading import load_model
 
         model = load_model(ckpt, self.device, self.steps, self.seed)
-        captions = find_captions(model, self.captions, self.features)
+        captions = find_corpus_captions(model, self.captions, self.features)
         shared = ("split", "every", "batch", "num_workers", "missing_audio", "limit_videos")
         options = {name: getattr(self, name) for name in shared}
         return model, AuditData(Path(self.root), names(self.corpus), captions=captions, **options)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -124,6 +122,7 @@ def _blip2(
     batch: int,
 ) -> None:
     from lightning_avsp.backbones.blip2 import open_captioner
+    from lightning_avsp.cli.progress import progress_bar
     from lightning_avsp.data.captions.corpus import caption_corpus, corpus_videos, uncaptioned_frames
     from lightning_avsp.data.captions.lines import caption_path
     from lightning_avsp.launch import choose_device
@@ -135,7 +134,7 @@ def _blip2(
     print(f"{name}: {len(videos)} videos, {total} frames to caption (every {every}) into {path}", flush=True)
     if total:
         captioner = open_captioner(model, choose_device(device), prompt)
-        with _bar(f"captions of {name}") as progress:
+        with progress_bar(f"captions of {name}") as progress:
             counts = caption_corpus(videos, todo, path, captioner, batch, progress)
         modes = ", ".join(f"{count} {mode}" for mode, count in sorted(counts.items()))
         print(f"{name}: {total} captions made (asked how: {modes})")
@@ -144,12 +143,13 @@ def _blip2(
 def _features(out: Path, names: list[str], cache: TokenFeatures, encoder: TextEncoder) -> None:
     import time
 
+    from lightning_avsp.cli.progress import progress_bar
     from lightning_avsp.data.captions.features import cache_features
     from lightning_avsp.data.captions.lines import caption_path, read_captions
 
     texts = [line.text for name in names for line in read_captions(caption_path(out, name))]
     began = time.perf_counter()
-    with _bar("token features") as progress:
+    with progress_bar("token features") as progress:
         done = cache_features(encoder, texts, cache, progress=progress)
     seconds = time.perf_counter() - began
     distinct = sorted({text for text in texts if text.strip()})
@@ -162,15 +162,3 @@ def _features(out: Path, names: list[str], cache: TokenFeatures, encoder: TextEn
         print(
             f"{cut} texts are longer than the {encoder.model.longest} tokens that the model reads, and were cut"
         )
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar that is advanced by calling it with (done, total)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(highlight=False, stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

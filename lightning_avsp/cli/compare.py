@@ -9,7 +9,7 @@ def compare(first: Path, second: Path, out: Path | None = None, seed: int = 0) -
     """Compare two results of `avsp evaluate` over the videos that both scored.
 
     Per metric: the difference of video means (first minus second), its 95 % bootstrap interval over videos, on how many
-    videos the first is better and worse, and a sign test. What is not shared is said.
+    videos the first is better and worse, and a sign test. Videos that only one of them scored are listed.
 
     Args:
         first: JSON file that `avsp evaluate` wrote.

@@ -30,10 +30,10 @@ def check(
         workers: Processes; 0 for one per processor.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from lightning_avsp.data.check import check_root
-    from lightning_avsp.data.check.report import print_report
+    from lightning_avsp.cli.progress import progress_bar
+    from lightning_avsp.data.check import check_corpora
+    from lightning_avsp.data.check.report import print_faults
     from lightning_avsp.errors import InputError
     from lightning_avsp.run_folder import write_json
 
@@ -42,19 +42,15 @@ def check(
     if show < 0 or workers < 0:
         raise InputError(f"--show and --workers must not be negative, got {show} and {workers}")
     console = Console(highlight=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("check", total=None)
-        report = check_root(
+    with progress_bar("check") as advance:
+        report = check_corpora(
             Path(root),
             [name.strip() for name in corpus.split(",") if name.strip()],
             depth="quick" if quick else "full" if full else "standard",
             workers=workers or os.cpu_count() or 1,
-            progress=lambda name, done, total: bar.update(
-                task, description=name, completed=done, total=total
-            ),
+            progress=lambda name, done, total: advance(done, total, name),
         )
-    print_report(console, report, show)
+    print_faults(console, report, show)
     if json is not None:
         write_json(Path(json), report.as_json())
         console.print(f"written to {json}", markup=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from lightning_avsp.data.importing.settings import Columns, EyeLink, Files, Maps, Screen, TimeStamps
+from lightning_avsp.data.importing.settings import Columns, EyeLink, Files, MapSettings, Screen, TimeStamps
 
 
 def import_recording(
@@ -17,7 +17,7 @@ def import_recording(
     time: TimeStamps = TimeStamps(),  # noqa: B008
     eyelink: EyeLink = EyeLink(),  # noqa: B008
     screen: Screen = Screen(),  # noqa: B008
-    maps: Maps = Maps(),  # noqa: B008
+    maps: MapSettings = MapSettings(),  # noqa: B008
     files: Files = Files(),  # noqa: B008
     drop_zero: bool = False,
     max_outside: float = 0.5,
@@ -50,15 +50,11 @@ def import_recording(
         split: Splits to enter it into: 1, or 1,2, or all.
         overwrite: Replace a video of this name that was made of something else.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    from lightning_avsp.cli.progress import progress_bar
     from lightning_avsp.data.importing import ImportSettings, import_video
 
     settings = ImportSettings(columns, time, eyelink, screen, maps, files, drop_zero, max_outside)
-    bars = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*bars, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("video and gaze", total=None)
+    with progress_bar("video and gaze") as advance:
         report = import_video(
             Path(video),
             Path(gaze),
@@ -69,9 +65,7 @@ def import_recording(
             part=part,
             split=split,
             overwrite=overwrite,
-            progress=lambda kind, done, total: bar.update(
-                task, description=kind, completed=done, total=total
-            ),
+            progress=lambda kind, done, total: advance(done, total, kind),
         )
     facts, samples = report.facts, report.facts["samples"]
     print(

@@ -31,8 +31,8 @@ def prepare(
         workers: Processes.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from lightning_avsp.cli.progress import progress_bar
     from lightning_avsp.data.cache.prepare import RATES, prepare_cache
     from lightning_avsp.data.corpora import present_corpora, read_every_video
     from lightning_avsp.errors import InputError
@@ -42,9 +42,7 @@ def prepare(
     entries = read_every_video(
         Path(root), corpus or present_corpora(Path(root)), missing_audio="silence", skip_missing_lists=True
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(f"{format} {size}", total=len(entries))
+    with progress_bar(f"{format} {size}") as progress:
         report = prepare_cache(
             entries,
             out,
@@ -52,7 +50,7 @@ def prepare(
             format=format,
             rates=tuple(rates) if rates else RATES,
             workers=workers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
     per_frame = report.bytes / max(1, report.frames) / 1024
     console.print(

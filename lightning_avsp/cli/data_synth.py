@@ -1,12 +1,8 @@
-"""``avsp data synth``: write a synthetic corpus in which audio decides where simulated observers look."""
+"""``avsp data synth``: write a synthetic corpus whose simulated observers follow the audio."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 def synth(
@@ -26,21 +22,21 @@ def synth(
 ) -> None:
     """Write a SYNTHETIC corpus in the layout of a real one: discs, tones and simulated observers.
 
-    A diagnostic, not data: in most videos the sounding disc decides where observers look, so a model that
-    listens can be told from one that does not. Finished videos are kept, so an interrupted run continues.
+    A diagnostic, not data: in most videos observers follow the sounding disc, so a model that uses audio
+    scores higher than one that does not. Finished videos are kept, so an interrupted run continues.
 
     Args:
         root: Folder to write to; made if it does not exist.
         corpus: Corpus whose layout and names are used: AVAD, Coutrot1, Coutrot2, DIEM, ETMD, SumMe, DHF1K,
             Hollywood2, UCF or CrowdSAL.
         videos: Number of videos, at least 3: three fifths where sound decides, a fifth with music, a fifth
-            silent. From 15 on every test list holds all three. Where the real corpus has no sound, all are silent.
+            silent. From 15 on every test list holds all three. Where the real corpus has no audio, all are silent.
         height: Frame height in pixels.
         width: Frame width in pixels.
         seconds: Length of each video.
         fps: Frames per second.
         seed: Seed; the same seed writes the same files.
-        films: Write mp4 films with sound too.
+        films: Write mp4 videos with audio too.
         workers: Processes.
         overwrite: Replace a synthetic corpus of other settings.
         ceilings: Also print the scores that a model can reach on the first test list.
@@ -48,8 +44,8 @@ def synth(
             matrices (of fixations) for UCF; the first by default.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from lightning_avsp.cli.progress import progress_bar
     from lightning_avsp.data.catalogue import find_corpus
     from lightning_avsp.synthetic import STATEMENT, SyntheticSpec, synthesise_corpus
 
@@ -57,9 +53,7 @@ def synth(
 
     console = Console(highlight=False, soft_wrap=True)
     spec = SyntheticSpec(size=(height, width), seconds=seconds, fps=fps)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(f"synthetic {corpus}", total=videos)
+    with progress_bar(f"synthetic {corpus}") as advance:
         report = synthesise_corpus(
             root,
             corpus,
@@ -69,7 +63,7 @@ def synth(
             workers=workers,
             films=films,
             overwrite=overwrite,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=advance,
             layout=layout,
         )
     counts = ", ".join(f"{count} {condition}" for condition, count in report.counts.items())
@@ -79,21 +73,14 @@ def synth(
     console.print(f"{report.written} written, {report.kept} kept, {report.seconds:.1f} s, in {report.root}")
     console.print(f"[bold]{STATEMENT}[/bold]")
     if ceilings:
-        _print_ceilings(console, report.root, corpus)
+        from rich.table import Table
 
+        from lightning_avsp.synthetic import CONDITIONS
+        from lightning_avsp.synthetic.ceilings import REFERENCES, score_corpus
 
-def _print_ceilings(console: Console, root: Path, corpus: str) -> None:
-    """Print the table of ceilings of the first test list, one row per reference."""
-    from rich.table import Table
-
-    from lightning_avsp.synthetic import CONDITIONS
-    from lightning_avsp.synthetic.ceilings import REFERENCES, corpus_ceilings
-
-    rows = {(row.reference, row.condition): row for row in corpus_ceilings(root, corpus)}
-    table = Table("reference", *CONDITIONS, title=f"SYNTHETIC {corpus}, test list 1: CC / NSS")
-    for reference in REFERENCES:
-        cells = [rows.get((reference, condition)) for condition in CONDITIONS]
-        table.add_row(
-            reference, *("-" if cell is None else f"{cell.cc:.3f} / {cell.nss:.2f}" for cell in cells)
-        )
-    console.print(table)
+        scores = score_corpus(report.root, corpus).to_dict("index")
+        table = Table("reference", *CONDITIONS, title=f"SYNTHETIC {corpus}, test list 1: CC / NSS")
+        for reference in REFERENCES:
+            rows = [scores.get((reference, condition)) for condition in CONDITIONS]
+            table.add_row(reference, *(f"{row['cc']:.3f} / {row['nss']:.2f}" if row else "-" for row in rows))
+        console.print(table)

@@ -30,7 +30,7 @@ def evaluate(
         predictions: Folder of predictions.
         root: Root of the corpora: fold_lists, annotations, video_frames.
         corpus: Corpus to score, or several with commas between: AVAD, Coutrot1, Coutrot2, DIEM, ETMD, SumMe.
-        split: Whose test list: 1, 2, 3, or all of them pooled as the protocol says.
+        split: Whose test list: 1, 2, 3, or all of them pooled by the protocol.
         protocol: How to prepare, score and average; explained in docs/evaluation.md.
         out: JSON file to write, CSV tables beside it; evaluations/<predictions>/<corpus>_split<split>_<protocol>.json
             when not given. Earlier results there are replaced.
@@ -41,8 +41,8 @@ def evaluate(
         seed: Seed of the bootstrap intervals.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from lightning_avsp.cli.progress import progress_bar
     from lightning_avsp.evaluation.evaluate import evaluate_predictions
     from lightning_avsp.evaluation.protocols import find_protocol
     from lightning_avsp.evaluation.results import write_results
@@ -51,9 +51,7 @@ def evaluate(
     predictions, root = Path(predictions), Path(root)
     corpora = [name.strip() for name in corpus.split(",")]
     console = Console()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("videos", total=None)
+    with progress_bar("videos") as progress:
         result = evaluate_predictions(
             predictions,
             root,
@@ -65,7 +63,7 @@ def evaluate(
             count_from=count_from,
             workers=workers,
             seed=seed,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
     name = f"{'+'.join(corpora)}_split{split}_{protocol}.json"
     target = Path(out) if out is not None else Path("evaluations") / predictions.resolve().name / name

@@ -43,16 +43,15 @@ def explain(
     """
     from lightning_avsp.cli.audit import names, progress
     from lightning_avsp.errors import InputError
-    from lightning_avsp.evaluation.audit.data import AuditData, find_captions
+    from lightning_avsp.evaluation.audit.data import AuditData, find_corpus_captions
     from lightning_avsp.evaluation.explain.clips import Explainer
-    from lightning_avsp.evaluation.explain.drawing import draw_clip, numbers
-    from lightning_avsp.evaluation.explain.summary import summarise
+    from lightning_avsp.evaluation.explain.drawing import draw_clip
     from lightning_avsp.run_folder import write_json
     from lightning_avsp.tasks.loading import load_model
 
     ckpt = Path(ckpt)
     model = load_model(ckpt, device)
-    texts = find_captions(model, captions, features)
+    texts = find_corpus_captions(model, captions, features)
     data = AuditData(Path(root), names(corpus), split, 1, batch, 0, missing_audio, captions=texts)
     explainer = Explainer(model, data)
     clips = explainer.explain([explainer.find(video, frame)])
@@ -67,15 +66,15 @@ def explain(
     images = draw_clip(clips, folder, model.spec.clip.target_index)
     values = [
         {"audio": audio, "name": title, "label": label, "value": float(found[0, column])}
-        for audio, title, labels, found in numbers(clips)
+        for audio, title, labels, found in clips.numbers()
         for column, label in enumerate(labels)
     ]
     record = {"checkpoint": str(ckpt), "video": name, "frame": number, "values": values}
     for row in values:
         print(f"{row['name']}, {row['label']}, {row['audio']}: {row['value']:.4g}")
     if summary:
-        record["summary"] = rows = summarise(
-            Explainer(model, replace(data, every=every)), batch, progress("clips")
+        record["summary"] = rows = Explainer(model, replace(data, every=every)).summarise(
+            batch, progress("clips")
         )
         for found in rows:
             spread = "" if found["sd"] is None else f" ± {found['sd']:.4f}"

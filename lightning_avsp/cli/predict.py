@@ -58,8 +58,8 @@ def predict(
     """
     from lightning_avsp.media.audio import LogMel
     from lightning_avsp.media.video import open_video
-    from lightning_avsp.predict.captions import find_captions
-    from lightning_avsp.predict.job import PredictionJob, describe
+    from lightning_avsp.predict.captions import find_video_captions
+    from lightning_avsp.predict.job import describe_prediction, predict_to_folder
     from lightning_avsp.predict.overlay import colour_table
     from lightning_avsp.predict.writer import PredictionWriter
     from lightning_avsp.tasks.loading import load_model
@@ -84,20 +84,21 @@ def predict(
             )
         spec = replace(model.spec, audio=replace(audio, alignment=alignment))
         model = replace(model, spec=spec)
-    texts = find_captions(model, video, caption, captions, text_model, str(model.device))
+    texts = find_video_captions(model, video, caption, captions, text_model, str(model.device))
 
-    for line in describe(info, modality, stride):
+    for line in describe_prediction(info, modality, stride):
         print(line, flush=True)
     if model.network.uses_text and texts is None:
         print("this network reads text, but is given no captions (--captions none)", flush=True)
-    job = PredictionJob(info, model, stride, modality, texts, batch)
     request = {"checkpoint": str(checkpoint), "format": format, "colours": colours, "opacity": opacity}
     with _stopped_by_sigterm():
-        seconds = job.run(writer, request)
-    if info.audio is not None and modality == "av" and "a" not in job.report.used:
+        frames, seconds, used = predict_to_folder(
+            writer, model, info, stride, modality, texts, batch, request
+        )
+    if info.audio is not None and modality == "av" and "a" not in used:
         print("this network has no audio encoder: the maps do not depend on audio")
     print(
-        f"{job.done} frames in {seconds:.1f} s ({job.done / seconds:.1f} frames/s on {model.device}): "
+        f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s on {model.device}): "
         f"maps, saliency.mp4, overlay.mp4 and prediction.json are in {out}"
     )
 

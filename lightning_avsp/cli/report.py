@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -57,10 +58,12 @@ def report(
             the report has the GPU hours of each sweep.
         eval_clips_per_s: Predicted clips per second of one GPU, with the sweep's denoising steps.
     """
+    from lightning_avsp.evaluation.results import cannot_write
     from lightning_avsp.report.efficiency import CostCounter
     from lightning_avsp.report.leaderboard import read_leaderboard
     from lightning_avsp.report.published import published_tables
     from lightning_avsp.report.table import read_report, report_published
+    from lightning_avsp.run_folder import write_atomically
 
     if leaderboard == (corpus is None):
         raise InputError(
@@ -83,19 +86,27 @@ def report(
     speeds = None
     if train_clips_per_s is not None and eval_clips_per_s is not None:
         speeds = train_clips_per_s, eval_clips_per_s
-    counter = CostCounter() if efficiency else None
+    read = partial(
+        read_report,
+        runs=Path(runs),
+        counter=CostCounter() if efficiency else None,
+        args=None if args is None else shlex.split(args),
+        speeds=speeds,
+    )
     paths = [Path(path) for path in (sweep if isinstance(sweep, list) else [sweep]) if path is not None]
-    options = None if args is None else shlex.split(args)
-    reports = [read_report(path, Path(runs), counter, args=options, speeds=speeds) for path in paths]
+    reports = [read(path) for path in paths]
     for table in published_tables().values() if all else ():
         path = Path(sweeps) / f"{table.id}.yaml"
-        reports.append(
-            read_report(path, Path(runs), counter, args=options, speeds=speeds)
-            if path.is_file()
-            else report_published(table)
-        )
-    board = read_leaderboard(corpus, metric, Path(runs), Path(sweeps)) if corpus is not None else None
-    _write(_render(reports, board, format), None if out is None else Path(out))
+        reports.append(read(path) if path.is_file() else report_published(table))
+    board = read_leaderboard(corpus, metric, Path(runs)) if corpus is not None else None
+    text = _render(reports, board, format)
+    if out is None:
+        print(text, end="" if text.endswith("\n") else "\n")
+    else:
+        try:
+            write_atomically(Path(out), text)
+        except OSError as error:
+            raise cannot_write(Path(out), error) from error
     missing = [one.name for one in reports if not one.complete]
     if missing:
         log.warning("incomplete: %s", ", ".join(missing))
@@ -118,16 +129,3 @@ def _render(reports: list[SweepReport], board: Leaderboard | None, format: Forma
         "html": render_html,
     }[format]
     return render(sections)
-
-
-def _write(text: str, out: Path | None) -> None:
-    from lightning_avsp.evaluation.results import cannot_write
-    from lightning_avsp.run_folder import write_atomically
-
-    if out is None:
-        print(text, end="" if text.endswith("\n") else "\n")
-        return
-    try:
-        write_atomically(out, text)
-    except OSError as error:
-        raise cannot_write(out, error) from error

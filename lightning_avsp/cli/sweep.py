@@ -71,7 +71,7 @@ def run(
         runner = Runner(folder.resolve(), Path.cwd(), gpus_per_trial)
         with connect(address, jobs) as cluster:
             paths = check_plan(SweepPlan(tuple(left)), folder, cluster.gpus, gpus_per_trial)
-            if cluster.nodes > 1:
+            if len(cluster.nodes) > 1:
                 check_nodes(paths)
             failed = len(run_plan(plan, runner, cluster, retries, lambda line: print(line, flush=True)))
     done = len(plan.trials) - failed
@@ -162,6 +162,7 @@ def trial(arguments: Sequence[str]) -> None:
     """
     from lightning_avsp.sweep.execution import RunFailedError, Runner
     from lightning_avsp.sweep.planning import hand_made_trial, plan_trial, take_option
+    from lightning_avsp.sweep.status import keep_arguments
 
     words = list(arguments)
     if not words or words[0] in ("-h", "--help"):
@@ -176,6 +177,7 @@ def trial(arguments: Sequence[str]) -> None:
     if agent:
         words = ["--wandb=online", *words]  # an agent has a server; what the file or this machine says wins
     planned = plan_trial(name, hand_made_trial(words), words, options, checkpoint)
+    keep_arguments(name, folder, options)
     runner = Runner(folder.resolve(), Path.cwd(), int(gpus))
     *stages, last = planned.training.chain()
     signal.signal(

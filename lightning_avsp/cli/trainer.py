@@ -23,7 +23,7 @@ from lightning_avsp.callbacks.origins import weight_options
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.loader import start_worker_server
 from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
-from lightning_avsp.evaluation.audit.start import seen_test_videos
+from lightning_avsp.evaluation.audit.leaks import seen_test_videos
 from lightning_avsp.launch import (
     accumulation,
     check_slurm,

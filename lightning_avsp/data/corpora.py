@@ -85,15 +85,10 @@ def read_videos(
         CorpusNotFoundError: If a list, a video or (under ``error``) an audio file is missing.
         InputError: If a corpus is not known.
     """
-    videos: list[VideoEntry] = []
     listings = _listings(root, corpora, split, part)
     if keep is None:  # else the names were asked for before
         _report(listings, part)
-    for corpus, listed in listings:
-        wanted = [video for video in listed if keep is None or (corpus.name, video.name) in keep]
-        if wanted:
-            videos += LAYOUTS[corpus.layout].read(root, corpus, wanted, missing_audio)
-    return videos
+    return _read(root, listings, keep, missing_audio)
 
 
 def decoded_with(entries: Sequence[VideoEntry], backend: Backend) -> list[VideoEntry]:
@@ -114,6 +109,20 @@ def _listings(
     return [
         (entry, corpus_listing(root, entry, part, own)) for entry, own in zip(entries, splits, strict=True)
     ]
+
+
+def _read(
+    root: Path,
+    listings: Sequence[tuple[Corpus, list[ListedVideo]]],
+    keep: frozenset[VideoKey] | None,
+    missing_audio: MissingAudio,
+) -> list[VideoEntry]:
+    videos: list[VideoEntry] = []
+    for corpus, listed in listings:
+        wanted = [video for video in listed if keep is None or (corpus.name, video.name) in keep]
+        if wanted:
+            videos += LAYOUTS[corpus.layout].read(root, corpus, wanted, missing_audio)
+    return videos
 
 
 def _report(listings: Sequence[tuple[Corpus, list[ListedVideo]]], part: Part) -> None:
@@ -185,12 +194,8 @@ def read_every_video(
     skip_missing_lists: bool = False,
 ) -> list[VideoEntry]:
     """Read the entries of everything listed, see :func:`~lightning_avsp.data.corpora.read_videos`."""
-    videos: list[VideoEntry] = []
-    for corpus, listed in every_listed(root, corpora, skip_missing_lists=skip_missing_lists):
-        wanted = [video for video in listed if keep is None or (corpus.name, video.name) in keep]
-        if wanted:
-            videos += LAYOUTS[corpus.layout].read(root, corpus, wanted, missing_audio)
-    return videos
+    listings = every_listed(root, corpora, skip_missing_lists=skip_missing_lists)
+    return _read(root, listings, keep, missing_audio)
 
 
 def present_corpora(root: Path) -> list[str]:

@@ -22,15 +22,15 @@ class NumberedFiles:
     """Number in the name of the first frame's file."""
 
     def path(self, number: int) -> Path:
-        """File of one frame, counted from 1."""
+        """Return the file of one frame, counted from 1."""
         return self.folder / self._file(number)
 
     def name(self, number: int) -> str:
-        """The same, for messages."""
+        """Name the file of one frame, for messages."""
         return str(self.path(number))
 
     def count(self, at_most: int) -> int:
-        """How many files there are without a gap from number 1 on, up to ``at_most``."""
+        """Count the files without a gap from number 1 on, up to ``at_most``."""
         names = {entry.name for entry in self.folder.iterdir()} if self.folder.is_dir() else set()
         number = 0
         while number < at_most and self._file(number + 1) in names:
@@ -38,7 +38,7 @@ class NumberedFiles:
         return number
 
     def first_beyond(self, count: int, at_most: int) -> int | None:
-        """First number in ``count + 2 .. at_most`` that exists; if there is one, ``count + 1`` is a gap."""
+        """Return the first number in ``count + 2 .. at_most`` that exists; if there is one, ``count + 1`` is a gap."""
         names = {entry.name for entry in self.folder.iterdir()} if self.folder.is_dir() else set()
         return next((n for n in range(count + 2, at_most + 1) if self._file(n) in names), None)
 

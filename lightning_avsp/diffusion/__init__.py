@@ -2,8 +2,7 @@
 
 The parts never know of each other's choices: a network predicts x0, eps or v, :class:`GaussianDiffusion`
 turns that into x0, and a sampler sees only a function ``denoise(x_t, t) -> x0``. :class:`Sampling` ties
-sampler, spacing and number of steps together for configuration files. The function that spaces steps is
-:func:`lightning_avsp.diffusion.spacing.timesteps`; it is not repeated here, where a module bears its name.
+sampler, spacing and number of steps together for configuration files.
 """
 
 from lightning_avsp.diffusion.noise import Generators, draw_noise, stable_seed
@@ -19,8 +18,7 @@ from lightning_avsp.diffusion.samplers import (
 )
 from lightning_avsp.diffusion.sampling import Sampling
 from lightning_avsp.diffusion.schedules import ScheduleName, cosine_betas, linear_betas, schedule_betas
-from lightning_avsp.diffusion.spacing import SpacingName
-from lightning_avsp.diffusion.timesteps import TimestepDraw, draw_timesteps
+from lightning_avsp.diffusion.steps import SpacingName, TimestepDraw, draw_timesteps, space_timesteps
 
 __all__ = [
     "SAMPLERS",
@@ -42,5 +40,6 @@ __all__ = [
     "draw_timesteps",
     "linear_betas",
     "schedule_betas",
+    "space_timesteps",
     "stable_seed",
 ]

@@ -77,8 +77,6 @@ class GaussianDiffusion(nn.Module):
         settings = f"num_steps={self.num_steps}, schedule={self.schedule!r}, prediction={self.prediction!r}"
         return settings if self.map_range == "unit" else f"{settings}, map_range={self.map_range!r}"
 
-    # -- schedule --------------------------------------------------------------------------------------------
-
     def alpha_bar(self, t: Tensor) -> Tensor:
         """Return the share of the signal's variance left at steps ``t``.
 
@@ -109,8 +107,6 @@ class GaussianDiffusion(nn.Module):
         """Log signal-to-noise ratio ``log(ab / (1 - ab))`` of steps 0..T-1, decreasing: float64 (T,), CPU."""
         return torch.tensor(self._alpha_bar_values[1:], dtype=torch.float64, device="cpu").logit()
 
-    # -- range of maps ---------------------------------------------------------------------------------------
-
     def to_signal(self, maps: Tensor) -> Tensor:
         """Convert maps in [0, 1] to the clean sample x0, by ``map_range``; any shape."""
         return maps if self.map_range == "unit" else 2 * maps - 1
@@ -118,8 +114,6 @@ class GaussianDiffusion(nn.Module):
     def to_maps(self, signal: Tensor) -> Tensor:
         """Convert a clean sample to maps, the inverse of :meth:`to_signal`; any shape."""
         return signal if self.map_range == "unit" else (signal + 1) / 2
-
-    # -- forward process -------------------------------------------------------------------------------------
 
     def q_sample(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """Return the noised sample ``x_t``, DDPM Eq. 4 and line 5 of DiffSal's Algorithm 1.
@@ -175,8 +169,6 @@ class GaussianDiffusion(nn.Module):
         variance = beta * (1 - ab_s) / (1 - ab_t)
         mean = _expand(x0_weight, x0) * x0 + _expand(xt_weight, x_t) * x_t
         return mean, _expand(variance, x0)
-
-    # -- conversions -----------------------------------------------------------------------------------------
 
     def predict_x0_from_eps(self, x_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """Return the clean sample that remains of ``x_t`` without ``eps``. Args, shapes, errors as in :meth:`q_sample`.
@@ -247,8 +239,6 @@ class GaussianDiffusion(nn.Module):
         self._check_batch(t, x0)
         wanted = noise if self.prediction == "eps" else x0
         return wanted.to(_working_dtype(wanted))
-
-    # -- internals -------------------------------------------------------------------------------------------
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GaussianDiffusion:
         # Every cast and move of a module goes through here. Let it happen, then restore the values: bfloat16

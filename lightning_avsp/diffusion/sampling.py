@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_avsp.diffusion.noise import Generators, draw_noise, stable_seed
 from lightning_avsp.diffusion.process import GaussianDiffusion
 from lightning_avsp.diffusion.samplers import SAMPLERS, Denoise, SamplerName, SamplerStep
-from lightning_avsp.diffusion.spacing import SpacingName, timesteps
+from lightning_avsp.diffusion.steps import SpacingName, space_timesteps
 from lightning_avsp.errors import InputError
 
 
@@ -68,7 +68,7 @@ class Sampling:
             InputError: If there are more steps to visit than the process has.
         """
         log_snr = diffusion.log_snr() if self.spacing == "logsnr" else None
-        return timesteps(diffusion.num_steps, self.steps, self.spacing, log_snr)
+        return space_timesteps(diffusion.num_steps, self.steps, self.spacing, log_snr)
 
     def sample(
         self,

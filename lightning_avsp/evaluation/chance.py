@@ -32,7 +32,7 @@ def chance_scores(
     truth = target.to(torch.float64)
     low, high = float(truth.min()), float(truth.max())
     blank = "zero_target" if low == high == 0 else "constant_target" if low == high else None
-    nobody = "no_fixations" if len(points) == 0 else None
+    unseen = "no_fixations" if len(points) == 0 else None
     fixated = len(points.unique(dim=0))
     values: dict[str, float] = {}
     reasons: dict[str, str] = {}
@@ -41,9 +41,9 @@ def chance_scores(
         if name in ("cc", "sim"):
             reason = blank
         elif name in ("nss", "auc_judd"):
-            reason = nobody
+            reason = unseen
         elif name.startswith("auc_shuffled"):
-            reason = nobody or ("no_other_points" if other is None or len(other) == 0 else None)
+            reason = unseen or ("no_other_points" if other is None or len(other) == 0 else None)
         if name == "sim" and blank == "zero_target" and protocol.policy == "field":
             values[name] = 0.0
             continue

@@ -9,7 +9,6 @@ from typing import Literal
 
 from lightning_avsp.data.catalogue import Corpus, find_corpus
 from lightning_avsp.data.corpora import read_videos
-from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.predictions import (
     Missing,
@@ -20,8 +19,8 @@ from lightning_avsp.evaluation.predictions import (
 )
 from lightning_avsp.evaluation.protocols import Protocol
 from lightning_avsp.evaluation.references import PlannedReference, plan_references
-from lightning_avsp.evaluation.scoring import VideoJob, score_video, wanted_frames
-from lightning_avsp.evaluation.summary import CorpusSummary, summarise
+from lightning_avsp.evaluation.scoring import ScoringJob, score_video
+from lightning_avsp.evaluation.summary import CorpusSummary, summarise_corpus
 from lightning_avsp.evaluation.truth import AnnotatedTruth
 from lightning_avsp.metrics import FrameRow, ScoreTable, VideoAverage
 from lightning_avsp.parallel import Progress, run_jobs
@@ -91,32 +90,30 @@ def evaluate_predictions(
         raise InputError(f"workers is {workers}; choose 1 or more")
     check_folder(predictions)
     found = [find_corpus(name, root) for name in dict.fromkeys(corpora)]
-    plan = _Plan(predictions, protocol, count_from)
-    for corpus in found:
-        for number, entries in _test_videos(root, corpus, split).items():
-            plan.add(corpus, number, entries)
-    missing = plan.missing()
-    if not plan.jobs:
-        raise InputError(plan.nothing_found())
-    if missing and not allow_missing:
+    plan = _find_predictions(predictions, root, found, protocol, split, count_from)
+    if plan.missing and not allow_missing:
         raise InputError(
-            f"{missing.sentence()}; complete {predictions}, or pass --allow_missing to score the rest"
+            f"{plan.missing.sentence()}; complete {predictions}, or pass --allow_missing to score the rest"
         )
 
     planned: list[tuple[str, PlannedReference]] = []
     impossible: dict[str, dict[str, str]] = {}
-    if references:
-        for corpus in found:
-            rows, reasons = plan_references(root, corpus.name, protocol, plan.scored(corpus.name))
-            planned += [(corpus.name, row) for row in rows]
-            for name, reason in reasons.items():
-                impossible.setdefault(name, {})[corpus.name] = reason
+    for corpus in found if references else ():
+        members = {n: [plan.jobs[k] for k in keys if k[1] == corpus.name] for n, keys in plan.members.items()}
+        # reference rows score the same frames
+        rows, reasons = plan_references(
+            root, corpus.name, protocol, {n: jobs for n, jobs in members.items() if jobs}
+        )
+        planned += [(corpus.name, row) for row in rows]
+        for name, reason in reasons.items():
+            impossible.setdefault(name, {})[corpus.name] = reason
     jobs = [*plan.jobs.values(), *(job for _, row in planned for job in row.jobs)]
     scored = run_jobs(score_video, jobs, workers, progress=progress, name=lambda job: job.entry.video)
 
     by_job = dict(zip(plan.jobs, scored, strict=False))
     tables = {
-        number: _table(protocol, [by_job[key] for key in plan.keys_of(number)]) for number in plan.splits()
+        number: _table(protocol, [by_job[key] for key in keys])
+        for number, keys in sorted(plan.members.items())
     }
     rest = iter(scored[len(plan.jobs) :])
     reference_tables: dict[str, dict[str, dict[int, ScoreTable]]] = {}
@@ -126,7 +123,7 @@ def evaluate_predictions(
         of_corpus[row.split] = _table(protocol, rows_of_videos)
 
     def summary(corpus: Corpus, of: dict[int, ScoreTable]) -> CorpusSummary:
-        return summarise(corpus, protocol, of, seed=seed)
+        return summarise_corpus(corpus, protocol, of, seed=seed)
 
     return Evaluation(
         protocol=protocol,
@@ -134,10 +131,14 @@ def evaluate_predictions(
         root=root,
         split=split,
         tables=tables,
-        missing=missing,
+        missing=plan.missing,
         unscored=plan.unscored,
         shared=len(tables) > 1 and len({folder_of_split(predictions, number) for number in tables}) == 1,
-        corpora={corpus.name: summary(corpus, tables) for corpus in found if plan.has(corpus.name)},
+        corpora={
+            corpus.name: summary(corpus, tables)
+            for corpus in found
+            if corpus.name in {key[1] for key in plan.jobs}
+        },
         references={
             name: {corpus.name: summary(corpus, of[corpus.name]) for corpus in found if corpus.name in of}
             for name, of in reference_tables.items()
@@ -146,86 +147,70 @@ def evaluate_predictions(
     )
 
 
+@dataclass
 class _Plan:
-    """Predictions of each video and split; a video shared by splits is scored once."""
+    """Predictions that were found; a video shared by splits is scored once."""
 
-    def __init__(self, predictions: Path, protocol: Protocol, count_from: int) -> None:
-        self.predictions, self.protocol, self.count_from = predictions, protocol, count_from
-        self.jobs: dict[tuple[Path, str, str], VideoJob] = {}
-        self.unscored = 0
-        self._members: dict[int, list[tuple[Path, str, str]]] = {}
-        self._without: list[str] = []
-        self._gaps: list[tuple[str, int, int]] = []
-        self._tried: list[Path] = []
-
-    def add(self, corpus: Corpus, split: int, entries: Sequence[VideoEntry]) -> None:
-        """Find predictions of one split's test videos."""
-        folder = folder_of_split(self.predictions, split)
-        for entry in entries:
-            name = f"{split}/{entry.corpus}/{entry.video}"
-            key = (folder, entry.corpus, entry.video)
-            wanted = wanted_frames(self.protocol, entry.n_frames)
-            if not wanted:
-                raise InputError(
-                    f"{entry.corpus}/{entry.video} has {entry.n_frames} frames, but protocol {self.protocol.name} "
-                    f"scores from frame {self.protocol.first_frame} on: use --protocol plain"
-                )
-            source = find_video(folder, corpus, entry.video, self.count_from)
-            if source is None:
-                self._without.append(name)
-                self._tried += candidates_of(folder, corpus, entry.video)
-                continue
-            numbers = set(source.numbers)
-            there = tuple(number for number in wanted if number in numbers)
-            if len(there) < len(wanted):
-                lacking = [number for number in wanted if number not in numbers]
-                self._gaps.append((name, len(lacking), lacking[0]))
-            if not there:
-                continue
-            if key not in self.jobs:
-                self.unscored += len(numbers) - len(there)
-                others = tuple(other for other in entries if other is not entry)
-                self.jobs[key] = VideoJob(entry, self.protocol, AnnotatedTruth(entry), source, there, others)
-            self._members.setdefault(split, []).append(key)
-
-    def missing(self) -> Missing:
-        """Return the predictions that were not found."""
-        return Missing(tuple(self._without), tuple(self._gaps))
-
-    def splits(self) -> list[int]:
-        """List the splits with predictions."""
-        return sorted(self._members)
-
-    def keys_of(self, split: int) -> list[tuple[Path, str, str]]:
-        """List the jobs of one split."""
-        return self._members[split]
-
-    def scored(self, corpus: str) -> dict[int, list[VideoJob]]:
-        """Return the jobs of one corpus by split; reference rows score the same frames."""
-        chosen = {
-            n: [self.jobs[key] for key in keys if key[1] == corpus] for n, keys in self._members.items()
-        }
-        return {number: jobs for number, jobs in chosen.items() if jobs}
-
-    def has(self, corpus: str) -> bool:
-        """Return True if a video of a corpus is scored."""
-        return any(key[1] == corpus for key in self.jobs)
-
-    def nothing_found(self) -> str:
-        """Build the error message for a folder without any fitting prediction."""
-        if self._tried:
-            tried = " or ".join(str(path) for path in self._tried[:3])
-            return (
-                f"{self.predictions} holds no predictions of the {len(self._without)} listed test videos; looked for "
-                f"{tried} (a folder, an array or a video)"
-            )
-        return f"{self.predictions} holds no prediction of a frame that protocol {self.protocol.name} scores"
+    jobs: dict[tuple[Path, str, str], ScoringJob] = field(default_factory=dict)
+    """By folder, corpus and video."""
+    members: dict[int, list[tuple[Path, str, str]]] = field(default_factory=dict)
+    """Jobs of each split."""
+    unscored: int = 0
+    missing: Missing = field(default_factory=Missing)
 
 
-def _test_videos(root: Path, corpus: Corpus, split: SplitName) -> dict[int, list[VideoEntry]]:
-    numbers = corpus.splits if split == "all" else (int(split),)
-    # Scoring does not read audio, so its absence is no error here.
-    return {n: read_videos(root, [corpus.name], n, "test", missing_audio="silence") for n in numbers}
+def _find_predictions(
+    predictions: Path,
+    root: Path,
+    corpora: Sequence[Corpus],
+    protocol: Protocol,
+    split: SplitName,
+    count_from: int,
+) -> _Plan:
+    """Find the predictions of all test videos.
+
+    Raises:
+        InputError: If there are none, or a video is too short for the protocol.
+    """
+    plan, tried = _Plan(), []
+    for corpus in corpora:
+        for number in corpus.splits if split == "all" else (int(split),):
+            folder = folder_of_split(predictions, number)
+            # Scoring does not read audio, so its absence is no error here.
+            entries = read_videos(root, [corpus.name], number, "test", missing_audio="silence")
+            for entry in entries:
+                key = (folder, entry.corpus, entry.video)
+                wanted = range(protocol.first_frame, entry.n_frames + 1)
+                if not wanted:
+                    raise InputError(
+                        f"{entry.corpus}/{entry.video} has {entry.n_frames} frames, but protocol {protocol.name} "
+                        f"scores from frame {protocol.first_frame} on: use --protocol plain"
+                    )
+                source = find_video(folder, corpus, entry.video, count_from)
+                if source is None:
+                    plan.missing.videos.append(f"{number}/{entry.corpus}/{entry.video}")
+                    tried += candidates_of(folder, corpus, entry.video)
+                    continue
+                numbers = set(source.numbers)
+                there = tuple(frame for frame in wanted if frame in numbers)
+                if lacking := [frame for frame in wanted if frame not in numbers]:
+                    gap = (f"{number}/{entry.corpus}/{entry.video}", len(lacking), lacking[0])
+                    plan.missing.frames.append(gap)
+                if not there:
+                    continue
+                if key not in plan.jobs:
+                    plan.unscored += len(numbers) - len(there)
+                    others = tuple(other for other in entries if other is not entry)
+                    plan.jobs[key] = ScoringJob(entry, protocol, AnnotatedTruth(entry), source, there, others)
+                plan.members.setdefault(number, []).append(key)
+    if not plan.jobs and tried:
+        raise InputError(
+            f"{predictions} holds no predictions of the {len(plan.missing.videos)} listed test videos; looked for "
+            f"{' or '.join(map(str, tried[:3]))} (a folder, an array or a video)"
+        )
+    if not plan.jobs:
+        raise InputError(f"{predictions} holds no prediction of a frame that protocol {protocol.name} scores")
+    return plan
 
 
 def _table(protocol: Protocol, videos: Sequence[Sequence[FrameRow]]) -> ScoreTable:
@@ -236,7 +221,9 @@ def _table(protocol: Protocol, videos: Sequence[Sequence[FrameRow]]) -> ScoreTab
     return average.table()
 
 
-def _directions_averaged(jobs: Sequence[VideoJob], scored: Sequence[list[FrameRow]]) -> list[list[FrameRow]]:
+def _directions_averaged(
+    jobs: Sequence[ScoringJob], scored: Sequence[list[FrameRow]]
+) -> list[list[FrameRow]]:
     """Return the rows of each video, averaged over several jobs of one video; NaN where any is."""
     by_video: dict[str, list[list[FrameRow]]] = {}
     for job, rows in zip(jobs, scored, strict=True):

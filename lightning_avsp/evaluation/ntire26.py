@@ -67,9 +67,9 @@ def _score(prediction: np.ndarray, truth: np.ndarray, points: np.ndarray) -> Sco
         "sim": float(np.minimum(*shares).sum()),
     }
     if len(points) == 0:
-        nobody: Reason = "no_fixations"
+        unseen: Reason = "no_fixations"
         gaze = ("nss", "auc_judd")
-        return values | dict.fromkeys(gaze, float("nan")), dict.fromkeys(gaze, nobody)
+        return values | dict.fromkeys(gaze, float("nan")), dict.fromkeys(gaze, unseen)
     values["nss"] = float(deviation[points[:, 0], points[:, 1]].mean())
     values["auc_judd"] = auc_judd_counting_repeats(prediction, points)
     return values, {}

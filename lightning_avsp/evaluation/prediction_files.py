@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO
 
 import numpy as np
 import torch
@@ -24,19 +26,34 @@ _GREY_TOLERANCE_VIDEO = 8
 _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error, KeyError)
 
 
-class PredictedVideo(Protocol):
+class PredictedVideo(ABC):
     """Predicted maps of one video."""
 
     @property
+    @abstractmethod
     def numbers(self) -> Sequence[int]:
         """Frames with a map, counted from 1, ascending."""
 
+    @abstractmethod
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Read number and map (H, W) of the wanted frames, ascending, one at a time; uint8 or floating point."""
 
 
+class MapsByNumber(PredictedVideo):
+    """Maps that are reached in any order."""
+
+    @abstractmethod
+    def map(self, number: int) -> Tensor:
+        """Return the map (H, W) of one frame."""
+
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Yield the wanted frames' maps."""
+        for number in wanted:
+            yield number, self.map(number)
+
+
 @dataclass(frozen=True)
-class NumberedMaps:
+class NumberedMaps(MapsByNumber):
     """One file per frame: images, or arrays (H, W) in .npy."""
 
     files: dict[int, Path]
@@ -46,15 +63,14 @@ class NumberedMaps:
         """Frames with a file."""
         return sorted(self.files)
 
-    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """Read maps one by one."""
-        for number in wanted:
-            path = self.files[number]
-            yield number, read_array(path) if path.suffix.lower() == ".npy" else read_image(path)
+    def map(self, number: int) -> Tensor:
+        """Read the file of one frame."""
+        path = self.files[number]
+        return read_map_array(path) if path.suffix.lower() == ".npy" else read_map_image(path)
 
 
 @dataclass(frozen=True)
-class StackedMaps:
+class StackedMaps(PredictedVideo):
     """All frames in one array (N, H, W): .npy, or .npz with an array ``maps`` or a single one."""
 
     path: Path
@@ -68,7 +84,7 @@ class StackedMaps:
         Raises:
             InputError: If the file is broken or holds no stack of maps.
         """
-        with _stack(path) as (_, shape, _):
+        with _open_stack(path) as (_, shape, _):
             return cls(path, first, shape[0])
 
     @property
@@ -79,7 +95,7 @@ class StackedMaps:
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Read maps one by one; the array is never in memory as a whole."""
         chosen = set(wanted)
-        with _stack(self.path) as (file, shape, dtype):
+        with _open_stack(self.path) as (file, shape, dtype):
             size = dtype.itemsize * shape[1] * shape[2]
             for number in self.numbers:
                 try:
@@ -95,7 +111,7 @@ class StackedMaps:
 
 
 @dataclass(frozen=True)
-class SaliencyVideo:
+class SaliencyVideo(PredictedVideo):
     """A video whose brightness is saliency."""
 
     path: Path
@@ -135,7 +151,7 @@ class SaliencyVideo:
             raise InputError(f"{self.path} announces {self.count} frames but holds {number}: encode it again")
 
 
-def read_image(path: Path) -> Tensor:
+def read_map_image(path: Path) -> Tensor:
     """Read a map from an image: uint8 (H, W), or float32 for 16-bit images and for means of channels.
 
     Raises:
@@ -161,7 +177,7 @@ def read_image(path: Path) -> Tensor:
     return as_map(pixels, path)
 
 
-def read_array(path: Path) -> Tensor:
+def read_map_array(path: Path) -> Tensor:
     """Read a map (H, W) from a .npy file.
 
     Raises:
@@ -207,51 +223,34 @@ def _from_channels(pixels: np.ndarray, tolerance: int, name: str) -> Tensor:
     return torch.from_numpy(pixels.mean(axis=-1).astype(np.float32))
 
 
-class _stack:  # noqa: N801  # a context manager used like a function
+@contextmanager
+def _open_stack(path: Path) -> Iterator[tuple[IO[bytes], tuple[int, ...], np.dtype]]:
     """Open a stack of maps at its first value: file, shape and type."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.open: list[Any] = []
-
-    def __enter__(self) -> tuple[IO[bytes], tuple[int, ...], np.dtype]:
+    with ExitStack() as opened:
         try:
-            file = self._member() if self.path.suffix.lower() == ".npz" else self.path.open("rb")
-            self.open.append(file)
-            version = np.lib.format.read_magic(file)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
+            if path.suffix.lower() == ".npz":
+                archive = opened.enter_context(zipfile.ZipFile(path))
+                names = [name for name in archive.namelist() if name.endswith(".npy")]
+                if "maps.npy" not in names and len(names) != 1:
+                    held = ", ".join(name[:-4] for name in names) or "none"
+                    raise InputError(f"{path} has no array 'maps'; its arrays: {held}")
+                file = opened.enter_context(archive.open("maps.npy" if "maps.npy" in names else names[0]))
+            else:
+                file = opened.enter_context(path.open("rb"))
+            old = np.lib.format.read_magic(file) == (1, 0)
+            read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
             shape, fortran, dtype = read(file)
         except InputError:
-            self.__exit__()
             raise
         except _UNREADABLE as error:
-            self.__exit__()
-            raise _broken(self.path, error) from error
+            raise _broken(path, error) from error
         if len(shape) != 3 or fortran or dtype.hasobject:
-            self.__exit__()
             order = " in Fortran order" if fortran else ""
             raise InputError(
-                f"{self.path} holds an array of shape {shape}{order} and type {dtype}, but maps of a video are "
+                f"{path} holds an array of shape {shape}{order} and type {dtype}, but maps of a video are "
                 "(frames, rows, columns) of numbers in C order"
             )
-        return file, shape, dtype
-
-    def _member(self) -> IO[bytes]:
-        archive = zipfile.ZipFile(self.path)
-        self.open.append(archive)
-        names = [name for name in archive.namelist() if name.endswith(".npy")]
-        if "maps.npy" not in names and len(names) != 1:
-            held = ", ".join(name[:-4] for name in names) or "none"
-            raise InputError(f"{self.path} has no array 'maps'; its arrays: {held}")
-        return archive.open("maps.npy" if "maps.npy" in names else names[0])
-
-    def __exit__(self, *_: object) -> None:
-        while self.open:
-            self.open.pop().close()
+        yield file, shape, dtype
 
 
 def _broken(path: Path, error: BaseException) -> InputError:

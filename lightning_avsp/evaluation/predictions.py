@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
@@ -34,9 +34,9 @@ NEARLY_SQUARE = 1.05
 class Missing:
     """Videos and frames without predictions that a protocol scores."""
 
-    videos: tuple[str, ...] = ()
+    videos: list[str] = field(default_factory=list)
     """``<split>/<corpus>/<video>`` without any prediction."""
-    frames: tuple[tuple[str, int, int], ...] = ()
+    frames: list[tuple[str, int, int]] = field(default_factory=list)
     """The same name, frames that lack a prediction, and the first of them, for videos with some."""
 
     @property
@@ -77,14 +77,9 @@ def check_folder(predictions: Path) -> None:
     Raises:
         InputError: If it does not exist, is a file, or is empty.
     """
-    if not predictions.exists():
-        raise InputError(
-            f"no folder at {predictions}: give the folder that holds <corpus>/<video>/... or <video>/..."
-        )
     if not predictions.is_dir():
-        raise InputError(
-            f"{predictions} is a file: give the folder that holds <corpus>/<video>/... or <video>/..."
-        )
+        found = f"{predictions} is a file" if predictions.exists() else f"no folder at {predictions}"
+        raise InputError(f"{found}: give the folder that holds <corpus>/<video>/... or <video>/...")
     if not any(not path.name.startswith(".") for path in predictions.iterdir()):
         raise InputError(f"{predictions} is empty: predict first, or give another folder")
 

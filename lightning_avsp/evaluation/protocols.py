@@ -1,15 +1,19 @@
-"""Protocols: settings that must agree before two tables of numbers can be compared."""
+"""Protocols: preparation of predictions and settings that must agree before two tables can be compared."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.prepare import Resize, Step, prepare_maps
 from lightning_avsp.metrics.degenerate import DegeneratePolicy
+from lightning_avsp.metrics.functional import resize_bicubic
+from lightning_avsp.metrics.functional.maps import Maps
 from lightning_avsp.metrics.functional.scores import MetricName
 
 Averaging: TypeAlias = Literal["pooled", "split_means"]
@@ -18,6 +22,21 @@ Averaging: TypeAlias = Literal["pooled", "split_means"]
 Negatives: TypeAlias = Literal["video", "corpus"]
 """Other fixations of the shuffled AUC: of all frames of the same video without the current frame's, or of ten
 frames of other videos of the corpus, sampled once per video and scaled to its size."""
+
+Resize: TypeAlias = Literal["bicubic", "bilinear"]
+"""MATLAB's bicubic ``imresize``, or OpenCV's default: bilinear, no antialiasing."""
+
+Step: TypeAlias = Literal["levels", "range", "range_eps", "blur", "resize"]
+"""One step of a protocol.
+
+- ``levels``: scaled to 0..255 and rounded, as an 8-bit file holds it; nothing if it comes from such a file.
+- ``range``: scaled to minimum 0 and maximum 1.
+- ``range_eps``: the same with float32's eps added to the divisor, as the NTIRE 2026 scorer has it.
+- ``blur``: Gaussian of the protocol.
+- ``resize``: to the ground truth's size.
+"""
+
+_EPS = torch.finfo(torch.float32).eps
 
 ProtocolName: TypeAlias = Literal["stavis", "vinet", "dhf1k", "ntire26", "plain"]
 
@@ -33,7 +52,7 @@ class Protocol:
     metrics: tuple[MetricName, ...]
     """Metrics of every frame."""
     steps: tuple[Step, ...]
-    """Preparation of a prediction, in order; see :mod:`lightning_avsp.evaluation.prepare`."""
+    """Preparation of a prediction, in order."""
     resize: Resize = "bicubic"
     """Interpolation of a prediction to the ground truth's size."""
     blur_sigma: float = 0.0
@@ -55,17 +74,40 @@ class Protocol:
     negatives: Negatives = "video"
     """Source of the other fixations of the shuffled AUC."""
 
+    @torch.no_grad()
     def prepare(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
-        """Prepare predictions (B, H, W) for scoring: float64 (B, size[0], size[1])."""
-        return prepare_maps(
-            maps,
-            size,
-            self.steps,
-            resize=self.resize,
-            blur_sigma=self.blur_sigma,
-            blur_size=self.blur_size,
-            blur_border=self.blur_border,
-        )
+        """Prepare predictions as this protocol scores them.
+
+        A map that is constant as given stays constant, whatever rounding the steps would add, and one with a value that
+        is not finite becomes NaN everywhere, so that both are counted as such.
+
+        Args:
+            maps: Predictions (B, H, W), any real type and range.
+            size: (rows, columns) of the ground truth.
+
+        Returns:
+            Float64 (B, size[0], size[1]).
+        """
+        given = Maps(maps)
+        levels_given = maps.dtype == torch.uint8
+        values = maps.to(torch.float64)
+        for step in self.steps:
+            if step == "levels":
+                values = values if levels_given else (scale_range(values) * 255).round()
+            elif step == "range":
+                values = scale_range(values)
+            elif step == "range_eps":
+                values = scale_range(values, eps=_EPS)
+            elif step == "blur":
+                values = blur(values, self.blur_sigma, self.blur_size, self.blur_border)
+            elif tuple(values.shape[1:]) != tuple(size):
+                resize = resize_bicubic if self.resize == "bicubic" else resize_as_opencv
+                values = resize(values, size)
+            levels_given = False
+        # Rounding of 1e-16 must not pass for a prediction. The challenge makes a constant map 0; others keep its level.
+        level = given.maximum * ("range_eps" not in self.steps)
+        values = torch.where(given.constant[:, None, None], level[:, None, None], values)
+        return values.masked_fill(~given.finite[:, None, None], torch.nan)
 
     def as_plain(self) -> dict[str, Any]:
         """Return every setting, for results."""
@@ -145,3 +187,48 @@ def find_protocol(name: str) -> Protocol:
     if name not in PROTOCOLS:
         raise InputError(f"no protocol is called {name!r}; known: {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
+
+
+def scale_range(maps: Tensor, eps: float = 0.0) -> Tensor:
+    """Scale maps (B, H, W) to minimum 0 and, but for ``eps`` in the divisor, maximum 1; a constant one becomes 0."""
+    low = maps.amin((1, 2), keepdim=True)  # (B, 1, 1)
+    span = maps.amax((1, 2), keepdim=True) - low + eps
+    return (maps - low) / torch.where(span > 0, span, 1.0)
+
+
+def blur(maps: Tensor, sigma: float, size: int, border: Literal["symmetric", "reflect"]) -> Tensor:
+    """Filter maps (B, H, W) with a Gaussian window of sum 1, with a mirrored border.
+
+    Separable: MATLAB's ``fspecial`` window is the outer product of its profile, whose smallest values lie above the
+    threshold below which it would be cut.
+    """
+    rows = blur_weights(maps.shape[1], sigma, size, border).to(maps)
+    columns = blur_weights(maps.shape[2], sigma, size, border).to(maps)
+    return rows @ maps @ columns.T  # (B, H, W)
+
+
+@lru_cache(maxsize=32)
+def blur_weights(length: int, sigma: float, size: int, border: str) -> Tensor:
+    """Build the matrix that blurs one axis, mirrored border included: float64 (length, length). Do not write to it."""
+    if size < 1 or size % 2 == 0 or sigma <= 0:
+        raise InputError(f"a blur needs an odd window and a positive sigma, got {size} and {sigma}")
+    if border == "reflect" and length < 2:
+        raise InputError("a map of one pixel's width cannot be mirrored at its border")
+    offsets = torch.arange(size, dtype=torch.float64) - size // 2
+    profile = torch.exp(-(offsets**2) / (2 * sigma**2))
+    profile = profile / profile.sum()
+    position = torch.arange(length)[:, None] + offsets.to(torch.int64)  # (length, size)
+    if border == "symmetric":  # ... 1 0 | 0 1 ... L-1 | L-1 ..., of period 2 L
+        position = position % (2 * length)
+        source = torch.minimum(position, 2 * length - 1 - position)
+    else:  # ... 2 1 | 0 1 ... L-1 | L-2 ..., of period 2 L - 2
+        position = position % (2 * length - 2)
+        source = torch.minimum(position, 2 * length - 2 - position)
+    weights = torch.zeros(length, length, dtype=torch.float64)
+    return weights.scatter_add_(1, source, profile.expand(length, size).contiguous())
+
+
+def resize_as_opencv(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize maps (B, H, W) as OpenCV's default does: half-pixel centres, no antialiasing."""
+    resized = F.interpolate(maps[:, None], size=tuple(size), mode="bilinear", align_corners=False)
+    return resized[:, 0]

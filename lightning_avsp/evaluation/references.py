@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.manifest import read_manifest
+from lightning_avsp.evaluation.prediction_files import MapsByNumber
 from lightning_avsp.evaluation.protocols import Protocol
-from lightning_avsp.evaluation.scoring import VideoJob
+from lightning_avsp.evaluation.scoring import ScoringJob
 from lightning_avsp.evaluation.truth import ObserverHalf
 
 DESCRIPTIONS = {
@@ -40,7 +41,7 @@ _FRAMES_PER_VIDEO = 100
 
 
 @dataclass(frozen=True)
-class ConstantMap:
+class ConstantMap(MapsByNumber):
     """The same map for every frame of a video."""
 
     values: Tensor
@@ -52,10 +53,9 @@ class ConstantMap:
         """All frames."""
         return range(1, self.n_frames + 1)
 
-    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """Yield the map for every frame."""
-        for number in wanted:
-            yield number, self.values
+    def map(self, number: int) -> Tensor:
+        """Return the map."""
+        return self.values
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ class PlannedReference:
 
     name: str
     split: int
-    jobs: tuple[VideoJob, ...]
+    jobs: tuple[ScoringJob, ...]
 
 
 def plan_references(
-    root: Path, corpus: str, protocol: Protocol, scored: Mapping[int, Sequence[VideoJob]]
+    root: Path, corpus: str, protocol: Protocol, scored: Mapping[int, Sequence[ScoringJob]]
 ) -> tuple[list[PlannedReference], dict[str, str]]:
     """Plan the jobs of every reference row of a corpus.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import platform
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ FORMAT = 1
 
 
 def as_record(evaluation: Evaluation) -> dict[str, Any]:
-    """Everything that the JSON file says."""
+    """Return the content of the JSON file."""
     missing = evaluation.missing
     manifest = read_manifest(evaluation.root)
     return {
@@ -74,7 +75,7 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _frames(table: ScoreTable) -> list[dict[str, Any]]:
-    """Frames of each video in columns: numbers, values by metric, and numbers of those with a reason, by metric."""
+    """List the frames of each video in columns: numbers, values by metric, and numbers of frames by reason."""
     columns: dict[tuple[str, str], dict[str, Any]] = {}
     for row in table.frames:
         video = columns.setdefault(
@@ -90,7 +91,7 @@ def _frames(table: ScoreTable) -> list[dict[str, Any]]:
 
 
 def versions() -> dict[str, str]:
-    """What computed the numbers."""
+    """Return the versions of the software that computed the numbers."""
     return {
         "lightning_avsp": __version__,
         "python": platform.python_version(),
@@ -102,7 +103,7 @@ def versions() -> dict[str, str]:
 def write_results(evaluation: Evaluation, out: Path) -> list[Path]:
     """Write ``out`` (JSON) and beside it ``<stem>_corpora.csv``, ``<stem>_videos.csv`` and ``<stem>_frames.csv``.
 
-    The JSON comes last, so where it is, the others are; each appears whole or not at all.
+    The JSON comes last: where it is, the others are. Each file appears whole or not at all.
 
     Returns:
         The files written.
@@ -132,18 +133,18 @@ def write_results(evaluation: Evaluation, out: Path) -> list[Path]:
 
 
 def cannot_write(path: Path, error: OSError) -> InputError:
-    """What to say when results do not reach the disk."""
+    """Build the error of results that do not reach the disk."""
     advice = {
         errno.ENOSPC: "make room",
         errno.EDQUOT: "make room",
         errno.EACCES: "choose a folder that you may write to",
         errno.EROFS: "choose a folder that you may write to",
-    }.get(error.errno or 0, "choose another place")
+    }.get(error.errno or 0, "choose another folder")
     return InputError(f"cannot write {path}: {error.strerror or error}; {advice}, or give another --out")
 
 
 def corpus_records(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """One flat row per corpus and metric, predictions first, then reference rows."""
+    """List one flat row per corpus and metric, predictions first, then reference rows."""
     rows = [("predictions", evaluation.corpora), *evaluation.references.items()]
     return [
         {
@@ -152,11 +153,7 @@ def corpus_records(evaluation: Evaluation) -> list[dict[str, Any]]:
             "split": evaluation.split,
             "protocol": evaluation.protocol.name,
             "metric": name,
-            "mean": one.interval.mean,
-            "low": one.interval.low,
-            "high": one.interval.high,
-            "videos": one.videos,
-            "frames": one.frames,
+            **one.as_plain(),
             "skipped": " ".join(f"{reason}:{count}" for reason, count in one.skipped.items()),
             "zeroed": " ".join(f"{reason}:{count}" for reason, count in one.zeroed.items()),
         }
@@ -167,7 +164,7 @@ def corpus_records(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """What :func:`write_results` wrote as JSON.
+    """Read the JSON file of :func:`write_results`.
 
     Raises:
         InputError: If the file is missing or something else.
@@ -191,20 +188,5 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def _plain(summary: CorpusSummary) -> dict[str, Any]:
-    return {
-        "videos": summary.videos,
-        "frames": summary.frames,
-        "averaging": summary.averaging,
-        "metrics": {
-            name: {
-                "mean": one.interval.mean,
-                "low": one.interval.low,
-                "high": one.interval.high,
-                "videos": one.videos,
-                "frames": one.frames,
-                "skipped": one.skipped,
-                "zeroed": one.zeroed,
-            }
-            for name, one in summary.metrics.items()
-        },
-    }
+    metrics = {name: one.as_plain() for name, one in summary.metrics.items()}
+    return asdict(summary) | {"metrics": metrics}

@@ -11,6 +11,8 @@ import numpy as np
 RESAMPLES = 10_000
 """Resamples of an interval; its ends vary by about 1 % of its width from seed to seed."""
 LEVEL = 0.95
+FEW_VIDEOS = 10
+"""Below so many videos, percentile intervals contain the true mean clearly less often than their level."""
 _DRAWS_AT_ONCE = 2**22  # counts held in memory: 32 MiB
 
 
@@ -19,9 +21,9 @@ class Interval:
     """A mean and its bootstrap interval."""
 
     mean: float
-    """NaN of no value."""
+    """NaN without any value."""
     low: float
-    """NaN when fewer than two videos carry a value: one video has no spread."""
+    """NaN with values of fewer than two videos."""
     high: float
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.evaluation.protocols import Averaging, Protocol
@@ -28,6 +29,12 @@ class MetricSummary:
     zeroed: dict[str, int]
     """Frames counted as 0 or at another fixed value although degenerate, by reason."""
 
+    def as_plain(self) -> dict[str, Any]:
+        """Return everything flat: mean, low, high, counts."""
+        return {
+            name: one for name, one in (asdict(self.interval) | asdict(self)).items() if name != "interval"
+        }
+
 
 @dataclass(frozen=True)
 class CorpusSummary:
@@ -38,23 +45,23 @@ class CorpusSummary:
     frames: int
     """Frames scored."""
     averaging: Averaging
-    """How splits were joined."""
+    """Rule that joined the splits."""
     metrics: dict[str, MetricSummary]
 
 
 def averaging_of(corpus: Corpus, protocol: Protocol) -> Averaging:
-    """How the splits of a corpus are joined: by split means where one list serves every split, as DIEM's does."""
+    """Return the rule that joins a corpus' splits: split means where one list serves every split, as DIEM's does."""
     return protocol.averaging if "{split}" in corpus.list_pattern else "split_means"
 
 
-def summarise(
+def summarise_corpus(
     corpus: Corpus, protocol: Protocol, tables: Mapping[int, ScoreTable], *, seed: int = 0
 ) -> CorpusSummary:
-    """Averages, intervals and counts of one corpus.
+    """Compute averages, intervals and counts of one corpus.
 
     Args:
-        corpus: Which corpus; rows of others are passed over.
-        protocol: How to join splits.
+        corpus: Rows of other corpora are passed over.
+        protocol: Its metrics and its rule for splits.
         tables: Rows by split.
         seed: Seed of the bootstrap.
     """

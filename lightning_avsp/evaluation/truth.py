@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.manifest import read_manifest
+from lightning_avsp.evaluation.prediction_files import MapsByNumber
 from lightning_avsp.synthetic.observers import saliency_maps
 from lightning_avsp.synthetic.record import read_video_record
 from lightning_avsp.synthetic.spec import SyntheticSpec
@@ -56,7 +57,7 @@ class AnnotatedTruth:
 
 
 @dataclass(frozen=True)
-class ObserverHalf:
+class ObserverHalf(MapsByNumber):
     """Every second observer of a synthetic video: ground truth for, or prediction by, the others."""
 
     root: str
@@ -91,16 +92,6 @@ class ObserverHalf:
     def points(self, number: int) -> Tensor:
         """Return the fixated pixels of these observers, each once, as in fixation maps."""
         return torch.from_numpy(np.unique(self._known[1][number - 1], axis=0))
-
-    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """Yield their maps as a prediction."""
-        for number in wanted:
-            yield number, self.map(number)
-
-
-def points_of_video(truth: Truth, n_frames: int) -> list[Tensor]:
-    """Read the fixations of frames 1 to ``n_frames``."""
-    return [truth.points(number) for number in range(1, n_frames + 1)]
 
 
 class SameVideo:

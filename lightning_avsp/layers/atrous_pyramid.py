@@ -27,7 +27,7 @@ class ConvNorm3d(nn.Sequential):
 
 
 class AtrousPyramid3d(nn.Module):
-    """What lies at a point, around it at growing distances, and in the whole frame, side by side, then mixed.
+    """Features at a point, around it at growing distances, and of the whole frame, side by side, then mixed.
 
     Source: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation" (2017), frame by frame; the
     dilated convolutions are depthwise, each followed by one of 1x1x1, as in DeepLabv3+ (2018).
@@ -62,9 +62,8 @@ class AtrousPyramid3d(nn.Module):
         self.mix = ConvNorm3d((2 + len(rates)) * width, out_channels, (1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in, T, h, w) to (B, out, T, h, w)."""
+        """Mix (B, in, T, h, w) to (B, out, T, h, w)."""
         whole = self.whole(x.mean(dim=(-2, -1), keepdim=True)).expand(-1, -1, -1, *x.shape[-2:])
-        whole = whole.contiguous(
-            memory_format=torch.channels_last_3d
-        )  # so that all that is joined lies alike
+        # one memory format for all that is joined
+        whole = whole.contiguous(memory_format=torch.channels_last_3d)
         return self.mix(torch.cat([self.point(x), *(branch(x) for branch in self.around), whole], dim=1))

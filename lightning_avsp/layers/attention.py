@@ -1,4 +1,4 @@
-"""Attention over the tokens of a clip."""
+"""Attention over the tokens of a clip: transformer layers, and cross-attention with compressed or masked keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class FeedForward(nn.Sequential):
         super().__init__(nn.Linear(dim, hidden_dim), activation(), nn.Linear(hidden_dim, dim))
 
 
-def multi_head_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+def multi_head_attention(
+    query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None = None
+) -> Tensor:
     """Scaled dot-product attention (Vaswani et al., 2017), scale by the head's width.
 
     Args:
@@ -31,6 +33,7 @@ def multi_head_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) 
         key: (B, M, C), already projected.
         value: (B, M, C), already projected.
         heads: Number of heads; divides C.
+        mask: True for keys that exist: bool (B, 1, 1, M); all if None.
 
     Returns:
         (B, N, C).
@@ -39,7 +42,8 @@ def multi_head_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) 
     def split(tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, heads, N, C / heads)
 
-    return F.scaled_dot_product_attention(split(query), split(key), split(value)).transpose(1, 2).flatten(2)
+    attended = F.scaled_dot_product_attention(split(query), split(key), split(value), mask)
+    return attended.transpose(1, 2).flatten(2)
 
 
 class TransformerLayer(nn.Module):
@@ -62,7 +66,7 @@ class TransformerLayer(nn.Module):
         self.feed_forward = FeedForward(dim, hidden_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, N, dim) to (B, N, dim)."""
+        """Transform tokens (B, N, dim)."""
         query, key, value = self.qkv(self.norm1(x)).chunk(3, dim=-1)
         x = x + self.out(multi_head_attention(query, key, value, self.heads))
         return x + self.feed_forward(self.norm2(x))
@@ -91,10 +95,127 @@ class SpatialCompression(nn.Module):
         self.norm = LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T, h, w) to tokens (B, T * (h // k) * (w // k), C)."""
+        """Compress (B, C, T, h, w) to tokens (B, T * (h // k) * (w // k), C)."""
         return self.norm(self.conv(x).flatten(2).transpose(1, 2))
 
 
 def spatial_grid(tokens: Tensor, size: torch.Size) -> Tensor:
-    """Tokens (B, T h w, C) back to a map (B, C, T, h, w)."""
+    """Reshape tokens (B, T h w, C) to a map (B, C, T, h, w)."""
     return tokens.transpose(1, 2).unflatten(2, size)
+
+
+def attention_heads(channels: int, head_dim: int) -> int:
+    """Return the most heads that divide the channels and are at least ``head_dim`` wide; one if there are none."""
+    return next(heads for heads in range(max(1, channels // head_dim), 0, -1) if channels % heads == 0)
+
+
+class EfficientCrossAttention(nn.Module):
+    """Efficient cross-attention (ECA): every token of one map attends to the compressed tokens of another.
+
+    Source: DiffSal, Equations 7 and 8, and MUBiC, Equations 3.28 to 3.35. This is the attention alone: norms, residuals
+    and feed-forward parts belong to the block around it.
+
+    Args:
+        channels: Width of keys, values and result.
+        factor: Height and width of keys and values are compressed by it; 1 keeps every token.
+        heads: Number of attention heads; divides ``channels``.
+        query_channels: Width of the queries; ``channels`` if None.
+        values_apart: Values are compressed from a third map instead of the one that gives the keys.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        factor: int,
+        heads: int,
+        query_channels: int | None = None,
+        values_apart: bool = False,
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.compress = SpatialCompression(channels, factor)
+        self.compress_value = SpatialCompression(channels, factor) if values_apart else None
+        self.query = nn.Linear(query_channels or channels, channels)
+        # no bias: it would shift all of a query's scores alike, which softmax ignores
+        self.key = nn.Linear(channels, channels, bias=False)
+        self.value = nn.Linear(channels, channels)
+        self.out = nn.Linear(channels, channels)
+
+    def forward(self, query: Tensor, context: Tensor, values: Tensor | None = None) -> Tensor:
+        """Attend.
+
+        Args:
+            query: Tokens (B, N, C_q).
+            context: Map of keys, and of values unless those are given: (B, C, T, h, w).
+            values: Map of values (B, C, T, h, w), only with ``values_apart``.
+
+        Returns:
+            Tokens (B, N, C).
+        """
+        key = self.compress(context)  # (B, M, C), M = T (h // k) (w // k)
+        value = key if self.compress_value is None else self.compress_value(values)
+        attended = multi_head_attention(self.query(query), self.key(key), self.value(value), self.heads)
+        return self.out(attended)
+
+
+class MultiHeadAttention(nn.Module):
+    """Query, key, value and output projections around scaled dot-product attention (Vaswani et al., 2017).
+
+    Args:
+        dim: Width of the queries' tokens, and of the result.
+        heads: Number of heads; divides ``dim``.
+        source_dim: Width of the tokens of keys and values; ``dim`` if None.
+    """
+
+    def __init__(self, dim: int, heads: int, source_dim: int | None = None) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(source_dim or dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(
+        self,
+        x: Tensor,
+        source: Tensor | None = None,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """Attend.
+
+        Args:
+            x: Tokens of the queries (B, N, dim).
+            source: Tokens of keys and values (B, M, source_dim); ``x`` itself if None.
+            mask: True for those that exist: bool (B, M), at least one per sample; all if None.
+            positions: Position of each query's token (N, source_dim), on the scale of those in ``source``. It is
+                projected as the keys are and added to the queries, so that tokens find those of their own position.
+
+        Returns:
+            (B, N, dim).
+        """
+        query = self.query(x)
+        if positions is not None:
+            query = query + F.linear(positions.to(x.dtype), self.key_value.weight[: query.shape[-1]])
+        key, value = self.key_value(x if source is None else source).chunk(2, dim=-1)
+        allowed = None if mask is None else mask[:, None, None]
+        return self.out(multi_head_attention(query, key, value, self.heads, allowed))
+
+    def attend_in_place(self, heads: int, sharpness: float = 30.0) -> None:
+        """Start the first heads so that they attend to the tokens of the query's own position, whatever their content.
+
+        Cross-attention that starts at random has to learn positions before it can learn content; on small budgets it
+        never does.
+
+        Args:
+            heads: Number of heads; the others keep their start.
+            sharpness: Attention score of a token in the very same position.
+        """
+        width = self.query.out_features // self.heads
+        rows = heads * width
+        # positions of width d have a squared length of d / 2, of which a head of orthogonal rows sees its share
+        gain = (2 * sharpness / width**0.5) ** 0.5
+        with torch.no_grad():
+            nn.init.orthogonal_(self.key_value.weight[:rows], gain)
+            self.key_value.bias[:rows].zero_()
+            self.query.weight[:rows].zero_()
+            self.query.bias[:rows].zero_()

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-Sizes = list[int]
+_Sizes = list[int]
 
 POSITIONS, CHANNELS = 32, 32
 """Positions and channels of a program."""
@@ -29,10 +29,10 @@ def _forward(x, w, y, positions, channels, rows, T, H, W, To, Ho, Wo, sb, st, sh
              M: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
              ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
              BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr):  # fmt: skip
-    place = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)
+    position = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)
     channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    inside, exists = place < positions, channel < channels
-    wo, rest = place % Wo, place // Wo
+    inside, exists = position < positions, channel < channels
+    wo, rest = position % Wo, position // Wo
     ho, rest = rest % Ho, rest // Ho
     to, b = rest % To, rest // To
     clip = x + b.to(tl.int64)[:, None] * sb + (channel // M)[None, :]
@@ -53,7 +53,7 @@ def _forward(x, w, y, positions, channels, rows, T, H, W, To, Ho, Wo, sb, st, sh
                     w + ((kt * KH + kh) * KW + kw) * rows + channel % rows, mask=exists, other=0.0
                 )
                 total += values.to(tl.float32) * factor.to(tl.float32)[None, :]
-    out = y + place.to(tl.int64)[:, None] * channels + channel[None, :]
+    out = y + position.to(tl.int64)[:, None] * channels + channel[None, :]
     tl.store(out, total.to(y.dtype.element_ty), mask=inside[:, None] & exists[None, :])
 
 
@@ -62,10 +62,10 @@ def _input_gradient(gy, w, gx, positions, channels, rows, T, H, W, To, Ho, Wo, P
                     M: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
                     ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
                     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr):  # fmt: skip
-    place = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)
+    position = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)
     channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    inside, exists = place < positions, channel < channels
-    wi, rest = place % W, place // W
+    inside, exists = position < positions, channel < channels
+    wi, rest = position % W, position // W
     hi, rest = rest % H, rest // H
     ti, b = rest % T, rest // T
     total = tl.zeros((BLOCK_P, BLOCK_C), dtype=tl.float32)
@@ -91,7 +91,7 @@ def _input_gradient(gy, w, gx, positions, channels, rows, T, H, W, To, Ho, Wo, P
                         w + ((kt * KH + kh) * KW + kw) * rows + out % rows, mask=exists, other=0.0
                     )
                     total += values.to(tl.float32) * factor.to(tl.float32)[None, :]
-    to = gx + place.to(tl.int64)[:, None] * channels + channel[None, :]
+    to = gx + position.to(tl.int64)[:, None] * channels + channel[None, :]
     tl.store(to, total.to(gx.dtype.element_ty), mask=inside[:, None] & exists[None, :])
 
 
@@ -108,22 +108,24 @@ def _weight_gradient(gy, x, parts, positions, channels, T, H, W, To, Ho, Wo, sb,
     kt, kh, kw = tap // (KH * KW), tap // KW % KH, tap % KW
     total = tl.zeros((BLOCK_P, BLOCK_C), dtype=tl.float32)
     for start in range(0, LENGTH, BLOCK_P):
-        place = chunk * LENGTH + start + tl.arange(0, BLOCK_P)
-        wo, rest = place % Wo, place // Wo
+        position = chunk * LENGTH + start + tl.arange(0, BLOCK_P)
+        wo, rest = position % Wo, position // Wo
         ho, rest = rest % Ho, rest // Ho
         to, b = rest % To, rest // To
         t, h, c = to * ST - PT + kt * DT, ho * SH - PH + kh * DH, wo * SW - PW + kw * DW
-        valid = (place < positions) & (t >= 0) & (t < T) & (h >= 0) & (h < H) & (c >= 0) & (c < W)
+        valid = (position < positions) & (t >= 0) & (t < T) & (h >= 0) & (h < H) & (c >= 0) & (c < W)
         mask = valid[:, None] & exists[None, :]
         clip = x + b.to(tl.int64)[:, None] * sb + (channel // M)[None, :]
         values = tl.load(clip + (t * st + h * sh + c * sw)[:, None], mask=mask, other=0.0)
-        slope = tl.load(gy + place.to(tl.int64)[:, None] * channels + channel[None, :], mask=mask, other=0.0)
+        slope = tl.load(
+            gy + position.to(tl.int64)[:, None] * channels + channel[None, :], mask=mask, other=0.0
+        )
         total += values.to(tl.float32) * slope.to(tl.float32)
     tl.store(parts + (chunk * KT * KH * KW + tap) * channels + channel, tl.sum(total, axis=0), mask=exists)
 
 
 def launch_forward(
-    x: Tensor, weight: Tensor, y: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes
+    x: Tensor, weight: Tensor, y: Tensor, stride: _Sizes, padding: _Sizes, dilation: _Sizes
 ) -> None:
     """Fill ``y`` (B, C', T', H', W'), channels last, with the convolution of ``x``, whose channels are adjacent."""
     positions = y.numel() // y.shape[1]
@@ -136,7 +138,7 @@ def launch_forward(
 
 
 def launch_input_gradient(
-    gradient: Tensor, weight: Tensor, out: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes
+    gradient: Tensor, weight: Tensor, out: Tensor, stride: _Sizes, padding: _Sizes, dilation: _Sizes
 ) -> None:
     """Fill ``out``, shaped as the input, channels last, from the gradient of the result, channels last."""
     positions = out.numel() // out.shape[1]
@@ -149,7 +151,7 @@ def launch_input_gradient(
 
 
 def launch_weight_gradient(
-    gradient: Tensor, x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes
+    gradient: Tensor, x: Tensor, weight: Tensor, stride: _Sizes, padding: _Sizes, dilation: _Sizes
 ) -> Tensor:
     """Return partial sums of the weight's gradient: float32 (chunks, taps, R, M C)."""
     channels, rows = gradient.shape[1], weight.shape[0]

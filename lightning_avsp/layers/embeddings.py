@@ -1,15 +1,16 @@
-"""Embeddings of the diffusion step."""
+"""Embeddings of the diffusion step, of positions and of patches, and the modulation of a block by a vector."""
 
 from __future__ import annotations
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
-    """Sines and cosines of the diffusion step, frequencies from 1 down to ``1 / max_period``.
+    """Compute sines and cosines of the diffusion step, frequencies from 1 down to ``1 / max_period``.
 
     Source: Ho et al., "Denoising Diffusion Probabilistic Models" (2020), after Vaswani et al. (2017).
 
@@ -22,14 +23,14 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> T
         (B, dim) float32: sines in the first half, cosines in the second.
     """
     half = dim // 2
-    # float32 whatever the autocast type: bf16 cannot tell step 999 from 1000
+    # float32 whatever the autocast type: bf16 rounds step 999 to 1000
     exponent = torch.arange(half, device=t.device, dtype=torch.float32) / (half - 1)
     angles = t.float()[:, None] * torch.exp(-math.log(max_period) * exponent)[None]
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 class TimeEmbedding(nn.Module):
-    """Diffusion step to a vector: sinusoids, then two linear layers with swish between.
+    """Embedding of the diffusion step: sinusoids, then two linear layers with swish between.
 
     Args:
         dim: Width of the sinusoids.
@@ -44,6 +45,97 @@ class TimeEmbedding(nn.Module):
         self.layers = nn.Sequential(first, nn.SiLU(), nn.Linear(self.out_dim, self.out_dim))
 
     def forward(self, t: Tensor) -> Tensor:
-        """Steps (B,) to vectors (B, out_dim)."""
+        """Embed steps (B,) as vectors (B, out_dim)."""
         embedding = sinusoidal_embedding(t, self.dim)
         return self.layers(embedding.to(next(self.parameters()).dtype))
+
+
+EXTENT = 16.0
+"""Length of every axis in the unit of the positions, whatever the number of cells along it."""
+
+
+def grid_positions(
+    size: tuple[int, ...], dim: int, device: torch.device | None = None, max_period: float = 100.0
+) -> Tensor:
+    """Compute sines and cosines of the position of each cell's centre; each axis has an equal share of the width.
+
+    A cell's position is a share of the axis, not its index: two grids over the same frame, one coarse and one fine,
+    agree where they overlap, so that tokens of one find those of the other.
+
+    Args:
+        size: Cells along each axis.
+        dim: Width; what is left over when it is divided into sines and cosines of each axis stays 0.
+        device: Device of the result.
+        max_period: Longest period, in radians, as a multiple of the shortest.
+
+    Returns:
+        float32 (cells, dim), the last axis running fastest.
+    """
+    half = dim // (2 * len(size))
+    steps = torch.arange(half, device=device, dtype=torch.float32) / max(1, half - 1)
+    frequencies = torch.exp(-math.log(max_period) * steps)
+    parts = []
+    for axis, cells in enumerate(size):
+        centres = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * (EXTENT / cells)
+        angles = centres[:, None] * frequencies  # (cells, half)
+        shape = [1] * len(size) + [2 * half]
+        shape[axis] = cells
+        waves = torch.cat([angles.sin(), angles.cos()], dim=1).view(shape)
+        parts.append(waves.expand(*size, 2 * half))
+    rest = dim - 2 * half * len(size)
+    parts.append(torch.zeros(*size, rest, device=device))
+    return torch.cat(parts, dim=-1).flatten(0, -2)
+
+
+class PatchEmbedding(nn.Module):
+    """One token per patch: a convolution whose kernel is its stride.
+
+    Args:
+        channels: Channels of the map.
+        dim: Width of the tokens.
+        patch: Side of a patch in pixels; divides height and width.
+    """
+
+    def __init__(self, channels: int, dim: int, patch: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, dim, patch, stride=patch)
+        # as the linear layer that it is: a convolution's own start would take the fan of its kernel twice
+        nn.init.xavier_uniform_(self.conv.weight.view(dim, -1))
+        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Embed (B, channels, H, W) as (B, H W / patch^2, dim), row by row."""
+        return self.conv(maps).flatten(2).transpose(1, 2)
+
+
+def unpatchify(tokens: Tensor, grid: tuple[int, int], patch: int) -> Tensor:
+    """Arrange tokens (B, h w, C patch^2) to a map (B, C, h patch, w patch) with ``grid = (h, w)``."""
+    x = tokens.unflatten(1, grid).unflatten(-1, (-1, patch, patch))  # (B, h, w, C, patch, patch)
+    return x.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+
+
+def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Compute ``(1 + scale) * x + shift``: tokens (B, N, C) with vectors (B, 1, C)."""
+    return (1 + scale) * x + shift
+
+
+class Modulation(nn.Module):
+    """Swish and one linear layer that turn a vector into several vectors, one set per sample.
+
+    Args:
+        dim: Width of the vector.
+        width: Width of each result.
+        starts: Value of each result before training, whatever the vector; its length is the number of results.
+    """
+
+    def __init__(self, dim: int, width: int, starts: tuple[float, ...]) -> None:
+        super().__init__()
+        self.count = len(starts)
+        self.linear = nn.Linear(dim, self.count * width)
+        nn.init.zeros_(self.linear.weight)
+        with torch.no_grad():
+            self.linear.bias.copy_(torch.tensor(starts).repeat_interleave(width))
+
+    def forward(self, vector: Tensor) -> tuple[Tensor, ...]:
+        """Map (B, dim) to ``count`` tensors (B, 1, width)."""
+        return self.linear(F.silu(vector))[:, None].chunk(self.count, dim=-1)

@@ -1,4 +1,4 @@
-"""Pooling that learns which of its inputs matter."""
+"""Pooling weighted by a learned importance."""
 
 from __future__ import annotations
 

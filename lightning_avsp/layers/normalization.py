@@ -27,7 +27,7 @@ class GroupNorm(nn.GroupNorm):
     """``nn.GroupNorm`` that autocast does not move to float32."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, ...) to the same shape."""
+        """Normalise (B, C, ...)."""
         if input.dtype == torch.float32:
             return super().forward(input)
         with torch.autocast(input.device.type, enabled=False):
@@ -42,7 +42,7 @@ class ClipNorm(nn.InstanceNorm3d):
         super().__init__(channels, affine=True)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, T, h, w) to the same shape, float32."""
+        """Normalise (B, C, T, h, w), to float32."""
         x = input.float()
         variance, mean = torch.var_mean(x, dim=(2, 3, 4), correction=0, keepdim=True)
         scale = self.weight[:, None, None, None] * torch.rsqrt(variance + self.eps)
@@ -53,7 +53,7 @@ class ChannelNorm(LayerNorm):
     """Layer normalisation over axis 1, whatever axes follow it."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, ...) to the same shape."""
+        """Normalise (B, C, ...)."""
         return super().forward(input.movedim(1, -1)).movedim(-1, 1)
 
 

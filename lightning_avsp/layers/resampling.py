@@ -1,4 +1,4 @@
-"""Bringing features of different lengths and sizes to one grid."""
+"""Resampling of features of different lengths and sizes to one grid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def resample_time(x: Tensor, steps: int) -> Tensor:
-    """Linear interpolation along time; whole-number reductions are the mean of each group of steps.
+    """Interpolate linearly along time; whole-number reductions are the mean of each group of steps.
 
     Args:
         x: (B, C, T, h, w).
@@ -21,7 +21,7 @@ def resample_time(x: Tensor, steps: int) -> Tensor:
     if length == steps:
         return x
     if length % steps == 0:
-        # interpolation would skip steps; the mean hears and sees all of them
+        # interpolation would skip steps; the mean uses all of them
         return x.unflatten(2, (steps, length // steps)).mean(dim=3)
     flat = x.permute(0, 3, 4, 1, 2).flatten(0, 2)  # (B h w, C, T)
     flat = F.interpolate(flat, size=steps, mode="linear", align_corners=False)
@@ -29,15 +29,15 @@ def resample_time(x: Tensor, steps: int) -> Tensor:
 
 
 def resize_frames(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Nearest-neighbour resizing of every step of (B, C, T, h, w) to ``size = (H, W)``."""
+    """Resize every step of (B, C, T, h, w) to ``size = (H, W)`` by nearest neighbours."""
     if tuple(x.shape[-2:]) == size:
         return x
     frames = x.transpose(1, 2).flatten(0, 1)  # (B T, C, h, w)
     return F.interpolate(frames, size=size, mode="nearest").unflatten(0, (x.shape[0], -1)).transpose(1, 2)
 
 
-def resize_bilinear(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (N, C, H, W) to ``size = (H', W')`` bilinearly, in the type of ``x`` whatever autocast says."""
+def interpolate_bilinear(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (N, C, H, W) to ``size = (H', W')`` bilinearly, in the type of ``x`` whatever autocast is set."""
     if tuple(x.shape[-2:]) == size:
         return x
     if x.dtype == torch.float32:
@@ -69,5 +69,5 @@ class DoubleSize(nn.Upsample):
         super().__init__(scale_factor=2, mode="bilinear", align_corners=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, 2 H, 2 W)."""
-        return resize_bilinear(input, (2 * input.shape[2], 2 * input.shape[3]))
+        """Enlarge (N, C, H, W) to (N, C, 2 H, 2 W)."""
+        return interpolate_bilinear(input, (2 * input.shape[2], 2 * input.shape[3]))

@@ -1,4 +1,4 @@
-"""A multiplicative path from sound to visual features."""
+"""Multiplicative path from audio to visual features."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lightning_avsp.layers.resampling import resample_time
 
 
 class ProductResidual(nn.Module):
-    """One sound vector per time step, multiplied into the features, to be added to them.
+    """Audio vector per time step, multiplied into the features, to be added to them.
 
     Each slice is averaged over its time and weighted per channel over its mel bins, so that the pitch survives; the
     vector is the same at every position of the frame. In no paper: see DiffSal's deviation D13.
@@ -28,7 +28,7 @@ class ProductResidual(nn.Module):
         self.project = nn.Linear(audio_channels, channels)
 
     def forward(self, features: Tensor, audio: Tensor) -> Tensor:
-        """Features (B, C, T, h, w) and f_a (B, C_a, S, h_a, w_a) to their product (B, C, T, h, w)."""
+        """Multiply features (B, C, T, h, w) and f_a (B, C_a, S, h_a, w_a): (B, C, T, h, w)."""
         spectrum = F.adaptive_avg_pool2d(audio.flatten(0, 1), (1, self.mel_bins))  # (B C_a, S, 1, mel)
         spectrum = spectrum.unflatten(0, audio.shape[:2]).squeeze(3)  # (B, C_a, S, mel)
         vector = (spectrum * self.mel_weight[:, None]).sum(dim=-1)  # (B, C_a, S)

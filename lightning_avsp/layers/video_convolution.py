@@ -15,7 +15,7 @@ from lightning_avsp.layers.normalization import LayerNorm
 Triple = tuple[int, int, int]
 
 
-class Geometry(NamedTuple):
+class ConvGeometry(NamedTuple):
     """Arguments of a 3-D convolution apart from its tensors."""
 
     stride: Triple
@@ -24,31 +24,31 @@ class Geometry(NamedTuple):
     groups: int
 
 
-Form = Callable[[Tensor, Tensor, "Tensor | None", Geometry], Tensor]
+Form = Callable[[Tensor, Tensor, "Tensor | None", ConvGeometry], Tensor]
 """Function of clip (B, C, T, H, W), weight and bias as of ``nn.Conv3d``, and geometry."""
 
 
 def fold_frames(x: Tensor) -> Tensor:
-    """(B, C, T, H, W) to (B T, C, H, W), without a copy where the channels lie last in memory."""
+    """Fold (B, C, T, H, W) to (B T, C, H, W), without a copy where the channels lie last in memory."""
     return x.transpose(1, 2).flatten(0, 1)
 
 
 def unfold_frames(x: Tensor, batch: int) -> Tensor:
-    """(B T, C, H, W) to (B, C, T, H, W), without a copy."""
+    """Unfold (B T, C, H, W) to (B, C, T, H, W), without a copy."""
     return x.unflatten(0, (batch, -1)).transpose(1, 2)
 
 
-def convolve_plain(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+def convolve_plain(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> Tensor:
     """Convolve with the library's 3-D convolution."""
     return F.conv3d(x, weight, bias, *geometry)
 
 
-def convolve_points(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+def convolve_points(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> Tensor:
     """Convolve with a (1, 1, 1) kernel as a linear layer on channels-last tokens."""
     return F.linear(x.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
 
 
-def convolve_space(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+def convolve_space(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> Tensor:
     """Convolve with a (1, k, k) kernel as 2-D convolution of every frame."""
     stride, padding, dilation, groups = geometry
     y = F.conv2d(
@@ -57,7 +57,7 @@ def convolve_space(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geo
     return unfold_frames(y, x.shape[0])
 
 
-def convolve_time(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+def convolve_time(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> Tensor:
     """Convolve with a (k, 1, 1) kernel as 2-D convolution over time and all positions of the frame."""
     stride, padding, dilation, groups = geometry
     y = F.conv2d(
@@ -72,7 +72,7 @@ def convolve_time(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geom
     return y.unflatten(3, x.shape[3:])
 
 
-def convolve_windows(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+def convolve_windows(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> Tensor:
     """Convolve in 2-D with the frames of each window of time side by side as channels.
 
     Channels are filled up with zeros to a multiple of 8, which matrix units want.
@@ -92,7 +92,7 @@ def convolve_windows(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: G
     return unfold_frames(y, x.shape[0])
 
 
-def convolve_patches(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+def convolve_patches(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> Tensor:
     """Convolve channel by channel, with a (1, k, k) kernel and as large a stride, as weighted sum of each patch."""
     height, width = weight.shape[3:]
     tokens = x.permute(0, 2, 3, 4, 1)  # (B, T, H, W, C)
@@ -102,7 +102,7 @@ def convolve_patches(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: G
     return (sums if bias is None else sums + bias.to(sums.dtype)).movedim(-1, 1)
 
 
-def convolve_taps(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+def convolve_taps(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> Tensor:
     """Convolve as a sum over the kernel's taps in time, each a 2-D convolution of every frame."""
     stride, padding, dilation, groups = geometry
     total: Tensor | None = None
@@ -123,7 +123,7 @@ def convolve_taps(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geom
     return total if bias is None else total + bias.to(total.dtype)[:, None, None, None]
 
 
-def convolve_depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+def convolve_depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> Tensor:
     """Convolve channel by channel with our own kernel on channels-last memory."""
     if torch.is_autocast_enabled(x.device.type):
         x = x.to(torch.get_autocast_dtype(x.device.type))
@@ -157,7 +157,7 @@ class VideoConvolution(nn.Conv3d):
     form: str | None = None
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, T, H, W) to (B, C', T', H', W')."""
+        """Convolve (B, C, T, H, W) to (B, C', T', H', W')."""
         weight, bias, sets = self.weight, self.bias, input.shape[1] // self.in_channels
         form = self.form or self.best_form(input.device.type, input.shape[2])
         if form == "depthwise":  # reads strided memory, and each weight for every set
@@ -175,7 +175,7 @@ class VideoConvolution(nn.Conv3d):
         return FORMS[form](input, weight, bias, self.geometry(sets))
 
     def _has_unsafe_gradient(self, x: Tensor) -> bool:
-        """Check for what oneDNN 3.10 (torch 2.11) leaves unwritten rows in the gradient of the weight for.
+        """Detect a convolution for which oneDNN 3.10 (torch 2.11) leaves rows of the weight's gradient unwritten.
 
         That is channels-last memory with kernels that stride in time, or as long as the clip or longer, on the CPU.
         """
@@ -185,10 +185,10 @@ class VideoConvolution(nn.Conv3d):
         )
         return needed and long
 
-    def geometry(self, sets: int = 1) -> Geometry:
+    def geometry(self, sets: int = 1) -> ConvGeometry:
         """Return stride, padding, dilation and number of groups for ``sets`` sets of channels."""
         assert not isinstance(self.padding, str)
-        return Geometry(
+        return ConvGeometry(
             _triple(self.stride), _triple(self.padding), _triple(self.dilation), sets * self.groups
         )
 
@@ -236,7 +236,7 @@ class VideoMaxPool(nn.MaxPool3d):
     """``nn.MaxPool3d`` that pools frame by frame, in 2-D, where it does not reach over time."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, T, H, W) to (B, C, T', H', W')."""
+        """Pool (B, C, T, H, W) to (B, C, T', H', W')."""
         (kernel, *space), (stride, *steps) = _triple(self.kernel_size), _triple(self.stride)
         input = input.contiguous(memory_format=torch.channels_last_3d)
         if kernel > 1 or stride > 1 or self.dilation not in (1, (1, 1, 1)):

@@ -128,16 +128,55 @@ class LogMel(AudioInput):
         return None if self.alignment == "released" else self.sample_rate
 
     def prepare(self, samples: Tensor, rate: int) -> Wave:
-        """Prepare audio for :meth:`cut`, once per video, see :func:`prepare_wave`."""
-        return prepare_wave(samples, rate, self)
+        """Mix (C, N) samples down to one channel, at the rate of the transform.
 
-    def cut(self, wave: Wave, start_s: float, stop_s: float, frames: int) -> Tensor:
-        """Cut the slices of a clip, float32 (1, S, Ha, Wa), see :func:`log_mel_slices`; ``frames`` has no effect."""
-        return log_mel_slices(wave.samples, start_s, stop_s, self, rate=wave.rate)
+        The ``released`` alignment cuts at the file's own rate, so there the rate is kept.
+        """
+        wanted = self.target_rate or rate
+        return Wave(resample(to_mono(samples), rate, wanted), wanted)
 
-    def silence(self, start_s: float, stop_s: float, frames: int) -> Tensor:
-        """Return the slices of a clip without audio, see :func:`silent_slices`."""
-        return silent_slices(self)
+    def cut(self, wave: Wave, start_s: float, stop_s: float, frames: int = 0) -> Tensor:
+        """Compute the log-mel slices of a clip.
+
+        Args:
+            wave: Result of :meth:`prepare`.
+            start_s: Start of the clip in seconds from the start of the audio; may lie before it.
+            stop_s: End of the clip; may lie after the audio.
+            frames: Frames of the clip; without effect.
+
+        Returns:
+            float32 (1, S, Ha, Wa), natural logarithm of mel magnitudes.
+
+        Raises:
+            InputError: If the wave has another rate than the ``clip`` alignment needs, or the clip is empty.
+        """
+        if stop_s <= start_s:
+            raise InputError(f"a clip must end after it starts, got {start_s} s to {stop_s} s")
+        if self.alignment == "released":
+            examples = released_examples(wave.samples, start_s, stop_s, self, wave.rate)  # (n, 64, mel)
+            return self._resize(force_count(examples, self.slices))
+        rate = self.sample_rate
+        if wave.rate != rate:
+            raise InputError(
+                f"the audio has {wave.rate} Hz, the log-mel front end {rate} Hz; call prepare once per video"
+            )
+        if self.slice_hop_s is None:
+            part_s = (stop_s - start_s) / self.slices
+            centres = [start_s + (index + 0.5) * part_s for index in range(self.slices)]
+        else:
+            first_s = (start_s + stop_s) / 2 - (self.slices - 1) / 2 * self.slice_hop_s
+            centres = [first_s + index * self.slice_hop_s for index in range(self.slices)]
+        starts = [round(centre * rate) - self.slice_samples // 2 for centre in centres]
+        excerpts = torch.stack([excerpt(wave.samples, s, s + self.slice_samples) for s in starts])  # (S, N)
+        return self._resize(log_mel(excerpts, self))
+
+    def silence(self, start_s: float = 0, stop_s: float = 0, frames: int = 0) -> Tensor:
+        """Return the slices of silence, (1, S, Ha, Wa): everywhere ``log(log_offset)``."""
+        return torch.full((1, self.slices, *self.size), math.log(self.log_offset))
+
+    def _resize(self, slices: Tensor) -> Tensor:
+        """(S, time, mel) to (1, S, Ha, Wa)."""
+        return F.interpolate(slices[None], size=self.size, mode="bilinear", align_corners=False)
 
 
 @dataclass(frozen=True)
@@ -167,57 +206,6 @@ def resample(wave: Tensor, rate: int, new_rate: int) -> Tensor:
     from torchaudio.functional import resample as resample_sinc
 
     return resample_sinc(wave, rate, new_rate)
-
-
-def prepare_wave(wave: Tensor, rate: int, config: LogMel) -> Wave:
-    """Prepare audio for :func:`log_mel_slices`, once per video: one channel, at the rate of the transform.
-
-    The ``released`` alignment cuts at the file's own rate, so there the rate is kept.
-    """
-    mono = to_mono(wave)
-    if config.alignment == "released":
-        return Wave(mono, rate)
-    return Wave(resample(mono, rate, config.sample_rate), config.sample_rate)
-
-
-def log_mel_slices(
-    wave: Tensor, start_s: float, stop_s: float, config: LogMel, rate: int | None = None
-) -> Tensor:
-    """Compute the log-mel slices of a clip.
-
-    Args:
-        wave: One channel of audio, float32 (N,) in [-1, 1].
-        start_s: Start of the clip in seconds from the start of the audio; may lie before it.
-        stop_s: End of the clip; may lie after the audio.
-        config: Settings.
-        rate: Samples per second of ``wave``; ``config.sample_rate`` by default.
-
-    Returns:
-        float32 (1, S, Ha, Wa), natural logarithm of mel magnitudes.
-
-    Raises:
-        InputError: If the wave has another rate than the ``clip`` alignment needs, or the clip is empty.
-    """
-    rate = rate or config.sample_rate
-    if stop_s <= start_s:
-        raise InputError(f"a clip must end after it starts, got {start_s} s to {stop_s} s")
-    if config.alignment == "released":
-        examples = released_examples(wave, start_s, stop_s, config, rate)  # (n, 64, mel)
-        return _resize(force_count(examples, config.slices), config)
-    if rate != config.sample_rate:
-        raise InputError(
-            f"the audio has {rate} Hz, the log-mel front end {config.sample_rate} Hz; call prepare_wave once "
-            "per video"
-        )
-    if config.slice_hop_s is None:
-        part_s = (stop_s - start_s) / config.slices
-        centres = [start_s + (index + 0.5) * part_s for index in range(config.slices)]
-    else:
-        first_s = (start_s + stop_s) / 2 - (config.slices - 1) / 2 * config.slice_hop_s
-        centres = [first_s + index * config.slice_hop_s for index in range(config.slices)]
-    starts = [round(centre * rate) - config.slice_samples // 2 for centre in centres]
-    excerpts = torch.stack([excerpt(wave, start, start + config.slice_samples) for start in starts])  # (S, N)
-    return _resize(log_mel(excerpts, config), config)  # (1, S, Ha, Wa)
 
 
 def released_examples(wave: Tensor, start_s: float, stop_s: float, config: LogMel, rate: int) -> Tensor:
@@ -264,11 +252,6 @@ def force_count(examples: Tensor, count: int) -> Tensor:
     return torch.cat([repeated, repeated[: count % have]])
 
 
-def silent_slices(config: LogMel) -> Tensor:
-    """Return the slices of silence: (1, S, Ha, Wa), everywhere ``log(log_offset)``."""
-    return torch.full((1, config.slices, *config.size), math.log(config.log_offset))
-
-
 def log_mel(wave: Tensor, config: LogMel) -> Tensor:
     """Compute the log-mel spectrum (..., windows, mel) of audio (..., N).
 
@@ -305,10 +288,3 @@ def excerpt(wave: Tensor, start: int, stop: int) -> Tensor:
     inside = wave[max(0, min(start, wave.numel())) : max(0, min(stop, wave.numel()))]
     left = min(max(0, -start), stop - start)
     return F.pad(inside, (left, stop - start - left - inside.numel()))
-
-
-def _resize(slices: Tensor, config: LogMel) -> Tensor:
-    """(S, time, mel) to (1, S, Ha, Wa)."""
-    return F.interpolate(
-        slices[None], size=config.size, mode="bilinear", align_corners=False
-    )  # (1, S, Ha, Wa)

@@ -22,10 +22,10 @@ _JPEG = (".jpg", ".jpeg")
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) of a picture, from its header alone.
+    """Read the (height, width) of an image from its header alone.
 
     Raises:
-        InputError: If the file is missing or no picture.
+        InputError: If the file is missing or no image.
     """
     try:
         with Image.open(path) as image:
@@ -37,15 +37,15 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_image(
     path: Path, size: tuple[int, int] | None = None, mode: Literal["RGB", "GRAY"] = "RGB"
 ) -> np.ndarray:
-    """One picture as uint8, (H, W, 3) or (H, W) for ``GRAY``.
+    """Read an image as uint8, (H, W, 3) or (H, W) for ``GRAY``.
 
     Args:
         path: JPEG, or anything else that Pillow reads.
-        size: Wanted (height, width) in pixels; None keeps the picture's own.
+        size: Wanted (height, width) in pixels; None keeps the image's own.
         mode: Colour or grey.
 
     Raises:
-        InputError: If the file is missing, truncated or no picture; the message names it.
+        InputError: If the file is missing, truncated or no image; the message names it.
     """
     try:
         pixels = _decode(path, size, mode)
@@ -55,11 +55,11 @@ def read_image(
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Uint8 picture (h, w, 3) or (h, w) at another (height, width), antialiased bilinear."""
+    """Resize an image, uint8 (h, w, 3) or (h, w), to (height, width), antialiased bilinear."""
     if pixels.shape[:2] == size:
         return pixels
-    picture = torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1)[None]  # (1, C, h, w), channels last
-    resized = F.interpolate(picture, size=size, mode="bilinear", antialias=True, align_corners=False)
+    image = torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1)[None]  # (1, C, h, w), channels last
+    resized = F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
     return resized[0].permute(1, 2, 0).reshape(*size, *pixels.shape[2:]).numpy()
 
 
@@ -76,13 +76,13 @@ def decode_jpeg(
     at_least: tuple[int, int] | None = None,
     into: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A JPEG as uint8, (H, W, 3) or (H, W) for ``GRAY``.
+    """Decode a JPEG as uint8, (H, W, 3) or (H, W) for ``GRAY``.
 
     Args:
         data: The file's bytes.
         mode: Colour or grey.
         at_least: Decode at the smallest of libjpeg's scales that covers this (height, width); at full size if None.
-        into: Array of the picture's size to decode into, without a copy.
+        into: Array of the image's size to decode into, without a copy.
 
     Raises:
         ValueError: If the bytes are no whole JPEG.
@@ -101,4 +101,4 @@ def _unreadable(path: Path, error: Exception) -> InputError:
     if not path.exists():
         return InputError(f"{path} is missing; unpack the corpus again")
     bytes_ = path.stat().st_size
-    return InputError(f"{path} ({bytes_} bytes) cannot be read as a picture: {error}; replace this file")
+    return InputError(f"{path} ({bytes_} bytes) cannot be read as an image: {error}; replace this file")

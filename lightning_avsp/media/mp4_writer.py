@@ -112,21 +112,17 @@ class Mp4Writer:
         origin = self.source.streams[self.info.audio.index]
         stream = self.container.add_stream_from_template(origin)
         shift = round(self.shift / origin.time_base)
-        packets = self.source.demux(origin)
-        while True:
-            try:
-                packet = next(packets, None)
-            except errors:  # only a video accepted as damaged gets here: the survey refuses others
-                return
-            if packet is None:
-                return
-            if packet.size == 0 or packet.pts is None or packet.is_corrupt:
-                continue
-            time = (packet.pts - shift) * Fraction(origin.time_base)
-            packet.pts -= shift
-            packet.dts = packet.pts  # audio is never reordered
-            packet.stream = stream
-            yield time, [packet]
+        try:
+            for packet in self.source.demux(origin):
+                if packet.size == 0 or packet.pts is None or packet.is_corrupt:
+                    continue
+                time = (packet.pts - shift) * Fraction(origin.time_base)
+                packet.pts -= shift
+                packet.dts = packet.pts  # audio is never reordered
+                packet.stream = stream
+                yield time, [packet]
+        except errors:  # only a video accepted as damaged gets here: the survey refuses others
+            return
 
     def _encoded(self) -> Iterator[tuple[Fraction, list[Any]]]:
         """Encode the video's audio as AAC with all its channels."""

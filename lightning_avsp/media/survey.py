@@ -93,7 +93,7 @@ def _matroska_end(path: Path, names: list[str]) -> int:
         if head[position : position + 4] != identifier or len(head) < position + 12:
             return 0
         first = head[position + 4]
-        length = 9 - first.bit_length()  # leading zero bits tell how many bytes the size takes
+        length = 9 - first.bit_length()  # leading zero bits give the number of bytes of the size
         payload = int.from_bytes(head[position + 4 : position + 4 + length], "big") & ((1 << 7 * length) - 1)
         if payload == (1 << 7 * length) - 1:  # all ones: size unknown, as in a live recording
             return 0

@@ -7,7 +7,7 @@ groups of pictures, variable frame rate); a forward pass gives every frame once,
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -231,35 +231,54 @@ def decode_video(info: VideoInfo) -> Generator[tuple[int, Any], None, None]:
     Raises:
         InputError: If a frame cannot be decoded and the video was not opened with ``allow_truncated``.
     """
-    av = pyav()
     base = round(info.start / info.time_base)
     step = 1 / info.fps / info.time_base
     index, last = 0, base - 1
+
+    def damage() -> str:
+        return f"decoding stops after frame {index}"
+
+    for frame in decode_stream(info, info.video_index, damage):
+        pts = frame.pts if frame.pts is not None else base + round(index * step)
+        pts = last + 1 if pts <= last else pts
+        index, last = index + 1, pts
+        yield pts, frame
+
+
+def decode_stream(info: VideoInfo, index: int, damage: Callable[[], str]) -> Iterator[Any]:
+    """Decode every frame, or block of audio, of one stream.
+
+    Args:
+        info: The video.
+        index: Number of the stream in the file.
+        damage: Called to describe what has been reached when something cannot be decoded.
+
+    Raises:
+        InputError: If something cannot be decoded and the video was not opened with ``allow_truncated``.
+    """
+    av = pyav()
     with open_container(info.path) as container:
-        stream = container.streams[info.video_index]
-        stream.thread_type = "AUTO"
+        stream = container.streams[index]
+        if stream.type == "video":
+            stream.thread_type = "AUTO"
         packets = container.demux(stream)
         while True:
             try:
                 packet = next(packets, None)
                 frames = [] if packet is None else packet.decode()
             except av.error.EOFError:
-                break
+                return
             except av.error.FFmpegError as error:
                 if not info.tolerant:
                     raise InputError(
-                        f"{info.path} is damaged: decoding stops after frame {index} ({error.strerror}); "
-                        "copy it again, or pass --allow_truncated to use the rest"
+                        f"{info.path} is damaged: {damage()} ({error.strerror}); copy it again, or pass "
+                        "--allow_truncated to use the rest"
                     ) from error
-                log.warning("%s: skipping what cannot be decoded after frame %d", info.path, index)
+                log.warning("%s: skipping a damaged part (%s)", info.path, damage())
                 continue
             if packet is None:
-                break
-            for frame in frames:
-                pts = frame.pts if frame.pts is not None else base + round(index * step)
-                pts = last + 1 if pts <= last else pts
-                index, last = index + 1, pts
-                yield pts, frame
+                return
+            yield from frames
 
 
 def iterate_frames(

@@ -33,7 +33,7 @@ def check_seekable(info: VideoInfo) -> None:
     """Refuse files in which no decoder reaches a frame by its number reliably.
 
     Raises:
-        InputError: If the container keeps no presentation times; the message says what to do.
+        InputError: If the container keeps no presentation times; the message names the remedy.
     """
     path = info.path
     if path.suffix.lower() in UNSEEKABLE or not len(info.times):

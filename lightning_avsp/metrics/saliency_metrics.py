@@ -106,13 +106,19 @@ class SaliencyMetrics:
         parts, columns = list(_same_size(maps, ground_truth)), []
         for part in parts:
             try:
-                columns.append(
-                    self._score(
-                        torch.stack([maps[index] for index in part]),
-                        torch.stack([ground_truth[index] for index in part]),
-                        [fixations[index] for index in part],
-                        None if other is None else [other[index] for index in part],
-                        None if baseline is None else torch.stack([baseline[index] for index in part]),
+                columns.append(  # values, then flags (0 or 1) of REASONS: (K + len(REASONS), b)
+                    score_frames(
+                        self._kernel,
+                        self._at_size(
+                            torch.stack([maps[index] for index in part]), ground_truth[part[0]].shape
+                        ),
+                        target=torch.stack([ground_truth[index] for index in part]),
+                        fixations=[fixations[index] for index in part],
+                        other=None if other is None else [other[index] for index in part],
+                        baseline=None
+                        if baseline is None
+                        else torch.stack([baseline[index] for index in part]),
+                        repeats=self.repeats,
                     )
                 )
             except InputError as error:
@@ -135,26 +141,6 @@ class SaliencyMetrics:
     def reset(self) -> None:
         """Forget all frames."""
         self.average.reset()
-
-    def _score(
-        self,
-        prediction: Tensor,
-        target: Tensor,
-        fixations: Sequence[Tensor],
-        other: Sequence[Tensor] | None,
-        baseline: Tensor | None,
-    ) -> Tensor:
-        """Values and then flags (0 or 1) of ``REASONS``, for b frames of one size: (K + len(REASONS), b)."""
-        resized = self._at_size(prediction, target.shape[1:])
-        return score_frames(
-            self._kernel,
-            resized,
-            target=target,
-            fixations=fixations,
-            other=other,
-            baseline=baseline,
-            repeats=self.repeats,
-        )
 
     def _at_size(self, prediction: Tensor, size: tuple[int, ...]) -> Tensor:
         """Predictions (b, H, W) post-processed and resized to ``size``."""

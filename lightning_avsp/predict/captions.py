@@ -59,7 +59,7 @@ class VideoCaptions:
         return self._tokens[int(nearest(self._numbers, np.array([frame]))[0])]
 
 
-def find_captions(
+def find_video_captions(
     model: LoadedModel,
     video: Path,
     caption: str | None = None,

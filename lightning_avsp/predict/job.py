@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib.metadata import version
 from time import perf_counter
 from typing import Any
@@ -18,76 +18,61 @@ from lightning_avsp.predict.writer import PredictionWriter
 from lightning_avsp.tasks.loading import LoadedModel
 
 
-@dataclass
-class PredictionJob:
-    """One video to predict with one model."""
+def predict_to_folder(
+    writer: PredictionWriter,
+    model: LoadedModel,
+    video: VideoInfo,
+    stride: int,
+    modality: Modality,
+    captions: VideoCaptions | None,
+    batch: int,
+    request: dict[str, Any],
+) -> tuple[int, float, str]:
+    """Predict and write everything, with a progress bar.
 
-    video: VideoInfo
-    model: LoadedModel
-    stride: int
-    modality: Modality
-    captions: VideoCaptions | None
-    batch: int
-    done: int = 0
-    report: PredictionReport = field(default_factory=PredictionReport)
+    Args:
+        writer: Output folder, not yet entered.
+        model: See :func:`~lightning_avsp.predict.predictor.predict_video`, as the next five.
+        video: The video.
+        stride: Distance of predicted frames.
+        modality: Inputs that are used.
+        captions: Captions, for a network that reads text.
+        batch: Clips per forward pass.
+        request: Further entries of ``prediction.json``.
 
-    def run(self, writer: PredictionWriter, request: dict[str, Any]) -> float:
-        """Predict and write everything.
-
-        Args:
-            writer: Output folder, not yet entered.
-            request: Further entries of ``prediction.json``.
-
-        Returns:
-            Seconds that it took.
-        """
-        begin, report = perf_counter(), self.report
-        speed = TextColumn("{task.fields[speed]:.1f} frames/s")
-        columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), speed, TimeRemainingColumn())
-        with writer, Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("predicting", total=self.video.frames, speed=0.0)
-            maps = predict_video(
-                self.model,
-                self.video,
-                stride=self.stride,
-                modality=self.modality,
-                captions=self.captions,
-                batch=self.batch,
-                report=report,
-            )
-            for index, saliency in maps:
-                with report.timed("write"):
-                    writer.write(index, saliency)
-                self.done = index + 1
-                elapsed = bar.tasks[0].elapsed or 0.0
-                bar.update(task, completed=self.done, speed=self.done / elapsed if elapsed else 0.0)
-            seconds = perf_counter() - begin
-            writer.record = {
-                **request,
-                **self.record(),
-                "frames_per_second": round(self.done / seconds, 3),
-                "seconds": round(seconds, 3),
-                "seconds_by_part": {name: round(value, 3) for name, value in report.seconds.items()},
-            }
-        return perf_counter() - begin
-
-    def record(self) -> dict[str, Any]:
-        """Describe video, model and settings, for ``prediction.json``."""
-        video, model, spec = self.video, self.model, self.model.spec
+    Returns:
+        Frames written, seconds that it took, and the modalities that the maps depend on.
+    """
+    begin, report, done = perf_counter(), PredictionReport(), 0
+    speed = TextColumn("{task.fields[speed]:.1f} frames/s")
+    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), speed, TimeRemainingColumn())
+    with writer, Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("predicting", total=video.frames, speed=0.0)
+        for index, saliency in predict_video(
+            model, video, stride=stride, modality=modality, captions=captions, batch=batch, report=report
+        ):
+            with report.timed("write"):
+                writer.write(index, saliency)
+            done = index + 1
+            elapsed = bar.tasks[0].elapsed or 0.0
+            bar.update(task, completed=done, speed=done / elapsed if elapsed else 0.0)
+        seconds = perf_counter() - begin
         audio = None if video.audio is None else {**asdict(video.audio), "start": float(video.audio.start)}
-        texts = None if self.captions is None else self.captions.texts
-        return {
+        texts = None if captions is None else captions.texts
+        names = ("lightning-avsp", "torch", "torchaudio", "av", "numpy")
+        writer.record = {
+            **request,
             "model": model.source,
             "network": type(model.network).__name__,
             "sampling": None if model.sampling is None else asdict(model.sampling),
-            "input": spec.as_plain(),
-            "modality": self.modality,
-            "modality_used": self.report.used,
+            "input": model.spec.as_plain(),
+            "modality": modality,
+            "modality_used": report.used,
             "captions": texts if model.network.uses_text else "not read",
-            "stride": self.stride,
-            "interpolated_between": self.stride > 1,
+            "stride": stride,
+            "interpolated_between": stride > 1,
             "seed": model.seed,
-            "batch": self.batch,
+            "batch": batch,
             "device": str(model.device),
             "video": {
                 "path": str(video.path),
@@ -100,11 +85,15 @@ class PredictionJob:
                 "audio": audio,
                 "notes": video.notes,
             },
-            "versions": _versions(),
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
+            "frames_per_second": round(done / seconds, 3),
+            "seconds": round(seconds, 3),
+            "seconds_by_part": {name: round(value, 3) for name, value in report.seconds.items()},
         }
+    return done, perf_counter() - begin, report.used
 
 
-def describe(video: VideoInfo, modality: Modality, stride: int) -> list[str]:
+def describe_prediction(video: VideoInfo, modality: Modality, stride: int) -> list[str]:
     """Describe a video and its prediction before the work starts, one line each."""
     audio = (
         "no audio"
@@ -129,8 +118,3 @@ def describe(video: VideoInfo, modality: Modality, stride: int) -> list[str]:
 def _ordinal(number: int) -> str:
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
-
-
-def _versions() -> dict[str, str]:
-    names = ("lightning-avsp", "torch", "torchaudio", "av", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}

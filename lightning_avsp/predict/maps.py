@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import zipfile
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 MapFormat = Literal["npz", "png", "png16"]
 
 
-class MapSink(Protocol):
+class MapSink(ABC):
     """Writer of the maps of a video, in order."""
 
+    @abstractmethod
     def write(self, saliency: np.ndarray) -> None:
         """Add the next frame's map, float32 (H, W) in [0, 1]."""
 
     def close(self, times: np.ndarray) -> None:
         """Finish; ``times`` are the frames' seconds after the first frame, float64 (N,)."""
+        self.abort()
 
-    def abort(self) -> None:
+    def abort(self) -> None:  # noqa: B027  # most sinks keep no file open
         """Close open files without finishing them."""
 
 
@@ -33,7 +35,7 @@ def open_maps(folder: Path, format: MapFormat) -> MapSink:
     )
 
 
-class NpzMaps:
+class NpzMaps(MapSink):
     """``maps.npz``: ``maps`` float16 (N, H, W) in [0, 1], ``times`` float64 (N,) seconds.
 
     Half precision keeps 11 significant bits, more than an 8-bit map at any brightness. Frames go to a file
@@ -56,14 +58,9 @@ class NpzMaps:
     def close(self, times: np.ndarray) -> None:
         """Compress all maps into the npz file."""
         self.raw.close()
-        header = {"descr": "<f2", "fortran_order": False, "shape": (self.count, *self.shape)}
-        with zipfile.ZipFile(self.path, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
-            with archive.open("maps.npy", "w", force_zip64=True) as entry, self.raw_path.open("rb") as raw:
-                np.lib.format.write_array_header_1_0(entry, header)
-                while chunk := raw.read(1 << 22):
-                    entry.write(chunk)
-            with archive.open("times.npy", "w") as entry:
-                np.lib.format.write_array(entry, times)
+        # never in memory as a whole
+        maps = np.memmap(self.raw_path, "<f2", "r", shape=(self.count, *self.shape))
+        np.savez_compressed(self.path, maps=maps, times=times)
         self.raw_path.unlink()
 
     def abort(self) -> None:
@@ -71,7 +68,7 @@ class NpzMaps:
         self.raw.close()
 
 
-class PngMaps:
+class PngMaps(MapSink):
     """``maps/%06d.png``, numbered from 1: grey, value = round(saliency * (2**bits - 1))."""
 
     def __init__(self, folder: Path, bits: Literal[8, 16] = 8) -> None:
@@ -85,9 +82,3 @@ class PngMaps:
         self.count += 1
         grey = np.round(saliency * (2**self.bits - 1)).astype(np.uint8 if self.bits == 8 else np.uint16)
         Image.fromarray(grey).save(self.folder / f"{self.count:06d}.png", compress_level=4)
-
-    def close(self, times: np.ndarray) -> None:
-        """Do nothing: every image is finished when it is added."""
-
-    def abort(self) -> None:
-        """Do nothing: no file is open."""

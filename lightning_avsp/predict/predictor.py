@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -51,7 +51,6 @@ def predict_video(
     modality: Modality = "av",
     captions: VideoCaptions | None = None,
     batch: int = 4,
-    progress: Callable[[int], None] | None = None,
     report: PredictionReport | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Predict a map for every frame of a video, in order.
@@ -67,7 +66,6 @@ def predict_video(
         modality: Frames and audio, frames only, or audio only. A video without audio is predicted from its frames.
         captions: Captions, for a network that reads text.
         batch: Clips per forward pass.
-        progress: Called with the number of maps done so far.
         report: Filled in during prediction.
 
     Yields:
@@ -118,10 +116,7 @@ def predict_video(
                 maps = model.sample(encoded, clip_batch)[:, 0].cpu().numpy()
             yield from zip([item.clip.target - 1 for item in group], maps, strict=True)
 
-    for index, saliency in fill_between(predicted()):
-        yield index, saliency
-        if progress is not None:
-            progress(index + 1)
+    yield from fill_between(predicted())
 
 
 def fill_between(maps: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:

@@ -15,7 +15,7 @@ from lightning_avsp.structures import DiffusionNetwork
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lightning_avsp.papers.diffsal.network import Modality, Variant
+    from lightning_avsp.papers.diffsal.network import DiffSalModality, DiffSalVariant
 
 Attention = Literal["eca", "standard"]
 Build = Callable[[Attention], DiffusionNetwork]
@@ -65,7 +65,8 @@ class ModelCost:
 
 
 def bench_model(
-    variants: Sequence[Variant] = ("paper", "released"), modalities: Sequence[Modality] = ("av", "v")
+    variants: Sequence[DiffSalVariant] = ("paper", "released"),
+    modalities: Sequence[DiffSalModality] = ("av", "v"),
 ) -> list[ModelCost]:
     """Cost of every DiffSal at the published sizes, computed on the meta device: seconds and no memory.
 
@@ -78,7 +79,7 @@ def bench_model(
     """
     from lightning_avsp.papers.diffsal.network import DiffSal
 
-    def builder(variant: Variant, modality: Modality) -> Build:
+    def builder(variant: DiffSalVariant, modality: DiffSalModality) -> Build:
         return lambda attention: DiffSal(variant=variant, modality=modality, attention=attention)
 
     return [

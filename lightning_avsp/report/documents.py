@@ -1,22 +1,21 @@
-"""Sections as Markdown, LaTeX, or one CSV record for every cell and efficiency figure."""
+"""Sections as Markdown or LaTeX, and the numbers behind them as CSV."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from lightning_avsp.evaluation.formatting import METRIC_NAMES
 from lightning_avsp.report.formatting import as_latex, as_markdown, escape_markdown
 from lightning_avsp.report.frames import LEGEND, Part, Scores, Section, Table
 from lightning_avsp.report.leaderboard import Leaderboard
-from lightning_avsp.report.published import METRIC_NAMES
 from lightning_avsp.report.table import SweepReport
 
 
 def render_markdown(sections: Sequence[Section]) -> str:
-    """All sections, one after another."""
+    """Write all sections, one after another."""
     blocks: list[str] = []
     for section in sections:
         blocks.append(f"## {escape_markdown(section.title)}")
@@ -45,7 +44,7 @@ def _markdown(part: Part) -> list[str]:
 
 
 def render_latex(sections: Sequence[Section]) -> str:
-    """Tables alone; the other parts of a section stand in captions: of its first table, or of the one before them."""
+    """Write tables alone; other parts of a section go into captions: of its first table, or of the one before them."""
     blocks = ["% needs \\usepackage{booktabs} and \\usepackage{graphicx}"]
     for section in sections:
         tables: list[tuple[str, pd.DataFrame]] = []
@@ -67,17 +66,16 @@ def render_latex(sections: Sequence[Section]) -> str:
 
 
 def reports_as_csv(reports: Sequence[SweepReport]) -> str:
-    """One record for each cell; efficiency figures have no dataset."""
+    """Write one record for each cell; efficiency figures have no dataset."""
     frame = pd.concat([report.frame for report in reports])
     return str(frame.replace({"rank": {0: None}, "rank_paper": {0: None}}).to_csv(index=False))
 
 
 def leaderboard_as_csv(board: Leaderboard) -> str:
-    """One record for each entry and metric."""
+    """Write one record for each entry and metric."""
     records: list[dict[str, Any]] = []
     for entry in (*board.entries, *board.aside):
-        for metric, value in entry.values.items():
-            interval = (entry.intervals or {}).get(metric)
+        for metric, interval in entry.values.items():
             records.append(
                 {
                     "corpus": board.corpus,
@@ -87,9 +85,9 @@ def leaderboard_as_csv(board: Leaderboard) -> str:
                     "model": entry.name,
                     "ours": entry.ours,
                     "synthetic": "SYNTHETIC" if entry.synthetic else "",
-                    "value": value,
-                    "low": math.nan if interval is None else interval.low,
-                    "high": math.nan if interval is None else interval.high,
+                    "value": interval.mean,
+                    "low": interval.low,
+                    "high": interval.high,
                     "places": "; ".join(entry.places),
                     "flags": "; ".join(entry.flags),
                 }

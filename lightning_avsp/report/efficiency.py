@@ -1,34 +1,26 @@
-"""What the network of a row costs, counted on the meta device: no training, no memory, no corpus."""
+"""Cost of a row's network, counted on the meta device: no training, no memory, no corpus."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lightning_avsp.data import AVSaliencyDataModule
-from lightning_avsp.errors import AVSPError, InputError
+from lightning_avsp.errors import AVSPError
 from lightning_avsp.profiling.counting import activation_memory, count_as_papers, count_flops
 from lightning_avsp.structures import DiffusionNetwork, SaliencyNetwork
-from lightning_avsp.sweep import Trial
 from lightning_avsp.sweep.sweep_file import canonical_json
 from lightning_avsp.tasks.experiment import Experiment
 
-_FAULTS = (
-    AVSPError,
-    AttributeError,
-    ImportError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What building or counting a network may raise where its row asks for something that is not there yet."""
+_FAULTS = (AVSPError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
+"""Errors of building or counting a network whose row sets something that does not exist."""
+FIGURES = ("params_M", "flops_G", "flops_with_attention_G", "memory_G")
+"""Keys of efficiency figures in units of 1e6 and 1e9; as papers do, ``flops_G`` counts multiply-accumulates."""
 
 
 @dataclass(frozen=True)
@@ -46,76 +38,49 @@ class NetworkCost:
     memory: int
     """Bytes of the weights and of the activations' peak in one pass, float32, attention matrices materialised."""
 
+    def figures(self) -> dict[str, float]:
+        """Return the figures of :data:`FIGURES`."""
+        values = (self.params / 1e6, self.macs / 1e9, self.flops / 1e9, self.memory / 1e9)
+        return dict(zip(FIGURES, values, strict=True))
+
 
 class CostCounter:
     """Counts the networks of rows, each different network once."""
 
     def __init__(self) -> None:
-        self._known: dict[str, NetworkCost | str] = {}
+        self._known: dict[str, NetworkCost] = {}
 
-    def of(self, trial: Trial) -> NetworkCost | str:
-        """Cost of a trial's network, or why it cannot be built."""
+    def count(self, config: Mapping[str, Any]) -> NetworkCost | str:
+        """Count the network of a composed configuration; returns the reason where it cannot be built."""
         try:
-            experiment = _read_row(trial)
-            key = _network_key(experiment)
+            own = {key: value for key, value in config.items() if key not in ("seed_everything", "init_from")}
+            experiment = Experiment([f"--config={json.dumps(own)}"])
+            data, network = experiment.config.data, experiment.config.model.init_args.network
+            inputs = [str(data.get(name)) for name in ("size", "map_size", "clip", "audio")]
+            key = canonical_json([str(network), data.captions is not None, *inputs])
             if key not in self._known:
-                task, data = experiment.build("meta")
-                self._known[key] = count(task.network, data, experiment.text_width)
+                task, module = experiment.build("meta")
+                self._known[key] = count(task.network, module, experiment.text_width)
             return self._known[key]
         except _FAULTS as error:
-            return _why(error)
-
-
-def trial_experiment(trial: Trial) -> Path:
-    """The experiment file that a trial's command starts from.
-
-    Raises:
-        InputError: If the command names none, or the file is missing.
-    """
-    words = list(trial.command)
-    named = [Path(after) for word, after in pairwise(words) if word in ("--config", "-c")]
-    files = [path for path in named if path.suffix in (".yaml", ".yml")]
-    if not files:
-        raise InputError(f"the sweep's command names no experiment file: {' '.join(words)}")
-    if not files[0].is_file():
-        raise InputError(f"no experiment file at {files[0]}; start from the folder that holds experiments/")
-    return files[0]
-
-
-def _read_row(trial: Trial) -> Experiment:
-    """The experiment of a trial with its values.
-
-    Raises:
-        InputError: If the values do not fit the experiment.
-    """
-    settings = {
-        name: value for name, value in trial.overrides.items() if name not in ("seed_everything", "init_from")
-    }
-    return Experiment([f"--config={trial_experiment(trial)}", f"--config={json.dumps(settings)}"])
-
-
-def _network_key(experiment: Experiment) -> str:
-    """The same for experiments that build the same network for the same inputs."""
-    data, network = experiment.config.data, experiment.config.model.init_args.network
-    return canonical_json(
-        [str(network), data.captions is not None, *(str(data.get(name)) for name in _INPUTS)]
-    )
-
-
-_INPUTS = ("size", "map_size", "clip", "audio")
-"""Settings of the data module that a network's cost depends on."""
+            text = " ".join(str(error).split())
+            return f"{text[:200]}..." if len(text) > 200 else text or type(error).__name__
 
 
 def count(network: SaliencyNetwork, data: AVSaliencyDataModule, text_width: int | None) -> NetworkCost:
-    """Cost of a network at the sizes of a data module.
+    """Count the cost of a network at the sizes of a data module.
 
     Args:
         network: On the meta device.
-        data: Says sizes and lengths; nothing is read.
+        data: Sets sizes and lengths; no file is read.
         text_width: Channels of the captions' token features; None without captions.
     """
     with torch.device("meta"):
-        inputs = list(_inputs(data, network, text_width))
+        frames, text = data.clip.frames, None
+        audio = data.audio.silence(0.0, frames / 25, frames)[None] if network.uses_audio else None
+        if text_width is not None and data.captions is not None:
+            text = torch.zeros(1, data.captions.tokens, text_width)
+        inputs: list[Tensor | None] = [torch.zeros(1, 3, frames, *data.size), audio, text]
         if isinstance(network, DiffusionNetwork):
             inputs = [torch.zeros(1, 1, *data.map_size), torch.zeros(1, dtype=torch.int64), *inputs]
         cost = count_as_papers(network, *inputs)
@@ -126,21 +91,3 @@ def count(network: SaliencyNetwork, data: AVSaliencyDataModule, text_width: int 
             flops=count_flops(network, *inputs),
             memory=activation_memory(network, *inputs) + sum(one.nbytes for one in network.parameters()),
         )
-
-
-def _inputs(
-    data: AVSaliencyDataModule, network: SaliencyNetwork, text_width: int | None
-) -> tuple[Tensor | None, ...]:
-    """Frames, sound and token features of one clip on the current device, as far as there are any."""
-    frames = data.clip.frames
-    sound = data.audio.silence(0.0, frames / 25, frames)[None]
-    text = None
-    if text_width is not None and data.captions is not None:
-        text = torch.zeros(1, data.captions.tokens, text_width)
-    return torch.zeros(1, 3, frames, *data.size), sound if network.uses_audio else None, text
-
-
-def _why(error: Exception) -> str:
-    """The reason in one short line."""
-    text = " ".join(str(error).split())
-    return f"{text[:200]}..." if len(text) > 200 else text or type(error).__name__

@@ -12,14 +12,13 @@ from typing import Any
 import pandas as pd
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.report.published import METRIC_NAMES
-from lightning_avsp.report.results import metrics_files
+from lightning_avsp.evaluation.formatting import METRIC_NAMES
 from lightning_avsp.report.table import ReportRow, SweepReport
 
 MOST_POINTS = 200
-"""Points of a curve; more are averaged in bins."""
+"""Most points of a curve; more are averaged in bins."""
 MOST_WIDTH = 1400
-"""Pixels; wider pictures are scaled down."""
+"""Pixels of a picture; wider ones are scaled down."""
 PAGE_BYTES = 8_000_000
 """Sample pictures of a page, encoded; further ones are named but left out."""
 
@@ -30,7 +29,7 @@ class Picture:
 
     caption: str
     description: str
-    """For those who cannot see it."""
+    """Alternative text for screen readers."""
     uri: str
     """``data:`` address; empty where the picture was left out."""
     synthetic: bool = False
@@ -41,7 +40,7 @@ Curves = Mapping[str, Sequence["pd.Series[float]"]]
 
 
 def read_curves(report: SweepReport) -> dict[tuple[str, str, str], Curves]:
-    """Validation metric by epoch and training loss by step, by (title, x, y), as far as there are any.
+    """Read the validation metric by epoch and the training loss by step, as far as there are any, by (title, x, y).
 
     Raises:
         InputError: If a metrics file cannot be read.
@@ -62,15 +61,16 @@ def read_curves(report: SweepReport) -> dict[tuple[str, str, str], Curves]:
 
 
 def _run_folders(row: ReportRow) -> list[Path]:
-    """Run folders of a row's trainings, each once, as far as they are there."""
+    """List the run folders of a row's trainings that exist, each once."""
     found = {one.training: folder for one in row.results if (folder := one.run_folder()) is not None}
     return list(found.values())
 
 
 def _read_run(folder: Path) -> pd.DataFrame:
-    """Metrics of a training run, those of its resumed parts last."""
+    """Read the metrics of a training run, those of its resumed parts last."""
     parts = []
-    for path in metrics_files(folder):
+    files = folder.glob("metrics/fit*/metrics.csv")
+    for path in sorted(files, key=lambda file: int(file.parent.name.partition("-")[2] or 1)):
         try:
             # a killed run may leave half a line
             parts.append(pd.read_csv(path, on_bad_lines="skip"))
@@ -80,7 +80,7 @@ def _read_run(folder: Path) -> pd.DataFrame:
 
 
 def _curve(run: pd.DataFrame, column: str, by: str) -> pd.Series[float]:
-    """Values of a column; a resumed part replaces what it repeats."""
+    """Return the values of a column by epoch or step; a resumed part replaces those that it repeats."""
     if not {column, by} <= set(run.columns):
         return pd.Series(dtype=float)
     points = run[[by, column]].apply(pd.to_numeric, errors="coerce").dropna()
@@ -95,13 +95,13 @@ def _curve(run: pd.DataFrame, column: str, by: str) -> pd.Series[float]:
 
 
 def mean_curve(runs: Sequence[pd.Series[float]]) -> pd.Series[float]:
-    """Mean where every run has a value; the first run where they share none."""
+    """Average over runs where every run has a value; returns the first run where they share none."""
     mean = pd.concat(list(runs), axis=1).dropna().mean(axis=1).sort_index()
     return mean if len(mean) else runs[0]
 
 
 def draw_curves(title: str, x: str, y: str, curves: Curves) -> Picture:
-    """A diagram: thick, the mean over a row's training runs; thin, each."""
+    """Draw a diagram: thick, the mean over a row's training runs; thin, each."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -131,49 +131,43 @@ def draw_curves(title: str, x: str, y: str, curves: Curves) -> Picture:
     return Picture(caption, f"{title} by {x}: {'; '.join(ends)}", _data_uri(encoded, "png"))
 
 
-class SampleReader:
-    """Reads sample pictures until the page is full.
+def read_samples(report: SweepReport, budget: int = PAGE_BYTES) -> list[Picture]:
+    """Read the last sample figure of each row's first run that has any; rows that share a run show it once.
 
     Args:
-        budget: Bytes left for encoded pictures.
+        report: Report on a sweep.
+        budget: Bytes left for encoded pictures; those that do not fit are named but left out.
     """
+    pictures: list[Picture] = []
+    shown: set[str] = set()
+    for name, row in report.rows.items():
+        for result in row.results:
+            folder = result.run_folder()
+            paths = [] if folder is None else sorted((folder / "figures").glob("*.png"))
+            if paths and result.training not in shown:
+                shown.add(result.training)
+                pictures.append(_encode(name, paths[-1], bool(result.synthetic), budget))
+                budget -= len(pictures[-1].uri)
+                break
+    return pictures
 
-    def __init__(self, budget: int = PAGE_BYTES) -> None:
-        self._left = budget
 
-    def read(self, report: SweepReport) -> list[Picture]:
-        """The last sample figure of each row's first run that has any; rows that share a run show it once."""
-        pictures = []
-        shown: set[str] = set()
-        for name, row in report.rows.items():
-            for result in row.results:
-                folder = result.run_folder()
-                paths = [] if folder is None else sorted((folder / "figures").glob("*.png"))
-                if paths and result.training not in shown:
-                    shown.add(result.training)
-                    pictures.append(self._encode(name, paths[-1], bool(result.synthetic)))
-                    break
-        return pictures
+def _encode(row: str, path: Path, synthetic: bool, budget: int) -> Picture:
+    from PIL import Image, UnidentifiedImageError
 
-    def _encode(self, row: str, path: Path, synthetic: bool) -> Picture:
-        from PIL import Image, UnidentifiedImageError
-
-        caption = f"{row}: {path.stem}"
-        try:
-            with Image.open(path) as opened:
-                image = opened.convert("RGB")
-        except (OSError, UnidentifiedImageError) as error:
-            return Picture(f"{caption}, cannot be read: {error}", "", "", synthetic)
-        image.thumbnail((MOST_WIDTH, image.height), Image.Resampling.LANCZOS)
-        encoded = io.BytesIO()
-        image.save(encoded, "JPEG", quality=80)
-        uri = _data_uri(encoded, "jpeg")
-        if len(uri) > self._left:
-            return Picture(f"{caption}, left out: the page is full", "", "", synthetic)
-        self._left -= len(uri)
-        return Picture(
-            caption, f"{row}: frames, ground truth, predictions and denoising steps", uri, synthetic
-        )
+    caption = f"{row}: {path.stem}"
+    try:
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        return Picture(f"{caption}, cannot be read: {error}", "", "", synthetic)
+    image.thumbnail((MOST_WIDTH, image.height), Image.Resampling.LANCZOS)
+    encoded = io.BytesIO()
+    image.save(encoded, "JPEG", quality=80)
+    uri = _data_uri(encoded, "jpeg")
+    if len(uri) > budget:
+        return Picture(f"{caption}, left out: the page is full", "", "", synthetic)
+    return Picture(caption, f"{row}: frames, ground truth, predictions and denoising steps", uri, synthetic)
 
 
 def _data_uri(encoded: io.BytesIO, kind: str) -> str:

@@ -1,77 +1,26 @@
-"""Tables as pandas DataFrames of formatted values, and the three markups that they are written in."""
+"""Markdown, LaTeX and HTML of tables, which are pandas DataFrames of formatted values."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from html import escape
 
 import pandas as pd
 
-from lightning_avsp.metrics.functional.scores import LOWER_IS_BETTER
-from lightning_avsp.report.published import METRIC_NAMES
-
-DIGITS = 3
-"""Decimals of our numbers."""
-DASH = "–"
-"""Stands where there is no number."""
-
-
-@dataclass(frozen=True)
-class Value:
-    """One formatted cell."""
-
-    text: str
-    value: float | None = None
-    """Sort key; None sorts last."""
-    rank: int = 0
-    """1 for the best and 2 for the second best of its column, else 0."""
-    details: tuple[str, ...] = ()
-    """Spread, interval and the like, set small behind or below the text."""
-    synthetic: bool = False
-
-
-def number(value: float | None, text: str | None = None, rank: int = 0) -> Value:
-    """A cell with a number, by default with :data:`DIGITS` decimals; a dash for None and NaN."""
-    if value is None or math.isnan(value):
-        return Value(DASH)
-    return Value(f"{value:.{DIGITS}f}" if text is None else text, value, rank)
-
-
-def signed(value: float | None) -> str:
-    """A number with its sign and without ``-0.000``; a dash for None and NaN."""
-    if value is None or math.isnan(value):
-        return DASH
-    return f"{round(value, DIGITS) + 0.0:+.{DIGITS}f}"
-
-
-def interval_text(low: float, high: float, sign: str = "") -> tuple[str, ...]:
-    """``[0.710, 0.760]``; empty where the interval is not known."""
-    return () if math.isnan(low) else (f"[{low:{sign}.{DIGITS}f}, {high:{sign}.{DIGITS}f}]",)
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether smaller values of a metric, as printed, are better."""
-    return METRIC_NAMES.get(metric, metric) in LOWER_IS_BETTER or metric.endswith("loss")
-
-
-def arrow(metric: str) -> str:
-    """The metric's name with the direction that is better."""
-    return f"{metric} {'↓' if lower_is_better(metric) else '↑'}"
+from lightning_avsp.evaluation.formatting import DIGITS, Value
 
 
 def rank_values(values: Iterable[float | None], lower: bool = False) -> list[int]:
-    """1 for the best, 2 for the second best value as it is shown, else 0; equal values share their rank."""
-    shown = pd.Series(list(values), dtype=float).round(DIGITS)
-    if shown.count() < 2:
-        return [0] * len(shown)  # the best of one is no news
-    ranks = shown.rank(method="dense", ascending=lower)
+    """Rank values as they are printed: 1 for the best, 2 for the second best, else 0; equal values share a rank."""
+    rounded = pd.Series(list(values), dtype=float).round(DIGITS)
+    if rounded.count() < 2:
+        return [0] * len(rounded)
+    ranks = rounded.rank(method="dense", ascending=lower)
     return [int(one) if one <= 2 else 0 for one in ranks]
 
 
 def as_markdown(frame: pd.DataFrame) -> str:
-    """The table in Markdown; marked values are bold and underlined."""
+    """Write a table in Markdown; the best values are bold, the second best underlined."""
 
     def cell(value: Value | str) -> str:
         if isinstance(value, str):
@@ -88,7 +37,7 @@ def as_markdown(frame: pd.DataFrame) -> str:
 
 
 def as_latex(frame: pd.DataFrame, caption: str, label: str) -> str:
-    """A ``booktabs`` table as wide as the text; columns and rows may have several levels."""
+    """Write a ``booktabs`` table as wide as the text; columns and rows may have several levels."""
 
     def cell(value: Value | str) -> str:
         if isinstance(value, str):
@@ -119,12 +68,12 @@ def as_latex(frame: pd.DataFrame, caption: str, label: str) -> str:
 
 
 def as_html(frame: pd.DataFrame, caption: str, hidden: bool = False) -> str:
-    """A table that the page's script sorts by any column.
+    """Write a table that the page's script sorts by any column.
 
     Args:
         frame: One level of rows and columns.
         caption: Plain text.
-        hidden: Whether the caption is only read out, as a heading above has the same words.
+        hidden: True if the caption is for screen readers alone, as a heading above has the same words.
     """
 
     def cell(value: Value | str) -> str:
@@ -168,12 +117,12 @@ _LATEX = {
 
 
 def escape_latex(text: str) -> str:
-    """Text without characters that LaTeX would interpret."""
+    """Escape characters that LaTeX would interpret."""
     return "".join(_LATEX.get(sign, sign) for sign in text)
 
 
 def escape_markdown(text: str) -> str:
-    """Text without characters that Markdown or HTML would interpret."""
+    """Escape characters that Markdown or HTML would interpret."""
     for sign in "\\`*_[]<>|":
         text = text.replace(sign, f"\\{sign}")
     return text.replace("\n", "; ")

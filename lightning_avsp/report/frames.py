@@ -9,16 +9,17 @@ from typing import Any
 
 import pandas as pd
 
-from lightning_avsp.report.formatting import (
+from lightning_avsp.evaluation.formatting import (
     DASH,
     Value,
     arrow,
     interval_text,
     lower_is_better,
     number,
-    rank_values,
     signed,
 )
+from lightning_avsp.evaluation.statistics import Interval
+from lightning_avsp.report.formatting import rank_values
 from lightning_avsp.report.leaderboard import SCORING, Entry, Leaderboard
 from lightning_avsp.report.ordering import Ordering
 from lightning_avsp.report.published import COSTS, printed
@@ -53,7 +54,7 @@ class Scores:
     runs: pd.Series
 
     def by_dataset(self) -> dict[str, pd.DataFrame]:
-        """One table for each dataset, with flat columns."""
+        """Split into one table for each dataset, with flat columns."""
         tables = {}
         for dataset in self.frame.columns.unique(0):
             part = self.frame[dataset]
@@ -63,7 +64,7 @@ class Scores:
         return tables
 
     def stacked(self) -> pd.DataFrame:
-        """One table for all datasets: our number above the paper's."""
+        """Join all datasets in one table: our number above the paper's."""
         lines = {}
         for name, runs in self.runs.items():
             for kind in ("ours", "paper"):
@@ -81,7 +82,7 @@ class Table:
     caption: str
     frame: pd.DataFrame
     folded: bool = False
-    """Whether only the page has it, closed."""
+    """True if only the page has it, closed."""
 
 
 Part = str | list[str] | Scores | Table
@@ -102,7 +103,7 @@ class Section:
 
 
 def report_section(report: SweepReport) -> Section:
-    """A table of a paper."""
+    """Lay out a table of a paper."""
     ordering = report.ordering
     parts: list[Part] = [list(report.notes), scores(report), f"Order of rows: {ordering.sentence()}"]
     if ordering.excluded:
@@ -131,7 +132,7 @@ def report_section(report: SweepReport) -> Section:
 
 
 def leaderboard_section(board: Leaderboard) -> Section:
-    """A leaderboard."""
+    """Lay out a leaderboard."""
     title = f"{board.corpus}, by {board.metric}"
     parts: list[Part] = [SCORING, Table(title, entries(board, board.entries))]
     if board.aside:
@@ -141,7 +142,7 @@ def leaderboard_section(board: Leaderboard) -> Section:
 
 
 def scores(report: SweepReport) -> Scores:
-    """Printed numbers, ours, and differences."""
+    """Tabulate printed numbers, ours, and differences."""
     columns: dict[tuple[str, str, str], list[Value]] = {}
     cells = report.frame[report.frame.dataset != ""]
     for (dataset, metric), column in cells.groupby(["dataset", "metric"], sort=False):
@@ -175,7 +176,7 @@ def _ours(cell: Any) -> Value:
 
 
 def costs(report: SweepReport) -> pd.DataFrame:
-    """Printed efficiency figures beside ours, and times."""
+    """Tabulate printed efficiency figures beside ours, and times."""
     columns: dict[str, list[Value]] = {}
     for key, (heading, decimals) in COST_COLUMNS.items():
         cells = report.frame[report.frame.metric == key].set_index("row").reindex(report.rows)
@@ -190,7 +191,7 @@ def costs(report: SweepReport) -> pd.DataFrame:
 
 
 def pairs(ordering: Ordering) -> pd.DataFrame:
-    """Every two rows that the paper ranks."""
+    """Tabulate every two rows that the paper ranks."""
     shown = ordering.pairs
     differences = [
         replace(
@@ -204,22 +205,24 @@ def pairs(ordering: Ordering) -> pd.DataFrame:
 
 
 def entries(board: Leaderboard, rows: Sequence[Entry]) -> pd.DataFrame:
-    """Lines of a leaderboard."""
+    """Tabulate entries of a leaderboard."""
+    unknown = Interval(math.nan, math.nan, math.nan)
     ranks = {
-        metric: rank_values([entry.values.get(metric) for entry in rows], lower_is_better(metric))
+        metric: rank_values(
+            [entry.values.get(metric, unknown).mean for entry in rows], lower_is_better(metric)
+        )
         for metric in board.metrics
     }
     records = []
     for position, entry in enumerate(rows):
         record: dict[str, Value | str] = {"rank": number(entry.rank, str(entry.rank))}
         for metric in board.metrics:
-            value, interval = entry.values.get(metric), (entry.intervals or {}).get(metric)
-            text = None if value is None or entry.ours else printed(value, metric)
+            one = entry.values.get(metric, unknown)
             best = ranks[metric][position] if entry.ranked else 0
-            details = () if interval is None else interval_text(interval.low, interval.high)
-            plain = number(value, text, best)
+            plain = number(one.mean, None if entry.ours else printed(one.mean, metric), best)
+            details = interval_text(one.low, one.high)
             record[arrow(metric)] = replace(
-                plain, details=details, synthetic=entry.synthetic and value is not None
+                plain, details=details, synthetic=entry.synthetic and metric in entry.values
             )
         several = entry.ours and len(entry.places) > 2
         record["printed in"] = f"{len(entry.places)} results" if several else "\n".join(entry.places)

@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.sweep.costs import RunCost
 
 
-@dataclass(frozen=True)
-class GPUHours:
-    """Hours of one GPU."""
+def count_gpu_hours(runs: Sequence[RunCost], train_clips_per_s: float, eval_clips_per_s: float) -> str:
+    """Divide clips and frames by speeds, and report the hours in one sentence.
 
-    runs: int
-    """Training runs, first stages among them."""
-    tests: int
-    training: float
-    validation: float
-    test: float
-    unknown: int
-    """Runs that are not counted: without epochs, or on corpora whose frames were never counted."""
-
-    @property
-    def total(self) -> float:
-        """All of it."""
-        return self.training + self.validation + self.test
-
-    def sentence(self) -> str:
-        """The hours in one sentence."""
-        left_out = (
-            f", {self.unknown} of them not counted: their frames or epochs are not known"
-            if self.unknown
-            else ""
-        )
-        return (
-            f"GPU hours: {self.total:.1f} for {self.runs} training runs and {self.tests} tests{left_out} "
-            f"({self.training:.1f} training, {self.validation:.1f} validation, {self.test:.1f} test)."
-        )
-
-
-def count_gpu_hours(runs: Iterable[RunCost], train_clips_per_s: float, eval_clips_per_s: float) -> GPUHours:
-    """Divide clips and frames by speeds.
+    Runs without epochs, or on corpora whose frames were never counted, are left out and reported as such.
 
     Args:
         runs: Every training run of a plan once, with its tests.
@@ -56,24 +26,15 @@ def count_gpu_hours(runs: Iterable[RunCost], train_clips_per_s: float, eval_clip
             f"speeds must be above 0, got {train_clips_per_s} training and {eval_clips_per_s} predicted clips per "
             "second; measure them with `avsp bench train --inference`"
         )
-    clips = validation = test = 0.0
-    count = tests = unknown = 0
-    for run in runs:
-        count, tests = count + 1, tests + run.tests
-        known = (run.epochs, run.clips, run.validation_frames, run.test_frames)
-        if None in known:
-            unknown += 1
-            continue
-        epochs, of_epoch, validated, tested = (float(value or 0) for value in known)
-        clips += epochs * of_epoch
-        validation += epochs * validated
-        test += tested
-    training, validation, test = (
-        amount / speed / 3600
-        for amount, speed in (
-            (clips, train_clips_per_s),
-            (validation, eval_clips_per_s),
-            (test, eval_clips_per_s),
-        )
+    sizes = [(run.epochs, run.clips, run.validation_frames, run.test_frames) for run in runs]
+    known = [[value or 0 for value in size] for size in sizes if None not in size]
+    training = sum(epochs * clips for epochs, clips, _, _ in known) / train_clips_per_s / 3600
+    validation = sum(epochs * frames for epochs, _, frames, _ in known) / eval_clips_per_s / 3600
+    test = sum(frames for *_, frames in known) / eval_clips_per_s / 3600
+    unknown = len(runs) - len(known)
+    left_out = f", {unknown} of them not counted: their frames or epochs are not known" if unknown else ""
+    return (
+        f"GPU hours: {training + validation + test:.1f} for {len(runs)} training runs and "
+        f"{sum(run.tests for run in runs)} tests{left_out} ({training:.1f} training, {validation:.1f} validation, "
+        f"{test:.1f} test)."
     )
-    return GPUHours(count, tests, training, validation, test, unknown)

@@ -10,7 +10,7 @@ from html import escape
 from importlib.resources import files
 
 from lightning_avsp import __version__
-from lightning_avsp.report.figures import Picture, SampleReader, draw_curves, read_curves
+from lightning_avsp.report.figures import PAGE_BYTES, Picture, draw_curves, read_curves, read_samples
 from lightning_avsp.report.formatting import SYNTHETIC, as_html
 from lightning_avsp.report.frames import LEGEND, Part, Scores, Section
 
@@ -18,7 +18,7 @@ TITLE = "Published and measured saliency results"
 
 
 def render_html(sections: Sequence[Section]) -> str:
-    """The whole page.
+    """Write the whole page.
 
     Args:
         sections: In order.
@@ -31,8 +31,11 @@ def render_html(sections: Sequence[Section]) -> str:
         for kind in ("css", "js")
     )
     policy = f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    samples = SampleReader()
-    body = "".join(_section(section, samples) for section in sections)
+    budget, parts = PAGE_BYTES, []
+    for section in sections:
+        pictures = [] if section.report is None else read_samples(section.report, budget)
+        budget -= sum(len(picture.uri) for picture in pictures)
+        parts.append(_section(section, pictures))
     links = "".join(
         f'<li><a href="#{escape(section.id)}">{escape(section.title)}</a>{_badge(section)}</li>'
         for section in sections
@@ -52,12 +55,12 @@ def render_html(sections: Sequence[Section]) -> str:
 <p class="quiet">lightning-avsp {escape(__version__)}, written {written}</p>{warning}</header>
 <nav aria-label="Tables"><ul>{links}</ul></nav><main id="content">
 <p class="quiet">{escape(LEGEND[:1].upper() + LEGEND[1:])}. A heading sorts its table.</p>
-{body}</main><p class="unseen" id="sorted" role="status" aria-live="polite"></p>
+{"".join(parts)}</main><p class="unseen" id="sorted" role="status" aria-live="polite"></p>
 <script>{script}</script></body></html>
 """
 
 
-def _section(section: Section, samples: SampleReader) -> str:
+def _section(section: Section, pictures: Sequence[Picture]) -> str:
     mark = f" {SYNTHETIC}" if section.synthetic else ""
     status = f" {escape(section.status)} · {escape(section.id)}" if section.status else ""
     parts = [
@@ -67,7 +70,6 @@ def _section(section: Section, samples: SampleReader) -> str:
     ]
     if section.report is not None:
         charts = [draw_curves(*key, curves) for key, curves in read_curves(section.report).items()]
-        pictures = samples.read(section.report)
         if charts:
             parts.append(f'<h3>Curves</h3><div class="charts">{"".join(map(_figure, charts))}</div>')
         if pictures:
@@ -110,5 +112,5 @@ def _badge(section: Section) -> str:
 
 
 def _hash(text: str) -> str:
-    """The name of an inline element in a content security policy."""
+    """Name an inline element in a content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +11,11 @@ import pandas as pd
 
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.errors import InputError
+from lightning_avsp.evaluation.formatting import METRIC_NAMES, lower_is_better
 from lightning_avsp.evaluation.statistics import Interval
-from lightning_avsp.report.formatting import lower_is_better
 from lightning_avsp.report.measured import dataset_corpus, measure
-from lightning_avsp.report.published import METRIC_NAMES, printed, published
+from lightning_avsp.report.published import printed, published, published_tables
 from lightning_avsp.report.results import RunResult, read_all_results
-from lightning_avsp.report.table import find_table
-from lightning_avsp.sweep import expand, load_sweep
 
 SCORING = (
     "Published numbers as their papers print them, by their own evaluation; ours as `lightning test` scores (maps as "
@@ -27,19 +26,18 @@ SCORING = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One line."""
+    """One network, or one of our runs."""
 
     name: str
     """Model with its inputs and setting, or the name of our run."""
     ours: bool
-    values: Mapping[str, float]
-    """By metric as printed; where papers disagree, the value that most of them print, or the first printed."""
+    values: Mapping[str, Interval]
+    """By metric as printed. Ours: mean and interval over videos. Published: a mean alone; where papers disagree, the
+    value that most of them print, or the first printed."""
     places: tuple[str, ...]
-    """Where it is printed, with the printed name; or our result files."""
+    """Tables that print it, with the printed name; or our result files."""
     flags: tuple[str, ...] = ()
     """Disagreements of papers, suspect values, limits of our number."""
-    intervals: Mapping[str, Interval] | None = None
-    """Ours: mean and interval over videos."""
     synthetic: bool = False
     """Ours, on a SYNTHETIC corpus: never ranked."""
     ranked: bool = True
@@ -60,14 +58,13 @@ class Leaderboard:
     """Our results that are not ranked: SYNTHETIC ones, and ones with test-set contamination."""
 
 
-def read_leaderboard(corpus: str, metric: str, runs: Path, sweeps: Path) -> Leaderboard:
-    """Published comparison numbers of a corpus with the runs in a folder.
+def read_leaderboard(corpus: str, metric: str, runs: Path) -> Leaderboard:
+    """Rank the published comparison numbers of a corpus with the runs in a folder.
 
     Args:
         corpus: Name of the corpus.
         metric: Sorts the entries: ``cc`` or ``CC``, and so on.
         runs: Folder of all runs; it may be missing.
-        sweeps: Folder of the sweep files, which name the rows that trials belong to; it may be missing.
 
     Raises:
         InputError: If nothing is published on the corpus or with the metric, or a result file cannot be read.
@@ -83,27 +80,26 @@ def read_leaderboard(corpus: str, metric: str, runs: Path, sweeps: Path) -> Lead
     sort = next((one for one in metrics if metric.casefold() in (one.casefold(), METRIC_NAMES[one])), None)
     if sort is None:
         raise InputError(f"nothing is published on {name} with {metric!r}; there is {', '.join(metrics)}")
-    entries = [*_published_entries(found), *_our_entries(name, metrics, runs, sweeps)]
+    entries = [*_published_entries(found), *_our_entries(name, metrics, runs)]
     ranked = [entry for entry in entries if entry.ranked and sort in entry.values]
-    ranked.sort(key=lambda entry: entry.values[sort], reverse=not lower_is_better(sort))
-    order = [entry.values[sort] for entry in ranked]
-    numbered = [replace(entry, rank=1 + order.index(entry.values[sort])) for entry in ranked]
+    ranked.sort(key=lambda entry: entry.values[sort].mean, reverse=not lower_is_better(sort))
+    order = [entry.values[sort].mean for entry in ranked]
+    numbered = [replace(entry, rank=1 + order.index(mean)) for entry, mean in zip(ranked, order, strict=True)]
     rest = [entry for entry in entries if entry.ranked and sort not in entry.values]
     aside = tuple(entry for entry in entries if not entry.ranked)
     return Leaderboard(name, sort, metrics, (*numbered, *rest), aside)
 
 
 def _published_entries(found: pd.DataFrame) -> list[Entry]:
-    """One entry per network, from all places that print it."""
+    """List one entry per network, from all places that print it."""
     entries = []
     for (model, inputs, setting), cells in found.groupby(["model", "inputs", "setting"], sort=False):
         flags: dict[str, None] = {}
-        chosen: dict[str, float] = {}
+        chosen: dict[str, Interval] = {}
         for metric, group in cells.groupby("metric", sort=False):
             values = list(group.value)
-            chosen[metric] = max(
-                dict.fromkeys(values), key=values.count
-            )  # the first of equally frequent ones
+            # the first of equally frequent ones
+            chosen[metric] = Interval(max(dict.fromkeys(values), key=values.count), math.nan, math.nan)
             if (group.disagrees != "").any():
                 each = [f"{cell.place} {printed(cell.value, metric)}" for cell in group.itertuples()]
                 flags[f"papers disagree on {metric}: {', '.join(each)}"] = None
@@ -114,33 +110,29 @@ def _published_entries(found: pd.DataFrame) -> list[Entry]:
     return entries
 
 
-def _our_entries(corpus: str, metrics: Sequence[str], runs: Path, sweeps: Path) -> list[Entry]:
-    """Our results: trials of sweeps by their row, and single runs by experiment."""
-    rows: dict[str, dict[str, str]] = {"": {}}
+def _our_entries(corpus: str, metrics: Sequence[str], runs: Path) -> list[Entry]:
+    """List our results: trials of sweeps by their row, and single runs by experiment."""
+    tables = published_tables()
     named: dict[tuple[str, bool], list[RunResult]] = {}
-    for sweep, label, result in read_all_results(runs):
-        if sweep not in rows:
-            rows[sweep] = _row_names(sweeps / f"{sweep}.yaml")
+    for sweep, result in read_all_results(runs):
         if any(row["corpus"] == corpus for row in result.videos):
-            name = f"{sweep} {rows[sweep].get(result.trial) or label}".strip()
-            named.setdefault((name, corpus in result.synthetic), []).append(result)
+            rows = tables[sweep].rows.sweep_index if sweep in tables else pd.Series()
+            row = next(iter(rows.index[rows == result.row]), result.label)
+            named.setdefault((f"{sweep} {row}".strip(), corpus in result.synthetic), []).append(result)
     entries = []
     for (name, synthetic), results in sorted(named.items()):
-        measured = {
-            metric: one for metric in metrics if (one := measure(results, corpus, metric)) is not None
-        }
-        intervals = {metric: one.interval for metric, one in measured.items()}
-        flags = [] if not measured else _limits(corpus, results)
+        found = {metric: measure(results, corpus, metric) for metric in metrics}
+        values = {metric: one.interval for metric, one in found.items() if one is not None}
+        flags = _limits(corpus, results) if values else []
         flags += sorted({f"checkpoint {one.selection}" for one in results if "TEST" in one.selection})
         contamination = sorted({line for one in results for line in one.contamination})
         entries.append(
             Entry(
                 name=name,
                 ours=True,
-                values={metric: interval.mean for metric, interval in intervals.items()},
+                values=values,
                 places=tuple(str(result.path) for result in results),
                 flags=(*flags, *contamination),
-                intervals=intervals,
                 synthetic=synthetic,
                 ranked=not synthetic and not contamination,
             )
@@ -149,7 +141,7 @@ def _our_entries(corpus: str, metrics: Sequence[str], runs: Path, sweeps: Path) 
 
 
 def _limits(corpus: str, results: Sequence[RunResult]) -> list[str]:
-    """Numbers of runs and seeds, and the splits that they cover."""
+    """List the numbers of runs and seeds, and the splits that they cover."""
     seeds = len({result.seed for result in results})
     words = [f"{len(results)} run{'s'[: len(results) > 1]}, {seeds} seed{'s'[: seeds > 1]}"]
     try:
@@ -160,16 +152,3 @@ def _limits(corpus: str, results: Sequence[RunResult]) -> list[str]:
     if splits and len(published) > 1 and set(splits) != set(published):
         words.append(f"split {', '.join(map(str, splits))} of {len(published)} only")
     return words
-
-
-def _row_names(path: Path) -> dict[str, str]:
-    """Printed names of the rows of a sweep's trials; empty without the sweep file or its table."""
-    if not path.is_file():
-        return {}
-    sweep = load_sweep(path)
-    try:
-        table = find_table(sweep)
-    except InputError:  # a user's own sweep: its trials are named by their values
-        return {}
-    names = {index: name for name, index in table.rows.sweep_index.items()}
-    return {trial.id: names.get(trial.row, "") for trial in expand(sweep)}

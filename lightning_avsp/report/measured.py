@@ -10,10 +10,10 @@ import pandas as pd
 
 from lightning_avsp.data.catalogue import find_corpus, known_corpora
 from lightning_avsp.errors import InputError
+from lightning_avsp.evaluation.formatting import METRIC_NAMES
 from lightning_avsp.evaluation.protocols import Averaging, find_protocol
 from lightning_avsp.evaluation.statistics import Interval, bootstrap_mean
 from lightning_avsp.evaluation.summary import averaging_of
-from lightning_avsp.report.published import METRIC_NAMES
 from lightning_avsp.report.results import RunResult
 
 PROTOCOL = "plain"
@@ -28,7 +28,7 @@ class Measured:
     interval: Interval
     """Mean by ``averaging``, then over seeds, with its 95 % bootstrap interval over videos."""
     averaging: Averaging
-    """How splits were joined: over pooled videos, or the mean of split means."""
+    """Rule that joined the splits: over pooled videos, or the mean of split means."""
     other: float
     """The mean by the other way."""
     seed_spread: float | None
@@ -38,7 +38,7 @@ class Measured:
     runs: int
     """Trials behind it."""
     synthetic: bool
-    """Whether the corpus was made by our generator: such a number is not comparable with the paper's."""
+    """True if the corpus was made by our generator: such a number is not comparable with the paper's."""
     entries: pd.DataFrame
     """Everything behind it: columns seed, split (-1 for none), video, value."""
 
@@ -62,7 +62,7 @@ class Measured:
 
 
 def dataset_corpus(dataset: str) -> tuple[str, int | None]:
-    """Our name of a printed dataset, and the split where the name has one: ``AVAD_split1``.
+    """Return our name of a printed dataset, and the split where the name has one: ``AVAD_split1``.
 
     A name that is not in the catalogue is returned as it is.
     """
@@ -79,7 +79,7 @@ def dataset_corpus(dataset: str) -> tuple[str, int | None]:
 
 
 def measure(results: Iterable[RunResult], dataset: str, metric: str) -> Measured | None:
-    """Our number of a cell from a row's results; None if none of them has the dataset and metric.
+    """Compute our number of a cell from a row's results; None if none of them has the dataset and metric.
 
     Args:
         results: Results of the row's trials.
@@ -125,7 +125,7 @@ def measure(results: Iterable[RunResult], dataset: str, metric: str) -> Measured
 
 
 def paired_difference(first: Measured, second: Measured) -> Interval:
-    """First minus second over the (seed, split, video) that both have, with its interval over videos."""
+    """Subtract the second from the first over the (seed, split, video) of both, with the interval over videos."""
     shared = first.entries.merge(second.entries, on=KEYS, suffixes=("", "_second"))
     return _bootstrap(shared.assign(value=shared.value - shared.value_second), first.averaging)
 
@@ -136,7 +136,7 @@ def _bootstrap(entries: pd.DataFrame, averaging: Averaging) -> Interval:
 
 
 def _grouping(averaging: Averaging) -> list[str]:
-    """Columns whose groups' means are averaged."""
+    """Return the columns whose groups' means are averaged."""
     return ["seed"] if averaging == "pooled" else ["seed", "split"]
 
 
@@ -145,7 +145,7 @@ def _mean(entries: pd.DataFrame, averaging: Averaging) -> float:
 
 
 def _spread(entries: pd.DataFrame, by: str, over: str, averaging: Averaging) -> float | None:
-    """Deviation over seeds or splits, of those alone that have every split or seed: others differ by what they lack."""
+    """Compute the deviation over seeds or splits, of those alone that have every split or seed."""
     parts = [part for _, part in entries.groupby(by) if part[over].nunique() == entries[over].nunique()]
     means = pd.Series([_mean(part, averaging) for part in parts]).dropna()
     return float(means.std()) if len(means) > 1 else None

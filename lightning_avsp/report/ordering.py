@@ -9,9 +9,9 @@ from itertools import combinations
 
 import pandas as pd
 
-from lightning_avsp.metrics.functional.scores import LOWER_IS_BETTER
+from lightning_avsp.evaluation.formatting import lower_is_better
 from lightning_avsp.report.measured import Measured, paired_difference
-from lightning_avsp.report.published import METRIC_NAMES, PublishedTable
+from lightning_avsp.report.published import PublishedTable
 
 NO_TARGETS = "suspect|derived"
 """Flags of numbers whose order our runs are not expected to reproduce."""
@@ -30,10 +30,10 @@ class Ordering:
     excluded: tuple[str, ...]
     """Rows with a suspect or derived number, with their dataset."""
     synthetic: bool
-    """Whether any of our numbers is of a SYNTHETIC corpus."""
+    """True if any of our numbers is of a SYNTHETIC corpus."""
 
     def sentence(self) -> str:
-        """The result in one sentence."""
+        """Report the result in one sentence."""
         count = self.pairs.verdict.value_counts().reindex(
             ["holds", "undecided", "reversed", "missing"], fill_value=0
         )
@@ -70,7 +70,7 @@ def compare_order(table: PublishedTable, measured: Mapping[tuple[str, str, str],
     if table.order_metric is None:
         cells = cells[:0]
     targets = ~cells["flags"].str.contains(NO_TARGETS)
-    sign = -1 if METRIC_NAMES.get(metric, metric) in LOWER_IS_BETTER else 1
+    sign = -1 if lower_is_better(metric) else 1
     pairs = []
     for dataset, ranked in cells[targets].groupby("corpus", sort=False):
         for pair in combinations(zip(ranked.row, ranked.value, strict=True), 2):
@@ -85,7 +85,7 @@ def compare_order(table: PublishedTable, measured: Mapping[tuple[str, str, str],
 
 
 def _compare(better: Measured | None, worse: Measured | None, sign: int) -> tuple[str, float, float, float]:
-    """Verdict, difference, and its interval."""
+    """Return the verdict, the difference, and its interval."""
     if better is None or worse is None:
         return "missing", math.nan, math.nan, math.nan
     interval = paired_difference(better, worse)

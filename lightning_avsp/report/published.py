@@ -20,23 +20,14 @@ import pandas as pd
 import yaml
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.evaluation.formatting import METRIC_NAMES
 
 PAPERS = ("diffsal", "tavdiff", "mubic", "avrsp")
 """Files of tables, in order."""
-METRIC_NAMES = {
-    "CC": "cc",
-    "SIM": "sim",
-    "NSS": "nss",
-    "AUC-J": "auc_judd",
-    "sAUC": "auc_shuffled",
-    "KLD": "kld",
-    "IG": "information_gain",
-}
-"""Our names of the metrics that papers print."""
 DECIMALS = {"CC": 3, "SIM": 3, "AUC-J": 3, "NSS": 2}
 """Decimals with which papers print a metric; others have those of the number."""
 COSTS = {"params_M": "parameters, M", "flops_G": "MACs, G", "memory_G": "memory, GB"}
-"""Efficiency figures: their keys, and what they mean. Papers write FLOPs and count multiply-accumulates."""
+"""Printed efficiency figures with their units. Papers write FLOPs and count multiply-accumulates."""
 FLAGS = {
     "suspect": "contradicts the paper's text or another source by so much that it looks like a misprint",
     "derived": "not printed; computed from the text",
@@ -47,7 +38,7 @@ FLAGS = {
     "row_assumed": "which row of the table has this name is not certain",
     "corpus_assumed": "the paper does not name the corpus",
 }
-"""Reasons for care, and what they mean."""
+"""Caveats of printed numbers with their meaning."""
 SAME = ["model", "inputs", "setting", "corpus", "metric"]
 """Columns that two values share if they are values of the same."""
 
@@ -63,16 +54,16 @@ class PublishedTable:
     table: str
     """Number of the table as printed, or the figure or section that holds the numbers."""
     source: str
-    """Where it is printed: ``DiffSal table 6``."""
+    """Paper and place in it: ``DiffSal table 6``."""
     kind: Literal["ablation", "sota", "figure", "prose"]
     title: str
     metrics: tuple[str, ...]
     cells: pd.DataFrame
     """One record for each cell, with the columns of :func:`published`."""
-    note: str
+    note: str = ""
     """Caveats of the whole table; may be empty."""
-    no_sweep: str
-    """Where our numbers are found if no sweep gives them; empty for tables with a sweep."""
+    no_sweep: str = ""
+    """Place of our numbers if no sweep gives them; empty for tables with a sweep."""
 
     @property
     def corpora(self) -> tuple[str, ...]:
@@ -99,7 +90,7 @@ def published(
     corpus: str | None = None,
     metric: str | None = None,
 ) -> pd.DataFrame:
-    """Published numbers, filtered by any of the arguments; case is ignored.
+    """Return published numbers, filtered by any of the arguments; case is ignored.
 
     Args:
         paper: ``DiffSal``, ``TAVDiff``, ``MUBiC`` or ``AVRSP``.
@@ -142,7 +133,7 @@ def published(
 
 @lru_cache(maxsize=1)
 def published_tables() -> dict[str, PublishedTable]:
-    """Every table and figure by its id, in the order of papers."""
+    """Read every table and figure by its id, in the order of papers."""
     tables: list[PublishedTable] = []
     for name in PAPERS:
         text = files("lightning_avsp.report").joinpath("tables", f"{name}.yaml").read_text(encoding="utf-8")
@@ -163,7 +154,7 @@ def published_tables() -> dict[str, PublishedTable]:
 
 
 def parse_table(paper: str, content: Mapping[str, Any]) -> PublishedTable:
-    """One table of a file of tables.
+    """Read one table of a file of tables.
 
     Args:
         paper: The paper's name: rows of other models are external.
@@ -202,22 +193,14 @@ def parse_table(paper: str, content: Mapping[str, Any]) -> PublishedTable:
                 common | cell | {"metric": metric, "value": float("nan") if value is None else float(value)}
                 for metric, value in numbers.items()
             ]
+    own_keys = {key: value for key, value in content.items() if key not in ("metrics", "rows")}
     return PublishedTable(
-        id=content["id"],
-        paper=paper,
-        table=content["table"],
-        source=content["source"],
-        kind=content["kind"],
-        title=content["title"],
-        metrics=tuple(content["metrics"]),
-        cells=pd.DataFrame(records),
-        note=content.get("note", ""),
-        no_sweep=content.get("no_sweep", ""),
+        paper=paper, metrics=tuple(content["metrics"]), cells=pd.DataFrame(records), **own_keys
     )
 
 
 def printed(value: float, metric: str) -> str:
-    """A number with as many decimals as papers print: three, two for NSS; others as they are."""
+    """Format a number with as many decimals as papers print: three, two for NSS; others as they are."""
     decimals = DECIMALS.get(metric)
     if decimals is None:
         return f"{value:g}"

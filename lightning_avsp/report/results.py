@@ -1,9 +1,8 @@
-"""Results on disk: those of a sweep's trials, those of single runs, and the table row that a trial belongs to."""
+"""Results on disk: those of a sweep's trials, and those of single runs."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,30 +14,27 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.sweep import Sweep, Trial
 from lightning_avsp.sweep.status import find_results
 
-RESULT = "result.json"
-"""Result of a trial: ``RUNS/sweeps/<sweep>/<trial>-<test>/result.json``."""
-TEST = "results/test.json"
-"""Result of a single run, below its run folder."""
-
 
 @dataclass(frozen=True)
 class RunResult:
     """Scores of a test, by video."""
 
     path: Path
-    trial: str
-    """Name of the trial; empty for a single run."""
     training: str
-    """Name of the training run by content; several trials may share it."""
+    """Name of the training run by content, which several trials may share; empty for a single run."""
     run_dir: Path
     videos: tuple[Mapping[str, Any], ...]
     """Records of tested videos: corpus, video, frames and each metric, None where it is undefined."""
     synthetic: frozenset[str]
     """Corpora made by our generator."""
     selection: str
-    """How the checkpoint was chosen."""
+    """Rule by which the checkpoint was chosen."""
     seed: int | None
     split: int | None
+    label: str = ""
+    """Values of the trial's row with its ``--args``, or experiment of a single run with what limits its test."""
+    row: int | None = None
+    """Row of the sweep's table, from 0; None for a single run and for trials with ``--args``."""
     wall_s: float | None = None
     """Seconds of the test."""
     train_wall_s: float | None = None
@@ -50,7 +46,7 @@ class RunResult:
     """Test videos that the start of the training has seen."""
 
     def corpus_values(self, corpus: str, metric: str) -> list[tuple[str, float]]:
-        """(video, value) of one corpus; NaN where the metric is undefined; empty where it was not computed."""
+        """List (video, value) of one corpus; NaN where the metric is undefined; empty where it was not computed."""
         return [
             (str(row["video"]), float("nan") if row[metric] is None else float(row[metric]))
             for row in self.videos
@@ -58,42 +54,15 @@ class RunResult:
         ]
 
     def run_folder(self) -> Path | None:
-        """The training's run folder, also where all runs were moved together; None where it is gone."""
+        """Locate the training's run folder, also where all runs were moved together; None where it is gone."""
         moved = self.path.parents[3] / "trainings" / self.training
         return next((path for path in (self.run_dir, moved) if path.is_dir()), None)
-
-
-def read_trial_result(path: Path) -> RunResult:
-    """The result file of a trial.
-
-    Raises:
-        InputError: If it cannot be read, or lacks a key.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        sizes = content.get("parameters")
-        return RunResult(
-            path=path,
-            trial=str(content["trial"]),
-            training=str(content["training"]),
-            run_dir=Path(content["run_dir"]),
-            **_shared(content, content.get("seed"), content.get("split"), content.get("device")),
-            wall_s=content.get("wall_s"),
-            train_wall_s=content.get("train_wall_s"),
-            parameters=sum(map(int, sizes.values())) if sizes else None,
-        )
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not the result of a trial ({type(error).__name__}: {error}); remove it and run the trial again"
-        ) from error
 
 
 def read_trial_results(
     sweep: Sweep, trials: Sequence[Trial], runs: Path, args: list[str] | None = None
 ) -> tuple[dict[str, RunResult], list[str]]:
-    """Results of a sweep's trials by trial, and names of trials with results that the file no longer lists.
+    """Read the results of a sweep's trials by trial, and list trials with results that its file no longer contains.
 
     Raises:
         InputError: If a result cannot be read, or was moved, or there are results of different ``--args``.
@@ -107,38 +76,52 @@ def read_trial_results(
                 f"{path} is the result of trial {name}, not of {path.parent.name}; it was moved: put it back"
             )
         if name in known:
-            found[name] = read_trial_result(path)
+            found[name] = _read_trial(path)
         else:
             strays.append(name)
     return found, sorted(strays)
 
 
-def read_all_results(runs: Path) -> Iterator[tuple[str, str, RunResult]]:
-    """Every result below a folder: (sweep, label, result), the sweep empty for single runs.
+def read_all_results(runs: Path) -> Iterator[tuple[str, RunResult]]:
+    """Read every result below a folder with the name of its sweep, which is empty for single runs.
 
-    The label is what repetitions over seeds and splits share: the values that a trial sets, or the experiment of a
-    single run with what limits its test. Tests of runs that belong to trials are left out.
+    Tests of runs that belong to trials are left out.
 
     Raises:
         InputError: If a result cannot be read.
     """
     trained: set[Path] = set()
-    for path in sorted(runs.glob(f"sweeps/*/*/{RESULT}")):
-        result = read_trial_result(path)
+    for path in sorted(runs.glob("sweeps/*/*/result.json")):
+        result = _read_trial(path)
         trained |= {result.run_dir.resolve(), (runs / "trainings" / result.training).resolve()}
+        yield path.parents[1].name, result
+    for path in sorted(runs.glob("**/results/test.json")):
+        of_trial = path.relative_to(runs).parts[0] in ("sweeps", "tests")
+        if not of_trial and path.parents[1].resolve() not in trained:
+            yield "", _read_run(path)
+
+
+def _read_trial(path: Path) -> RunResult:
+    try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        overrides = content.get("overrides")
-        words = [_label(overrides if isinstance(overrides, dict) else {}), *content.get("args", [])]
-        yield path.parents[1].name, " ".join(words).strip(), result
-    for path in sorted(runs.glob(f"**/{TEST}")):
-        if (
-            path.relative_to(runs).parts[0] not in ("sweeps", "tests")
-            and path.parents[1].resolve() not in trained
-        ):
-            yield "", *_read_run(path)
+        sizes, args = content.get("parameters"), content.get("args") or []
+        return _result(
+            path,
+            content,
+            content,
+            training=str(content["training"]),
+            run_dir=Path(content["run_dir"]),
+            label=" ".join([str(content["label"]), *args]),
+            row=None if args else int(content["row"]),
+            wall_s=content.get("wall_s"),
+            train_wall_s=content.get("train_wall_s"),
+            parameters=sum(map(int, sizes.values())) if sizes else None,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(path, "the result of a trial", "run the trial again", error) from error
 
 
-def _read_run(path: Path) -> tuple[str, RunResult]:
+def _read_run(path: Path) -> RunResult:
     folder = path.parents[1]
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -152,64 +135,29 @@ def _read_run(path: Path) -> tuple[str, RunResult]:
         for name, key in (("audio", "test_audio"), ("captions", "test_text")):
             if content.get(key) not in (None, "true"):
                 words.append(f"({name}: {content[key]})")
-        return " ".join(words), RunResult(
-            path=path,
-            trial="",
-            training="",
-            run_dir=folder,
-            **_shared(
-                content, record.get("seed"), split if isinstance(split, int) else None, record.get("device")
-            ),
-        )
+        origin = {**record, "split": split if isinstance(split, int) else None}
+        return _result(path, content, origin, training="", run_dir=folder, label=" ".join(words))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise InputError(
-            f"{path} is not a result of `lightning test` ({type(error).__name__}: {error}); "
-            "remove it, or test the run again"
-        ) from error
+        raise _unreadable(path, "a result of `lightning test`", "test the run again", error) from error
 
 
-def _shared(content: Mapping[str, Any], seed: Any, split: Any, device: Any) -> dict[str, Any]:
-    """Fields that results of trials and of single runs have alike."""
-    return {
-        "videos": tuple(
+def _result(path: Path, content: Mapping[str, Any], origin: Mapping[str, Any], **own: Any) -> RunResult:
+    """Build a result from a test's content, and the seed, split and device of its run."""
+    seed, split = origin.get("seed"), origin.get("split")
+    return RunResult(
+        path=path,
+        videos=tuple(
             {**row, "corpus": str(row["corpus"]), "video": str(row["video"])} for row in content["videos"]
         ),
-        "synthetic": frozenset(content.get("synthetic") or ()),
-        "selection": str(content.get("selection") or ""),
-        "seed": None if seed is None else int(seed),
-        "split": None if split is None else int(split),
-        "device": str(device or ""),
-        "contamination": tuple(content.get("leaks") or ()),
-    }
+        synthetic=frozenset(content.get("synthetic") or ()),
+        selection=str(content.get("selection") or ""),
+        seed=None if seed is None else int(seed),
+        split=None if split is None else int(split),
+        device=str(origin.get("device") or ""),
+        contamination=tuple(content.get("leaks") or ()),
+        **own,
+    )
 
 
-_REPEATED_DATA = ("split", "corpora", "root")
-
-
-def _label(overrides: Mapping[str, Any]) -> str:
-    """The values of a trial without seed, split and corpora, in one line: ``modality=v, steps=4``."""
-    words: list[str] = []
-
-    def walk(value: Any, name: str) -> None:
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                walk(inner, str(key))
-        else:
-            words.append(f"{name}={value}")
-
-    for key, value in overrides.items():
-        if key == "data" and isinstance(value, Mapping):
-            walk({name: one for name, one in value.items() if name not in _REPEATED_DATA}, key)
-        elif key not in ("seed_everything", "init_from"):
-            walk(value, key)
-    return ", ".join(words)
-
-
-def metrics_files(folder: Path) -> list[Path]:
-    """CSV files of a training's metrics, those of resumed parts (``fit-2``, ``fit-3``) after the first."""
-
-    def part(path: Path) -> int:
-        number = re.fullmatch(r"fit-(\d+)", path.parent.name)
-        return int(number[1]) if number else 1
-
-    return sorted(folder.glob("metrics/fit*/metrics.csv"), key=part)
+def _unreadable(path: Path, kind: str, remedy: str, error: Exception) -> InputError:
+    return InputError(f"{path} is not {kind} ({type(error).__name__}: {error}); remove it, or {remedy}")

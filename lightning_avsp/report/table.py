@@ -9,19 +9,21 @@ from statistics import fmean
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.report.efficiency import CostCounter, NetworkCost, trial_experiment
-from lightning_avsp.report.formatting import lower_is_better, rank_values
+from lightning_avsp.evaluation.formatting import lower_is_better
+from lightning_avsp.evaluation.statistics import FEW_VIDEOS
+from lightning_avsp.report.efficiency import FIGURES, CostCounter, NetworkCost
+from lightning_avsp.report.formatting import rank_values
 from lightning_avsp.report.gpu_hours import count_gpu_hours
 from lightning_avsp.report.measured import Measured, dataset_corpus, measure
 from lightning_avsp.report.ordering import Ordering, compare_order
 from lightning_avsp.report.published import FLAGS, PublishedTable, published_tables
 from lightning_avsp.report.results import RunResult, read_trial_results
-from lightning_avsp.sweep import Sweep, Trial, expand, load_sweep
+from lightning_avsp.sweep import Sweep, load_sweep
+from lightning_avsp.sweep.composition import lookup
 from lightning_avsp.sweep.costs import plan_costs
-from lightning_avsp.sweep.planning import plan_sweep
+from lightning_avsp.sweep.planning import TrialPlan, plan_sweep
 
 FAIR_SELECTION = "chosen on validation"
 """How the label of a checkpoint begins that was not chosen on test videos."""
@@ -29,34 +31,12 @@ JOINED = {
     "pooled": "several splits: mean over the videos of all test lists pooled, as STAViS does",
     "split_means": "several splits of a corpus with one list: mean of the splits' means",
 }
-
-
-COLUMNS = (
-    *(
-        "sweep",
-        "paper_name",
-        "table",
-        "row",
-        "dataset",
-        "metric",
-        "paper",
-        "ours",
-        "low",
-        "high",
-        "averaging",
-    ),
-    *(
-        "ours_other_averaging",
-        "spread_seeds",
-        "spread_splits",
-        "difference",
-        "rank_paper",
-        "rank",
-        "state",
-        "runs",
-    ),
-    *("planned", "seeds", "splits", "videos", "synthetic", "flags", "disagrees"),
-)
+COLUMNS = [
+    *("sweep", "paper_name", "table", "row", "dataset", "metric", "paper", "ours", "low", "high"),
+    *("averaging", "ours_other_averaging", "spread_seeds", "spread_splits", "difference"),
+    *("rank_paper", "rank", "state", "runs", "planned", "seeds", "splits", "videos", "synthetic"),
+    *("flags", "disagrees"),
+]
 """Of the frame of a report, and of its CSV file."""
 
 
@@ -83,22 +63,28 @@ class SweepReport:
     rows: Mapping[str, ReportRow]
     """By name as printed."""
     ordering: Ordering
-    done: int
-    """Trials with a result."""
-    planned: int
-    """Trials of the sweep; 0 for a table that no sweep reproduces."""
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     """Caveats of the numbers."""
 
     @property
+    def done(self) -> int:
+        """Trials with a result."""
+        return sum(len(row.results) for row in self.rows.values())
+
+    @property
+    def planned(self) -> int:
+        """Trials of the sweep; 0 for a table that no sweep reproduces."""
+        return sum(row.planned for row in self.rows.values())
+
+    @property
     def complete(self) -> bool:
-        """Whether every trial has a result and every planned cell a number."""
+        """True once every trial has a result and every planned cell a number."""
         states = self.frame.state[self.frame.dataset != ""]
         return self.done == self.planned and not states.isin(["missing", "incomplete"]).any()
 
     @property
     def synthetic(self) -> bool:
-        """Whether any number is of a SYNTHETIC corpus."""
+        """True if any number is of a SYNTHETIC corpus."""
         return bool(self.frame.synthetic.eq("SYNTHETIC").any())
 
     @property
@@ -115,7 +101,7 @@ class SweepReport:
 
 
 def find_table(sweep: Sweep) -> PublishedTable:
-    """The table that a sweep reproduces: the one named by its ``description``, else by its file.
+    """Find the table that a sweep reproduces: the one named by its ``description``, else by its file.
 
     Raises:
         InputError: If there is no such table.
@@ -138,7 +124,7 @@ def read_report(
     args: list[str] | None = None,
     speeds: tuple[float, float] | None = None,
 ) -> SweepReport:
-    """The report of a sweep file.
+    """Report on a sweep file.
 
     Args:
         path: Sweep file.
@@ -153,32 +139,29 @@ def read_report(
     """
     sweep = load_sweep(path)
     table = table or find_table(sweep)
-    trials, rows = expand(sweep), sweep.row_count()
+    rows = sweep.row_count()
     own = [name for name, index in table.rows.sweep_index.items() if index >= 0]
     if len(own) != rows:
         raise InputError(
             f"{path} lists {rows} rows, but {table.source} has {len(own)} of its own: {', '.join(own)}"
         )
-    results, strays = read_trial_results(sweep, trials, runs, args)
-    by_row: dict[int | None, list[Trial]] = {}
-    for trial in trials:
-        by_row.setdefault(trial.row, []).append(trial)
-    report = _report(sweep.name, table, by_row, results, counter, strays)
+    plan = plan_sweep(sweep, args or (), with_data=False)
+    results, strays = read_trial_results(sweep, [one.trial for one in plan.trials], runs, args)
+    report = _report(sweep.name, table, plan.trials, results, counter, strays)
     if speeds is None:
         return report
-    hours = count_gpu_hours(plan_costs(plan_sweep(sweep, args or (), with_data=False)), *speeds)
-    return replace(report, notes=(hours.sentence(), *report.notes))
+    return replace(report, notes=(count_gpu_hours(plan_costs(plan), *speeds), *report.notes))
 
 
 def report_published(table: PublishedTable) -> SweepReport:
-    """The report of a table without a sweep: the paper's numbers alone."""
-    return _report(table.id, table, {}, {}, None, [])
+    """Report on a table without a sweep: the paper's numbers alone."""
+    return _report(table.id, table, (), {}, None, [])
 
 
 def _report(
     name: str,
     table: PublishedTable,
-    trials: Mapping[int | None, list[Trial]],
+    plans: Sequence[TrialPlan],
     results: Mapping[str, RunResult],
     counter: CostCounter | None,
     strays: list[str],
@@ -187,34 +170,31 @@ def _report(
     measured: dict[tuple[str, str, str], Measured] = {}
     records: list[dict[str, Any]] = []
     for row, index in table.rows.sweep_index.items():
-        own = trials.get(index, [])
-        found = tuple(results[trial.id] for trial in own if trial.id in results)
-        cost = counter.of(own[0]) if counter is not None and own else None
+        own = [plan for plan in plans if plan.trial.row == index]
+        found = tuple(results[plan.trial.id] for plan in own if plan.trial.id in results)
+        cost = counter.count(own[0].config) if counter is not None and own else None
         rows[row] = ReportRow(found, len(own), cost)
         cells = table.cells[table.cells.row == row]
         for cell in cells[cells.corpus != ""].itertuples():
             ours = measure(found, cell.corpus, cell.metric)
             if ours is not None:
                 measured[row, cell.corpus, cell.metric] = ours
-            planned = sum(_tests(trial, cell.corpus) for trial in own)
+            planned = sum(_tests(plan, cell.corpus) for plan in own)
             records.append(_cell_record(cell, ours, planned))
         records += _cost_records(cells[cells.corpus == ""], rows[row], row)
-    frame = pd.DataFrame(records, columns=list(COLUMNS))
+    frame = pd.DataFrame(records, columns=COLUMNS)
     frame = frame.assign(sweep=name, paper_name=table.paper, table=table.table)
     for column, rank in (("paper", "rank_paper"), ("ours", "rank")):
         for (dataset, metric), group in frame.groupby(["dataset", "metric"]):
             if dataset:
                 frame.loc[group.index, rank] = rank_values(group[column], lower_is_better(metric))
     ordering = compare_order(table, measured)
-    planned = sum(map(len, trials.values()))
-    report = SweepReport(name, table, frame, rows, ordering, len(results), planned, ())
-    return replace(
-        report, notes=tuple(_notes(report, list(measured.values()), list(results.values()), strays))
-    )
+    report = SweepReport(name, table, frame, rows, ordering)
+    return replace(report, notes=tuple(_notes(report, list(measured.values()), strays)))
 
 
 def _cell_record(cell: Any, ours: Measured | None, planned: int) -> dict[str, Any]:
-    """Record of a published cell with our number; no difference is given to a SYNTHETIC one."""
+    """Join a published cell and our number; a SYNTHETIC one has no difference."""
     record = {
         "row": cell.row,
         "dataset": cell.corpus,
@@ -245,62 +225,43 @@ def _cell_record(cell: Any, ours: Measured | None, planned: int) -> dict[str, An
 
 
 def _cost_records(cells: pd.DataFrame, row: ReportRow, name: str) -> list[dict[str, Any]]:
-    """Records of a row's efficiency figures in the papers' units, and of its mean seconds."""
-    ours: dict[str, float | None] = dict.fromkeys(
-        ("params_M", "flops_G", "flops_with_attention_G", "memory_G")
-    )
+    """List a row's efficiency figures in the papers' units, and its mean seconds."""
+    trainings = {one.training: one.train_wall_s for one in row.results}
+    times = {"train_wall_s": trainings.values(), "test_wall_s": [one.wall_s for one in row.results]}
+    known = {key: [one for one in values if one is not None] for key, values in times.items()}
+    ours = {key: fmean(values) for key, values in known.items() if values}
     if isinstance(row.cost, NetworkCost):
-        cost = row.cost
-        ours |= {"params_M": cost.params / 1e6, "flops_G": cost.macs / 1e9}
-        ours |= {"flops_with_attention_G": cost.flops / 1e9, "memory_G": cost.memory / 1e9}
-    trainings = {one.training: one.train_wall_s for one in row.results if one.train_wall_s is not None}
-    tests = [one.wall_s for one in row.results if one.wall_s is not None]
-    ours["train_wall_s"] = fmean(trainings.values()) if trainings else None
-    ours["test_wall_s"] = fmean(tests) if tests else None
+        ours |= row.cost.figures()
     printed = {cell.metric: cell for cell in cells.itertuples()}
     records = []
-    for key, value in ours.items():
-        cell = printed.get(key)
-        record = {"row": name, "dataset": "", "metric": key, "ours": value, "planned": row.planned}
-        record |= {"runs": len(row.results), "state": "missing" if value is None else "complete"}
-        if isinstance(row.cost, str) and not key.endswith("_wall_s"):
-            record["state"] = f"cannot be built: {row.cost}"
+    for key in (*FIGURES, *times):
+        cell, value = printed.get(key), ours.get(key)
+        if cell is None and not row.planned:
+            continue
+        state = "missing" if value is None else "complete"
+        if not row.planned:
+            state = "external" if cell is not None and cell.external else "not planned"
+        elif isinstance(row.cost, str) and key in FIGURES:
+            state = f"cannot be built: {row.cost}"
+        record = {"row": name, "dataset": "", "metric": key, "ours": value, "state": state}
+        record |= {"planned": row.planned, "runs": len(row.results)}
         if cell is not None:
             record |= {"paper": cell.value, "flags": cell.flags, "disagrees": cell.disagrees}
             record["difference"] = None if value is None else value - cell.value
-        if not row.planned:
-            record["state"] = "external" if cell is not None and cell.external else "not planned"
-        if cell is not None or row.planned:
-            records.append(record)
+        records.append(record)
     return records
 
 
-def _tests(trial: Trial, dataset: str) -> bool:
-    """Whether a trial gives numbers of a dataset."""
+def _tests(plan: TrialPlan, dataset: str) -> bool:
+    """Return true if a trial gives numbers of a dataset."""
     corpus, split = dataset_corpus(dataset)
-    given: Any = trial.overrides.get("data") or {}
-    corpora = given.get("corpora") or _experiment_data(trial).get("corpora")
-    if corpora is not None and corpus not in (dataset_corpus(str(name))[0] for name in corpora):
-        return False
-    return split is None or given.get("split") in (None, split)
+    corpora = lookup(plan.config, "data.corpora") or ["AVAD"]
+    return split in (None, plan.split) and corpus in (dataset_corpus(str(name))[0] for name in corpora)
 
 
-def _experiment_data(trial: Trial) -> Mapping[str, Any]:
-    """The ``data`` part of the experiment file; empty where it is missing."""
-    try:
-        path = trial_experiment(trial)
-        content = yaml.safe_load(path.read_text()).get("data") or {}
-        if isinstance(content, str):
-            content = yaml.safe_load((path.parent / content).read_text()) or {}
-    except (InputError, OSError, yaml.YAMLError, AttributeError):
-        return {}  # counting its network reports the fault
-    return content if isinstance(content, Mapping) else {}
-
-
-def _notes(
-    report: SweepReport, measured: Sequence[Measured], results: Sequence[RunResult], strays: list[str]
-) -> list[str]:
-    """Everything that a reader has to consider before comparing."""
+def _notes(report: SweepReport, measured: Sequence[Measured], strays: list[str]) -> list[str]:
+    """List the caveats of our numbers, then those of the printed ones."""
+    results = [one for row in report.rows.values() for one in row.results]
     notes = [] if report.planned else ["no sweep reproduces this table: printed numbers alone"]
     if report.table.no_sweep:
         notes.append(f"ours are {report.table.no_sweep}")
@@ -314,21 +275,27 @@ def _notes(
     labels = {one.selection for one in results if not one.selection.startswith(FAIR_SELECTION)}
     notes += [f"checkpoints {label}" for label in sorted(labels - {""})]
     notes += sorted({line for one in results for line in one.contamination})
-    notes += [line for name, row in report.rows.items() for line in _network_mismatch(name, row)]
-    if measured and min(cell.videos for cell in measured) < 10:
-        notes.append("some cells rest on fewer than 10 videos, with which bootstrap intervals are too narrow")
+    for name, row in report.rows.items():
+        described = row.cost.all_params if isinstance(row.cost, NetworkCost) else None
+        trained = sorted({one.parameters for one in row.results if one.parameters} - {described})
+        if described is not None and trained:
+            notes.append(
+                f"{name}: its runs trained a network of {', '.join(f'{count / 1e6:.2f}' for count in trained)} M "
+                f"parameters, but the sweep describes one of {described / 1e6:.2f} M: they were started with other "
+                "options"
+            )
+    if measured and min(cell.videos for cell in measured) < FEW_VIDEOS:
+        notes.append(
+            f"some cells rest on fewer than {FEW_VIDEOS} videos, with which bootstrap intervals are too narrow"
+        )
     if strays:
         notes.append(
             f"{len(strays)} results belong to trials that the sweep file no longer lists, and are left out: "
             + ", ".join(strays[:5])
             + (", ..." if len(strays) > 5 else "")
         )
-    return notes + _printed_notes(report.table)
-
-
-def _printed_notes(table: PublishedTable) -> list[str]:
-    """Caveats of the printed numbers: the table's own, flags, and other places that print other numbers."""
-    notes = [f"printed table: {table.note}"] if table.note else []
+    table = report.table
+    notes += [f"printed table: {table.note}"] if table.note else []
     cells = table.cells.assign(where=table.cells.corpus.where(table.cells.corpus != "", table.cells.metric))
     for flags, group in cells[cells["flags"] != ""].groupby("flags", sort=False):
         names = dict.fromkeys(f"{cell.row} ({cell.where})" for cell in group.itertuples())
@@ -338,17 +305,3 @@ def _printed_notes(table: PublishedTable) -> list[str]:
         for cell in cells[cells.disagrees != ""].itertuples()
     ]
     return notes + ([f"printed differently elsewhere: {', '.join(differing)}"] if differing else [])
-
-
-def _network_mismatch(name: str, row: ReportRow) -> list[str]:
-    """A line if the row's runs trained a network of another size than the sweep describes, as smoke tests do."""
-    if not isinstance(row.cost, NetworkCost):
-        return []
-    described = row.cost.all_params
-    trained = sorted({one.parameters for one in row.results if one.parameters} - {described})
-    if not trained:
-        return []
-    return [
-        f"{name}: its runs trained a network of {', '.join(f'{count / 1e6:.2f}' for count in trained)} M "
-        f"parameters, but the sweep describes one of {described / 1e6:.2f} M: they were started with other options"
-    ]

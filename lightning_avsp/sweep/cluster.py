@@ -23,17 +23,28 @@ Say = Callable[[str], None]
 class Cluster:
     """Resources of a cluster of Ray."""
 
-    gpus: int
-    cpus: int
-    nodes: int
+    nodes: tuple[tuple[int, int], ...]
+    """(GPUs, CPUs) of each node."""
     jobs: int
     """Trials at a time where there is no GPU."""
 
+    @property
+    def gpus(self) -> int:
+        """Most GPUs of a node; a run takes those of one node alone."""
+        return max(gpus for gpus, _ in self.nodes)
+
     def share(self, gpus: int) -> dict[str, int]:
-        """Compute what a run with so many GPUs asks of Ray, which gives it as many numerical threads as cores."""
-        if not self.gpus:
-            return {"num_gpus": 0, "num_cpus": max(1, self.cpus // self.jobs)}
-        return {"num_gpus": gpus, "num_cpus": max(1, self.cpus * gpus // self.gpus)}
+        """Compute what a run with so many GPUs asks of Ray, which gives it as many numerical threads as cores.
+
+        Every node that has the GPUs has it: Ray would wait for ever for a request that fits on no node.
+        """
+        if self.gpus:
+            return {
+                "num_gpus": gpus,
+                "num_cpus": max(1, min(cpus * gpus // n for n, cpus in self.nodes if n)),
+            }
+        cores = [cpus for _, cpus in self.nodes]
+        return {"num_gpus": 0, "num_cpus": max(1, min(sum(cores) // self.jobs, *cores))}
 
 
 @contextmanager
@@ -50,6 +61,7 @@ def connect(address: str | None, jobs: int | None = None) -> Iterator[Cluster]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_task_oom_retries", "2")  # Ray's own default is for ever
     try:
         import ray
     except ImportError as error:
@@ -69,9 +81,9 @@ def connect(address: str | None, jobs: int | None = None) -> Iterator[Cluster]:
             f"no cluster of Ray at {address}: {error}; start one with `ray start --head`"
         ) from error
     try:
-        there = ray.cluster_resources()
-        cpus = int(there.get("CPU", 1))
-        yield Cluster(int(there.get("GPU", 0)), cpus, len(ray.nodes()), jobs or max(1, cpus // 4))
+        held = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = tuple((int(of.get("GPU", 0)), int(of.get("CPU", 1))) for of in held)
+        yield Cluster(nodes, jobs or max(1, sum(cpus for _, cpus in nodes) // 4))
     finally:
         ray.shutdown()
 
@@ -85,20 +97,16 @@ def check_nodes(paths: list[Path]) -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    task = ray.remote(num_cpus=0)(_missing_paths)
+    task: Any = ray.remote(num_cpus=0)(lambda: [path for path in paths if not path.exists()])
     nodes = [node for node in ray.nodes() if node["Alive"]]
     pinned = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-    found = ray.get([task.options(scheduling_strategy=strategy).remote(paths) for strategy in pinned])
+    found = ray.get([task.options(scheduling_strategy=strategy).remote() for strategy in pinned])
     for node, missing in zip(nodes, found, strict=True):
         if missing:
             raise InputError(
                 f"node {node['NodeManagerHostname']} does not see {', '.join(map(str, missing))}; a cluster needs the "
                 "working directory, the data and --runs on a disk that all nodes share"
             )
-
-
-def _missing_paths(paths: list[Path]) -> list[Path]:
-    return [path for path in paths if not path.exists()]
 
 
 def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, say: Say) -> list[TrialPlan]:
@@ -126,7 +134,7 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
     needed = SweepPlan(tuple(untrained)).trainings
     # Ray's own types allow no list of exceptions here, its documentation does
     remote: Any = ray.remote(max_retries=retries, retry_exceptions=[RunFailedError])  # type: ignore[call-overload]
-    train, test = remote(_train), remote(_test)
+    train, test = remote(Runner.train), remote(Runner.test)
     place = ray.put(runner)
 
     references: dict[str, Any] = {}
@@ -135,14 +143,15 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
             before = references.get(training.stage.name) if training.stage else None
             share = cluster.share(runner.devices(training.config))
             references[name] = train.options(**share, name=training.label).remote(place, training, before)
-    waiting = {
-        test.options(**cluster.share(runner.devices(trial.config)), name=trial.label).remote(
-            place, trial, references.get(trial.training.name)
-        ): trial
-        for trial in open_trials
-    }
+    waiting: dict[Any, TrialPlan] = {}
+    for trial in open_trials:
+        # trials of several sweeps may share a test: the second waits for the first, not for its lock on a GPU
+        before = references.get(trial.test, references.get(trial.training.name))
+        share = cluster.share(runner.devices(trial.config))
+        references[trial.test] = test.options(**share, name=trial.label).remote(place, trial, before)
+        waiting[references[trial.test]] = trial
     failed: list[TrialPlan] = []
-    with _stopped_by_signals(lambda: _cancel([*references.values(), *waiting])):
+    with _stopped_by_signals(lambda: _cancel(list({*references.values(), *waiting}))):
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)
             trial = waiting.pop(done)
@@ -155,14 +164,6 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
                 cause = getattr(error, "cause", None) or error
                 say(f"FAILED    {count}  {trial.label}: {cause}")
     return failed
-
-
-def _train(runner: Runner, training: Any, stage: Any) -> str:
-    return runner.train(training, stage)
-
-
-def _test(runner: Runner, trial: TrialPlan, training: Any) -> str:
-    return str(runner.test(trial, training))
 
 
 def _cancel(references: list[Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,24 +49,24 @@ class TrialArguments:
     row: dict[str, Any] = field(default_factory=dict)
     """The sweep's values."""
 
-    def compose(self, row: dict[str, Any] | None = None) -> dict[str, Any]:
+    def compose(self, without: Sequence[str] = ()) -> dict[str, Any]:
         """Compose the whole configuration.
 
         Args:
-            row: Values in place of the sweep's own.
+            without: Dotted names of settings that are not taken from the row.
 
         Raises:
             InputError: If a file cannot be read or an option has no place.
         """
-        values = self.row if row is None else row
-        base = read_config(self.experiment)
-        for name, value in self.options:
-            lay_option(base, name, value)
-        composed = merge(base, inline(values, Path()))
-        for name, value in self.options:
-            if not _sets(values, name):
-                lay_option(composed, name, value)
-        return composed
+        row = [leaf for leaf in leaves("", self.row) if leaf[0] and not is_within(leaf[0], without)]
+        named = {_short(name) for name, value in row if value != {}}
+        config = {"seed_everything": 0, **read_config(self.experiment)}  # the seed that `lightning fit` takes
+        for name, value in (*self.options, *row):
+            lay_option(config, name, value)
+        for name, value in self.options:  # once more, for a class that the row has changed
+            if not is_within(_short(name), named) and f"{_short(name)}.class_path" not in named:
+                lay_option(config, name, value)
+        return config
 
 
 def split_arguments(words: Sequence[str], more: Sequence[str] = ()) -> TrialArguments:
@@ -126,19 +126,16 @@ def inline(value: Any, folder: Path) -> Any:
     return value
 
 
-def merge(below: Any, above: Any) -> Any:
-    """Lay settings over others; a group that names another class keeps nothing of the old one's arguments."""
-    if not (isinstance(below, dict) and isinstance(above, dict)):
-        return deepcopy(above)
-    classes = [
-        str(group["class_path"]).rpartition(".")[2] for group in (below, above) if "class_path" in group
-    ]
-    kept = {} if len(classes) == 2 and classes[0] != classes[1] else below
-    return {**deepcopy(kept), **{key: merge(kept.get(key), value) for key, value in above.items()}}
-
-
 def lay_option(config: dict[str, Any], name: str, value: Any) -> None:
-    """Set one option by its dotted name, in which ``init_args`` may be left out, as on the command line."""
+    """Lay a setting over others by its dotted name, in which ``init_args`` may be left out, as on the command line.
+
+    A group that is set to another class keeps nothing of the old one's arguments.
+    """
+    value = inline(value, Path())
+    if isinstance(value, dict) and value:
+        for inner, item in leaves(name, value):
+            lay_option(config, inner, item)
+        return
     *groups, last = name.split(".")
     group = config
     for key in groups:
@@ -147,15 +144,14 @@ def lay_option(config: dict[str, Any], name: str, value: Any) -> None:
             group[key] = {}
         group = group[key]
     group = _arguments_of(group, last)
-    value, before = inline(value, Path()), group.get(last)
+    before = group.get(last)
     if isinstance(before, dict) and "class_path" in before and isinstance(value, str):
-        value = {"class_path": value}
+        lay_option(before, "class_path", value)
+        return
     if last == "class_path" and str(before).rpartition(".")[2] != str(value).rpartition(".")[2]:
         group["init_args"] = {}
-    if last == "class_path":
-        group[last] = value
-    else:
-        group[last] = merge(before, value)
+    if not (isinstance(before, dict) and value == {}):  # an empty group changes nothing
+        group[last] = deepcopy(value)
 
 
 def leaves(name: str, value: Any) -> list[tuple[str, Any]]:
@@ -184,17 +180,13 @@ def _arguments_of(group: dict[str, Any], key: str) -> dict[str, Any]:
     return arguments if isinstance(arguments, dict) else group
 
 
-def _sets(row: dict[str, Any], name: str) -> bool:
-    """Return true if a row sets an option itself: the option's own name, or something that is no group above it."""
-    value: Any = row
-    for key in name.split("."):
-        if not isinstance(value, dict):
-            return True
-        inner = value if key in value else value.get("init_args") or {}
-        if key not in inner:
-            return False
-        value = inner[key]
-    return not isinstance(value, dict)
+def is_within(name: str, groups: Collection[str]) -> bool:
+    """Return true if a dotted name is one of those given or lies below one of them."""
+    return any(name == group or name.startswith(f"{group}.") for group in groups)
+
+
+def _short(name: str) -> str:
+    return name.replace(".init_args", "")
 
 
 def _checked(name: str) -> str:

@@ -15,15 +15,11 @@ from typing import Any
 from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, splits_in_mix
 from lightning_avsp.data.lists import list_path, parse_fold_list, require_root
 from lightning_avsp.errors import CorpusNotFoundError, InputError
-from lightning_avsp.sweep.composition import leaves, lookup
+from lightning_avsp.run_folder import write_atomically
+from lightning_avsp.sweep.composition import is_within, leaves, lookup
 from lightning_avsp.sweep.sweep_file import content_name
 
-TEST_ONLY = (
-    "model.init_args.sampling",
-    "model.init_args.metrics",
-    "data.test",
-    "trainer.limit_test_batches",
-)
+TEST_ONLY = ("model.init_args.sampling", "model.init_args.metrics", "data.test", "trainer.limit_test_batches")
 """Settings that a row may change without a new training: the training keeps those of the experiment.
 
 Sampling also draws the validation maps that choose ``best.ckpt``, so the experiment's own is in the training's name.
@@ -42,16 +38,17 @@ PLACE = (
     # init_absent: where "error" trains at all, "drop" trains the same
     *("init_absent", "allow_seen_test_videos", "test_after_fit", "figures", "save_every_steps", "compile"),
     *("activation_checkpointing", "deterministic", "data.root", "data.split", "data.num_workers"),
+    *("data.loading.start_method", "data.loading.eval_batch_size", "data.captions.folder"),
     *(
-        "data.loading.start_method",
-        "data.loading.eval_batch_size",
-        "data.captions.folder",
         "data.captions.features",
+        "data.corpora",
+        "trainer.accelerator",
+        "trainer.devices",
+        "trainer.num_nodes",
     ),
-    *("data.corpora", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
-    *("trainer.logger", "trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.profiler"),
-    *("trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.benchmark", "trainer.model_registry"),
-    *("trainer.limit_predict_batches", "trainer.enable_autolog_hparams"),
+    *("trainer.strategy", "trainer.logger", "trainer.enable_progress_bar", "trainer.enable_model_summary"),
+    *("trainer.profiler", "trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.benchmark"),
+    *("trainer.model_registry", "trainer.limit_predict_batches", "trainer.enable_autolog_hparams"),
 )
 """Settings that decide no weights, or that stand in the name by what they mean: the data folder and the split as the
 videos that they name, captions as what they say, ``init_from`` as a stage's name or a checkpoint's digest."""
@@ -124,8 +121,7 @@ def _digest(path: str, size: int, changed: int) -> str:
         while block := file.read(1 << 20):
             found.update(block)
     if size > 1 << 24:
-        kept.mkdir(parents=True, exist_ok=True)
-        key.write_text(found.hexdigest())
+        write_atomically(key, found.hexdigest())
     return found.hexdigest()
 
 
@@ -135,7 +131,7 @@ def _settings(config: dict[str, Any], unused: tuple[str, ...]) -> dict[str, Any]
     root = str((config.get("data") or {}).get("root", "")).rstrip("/") + "/"
     kept = {}
     for name, value in leaves("", config):
-        if any(name == key or name.startswith(f"{key}.") for key in unused):
+        if is_within(name, unused):
             continue
         if name in files and files[name].is_file():
             value = f"sha256:{file_digest(files[name])}"

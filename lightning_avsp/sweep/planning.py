@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.errors import InputError
 from lightning_avsp.run_folder import RunFolder
-from lightning_avsp.sweep.composition import TrialArguments, lay_option, lookup, merge, split_arguments
-from lightning_avsp.sweep.identity import TEST_ONLY, file_digest, name_test, name_training
+from lightning_avsp.sweep.composition import TrialArguments, lay_option, lookup, split_arguments
+from lightning_avsp.sweep.identity import TEST_ONLY, corpora_of, file_digest, name_test, name_training
 from lightning_avsp.sweep.sweep_file import Sweep, Trial, content_name, expand, short_words
 
 STAGE = "stage:"
@@ -51,8 +48,7 @@ class Training:
 
     def is_finished(self, runs: Path) -> bool:
         """Return true once its run folder holds a finished training."""
-        record = RunFolder(self.folder(runs)).record
-        return record.is_file() and bool(json.loads(record.read_text()).get("finished"))
+        return RunFolder(self.folder(runs)).is_finished
 
 
 @dataclass(frozen=True)
@@ -153,12 +149,11 @@ def plan_trial(
         raise InputError(f"--checkpoint must be best or last, got {checkpoint!r}")
     try:
         arguments = split_arguments(words, args)
-        config = _with_seed(arguments.compose())
+        config = arguments.compose()
         label = (
             f"{sweep} {trial.label} split{lookup(config, 'data.split') or 1} seed{config['seed_everything']}"
         )
-        row = _without(arguments.row, TEST_ONLY)
-        training = _plan_training(_with_seed(arguments.compose(row)), arguments, label, (), with_data)
+        training = _plan_training(arguments.compose(TEST_ONLY), arguments, label, (), with_data)
         test = name_test(training.name, config, checkpoint, with_data)
     except InputError as error:
         # the class tells a corpus that is not there from a mistake
@@ -213,10 +208,8 @@ def _plan_stage(
         raise InputError(
             f"init_from: {source} names no experiment file; a stage is stage:experiments/NAME.yaml"
         )
-    own = TrialArguments(experiment, ()).compose()
-    if source.endswith(SAME_NETWORK):
-        row = _without(arguments.row, TEST_ONLY)
-        own = merge(own, {key: value for key, value in row.items() if key == "model"})
+    row = {"model": arguments.row.get("model", {})} if source.endswith(SAME_NETWORK) else {}
+    own = TrialArguments(experiment, (), row).compose(TEST_ONLY)
     for name in INHERITED:
         if (value := lookup(config, name)) is not None:
             lay_option(own, name, value)
@@ -227,34 +220,14 @@ def _plan_stage(
     split = lookup(config, "data.split")
     if split is not None and _has_split(own.get("data") or {}, split):
         lay_option(own, "data.split", split)
-    own = _with_seed(own)
     label = f"{experiment.stem} split{lookup(own, 'data.split') or 1} seed{own['seed_everything']}"
     return _plan_training(own, arguments, label, (*above, source), with_data)
 
 
 def _has_split(data: dict[str, Any], split: Any) -> bool:
     """Return true if a stage's corpora have the trial's split: DHF1K, for one, was divided once."""
-    corpora = [
-        find_corpus(name, Path(str(data.get("root", "data")))) for name in data.get("corpora", ["AVAD"])
-    ]
     try:
-        splits_in_mix(corpora, split)
+        corpora_of({**data, "split": split})
     except InputError:
         return False
     return True
-
-
-def _with_seed(config: dict[str, Any]) -> dict[str, Any]:
-    """Add the seed that ``lightning fit`` takes where none is given."""
-    return {"seed_everything": 0, **config}
-
-
-def _without(row: dict[str, Any], names: Sequence[str], above: str = "") -> dict[str, Any]:
-    """Copy a row without some of its settings."""
-    kept: dict[str, Any] = {}
-    for key, value in row.items():
-        name = f"{above}{key}"
-        if name in names:
-            continue
-        kept[key] = _without(value, names, f"{name}.") if isinstance(value, dict) else deepcopy(value)
-    return kept

@@ -13,6 +13,7 @@ from typing import Any
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.run_folder import RunFolder, write_json
+from lightning_avsp.sweep.child import lock_folder
 from lightning_avsp.sweep.composition import lookup
 from lightning_avsp.sweep.identity import caption_files, weight_files
 from lightning_avsp.sweep.planning import SweepPlan, Training
@@ -30,7 +31,7 @@ def check_plan(plan: SweepPlan, runs: Path, gpus: int, gpus_per_trial: int) -> l
     Args:
         plan: What is about to run.
         runs: Folder of all runs.
-        gpus: GPUs of the machine or the cluster.
+        gpus: GPUs of the machine, or most of a node of the cluster.
         gpus_per_trial: GPUs that a trial asks for.
 
     Returns:
@@ -57,8 +58,8 @@ def check_plan(plan: SweepPlan, runs: Path, gpus: int, gpus_per_trial: int) -> l
             faults.append(f"{label}: trainer.accelerator={accelerator}, but there is no GPU")
         alike = {**config, "seed_everything": 0, "data": {**data, "split": None}}
         configs.setdefault(canonical_json(alike), (label, config))
-    if gpus and gpus_per_trial > gpus:
-        faults.append(f"--gpus-per-trial={gpus_per_trial}, but there are {gpus} GPUs")
+    if gpus_per_trial > max(1, gpus):
+        faults.append(f"--gpus-per-trial={gpus_per_trial}, but no machine has more than {gpus} GPUs")
     faults = list(dict.fromkeys(faults)) or _parsing_faults(list(configs.values()), gpus)
     if faults:
         raise InputError("nothing was started: " + "; ".join(faults))
@@ -71,9 +72,10 @@ def _configurations(plan: SweepPlan) -> list[tuple[str, dict[str, Any]]]:
 
 def _disk_faults(plan: SweepPlan, runs: Path) -> list[str]:
     try:
-        runs.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=runs):
+        with lock_folder(runs):
             pass
+    except InputError as error:
+        return [str(error)]
     except OSError as error:
         return [f"{runs} cannot be written: {error.strerror}"]
     left = [training for training in plan.trainings.values() if not training.is_finished(runs)]

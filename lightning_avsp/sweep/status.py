@@ -10,9 +10,8 @@ from typing import Any, Literal
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.run_folder import RunFolder, write_json
-from lightning_avsp.sweep.child import Attempts
+from lightning_avsp.sweep.child import Attempts, is_locked
 from lightning_avsp.sweep.execution import log_end
-from lightning_avsp.sweep.locks import is_locked
 from lightning_avsp.sweep.planning import SweepPlan, TrialPlan
 from lightning_avsp.sweep.sweep_file import Sweep
 

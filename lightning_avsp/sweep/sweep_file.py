@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import islice, product
@@ -17,32 +16,20 @@ import yaml
 
 from lightning_avsp.errors import InputError
 
-KEYS = frozenset(
-    (
-        *(
-            "apiVersion",
-            "kind",
-            "controller",
-            "description",
-            "program",
-            "job",
-            "image_uri",
-            "entity",
-            "project",
-        ),
-        *(
-            "method",
-            "command",
-            "name",
-            "run_cap",
-            "metric",
-            "metrics",
-            "scheduler",
-            "early_terminate",
-            "parameters",
-        ),
-    )
-)
+KEYS = {
+    *("apiVersion", "kind", "controller", "description", "program", "job", "image_uri", "entity", "project"),
+    *(
+        "method",
+        "command",
+        "name",
+        "run_cap",
+        "metric",
+        "metrics",
+        "scheduler",
+        "early_terminate",
+        "parameters",
+    ),
+}
 """Keys of a sweep file in W&B's schema, which refuses any other."""
 SERVER_ONLY = ("early_terminate", "scheduler", "controller", "job", "image_uri", "metrics")
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
@@ -87,54 +74,26 @@ class Trial:
     """Row of its table, from 0; None for a trial that is in no sweep file."""
     label: str
     """The values that make it this row, in short."""
-    template: tuple[str, ...] = field(repr=False)
-    """The command with W&B's macros."""
-    program: str = field(default="", repr=False)
-
-    @property
-    def command(self) -> list[str]:
-        """The words that ``wandb agent`` would run.
-
-        Raises:
-            InputError: If a macro is filled by W&B's agent alone.
-        """
-        filled: dict[str, Sequence[str]] = {
-            "${env}": ("/usr/bin/env",),
-            "${interpreter}": ("python",),
-            "${program}": (self.program,),
-            "${args_json}": (json.dumps(self.overrides),),
-        }
-        unknown = [part for part in self.template if part.startswith("${") and part not in filled]
-        if unknown:
-            raise InputError(
-                f"the macro {unknown[0]} of a sweep's command is filled by W&B's agent alone; use ${{args_json}}: "
-                'command: ["${env}", "${program}", trial, ..., --config, "${args_json}"]'
-            )
-        return [word for part in self.template for word in filled.get(part, (part,))]
+    command: tuple[str, ...] = field(repr=False)
+    """The words that ``wandb agent`` would run."""
 
 
 @dataclass(frozen=True)
 class Sweep:
     """A sweep file that W&B accepts."""
 
-    name: str
-    """Name of the file without its ending."""
     path: Path
-    method: str
-    parameters: dict[str, Any]
-    """As in the file."""
-    command: tuple[str, ...]
-    program: str
-    run_cap: int | None
-    """Most trials, or None."""
-    metric: dict[str, Any]
-    """``name`` and ``goal``, or empty."""
     content: dict[str, Any] = field(repr=False)
     """The whole file."""
 
+    @property
+    def name(self) -> str:
+        """Name of the file without its ending."""
+        return self.path.stem
+
     def row_count(self) -> int:
         """Count the rows of its table."""
-        return prod(len(p.values) for p in flatten(self.parameters)[0] if p.makes_rows)
+        return prod(len(p.values) for p in flatten(self.content["parameters"])[0] if p.makes_rows)
 
 
 def load_sweep(path: Path | str) -> Sweep:
@@ -159,35 +118,26 @@ def load_sweep(path: Path | str) -> Sweep:
         faults.append(f"the file's name '{path.stem}' names a folder; use letters, digits, '_', '-' and '.'")
     if faults:
         raise InputError(f"{path} is no sweep that W&B accepts: {'; '.join(faults)}")
-    return Sweep(
-        name=path.stem,
-        path=path,
-        method=content["method"],
-        parameters=content["parameters"],
-        command=tuple(str(part) for part in content.get("command") or DEFAULT_COMMAND),
-        program=str(content.get("program", "")),
-        run_cap=content.get("run_cap"),
-        metric=content.get("metric") or {},
-        content=content,
-    )
+    return Sweep(path, content)
 
 
 def expand(sweep: Sweep) -> list[Trial]:
     """List every trial of a grid, each once: parameters by name, the last one changing fastest, up to ``run_cap``.
 
     Raises:
-        InputError: If the sweep is no grid, which needs W&B's server.
+        InputError: If the sweep is no grid, or its command has a macro of the agent's own: both need W&B's server.
     """
     asked = [key for key in SERVER_ONLY if key in sweep.content]
-    parameters, drawn = flatten(sweep.parameters)
-    if sweep.method != "grid" or asked or drawn:
-        reason = f"method: {sweep.method}" if sweep.method != "grid" else ", ".join(asked or drawn)
+    parameters, drawn = flatten(sweep.content["parameters"])
+    method = sweep.content["method"]
+    if method != "grid" or asked or drawn:
+        reason = f"method: {method}" if method != "grid" else ", ".join(asked or drawn)
         raise InputError(
             f"{sweep.path}: {reason} needs W&B's server: `wandb sweep {sweep.path}`, then `wandb agent`; grids of "
             "listed values run without it"
         )
     trials: dict[str, Trial] = {}
-    for values in islice(product(*(enumerate(p.values) for p in parameters)), sweep.run_cap):
+    for values in islice(product(*(enumerate(p.values) for p in parameters)), sweep.content.get("run_cap")):
         overrides: dict[str, Any] = {}
         row, words = 0, []
         for parameter, (index, value) in zip(parameters, values, strict=True):
@@ -199,9 +149,27 @@ def expand(sweep: Sweep) -> list[Trial]:
                 row = row * len(parameter.values) + index
                 words += short_words(parameter.path[-1], value)
         identity, label = content_name(overrides), ",".join(words) or "all"
-        trial = Trial(identity, overrides, len(trials), row, label, sweep.command, sweep.program)
+        trial = Trial(identity, overrides, len(trials), row, label, _command(sweep, overrides))
         trials.setdefault(identity, trial)
     return list(trials.values())
+
+
+def _command(sweep: Sweep, overrides: dict[str, Any]) -> tuple[str, ...]:
+    """Fill the macros of a sweep's command."""
+    filled = {
+        "${env}": "/usr/bin/env",
+        "${interpreter}": "python",
+        "${program}": str(sweep.content.get("program", "")),
+        "${args_json}": json.dumps(overrides),
+    }
+    words = [str(part) for part in sweep.content.get("command") or DEFAULT_COMMAND]
+    unknown = [word for word in words if word.startswith("${") and word not in filled]
+    if unknown:
+        raise InputError(
+            f"the macro {unknown[0]} of a sweep's command is filled by W&B's agent alone; use ${{args_json}}: "
+            'command: ["${env}", "${program}", trial, ..., --config, "${args_json}"]'
+        )
+    return tuple(filled.get(word, word) for word in words)
 
 
 def flatten(parameters: dict[str, Any], above: tuple[str, ...] = ()) -> tuple[list[Parameter], list[str]]:

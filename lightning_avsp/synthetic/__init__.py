@@ -2,7 +2,7 @@
 
 A diagnostic, generated in seconds in the layout of the STAViS package: discs of three colours move, each
 colour is bound to a pitch, one of them sounds at a time, and observers follow it; with unrelated music or in
-silence they follow the fastest. Nothing visible tells which object sounds: one can only know by listening.
+silence they follow the fastest. Nothing visible shows which object sounds: only the audio does.
 Everything here is SYNTHETIC: a good score shows that a model binds sound to sight, not that it predicts where
 people look.
 """

@@ -1,4 +1,4 @@
-"""Captions of synthetic videos from their truth: in a known share of frames they name the object that decides.
+"""Captions of synthetic videos from their truth: in a given share of frames they name the object that decides.
 
 An informative caption names the object that sounds or, with music or in silence, the fastest one. Any other
 caption names only what is visible: the discs. So a model that reads is better on informative frames,
@@ -57,7 +57,7 @@ _MODEL = "synthetic truth"
 
 
 def vocabulary() -> list[str]:
-    """All words that captions are made of, in alphabetical order."""
+    """Return all words of the captions, in alphabetical order."""
     patterns = [pattern for patterns in INFORMATIVE.values() for pattern in patterns] + list(UNINFORMATIVE)
     words = {word for pattern in patterns for word in re.findall(r"[a-z]+", re.sub(r"{\w+}", " ", pattern))}
     return sorted(words | {*COLOUR_NAMES, *_NUMBERS.values(), "a", "and", "disc"})
@@ -76,13 +76,13 @@ class SyntheticCaptions:
     informative: int
     """Captions that name the object that decides."""
     agreeing: int
-    """Informative captions whose object is the one attended in that frame: observers follow a new sound after 0.2 s."""
+    """Informative captions whose object is the one attended in that frame: observers change after 0.2 s."""
 
 
 def caption_frames(
     record: VideoRecord, informative_share: float, generator: np.random.Generator
 ) -> list[tuple[str, bool, int]]:
-    """Caption of every frame of a video as (text, whether it is informative, object that decides).
+    """Caption every frame of a video as (text, True if it is informative, object that decides).
 
     Args:
         record: Truth of the video.
@@ -124,10 +124,11 @@ def write_synthetic_captions(
         CorpusNotFoundError: If there is no such synthetic corpus below the root.
         InputError: If a number is out of range, or the file holds captions from elsewhere.
     """
-    if not 0 <= informative_share <= 1:
-        raise InputError(f"informative_share is {informative_share}; a share lies in 0 to 1")
-    if every < 1 or seed < 0:
-        raise InputError(f"every={every} must be at least 1 and seed={seed} at least 0")
+    if not 0 <= informative_share <= 1 or every < 1 or seed < 0:
+        raise InputError(
+            f"informative_share={informative_share} must lie in 0 to 1, every={every} be at least 1 and seed={seed} "
+            "at least 0"
+        )
     entry = find_corpus(corpus, Path(root))
     path = caption_path(folder, entry.name)
     if path.is_file():

@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from lightning_avsp.data.manifest import MANIFEST, read_manifest
 from lightning_avsp.errors import InputError
@@ -16,18 +15,19 @@ from lightning_avsp.files import atomic_write
 from lightning_avsp.parallel import Progress, run_jobs
 from lightning_avsp.synthetic.layout import (
     SOUNDLESS_CORPORA,
+    SPLITS,
     STAVIS_CORPORA,
     assign_conditions,
-    check_synthesis,
+    part_of,
+    partition,
     video_name,
     video_spec,
     write_fold_lists,
-    write_ordered_lists,
 )
-from lightning_avsp.synthetic.packages import FILM_PACKAGES, layouts_of, write_split_file
+from lightning_avsp.synthetic.packages import FILM_PACKAGES, SYNTHETIC_CORPORA, layouts_of, write_split_file
 from lightning_avsp.synthetic.record import GENERATOR, record_path
 from lightning_avsp.synthetic.spec import CONDITIONS, STATEMENT, Condition, SyntheticSpec
-from lightning_avsp.synthetic.video import video_paths, write_video
+from lightning_avsp.synthetic.video import CorpusPlan, write_video
 
 README = f"""{STATEMENT}
 
@@ -64,8 +64,6 @@ class SynthReport:
 
     root: Path
     """Folder that holds the corpus."""
-    corpus: str
-    """Corpus whose layout was used."""
     names: tuple[str, ...]
     """All videos of the corpus."""
     conditions: tuple[Condition, ...]
@@ -102,8 +100,8 @@ def synthesise_corpus(
 ) -> SynthReport:
     """Write a synthetic corpus in the layout of the one it stands in for, or complete an interrupted one.
 
-    Sound decides where the simulated observers look in most videos, so a model that listens can be told from
-    one that does not. Finished videos of the same spec and seed are kept, also when the corpus grows.
+    The sounding object attracts the simulated observers in most videos, so a model that uses audio scores higher
+    than one that does not. Finished videos of the same spec and seed are kept, also when the corpus grows.
     When it shrinks, the surplus stays on disk but in no list.
 
     Args:
@@ -111,13 +109,13 @@ def synthesise_corpus(
             the corpus' own name.
         corpus: Corpus to stand in for, by its folder name; it decides names and lists.
         videos: Number of videos, at least 3.
-        spec: What the videos are made of; None for the defaults.
-        seed: Seed; the same seed gives the same bytes, whatever ``workers`` is.
+        spec: Properties of the videos; None for the defaults.
+        seed: Seed; the same seed gives the same bytes, for any number of ``workers``.
         workers: Processes. More than one needs a script with an ``if __name__ == "__main__"`` guard.
-        films: Whether to write ``films/<corpus>/<video>.mp4`` too.
-        overwrite: Whether to replace a synthetic corpus of another spec or seed.
+        films: Write ``films/<corpus>/<video>.mp4`` too.
+        overwrite: Replace a synthetic corpus of another spec or seed.
         progress: Called with the number of finished videos and of all videos.
-        layout: Which of the corpus' layouts (:data:`~lightning_avsp.synthetic.packages.PACKAGES`); None for the
+        layout: One of the corpus' layouts (:data:`~lightning_avsp.synthetic.packages.PACKAGES`); None for the
             usual one.
 
     Raises:
@@ -126,56 +124,60 @@ def synthesise_corpus(
     began = time.perf_counter()
     root = Path(root)
     spec = SyntheticSpec() if spec is None else spec
-    check_synthesis(corpus, videos)
-    layout = _check_layout(corpus, layout)
+    possible = layouts_of(corpus)
+    if not possible:
+        raise InputError(
+            f"corpus {corpus!r} cannot be synthesised; choose one of {', '.join(SYNTHETIC_CORPORA)}"
+        )
+    if videos < SPLITS:
+        raise InputError(f"{videos} videos cannot fill {SPLITS} test lists; ask for at least {SPLITS}")
+    layout = layout or possible[0]
+    if layout not in possible:
+        raise InputError(f"{corpus} has no layout {layout!r}; its layouts: {', '.join(possible)}")
+    if workers < 1 or seed < 0:
+        raise InputError(f"workers={workers} must be at least 1 and seed={seed} at least 0")
     if corpus in SOUNDLESS_CORPORA:
-        spec = replace(spec, shares=(0.0, 0.0, 1.0))  # nobody hears anything: what moves fastest decides
-    if workers < 1:
-        raise InputError(f"workers is {workers}; choose 1 or more")
-    if seed < 0:
-        raise InputError(f"seed is {seed}; choose 0 or more")
+        spec = replace(spec, shares=(0.0, 0.0, 1.0))
     if films or layout in FILM_PACKAGES:
         from lightning_avsp.synthetic.films import check_film
 
         check_film(spec.size, spec.sample_rate)
         if layout == "ntire":
             check_film(spec.map_size, spec.sample_rate)
-    _claim(root, corpus, spec, seed, layout, overwrite)
-
+    plan = CorpusPlan(root, corpus, spec, seed, films, layout)
     conditions = assign_conditions(spec, videos)
     names = [video_name(corpus, k, condition, spec.size) for k, condition in enumerate(conditions)]
-    _write_manifest(root, corpus, spec, seed, layout, names, conditions)
+    _claim(plan, names, conditions, overwrite)
     todo = [
-        k
-        for k, name in enumerate(names)
-        if not all(path.exists() for path in video_paths(root, corpus, name, k, films, layout))
+        job
+        for job in zip(names, range(videos), conditions, strict=True)
+        if not all(path.exists() for path in plan.video_paths(root, *job[:2]))
     ]
-    staging = root / f".synthesis_{corpus}"
-    shutil.rmtree(staging, ignore_errors=True)  # left behind by an interrupted run
+    kept = videos - len(todo)
+    shutil.rmtree(plan.staging, ignore_errors=True)  # left behind by an interrupted run
     try:
-        write = partial(
-            _write_numbered, root, staging, corpus, spec=spec, seed=seed, films=films, layout=layout
-        )
-        kept = videos - len(todo)
         run_jobs(
-            write,
-            [(names[k], k, conditions[k]) for k in todo],
+            partial(write_video, plan),
+            todo,
             workers,
             progress=None if progress is None else lambda done, _: progress(kept + done, videos),
             name=lambda job: f"{corpus}/{job[0]}",
         )
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(plan.staging, ignore_errors=True)
     lists: list[Path] = []
     if layout == "stavis":
-        lists = write_fold_lists(root, corpus, spec, names, conditions, seed)
-    elif layout == "vinet":
-        lists = write_ordered_lists(root, corpus, spec, names)
+        lines = [f"{name} {spec.frames} {spec.fps:.6f}" for name in names]
+        splits = 1 if corpus == "DIEM" else SPLITS
+        lists = write_fold_lists(root, corpus, lines, partition(conditions, seed, corpus), splits)
+    elif layout == "vinet":  # divided once, by the order of the videos
+        lines = [f"{name} {spec.frames} {spec.fps}" for name in names]
+        tested = [0 if part_of(index) == "test" else 1 for index in range(videos)]
+        lists = write_fold_lists(root, corpus, lines, tested, 1)
     elif layout == "ntire":
         lists = [write_split_file(root, corpus, names)]
     return SynthReport(
         root=root,
-        corpus=corpus,
         names=tuple(names),
         conditions=tuple(conditions),
         written=len(todo),
@@ -186,96 +188,62 @@ def synthesise_corpus(
     )
 
 
-def _check_layout(corpus: str, layout: str | None) -> str:
-    possible = layouts_of(corpus)
-    if layout is not None and layout not in possible:
-        raise InputError(f"{corpus} has no layout {layout!r}; its layouts: {', '.join(possible)}")
-    return layout or possible[0]
+def _claim(plan: CorpusPlan, names: list[str], conditions: list[Condition], overwrite: bool) -> None:
+    """Write or extend ``synthetic.json`` and ``README.txt`` before any video, so none lies unlabelled.
 
-
-def _write_numbered(
-    root: Path, staging: Path, corpus: str, job: tuple[str, int, Condition], **settings: Any
-) -> None:
-    """:func:`write_video` of a (name, index, condition), as a worker process is sent it."""
-    write_video(root, staging, corpus, *job, **settings)
-
-
-def _claim(root: Path, corpus: str, spec: SyntheticSpec, seed: int, layout: str, overwrite: bool) -> None:
-    """Make sure that the root may hold this corpus; with ``overwrite`` remove a different synthetic one.
+    With ``overwrite`` a synthetic corpus of other settings is removed.
 
     Raises:
-        InputError: If it may not. A corpus that this generator did not write is never touched.
+        InputError: If the root may not hold this corpus. One that this generator did not write is never touched.
     """
+    root, corpus = plan.root, plan.corpus
     if root.exists() and not root.is_dir():
         raise InputError(f"{root} is a file; give a folder")
-    entry = read_manifest(root)["corpora"].get(corpus)
-    if entry is None:
-        for place in _places(root, corpus):
-            if place.exists():
-                raise InputError(
-                    f"{place} exists but {root / MANIFEST} lists no synthetic {corpus}: it "
-                    "may be the true corpus, which is never overwritten; choose another root"
-                )
-        return
-    found = SyntheticSpec.from_dict(entry["spec"]) if entry["generator"] == GENERATOR else None
-    if found == spec and entry["seed"] == seed and entry.get("layout", "stavis") == layout:
-        return
-    if not overwrite:
-        differences = (
-            [f"generator: {entry['generator']} / {GENERATOR}"] if found is None else found.differences(spec)
-        )
-        if entry["seed"] != seed:
-            differences.append(f"seed: {entry['seed']} / {seed}")
-        if entry.get("layout", "stavis") != layout:
-            differences.append(f"layout: {entry.get('layout', 'stavis')} / {layout}")
-        raise InputError(
-            f"{root} holds another synthetic {corpus} (there / asked for: {'; '.join(differences)}); "
-            "choose another root or overwrite it"
-        )
-    for place in (root / "synthetic" / corpus, root / "films" / corpus, *_places(root, corpus)):
-        shutil.rmtree(place, ignore_errors=True)
-    for path in (root / "fold_lists").glob(f"{corpus}_list_*") if corpus not in STAVIS_CORPORA else ():
-        path.unlink()
-
-
-def _places(root: Path, corpus: str) -> list[Path]:
-    """Folders that a corpus fills."""
-    if corpus not in STAVIS_CORPORA:
-        return [root / corpus]
-    return [root / kind / corpus for kind in ("video_frames", "video_audio", "annotations")]
-
-
-def _write_manifest(
-    root: Path,
-    corpus: str,
-    spec: SyntheticSpec,
-    seed: int,
-    layout: str,
-    names: list[str],
-    conditions: list[Condition],
-) -> None:
-    """Write or extend ``synthetic.json`` and ``README.txt`` before any video, so none lies unlabelled."""
-    about = {"synthetic": True, "statement": STATEMENT, "generator": GENERATOR}
-    manifest = {**about, **read_manifest(root)}
+    own = corpus not in STAVIS_CORPORA
+    kinds = () if own else ("video_frames", "video_audio", "annotations")
+    folders = [root / corpus] if own else [root / kind / corpus for kind in kinds]
+    manifest = read_manifest(root)
+    entry = manifest["corpora"].get(corpus)
+    about = {"statement": STATEMENT, "generator": GENERATOR}
+    settings = {"seed": plan.seed, "spec": plan.spec.to_dict()}
+    # Named only where there is a choice: the STAViS package has always been written without it
+    chosen = {} if plan.layout == "stavis" else {"layout": plan.layout}
+    for folder in folders if entry is None else ():
+        if folder.exists():
+            raise InputError(
+                f"{folder} exists but {root / MANIFEST} lists no synthetic {corpus}: it "
+                "may be the true corpus, which is never overwritten; choose another root"
+            )
+    if entry is not None:
+        wanted = {"generator": GENERATOR, **plan.spec.to_dict(), "seed": plan.seed, "layout": plan.layout}
+        there = {"layout": "stavis", **entry, **entry["spec"]}
+        changes = [f"{key}: {there.get(key)} / {v}" for key, v in wanted.items() if there.get(key) != v]
+        if changes and not overwrite:
+            raise InputError(
+                f"{root} holds another synthetic {corpus} (there / asked for: {'; '.join(changes)}); "
+                "choose another root or overwrite it"
+            )
+        if changes:
+            for folder in (root / "synthetic" / corpus, root / "films" / corpus, *folders):
+                shutil.rmtree(folder, ignore_errors=True)
+            for path in (root / "fold_lists").glob(f"{corpus}_list_*") if own else ():
+                path.unlink()
+    manifest = {"synthetic": True, **about, **manifest}
     manifest["corpora"][corpus] = {
-        "statement": STATEMENT,
-        "generator": GENERATOR,
-        "seed": seed,
-        "spec": spec.to_dict(),
-        # Named only where there is a choice: the STAViS package has always been written without it.
-        **({} if layout == "stavis" else {"layout": layout}),
+        **about,
+        **settings,
+        **chosen,
         "videos": {
             name: {
                 "condition": condition,
-                "frames": video_spec(spec, corpus, index).frames,
-                "fps": spec.fps,
+                "frames": video_spec(plan.spec, corpus, index).frames,
+                "fps": plan.spec.fps,
                 "record": record_path(Path(), corpus, name).as_posix(),
             }
             for index, (name, condition) in enumerate(zip(names, conditions, strict=True))
         },
     }
-    root.mkdir(parents=True, exist_ok=True)
     with atomic_write(root / MANIFEST) as file:
         file.write((json.dumps(manifest, indent=1) + "\n").encode())
-    others = [name for name in manifest["corpora"] if name not in STAVIS_CORPORA]
+    others = set(manifest["corpora"]) - set(STAVIS_CORPORA)
     (root / "README.txt").write_text(README + (OTHER_LAYOUTS if others else ""))

@@ -9,40 +9,19 @@ from zlib import crc32
 
 import numpy as np
 
-from lightning_avsp.errors import InputError
 from lightning_avsp.synthetic.spec import CONDITIONS, Condition, SyntheticSpec
 
 STAVIS_CORPORA = ("AVAD", "Coutrot_db1", "Coutrot_db2", "DIEM", "ETMD_av", "SumMe")
 """The six corpora of the STAViS package, which have fold lists."""
 SOUNDLESS_CORPORA = ("DHF1K", "Hollywood2", "UCF")
-"""Corpora without sound: in a stand-in for one nobody hears anything either, and observers follow the fastest."""
-SYNTHETIC_CORPORA = (*STAVIS_CORPORA, *SOUNDLESS_CORPORA, "CrowdSAL")
-"""Corpora that a synthetic one can stand in for."""
+"""Corpora without audio: their stand-ins are silent too, and observers follow the fastest object."""
 SHORT_SHOT_FRAMES = 12
 """Frames of every third video of Hollywood2, whose shots are often shorter than a clip."""
 SPLITS = 3
 """Splits of a corpus; each video is tested in exactly one of them."""
-MINIMUM_VIDEOS = SPLITS
-"""Fewest videos of a corpus: below that a test list would be empty."""
 
 _FILMS = ("CHI", "CRA", "DEP", "FNE", "GLA", "LOR")
 _ADJECTIVES = {"sound": "Sounding", "music": "Musical", "silent": "Silent"}
-
-
-def check_synthesis(corpus: str, videos: int) -> None:
-    """Refuse a corpus that cannot be made.
-
-    Raises:
-        InputError: If the corpus is unknown or has too few videos.
-    """
-    if corpus not in SYNTHETIC_CORPORA:
-        raise InputError(
-            f"corpus {corpus!r} cannot be synthesised; choose one of {', '.join(SYNTHETIC_CORPORA)}"
-        )
-    if videos < MINIMUM_VIDEOS:
-        raise InputError(
-            f"{videos} videos cannot fill {SPLITS} test lists; ask for at least {MINIMUM_VIDEOS}"
-        )
 
 
 def assign_conditions(spec: SyntheticSpec, videos: int) -> list[Condition]:
@@ -100,11 +79,6 @@ def video_spec(spec: SyntheticSpec, corpus: str, index: int) -> SyntheticSpec:
     return spec
 
 
-def seed_of(seed: int, corpus: str, index: int) -> np.random.SeedSequence:
-    """Source of all randomness of one video: the same whatever else is generated, and by whom."""
-    return np.random.SeedSequence([seed, crc32(corpus.encode()), index])
-
-
 def partition(conditions: list[Condition], seed: int, corpus: str) -> list[int]:
     """Split in which each video is tested, 0 to 2: a partition with the same conditions in every part."""
     rng = np.random.default_rng([seed, crc32(corpus.encode())])
@@ -123,41 +97,23 @@ def fold_list_path(root: Path, corpus: str, part: str, split: int) -> Path:
     return root / "fold_lists" / f"{corpus}_list_{part}{number}_fps.txt"
 
 
-def write_fold_lists(
-    root: Path, corpus: str, spec: SyntheticSpec, names: list[str], conditions: list[Condition], seed: int
-) -> list[Path]:
-    """Write the lists of all splits: name, frames, frames per second with 6 decimals.
+def write_fold_lists(root: Path, corpus: str, lines: list[str], tested: list[int], splits: int) -> list[Path]:
+    """Write the training and the test list of every split, and return their paths.
 
-    Returns:
-        The files written.
+    Args:
+        root: Folder that holds the corpus.
+        corpus: Its folder name.
+        lines: Line of each video: name, frames, frames per second.
+        tested: Split in which each video is tested, from 0.
+        splits: Number of splits.
     """
-    tested = partition(conditions, seed, corpus)
     (root / "fold_lists").mkdir(parents=True, exist_ok=True)
     written = []
-    for split in range(1 if corpus == "DIEM" else SPLITS):
+    for split in range(splits):
         for part in ("train", "test"):
             chosen = [
-                name for name, test in zip(names, tested, strict=True) if (test == split) == (part == "test")
+                line for line, test in zip(lines, tested, strict=True) if (test == split) == (part == "test")
             ]
-            path = fold_list_path(root, corpus, part, split + 1)
-            path.write_text("".join(f"{name} {spec.frames} {spec.fps:.6f}\n" for name in chosen))
-            written.append(path)
-    return written
-
-
-def write_ordered_lists(root: Path, corpus: str, spec: SyntheticSpec, names: list[str]) -> list[Path]:
-    """Write the two lists of a corpus that was divided once (:func:`part_of`), as vinet_v2 has them for DHF1K.
-
-    Returns:
-        The files written.
-    """
-    (root / "fold_lists").mkdir(parents=True, exist_ok=True)
-    written = []
-    for part in ("train", "test"):
-        path = fold_list_path(root, corpus, part, 1)
-        lines = [
-            f"{name} {spec.frames} {spec.fps}" for index, name in enumerate(names) if part_of(index) == part
-        ]
-        path.write_text("\n".join(lines) + "\n")
-        written.append(path)
+            written.append(fold_list_path(root, corpus, part, split + 1))
+            written[-1].write_text("".join(f"{line}\n" for line in chosen))
     return written

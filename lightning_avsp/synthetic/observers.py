@@ -1,8 +1,6 @@
-"""Simulated observers: their gaze in every frame, and the fixation and saliency maps of all."""
+"""Simulated observers: their gaze in every frame, its pixels, and their saliency maps."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,26 +15,20 @@ SHRINK = 0.04
 CENTRE_SPREAD = 1 / 8
 """Spread of lapses towards the middle, as a share of height and width."""
 ON_TARGET, ON_OTHER, ANYWHERE, ON_CENTRE = range(4)
-"""Behaviour of an observer in a frame; values of :attr:`ObserverGaze.mode`."""
+"""Behaviour of an observer in a frame: follows the target, looks at another object, anywhere, or at the centre."""
 
 
-@dataclass(frozen=True)
-class ObserverGaze:
-    """Gaze of the observers of one video. ``T`` frames, ``O`` observers."""
-
-    points: NDArray[np.float64]
-    """(x, y) in frame pixels, inside the frame: (T, O, 2)."""
-    target: NDArray[np.int64]
-    """Object that each observer would follow without a lapse: (T, O)."""
-    mode: NDArray[np.int64]
-    """Follows the target, looks at another object, anywhere, or at the centre: (T, O)."""
-
-
-def watch(spec: SyntheticSpec, scene: Scene, rng: np.random.Generator) -> ObserverGaze:
-    """Let the observers watch a scene.
+def watch(
+    spec: SyntheticSpec, scene: Scene, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Simulate the gaze of ``O`` observers in ``T`` frames of a scene.
 
     An observer follows the object that sounded ``latency`` seconds ago, or the fastest one when none sounds,
     trails it by ``pursuit_lag``, and now and then lapses.
+
+    Returns:
+        Gaze as (x, y) in frame pixels, inside the frame: (T, O, 2); the object that each observer would follow without
+        a lapse: (T, O); and the behaviour, from :data:`ON_TARGET` to :data:`ON_CENTRE`: (T, O).
     """
     T, O = spec.frames, spec.observers  # noqa: E741
     height, width = spec.size
@@ -62,16 +54,14 @@ def watch(spec: SyntheticSpec, scene: Scene, rng: np.random.Generator) -> Observ
     points = np.where((mode == ANYWHERE)[..., None], anywhere, points)
     points = np.where((mode == ON_CENTRE)[..., None], middle, points)
     points += rng.normal(0, spec.gaze_noise * spec.scale, points.shape)
-    return ObserverGaze(np.clip(points, 0, (width - 1, height - 1)), target, mode)
+    return np.clip(points, 0, (width - 1, height - 1)), target, mode
 
 
-def gaze_pixels(spec: SyntheticSpec, gaze: ObserverGaze) -> NDArray[np.int64]:
-    """Fixated pixels on the annotation's grid as (row, column): int64 (T, O, 2)."""
-    height, width = spec.size
-    rows, columns = spec.map_size
-    row = np.floor((gaze.points[..., 1] + 0.5) * rows / height).astype(np.int64).clip(0, rows - 1)
-    column = np.floor((gaze.points[..., 0] + 0.5) * columns / width).astype(np.int64).clip(0, columns - 1)
-    return np.stack([row, column], axis=-1)
+def gaze_pixels(spec: SyntheticSpec, points: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Fixated pixels on the annotation's grid as (row, column): int64 (T, O, 2); from gaze in frame pixels."""
+    scale = np.array(spec.map_size), np.array(spec.size)
+    pixels = np.floor((points[..., ::-1] + 0.5) * scale[0] / scale[1]).astype(np.int64)
+    return pixels.clip(0, scale[0] - 1)
 
 
 def saliency_maps(spec: SyntheticSpec, pixels: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -87,10 +77,9 @@ def saliency_maps(spec: SyntheticSpec, pixels: NDArray[np.int64]) -> NDArray[np.
         uint8 (T, Hm, Wm).
     """
     rows, columns = spec.map_size
-    down = _profile(rows, spec.map_sigma * spec.scale * rows / spec.size[0])[pixels[..., 0]]  # (T, O, Hm)
-    across = _profile(columns, spec.map_sigma * spec.scale * columns / spec.size[1])[
-        pixels[..., 1]
-    ]  # (T, O, Wm)
+    sigma = spec.map_sigma * spec.scale
+    down = _profile(rows, sigma * rows / spec.size[0])[pixels[..., 0]]  # (T, O, Hm)
+    across = _profile(columns, sigma * columns / spec.size[1])[pixels[..., 1]]  # (T, O, Wm)
     maps = np.empty((len(pixels), rows, columns), np.uint8)
     for frame in range(len(pixels)):
         density = down[frame].T @ across[frame]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lightning_avsp.errors import CorpusNotFoundError
-from lightning_avsp.synthetic.layout import seed_of
-from lightning_avsp.synthetic.observers import ObserverGaze, gaze_pixels, watch
+from lightning_avsp.synthetic.observers import gaze_pixels, watch
 from lightning_avsp.synthetic.scene import Scene, make_scene
 from lightning_avsp.synthetic.spec import Condition, SyntheticSpec
 
@@ -25,7 +25,7 @@ GENERATOR = 1
 
 @dataclass(frozen=True)
 class VideoRecord:
-    """Truth of one synthetic video. ``T`` frames, ``n`` objects, ``O`` observers; places in frame pixels."""
+    """Truth of one synthetic video. ``T`` frames, ``n`` objects, ``O`` observers; positions in frame pixels."""
 
     condition: Condition
     """Cue that observers follow."""
@@ -64,20 +64,18 @@ class VideoRecord:
 
 def draw_video(
     spec: SyntheticSpec, condition: Condition, seed: int, corpus: str, index: int
-) -> tuple[Scene, ObserverGaze, list[np.random.Generator]]:
-    """Everything of a video but its pixels and samples, and the generators to draw those: frames, sound."""
-    for_scene, for_gaze, for_frames, for_sound = (
-        np.random.default_rng(child) for child in seed_of(seed, corpus, index).spawn(4)
-    )
+) -> tuple[Scene, VideoRecord, list[np.random.Generator]]:
+    """Draw a video: its scene, its truth at frame times, and the generators of its pixels and of its samples.
+
+    A video is the same whatever else is generated, and by which process.
+    """
+    sequence = np.random.SeedSequence([seed, crc32(corpus.encode()), index])
+    for_scene, for_gaze, *others = (np.random.default_rng(child) for child in sequence.spawn(4))
     scene = make_scene(spec, condition, for_scene)
-    return scene, watch(spec, scene, for_gaze), [for_frames, for_sound]
-
-
-def make_record(spec: SyntheticSpec, scene: Scene, gaze: ObserverGaze) -> VideoRecord:
-    """Gather the truth of a video at its frame times."""
+    gaze, target, mode = watch(spec, scene, for_gaze)
     times = np.arange(spec.frames) / spec.fps
-    return VideoRecord(
-        condition=scene.condition,
+    record = VideoRecord(
+        condition=condition,
         kinds=scene.kinds,
         pitches=scene.pitches,
         radii=scene.radii,
@@ -87,11 +85,12 @@ def make_record(spec: SyntheticSpec, scene: Scene, gaze: ObserverGaze) -> VideoR
         attended=scene.attended(times, np.array(spec.latency)),
         switch_times=scene.switch_times,
         switch_objects=scene.switch_objects,
-        gaze=gaze.points,
-        gaze_target=gaze.target,
-        gaze_mode=gaze.mode,
+        gaze=gaze,
+        gaze_target=target,
+        gaze_mode=mode,
         fixations=gaze_pixels(spec, gaze),
     )
+    return scene, record, others
 
 
 def write_video_record(path: Path, record: VideoRecord) -> None:
@@ -112,7 +111,7 @@ def record_path(root: Path, corpus: str, video: str) -> Path:
 
 
 def read_video_record(root: Path, corpus: str, video: str) -> VideoRecord:
-    """Truth of a synthetic video.
+    """Read the truth of a synthetic video.
 
     Raises:
         CorpusNotFoundError: If there is no record of that video.

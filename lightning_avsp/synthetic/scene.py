@@ -1,4 +1,4 @@
-"""Moving discs: which objects a video holds, where they go, which one sounds when, and how they look."""
+"""Moving discs: objects of a video, their tracks, the one that sounds at each time, and their rendering."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import pdist
 
 from lightning_avsp.synthetic.spec import COLOURS, PITCHES, Condition, SyntheticSpec
 
@@ -89,20 +90,20 @@ class Scene:
         return self.switch_objects[np.maximum(index, 0)]
 
     def attended(self, times: NDArray[np.float64], latency: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Object that an observer without lapses follows: the one heard ``latency`` ago, else the fastest.
+        """Object that an observer without lapses follows: the one that sounded ``latency`` ago, else the fastest.
 
         Args:
             times: Seconds.
             latency: Seconds, broadcast against ``times``.
         """
-        heard = self.sounding(times - latency)
-        return np.where(heard < 0, self.fastest, heard)
+        sounded = self.sounding(times - latency)
+        return np.where(sounded < 0, self.fastest, sounded)
 
 
 def make_scene(spec: SyntheticSpec, condition: Condition, rng: np.random.Generator) -> Scene:
-    """Draw the objects of a video, move them, and decide which sounds when.
+    """Draw the objects of a video, move them, and choose the times at which they sound.
 
-    Sound is drawn independently of speed and place, so that nothing visible tells which object sounds.
+    Sound is drawn independently of speed and position, so that nothing visible shows which object sounds.
     """
     n = 3 if rng.random() < spec.three_objects else 2
     kinds = rng.permutation(len(PITCHES))[:n]
@@ -122,17 +123,8 @@ def make_scene(spec: SyntheticSpec, condition: Condition, rng: np.random.Generat
             objects.append(current)
             now += rng.uniform(*SWITCH)
             current = (current + int(rng.integers(1, n))) % n
-    return Scene(
-        condition,
-        kinds,
-        colours,
-        pitches,
-        radii,
-        speeds,
-        path,
-        np.array(times),
-        np.array(objects, dtype=np.int64),
-    )
+    switches = np.array(times), np.array(objects, dtype=np.int64)
+    return Scene(condition, kinds, colours, pitches, radii, speeds, path, *switches)
 
 
 def _move(spec: SyntheticSpec, speeds: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -143,12 +135,12 @@ def _move(spec: SyntheticSpec, speeds: NDArray[np.float64], rng: np.random.Gener
     low, high = (border, border), (width - 1 - border, height - 1 - border)
     start = rng.uniform(low, high, (n, 2))
     # Two of three discs can lie so that the third has no room, hence all are drawn anew
-    while n > 1 and _closest(start) < APART * scale:
+    while n > 1 and pdist(start).min() < APART * scale:
         start = rng.uniform(low, high, (n, 2))
     steps = math.ceil(spec.frames / spec.fps / STEP) + 1
     turns = rng.normal(0, TURN, (steps, n)).tolist()
     heading = rng.uniform(-math.pi, math.pi, n).tolist()
-    place = start.tolist()
+    at = start.tolist()
     stride = (speeds * STEP).tolist()
     path = np.empty((steps + 1, n, 2))
     path[0] = start
@@ -157,27 +149,21 @@ def _move(spec: SyntheticSpec, speeds: NDArray[np.float64], rng: np.random.Gener
             heading[i] += turns[step][i]
             dx, dy = math.cos(heading[i]), math.sin(heading[i])
             for j in range(n):
-                gap_x, gap_y = place[i][0] - place[j][0], place[i][1] - place[j][1]
+                gap_x, gap_y = at[i][0] - at[j][0], at[i][1] - at[j][1]
                 gap = math.hypot(gap_x, gap_y)
                 towards = gap_x * dx + gap_y * dy
                 if i != j and gap < REPEL * scale and towards < 0:  # mirror the part that leads to the other
                     dx -= 2 * towards * gap_x / gap**2
                     dy -= 2 * towards * gap_y / gap**2
-            x, y = place[i][0] + dx * stride[i], place[i][1] + dy * stride[i]
+            x, y = at[i][0] + dx * stride[i], at[i][1] + dy * stride[i]
             if not low[0] <= x <= high[0]:
                 dx, x = -dx, min(max(x, low[0]), high[0])
             if not low[1] <= y <= high[1]:
                 dy, y = -dy, min(max(y, low[1]), high[1])
             heading[i] = math.atan2(dy, dx)
-            place[i] = [x, y]
-        path[step + 1] = place
+            at[i] = [x, y]
+        path[step + 1] = at
     return path
-
-
-def _closest(points: NDArray[np.float64]) -> float:
-    """Least distance between two of the points (n, 2)."""
-    gaps = np.linalg.norm(points[:, None] - points[None], axis=-1)
-    return float(gaps[~np.eye(len(points), dtype=bool)].min())
 
 
 def render(spec: SyntheticSpec, scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:

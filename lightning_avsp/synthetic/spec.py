@@ -1,12 +1,13 @@
 """Settings of a synthetic corpus: one frozen description, its units, and its scaling to any frame size.
 
 Lengths are stated in *recipe pixels*: pixels of a 64 x 112 frame. They are multiplied by
-:attr:`SyntheticSpec.scale`, so a film of 224 x 384 shows the same scene, only larger.
+:attr:`SyntheticSpec.scale`, so a video of 224 x 384 shows the same scene, only larger.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from math import inf
 from typing import Any, Literal
 
 from lightning_avsp.errors import InputError
@@ -35,7 +36,7 @@ STATEMENT = (
 
 @dataclass(frozen=True)
 class SyntheticSpec:
-    """Description of the films, sounds and simulated observers of a synthetic corpus.
+    """Description of the video, audio and simulated observers of a synthetic corpus.
 
     Raises:
         InputError: If a value is out of range.
@@ -50,7 +51,7 @@ class SyntheticSpec:
     seconds: float = 8.0
     """Length of a video."""
     sample_rate: int = 16000
-    """Sound samples per second."""
+    """Audio samples per second."""
     shares: tuple[float, float, float] = (0.6, 0.2, 0.2)
     """Shares of videos where sound decides, with unrelated music, and silent; they sum to 1."""
     three_objects: float = 0.6
@@ -79,43 +80,41 @@ class SyntheticSpec:
     """Quality of frames and maps; colour is never subsampled."""
 
     def __post_init__(self) -> None:
-        sizes = {"size": self.size, "annotation_size": self.annotation_size or self.size}
-        for name, (height, width) in sizes.items():
+        """Check the ranges of all fields."""
+        for name, (height, width) in {"size": self.size, "annotation_size": self.map_size}.items():
             if height < 16 or width < 16:
                 raise InputError(
                     f"synthetic spec: {name} {height}x{width} is below 16x16 pixels; choose a larger one"
                 )
-        if not 1 <= self.fps <= 100:
-            raise InputError(f"synthetic spec: fps is {self.fps}; choose 1 to 100")
+        ranges = dict.fromkeys(("three_objects", "lapse", "centre_lapse"), (0.0, 1.0))
+        ranges |= dict.fromkeys(
+            ("latency", "latency_sd", "pursuit_lag", "gaze_noise", "pixel_noise"), (0, inf)
+        )
+        ranges |= {
+            "fps": (1, 100),
+            "sample_rate": (8000, inf),
+            "observers": (2, inf),
+            "jpeg_quality": (50, 100),
+        }
+        ranges |= dict.fromkeys(("map_sigma", "lapse_seconds"), (1e-6, inf))
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise InputError(
+                    f"synthetic spec: {name} is {getattr(self, name)}; choose {low:g} "
+                    + ("or more" if high == inf else f"to {high:g}")
+                )
         if self.frames < 2:
             raise InputError(
                 f"synthetic spec: {self.seconds} s at {self.fps} fps are {self.frames} frames; 2 are needed"
-            )
-        if self.sample_rate < 8000:
-            raise InputError(
-                f"synthetic spec: sample_rate is {self.sample_rate} Hz; the tones need 8000 or more"
             )
         if min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6:
             raise InputError(
                 f"synthetic spec: shares {self.shares} do not sum to 1; give sound, music, silent"
             )
-        if self.observers < 2:
-            raise InputError(f"synthetic spec: observers is {self.observers}; choose 2 or more")
-        for name in ("three_objects", "lapse", "centre_lapse"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"synthetic spec: {name} is {getattr(self, name)}; a share lies in 0 to 1")
         if self.lapse + self.centre_lapse > 1:
             raise InputError(
                 f"synthetic spec: lapse {self.lapse} and centre_lapse {self.centre_lapse} exceed 1 together"
             )
-        for name in ("latency", "latency_sd", "pursuit_lag", "gaze_noise", "pixel_noise"):
-            if getattr(self, name) < 0:
-                raise InputError(f"synthetic spec: {name} is {getattr(self, name)}; choose 0 or more")
-        for name in ("map_sigma", "lapse_seconds"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"synthetic spec: {name} is {getattr(self, name)}; choose more than 0")
-        if not 50 <= self.jpeg_quality <= 100:
-            raise InputError(f"synthetic spec: jpeg_quality is {self.jpeg_quality}; choose 50 to 100")
 
     @property
     def frames(self) -> int:
@@ -124,7 +123,7 @@ class SyntheticSpec:
 
     @property
     def samples(self) -> int:
-        """Sound samples per video; exactly as long as its frames."""
+        """Audio samples per video; exactly as long as its frames."""
         return round(self.frames / self.fps * self.sample_rate)
 
     @property
@@ -138,12 +137,12 @@ class SyntheticSpec:
         return self.annotation_size or self.size
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as stored in ``synthetic.json``."""
+        """Return plain values, as stored in ``synthetic.json``."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SyntheticSpec:
-        """The spec that :meth:`to_dict` described.
+        """Return the spec that :meth:`to_dict` described.
 
         Raises:
             InputError: If a field is unknown.
@@ -156,8 +155,3 @@ class SyntheticSpec:
             )
         arguments: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
         return cls(**arguments)
-
-    def differences(self, other: SyntheticSpec) -> list[str]:
-        """Fields in which two specs differ, as ``name: here / there``."""
-        mine, theirs = self.to_dict(), other.to_dict()
-        return [f"{name}: {mine[name]} / {theirs[name]}" for name in mine if mine[name] != theirs[name]]

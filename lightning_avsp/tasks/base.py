@@ -118,7 +118,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     def predict_maps(
         self, batch: SaliencyBatch, callback: Callable[[SamplerStep], Any] | None = None
     ) -> Tensor:
-        """Predict the maps of a batch, see :func:`~lightning_avsp.tasks.prediction.predict_maps`.
+        """Predict the maps of a batch, see :func:`~lightning_avsp.tasks.prediction.sample_maps`.
 
         Args:
             batch: Clips; ``corpus``, ``video_id`` and ``frame`` seed the noise.

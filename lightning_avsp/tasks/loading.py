@@ -186,11 +186,11 @@ def task_class(settings: dict[str, Any]) -> type[SaliencyTask[Any]]:
 
 def _load_official(path: Path) -> LoadedModel:
     """Load the model of an official DiffSal file, with the released code's sampling and audio."""
+    from lightning_avsp.backbones.weights import read_state_dict
     from lightning_avsp.papers.diffsal import load_released
-    from lightning_avsp.papers.diffsal.checkpoint import read_released
     from lightning_avsp.papers.diffsal.released.names import our_name
 
-    if not any(our_name(name) for name in read_released(path)):  # before a full-size network is built
+    if not any(our_name(name) for name in read_state_dict(path)):  # before a full-size network is built
         raise InputError(
             f"{path} is neither a checkpoint of `lightning fit` nor an official DiffSal file: give one of these"
         )

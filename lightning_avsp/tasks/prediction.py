@@ -143,45 +143,6 @@ def sample_maps(
     return maps.float().clamp(0, 1) if average else maps.float()
 
 
-def predict_maps(
-    network: SaliencyNetwork,
-    batch: SaliencyBatch,
-    map_size: tuple[int, int],
-    sampling: Sampling | None = None,
-    diffusion: GaussianDiffusion | None = None,
-    *,
-    seed: int = 0,
-    steps: int | None = None,
-    callback: Callable[[SamplerStep], Any] | None = None,
-) -> Tensor:
-    """Predict the maps of a batch: :func:`network_inputs`, :func:`encode` and :func:`sample_maps` in turn.
-
-    Args:
-        network: Network in eval mode.
-        batch: Clips on its device; ``corpus``, ``video_id`` and ``frame`` seed the noise.
-        map_size: Height and width of the maps.
-        sampling: Algorithm, steps, samples; None for a direct network.
-        diffusion: Noise schedule; None for a direct network.
-        seed: Seed of all noise.
-        steps: See :func:`sample_maps`.
-        callback: See :func:`sample_maps`.
-
-    Returns:
-        Maps (B, 1, H, W), float32 in [0, 1].
-    """
-    encoded = encode(network, network_inputs(network, batch))
-    return sample_maps(
-        network,
-        encoded,
-        map_size,
-        clip_seeds(batch, seed),
-        sampling,
-        diffusion,
-        steps=steps,
-        callback=callback,
-    )
-
-
 def move_batch(batch: SaliencyBatch, device: torch.device | str) -> SaliencyBatch:
     """Copy the tensors of a batch to a device, lists of tensors too."""
 

@@ -20,7 +20,7 @@ from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.launch import choose_device
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.media.video import open_video
-from lightning_avsp.predict.job import describe
+from lightning_avsp.predict.job import describe_prediction
 from lightning_avsp.structures import ClipPolicy, Condition, DiffusionNetwork
 from lightning_avsp.tasks import loading
 from lightning_avsp.tasks.loading import LoadedModel, load_model
@@ -101,7 +101,7 @@ def refused(capsys, *arguments: object) -> str:
 
 
 @pytest.mark.shared
-def test_a_real_film(trained, shared: Path, tmp_path: Path, capsys) -> None:
+def test_a_real_video(trained, shared: Path, tmp_path: Path, capsys) -> None:
     source, out = shared / "clips" / "nasa_13013.mp4", tmp_path / "out"
     predict(source, "--checkpoint", trained, "--out", out, "--stride", 40, "--steps", 2)
     said = capsys.readouterr().out
@@ -124,7 +124,7 @@ def test_a_real_film(trained, shared: Path, tmp_path: Path, capsys) -> None:
     assert set(record["seconds_by_part"]) == {"decode", "audio", "network", "write"}
 
 
-def test_a_silent_film_says_so(trained, film: Path, tmp_path: Path, capsys) -> None:
+def test_a_silent_video_is_reported(trained, film: Path, tmp_path: Path, capsys) -> None:
     predict(film, "--checkpoint", trained, "--out", tmp_path / "out", "--format", "png")
     assert "no audio: predicting from its frames alone (video-only path)" in capsys.readouterr().out
     assert len(list((tmp_path / "out" / "maps").iterdir())) == 12
@@ -159,22 +159,12 @@ def test_mistakes_are_one_line_and_leave_nothing(trained, film: Path, tmp_path: 
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_an_interrupted_run_leaves_nothing(trained, film: Path, tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(
+    trained, film: Path, tmp_path: Path, monkeypatch, stop_signal
+) -> None:
     before = sorted(tmp_path.iterdir())
-
-    def interrupt(*_: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(Dot, "denoise", interrupt)
-    with pytest.raises(SystemExit) as stop:
-        predict(film, "--checkpoint", trained, "--out", tmp_path / "out")
-    assert stop.value.code == 130
-    assert sorted(tmp_path.iterdir()) == before
-
-
-def test_sigterm_counts_as_an_interruption(trained, film: Path, tmp_path: Path, monkeypatch) -> None:
-    before = sorted(tmp_path.iterdir())
-    monkeypatch.setattr(Dot, "denoise", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(Dot, "denoise", lambda *_: signal.raise_signal(stop_signal))
     with pytest.raises(SystemExit) as stop:
         predict(film, "--checkpoint", trained, "--out", tmp_path / "out")
     assert stop.value.code == 130
@@ -216,8 +206,8 @@ def test_devices() -> None:
         choose_device("cuda:99")
 
 
-def test_what_is_said_beforehand(film: Path) -> None:
-    lines = describe(open_video(film), "av", 3)
+def test_what_is_reported_beforehand(film: Path) -> None:
+    lines = describe_prediction(open_video(film), "av", 3)
     assert lines[0] == f"{film}: 96x64, 25.000 frames/s, 12 frames, no audio"
     assert lines[-1].startswith("stride 3: every 3rd frame")
 
@@ -234,7 +224,9 @@ def test_help_needs_no_heavy_import() -> None:
     assert shown.splitlines()[-1] == "[]"
 
 
-def test_a_network_without_ears_says_so(trained, tmp_path: Path, film: Path, capsys, monkeypatch) -> None:
+def test_a_network_without_audio_is_reported(
+    trained, tmp_path: Path, film: Path, capsys, monkeypatch
+) -> None:
     import av
 
     loud = tmp_path / "loud.mp4"

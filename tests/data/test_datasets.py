@@ -15,7 +15,7 @@ from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.audio import LogMel, log_mel_slices, silent_slices
+from lightning_avsp.media.audio import LogMel, Wave
 from lightning_avsp.structures import ClipPolicy
 
 AUDIO = LogMel(size=(14, 24))
@@ -58,7 +58,7 @@ def test_sample_holds_what_the_clip_says(corpus_root: Path, reader: ClipReader) 
     assert entry.wave is not None
     samples, rate = soundfile.read(entry.wave, dtype="float32")
     assert rate == 16_000
-    expected = log_mel_slices(torch.from_numpy(samples), *clip.span(entry.fps), AUDIO)
+    expected = AUDIO.cut(Wave(torch.from_numpy(samples), AUDIO.sample_rate), *clip.span(entry.fps))
     torch.testing.assert_close(sample["audio"], expected)
 
 
@@ -215,7 +215,7 @@ def test_video_without_sound(corpus_root: Path, reader: ClipReader) -> None:
     silent = replace(videos_of(corpus_root)[0], wave=None)
     sample = TrainingClips([silent], ClipPolicy(), reader)[0]
     assert sample["has_audio"] is False
-    assert torch.equal(sample["audio"], silent_slices(AUDIO))
+    assert torch.equal(sample["audio"], AUDIO.silence())
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(48_000, 6), (44_100, 2), (22_050, 1), (16_000, 1)])
@@ -254,7 +254,7 @@ def test_shorter_foreign_sound_begins_anew(own_root: Path) -> None:
     frames = EvaluationFrames([own], ClipPolicy(frames=3), reader)
     # 12.5 fps, so 25 frames are 2 s: two turns of the foreign sound later
     torch.testing.assert_close(frames[30]["audio"], frames[5]["audio"])
-    assert frames[30]["audio"].max() > silent_slices(audio).max()
+    assert frames[30]["audio"].max() > audio.silence().max()
 
 
 def test_broken_frame_is_named(own_root: Path, reader: ClipReader) -> None:

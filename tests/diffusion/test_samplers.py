@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.diffusion import SAMPLERS, GaussianDiffusion, SamplerStep, ddim, ddpm, dpm_solver_pp
-from lightning_avsp.diffusion.spacing import timesteps
+from lightning_avsp.diffusion.steps import space_timesteps
 from lightning_avsp.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def test_recovers_mean_and_variance_of_gaussian_data(
     x0 = SAMPLERS[name](  # type: ignore[index]
         data.denoiser(diffusion),
         x_T,
-        timesteps(1000, 250, "linspace"),
+        space_timesteps(1000, 250, "linspace"),
         diffusion,
         generator=torch.Generator().manual_seed(1),
     )
@@ -77,7 +77,7 @@ def test_order_of_convergence_to_the_exact_flow(
     exact = data.flow_end(diffusion, x_T, 99_999)
     errors = []
     for steps in (16, 32, 64):
-        visited = timesteps(100_000, steps, "logsnr", diffusion.log_snr())
+        visited = space_timesteps(100_000, steps, "logsnr", diffusion.log_snr())
         errors.append((sampler(data.denoiser(diffusion), x_T, visited, diffusion) - exact).abs().max().item())
     rates = [errors[0] / errors[1], errors[1] / errors[2]]
     # Halving the step divides the error by 2 (first order) or 4 (second order).
@@ -87,7 +87,7 @@ def test_order_of_convergence_to_the_exact_flow(
 def test_second_order_is_more_accurate_at_few_steps(diffusion: GaussianDiffusion, data: GaussianData) -> None:
     x_T = noise(1, 64)
     exact = data.flow_end(diffusion, x_T, 999)
-    visited = timesteps(1000, 20, "linspace")
+    visited = space_timesteps(1000, 20, "linspace")
     first, second = (
         (sampler(data.denoiser(diffusion), x_T, visited, diffusion) - exact).abs().max().item()
         for sampler in (ddim, dpm_solver_pp)
@@ -102,7 +102,7 @@ def test_second_order_is_more_accurate_at_few_steps(diffusion: GaussianDiffusion
 def test_one_call_per_step_and_the_last_prediction_is_the_result(
     name: str, spacing: str, steps: int, diffusion: GaussianDiffusion
 ) -> None:
-    visited = timesteps(1000, steps, spacing, diffusion.log_snr())  # type: ignore[arg-type]
+    visited = space_timesteps(1000, steps, spacing, diffusion.log_snr())  # type: ignore[arg-type]
     calls: list[Tensor] = []
     predictions: list[Tensor] = []
 
@@ -170,7 +170,7 @@ def test_ddim_with_eta_one_is_ddpm(diffusion: GaussianDiffusion, data: GaussianD
 
     def sample(sampler: Callable[..., Tensor], eta: float) -> Tensor:
         generator = torch.Generator().manual_seed(4)
-        visited = timesteps(1000, 20)
+        visited = space_timesteps(1000, 20)
         return sampler(
             data.denoiser(diffusion), noise(2, 50), visited, diffusion, eta=eta, generator=generator
         )
@@ -205,7 +205,7 @@ def test_bfloat16_network_keeps_a_float32_state(
 
     def sample(start: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(1)
-        return SAMPLERS[name](denoise, start, timesteps(1000, 50), diffusion, generator=generator)  # type: ignore[index]
+        return SAMPLERS[name](denoise, start, space_timesteps(1000, 50), diffusion, generator=generator)  # type: ignore[index]
 
     low = sample(x_T)
     assert low.dtype == torch.float32

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.diffusion import GaussianDiffusion, cosine_betas, ddim, ddpm, dpm_solver_pp, linear_betas
-from lightning_avsp.diffusion.spacing import timesteps
+from lightning_avsp.diffusion.steps import space_timesteps
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -61,7 +61,7 @@ def test_ddim(schedule: str, spacing: str, steps: int, eta: float) -> None:
     )
     scheduler.set_timesteps(steps)
     diffusion = GaussianDiffusion(1000, schedule)  # type: ignore[arg-type]
-    visited = timesteps(1000, steps, spacing)  # type: ignore[arg-type]
+    visited = space_timesteps(1000, steps, spacing)  # type: ignore[arg-type]
     ours = ddim(wavy, start(), visited, diffusion, eta=eta, generator=torch.Generator().manual_seed(2))
     expected = theirs(scheduler, visited, eta=eta, generator=torch.Generator().manual_seed(2))
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
@@ -76,7 +76,7 @@ def test_ddim_with_clipping() -> None:
         timestep_spacing="leading",
     )
     scheduler.set_timesteps(10)
-    visited = timesteps(1000, 10, "leading")
+    visited = space_timesteps(1000, 10, "leading")
     ours = ddim(wavy, start(), visited, GaussianDiffusion(), clip=(-0.6, 0.6))
     expected = theirs(scheduler, visited, use_clipped_model_output=True)
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
@@ -95,7 +95,7 @@ def test_ddpm(schedule: str, spacing: str, steps: int) -> None:
     )
     scheduler.set_timesteps(steps)
     diffusion = GaussianDiffusion(1000, schedule)  # type: ignore[arg-type]
-    visited = timesteps(1000, steps, spacing)  # type: ignore[arg-type]
+    visited = space_timesteps(1000, steps, spacing)  # type: ignore[arg-type]
     ours = ddpm(wavy, start(), visited, diffusion, generator=torch.Generator().manual_seed(2))
     expected = theirs(scheduler, visited, generator=torch.Generator().manual_seed(2))
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
@@ -115,7 +115,7 @@ def test_dpm_solver_pp(schedule: str, spacing: str, steps: int) -> None:
         final_sigmas_type="zero",
     )
     diffusion = GaussianDiffusion(1000, schedule)  # type: ignore[arg-type]
-    visited = timesteps(1000, steps, spacing, diffusion.log_snr())  # type: ignore[arg-type]
+    visited = space_timesteps(1000, steps, spacing, diffusion.log_snr())  # type: ignore[arg-type]
     scheduler.set_timesteps(timesteps=visited)
     ours = dpm_solver_pp(wavy, start(), visited, diffusion)
     torch.testing.assert_close(ours, theirs(scheduler, visited), rtol=2e-4, atol=2e-4)

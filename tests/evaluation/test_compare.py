@@ -14,9 +14,6 @@ from lightning_avsp.evaluation import compare_results
 from lightning_avsp.evaluation.protocols import find_protocol
 from lightning_avsp.evaluation.results import FORMAT, KIND
 
-COMPARE = cli.Tool("lightning_avsp.cli.compare", "compare", "compare results", ("first", "second"))
-PLAIN = find_protocol("plain")
-
 
 def write(path: Path, cc: dict[str, float | None], protocol: str = "plain", **changes: Any) -> Path:
     chosen = find_protocol(protocol)
@@ -85,10 +82,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         compare_results(a, write(tmp_path / "d.json", FIRST, format=99))
 
 
-def test_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(cli.TOOLS, ("compare",), COMPARE)
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = write(tmp_path / "a.json", FIRST), write(tmp_path / "b.json", SECOND)
     cli.main(["compare", str(a), str(b), f"--out={tmp_path / 'c.json'}"])
     printed = capsys.readouterr().out

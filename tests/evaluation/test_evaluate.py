@@ -127,7 +127,7 @@ def test_missing_frames_and_videos_are_counted(
         f"(1/AVAD/{first.video} lacks 2, first 3); complete {folder}, or pass --allow_missing to score the rest"
     )
     result = evaluate_predictions(folder, corpus, ["AVAD"], protocol, allow_missing=True)
-    assert result.missing.videos == (f"1/AVAD/{second.video}",)
+    assert result.missing.videos == [f"1/AVAD/{second.video}"]
     assert result.missing.frame_count == 2
     assert (result.corpora["AVAD"].videos, result.corpora["AVAD"].frames) == (1, 23)
 

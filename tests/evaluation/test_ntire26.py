@@ -73,7 +73,7 @@ def test_the_population_deviation_and_every_repeat_count() -> None:
     )
 
 
-def test_what_is_undefined_is_said() -> None:
+def test_what_is_undefined_is_reported() -> None:
     broken = torch.full((1, 4, 5), torch.nan, dtype=torch.float64)
     whole = torch.rand(1, 4, 5, dtype=torch.float64)
     nobody = torch.zeros(0, 2, dtype=torch.int64)

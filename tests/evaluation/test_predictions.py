@@ -15,7 +15,7 @@ from PIL import Image
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.prediction_files import PredictedVideo, read_image
+from lightning_avsp.evaluation.prediction_files import PredictedVideo, read_map_image
 from lightning_avsp.evaluation.predictions import checked_frames, find_video, folder_of_split, open_folder
 from lightning_avsp.predict.maps import NpzMaps, PngMaps
 
@@ -42,7 +42,7 @@ def read(source: PredictedVideo | None, wanted: list[int] | None = None) -> dict
 @pytest.mark.parametrize(
     "pattern", ["{:05d}.png", "img_{:05d}.png", "pred_sal_{:06d}.png", "V1_frame12_{}.bmp"]
 )
-def test_numbered_pictures(tmp_path: Path, pattern: str) -> None:
+def test_numbered_images(tmp_path: Path, pattern: str) -> None:
     maps = levels()
     save(tmp_path / "AVAD" / "V1", pattern, maps, first=9)
     source = find_video(tmp_path, AVAD, "V1")
@@ -63,7 +63,7 @@ def test_jpeg_is_read_grey_whether_saved_grey_or_in_colour(tmp_path: Path) -> No
     smooth = np.tile(np.linspace(10, 240, SIZE[1]).astype(np.uint8), (SIZE[0], 1))
     Image.fromarray(smooth).save(tmp_path / "1.jpg", quality=95)
     Image.fromarray(np.stack([smooth] * 3, axis=-1)).save(tmp_path / "2.jpg", quality=95)
-    grey, colour = read_image(tmp_path / "1.jpg"), read_image(tmp_path / "2.jpg")
+    grey, colour = read_map_image(tmp_path / "1.jpg"), read_map_image(tmp_path / "2.jpg")
     assert np.abs(grey.numpy().astype(int) - smooth).max() <= 3
     assert (grey.float() - colour.float()).abs().max() <= 2
 
@@ -129,7 +129,7 @@ def film(path: Path, count: int, colour: bool = False, pix_fmt: str = "yuv420p")
     return maps
 
 
-def test_films(tmp_path: Path) -> None:
+def test_videos(tmp_path: Path) -> None:
     maps = film(tmp_path / "V1.mp4", 5)
     source = find_video(tmp_path, AVAD, "V1")
     assert list(source.numbers) == [1, 2, 3, 4, 5]
@@ -138,14 +138,14 @@ def test_films(tmp_path: Path) -> None:
     assert np.abs(found[5].numpy().astype(float) - maps[4]).max() <= 4
 
 
-def test_films_of_ten_bits_keep_them(tmp_path: Path) -> None:
+def test_videos_of_ten_bits_keep_them(tmp_path: Path) -> None:
     maps = film(tmp_path / "V1.mp4", 2, pix_fmt="yuv420p10le")
     found = read(find_video(tmp_path, AVAD, "V1"))[2]
     assert found.dtype == torch.float32
     assert np.abs(found.numpy() / 257 - maps[1]).max() <= 4
 
 
-def test_films_in_colour_are_refused(tmp_path: Path) -> None:
+def test_videos_in_colour_are_refused(tmp_path: Path) -> None:
     film(tmp_path / "V1.mp4", 2, colour=True)
     with pytest.raises(InputError, match=r"V1\.mp4, frame 1 is in colour"):
         read(find_video(tmp_path, AVAD, "V1"))

@@ -14,9 +14,8 @@ from torch import Tensor
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.prepare import resize_bilinear
-from lightning_avsp.evaluation.protocols import PROTOCOLS, find_protocol
-from lightning_avsp.evaluation.scoring import VideoJob, score_video
+from lightning_avsp.evaluation.protocols import PROTOCOLS, find_protocol, resize_as_opencv
+from lightning_avsp.evaluation.scoring import ScoringJob, score_video
 from lightning_avsp.evaluation.truth import SameVideo
 from lightning_avsp.metrics.functional import resize_bicubic
 
@@ -75,7 +74,7 @@ def test_stavis_prepares_a_map_as_the_original_does(golden) -> None:
 def test_stavis_scores_a_video_as_the_original_does(golden) -> None:
     source, reference, _ = golden
     protocol = find_protocol("stavis")
-    job = VideoJob(entry(13, (72, 128)), protocol, source, source, tuple(source.numbers))
+    job = ScoringJob(entry(13, (72, 128)), protocol, source, source, tuple(source.numbers))
     rows = score_video(job)
     columns = {"cc": 0, "sim": 1, "nss": 2, "auc_judd": 3}
     for row, expected in zip(rows, reference["per_frame"], strict=True):
@@ -140,12 +139,12 @@ def opencv_bilinear(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def test_bilinear_is_opencvs(size: tuple[int, int]) -> None:
     given = maps()
     expected = np.stack([opencv_bilinear(one, size) for one in given.numpy()])
-    assert np.allclose(resize_bilinear(given, size).numpy(), expected, atol=1e-12)
+    assert np.allclose(resize_as_opencv(given, size).numpy(), expected, atol=1e-12)
 
 
 def test_vinet_resizes_first_and_blurs_there() -> None:
     given = maps()
-    resized = resize_bilinear(given, (48, 64)).numpy()
+    resized = resize_as_opencv(given, (48, 64)).numpy()
     # an 11-pixel window of sigma 2 ends at 2.5 sigma
     blurred = np.stack([gaussian_filter(one, 2, mode="mirror", truncate=2.5) for one in resized])
     low, high = blurred.min((1, 2), keepdims=True), blurred.max((1, 2), keepdims=True)

@@ -8,7 +8,7 @@ import pytest
 
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.evaluation.protocols import find_protocol
-from lightning_avsp.evaluation.summary import averaging_of, summarise
+from lightning_avsp.evaluation.summary import averaging_of, summarise_corpus
 from lightning_avsp.metrics import ScoreTable, VideoAverage
 
 STAVIS = find_protocol("stavis")
@@ -33,7 +33,7 @@ SPLITS = {
 
 def test_videos_of_the_three_tests_are_pooled() -> None:
     tables = {split: table("AVAD", videos) for split, videos in SPLITS.items()}
-    summary = summarise(find_corpus("AVAD"), STAVIS, tables)
+    summary = summarise_corpus(find_corpus("AVAD"), STAVIS, tables)
     cc = summary.metrics["cc"]
     assert summary.averaging == "pooled"
     assert cc.interval.mean == pytest.approx((0.3 + 0.5 + 0.6 + 0.1) / 4)
@@ -45,7 +45,7 @@ def test_videos_of_the_three_tests_are_pooled() -> None:
 
 def test_a_single_list_is_averaged_over_the_models_of_its_splits() -> None:
     tables = {split: table("DIEM", videos) for split, videos in SPLITS.items()}
-    summary = summarise(find_corpus("DIEM"), STAVIS, tables)
+    summary = summarise_corpus(find_corpus("DIEM"), STAVIS, tables)
     assert summary.averaging == "split_means"
     assert summary.metrics["cc"].interval.mean == pytest.approx((0.4 + 0.6 + 0.1) / 3)
 

@@ -3,10 +3,8 @@
 import pytest
 import torch
 
-from lightning_avsp.layers.modulation import Modulation, modulate
-from lightning_avsp.layers.patches import PatchEmbedding, unpatchify
-from lightning_avsp.layers.positions import grid_positions
-from lightning_avsp.layers.projected_attention import MultiHeadAttention
+from lightning_avsp.layers.attention import MultiHeadAttention
+from lightning_avsp.layers.embeddings import Modulation, PatchEmbedding, grid_positions, modulate, unpatchify
 
 
 def test_patches_come_back_where_they_were():
@@ -68,7 +66,7 @@ def test_heads_that_start_in_place_read_near_their_own_place(dim, heads, cells):
     """A head sees a share of the width, so narrow heads are off by more; a random start reads the whole frame."""
     attention = MultiHeadAttention(dim, heads)
     before = reading_error(attention, dim)
-    attention.look_in_place(heads)
+    attention.attend_in_place(heads)
     after = reading_error(attention, dim)
     assert after < cells
     assert after < before / 2

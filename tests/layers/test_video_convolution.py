@@ -81,20 +81,25 @@ def test_every_form_equals_the_plain_convolution_on_every_geometry_of_the_networ
                 torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=2e-5)
             tested.add(form)
     assert tested == set(FORMS) - {"depthwise"}
+    assert set(SMALL_DEPTHWISE) <= geometries().keys()
 
 
-def depthwise_against_plain(device, dtype, farthest=100):
+SMALL_DEPTHWISE = [
+    ((1, 2, 2), (1, 1, 1), (1, 1, 1), (3, 3, 3), True, 1, False),
+    ((1, 1, 1), (1, 1, 1), (1, 1, 1), (3, 3, 3), True, 2, False),
+    ((1, 1, 1), (0, 2, 2), (1, 2, 2), (1, 3, 3), True, 1, False),
+]
+"""Stride, multiplier and dilation, once each, for an interpreter, which takes minutes for all of them."""
+
+
+def depthwise_against_plain(device, dtype, keys, layouts=((1, False), (3, True))):
     """Compare the Triton kernels with the plain form; also several sets of channels and strided memory."""
     # a product of two bfloat16 numbers in float32, rounded once, as far as the plain form rounds
     tolerance = {"rtol": 2e-2, "atol": 5e-2} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-4}
-    keys = [key for key in geometries() if key[4]]
-    assert len(keys) > 10
     for key in keys:
-        if key[3][1] > 4 or max(key[0][1], key[2][1]) > farthest:
-            continue  # patches have a form of their own; an interpreter takes minutes for large frames
         conv, x = small(key, False)
         conv, x = conv.to(device, dtype), x.to(device, dtype)
-        for sets, apart in ((1, False), (3, True)):
+        for sets, apart in layouts:
             clip = torch.cat([x] * sets, dim=1) if sets > 1 else x
             if apart:  # as heads side by side in the rows of a wider matrix
                 clip = (
@@ -115,15 +120,18 @@ def depthwise_against_plain(device, dtype, farthest=100):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_depthwise_kernels_equal_the_plain_form_on_a_gpu(dtype):
     torch.backends.cudnn.allow_tf32 = False
-    depthwise_against_plain("cuda", dtype)
+    # patches have a form of their own
+    keys = [key for key in geometries() if key[4] and key[3][1] <= 4]
+    assert len(keys) > 10
+    depthwise_against_plain("cuda", dtype, keys)
 
 
 def test_depthwise_kernels_equal_the_plain_form_in_tritons_interpreter():
     pytest.importorskip("triton")
     code = (
         "import os; os.environ['TRITON_INTERPRET'] = '1'; import torch\n"
-        "from layers.test_video_convolution import depthwise_against_plain\n"
-        "depthwise_against_plain('cpu', torch.float32, farthest=2)"
+        "from layers.test_video_convolution import SMALL_DEPTHWISE, depthwise_against_plain\n"
+        "depthwise_against_plain('cpu', torch.float32, SMALL_DEPTHWISE, layouts=((3, True),))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, cwd="tests", check=False

@@ -14,14 +14,12 @@ from lightning_avsp.data.reader import WaveStore
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import (
     LogMel,
+    Wave,
     force_count,
     log_mel,
-    log_mel_slices,
     mel_matrix,
-    prepare_wave,
     released_examples,
     resample,
-    silent_slices,
     to_mono,
 )
 from lightning_avsp.media.audio_track import load_audio
@@ -70,7 +68,7 @@ def test_no_weight_on_the_dc_bin() -> None:
 def test_slices_are_cut_around_the_middle_of_each_part() -> None:
     wave = torch.from_numpy(np.random.default_rng(1).normal(0, 0.2, 32_000)).float()
     config = LogMel(size=(64, 64))  # no resize: the slice itself
-    slices = log_mel_slices(wave, 0.7, 1.3, config)
+    slices = config.cut(Wave(wave, 16_000), 0.7, 1.3)
     assert slices.shape == (1, 9, 64, 64)
     for index in range(9):
         centre = 0.7 + (index + 0.5) * 0.6 / 9
@@ -82,14 +80,14 @@ def test_slices_are_cut_around_the_middle_of_each_part() -> None:
 
 def test_time_is_the_height_and_mel_the_width() -> None:
     wave = torch.cat([torch.zeros(16_000), tone(16_000, 1.0, 3000.0)])
-    slices = log_mel_slices(wave, 0.99, 1.01, LogMel(slices=1, size=(64, 64)))[0, 0]
+    slices = LogMel(slices=1, size=(64, 64)).cut(Wave(wave, 16_000), 0.99, 1.01)[0, 0]
     assert slices[60].max() > slices[3].max() + 3  # loud in the later rows only
-    low = log_mel_slices(tone(16_000, 2.0, 200.0), 0.9, 1.1, LogMel(slices=1, size=(64, 64)))[0, 0]
+    low = LogMel(slices=1, size=(64, 64)).cut(Wave(tone(16_000, 2.0, 200.0), 16_000), 0.9, 1.1)[0, 0]
     assert int(low[32].argmax()) < 16 < int(slices[60].argmax())
 
 
 def test_shape_and_resize() -> None:
-    slices = log_mel_slices(tone(16_000, 2.0), 0.0, 0.64, CONFIG)
+    slices = CONFIG.cut(Wave(tone(16_000, 2.0), 16_000), 0.0, 0.64)
     assert slices.shape == (1, 9, 112, 192)
     assert slices.dtype == torch.float32
     assert torch.isfinite(slices).all()
@@ -104,12 +102,12 @@ def test_any_window_gives_finite_slices_and_silence_outside(
     start: float, length: float, samples: int
 ) -> None:
     config = LogMel(slices=3, size=(8, 8))
-    slices = log_mel_slices(torch.full((samples,), 0.3), start, start + length, config)
+    slices = config.cut(Wave(torch.full((samples,), 0.3), 16_000), start, start + length)
     assert slices.shape == (1, 3, 8, 8)
     assert torch.isfinite(slices).all()
     reach = config.slice_samples / 2 / 16_000
     if start + length + reach < 0 or start - reach > samples / 16_000:
-        torch.testing.assert_close(slices, silent_slices(config))
+        torch.testing.assert_close(slices, config.silence())
 
 
 def sweep(rate: int) -> torch.Tensor:
@@ -120,10 +118,10 @@ def sweep(rate: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("rate", RATES)
 def test_every_rate_gives_the_same_slices(rate: int) -> None:
-    wave = prepare_wave(sweep(rate)[None], rate, CONFIG)
+    wave = CONFIG.prepare(sweep(rate)[None], rate)
     assert wave.rate == 16_000
-    slices = log_mel_slices(wave.samples, 0.6, 1.24, CONFIG, rate=wave.rate)
-    expected = log_mel_slices(sweep(16_000), 0.6, 1.24, CONFIG)
+    slices = CONFIG.cut(wave, 0.6, 1.24)
+    expected = CONFIG.cut(Wave(sweep(16_000), 16_000), 0.6, 1.24)
     heard = expected > 0  # the tone itself, not what leaks beside it
     assert (slices - expected)[heard].abs().max() < 0.02
     assert len({part.numpy().tobytes() for part in slices[0]}) == 9
@@ -138,7 +136,7 @@ def test_released_number_of_examples_depends_on_the_rate(rate: int, genuine: int
     wave = sweep(rate)
     examples = released_examples(wave, 0.5, 1.14, RELEASED, rate)
     assert examples.shape == (genuine, 64, 64)
-    nine = log_mel_slices(wave, 0.5, 1.14, RELEASED, rate=rate)
+    nine = RELEASED.cut(Wave(wave, rate), 0.5, 1.14)
     assert nine.shape == (1, 9, 112, 192)
     assert len({part.numpy().tobytes() for part in nine[0]}) == distinct
 
@@ -182,9 +180,9 @@ def test_forced_to_nine(have: int, expected: list[int]) -> None:
 
 
 def test_silence() -> None:
-    silent = silent_slices(CONFIG)
+    silent = CONFIG.silence()
     assert silent.shape == (1, 9, 112, 192)
-    torch.testing.assert_close(silent, log_mel_slices(torch.zeros(32_000), 0.3, 0.9, CONFIG))
+    torch.testing.assert_close(silent, CONFIG.cut(Wave(torch.zeros(32_000), 16_000), 0.3, 0.9))
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -201,7 +199,7 @@ def test_files_of_all_channels_and_rates(tmp_path: Path, rate: int, channels: in
     torch.testing.assert_close(
         to_mono(wave), torch.from_numpy(mono * gains.mean() / gains.max()).float(), atol=1e-3, rtol=0
     )
-    assert prepare_wave(wave, got, CONFIG).seconds == pytest.approx(0.5, abs=1e-3)
+    assert CONFIG.prepare(wave, got).seconds == pytest.approx(0.5, abs=1e-3)
 
 
 def test_resample_keeps_the_tone() -> None:
@@ -211,13 +209,13 @@ def test_resample_keeps_the_tone() -> None:
 
 
 def test_wave_of_another_rate_is_refused() -> None:
-    with pytest.raises(InputError, match=r"44100 Hz.*16000 Hz; call prepare_wave"):
-        log_mel_slices(torch.zeros(44_100), 0.1, 0.4, CONFIG, rate=44_100)
+    with pytest.raises(InputError, match=r"44100 Hz.*16000 Hz; call prepare once"):
+        CONFIG.cut(Wave(torch.zeros(44_100), 44_100), 0.1, 0.4)
 
 
 def test_empty_clip_is_refused() -> None:
     with pytest.raises(InputError, match="must end after it starts"):
-        log_mel_slices(torch.zeros(16_000), 0.5, 0.5, CONFIG)
+        CONFIG.cut(Wave(torch.zeros(16_000), 16_000), 0.5, 0.5)
 
 
 @pytest.mark.parametrize("settings", [{"high_hz": 9000.0}, {"slices": 0}, {"low_hz": 8000.0}])
@@ -227,21 +225,21 @@ def test_impossible_settings(settings: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF but not a wave"])
-def test_broken_sound_is_named(tmp_path: Path, content: bytes) -> None:
+def test_broken_audio_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "V1.wav"
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"V1\.wav \({len(content)} bytes\) cannot be read"):
         load_audio(path)
 
 
-def test_sound_without_samples(tmp_path: Path) -> None:
+def test_audio_without_samples(tmp_path: Path) -> None:
     path = tmp_path / "V1.wav"
     soundfile.write(path, np.zeros(0), 16_000)
     with pytest.raises(InputError, match="holds no sample"):
         load_audio(path)
 
 
-def test_missing_sound(tmp_path: Path) -> None:
+def test_missing_audio(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"V1\.wav \(missing\)"):
         load_audio(tmp_path / "V1.wav")
 

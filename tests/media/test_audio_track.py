@@ -18,14 +18,14 @@ def test_all_channels_are_read(make_film, expected_noise, channels) -> None:
 
 
 @pytest.mark.parametrize("name", ["x.mp4", "x.mkv"])
-def test_sound_lies_on_the_clock_of_the_picture(make_film, expected_noise, align, name) -> None:
+def test_audio_lies_on_the_clock_of_the_frames(make_film, expected_noise, align, name) -> None:
     wave, rate, offset = read_audio(make_film(name, channels=1, sound_delay=0.25))
     lag, correlation = align(expected_noise(1, 57600)[0], wave[0].numpy())
     assert correlation > 0.98
     assert offset + lag / rate == pytest.approx(0.25, abs=1e-3)
 
 
-def test_sound_before_the_picture(make_film) -> None:
+def test_audio_before_the_frames(make_film) -> None:
     _, _, offset = read_audio(make_film("x.mkv", acodec="flac", pts=[400 + 40 * i for i in range(20)]))
     assert offset == pytest.approx(-0.4)
 
@@ -49,7 +49,7 @@ def test_mixing_while_reading_equals_mixing_afterwards(make_film) -> None:
     np.testing.assert_allclose(mono[0], to_mono(wave), atol=1e-6)
 
 
-def test_silent_film(make_film) -> None:
+def test_silent_video(make_film) -> None:
     info = open_video(make_film(channels=0))
     with pytest.raises(InputError, match="has no audio"):
         read_audio(info)

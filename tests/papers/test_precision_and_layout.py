@@ -31,7 +31,7 @@ def build(name, **options):
 def inputs(network, mel=(112, 192)):
     generator = torch.Generator().manual_seed(1)
     frames = torch.randint(0, 256, (2, 16, 64, 128, 3), generator=generator, dtype=torch.uint8)
-    wave = network.sound == "waveform"
+    wave = network.audio_form == "waveform"
     audio = (
         torch.randn(2, 1, 35280, generator=generator)
         if wave
@@ -117,7 +117,7 @@ def test_features_stay_in_bf16_under_autocast(name):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_features_reach_every_convolution_channels_last(name, monkeypatch):
-    """On a GPU each would else copy them first; of one position there is nothing to order.."""
+    """On a GPU each would else copy them first; of one position there is nothing to order."""
     choose = VideoConvolution.best_form
 
     def as_on_a_gpu(conv, device, steps):

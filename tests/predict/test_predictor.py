@@ -120,11 +120,11 @@ def test_the_clip_is_centred_on_its_frame_or_ends_with_it(network, make_film) ->
         assert [round((float(level) - 40) / 7) for level in grey] == expected
 
 
-def test_a_film_shorter_than_a_clip(network, make_film) -> None:
+def test_a_video_shorter_than_a_clip(network, make_film) -> None:
     assert len(run(network, make_film(frames=2))) == 2
 
 
-def test_sound_follows_the_picture(network, make_film) -> None:
+def test_audio_follows_the_frames(network, make_film) -> None:
     run(network, make_film(frames=20, gap=(0.4, 10)), batch=1)
     loudness = [float(sound.mean()) for sound in network.sounds if sound is not None]
     assert len(loudness) == 20
@@ -132,7 +132,7 @@ def test_sound_follows_the_picture(network, make_film) -> None:
     assert network.sounds[0].shape == (1, 1, 3, 16, 16)
 
 
-def test_a_silent_film_is_predicted_from_its_picture(network, make_film) -> None:
+def test_a_silent_video_is_predicted_from_its_frames(network, make_film) -> None:
     assert len(run(network, make_film(frames=5, channels=0))) == 5
     assert network.sounds == [None, None]
 
@@ -148,7 +148,7 @@ def test_modalities(network, make_film) -> None:
         assert np.abs(a - b).max() > 1e-3
 
 
-def test_sound_alone_needs_sound(network, make_film) -> None:
+def test_audio_alone_needs_audio(network, make_film) -> None:
     with pytest.raises(InputError, match="has no audio"):
         run(network, make_film(frames=5, channels=0), modality="a")
 
@@ -159,27 +159,20 @@ def test_settings_out_of_range(network, make_film, settings) -> None:
         run(network, make_film(frames=5), **settings)
 
 
-def test_released_alignment_at_the_rate_of_the_film(network, make_film) -> None:
+def test_released_alignment_at_the_rate_of_the_video(network, make_film) -> None:
     audio = LogMel(size=(16, 16), slices=3, alignment="released")
     list(predict_video(loaded(network, audio=audio), open_video(make_film(frames=8, rate=22050))))
     assert network.sounds[0].shape == (4, 1, 3, 16, 16)
 
 
-def test_progress_and_seconds_by_part(network, make_film) -> None:
-    seen: list[int] = []
-    report = PredictionReport()
-    run(network, make_film(frames=9), progress=seen.append, report=report)
-    assert seen == list(range(1, 10))
-    assert set(report.seconds) == {"audio", "decode", "network"}
-    assert min(report.seconds.values()) > 0
-
-
-def test_the_report_says_what_was_used(network, make_film) -> None:
+def test_the_report_names_used_modalities_and_seconds_by_part(network, make_film) -> None:
     path = make_film(frames=4)
     for modality in ("av", "v", "a"):
         report = PredictionReport()
         run(network, path, modality=modality, report=report)
         assert report.used == modality
+        assert set(report.seconds) == {"audio", "decode", "network"}
+        assert min(report.seconds.values()) > 0
 
 
 def test_fill_between_is_linear() -> None:

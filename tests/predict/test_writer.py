@@ -46,7 +46,7 @@ FILMS = [
 
 
 @pytest.mark.parametrize(("name", "settings"), FILMS)
-def test_films_keep_frames_times_picture_and_sound(make_film, align, tmp_path: Path, name, settings) -> None:
+def test_videos_keep_frames_times_and_audio(make_film, align, tmp_path: Path, name, settings) -> None:
     info = open_video(make_film(name, **settings))
     out = tmp_path / "out"
     write_all(out, info, right_half())

@@ -9,25 +9,25 @@ from lightning_avsp.sweep.costs import RunCost
 
 
 def run(**changes) -> RunCost:
-    counts = {"epochs": 12, "clips": 90, "validation_frames": 600, "tests": 2, "test_frames": 6_400}
+    counts = {"epochs": 12, "clips": 9_000, "validation_frames": 6_000, "tests": 2, "test_frames": 36_000}
     return RunCost(**{"name": "n", "label": "l", "is_stage": False, "steps": None} | counts | changes)
 
 
 def test_hours_are_clips_and_frames_over_speeds():
-    stage = run(epochs=5, clips=4_800, validation_frames=8_000, tests=0, test_frames=0)
-    hours = count_gpu_hours([run(), run(), stage], train_clips_per_s=2.0, eval_clips_per_s=10.0)
-    assert (hours.runs, hours.tests, hours.unknown) == (3, 4, 0)
-    assert hours.training == pytest.approx((2 * 12 * 90 + 5 * 4_800) / 2 / 3600)
-    assert hours.validation == pytest.approx((2 * 12 * 600 + 5 * 8_000) / 10 / 3600)
-    assert hours.test == pytest.approx(2 * 6_400 / 10 / 3600)
-    assert f"GPU hours: {hours.total:.1f} for 3 training runs and 4 tests (" in hours.sentence()
+    stage = run(epochs=5, clips=7_200, validation_frames=14_400, tests=0, test_frames=0)
+    # (2 * 12 * 9,000 + 5 * 7,200) / 2, (2 * 12 * 6,000 + 5 * 14,400) / 10 and 2 * 36,000 / 10 seconds
+    assert count_gpu_hours([run(), run(), stage], train_clips_per_s=2.0, eval_clips_per_s=10.0) == (
+        "GPU hours: 43.0 for 3 training runs and 4 tests (35.0 training, 6.0 validation, 2.0 test)."
+    )
 
 
 @pytest.mark.parametrize("unknown", [run(epochs=None), run(clips=None), run(test_frames=None)])
 def test_runs_of_unknown_size_are_named_not_guessed(unknown: RunCost):
-    hours = count_gpu_hours([run(), unknown], 1.0, 1.0)
-    assert (hours.runs, hours.unknown, hours.total) == (2, 1, count_gpu_hours([run()], 1.0, 1.0).total)
-    assert "1 of them not counted" in hours.sentence()
+    known = run(clips=3_600, validation_frames=1_800)
+    assert count_gpu_hours([known, unknown], 1.0, 1.0) == (
+        "GPU hours: 28.0 for 2 training runs and 4 tests, 1 of them not counted: their frames or epochs are not known "
+        "(12.0 training, 6.0 validation, 10.0 test)."
+    )
 
 
 @pytest.mark.parametrize("speeds", [(0.0, 1.0), (1.0, -1.0)])

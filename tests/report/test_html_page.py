@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lightning_avsp.report.figures import SampleReader, draw_curves, mean_curve, read_curves
+from lightning_avsp.report.figures import draw_curves, mean_curve, read_curves, read_samples
 from lightning_avsp.report.frames import leaderboard_section, report_section
 from lightning_avsp.report.html_page import render_html
 from lightning_avsp.report.leaderboard import read_leaderboard
@@ -53,7 +53,7 @@ def text(table) -> str:
     """A page with an incomplete sweep and a leaderboard."""
     for trial in table.trials()[:-1]:
         table.finish(trial, synthetic=True)
-    board = read_leaderboard("AVAD", "cc", table.runs, table.sweeps)
+    board = read_leaderboard("AVAD", "cc", table.runs)
     return render_html([report_section(table.report()), leaderboard_section(board)])
 
 
@@ -137,12 +137,12 @@ def test_pictures_are_scaled_and_stop_at_the_limit(table):
     for figures in (table.runs / "trainings").glob("*/figures"):
         big.save(figures / "epoch_004.png")
     report = table.report()
-    pictures = SampleReader().read(report)
+    pictures = read_samples(report)
     coded = [picture.uri.removeprefix("data:image/jpeg;base64,") for picture in pictures]
     for one in coded:
         with Image.open(io.BytesIO(base64.b64decode(one))) as image:
             assert image.size == (1400, 140)
-    few = SampleReader(budget=len(pictures[0].uri) + 1).read(report)
+    few = read_samples(report, budget=len(pictures[0].uri) + 1)
     assert [bool(picture.uri) for picture in few] == [True, False, False]
     assert "left out" in few[1].caption
 
@@ -151,6 +151,6 @@ def test_a_picture_that_cannot_be_read_is_named_not_hidden(table):
     table.finish(table.trials()[0])
     for path in (table.runs / "trainings").glob("*/figures/*.png"):
         path.write_bytes(b"no picture")
-    (picture,) = SampleReader().read(table.report())
+    (picture,) = read_samples(table.report())
     assert picture.uri == ""
     assert "cannot be read" in picture.caption

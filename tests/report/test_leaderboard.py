@@ -14,14 +14,13 @@ from lightning_avsp.report.leaderboard import Leaderboard, read_leaderboard
 
 
 def board(table, corpus: str = "AVAD", metric: str = "cc") -> Leaderboard:
-    return read_leaderboard(corpus, metric, table.runs, table.sweeps)
+    return read_leaderboard(corpus, metric, table.runs)
 
 
-@pytest.fixture(autouse=True)
-def _named(table) -> None:
-    """The sweep has the rows of a published table: L_CE, L_KL, L_MSE."""
-    table.content["description"] = "diffsal_table5"
-    table.write()
+@pytest.fixture
+def table(make_table):
+    """A sweep with the rows of a published table: L_CE, L_KL, L_MSE."""
+    return make_table("diffsal_table5")
 
 
 def single_run(runs: Path, name: str, value: float, **more) -> None:
@@ -42,7 +41,7 @@ def test_published_models_are_ranked_each_once(table):
     assert len(set(names)) == len(names)
     assert {"STAViS (AV)", "ViNet (AV)", "CASP-Net (AV)", "TSFP-Net (AV)", "DAVS (AV)"} <= set(names)
     assert {"CaDiff (TV)", "TASED-Net (V)", "ACLNet (V)"} <= set(names)
-    values = [entry.values["CC"] for entry in found.entries]
+    values = [entry.values["CC"].mean for entry in found.entries]
     assert values == sorted(values, reverse=True)
     casp = next(entry for entry in found.entries if entry.name == "CASP-Net (AV)")
     assert [place.split(" (")[0] for place in casp.places] == [
@@ -61,7 +60,7 @@ def test_equal_numbers_share_a_rank(table):
 
 def test_disagreeing_papers_are_flagged(table):
     stavis = next(entry for entry in board(table, "Coutrot1", "NSS").entries if entry.name == "STAViS (AV)")
-    assert stavis.values["NSS"] == 2.11  # two papers of three
+    assert stavis.values["NSS"].mean == 2.11  # two papers of three
     assert "papers disagree on NSS: DiffSal 6 2.11, TAVDiff II 2.21, AVRSP II 2.11" in stavis.flags
 
 
@@ -85,13 +84,13 @@ def test_our_runs_stand_among_the_published(table):
     ours = [entry for entry in found.entries if entry.ours]
     assert [entry.name for entry in ours] == [
         "mine",
-        "paper_table1 L_MSE",
-        "paper_table1 L_KL",
-        "paper_table1 L_CE",
+        "diffsal_table5 L_MSE",
+        "diffsal_table5 L_KL",
+        "diffsal_table5 L_CE",
     ]
     assert ours[1].flags == ("6 runs, 2 seeds",)
-    assert ours[1].intervals is not None
-    assert ours[1].intervals["CC"].low < ours[1].values["CC"] < ours[1].intervals["CC"].high
+    interval = ours[1].values["CC"]
+    assert interval.low < interval.mean < interval.high
 
 
 def test_a_trial_counts_once_although_its_attempt_and_training_were_tested_too(table):
@@ -103,7 +102,7 @@ def test_a_trial_counts_once_although_its_attempt_and_training_were_tested_too(t
     results.mkdir()
     videos = [{"corpus": "AVAD", "video": "x", "frames": 1, "cc": 0.99}]
     (results / "test.json").write_text(json.dumps({"videos": videos}))
-    assert [entry.name for entry in board(table).entries if entry.ours] == ["paper_table1 L_CE"]
+    assert [entry.name for entry in board(table).entries if entry.ours] == ["diffsal_table5 L_CE"]
 
 
 def test_synthetic_and_contaminated_results_are_never_ranked(table):
@@ -113,7 +112,7 @@ def test_synthetic_and_contaminated_results_are_never_ranked(table):
     assert not any(entry.ours for entry in found.entries)
     assert {(entry.name, entry.synthetic, entry.rank) for entry in found.aside} >= {
         ("seen", False, None),
-        ("paper_table1 L_CE", True, None),
+        ("diffsal_table5 L_CE", True, None),
     }
     section = leaderboard_section(found)
     ranked, aside = render_markdown([section]).split("**Not ranked**")
@@ -125,11 +124,13 @@ def test_synthetic_and_contaminated_results_are_never_ranked(table):
     assert render_latex([section]).count("{\\scriptsize SYNTHETIC}") == 6
 
 
-def test_sweeps_without_their_file_are_named_by_what_they_set(table):
-    table.finish(table.trials()[0])
-    table.path.unlink()
-    (name,) = [entry.name for entry in board(table).entries if entry.ours]
-    assert name == "paper_table1 modality=v"
+def test_trials_of_other_sweeps_and_with_options_are_named_by_their_values(table, make_table):
+    own = make_table("paper_table1")
+    own.finish(own.trials()[0])
+    table.finish(table.trials()[0], args=["--trainer.max_epochs=1"])
+    names = [entry.name for entry in board(table).entries if entry.ours]
+    label = table.trials()[0].label
+    assert names == [f"diffsal_table5 {label} --trainer.max_epochs=1", f"paper_table1 {label}"]
 
 
 def test_partial_tests_are_named_so(table):

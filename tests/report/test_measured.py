@@ -17,7 +17,7 @@ def result(
     videos = tuple({"corpus": corpus, "video": name, "cc": value} for name, value in values.items())
     path = Path(f"runs/sweeps/s/{split}{seed}/result.json")
     settings = {"synthetic": frozenset(), "selection": ""} | more
-    return RunResult(path, "t", "t", Path("r"), videos, seed=seed, split=split, **settings)
+    return RunResult(path, "t", Path("r"), videos, seed=seed, split=split, **settings)
 
 
 def measured(*results: RunResult, dataset: str = "AVAD") -> Measured:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,7 +11,6 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.report import published_tables
 from lightning_avsp.report.efficiency import CostCounter, NetworkCost
 from lightning_avsp.report.table import SweepReport, read_report, report_published
-from lightning_avsp.sweep import expand, load_sweep
 
 
 def cells(report: SweepReport, metric: str = "CC", dataset: str = "AVAD") -> pd.DataFrame:
@@ -148,25 +146,27 @@ def test_a_sweep_names_its_table_by_its_description_or_its_file(table):
     assert read_report(path, table.runs).title.startswith("TAVDiff table III: ")
 
 
-def index_of(tmp_path: Path, parameters: dict[str, Any]) -> list[int]:
-    path = tmp_path / "s.yaml"
-    content = {"method": "grid", "program": "p", "parameters": parameters}
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-    sweep = load_sweep(path)
-    return [trial.row for trial in expand(sweep)]
+REPEATED = {
+    "seed_everything": {"values": [0, 1]},
+    "data": {"parameters": {"split": {"values": [1, 2]}, "corpora": {"values": [["AVAD"], ["ETMD"]]}}},
+}
 
 
-def test_rows_may_differ_in_anything_but_seed_split_and_corpora(tmp_path: Path):
-    repeated = {
-        "seed_everything": {"values": [0, 1]},
-        "data": {"parameters": {"split": {"values": [1, 2]}, "corpora": {"values": [["AVAD"], ["ETMD"]]}}},
-    }
-    assert index_of(tmp_path, repeated) == [0] * 8
-    assert index_of(tmp_path, {"trainer": {"values": [{"max_epochs": 5}, {"max_epochs": 12}]}}) == [0, 1]
-    nested = {"model": {"parameters": {"a": {"values": ["x", "y", "z"]}}}, **repeated}
-    assert sorted(set(index_of(tmp_path, nested))) == [0, 1, 2]
-    whole = {"data": {"values": [{"split": 1}, {"split": 2}]}, "model": {"values": [{"a": 2.0}, {"a": 1}]}}
-    assert index_of(tmp_path, whole) == [0, 1, 0, 1]
+@pytest.mark.parametrize(
+    ("parameters", "rows"),
+    [
+        (REPEATED, [0] * 8),
+        ({"trainer": {"values": [{"max_epochs": 5}, {"max_epochs": 12}]}}, [0, 1]),
+        (
+            {"data": {"values": [{"split": 1}, {"split": 2}]}, "model": {"values": [{"a": 2.0}, {"a": 1}]}},
+            [0, 1] * 2,
+        ),
+    ],
+)
+def test_rows_may_differ_in_anything_but_seed_split_and_corpora(table, parameters, rows: list[int]):
+    table.content["parameters"] = parameters
+    table.write()
+    assert [trial.row for trial in table.trials()] == rows
 
 
 def test_networks_are_counted_before_any_training(table):
@@ -188,16 +188,19 @@ def test_a_row_whose_network_cannot_be_built_has_the_reason(table):
         "init_args": {"network": {"init_args": {"interaction": "not there yet"}}}
     }
     table.write()
-    costs = [row.cost for row in table.report(CostCounter()).rows.values()]
+    report = table.report(CostCounter())
+    costs = [row.cost for row in report.rows.values()]
     assert isinstance(costs[1], str)
     assert isinstance(costs[2], NetworkCost)
+    assert cells(report, "params_M", "").state.iloc[1] == f"cannot be built: {costs[1]}"
+
+
+def test_a_missing_experiment_is_named(table):
     command = table.content["command"]
     command[command.index("--config") + 1] = "experiments/gone.yaml"
     table.write()
-    report = table.report(CostCounter())
-    reason = "no experiment file at experiments/gone.yaml"
-    assert all(reason in row.cost for row in list(report.rows.values())[:3])
-    assert reason in cells(report, "params_M", "").state.iloc[0]
+    with pytest.raises(InputError, match=r"experiments/gone.yaml cannot be read"):
+        table.report()
 
 
 def test_runs_of_another_network_than_the_sweep_describes_are_noted(table):

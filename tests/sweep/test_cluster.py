@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from lightning_avsp.cli import main
-from lightning_avsp.sweep.cluster import Cluster
+from lightning_avsp.sweep.cluster import Cluster, run_plan
 from lightning_avsp.sweep.execution import Runner
 from lightning_avsp.sweep.planning import SweepPlan
 from lightning_avsp.sweep.status import states_of
@@ -218,14 +219,20 @@ def has_lock_open(pid: int) -> bool:
     return any(link.readlink().name == "lock" for link in Path(f"/proc/{pid}/fd").iterdir())
 
 
-def test_trials_of_one_training_share_its_test_over_sweeps(make_sweep: MakeSweep, cluster: Cluster) -> None:
+def test_trials_of_several_sweeps_share_their_training_and_its_test(
+    make_sweep: MakeSweep, cluster: Cluster
+) -> None:
     sweep = make_sweep(0)
     sweep.go(0)
-    sweep.run(cluster)
     (one,) = sweep.plan().trials
-    other = SweepPlan((type(one)(**{**vars(one), "sweep": "another"}),))
-    from lightning_avsp.sweep.cluster import run_plan
+    both = SweepPlan((one, replace(one, sweep="another")))
+    assert run_plan(both, Runner(sweep.runs, Path.cwd()), cluster, 0, lambda line: None) == []
+    assert (sweep.events(0), sweep.events(0, "test")) == (["new", "waits", "end"], ["new"])
+    assert all(trial.result(sweep.runs).is_file() for trial in both.trials)
 
-    assert run_plan(other, Runner(sweep.runs, Path.cwd()), cluster, 0, lambda line: None) == []
-    assert sweep.events(0, "test") == ["new"]
-    assert other.trials[0].result(sweep.runs).is_file()
+
+def test_a_run_asks_for_no_more_than_a_node_has() -> None:
+    assert Cluster(((0, 8), (0, 4)), jobs=1).share(1) == {"num_gpus": 0, "num_cpus": 4}
+    mixed = Cluster(((0, 64), (8, 16)), jobs=1)  # a head without GPUs
+    assert mixed.gpus == 8
+    assert mixed.share(5) == {"num_gpus": 5, "num_cpus": 10}

@@ -16,7 +16,7 @@ import yaml
 from lightning_avsp.cli import main
 from lightning_avsp.errors import InputError
 from lightning_avsp.sweep import expand, load_sweep
-from lightning_avsp.sweep.composition import lookup, merge, split_arguments
+from lightning_avsp.sweep.composition import lay_option, lookup, split_arguments
 from lightning_avsp.sweep.costs import plan_costs
 from lightning_avsp.sweep.execution import Runner, run_environment
 from lightning_avsp.sweep.planning import SweepPlan, TrialPlan, hand_made_trial, plan_sweep, plan_trial
@@ -93,7 +93,10 @@ def test_options_hold_for_a_row_that_changes_a_class(plan: Plan) -> None:
     model = plan(row, "--model.network.audio_weights=a.pth").config["model"]
     network["init_args"] = {"map_size": [8, 8], "audio_weights": "a.pth"}
     assert model == {"class_path": "DirectSaliencyTask", "init_args": {"network": network}}
-    assert merge({"class_path": "a.B", "init_args": {"x": 1}}, {"class_path": "B"})["init_args"] == {"x": 1}
+    same = {"network": {"class_path": "a.B", "init_args": {"x": 1}}}
+    lay_option(same, "network", {"class_path": "B"})
+    assert same["network"] == {"class_path": "B", "init_args": {"x": 1}}
+    assert plan(row, "--model.network=AVRSP").config["model"] == model  # a row's own class wins
 
 
 @pytest.mark.parametrize(
@@ -246,7 +249,7 @@ def test_a_stage_is_named_by_content_and_shared(plan: Plan, experiment: Path) ->
 
 def test_costs_are_counted_from_the_lists(plan: Plan, experiment: Path) -> None:
     stage = f"stage:{experiment.parent / 'stage.yaml'}"
-    rows = [plan({"init_from": stage}), plan({"init_from": stage, "data": {"test_every": 2}})]
+    rows = [plan({"init_from": stage}), plan({"init_from": stage, "data": {"test": {"every": 2}}})]
     first, second = plan_costs(SweepPlan(tuple(rows)))
     assert (first.is_stage, first.epochs, first.tests, first.test_frames) == (True, 2, 0, 0)
     assert (second.is_stage, second.epochs, second.tests) == (False, 1, 2)
@@ -273,6 +276,8 @@ def test_one_preflight_finds_everything(plan: Plan, tmp_path: Path) -> None:
     assert "sampling" in str(caught.value)
     assert "DirectSaliencyTask" in str(caught.value)
     assert "text.pth" in str(caught.value)
+    with pytest.raises(InputError, match="more than 4 GPUs"):  # 8 on two nodes are in no one's reach
+        check_plan(SweepPlan((plan(),)), runs, gpus=4, gpus_per_trial=8)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
         check_plan(SweepPlan((plan(),)), tmp_path / "file", gpus=0, gpus_per_trial=1)

@@ -97,7 +97,7 @@ def test_the_agent_runs_the_commands_that_local_workers_run(
     assert (agent._finished, agent._failed) == (4, 0)
     for trial in trials:
         told = json.loads((at_home / f"run-{trial.id}").read_text())
-        assert told[:-1] == trial.command[2:-1]
+        assert told[:-1] == list(trial.command[2:-1])
         assert json.loads(told[-1]) == trial.overrides == json.loads(trial.command[-1])
 
 

@@ -94,15 +94,11 @@ def test_it_is_a_sweep_of_wandb_that_says_what_it_does(path: Path) -> None:
     sweep, trials = sweep_and_trials(path)  # load_sweep refuses what W&B's schema refuses
     lines = path.read_text().splitlines()
     assert lines[0].startswith(f"# avsp sweep run sweeps/{path.name} ")
-    assert sweep.content["name"] == path.stem
-    assert (sweep.program, sweep.method) == ("lightning", "grid")
-    assert sweep.metric == {"name": "test/cc", "goal": "maximize"}
+    names = ("name", "program", "method", "metric")
+    metric = {"name": "test/cc", "goal": "maximize"}
+    assert [sweep.content[name] for name in names] == [path.stem, "lightning", "grid", metric]
     full = {key: value for key, value in sweep.content.items() if key != "run_cap"}
-    assert (
-        sweep.run_cap
-        == len(trials)
-        == len(expand(Sweep(**{**vars(sweep), "run_cap": None, "content": full})))
-    )
+    assert sweep.content["run_cap"] == len(trials) == len(expand(Sweep(path, full)))
     assert f"= {len(trials)} points" in path.read_text()
     assert {trial.overrides["seed_everything"] for trial in trials} == {0, 1, 2}
 

@@ -14,7 +14,7 @@ from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.manifest import read_conditions
 from lightning_avsp.errors import InputError
 from lightning_avsp.synthetic import SyntheticSpec, read_video_record, synthesise_corpus
-from lightning_avsp.synthetic.ceilings import corpus_ceilings
+from lightning_avsp.synthetic.ceilings import score_corpus
 from lightning_avsp.synthetic.layout import SOUNDLESS_CORPORA, part_of, place_in_part, video_name
 from lightning_avsp.synthetic.observers import saliency_maps
 from lightning_avsp.synthetic.packages import PACKAGES, layouts_of
@@ -146,9 +146,9 @@ def test_impossible_layouts_and_true_data_are_refused(tmp_path: Path) -> None:
 
 def test_ceilings_of_corpora_without_fold_lists(tmp_path: Path) -> None:
     synthesise_corpus(tmp_path, "Hollywood2", 3, spec=SPEC)
-    rows = {row.reference: row for row in corpus_ceilings(tmp_path, "Hollywood2")}
-    assert {row.condition for row in rows.values()} == {"silent"}
-    assert rows["attended"].cc > rows["objects_average"].cc
+    cc = score_corpus(tmp_path, "Hollywood2")["cc"]
+    assert set(cc.index.get_level_values("condition")) == {"silent"}
+    assert cc["attended", "silent"] > cc["objects_average", "silent"]
 
 
 def test_the_command_writes_a_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

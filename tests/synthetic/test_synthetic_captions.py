@@ -93,7 +93,7 @@ def test_captions_from_elsewhere_are_not_overwritten(corpus: Path, tmp_path: Pat
 
 
 def test_what_cannot_be_captioned_is_refused(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="informative_share is"):
+    with pytest.raises(InputError, match=r"informative_share=1\.5 must lie in 0 to 1"):
         write_synthetic_captions(corpus, "AVAD", tmp_path, informative_share=1.5)
     with pytest.raises(InputError, match="every=0"):
         write_synthetic_captions(corpus, "AVAD", tmp_path, every=0)

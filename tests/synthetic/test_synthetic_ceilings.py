@@ -4,66 +4,61 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lightning_avsp.errors import CorpusNotFoundError
-from lightning_avsp.synthetic import CONDITIONS, SyntheticSpec, SynthReport, VideoRecord
-from lightning_avsp.synthetic.ceilings import REFERENCES, Ceiling, ceilings, corpus_ceilings
+from lightning_avsp.synthetic import SyntheticSpec, SynthReport
+from lightning_avsp.synthetic.ceilings import score_corpus, score_references
 from lightning_avsp.synthetic.layout import assign_conditions
-from lightning_avsp.synthetic.record import draw_video, make_record
+from lightning_avsp.synthetic.record import draw_video
 
 
-def table_of(size: tuple[int, int], videos: int = 60, frame_step: int = 10) -> dict[tuple[str, str], Ceiling]:
+def table_of(size: tuple[int, int], videos: int = 60, frame_step: int = 10) -> pd.DataFrame:
     spec = SyntheticSpec(size=size)
     conditions = assign_conditions(spec, videos)
-    records: list[VideoRecord] = []
-    for index, condition in enumerate(conditions):
-        scene, gaze, _ = draw_video(spec, condition, 0, "AVAD", index)
-        records.append(make_record(spec, scene, gaze))
-    rows = ceilings(spec, records[videos // 2 :], frame_step=frame_step)
-    return {(row.reference, row.condition): row for row in rows}
+    records = [draw_video(spec, c, 0, "AVAD", index)[1] for index, c in enumerate(conditions)]
+    return score_references(spec, records[videos // 2 :], frame_step=frame_step)
 
 
 @pytest.fixture(scope="module")
-def table() -> dict[tuple[str, str], Ceiling]:
+def table() -> pd.DataFrame:
     return table_of((64, 112))
 
 
 def test_only_listening_passes_the_average_of_objects_where_sound_decides(
-    table: dict[tuple[str, str], Ceiling],
+    table: pd.DataFrame,
 ) -> None:
-    cc = {reference: table[reference, "sound"].cc for reference in REFERENCES}
+    cc = table["cc"].xs("sound", level="condition")
     # Margins of .1 and more: with 18 videos the standard error of these means is below .04
     assert cc["fastest"] + 0.08 < cc["video_only_bayes"] < cc["objects_average"]
     assert cc["objects_average"] == pytest.approx(0.6, abs=0.08)
     assert cc["attended"] == pytest.approx(0.93, abs=0.04)
-    nss = {reference: table[reference, "sound"].nss for reference in REFERENCES}
+    nss = table["nss"].xs("sound", level="condition")
     assert nss["objects_average"] + 1 < nss["attended"] < 6
 
 
 @pytest.mark.parametrize("condition", ["music", "silent"])
-def test_motion_suffices_where_sound_does_not_decide(
-    table: dict[tuple[str, str], Ceiling], condition: str
-) -> None:
-    cc = {reference: table[reference, condition].cc for reference in REFERENCES}
+def test_motion_suffices_where_sound_does_not_decide(table: pd.DataFrame, condition: str) -> None:
+    cc = table["cc"].xs(condition, level="condition")
     assert cc["fastest"] == cc["attended"] == pytest.approx(0.93, abs=0.04)
     assert cc["objects_average"] + 0.1 < cc["video_only_bayes"] < cc["fastest"]
 
 
-def test_ceilings_hardly_depend_on_the_frame_size(table: dict[tuple[str, str], Ceiling]) -> None:
+def test_ceilings_hardly_depend_on_the_frame_size(table: pd.DataFrame) -> None:
     large = table_of((128, 224), videos=30, frame_step=25)
     for reference, tolerance in (("attended", 0.03), ("objects_average", 0.1)):
-        assert large[reference, "sound"].cc == pytest.approx(table[reference, "sound"].cc, abs=tolerance)
+        expected = table["cc"][reference, "sound"]
+        assert large["cc"][reference, "sound"] == pytest.approx(expected, abs=tolerance)
 
 
 def test_ceilings_of_a_corpus_on_disk(avad: SynthReport, tmp_path: Path) -> None:
-    rows = corpus_ceilings(avad.root, "AVAD", split=1)
+    rows = score_corpus(avad.root, "AVAD", split=1)
     test = (avad.root / "fold_lists/AVAD_list_test_1_fps.txt").read_text().splitlines()
-    frames = {(row.reference, row.condition): row.frames for row in rows}
-    assert sum(frames.get(("attended", condition), 0) for condition in CONDITIONS) == 13 * len(test)
-    attended = [row.cc for row in rows if row.reference == "attended"]
-    assert min(attended) > 0.85
+    attended = rows.loc["attended"]
+    assert attended["frames"].sum() == 13 * len(test)
+    assert attended["cc"].min() > 0.85
     with pytest.raises(CorpusNotFoundError, match="avsp data synth"):
-        corpus_ceilings(tmp_path, "AVAD")
+        score_corpus(tmp_path, "AVAD")
     with pytest.raises(CorpusNotFoundError, match="AVAD_list_test_9_fps"):
-        corpus_ceilings(avad.root, "AVAD", split=9)
+        score_corpus(avad.root, "AVAD", split=9)

@@ -24,7 +24,8 @@ from lightning_avsp.synthetic import (
     synthesise_corpus,
 )
 from lightning_avsp.synthetic import video as video_module
-from lightning_avsp.synthetic.layout import SYNTHETIC_CORPORA, assign_conditions, partition
+from lightning_avsp.synthetic.layout import assign_conditions, partition
+from lightning_avsp.synthetic.packages import SYNTHETIC_CORPORA
 
 SHORT = SyntheticSpec(size=(32, 56), seconds=0.8)
 
@@ -224,9 +225,9 @@ def test_wrong_requests_say_what_is_wrong(tmp_path: Path) -> None:
         synthesise_corpus(tmp_path, "avad", 3, spec=SHORT)
     with pytest.raises(InputError, match="at least 3"):
         synthesise_corpus(tmp_path, videos=2, spec=SHORT)
-    with pytest.raises(InputError, match="workers is 0"):
+    with pytest.raises(InputError, match="workers=0 must be at least 1"):
         synthesise_corpus(tmp_path, videos=3, spec=SHORT, workers=0)
-    with pytest.raises(InputError, match="seed is -1"):
+    with pytest.raises(InputError, match="seed=-1 at least 0"):
         synthesise_corpus(tmp_path, videos=3, spec=SHORT, seed=-1)
     with pytest.raises(InputError, match="even sizes"):
         synthesise_corpus(tmp_path, videos=3, spec=replace(SHORT, size=(33, 56)), films=True)

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.stats import rankdata
 
 from lightning_avsp.synthetic import SyntheticSpec, VideoRecord
-from lightning_avsp.synthetic.record import draw_video, make_record
+from lightning_avsp.synthetic.record import draw_video
 
 SPEC = SyntheticSpec(size=(64, 112))
 TRAIN, TEST = slice(0, 120), slice(120, 240)
@@ -22,8 +22,7 @@ ONE_OVER_N = 8
 
 @pytest.fixture(scope="module")
 def records() -> list[VideoRecord]:
-    drawn = (draw_video(SPEC, "sound", 0, "AVAD", index) for index in range(TEST.stop))
-    return [make_record(SPEC, scene, gaze) for scene, gaze, _ in drawn]
+    return [draw_video(SPEC, "sound", 0, "AVAD", index)[1] for index in range(TEST.stop)]
 
 
 def visible(record: VideoRecord) -> NDArray[np.float64]:

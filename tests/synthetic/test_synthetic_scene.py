@@ -11,23 +11,22 @@ from PIL import Image
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.synthetic import SyntheticSpec, SynthReport, VideoRecord, read_video_record
+from lightning_avsp.synthetic.audio import FLOOR, NOTES, make_audio
 from lightning_avsp.synthetic.layout import assign_conditions
-from lightning_avsp.synthetic.record import draw_video, make_record
+from lightning_avsp.synthetic.record import draw_video
 from lightning_avsp.synthetic.scene import BORDER, SWITCH
-from lightning_avsp.synthetic.sound import FLOOR, NOTES, make_sound
 from lightning_avsp.synthetic.spec import COLOURS, PITCHES, Condition
 
 SPEC = SyntheticSpec()
 
 
 def draw(spec: SyntheticSpec, condition: Condition, index: int) -> VideoRecord:
-    scene, gaze, _ = draw_video(spec, condition, 0, "AVAD", index)
-    return make_record(spec, scene, gaze)
+    return draw_video(spec, condition, 0, "AVAD", index)[1]
 
 
 def sound_of(spec: SyntheticSpec, condition: Condition, index: int) -> np.ndarray:
     scene, _, (_, rng) = draw_video(spec, condition, 0, "AVAD", index)
-    return make_sound(spec, scene, rng) / 32767
+    return make_audio(spec, scene, rng) / 32767
 
 
 def loudness(sound: np.ndarray, pitch: float, rate: int) -> float:
@@ -118,7 +117,7 @@ def test_in_every_frame_the_pitch_heard_is_that_of_the_colour_of_the_sounding_ob
 def test_switches_of_sound_fall_on_their_instant() -> None:
     for index in range(5):
         scene, _, (_, rng) = draw_video(SPEC, "sound", 0, "AVAD", index)
-        sound = make_sound(SPEC, scene, rng) / 32767
+        sound = make_audio(SPEC, scene, rng) / 32767
         for time, old, new in zip(
             scene.switch_times[1:], scene.switch_objects, scene.switch_objects[1:], strict=False
         ):

@@ -17,7 +17,6 @@ from lightning_avsp.tasks import DirectSaliencyTask
 from lightning_avsp.tasks.prediction import (
     encode,
     network_inputs,
-    predict_maps,
     sample_maps,
     used_modalities,
 )
@@ -126,9 +125,10 @@ def test_a_direct_network_returns_its_map_whatever_the_seed() -> None:
         "frame": torch.tensor([3, 4]),
     }
     inputs = network_inputs(network, batch)
-    for seed in (0, 1):
-        torch.testing.assert_close(predict_maps(network, batch, SIZE, seed=seed), network(*inputs))
     encoded = encode(network, inputs)
+    for seed in (0, 1):
+        maps = sample_maps(network, encoded, SIZE, [seed, seed], None, None)
+        torch.testing.assert_close(maps, network(*inputs))
     assert used_modalities(network, inputs, encoded) == "av"
     assert used_modalities(network, inputs._replace(audio=None), encoded) == "v"
     network.uses_audio = False

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, known_corpora
 from lightning_avsp.data.check.report import CheckReport, CorpusReport, Fault
-from lightning_avsp.data.check.video import Depth, Size, VideoJob, check_video
+from lightning_avsp.data.check.video import Depth, check_video
 from lightning_avsp.data.corpora import corpus_listing
 from lightning_avsp.data.dhf1k import base_folders
 from lightning_avsp.data.lists import ListedVideo, list_path, parse_fold_list
@@ -27,7 +28,7 @@ Progress = Callable[[str, int, int], None]
 """Called with the corpus' name, finished videos and all videos."""
 
 
-def check_root(
+def check_corpora(
     root: Path,
     corpora: Sequence[str] = (),
     *,
@@ -67,10 +68,10 @@ def check_root(
                 f"{corpus.source}"
             )
     reports = [check_corpus(root, corpus, depth, workers, progress) for corpus in wanted]
-    owners: dict[str, list[str]] = {}
+    owners = defaultdict(list)
     for report in reports:
         for name in report.names:
-            owners.setdefault(name, []).append(report.corpus)
+            owners[name].append(report.corpus)
     shared = Counter(tuple(corpora) for corpora in owners.values() if len(corpora) > 1)
     facts = [
         f"{count} names are in {' and '.join(corpora)}: different videos, distinguished by corpus"
@@ -100,23 +101,24 @@ def check_corpus(
     listing = read_listing(root, corpus, compare=entry is None and not corpus.own)
     faults, facts, present = listing.faults, listing.facts, list(listing.videos.values())
     if corpus.layout == "stavis":
-        present = [video for video in present if _has_folder(root, corpus, video.name)]
+        folders = [root / kind / corpus.folder for kind in FOLDERS[:2]]
+        names = {p.name for folder in folders if folder.is_dir() for p in folder.iterdir() if p.is_dir()}
+        copies = {path.stem for path in (root / "videos" / corpus.folder).glob("*")}
+        present = [video for video in present if video.name in names | copies]
         for name in listing.videos.keys() - {video.name for video in present}:
             text = f"listed, but neither frames nor annotations exist; unpack {corpus.name} again or remove the line"
             faults.append(
                 Fault(root / "video_frames" / corpus.folder / name, text, "error", corpus.name, name)
             )
-        folders = (root / kind / corpus.folder for kind in FOLDERS[:2])
-        names = {p.name for folder in folders if folder.is_dir() for p in folder.iterdir() if p.is_dir()}
         unlisted = sorted(name for name in names - listing.videos.keys() if not name.startswith("."))
         if unlisted:
             facts.append(f"in no fold list, never read: {', '.join(unlisted)}")
     found = run_jobs(
-        check_video,
-        [VideoJob(root, corpus, video, depth, conditions.get(video.name) == "silent") for video in present],
+        partial(check_video, root, corpus, depth),
+        [(video, conditions.get(video.name) == "silent") for video in present],
         workers,
         progress=None if progress is None else lambda done, total: progress(corpus.name, done, total),
-        name=lambda job: f"{job.corpus.name}/{job.listed.name}",
+        name=lambda job: f"{corpus.name}/{job[0].name}",
     )
     faults += [fault for video in found for fault in video.faults]
     return CorpusReport(
@@ -133,22 +135,13 @@ def check_corpus(
         maps=sum(video.maps for video in found),
         fixations=sum(video.fixations for video in found),
         surplus=sum(video.surplus for video in found),
-        sizes=_by_size(video.size for video in found),
-        map_sizes=_by_size(video.map_size for video in found),
+        sizes=dict(Counter("{}x{}".format(*video.size) for video in found if video.size)),
+        map_sizes=dict(Counter("{}x{}".format(*video.map_size) for video in found if video.map_size)),
         rates=dict(Counter(video.rate for video in found if video.rate)),
         channels=dict(Counter(video.channels for video in found if video.channels)),
         facts=tuple(facts),
         faults=tuple(sorted(faults, key=lambda fault: fault.order)),
     )
-
-
-def _by_size(sizes: Iterable[Size | None]) -> dict[str, int]:
-    return dict(Counter(f"{size[0]}x{size[1]}" for size in sizes if size is not None))
-
-
-def _has_folder(root: Path, corpus: Corpus, video: str) -> bool:
-    folders = any((root / kind / corpus.folder / video).is_dir() for kind in FOLDERS[:2])
-    return folders or any((root / "videos" / corpus.folder).glob(f"{video}.*"))
 
 
 @dataclass

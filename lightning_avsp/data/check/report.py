@@ -109,7 +109,7 @@ class CheckReport:
         return {**summary, **content, "root": str(self.root)}
 
 
-def print_report(console: Console, report: CheckReport, show: int = 10) -> None:
+def print_faults(console: Console, report: CheckReport, show: int = 10) -> None:
     """Print a table of numbers, then the faults, similar ones together.
 
     Args:

@@ -1,6 +1,7 @@
 """One video: its sources are read as training reads them, file by file, and their errors collected.
 
-Only what no reader looks for is found here: numbers, blank maps, odd sizes, cut pictures, and audio that does not fit.
+Checked here is only what no reader looks for: numbers, blank maps, odd sizes, truncated images, and audio that does
+not fit the frames.
 """
 
 from __future__ import annotations
@@ -8,8 +9,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar, cast
@@ -60,24 +60,13 @@ Fixations = MatFixations | PictureFixations | JsonFixations
 Source = Frames | Maps | Fixations
 
 
-@dataclass(frozen=True)
-class VideoJob:
-    """One video to check."""
-
-    root: Path
-    corpus: Corpus
-    listed: ListedVideo
-    depth: Depth
-    silent: bool
-    """True if its audio is silent by design, as that of some generated videos is."""
-
-
 @dataclass
 class VideoCheck:
     """Faults and numbers of one video."""
 
     corpus: str
     video: str
+    depth: Depth
     faults: list[Fault] = field(default_factory=list)
     frames: int = 0
     """Frames within the listed number."""
@@ -117,16 +106,31 @@ class VideoCheck:
             self.add(source.path, text, severity)
 
 
-def check_video(job: VideoJob) -> VideoCheck:
-    """All faults of one video; goes on after each and raises for none of them."""
-    check = VideoCheck(job.corpus.name, job.listed.name)
-    with _quiet():
-        check.attempt(job.root / job.corpus.folder, _walk, job, check)
+def check_video(root: Path, corpus: Corpus, depth: Depth, job: tuple[ListedVideo, bool]) -> VideoCheck:
+    """Collect all faults of one video; goes on after each and raises for none of them.
+
+    Args:
+        root: Root of the corpora.
+        corpus: Corpus of the video.
+        depth: Depth of the check.
+        job: The video, and True if its audio is silent by design, as that of some generated videos is.
+    """
+    listed, silent = job
+    check = VideoCheck(corpus.name, listed.name, depth)
+    # What readers log is collected in the report
+    logger = logging.getLogger("lightning_avsp.data")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            check.attempt(root / corpus.folder, _check_sources, root, corpus, listed, silent, check)
+    finally:
+        logger.setLevel(level)
     return check
 
 
-def _walk(job: VideoJob, check: VideoCheck) -> None:
-    root, corpus, listed = job.root, job.corpus, job.listed
+def _check_sources(root: Path, corpus: Corpus, listed: ListedVideo, silent: bool, check: VideoCheck) -> None:
     if corpus.layout == "stavis":
         sources: dict[str, Source] = dict(
             zip(("frames", "maps", "fixations"), video_sources(root, corpus, listed.name), strict=True)
@@ -143,22 +147,22 @@ def _walk(job: VideoJob, check: VideoCheck) -> None:
             sources["fixations"] = cast("Fixations", entry.fixations)
         wave, fps = entry.wave, entry.fps
     frames, maps, fixations = sources["frames"], sources["maps"], sources.get("fixations")
-    present = {kind: _numbers(source, kind, job.depth, check) for kind, source in sources.items()}
+    present = {kind: _find_numbers(source, check) for kind, source in sources.items()}
     _compare_numbers(sources, present, listed.frames, check)
     if isinstance(frames, PictureFrames):
-        check.size = _check_frames(frames, present["frames"], job.depth, check)
-    _check_maps(cast("Maps", maps), present["maps"], job.depth, check)
-    if fixations is not None and (check.map_size is not None or job.depth == "quick"):
-        _check_fixations(cast("Fixations", fixations), present["fixations"], job.depth, check)
+        check.size = _check_frames(frames, present["frames"], check)
+    _check_maps(cast("Maps", maps), present["maps"], check)
+    if fixations is not None and (check.map_size is not None or check.depth == "quick"):
+        _check_fixations(cast("Fixations", fixations), present["fixations"], check)
     if corpus.has_sound:
         if isinstance(frames, VideoFrames) and not (wave and wave.is_file()):
             wave = frames.path
         assert wave is not None
         most = max(map(len, present.values()))
-        _check_audio(wave, min(listed.frames or most, most or listed.frames), fps, job, check)
+        _check_audio(wave, min(listed.frames or most, most or listed.frames), fps, silent, check)
 
 
-def _numbers(source: Source, kind: str, depth: Depth, check: VideoCheck) -> set[int]:
+def _find_numbers(source: Source, check: VideoCheck) -> set[int]:
     """Frames, from 1, that a source has a file or an image for."""
     if isinstance(source, NumberedFiles):
         found: set[int] = set()
@@ -194,7 +198,7 @@ def _numbers(source: Source, kind: str, depth: Depth, check: VideoCheck) -> set[
         check_seekable(index)
     except AVSPError as error:  # of use with a prepared cache
         check.add(source.path, str(error), "warning")
-    if depth == "full":
+    if check.depth == "full":
         count = check.attempt(source.path, lambda: sum(1 for _ in decode_in_order(source.path))) or 0
     return set(range(1, count + 1))
 
@@ -208,9 +212,10 @@ def _compare_numbers(
     check.frames, check.maps = len(present["frames"] & wanted), len(present["maps"] & wanted)
     check.fixations = len(present.get("fixations", set()) & wanted)
     if 0 < last < listed:
-        text = f"the list says {listed} frames, the folders end at {last}; unpack the video again if many are missing"
+        text = f"{listed} frames are listed, the folders end at {last}; unpack the video again if many are missing"
         source = sources["frames"]
-        check.add(_place(source), text, _by_amount(listed - last, listed))
+        path = source.folder if isinstance(source, NumberedFiles) else source.path
+        check.add(path, text, _by_amount(listed - last, listed))
     complete = set.intersection(*present.values())
     check.surplus = len(complete - wanted)
     for kind, source in sources.items():
@@ -231,15 +236,11 @@ def _compare_numbers(
             check.add(source.path(beyond[0]), text, "warning")
 
 
-def _place(source: Source) -> Path:
-    return source.folder if isinstance(source, NumberedFiles) else source.path
-
-
 def _by_amount(missing: int, frames: int) -> Severity:
     return "warning" if missing <= max(FEW_FRAMES, FEW_SHARE * frames) else "error"
 
 
-def _check_frames(files: PictureFrames, numbers: set[int], depth: Depth, check: VideoCheck) -> Size | None:
+def _check_frames(files: PictureFrames, numbers: set[int], check: VideoCheck) -> Size | None:
     """Read the header of each frame, its end marker, or all of it."""
     sizes = {}
     for number in sorted(numbers):
@@ -247,8 +248,8 @@ def _check_frames(files: PictureFrames, numbers: set[int], depth: Depth, check: 
         size = check.attempt(path, image_size, path)
         if size is not None:
             sizes[path] = size
-            if depth != "quick":
-                check.attempt(path, _check_whole, path, depth == "full")
+            if check.depth != "quick":
+                check.attempt(path, _check_whole, path, check.depth == "full")
     return _usual_size(sizes, check)
 
 
@@ -273,7 +274,7 @@ def _check_whole(path: Path, decode: bool = True) -> None:
 
 
 def _usual_size(sizes: dict[Path, Size], check: VideoCheck) -> Size | None:
-    """Size of most pictures; the others are faults."""
+    """Return the size of most images; the others are faults."""
     if not sizes:
         return None
     usual, many = Counter(sizes.values()).most_common(1)[0]
@@ -284,17 +285,17 @@ def _usual_size(sizes: dict[Path, Size], check: VideoCheck) -> Size | None:
     return usual
 
 
-def _check_maps(maps: Maps, numbers: set[int], depth: Depth, check: VideoCheck) -> None:
+def _check_maps(maps: Maps, numbers: set[int], check: VideoCheck) -> None:
     if isinstance(maps, VideoMaps):
-        if depth == "full":
+        if check.depth == "full":
             found = check.attempt(maps.path, lambda: [bool(image.any()) for image in maps.in_order()]) or []
             blank = [number for number, seen in enumerate(found, start=1) if not seen]
-            check.add_blank(maps, blank, len(found), "the map is blank; training passes over it")
+            check.add_blank(maps, blank, len(found), "the map is blank; training skips it")
         return
     sizes, blank = {}, []
     for number in sorted(numbers):
         path = maps.path(number)
-        if depth == "quick":
+        if check.depth == "quick":
             size = check.attempt(path, maps.size, number)
         else:
             size, seen = check.attempt(path, _read_map, maps, number) or (None, True)
@@ -303,7 +304,9 @@ def _check_maps(maps: Maps, numbers: set[int], depth: Depth, check: VideoCheck) 
         if size is not None:
             sizes[path] = size
     check.map_size = _usual_size(sizes, check)
-    text = f"every pixel is 0: nobody was recorded and training passes over it, or the map is damaged: then {UNPACK}"
+    text = (
+        f"every pixel is 0: no gaze was recorded and training skips it, or the map is damaged: then {UNPACK}"
+    )
     check.add_blank(maps, blank, len(numbers), text)
 
 
@@ -315,17 +318,17 @@ def _read_map(maps: PictureMaps, number: int) -> tuple[Size, bool]:
     return (pixels.shape[0], pixels.shape[1]), bool(pixels.any())
 
 
-def _check_fixations(fixations: Fixations, numbers: set[int], depth: Depth, check: VideoCheck) -> None:
+def _check_fixations(fixations: Fixations, numbers: set[int], check: VideoCheck) -> None:
     """Read the fixations of each frame in the grid of the video's maps."""
     blank = []
     for number in sorted(numbers):
         path = fixations.path if isinstance(fixations, JsonFixations) else fixations.path(number)
-        if depth == "quick":
+        if check.depth == "quick":
             if path.stat().st_size == 0:
                 check.add(path, f"empty (0 bytes); {UNPACK}")
         elif check.attempt(path, _count_fixations, fixations, number, path, check.map_size) == 0:
             blank.append(number)
-    text = f"no fixation: nobody was recorded and metrics leave the frame out, or damaged: then {UNPACK}"
+    text = f"no fixation: no gaze was recorded and metrics leave the frame out, or damaged: then {UNPACK}"
     check.add_blank(fixations, blank, len(numbers), text)
 
 
@@ -335,7 +338,7 @@ def _count_fixations(fixations: Fixations, number: int, path: Path, size: Size) 
     return len(fixations.points(number, size))
 
 
-def _check_audio(wave: Path, frames: int, fps: float, job: VideoJob, check: VideoCheck) -> None:
+def _check_audio(wave: Path, frames: int, fps: float, silent_by_design: bool, check: VideoCheck) -> None:
     """Compare the audio of a video with its frames."""
     if not wave.is_file():
         check.add(
@@ -343,7 +346,7 @@ def _check_audio(wave: Path, frames: int, fps: float, job: VideoJob, check: Vide
         )
         return
     in_video = wave.suffix.lower() in VIDEO_SUFFIXES
-    found = check.attempt(wave, _audio_facts, wave, in_video, job.depth)
+    found = check.attempt(wave, _measure_audio, wave, in_video, check.depth)
     if found is None:
         return
     seconds, check.rate, check.channels, silent = found
@@ -364,11 +367,11 @@ def _check_audio(wave: Path, frames: int, fps: float, job: VideoJob, check: Vide
             "`alignment: released` sees fewer examples at high rates"
         )
         check.add(wave, text, "warning")
-    if silent and not job.silent:
+    if silent and not silent_by_design:
         check.add(wave, f"silent for all of its {seconds:.2f} s; {UNPACK} if the video has audio", "warning")
 
 
-def _audio_facts(wave: Path, in_video: bool, depth: Depth) -> tuple[float, int, int, bool]:
+def _measure_audio(wave: Path, in_video: bool, depth: Depth) -> tuple[float, int, int, bool]:
     """(seconds, rate, channels, silent) of audio; by its header alone, and taken for audible, if ``quick``."""
     if depth != "quick":
         samples, rate = load_audio(wave)
@@ -382,17 +385,3 @@ def _audio_facts(wave: Path, in_video: bool, depth: Depth) -> tuple[float, int, 
 
     found = soundfile.info(wave)
     return found.frames / found.samplerate, int(found.samplerate), int(found.channels), False
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep readers from logging, video by video, what the report collects."""
-    logger = logging.getLogger("lightning_avsp.data")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -6,7 +6,7 @@ from lightning_avsp.data.importing.settings import (
     EyeLink,
     Files,
     ImportSettings,
-    Maps,
+    MapSettings,
     Screen,
     TimeStamps,
 )
@@ -17,7 +17,7 @@ __all__ = [
     "Files",
     "ImportReport",
     "ImportSettings",
-    "Maps",
+    "MapSettings",
     "Screen",
     "TimeStamps",
     "import_video",

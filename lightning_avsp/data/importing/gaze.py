@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +21,8 @@ _INVALID = frozenset({"false", "0", "0.0", "invalid", "no", "n"}) | MISSING
 _DELIMITERS = (",", ";", "\t", "|")
 
 
-@dataclass(frozen=True)
-class Gaze:
-    """Samples of all observers, in the order of the file."""
-
-    path: Path
-    observer: np.ndarray
-    """Index of the observer, int64 (N,)."""
-    time: np.ndarray
-    """Time or frame number as written, float64 (N,); NaN where there is none."""
-    x: np.ndarray
-    """float64 (N,); NaN where there is none."""
-    y: np.ndarray
-    valid: np.ndarray
-    """bool (N,); all True where the file has no such column."""
-    observers: tuple[str, ...]
-
-    def __len__(self) -> int:
-        """Number of samples."""
-        return len(self.time)
-
-
-def read_gaze(path: Path, columns: Columns | None = None, eyelink: EyeLink | None = None) -> Gaze:
-    """Read raw gaze.
+def read_gaze(path: Path, columns: Columns | None = None, eyelink: EyeLink | None = None) -> pd.DataFrame:
+    """Read raw gaze of all observers, one row for each sample, in the order of the file.
 
     Args:
         path: Table with a row for each sample: ``.parquet``, ``.pq``, or text with one header line (any delimiter,
@@ -52,6 +30,10 @@ def read_gaze(path: Path, columns: Columns | None = None, eyelink: EyeLink | Non
             recording, ``.asc``, or a folder of them: one for each observer, who is named by the file.
         columns: Names of the columns of a table.
         eyelink: Settings of EyeLink recordings.
+
+    Returns:
+        Columns ``observer`` (categories in the order of their appearance), ``time`` (or frame number, as written),
+        ``x``, ``y`` (float64; NaN where there is none) and ``valid`` (bool; True where the file has no such column).
 
     Raises:
         InputError: If the file is missing or empty, lacks a column, or a cell is not a number; the message names line
@@ -79,13 +61,18 @@ def read_gaze(path: Path, columns: Columns | None = None, eyelink: EyeLink | Non
     return _as_gaze(path, table, columns)
 
 
-def _as_gaze(path: Path, table: pd.DataFrame, columns: Columns) -> Gaze:
+def _as_gaze(path: Path, table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """Samples of a table whose index holds line numbers."""
     names = table[columns.observer].astype(str) if columns.observer else pd.Series("1", table.index)
-    observer, observers = pd.factorize(names)
-    time, x, y = (_numbers(table[name], path) for name in (columns.time, columns.x, columns.y))
-    valid = _validity(table[columns.valid], columns, path) if columns.valid else np.ones(len(table), bool)
-    return Gaze(path, observer.astype(np.int64), time, x, y, valid, tuple(map(str, observers)))
+    return pd.DataFrame(
+        {
+            "observer": pd.Categorical(names, categories=names.unique()),
+            "time": _numbers(table[columns.time], path),
+            "x": _numbers(table[columns.x], path),
+            "y": _numbers(table[columns.y], path),
+            "valid": _validity(table[columns.valid], columns, path) if columns.valid else True,
+        }
+    )
 
 
 def _read_text(path: Path, wanted: list[str]) -> pd.DataFrame:

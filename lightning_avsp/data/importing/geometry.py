@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
+import pandas as pd
 
 from lightning_avsp.errors import InputError
 
@@ -17,7 +17,7 @@ outer corner of the top left pixel, so pixel 0 covers 0 to 1."""
 
 
 @dataclass(frozen=True)
-class Geometry:
+class ScreenGeometry:
     """A video on a screen whose pixels are taken to be square.
 
     Raises:
@@ -39,7 +39,7 @@ class Geometry:
         if self.screen is None:
             if self.coordinates in ("screen", "screen_unit"):
                 raise InputError(
-                    f"coordinates are {self.coordinates!r} but the screen is not known: give --screen.size "
+                    f"coordinates are {self.coordinates!r} but the screen's size is missing: give --screen.size "
                     "WIDTHxHEIGHT, or --screen.coordinates video if x and y are pixels of the video"
                 )
             return
@@ -53,7 +53,7 @@ class Geometry:
                 f"has {width} x {height} pixels: correct --screen.video_at or --screen.video_shown"
             )
 
-    def in_video(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def in_video(self, x: pd.Series, y: pd.Series) -> tuple[pd.Series, pd.Series]:
         """Gaze as shares of the video: 0 at its left (top) edge, 1 at its right (bottom) edge; float64 (N,) each."""
         if self.coordinates == "video_unit":
             return x, y

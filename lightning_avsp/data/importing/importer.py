@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning_avsp.data.catalogue import Part
 from lightning_avsp.data.importing.clock import FrameClock, video_clock
-from lightning_avsp.data.importing.frame_gaze import FrameGaze, frame_gaze
+from lightning_avsp.data.importing.frames import FrameGaze, assign_to_frames
 from lightning_avsp.data.importing.gaze import read_gaze
 from lightning_avsp.data.importing.lists import check_parts, enter_video, register_corpus
 from lightning_avsp.data.importing.settings import ImportSettings, check_video_name, parse_splits
@@ -77,8 +77,9 @@ def import_video(
     """
     name = check_video_name(video or source.stem)
     known = read_own(root).get(corpus)
-    splits = parse_splits(split, known.splits if known else ())
-    every = tuple(sorted(set(known.splits if known else ()) | set(splits)))
+    existing = known.splits if known else ()
+    splits = parse_splits(split, existing)
+    every = tuple(sorted({*existing, *splits}))
     entry = OwnCorpus(corpus, splits=every).as_corpus()  # also refuses names of published corpora
     check_parts(root, entry, name, part, splits)
     paths = VideoPaths(root, entry.folder, name)
@@ -94,9 +95,10 @@ def import_video(
     with locked(root, f"{entry.folder}_{name}"):
         settle(paths)
         record = read_record(paths, tolerant=overwrite)
-        kept = record is not None and not _changes(record["source"], origin)
-        if record is None or not kept:
-            _check_overwriting(paths, record, origin, overwrite)
+        changes = [] if record is None else _changes(record["source"], origin)
+        kept = record is not None and not changes
+        if record is None or changes:
+            _check_overwriting(paths, record, changes, overwrite)
             record = _make(paths, info, gaze, settings, origin, progress)
         with locked(root, entry.folder, wait=True):
             check_parts(root, entry, name, part, splits)
@@ -134,7 +136,7 @@ def _make(
     clock = video_clock(info)
     if files.frames == "video":
         _check_readable(info, clock)
-    found = frame_gaze(samples, clock, geometry, settings)
+    found = assign_to_frames(gaze, samples, clock, geometry, settings)
     if files.frames == "video":
         copy = staged.copy(info.path.suffix.lower())
         copy.parent.mkdir(parents=True)
@@ -175,34 +177,27 @@ def _digest(path: Path) -> str:
 
 
 def _check_overwriting(
-    paths: VideoPaths, record: dict[str, Any] | None, origin: dict[str, Any], overwrite: bool
+    paths: VideoPaths, record: dict[str, Any] | None, changes: list[str], overwrite: bool
 ) -> None:
     """Raise if something is in the way that may not be replaced."""
     present = paths.parts
     if not present or overwrite:
         return
-    if record is None:
-        raise InputError(
-            f"{present[0]} is there but was not imported by this command, or not to its end; choose another "
-            "--video_name, or replace it with --overwrite"
-        )
-    changes = "; ".join(_changes(record["source"], origin))
-    raise InputError(
-        f"{paths.annotation} was imported from something else (there / asked for: {changes}); choose another "
-        "--video_name, or replace it with --overwrite"
+    cause = (
+        f"{present[0]} is there but was not imported by this command, or not to its end"
+        if record is None
+        else f"{paths.annotation} was imported from something else (there / asked for: {'; '.join(changes)})"
     )
+    raise InputError(f"{cause}; choose another --video_name, or replace it with --overwrite")
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Differences of two sources, with both values; the names of files do not matter."""
-    named = {"video_sha256": "video", "gaze_sha256": "gaze", "version": "version"}
-    changes = [
-        f"{what}: {old.get(what)} / {new[what]}" for key, what in named.items() if old.get(key) != new[key]
-    ]
-    return changes + [
-        f"{key}: {old['settings'].get(key)} / {value}"
-        for key, value in new["settings"].items()
-        if old["settings"].get(key) != value
+    there, wanted = ({**source, **source["settings"]} for source in (old, new))
+    return [
+        f"{key.removesuffix('_sha256')}: {there.get(key)} / {value}"
+        for key, value in wanted.items()
+        if key not in ("video", "gaze", "settings") and there.get(key) != value
     ]
 
 

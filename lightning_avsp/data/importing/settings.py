@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from lightning_avsp.data.importing.geometry import (
     Coordinates,
-    Geometry,
+    ScreenGeometry,
     parse_pair,
     parse_size,
     screen_pixels,
@@ -92,7 +92,7 @@ class Screen:
 
 
 @dataclass(frozen=True)
-class Maps:
+class MapSettings:
     """Maps and fixations.
 
     Args:
@@ -135,7 +135,7 @@ class ImportSettings:
     time: TimeStamps = field(default_factory=TimeStamps)
     eyelink: EyeLink = field(default_factory=EyeLink)
     screen: Screen = field(default_factory=Screen)
-    maps: Maps = field(default_factory=Maps)
+    maps: MapSettings = field(default_factory=MapSettings)
     files: Files = field(default_factory=Files)
     drop_zero: bool = False
     """Count samples at exactly (0, 0) as lost, as many trackers write them."""
@@ -169,7 +169,7 @@ class ImportSettings:
         if self.time.rate is not None and self.time.rate <= 0:
             raise InputError(f"--time.rate must be positive, got {self.time.rate} samples per second")
 
-    def geometry(self, video: tuple[int, int]) -> Geometry:
+    def geometry(self, video: tuple[int, int]) -> ScreenGeometry:
         """Position on the screen of a video of (width, height) pixels.
 
         Raises:
@@ -179,7 +179,7 @@ class ImportSettings:
         kind = given.coordinates
         coordinates: Coordinates = ("screen" if given.size else "video") if kind == "auto" else kind
         if not given.size:
-            return Geometry(video, coordinates)
+            return ScreenGeometry(video, coordinates)
         size = parse_size(given.size, "--screen.size")
         if video != size and not (given.video_at and given.video_shown):
             scale = min(size[0] / video[0], size[1] / video[1])
@@ -192,27 +192,22 @@ class ImportSettings:
             )
         at = parse_pair(given.video_at, "--screen.video_at", ",") if given.video_at else (0.0, 0.0)
         shown = parse_pair(given.video_shown, "--screen.video_shown") if given.video_shown else None
-        return Geometry(video, coordinates, size, at, shown or (float(video[0]), float(video[1])))
+        return ScreenGeometry(video, coordinates, size, at, shown or (float(video[0]), float(video[1])))
 
     def map_size(self, video: tuple[int, int]) -> tuple[int, int]:
         """(height, width) of the maps of a video of (width, height) pixels."""
         width, height = parse_size(self.maps.size, "--maps.size") if self.maps.size else video
         return height, width
 
-    def map_sigma(self, geometry: Geometry) -> tuple[float, float]:
+    def map_sigma(self, geometry: ScreenGeometry) -> tuple[float, float]:
         """Sigma in (rows, columns) of the map; they differ where map and video have different aspect ratios."""
-        (rows, columns), sigma, whole = self.map_size(geometry.video), self.maps.sigma, geometry.video
+        (rows, columns), sigma, (wide, high) = self.map_size(geometry.video), self.maps.sigma, geometry.video
         if sigma is None:
-            screen = self.screen
-            assert geometry.screen is not None
-            assert self.maps.sigma_degrees is not None
-            assert screen.distance_cm is not None
-            assert screen.width_cm is not None
-            sigma = screen_pixels(
-                self.maps.sigma_degrees, screen.distance_cm, screen.width_cm, geometry.screen[0]
-            )
+            assert geometry.screen is not None  # as __post_init__ has checked
+            lengths = (self.maps.sigma_degrees, self.screen.distance_cm, self.screen.width_cm)
+            sigma = screen_pixels(*cast("tuple[float, float, float]", lengths), geometry.screen[0])
             return sigma * rows / geometry.shown[1], sigma * columns / geometry.shown[0]
-        return sigma * rows / whole[1], sigma * columns / whole[0]
+        return sigma * rows / high, sigma * columns / wide
 
     def as_json(self) -> dict[str, Any]:
         """Flat settings for the record of the import, e.g. ``maps.sigma``."""

@@ -1,4 +1,7 @@
-"""Frames, audio, maps and fixations of one video as files of the layout."""
+"""Frames, audio, maps and fixations of one video as files of the layout.
+
+A map is a sum of Gaussians, one for each observer, scaled to a peak of 255.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from lightning_avsp.data.importing.clock import FrameClock
-from lightning_avsp.data.importing.density import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.media.audio import resample, to_mono
 from lightning_avsp.media.audio_track import read_audio
 from lightning_avsp.media.video import VideoInfo, iterate_frames
 
 Progress = Callable[[str, int, int], None]
 """Called with the kind of files, the number written, and the number of all."""
-
-_MAT_HEADER = b"MATLAB 5.0 MAT-file, fixated pixels by avsp data import".ljust(116)
-"""Instead of SciPy's, whose date would make equal imports differ."""
 
 
 def write_frames(
@@ -30,16 +29,12 @@ def write_frames(
     Raises:
         InputError: If the video cannot be decoded to its end.
     """
-    import simplejpeg
-
     folder.mkdir(parents=True)
     written, total = 0, len(clock.source)
     for frame in iterate_frames(info):
         data = b""
         while written < total and clock.source[written] == frame.index:
-            data = data or simplejpeg.encode_jpeg(
-                frame.pixels, quality=quality, colorspace="RGB", colorsubsampling="444"
-            )
+            data = data or encode_image(frame.pixels, quality)
             written += 1
             (folder / f"img_{written:05d}.jpg").write_bytes(data)
         if progress is not None:
@@ -94,13 +89,12 @@ def write_ground_truth(
     (folder / "maps").mkdir(parents=True)
 
     def write(number: int) -> None:
-        import simplejpeg
-
         positions = points[number - 1]
-        image = as_image(gaussian_sum(positions, size, sigma))
-        data = simplejpeg.encode_jpeg(image[..., None], quality=quality, colorspace="GRAY")
-        (folder / "maps" / f"eyeMap_{number:05d}.jpg").write_bytes(data)
-        (folder / f"fixMap_{number:05d}.mat").write_bytes(_matrix_file(fixated_pixels(positions, size)))
+        image = encode_image(as_image(gaussian_sum(positions, size, sigma)), quality)
+        (folder / "maps" / f"eyeMap_{number:05d}.jpg").write_bytes(image)
+        matrix = fixated_pixels(positions, size)
+        data = encode_matrix(matrix, "eyeMap", "fixated pixels by avsp data import")
+        (folder / f"fixMap_{number:05d}.mat").write_bytes(data)
 
     # Threads: matrix products, JPEG and zlib release the interpreter, and nothing has to be pickled.
     with ThreadPoolExecutor(max_workers=4) as pool:
@@ -109,9 +103,62 @@ def write_ground_truth(
                 progress("maps", done, len(points))
 
 
-def _matrix_file(fixated: np.ndarray) -> bytes:
+def encode_image(pixels: np.ndarray, quality: int) -> bytes:
+    """JPEG of a frame, uint8 (H, W, 3) with chroma at full resolution, or of a map, uint8 (H, W)."""
+    import simplejpeg
+
+    if pixels.ndim == 2:
+        return simplejpeg.encode_jpeg(pixels[..., None], quality=quality, colorspace="GRAY")
+    return simplejpeg.encode_jpeg(pixels, quality=quality, colorspace="RGB", colorsubsampling="444")
+
+
+def encode_matrix(matrix: np.ndarray, key: str, description: str) -> bytes:
+    """MATLAB file of one matrix with ``description`` in its header: the same bytes on every day."""
     from scipy.io import savemat
 
+    header = f"MATLAB 5.0 MAT-file, {description}".encode().ljust(116)
     buffer = io.BytesIO()
-    savemat(buffer, {"eyeMap": fixated}, do_compression=True)
-    return _MAT_HEADER + buffer.getvalue()[len(_MAT_HEADER) :]
+    savemat(buffer, {key: matrix}, do_compression=True)
+    return header + buffer.getvalue()[len(header) :]  # SciPy's own header has the date
+
+
+def gaussian_sum(points: np.ndarray, size: tuple[int, int], sigma: tuple[float, float]) -> np.ndarray:
+    r"""Sum of Gaussians at the pixels' centres.
+
+    .. math:: m_{rc} = \sum_i \exp\left(-\frac{(r + 0.5 - y_i H)^2}{2 \sigma_r^2}
+              - \frac{(c + 0.5 - x_i W)^2}{2 \sigma_c^2}\right)
+
+    Nothing is cut off: a Gaussian reaches over the whole map, and what lies beside it is lost.
+
+    Args:
+        points: Positions as shares of the video, float64 (N, 2), (x, y).
+        size: (H, W) of the map.
+        sigma: Standard deviation in (rows, columns).
+
+    Returns:
+        float64 (H, W), zero where there is no point.
+    """
+    rows = (np.arange(size[0]) + 0.5 - points[:, 1:] * size[0]) / sigma[0]  # (N, H)
+    columns = (np.arange(size[1]) + 0.5 - points[:, :1] * size[1]) / sigma[1]  # (N, W)
+    return np.exp(-(rows**2) / 2).T @ np.exp(-(columns**2) / 2)  # separable: (H, N) @ (N, W)
+
+
+def as_image(density: np.ndarray) -> np.ndarray:
+    """Density as uint8 with a peak of 255; all zero stays all zero."""
+    peak = density.max()
+    return np.zeros(density.shape, np.uint8) if peak <= 0 else np.round(density / peak * 255).astype(np.uint8)
+
+
+def fixated_pixels(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Matrix of fixated pixels: uint8 (H, W), 1 where a point lies; two points in one pixel are one.
+
+    Args:
+        points: Positions as shares of the video, 0 to below 1, float64 (N, 2), (x, y).
+        size: (H, W).
+    """
+    matrix = np.zeros(size, np.uint8)
+    # A share just below 1 times a size can round up to it.
+    rows = np.minimum((points[:, 1] * size[0]).astype(np.int64), size[0] - 1)
+    columns = np.minimum((points[:, 0] * size[1]).astype(np.int64), size[1] - 1)
+    matrix[rows, columns] = 1
+    return matrix

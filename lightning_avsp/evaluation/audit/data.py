@@ -87,7 +87,7 @@ def scored_frames(module: AVSaliencyDataModule) -> EvaluationFrames:
     return frames
 
 
-def find_captions(
+def find_corpus_captions(
     model: LoadedModel, captions: str | None = None, features: Path | None = None
 ) -> Captions | None:
     """Find the captions that a model reads in an audit.

@@ -17,7 +17,7 @@ from lightning_avsp.diffusion import SamplerStep, draw_noise, stable_seed
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.data import AuditData
 from lightning_avsp.evaluation.audit.perturbation import check_finite
-from lightning_avsp.evaluation.audit.report import mean_difference, mean_value
+from lightning_avsp.evaluation.audit.report import MapChange, mean_difference, mean_value
 from lightning_avsp.evaluation.statistics import Interval, bootstrap_mean
 from lightning_avsp.metrics import SaliencyMetrics, ScoreTable
 from lightning_avsp.metrics.functional import cc
@@ -28,35 +28,6 @@ from lightning_avsp.tasks.prediction import frame_keys, move_batch
 METRICS = ("cc", "nss")
 INPUTS = ("noise", "map", "t")
 """Inputs that are exchanged: the noise alone, the map under the noise, the step t."""
-
-
-@dataclass
-class Shift:
-    """Movement of the prediction when one input is exchanged; in units of the map's range [0, 1]."""
-
-    largest: float = 0.0
-    """Of any pixel; exactly 0 for a network that ignores the input."""
-    total: float = 0.0
-    spread: float = 0.0
-    clips: int = 0
-
-    @property
-    def mean(self) -> float:
-        """Mean absolute change of a pixel."""
-        return self.total / max(1, self.clips)
-
-    @property
-    def relative(self) -> float:
-        """Mean change over the predicted maps' own standard deviation over pixels; 0 where nothing moves."""
-        return 0.0 if self.total == 0 else self.total / max(self.spread, 1e-12)
-
-    def add(self, moved: Tensor, base: Tensor) -> None:
-        """Add predictions (B, 1, H, W) with the exchanged and with the original input."""
-        change = (moved - base).abs()
-        self.largest = max(self.largest, float(change.max()))
-        self.total += float(change.mean(dim=(1, 2, 3)).sum())
-        self.spread += float(base.std(dim=(1, 2, 3)).sum())
-        self.clips += len(base)
 
 
 @dataclass
@@ -73,7 +44,7 @@ class DenoisingAudit:
     frames: int = 0
     adaptive: bool = False
     """True if the network chooses a number of steps for each clip, which this audit overrides."""
-    shifts: dict[tuple[int, str], Shift] = field(default_factory=dict)
+    shifts: dict[tuple[int, str], MapChange] = field(default_factory=dict)
     """By (index of the step, input exchanged)."""
     spread: dict[VideoKey, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Standard deviation of a pixel over the samples, over that of the mean map over pixels; one value per clip."""
@@ -183,7 +154,7 @@ def _exchange(audit: DenoisingAudit, model: LoadedModel, condition: Condition, b
             "t": predict(noisy, (t + diffusion.num_steps // 2) % diffusion.num_steps),
         }
         for name, maps in changed.items():
-            audit.shifts.setdefault((index, name), Shift()).add(maps, base)
+            audit.shifts.setdefault((index, name), MapChange()).add(maps, base)
 
 
 def _sample(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lightning_avsp.evaluation.audit.denoising import INPUTS, DenoisingAudit
-from lightning_avsp.evaluation.audit.report import AuditReport, change, common_notes, number, plain
+from lightning_avsp.evaluation.audit.report import AuditReport, common_notes, decimals, difference, plain
 from lightning_avsp.evaluation.statistics import Interval
 
 PRACTICALLY = 0.01
@@ -93,7 +93,7 @@ def _gain_verdict(audit: DenoisingAudit) -> str:
     sentences = []
     for of_mean, title in ((False, "of one sample"), (True, f"of the mean of {audit.samples} samples")):
         found, _ = audit.gain(last, 0, "cc", of_mean)
-        sentences.append(f"{_direction(found)} CC {title} ({change(found)})")
+        sentences.append(f"{_direction(found)} CC {title} ({difference(found)})")
     return f"from step 1 to step {last + 1}: " + "; ".join(sentences)
 
 
@@ -113,7 +113,7 @@ def _percent(share: float) -> str:
 def _interval(found: Interval) -> str:
     """Format ``0.812 [0.790, 0.835]``."""
     ends = "" if found.low != found.low else f" [{found.low:.3f}, {found.high:.3f}]"
-    return f"{number(found.mean)}{ends}"
+    return f"{decimals(found.mean)}{ends}"
 
 
 def _input_table(audit: DenoisingAudit) -> list[list[str]]:
@@ -135,8 +135,8 @@ def _gain_table(audit: DenoisingAudit) -> list[list[str]]:
     for index, t in enumerate(audit.timesteps):
         row = [str(index + 1), str(t)]
         for metric, of_mean in columns:
-            gain = change(audit.gain(index, index - 1, metric, of_mean)[0]) if index else ""
-            row.append(f"{number(audit.value(index, metric, of_mean))} {gain:>23}")
+            gain = difference(audit.gain(index, index - 1, metric, of_mean)[0]) if index else ""
+            row.append(f"{decimals(audit.value(index, metric, of_mean))} {gain:>23}")
         rows.append(row)
     return rows
 

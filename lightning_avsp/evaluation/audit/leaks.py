@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from lightning_avsp.callbacks.origins import published_training_data
+from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.report import AuditReport
-from lightning_avsp.evaluation.audit.runs import RunFacts, Video, find_runs, read_run
+from lightning_avsp.evaluation.audit.runs import RunFacts, Video, find_runs, read_run, video_keys
 
 State = Literal["leak", "unknown", "clean"]
 NAMED = 5
@@ -57,40 +58,26 @@ def audit_leaks(paths: Iterable[Path]) -> list[LeakFinding]:
         paths: Run folders, their checkpoints, or folders that hold runs.
     """
     findings = []
+
+    def examine(finding: LeakFinding, model: RunFacts) -> None:
+        for exposure in _exposures(model, finding.unknown, set()):
+            finding.checked.append(f"{exposure.how}: {len(exposure.videos)} videos")
+            if seen := exposure.videos & finding.test:
+                finding.leaks.append(Exposure(exposure.how, seen))
+
     for path in find_runs(paths):
         facts = read_run(path)
         if facts.test or not facts.tested_elsewhere:
-            findings.append(_examine(facts, "its test videos", facts.test))
+            findings.append(LeakFinding(path, "its test videos", facts.test))
+            examine(findings[-1], facts)
         for checkpoint, tested in facts.tested_elsewhere.items():
-            findings.append(_examine_foreign(facts, checkpoint, tested))
+            findings.append(LeakFinding(path, f"in its results of {checkpoint}", tested))
+            origin, state = _run_behind(str(checkpoint), path)
+            if origin is None:
+                findings[-1].unknown.append(f"{checkpoint} {state}: its training data are unknown")
+            else:
+                examine(findings[-1], read_run(origin))
     return findings
-
-
-def _examine(facts: RunFacts, what: str, test: frozenset[Video]) -> LeakFinding:
-    finding = LeakFinding(facts.path, what, test)
-    _compare(finding, _exposures(facts, finding.unknown, set()))
-    return finding
-
-
-def _examine_foreign(facts: RunFacts, checkpoint: Path, tested: frozenset[Video]) -> LeakFinding:
-    """Examine results of a model that lies in another folder."""
-    finding = LeakFinding(facts.path, f"in its results of {checkpoint}", tested)
-    path = _find(str(checkpoint), facts.path)
-    origin = None if path is None else _run_of(path)
-    if origin is None:
-        state = "is not there" if path is None else "lies in no run folder"
-        finding.unknown.append(f"{checkpoint} {state}: its training data are unknown")
-        return finding
-    model = read_run(origin)
-    _compare(finding, _exposures(model, finding.unknown, set()))
-    return finding
-
-
-def _compare(finding: LeakFinding, exposures: list[Exposure]) -> None:
-    for exposure in exposures:
-        finding.checked.append(f"{exposure.how}: {len(exposure.videos)} videos")
-        if seen := exposure.videos & finding.test:
-            finding.leaks.append(Exposure(exposure.how, seen))
 
 
 def _exposures(facts: RunFacts, unknown: list[str], followed: set[Path]) -> list[Exposure]:
@@ -120,10 +107,8 @@ def follow_origin(
     """
     if known := published_training_data(value):
         return [Exposure(f"{option}={value} ({known})", frozenset())], []
-    path = _find(value, run)
-    origin = None if path is None else _run_of(path)
+    origin, state = _run_behind(value, run)
     if origin is None:
-        state = "is not there" if path is None else "lies in no run folder"
         return [], [f"it started from {option}={value}, which {state}: its training data are unknown"]
     if origin.resolve() in followed:
         return [], []
@@ -146,20 +131,64 @@ def follow_origin(
     )
 
 
-def _find(value: str, run: Path) -> Path | None:
-    """Find a file, or the run folder it belonged to, from a path that may be relative to where the run was started."""
-    path = Path(value)
-    bases = [Path(), run, *run.parents]
-    for candidate in [path] if path.is_absolute() else [base / path for base in bases]:
-        if candidate.exists() or _run_of(candidate) is not None:
-            return candidate
-    return None
+def _run_behind(value: str, run: Path) -> tuple[Path | None, str]:
+    """Find the run folder of ``<run>/checkpoints/<name>.ckpt``, whose file may be gone.
+
+    Args:
+        value: Path that may be relative to where the run was started.
+        run: Folder of that run.
+
+    Returns:
+        The folder, or None and the reason.
+    """
+    path, found = Path(value), False
+    for candidate in [path] if path.is_absolute() else [base / path for base in (Path(), run, *run.parents)]:
+        folder = candidate.parent
+        if folder.name == "checkpoints" and folder.parent.is_dir():
+            return folder.parent, ""
+        if candidate.exists():
+            found = True
+            break
+    return None, "lies in no run folder" if found else "is not there"
 
 
-def _run_of(checkpoint: Path) -> Path | None:
-    """Return the run folder of ``<run>/checkpoints/<name>.ckpt``; the file itself may be gone."""
-    folder = checkpoint.parent
-    return folder.parent if folder.name == "checkpoints" and folder.parent.is_dir() else None
+def seen_test_videos(
+    option: str,
+    checkpoint: str,
+    run: Path,
+    test: Iterable[tuple[str, str]],
+    synthetic: Iterable[str] = (),
+    allow: bool = False,
+) -> list[str]:
+    """List what the initial weights have seen of a run's test videos, one line each.
+
+    Args:
+        option: Option that named the checkpoint: ``init_from`` or ``ckpt_path``.
+        checkpoint: Its path.
+        run: Folder of the new run.
+        test: (corpus, video) of everything that the new run is tested on.
+        synthetic: Generated corpora among them.
+        allow: Return the findings instead of refusing them.
+
+    Raises:
+        InputError: If the checkpoint, or one that it started from, was fitted to or chosen by one of the videos.
+    """
+    wanted = video_keys([list(key) for key in test], frozenset(synthetic))
+    exposures, unknown = follow_origin(option, checkpoint, run, set())
+    lines = [f"unknown: {gap}" for gap in unknown]
+    for exposure in exposures:
+        seen = sorted(exposure.videos & wanted)
+        if not seen:
+            continue
+        some = ", ".join(f"{corpus}/{video}" for corpus, video in seen[:3])
+        found = f"{len(seen)} of {len(wanted)} test videos were seen by {exposure.how}: {some}"
+        if not allow:
+            raise InputError(
+                f"{found}; each split is a model of its own: start from a checkpoint of the same split, "
+                "or give --allow_seen_test_videos=true, and the results will be marked as leaked"
+            )
+        lines.append(f"LEAK: {found}")
+    return lines
 
 
 def leak_report(findings: Sequence[LeakFinding]) -> AuditReport:

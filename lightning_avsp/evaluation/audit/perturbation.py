@@ -25,7 +25,7 @@ from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.data.reader import ClipReader, Sample
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.data import AuditData, scored_frames, video_groups
-from lightning_avsp.evaluation.audit.report import mean_difference, mean_value
+from lightning_avsp.evaluation.audit.report import MapChange, difference, mean_difference, mean_value
 from lightning_avsp.evaluation.statistics import Interval
 from lightning_avsp.metrics import SaliencyMetrics, ScoreTable
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
@@ -179,28 +179,6 @@ def maps_by_setting(
     return maps
 
 
-@dataclass
-class Change:
-    """Movement of the maps when nothing but one input changes; in units of the map's range [0, 1]."""
-
-    largest: float = 0.0
-    """Of any pixel of any map; exactly 0 where maps do not depend on the input."""
-    total: float = 0.0
-    pixels: int = 0
-
-    @property
-    def mean(self) -> float:
-        """Mean over all pixels."""
-        return self.total / max(1, self.pixels)
-
-    def add(self, maps: Tensor, own: Tensor) -> None:
-        """Add maps with the perturbed and with the own input."""
-        moved = (maps - own).abs()
-        self.largest = max(self.largest, float(moved.max()))
-        self.total += float(moved.sum(dtype=torch.float64))
-        self.pixels += moved.numel()
-
-
 @dataclass(frozen=True)
 class Verdict:
     """A finding and the reason for it."""
@@ -232,7 +210,7 @@ class PerturbationAudit:
     """Inputs that the network cannot work with, and its error message."""
     tables: dict[tuple[str, str], ScoreTable] = field(default_factory=dict)
     """Scores by (input, setting)."""
-    changes: dict[str, Change] = field(default_factory=dict)
+    changes: dict[str, MapChange] = field(default_factory=dict)
     """Movement of the maps by input, over all settings."""
 
     @property
@@ -265,7 +243,7 @@ class PerturbationAudit:
             if not setting.commits:
                 change, _ = self.change(MISMATCHED, setting.name, "cc", group)
                 gains.append((setting.name, Interval(-change.mean, -change.high, -change.low)))
-        text = "; ".join(f"CC {g.mean:+.3f} [{g.low:+.3f}, {g.high:+.3f}] at {name}" for name, g in gains)
+        text = "; ".join(f"CC {difference(gain)} at {name}" for name, gain in gains)
         reason = f"gain of own {self.modality} over another video's: {text}"
         if all(gain.low > 0 and gain.mean >= self.least for _, gain in gains):
             return Verdict(yes, reason)
@@ -347,7 +325,7 @@ def audit_modality(
                     predicted[:, 0], batch["ground_truth"], batch["fixations"], frame_keys(batch)
                 )
                 if key != OWN:
-                    audit.changes.setdefault(key, Change()).add(predicted, own[setting])
+                    audit.changes.setdefault(key, MapChange()).add(predicted, own[setting])
         audit.frames += len(batch["corpus"])
         if progress is not None:
             progress(audit.frames, len(cast(PerturbedFrames, loader.dataset)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lightning_avsp.evaluation.audit.perturbation import OWN, PerturbationAudit
-from lightning_avsp.evaluation.audit.report import AuditReport, change, common_notes, number, plain
+from lightning_avsp.evaluation.audit.report import AuditReport, common_notes, decimals, difference, plain
 
 
 def perturbation_report(audit: PerturbationAudit) -> AuditReport:
@@ -37,8 +37,8 @@ def _table(audit: PerturbationAudit, metric: str, group: str) -> list[list[str]]
         name, own = perturbation.name, perturbation.name == OWN
         row = [perturbation.title]
         for setting in audit.settings:
-            moved = "" if own else change(audit.change(name, setting.name, metric, group)[0])
-            row.append(f"{number(audit.value(name, setting.name, metric, group))} {moved:>24}")
+            moved = "" if own else difference(audit.change(name, setting.name, metric, group)[0])
+            row.append(f"{decimals(audit.value(name, setting.name, metric, group))} {moved:>24}")
         largest = 0.0 if own else audit.changes[name].largest
         rows.append([*row, "" if own else "exactly 0" if largest == 0 else f"{largest:.2g}"])
     return rows

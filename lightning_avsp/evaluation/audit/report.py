@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.evaluation.statistics import LEVEL, Interval, bootstrap_mean
 from lightning_avsp.metrics import ScoreTable
@@ -38,6 +40,35 @@ class AuditReport:
     def write(self, path: Path) -> None:
         """Write the record as JSON."""
         write_json(path, self.record)
+
+
+@dataclass
+class MapChange:
+    """Movement of the maps when nothing but one input changes; in units of the map's range [0, 1]."""
+
+    largest: float = 0.0
+    """Of any pixel of any map; exactly 0 where maps do not depend on the input."""
+    total: float = 0.0
+    spread: float = 0.0
+    clips: int = 0
+
+    @property
+    def mean(self) -> float:
+        """Mean absolute change of a pixel."""
+        return self.total / max(1, self.clips)
+
+    @property
+    def relative(self) -> float:
+        """Mean change over the original maps' own standard deviation over pixels; 0 where nothing moves."""
+        return 0.0 if self.total == 0 else self.total / max(self.spread, 1e-12)
+
+    def add(self, moved: Tensor, base: Tensor) -> None:
+        """Add maps (B, 1, H, W) with the changed and with the original input."""
+        change = (moved - base).abs()
+        self.largest = max(self.largest, float(change.max()))
+        self.total += float(change.mean(dim=(1, 2, 3)).sum())
+        self.spread += float(base.std(dim=(1, 2, 3)).sum())
+        self.clips += len(base)
 
 
 def report_file(checkpoint: Path, name: str) -> Path:
@@ -72,12 +103,12 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def number(value: float) -> str:
+def decimals(value: float) -> str:
     """Format a value, ``-`` for NaN."""
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
-def change(interval: Interval) -> str:
+def difference(interval: Interval) -> str:
     """Format a difference: ``-0.123 [-0.150, -0.098]``, or ``exactly 0``."""
     if math.isnan(interval.mean):
         return "-"

@@ -1,13 +1,19 @@
-"""Explanations of test clips, with their own audio and with that of another video."""
+"""Explanations of test clips with own and mismatched audio, and their means over videos."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from statistics import fmean, stdev
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.audit.data import AuditData, scored_frames
+from lightning_avsp.evaluation.audit.data import AuditData, scored_frames, video_groups
 from lightning_avsp.evaluation.audit.perturbation import MISMATCHED, OWN, PerturbedFrames, perturbations
 from lightning_avsp.structures import Explanation, SaliencyBatch
 from lightning_avsp.tasks.loading import LoadedModel
@@ -19,6 +25,20 @@ class ExplainedClips:
 
     batch: SaliencyBatch
     explanations: dict[str, list[Explanation]]
+
+    def numbers(self) -> list[tuple[str, str, tuple[str, ...], Tensor]]:
+        """Return (audio, name, labels, values (B, K)) of every explanation; of a heat map its mean and largest."""
+        found: list[tuple[str, str, tuple[str, ...], Tensor]] = []
+        for audio, explanations in self.explanations.items():
+            for explanation in explanations:
+                values = explanation.values
+                labels = explanation.labels or tuple(map(str, range(values.shape[1])))
+                if values.dim() == 4:
+                    flat = values.flatten(1)
+                    values = torch.stack([flat.mean(dim=1), flat.amax(dim=1)], dim=1)
+                    labels = ("mean", "largest")
+                found.append((audio, explanation.name, labels, values))
+        return found
 
 
 class Explainer:
@@ -75,3 +95,39 @@ class Explainer:
             explanations = self.model.network.explain(*given, saliency)
             found[self.titles[name]] = [replace(e, values=e.values.float().cpu()) for e in explanations]
         return ExplainedClips(batch, found)
+
+    def summarise(
+        self, batch: int = 8, progress: Callable[[int, int], None] | None = None
+    ) -> list[dict[str, Any]]:
+        """Average every number over frames and videos, by group of videos and by audio.
+
+        Args:
+            batch: Clips per forward pass.
+            progress: Called with frames done and frames in all.
+
+        Returns:
+            Rows with ``group``, ``audio``, ``name``, ``label``, ``mean``, ``sd`` (over videos) and ``videos``.
+        """
+        found: dict[tuple[str, str, str], dict[VideoKey, list[float]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        total = len(self.frames)
+        for start in range(0, total, batch):
+            clips = self.explain(list(range(start, min(start + batch, total))))
+            keys = list(zip(clips.batch["corpus"], clips.batch["video_id"], strict=True))
+            for audio, name, labels, values in clips.numbers():
+                for column, label in enumerate(labels):
+                    for key, value in zip(keys, values[:, column].tolist(), strict=True):
+                        if value == value:  # NaN: this clip has no such value, e.g. no caption
+                            found[audio, name, label][key].append(value)
+            if progress is not None:
+                progress(min(start + batch, total), total)
+        rows = []
+        for group, members in video_groups(self.module, self.module.videos("test")).items():
+            for (audio, name, label), by_video in found.items():
+                means = [fmean(by_video[key]) for key in members if by_video.get(key)]
+                if means:
+                    row = {"group": group, "audio": audio, "name": name, "label": label}
+                    spread = stdev(means) if len(means) > 1 else None
+                    rows.append({**row, "mean": fmean(means), "sd": spread, "videos": len(means)})
+        return rows

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_avsp.callbacks.figures import image_grid
 from lightning_avsp.evaluation.explain.clips import ExplainedClips
-from lightning_avsp.files import atomic_write
 from lightning_avsp.structures import Explanation
 
 FRAMES_SHOWN = 6
@@ -46,50 +45,29 @@ def draw_rows(path: Path, frames: Tensor, rows: dict[str, Explanation], target_i
         rows: Explanation by audio, its values (B, T', h, w).
         target_index: Frame under a map that has no time axis.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     first = next(iter(rows.values()))
     steps = first.values.shape[1]
     shown = np.unique(np.linspace(0, steps - 1, min(steps, FRAMES_SHOWN)).round().astype(int))
     low = min(float(e.values[0].min()) for e in rows.values())
     high = max(float(e.values[0].max()) for e in rows.values())
-    figure = Figure(figsize=(2.6 * len(shown) + 0.8, 1.7 * len(rows) + 0.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(rows), len(shown), squeeze=False)
-    drawn = None
-    for axis_row, (audio, explanation) in zip(axes, rows.items(), strict=True):
-        for axis, step in zip(axis_row, shown, strict=True):
-            index = target_index if steps == 1 else round((step + 0.5) / steps * len(frames) - 0.5)
-            image = frames[index].numpy()
-            heat = enlarge(explanation.values[0, step], image.shape[:2])
-            axis.imshow(image)
-            drawn = axis.imshow(heat, cmap="magma", alpha=0.6, vmin=low, vmax=high)
-            axis.set_axis_off()
-        axis_row[0].set_title(audio, fontsize=7, loc="left")
-    figure.suptitle(first.title, fontsize=8)
-    assert drawn is not None
-    figure.colorbar(drawn, ax=axes, shrink=0.8)
-    with atomic_write(path, fsync=False) as file:
-        figure.savefig(file, format="png", dpi=110)
+    size = (2.6 * len(shown) + 0.8, 1.7 * len(rows) + 0.5)
+    with image_grid(path, len(rows), len(shown), size) as (figure, axes):
+        drawn = None
+        for axis_row, (audio, explanation) in zip(axes, rows.items(), strict=True):
+            for axis, step in zip(axis_row, shown, strict=True):
+                index = target_index if steps == 1 else round((step + 0.5) / steps * len(frames) - 0.5)
+                image = frames[index].numpy()
+                heat = enlarge(explanation.values[0, step], image.shape[:2])
+                axis.imshow(image)
+                drawn = axis.imshow(heat, cmap="magma", alpha=0.6, vmin=low, vmax=high)
+                axis.set_axis_off()
+            axis_row[0].set_title(audio, fontsize=7, loc="left")
+        figure.suptitle(first.title, fontsize=8)
+        assert drawn is not None
+        figure.colorbar(drawn, ax=axes, shrink=0.8)
     return path
 
 
 def enlarge(heat: Tensor, size: tuple[int, int]) -> np.ndarray:
     """Enlarge a heat map (h, w) to the frame's size in blocks, which show its true resolution."""
     return F.interpolate(heat[None, None], size=size, mode="nearest-exact")[0, 0].numpy()
-
-
-def numbers(clips: ExplainedClips) -> list[tuple[str, str, tuple[str, ...], Tensor]]:
-    """Return (audio, name, labels, values (B, K)) of every explanation; of a heat map its mean and largest value."""
-    found: list[tuple[str, str, tuple[str, ...], Tensor]] = []
-    for audio, explanations in clips.explanations.items():
-        for explanation in explanations:
-            values = explanation.values
-            labels = explanation.labels or tuple(map(str, range(values.shape[1])))
-            if values.dim() == 4:
-                flat = values.flatten(1)
-                values = torch.stack([flat.mean(dim=1), flat.amax(dim=1)], dim=1)
-                labels = ("mean", "largest")
-            found.append((audio, explanation.name, labels, values))
-    return found

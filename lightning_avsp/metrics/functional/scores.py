@@ -9,13 +9,19 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.metrics.functional.correlation import cc_kernel
-from lightning_avsp.metrics.functional.divergence import information_gain_kernel, kld_kernel
+from lightning_avsp.metrics.functional.auc import (
+    auc_judd_kernel,
+    auc_shuffled_exact_kernel,
+    auc_shuffled_kernel,
+)
+from lightning_avsp.metrics.functional.comparison import (
+    cc_kernel,
+    information_gain_kernel,
+    kld_kernel,
+    nss_kernel,
+    sim_kernel,
+)
 from lightning_avsp.metrics.functional.inputs import Fixations, Frames, Kernel, score_frames
-from lightning_avsp.metrics.functional.judd import auc_judd_kernel
-from lightning_avsp.metrics.functional.scanpath import nss_kernel
-from lightning_avsp.metrics.functional.shuffled import auc_shuffled_exact_kernel, auc_shuffled_kernel
-from lightning_avsp.metrics.functional.similarity import sim_kernel
 
 MetricName: TypeAlias = Literal[
     "cc", "sim", "nss", "auc_judd", "kld", "auc_shuffled", "auc_shuffled_exact", "information_gain"

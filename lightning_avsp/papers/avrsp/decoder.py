@@ -6,21 +6,21 @@ import torch
 from torch import Tensor, nn
 
 from lightning_avsp.layers.atrous_pyramid import ConvNorm3d
-from lightning_avsp.layers.resampling import resize_bilinear
+from lightning_avsp.layers.resampling import interpolate_bilinear
 from lightning_avsp.layers.video_convolution import VideoConvolution, fold_frames, unfold_frames
-from lightning_avsp.papers.avrsp.synergy import resize_space
+from lightning_avsp.papers.avrsp.scales import resize_space
 
 START = -2.5
 """Bias of the last layer: an untrained network starts near an empty map, where the sigmoid is almost exponential."""
 
 
-class Decoder(nn.Module):
+class MapDecoder(nn.Module):
     """Four blocks of a convolution and an upsampling, and a head that sums over time.
 
     Args:
         channels: Channels of the features.
-        inputs: How many maps each scale hands over besides the block before, coarse to fine: 2 with gated fused
-            features, 1 without.
+        inputs: Number of maps from each scale besides the block before, coarse to fine: 2 with gated fused features,
+            1 without.
         steps: Time steps of the features.
     """
 
@@ -32,11 +32,11 @@ class Decoder(nn.Module):
         nn.init.constant_(self.head.bias, START) if self.head.bias is not None else None
 
     def forward(self, fused: Tensor, scales: list[list[Tensor]], size: tuple[int, int]) -> Tensor:
-        """Map of a clip.
+        """Predict the map of a clip.
 
         Args:
             fused: Fused features of the coarsest scale (B, C, T, h, w).
-            scales: What each finer scale hands over, coarse to fine: visual features, then gated fused ones.
+            scales: Maps of each finer scale, coarse to fine: visual features, then gated fused ones.
             size: Height and width of the map.
 
         Returns:
@@ -45,6 +45,6 @@ class Decoder(nn.Module):
         x = self.entry(fused)
         for block, handed in zip(self.blocks, scales, strict=True):
             x = block(torch.cat([resize_space(x, handed[0]), *handed], dim=1))
-        frames = resize_bilinear(fold_frames(x), (2 * x.shape[3], 2 * x.shape[4]))
+        frames = interpolate_bilinear(fold_frames(x), (2 * x.shape[3], 2 * x.shape[4]))
         logits = self.head(unfold_frames(frames, x.shape[0])).squeeze(2)  # (B, 1, 2 h, 2 w)
-        return resize_bilinear(logits.float(), size).sigmoid()
+        return interpolate_bilinear(logits.float(), size).sigmoid()

@@ -1,4 +1,4 @@
-"""The other ways of fusing sound and sight in Table V of AVRSP, and the product that is not in the paper."""
+"""The other fusions of audio and video in Table V of AVRSP, and the product that is not in the paper."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lightning_avsp.papers.avrsp.settings import BilinearForm, FusionName, RAVFS
 
 
 def align_time(audio: Tensor, steps: int) -> Tensor:
-    """Audio features (B, C, n) on the time steps of the video (B, C, steps): means of fewer, interpolation of more."""
+    """Resample audio features (B, C, n) to the time steps of the video (B, C, steps): means or interpolation."""
     if audio.shape[-1] >= steps:
         return F.adaptive_avg_pool1d(audio, steps)
     return F.interpolate(audio, size=steps, mode="linear", align_corners=False)
 
 
 class Elementwise(nn.Module):
-    """Sound of the same time step added to, multiplied with or concatenated to every position.
+    """Audio of the same time step added to, multiplied with or concatenated to every position.
 
     Args:
         kind: ``add``, ``mul`` or ``concat``.
@@ -36,7 +36,7 @@ class Elementwise(nn.Module):
         self.mix = VideoConvolution(2 * channels, channels, 1) if kind == "concat" else nn.Identity()
 
     def forward(self, features: Tensor, audio: Tensor) -> tuple[Tensor, list[Relevance]]:
-        """Visual features (B, C, T, h, w) and audio features (B, C_a, n) to (B, C, T, h, w)."""
+        """Fuse visual features (B, C, T, h, w) and audio features (B, C_a, n) to (B, C, T, h, w)."""
         sound = align_time(self.sound(audio), features.shape[2])[..., None, None].expand_as(features)
         if self.kind == "add":
             return features + sound, []
@@ -46,7 +46,7 @@ class Elementwise(nn.Module):
 
 
 class Bilinear(nn.Module):
-    """Bilinear form of the visual features at each position and the sound of its time step.
+    """Bilinear form of the visual features at each position and the audio of its time step.
 
     Args:
         channels: Channels of the visual features.
@@ -67,7 +67,7 @@ class Bilinear(nn.Module):
         )
 
     def forward(self, features: Tensor, audio: Tensor) -> tuple[Tensor, list[Relevance]]:
-        """Visual features (B, C, T, h, w) and audio features (B, C_a, n) to (B, C, T, h, w)."""
+        """Fuse visual features (B, C, T, h, w) and audio features (B, C_a, n) to (B, C, T, h, w)."""
         visual = self.visual(features.movedim(1, -1))  # (B, T, h, w, width)
         sound = self.sound(align_time(audio, features.shape[2]).transpose(1, 2))[:, :, None, None]
         if self.form == "low_rank":
@@ -112,13 +112,13 @@ class BottleneckTransformer(nn.Module):
             )
 
         self.visual_layers = transformer(layers)
-        # the last exchange reaches the picture from the layer before: a last layer of sound would have no effect
+        # the last exchange reaches the visual tokens from the layer before: a last layer of audio would have no effect
         self.sound_layers = transformer(layers - 1)
         self.norm = LayerNorm(width)
         self.visual_out = nn.Linear(width, channels)
 
     def forward(self, features: Tensor, audio: Tensor) -> tuple[Tensor, list[Relevance]]:
-        """Visual features (B, C, T, h, w) and audio features (B, C_a, n) to (B, C, T, h, w)."""
+        """Fuse visual features (B, C, T, h, w) and audio features (B, C_a, n) to (B, C, T, h, w)."""
         visual = self.visual_in(features.flatten(2).transpose(1, 2))  # (B, N, width)
         sound = self.sound_in(audio.transpose(1, 2))  # (B, n, width)
         shared = self.bottleneck.expand(len(visual), -1, -1)
@@ -127,17 +127,17 @@ class BottleneckTransformer(nn.Module):
             seen = look(torch.cat([visual, shared], dim=1))
             visual, shared_seen = seen[:, :n_visual], seen[:, n_visual:]
             if index < len(self.sound_layers):
-                heard = self.sound_layers[index](torch.cat([sound, shared], dim=1))
-                sound, shared = heard[:, :n_sound], (shared_seen + heard[:, n_sound:]) / 2
+                attended = self.sound_layers[index](torch.cat([sound, shared], dim=1))
+                sound, shared = attended[:, :n_sound], (shared_seen + attended[:, n_sound:]) / 2
         fused = self.visual_out(self.norm(visual)).transpose(1, 2)
         return fused.unflatten(2, features.shape[2:]), []
 
 
 class SoundProduct(nn.Module):
-    """One factor per channel, computed from the sound of the whole clip, on the visual features of every scale.
+    """One factor per channel, computed from the audio of the whole clip, on the visual features of every scale.
 
-    Not in the paper (see the model card): sound that meets the coarsest scale only is heard late or never where small
-    objects decide. The sound is averaged in a few spans, not over the clip, so that the factors know what sounds last.
+    Not in the paper (see the model card): audio that is fused at the coarsest scale only is learned late or never where
+    small objects decide. It is averaged in a few spans, not over the clip, so that the factors reflect its order.
 
     Args:
         channels: Channels of the visual features.
@@ -146,17 +146,17 @@ class SoundProduct(nn.Module):
     """
 
     spans = 4
-    """Parts of the clip whose sound is averaged apart."""
+    """Parts of the clip whose audio is averaged separately."""
 
     def __init__(self, channels: int, audio_channels: int, scales: int) -> None:
         super().__init__()
         self.factors = nn.ModuleList(nn.Linear(self.spans * audio_channels, channels) for _ in range(scales))
 
     def forward(self, features: list[Tensor], audio: Tensor) -> list[Tensor]:
-        """Features (B, C, T, h_i, w_i) of every scale and audio features (B, C_a, n) to features of the same shapes."""
-        heard = align_time(audio, self.spans).flatten(1)  # (B, spans C_a)
+        """Multiply features (B, C, T, h_i, w_i) of every scale by audio features (B, C_a, n)."""
+        attended = align_time(audio, self.spans).flatten(1)  # (B, spans C_a)
         return [
-            x * (1 + factor(heard)[:, :, None, None, None])
+            x * (1 + factor(attended)[:, :, None, None, None])
             for x, factor in zip(features, self.factors, strict=True)
         ]
 
@@ -169,7 +169,7 @@ def build_fusion(
     ravf: RAVFSettings,
     bilinear: BilinearForm = "low_rank",
 ) -> nn.Module:
-    """Fusion module by name.
+    """Build a fusion module by name.
 
     Args:
         name: Any but ``none``; ``ravf_product`` gives its RAVF (the product works on every scale, see

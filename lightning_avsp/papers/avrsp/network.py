@@ -18,23 +18,23 @@ from lightning_avsp.backbones.registry import (
 from lightning_avsp.backbones.soundnet import SoundNetTap
 from lightning_avsp.backbones.weights import PartReport, WeightReport
 from lightning_avsp.errors import InputError
-from lightning_avsp.papers.avrsp.decoder import Decoder
-from lightning_avsp.papers.avrsp.explanation import Trace, explain_gates, explain_relevance
+from lightning_avsp.papers.avrsp.decoder import MapDecoder
+from lightning_avsp.papers.avrsp.explanation import Trace, explain_relevance
 from lightning_avsp.papers.avrsp.fusions import SoundProduct, build_fusion
-from lightning_avsp.papers.avrsp.gate import RegulatorGate
-from lightning_avsp.papers.avrsp.scales import RATES, Scale
+from lightning_avsp.papers.avrsp.scales import DILATIONS, RegulatorGate, Scale, Synergy
 from lightning_avsp.papers.avrsp.settings import (
     BilinearForm,
     FusionName,
     GateForm,
     RAVFSettings,
-    check_options,
+    check_avrsp_options,
 )
-from lightning_avsp.papers.avrsp.synergy import Synergy
+from lightning_avsp.papers.gate_explanation import explain_gates
+from lightning_avsp.papers.inputs import check_frame_size, refuse_text
 from lightning_avsp.structures import DirectNetwork, Explanation
 
 SILENCE_PER_FRAME = 2205
-"""Samples of silence that stand for each frame of a clip without sound: 22050 Hz at 10 frames per second."""
+"""Samples of silence that stand for each frame of a clip without audio: 22050 Hz at 10 frames per second."""
 
 
 class AVRSP(DirectNetwork):
@@ -43,9 +43,9 @@ class AVRSP(DirectNetwork):
     Args:
         video_encoder: Video backbone with four scales; ``tiny`` makes every other width small as well.
         audio_encoder: Encoder of waveforms.
-        audio: Whether there is sound at all; without, the network is the paper's visual branch (Tables III and IV).
-        fusion: How sound meets the coarsest features (Table V). ``none`` is the same as no audio; ``ravf_product`` adds
-            a product of sound and features at every scale, which is not in the paper.
+        audio: False for the paper's visual branch (Tables III and IV).
+        fusion: Fusion of audio with the coarsest features (Table V). ``none``: no audio; ``ravf_product`` adds a
+            product of audio and features at every scale, which is not in the paper.
         ms: Multi-scale synergy (Table III).
         mrg: Multi-scale regulator gates (Table III).
         ms_mrg_pairs: Finest scales that ``ms`` and ``mrg`` work on (Table IV): 3 as in the paper; 4 is all scales, 0
@@ -54,8 +54,8 @@ class AVRSP(DirectNetwork):
         ravf: Options of the relevance-guided fusion.
         bilinear: Form of ``fusion=bilinear``.
         mrg_gate: One gate value per channel, as printed, or per channel, step and position.
-        lip_space_stride: How often local importance pooling divides height and width.
-        audio_tap: Where SoundNet's features are taken.
+        lip_space_stride: Factor by which local importance pooling divides height and width.
+        audio_tap: Layer that SoundNet's features are taken from.
         clip_frames: Frames per clip, a multiple of 8.
         video_weights: None: random; ``kinetics400``: published weights, downloaded; else the path of a file.
         audio_weights: None: random; else the path of a SoundNet-8 file, of STAViS or of ViNet.
@@ -66,7 +66,7 @@ class AVRSP(DirectNetwork):
         InputError: If the options do not go together.
 
     Attributes:
-        weight_report: Which parts started from what.
+        weight_report: Origin of the weights of each part.
     """
 
     audio_form = "waveform"
@@ -93,7 +93,7 @@ class AVRSP(DirectNetwork):
         freeze_audio: bool = False,
     ) -> None:
         super().__init__()
-        check_options(audio, fusion, ms_mrg_pairs, clip_frames, lip_space_stride, audio_weights)
+        check_avrsp_options(audio, fusion, ms_mrg_pairs, clip_frames, lip_space_stride, audio_weights)
         tiny = video_encoder == "tiny"
         self.clip_frames = clip_frames
         self.uses_audio = audio and fusion != "none"
@@ -107,7 +107,7 @@ class AVRSP(DirectNetwork):
         steps = clip_frames // 8
         self.scales = nn.ModuleList(
             Scale(width, channels, rates, steps, lip_space_stride)
-            for width, rates in zip(self.video_encoder.channels, RATES, strict=True)
+            for width, rates in zip(self.video_encoder.channels, DILATIONS, strict=True)
         )
         paired = range(4 - ms_mrg_pairs, 4)
         self.synergy = nn.ModuleDict(
@@ -115,7 +115,7 @@ class AVRSP(DirectNetwork):
         )
         self.gates = nn.ModuleDict({str(scale): RegulatorGate(channels, mrg_gate) for scale in paired if mrg})
         one, two, three = (2 if str(scale) in self.gates else 1 for scale in (1, 2, 3))
-        self.decoder = Decoder(channels, (one, two, three), steps)
+        self.decoder = MapDecoder(channels, (one, two, three), steps)
         self.weight_report.add(PartReport("scales, synergy, gates and decoder", "random"))
         self.audio_encoder: nn.Module | None = None
         self.fusion: nn.Module | None = None
@@ -133,11 +133,11 @@ class AVRSP(DirectNetwork):
     def forward(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
     ) -> Tensor:
-        """Map of the last frame of a clip.
+        """Predict the map of the last frame of a clip.
 
         Args:
             video: Normalised frames (B, 3, T, H, W), T of ``clip_frames``, H and W multiples of 32.
-            audio: Waveforms (B, 1, N), 22050 Hz, in [-256, 256]; None is heard as silence. Ignored by a network
+            audio: Waveforms (B, 1, N), 22050 Hz, in [-256, 256]; None stands for silence. Ignored by a network
                 without audio.
             text: Must be None.
 
@@ -157,34 +157,28 @@ class AVRSP(DirectNetwork):
         text: Tensor | None = None,
         saliency: Tensor | None = None,
     ) -> list[Explanation]:
-        """RetA and RetV per head (figure 6), weights of the heads, and gates; nothing for the parts that are left out.
+        """Show RetA and RetV per head (figure 6), weights of the heads, and gates, as far as the network has them.
 
-        Args:
-            video: As :meth:`forward`.
-            audio: As :meth:`forward`.
-            text: Must be None.
-            saliency: Not used.
-
-        Raises:
-            InputError: As :meth:`forward`.
+        Arguments and errors are those of :meth:`forward`; ``saliency`` is not read.
         """
         trace = Trace()
         self._pass(video, audio, text, trace)
-        return explain_relevance(trace) + explain_gates(trace)
+        gates = {f"scale {scale}": gate for scale, gate in trace.gates.items()}
+        return explain_relevance(trace) + explain_gates("gate", "gate, mean over channels, 0 to 1", gates)
 
     def _pass(self, video: Tensor | None, audio: Tensor | None, text: Tensor | None, trace: Trace) -> Tensor:
-        """The map of a clip, leaving in the trace what can be shown of it."""
-        video = self._checked(video, text)
+        """Predict the map of a clip, and leave intermediate results in the trace."""
+        video = self._check(video, text)
         taps: tuple[Tensor, ...] = self.video_encoder(video)
         x = [scale(tap) for scale, tap in zip(self.scales, taps, strict=True)]  # X^0 first
-        heard = self._hear(video, audio)  # (B, C_a, n)
-        if self.product is not None and heard is not None:
-            x = self.product(x, heard)
+        encoded = self._encode_audio(video, audio)  # (B, C_a, n)
+        if self.product is not None and encoded is not None:
+            x = self.product(x, encoded)
         fused = x[0]
-        if self.fusion is not None and heard is not None:
-            fused, trace.relevance = self.fusion(fused, heard)
+        if self.fusion is not None and encoded is not None:
+            fused, trace.relevance = self.fusion(fused, encoded)
             trace.grid = fused.shape[2:]
-        y = [self._enriched(x, scale) for scale in range(4)]
+        y = [self._enrich(x, scale) for scale in range(4)]
         gated: dict[int, Tensor] = {}
         for name, gate in self.gates.items():  # coarse to fine
             fused_here = gated[max(gated)] if gated else fused
@@ -192,8 +186,8 @@ class AVRSP(DirectNetwork):
         handed = [[y[scale], *([gated[scale]] if scale in gated else [])] for scale in (1, 2, 3)]
         return self.decoder(gated.get(0, fused), handed, tuple(video.shape[-2:]))
 
-    def _enriched(self, x: list[Tensor], scale: int) -> Tensor:
-        """Scale X^i with its neighbours' help, where there is synergy for it."""
+    def _enrich(self, x: list[Tensor], scale: int) -> Tensor:
+        """Enrich scale X^i by its neighbours, where there is synergy for it."""
         if str(scale) not in self.synergy:
             return x[scale]
         low = x[scale - 1] if scale > 0 else None
@@ -201,31 +195,28 @@ class AVRSP(DirectNetwork):
         enriched: Tensor = self.synergy[str(scale)](x[scale], low, high)
         return enriched
 
-    def _hear(self, video: Tensor, audio: Tensor | None) -> Tensor | None:
-        """Audio features (B, C_a, n); of silence where there is no sound; None if the network has no audio."""
+    def _encode_audio(self, video: Tensor, audio: Tensor | None) -> Tensor | None:
+        """Encode audio to (B, C_a, n); silence where there is none; None if the network has no audio."""
         if self.audio_encoder is None:
             return None
         if audio is None:
             audio = video.new_zeros(len(video), 1, SILENCE_PER_FRAME * self.clip_frames)
         if audio.dim() != 3 or audio.shape[1] != 1:
             raise InputError(
-                f"AVRSP reads waveforms (B, 1, N) but got sound of shape {tuple(audio.shape)}; set data.audio=Waveform"
+                f"AVRSP reads waveforms (B, 1, N) but got audio of shape {tuple(audio.shape)}; set data.audio=Waveform"
             )
         features: Tensor = self.audio_encoder(audio)
         return features
 
-    def _checked(self, video: Tensor | None, text: Tensor | None) -> Tensor:
-        """The frames, if the network can work with them."""
-        if text is not None:
-            raise InputError("AVRSP reads no text; leave data.captions out")
+    def _check(self, video: Tensor | None, text: Tensor | None) -> Tensor:
+        """Return the frames, if the network can work with them."""
+        refuse_text("AVRSP", text)
         if video is None:
-            raise InputError("AVRSP needs frames: it has no way to work from sound alone")
-        frames, height, width = video.shape[2:]
-        if frames != self.clip_frames:
+            raise InputError("AVRSP needs frames: it cannot work from audio alone")
+        if video.shape[2] != self.clip_frames:
             raise InputError(
-                f"got clips of {frames} frames but AVRSP was built for {self.clip_frames}; set data.clip.frames or the "
-                "network's clip_frames"
+                f"got clips of {video.shape[2]} frames but AVRSP was built for {self.clip_frames}; "
+                "set data.clip.frames or the network's clip_frames"
             )
-        if height % 32 or width % 32:
-            raise InputError(f"frames of {height}x{width}: height and width must be multiples of 32")
+        check_frame_size("AVRSP", video)
         return video

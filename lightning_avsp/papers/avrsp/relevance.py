@@ -14,7 +14,7 @@ from lightning_avsp.papers.avrsp.settings import RAVFSettings
 
 @dataclass(frozen=True)
 class Relevance:
-    """What one RAVF block found, before anything is averaged."""
+    """Relevance found by one RAVF block, before averaging."""
 
     ret_a: Tensor
     """RetA, how much each visual token keeps of each audio token: (B, heads, T h w, n)."""
@@ -52,18 +52,18 @@ class RAVFBlock(nn.Module):
         self.feed_forward = FeedForward(width, 4 * width)
         self.norm2 = LayerNorm(width)
 
-    def forward(self, visual: Tensor, sound: Tensor) -> tuple[Tensor, Relevance]:
+    def forward(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Relevance]:
         """Fuse.
 
         Args:
             visual: Tokens (B, N, C).
-            sound: Tokens (B, n, C).
+            audio: Tokens (B, n, C).
 
         Returns:
             Fused tokens (B, N, C), and the relevance that they were fused by.
         """
         v_query, v_key, v_value = self._split(self.visual(visual))  # each (B, heads, N, d), Equation 1
-        a_query, a_key, a_value = self._split(self.sound(sound))  # each (B, heads, n, d)
+        a_query, a_key, a_value = self._split(self.sound(audio))  # each (B, heads, n, d)
         scale = v_query.shape[-1] ** -0.5
         ret_a = self._retention(v_query @ a_key.transpose(-2, -1) * scale)  # (B, heads, N, n), Equation 2
         ret_v = self._retention(a_query @ v_key.transpose(-2, -1) * scale)  # (B, heads, n, N), Equation 3
@@ -76,7 +76,7 @@ class RAVFBlock(nn.Module):
         return self.norm2(visual + self.feed_forward(visual)), Relevance(ret_a, ret_v, weights)
 
     def _split(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, N, 3 C) to query, key and value, each (B, heads, N, C / heads)."""
+        """Split (B, N, 3 C) into query, key and value, each (B, heads, N, C / heads)."""
         query, key, value = tokens.chunk(3, dim=-1)
 
         def heads(part: Tensor) -> Tensor:
@@ -117,12 +117,12 @@ class RAVF(nn.Module):
         self.visual_out = nn.Linear(width, channels)
 
     def forward(self, features: Tensor, audio: Tensor) -> tuple[Tensor, list[Relevance]]:
-        """Visual features (B, C, T, h, w) and audio features (B, C_a, n) to fused features and the blocks' findings."""
+        """Fuse visual features (B, C, T, h, w) and audio features (B, C_a, n); also return the blocks' relevance."""
         visual = self.visual_in(features.flatten(2).transpose(1, 2))  # (B, T h w, width)
-        sound = self.sound_in(audio.transpose(1, 2))  # (B, n, width)
+        audio = self.sound_in(audio.transpose(1, 2))  # (B, n, width)
         found: list[Relevance] = []
         for block in self.blocks:
-            visual, relevance = block(visual, sound)
+            visual, relevance = block(visual, audio)
             found.append(relevance)
         fused = self.visual_out(visual).transpose(1, 2).unflatten(2, features.shape[2:])
         return fused, found

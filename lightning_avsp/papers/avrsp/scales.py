@@ -1,14 +1,18 @@
-"""The four scales X^0 to X^3 of AVRSP: ASPP and local importance pooling behind each tap of the video encoder."""
+"""The four scales X^0 to X^3 of AVRSP: pooling pyramid (ASPP, LIP), feature synergy (MS) and regulator gates (MRG)."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.layers.atrous_pyramid import AtrousPyramid3d
+from lightning_avsp.layers.atrous_pyramid import AtrousPyramid3d, ConvNorm3d
 from lightning_avsp.layers.importance_pooling import LocalImportancePooling3d
+from lightning_avsp.layers.resampling import interpolate_bilinear
+from lightning_avsp.layers.video_convolution import VideoConvolution, fold_frames, unfold_frames
+from lightning_avsp.papers.avrsp.settings import GateForm
 
-RATES = ((1, 2, 3), (2, 4, 6), (4, 8, 12), (6, 12, 18))
+DILATIONS = ((1, 2, 3), (2, 4, 6), (4, 8, 12), (6, 12, 18))
 """Dilations at each scale, X^0 first: about the same part of the frame everywhere; the paper gives none."""
 
 
@@ -32,7 +36,7 @@ class Scale(nn.Module):
         self.pool = LocalImportancePooling3d(channels, space_stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in, T, h, w) to (B, C, steps, h, w), with T a multiple of the steps.
+        """Pool (B, in, T, h, w) to (B, C, steps, h, w), with T a multiple of the steps.
 
         Raises:
             InputError: If T is not.
@@ -43,3 +47,96 @@ class Scale(nn.Module):
                 "give clips of clip_frames frames"
             )
         return self.pool(self.pyramid(x), x.shape[2] // self.steps)
+
+
+NEIGHBOURS = ("low", "middle", "high")
+"""Resolutions that meet, from the coarsest."""
+
+
+def resize_space(x: Tensor, like: Tensor) -> Tensor:
+    """Resize (B, C, T, h, w) bilinearly to the height and width of another map with as many time steps."""
+    return unfold_frames(interpolate_bilinear(fold_frames(x), (like.shape[-2], like.shape[-1])), x.shape[0])
+
+
+class Synergy(nn.Module):
+    """One scale enriched by its neighbours, of which the coarsest and the finest scale lack one.
+
+    Upsampling and downsampling are a resizing and a 3-D convolution; every convolution has a batch norm and a ReLU.
+
+    Args:
+        channels: Channels of the features.
+        has_low: True if there is a coarser neighbour.
+        has_high: True if there is a finer one (Equation 8 asks for a neighbour of X^3 that does not exist).
+    """
+
+    def __init__(self, channels: int, has_low: bool = True, has_high: bool = True) -> None:
+        super().__init__()
+        self.resolutions = [
+            level for level in NEIGHBOURS if level == "middle" or (has_low if level == "low" else has_high)
+        ]
+        self.first = nn.ModuleDict({level: ConvNorm3d(channels, channels) for level in self.resolutions})
+        self.second = nn.ModuleDict(
+            {
+                f"{source}_to_{level}": ConvNorm3d(channels, channels)
+                for level in self.resolutions
+                for source in self.resolutions
+                if abs(NEIGHBOURS.index(level) - NEIGHBOURS.index(source)) <= 1
+            }
+        )
+        self.third = nn.ModuleDict({level: ConvNorm3d(channels, channels) for level in self.resolutions})
+
+    def forward(self, middle: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
+        """Enrich a scale.
+
+        Args:
+            middle: The scale (B, C, T, h, w).
+            low: Its coarser neighbour (B, C, T, h / 2, w / 2), where there is one.
+            high: Its finer neighbour (B, C, T, 2 h, 2 w), where there is one.
+
+        Returns:
+            (B, C, T, h, w).
+        """
+        given = {"low": low, "middle": middle, "high": high}
+        x: dict[str, Tensor] = {}
+        for level in self.resolutions:
+            features = given[level]
+            assert features is not None, level
+            x[level] = self.first[level](features)  # Equation 9
+        y: dict[str, Tensor] = {}
+        for name, conv in self.second.items():  # Equation 10
+            source, level = name.split("_to_")
+            term = conv(resize_space(x[source], x[level]))
+            y[level] = y[level] + term if level in y else term
+        for level, conv in self.third.items():  # Equations 11 and 12
+            middle = middle + conv(resize_space(y[level], middle))
+        return middle
+
+
+class RegulatorGate(nn.Module):
+    """Gate of the fused features at a scale, computed from them and the visual features there.
+
+    Args:
+        channels: Channels of the features.
+        form: ``channel``: the mean over time and space of the gate, as Equation 14; ``spatial``: the gate itself.
+    """
+
+    def __init__(self, channels: int, form: GateForm = "channel") -> None:
+        super().__init__()
+        self.form = form
+        self.gate = VideoConvolution(2 * channels, channels, 3, padding=1)
+        self.conv = ConvNorm3d(channels, channels)
+
+    def forward(self, fused: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
+        """Gate the fused features for a scale.
+
+        Args:
+            fused: Fused features of a coarser scale (B, C, T, h', w').
+            visual: Visual features of this scale (B, C, T, h, w).
+
+        Returns:
+            Gated fused features (B, C, T, h, w), and the gate in [0, 1] before its mean (B, C, T, h, w).
+        """
+        fused = resize_space(fused, visual)  # Equation 13
+        gate = self.gate(torch.cat([fused, visual], dim=1)).sigmoid()
+        opened = gate.mean(dim=(2, 3, 4), keepdim=True) if self.form == "channel" else gate  # Equation 14
+        return self.conv(opened * fused), gate  # Equation 15

@@ -1,4 +1,4 @@
-"""Options of AVRSP that belong together, and which of them do not."""
+"""Options of AVRSP, and checks that they go together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from lightning_avsp.errors import InputError
 
 FusionName = Literal["ravf", "ravf_product", "add", "mul", "concat", "bilinear", "mbt", "none"]
-"""How sound meets the deepest visual features: Table V, the visual-only network, and our remedy."""
+"""Fusion of audio with the deepest visual features: Table V, the visual-only network, and our remedy."""
 BilinearForm = Literal["low_rank", "full"]
 """``full`` is ``nn.Bilinear`` as in STAViS and ViNet; ``low_rank`` a product of two projections."""
 GateForm = Literal["channel", "spatial"]
@@ -26,11 +26,11 @@ class RAVFSettings:
     blocks: int = 2
     """RAVF blocks one after the other (N in the paper)."""
     weights: Literal["pooled", "global"] = "pooled"
-    """What an adaptive head weight is computed from: the means of its own head (pooled) or of all heads (global)."""
+    """Source of an adaptive head weight: the means of its own head (pooled) or of all heads (global)."""
     use_a2v: bool = False
     """Add the mean of a2v to the fused features; as printed (Equation 7) it only steers the head weights."""
     ret_norm: Literal["none", "sigmoid", "softmax"] = "none"
-    """What is done to the retentions RetA and RetV; the paper leaves them unbounded."""
+    """Normalisation of the retentions RetA and RetV; the paper leaves them unbounded."""
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
@@ -44,7 +44,7 @@ class RAVFSettings:
             )
 
 
-def check_options(
+def check_avrsp_options(
     audio: bool,
     fusion: FusionName,
     ms_mrg_pairs: int,

@@ -1,7 +1,7 @@
 """DiffSal behind one class: the network of the paper and the network that was released, by option.
 
 Paper: Xiong et al., "DiffSal: Joint Audio and Video Learning for Diffusion Saliency Prediction" (CVPR 2024,
-arXiv 2403.01226). The model card in this folder says what each variant does and where it departs from the paper.
+arXiv 2403.01226). The model card in this folder lists what each variant does and its deviations from the paper.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from lightning_avsp.backbones.registry import (
 )
 from lightning_avsp.backbones.weights import PartReport, WeightReport
 from lightning_avsp.errors import InputError
+from lightning_avsp.papers.diffsal.paper.decoder import AttentionKind
 from lightning_avsp.papers.diffsal.paper.interaction import Interaction
-from lightning_avsp.papers.diffsal.paper.modulation import Attention
 from lightning_avsp.papers.diffsal.paper.network import PaperDiffSal
 from lightning_avsp.structures import Condition, DiffusionNetwork
 
-Variant = Literal["paper", "released"]
-Modality = Literal["av", "v", "a"]
+DiffSalVariant = Literal["paper", "released"]
+DiffSalModality = Literal["av", "v", "a"]
 
 PAPER_CHANNELS = (768, 384, 192, 96)
 """Decoder widths, deepest first: those of MViTv2-S."""
@@ -38,20 +38,20 @@ TINY_HEAD = 48
 
 
 class DiffSal(DiffusionNetwork):
-    """Diffusion saliency network conditioned on video and sound.
+    """Diffusion saliency network conditioned on video and audio.
 
     Args:
-        variant: ``paper`` does what the paper says; ``released`` computes what the released code computes, so that its
-            checkpoints fit (see ``load_released``).
+        variant: ``paper`` as the paper describes; ``released`` as the released code computes, so that its checkpoints
+            fit (see ``load_released``).
         video_encoder: Video backbone (Table 7); ``tiny`` makes every other width small as well.
         audio_encoder: Audio backbone; both read log-mel slices.
-        modality: ``av``: both; ``v``: frames only; ``a``: sound only (Table 2). An ``av`` network also works when
+        modality: ``av``: both; ``v``: frames only; ``a``: audio only (Table 2). An ``av`` network also works when
             one of them is missing at test time.
         attention: ``eca``: compressed keys and values; ``standard``: uncompressed (Table 4, much memory);
             ``convolution``: Table 1's baseline.
-        interaction: How sound meets sight: the paper's ``mim`` and the alternatives of Table 3; ``none`` hears nothing
-            and has no audio encoder; ``mim_residual`` is ``mim`` plus a product of sound and features, which makes the
-            network listen (not in the paper).
+        interaction: Interaction of audio and video: the paper's ``mim`` and the alternatives of Table 3; ``none`` has
+            no audio encoder; ``mim_residual`` is ``mim`` plus a product of audio and features, which makes the network
+            use audio (not in the paper).
         num_stages: MAM stages, 1 to 4, from the deepest scale (Figure 6).
         channels: Decoder widths at strides 32, 16, 8, 4; None for (768, 384, 192, 96), or the tiny encoder's.
         head_channels: Width at the entry of the prediction head; None for 768, or 48 if tiny.
@@ -65,16 +65,16 @@ class DiffSal(DiffusionNetwork):
 
     Attributes:
         core: The network of the chosen variant.
-        weight_report: Which parts started from what.
+        weight_report: Origin of the weights of each part.
     """
 
     def __init__(
         self,
-        variant: Variant = "paper",
+        variant: DiffSalVariant = "paper",
         video_encoder: VideoEncoderName = "mvitv2_s",
         audio_encoder: AudioEncoderName = "vggish",
-        modality: Modality = "av",
-        attention: Attention = "eca",
+        modality: DiffSalModality = "av",
+        attention: AttentionKind = "eca",
         interaction: Interaction = "mim",
         num_stages: int = 4,
         channels: tuple[int, int, int, int] | None = None,
@@ -85,25 +85,35 @@ class DiffSal(DiffusionNetwork):
         freeze_audio: bool | None = None,
     ) -> None:
         super().__init__()
-        check_options(
-            variant,
-            video_encoder,
-            modality,
-            attention,
-            interaction,
-            num_stages,
-            channels,
-            video_weights,
-            audio_weights,
-        )
+        if not 1 <= num_stages <= 4:
+            raise InputError(f"num_stages={num_stages}: there are four scales; choose 1 to 4")
+        if modality == "a" and interaction == "none":
+            raise InputError(
+                "modality=a with interaction=none leaves no input; choose interaction=mim, or modality=v"
+            )
+        if modality == "a" and video_weights is not None:
+            raise InputError(
+                f"modality=a has no video encoder for video_weights={video_weights}; leave it out"
+            )
+        if audio_weights is not None and (modality == "v" or interaction == "none"):
+            raise InputError(
+                f"modality={modality} with interaction={interaction} has no audio encoder for "
+                f"audio_weights={audio_weights}; leave it out"
+            )
+        if variant == "released":
+            _refuse_unreleased(modality, attention, interaction, video_encoder, channels, video_weights)
+        elif channels is not None and any(width % 8 for width in channels):
+            raise InputError(
+                f"channels={channels}: every width must be a multiple of 8, for heads and group norms"
+            )
         self.variant = variant
         self.modality = modality
         self.weight_report = WeightReport()
         tiny = video_encoder == "tiny"
-        hears = modality != "v" and interaction != "none"
+        self.uses_audio = modality != "v" and interaction != "none"
         frozen_audio = audio_encoder == "vggish" if freeze_audio is None else freeze_audio
         audio = None
-        if hears:
+        if self.uses_audio:
             audio, part = build_audio_encoder(audio_encoder, audio_weights, frozen_audio)
             self.weight_report.add(part)
         mel_bins = 4 if audio_encoder == "tiny" else 12  # 64 and 192 columns, 16 times smaller
@@ -117,16 +127,14 @@ class DiffSal(DiffusionNetwork):
             frames: VideoEncoder
             if video_encoder == "mvitv2_s":
                 frames = ReleasedMViT()
-                part = PartReport("video encoder (mvitv2_s, released)", "random", frozen=freeze_video)
-                if freeze_video:
-                    frames.freeze()
+                part = frames.prepare(None, freeze_video)
             else:
                 frames, part = build_video_encoder(video_encoder, weights=video_weights, frozen=freeze_video)
                 # the released decoder never reads the finest scale, and DDP demands a gradient everywhere
                 frames.get_submodule("norms.0").requires_grad_(False)
             self.weight_report.add(part)
             self.core = ReleasedDiffSal(
-                modality="av" if hears else "v",
+                modality="av" if self.uses_audio else "v",
                 video_encoder=frames,
                 audio_encoder=audio,
                 head_channels=head_width,
@@ -143,7 +151,6 @@ class DiffSal(DiffusionNetwork):
             self.core = PaperDiffSal(
                 seen,
                 audio,
-                0 if audio is None else audio.out_channels,
                 channels or (TINY_CHANNELS if tiny else PAPER_CHANNELS),
                 head_width,
                 attention,
@@ -157,70 +164,23 @@ class DiffSal(DiffusionNetwork):
     def encode(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
     ) -> Condition:
-        """Features of a clip; call once per clip.
-
-        Args:
-            video: Normalised frames (B, 3, T, H, W), H and W multiples of 32; None for a clip without picture.
-            audio: Log-mel slices (B, 1, 9, Ha, Wa); None for a clip without sound.
-            text: Must be None.
-
-        Returns:
-            Condition for :meth:`denoise`.
-
-        Raises:
-            InputError: If the network cannot work with the given modalities or sizes.
-        """
+        """Compute the features of a clip; sizes, result and errors are those of :attr:`core`."""
         return self.core.encode(video, audio, text)
 
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """Clean map predicted from a noisy one.
-
-        Args:
-            noisy_map: (B, 1, H, W), the map at diffusion step ``t``, of the frames' size.
-            t: Diffusion step of each map, int64 (B,), 0 to 999.
-            condition: What :meth:`encode` returned.
-
-        Returns:
-            Predicted clean map (B, 1, H, W) in [0, 1].
-        """
+        """Predict the clean map (B, 1, H, W) in [0, 1] from a noisy one of the frames' size at steps ``t`` (B,)."""
         return self.core.denoise(noisy_map, t, condition)
 
 
-def check_options(
-    variant: Variant,
-    video_encoder: VideoEncoderName,
-    modality: Modality,
-    attention: Attention,
+def _refuse_unreleased(
+    modality: DiffSalModality,
+    attention: AttentionKind,
     interaction: Interaction,
-    num_stages: int,
+    video_encoder: VideoEncoderName,
     channels: tuple[int, int, int, int] | None,
     video_weights: str | None,
-    audio_weights: str | None,
 ) -> None:
-    """Refuse options of :class:`DiffSal` that do not go together.
-
-    Raises:
-        InputError: Names both options and what to do.
-    """
-    if not 1 <= num_stages <= 4:
-        raise InputError(f"num_stages={num_stages}: there are four scales; choose 1 to 4")
-    if modality == "a" and interaction == "none":
-        raise InputError(
-            "modality=a with interaction=none leaves nothing to go by; choose interaction=mim, or modality=v"
-        )
-    if modality == "a" and video_weights is not None:
-        raise InputError(f"modality=a has no video encoder for video_weights={video_weights}; leave it out")
-    if audio_weights is not None and (modality == "v" or interaction == "none"):
-        raise InputError(
-            f"modality={modality} with interaction={interaction} has no audio encoder for "
-            f"audio_weights={audio_weights}; leave it out"
-        )
-    if variant == "paper":
-        if channels is not None and any(width % 8 for width in channels):
-            raise InputError(
-                f"channels={channels}: every width must be a multiple of 8, for heads and group norms"
-            )
-        return
+    """Refuse options of :class:`DiffSal` that the released network lacks, naming the option and the remedy."""
     refused = [
         ("modality", modality, modality in ("av", "v")),
         ("attention", attention, attention in ("eca", "standard")),

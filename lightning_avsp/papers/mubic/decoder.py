@@ -1,18 +1,102 @@
-"""Diffusion decoder: four conditional denoising modules, deep to fine, and the head (section 3.2.3.4)."""
+"""Diffusion decoder: noise encoder, conditional denoising modules, head, number of steps (section 3.2.3)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_avsp.layers.attention import spatial_grid
-from lightning_avsp.layers.cross_attention import EfficientCrossAttention, attention_heads
+from lightning_avsp.layers.attention import EfficientCrossAttention, attention_heads, spatial_grid
+from lightning_avsp.layers.convolution import Axes, TimedResidualBlock
+from lightning_avsp.layers.embeddings import TimeEmbedding
 from lightning_avsp.layers.video_convolution import VideoConvolution
-from lightning_avsp.papers.mubic.gates import DecoderFusion
 from lightning_avsp.papers.mubic.options import DecoderGate, Widths
+
+BLOCKS_PER_STAGE = 2
+"""Basic blocks of a stage; fits the printed budget (X2)."""
+
+
+class StepNoiseEncoder(nn.Module):
+    """Noisy map to features at four scales, each half the size of the one before (Equations 3.18 to 3.23).
+
+    Args:
+        channels: Widths of the stages, finest first.
+        steps: Time steps T_v that ``3d`` repeats the map over.
+        axes: ``2d``: the map is one frame; ``3d``: repeated over time (X2).
+    """
+
+    def __init__(self, channels: tuple[int, ...], steps: int, axes: Axes = "2d") -> None:
+        super().__init__()
+        self.axes: Axes = axes
+        self.steps = steps
+        self.time = TimeEmbedding(channels[0])
+        stages = []
+        for previous, width in zip((1, *channels), channels, strict=False):
+            blocks = [
+                TimedResidualBlock(
+                    width if index else previous, width, self.time.out_dim, 1 if index else 2, axes
+                )
+                for index in range(BLOCKS_PER_STAGE)
+            ]
+            stages.append(nn.ModuleList(blocks))
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, noisy_map: Tensor, t: Tensor, size: tuple[int, int]) -> list[Tensor]:
+        """Encode a noisy map.
+
+        Args:
+            noisy_map: (B, 1, H, W); brought to twice ``size`` if it has another size (X1).
+            t: Diffusion steps (B,).
+            size: Height and width of the finest features.
+
+        Returns:
+            Features (B, N_i, T, h_i, w_i), finest first; T is 1 for ``2d``.
+        """
+        wanted = (2 * size[0], 2 * size[1])
+        if tuple(noisy_map.shape[-2:]) != wanted:
+            noisy_map = F.interpolate(noisy_map, size=wanted, mode="bilinear", antialias=True)
+        time = self.time(t)
+        x = noisy_map
+        if self.axes == "3d":
+            x = x.unsqueeze(2).expand(-1, -1, self.steps, -1, -1)
+        features = []
+        for stage in self.stages:
+            assert isinstance(stage, nn.ModuleList)
+            for block in stage:
+                x = block(x, time)
+            features.append(x if self.axes == "3d" else x.unsqueeze(2))
+        return features
+
+
+class DecoderFusion(nn.Module):
+    """Context of a decoder stage: fused features and the deeper stage's output, mixed by a gate.
+
+    Args:
+        channels: Channels of both maps.
+        kind: ``equations``: 3.44 to 3.46, each map convolved first; ``algorithm``: line 26 of Algorithm 1, the gate
+            from their sum; ``concat``: side by side through one convolution, no gate (X9).
+    """
+
+    def __init__(self, channels: int, kind: DecoderGate) -> None:
+        super().__init__()
+        self.kind: DecoderGate = kind
+        if kind == "equations":
+            self.mix_fused = VideoConvolution(channels, channels, 1)
+            self.mix_deeper = VideoConvolution(channels, channels, 1)
+        self.layers = VideoConvolution(channels if kind == "algorithm" else 2 * channels, channels, 1)
+
+    def forward(self, fused: Tensor, deeper: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mix two maps (B, C, T, h, w); also return the gate (1: all fused features) if there is one."""
+        if self.kind == "equations":
+            fused, deeper = self.mix_fused(fused), self.mix_deeper(deeper)
+        x = self.layers(fused + deeper if self.kind == "algorithm" else torch.cat([fused, deeper], dim=1))
+        if self.kind == "concat":
+            return x, None
+        gate = x.sigmoid()
+        return deeper + gate * (fused - deeper), gate
 
 
 class ConditionalDenoising(nn.Module):
@@ -77,7 +161,7 @@ class ConditionalDenoising(nn.Module):
         return self.temporal(x), gate
 
 
-class Decoder(nn.Module):
+class DenoisingDecoder(nn.Module):
     """From fused features, and noise features if there are any, to the map.
 
     Args:
@@ -116,3 +200,50 @@ class Decoder(nn.Module):
                 gates.insert(0, gate)
         logits = self.head(x).squeeze(2).float()  # (B, 1, h, w)
         return F.interpolate(logits.sigmoid(), size=size, mode="bilinear", align_corners=False), gates
+
+
+def normalized_entropy(features: Tensor) -> Tensor:
+    """Entropy of where the energy of a feature map lies, over that of an even spread (X18).
+
+    Args:
+        features: (B, C, T, h, w).
+
+    Returns:
+        (B,) in [0, 1]: 0 if all energy lies at one position and time, 1 if it is the same everywhere.
+    """
+    energy = features.float().square().sum(dim=1).flatten(1)  # (B, T h w)
+    p = energy / energy.sum(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    return torch.special.entr(p).sum(dim=1) / math.log(p.shape[1])
+
+
+class AdaptiveSteps(nn.Module):
+    """N = round(MLP(entropy)), kept between two limits.
+
+    Rounding has no gradient and no loss of the thesis reaches this network, so it **cannot be trained**: its fixed
+    weights make a line from ``fewest`` steps at entropy 0 to ``most`` at entropy 1 (X18). What the thesis used is
+    unknown.
+
+    Args:
+        fewest: Steps at entropy 0.
+        most: Steps at entropy 1.
+        hidden: Width of the hidden layer.
+    """
+
+    def __init__(self, fewest: int = 2, most: int = 8, hidden: int = 8) -> None:
+        super().__init__()
+        self.fewest, self.most = fewest, most
+        self.first = nn.Linear(1, hidden)
+        self.second = nn.Linear(hidden, 1)
+        with torch.no_grad():
+            self.first.weight.fill_(1.0)
+            self.first.bias.zero_()
+            self.second.weight.fill_((most - fewest) / hidden)
+            self.second.bias.fill_(float(fewest))
+        self.requires_grad_(False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Finest fused features f_av,1 (B, C, T, h, w) to the number of steps of each clip, int64 (B,)."""
+        with torch.autocast(features.device.type, enabled=False):
+            entropy = normalized_entropy(features)[:, None].to(self.first.weight.dtype)  # (B, 1)
+            wanted = self.second(F.relu(self.first(entropy)))[:, 0]
+        return wanted.round().long().clamp(self.fewest, self.most)

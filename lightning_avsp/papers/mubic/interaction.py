@@ -6,16 +6,82 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_avsp.layers.attention import FeedForward, spatial_grid
-from lightning_avsp.layers.cross_attention import EfficientCrossAttention, attention_heads
+from lightning_avsp.layers.attention import (
+    EfficientCrossAttention,
+    FeedForward,
+    attention_heads,
+    multi_head_attention,
+    spatial_grid,
+)
 from lightning_avsp.layers.normalization import LayerNorm
-from lightning_avsp.layers.resampling import resize_frames
+from lightning_avsp.layers.resampling import resample_time, resize_frames
 from lightning_avsp.layers.sound_product import ProductResidual
 from lightning_avsp.layers.video_convolution import VideoConvolution
-from lightning_avsp.papers.mubic.gates import GatedFusion
-from lightning_avsp.papers.mubic.options import Fusion, Widths
-from lightning_avsp.papers.mubic.sound import SoundMatching
+from lightning_avsp.papers.mubic.options import Fusion, FusionGate, Widths
 
+
+class TemporalRefinement(nn.Module):
+    """Learned position along time, then self-attention along time at each cell and a feed-forward part, post-norm.
+
+    DiffSal's temporal enhancement differs: it is pre-norm and attends over all cells at once.
+
+    Args:
+        channels: Width C_a of the audio features.
+        slices: Number of slices T_a; for another number the positions are interpolated linearly.
+        heads: Attention heads (X32).
+    """
+
+    def __init__(self, channels: int, slices: int, heads: int = 8) -> None:
+        super().__init__()
+        self.heads = heads
+        self.position = nn.Parameter(torch.zeros(1, slices, channels))
+        nn.init.trunc_normal_(self.position, std=0.02)
+        self.qkv = nn.Linear(channels, 3 * channels, bias=False)
+        self.out = nn.Linear(channels, channels)
+        self.norm1 = LayerNorm(channels)
+        self.feed_forward = FeedForward(channels, 2 * channels, nn.ReLU)
+        self.norm2 = LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refine (B, C, S, h, w)."""
+        batch, _, slices, height, width = x.shape
+        position: Tensor = self.position
+        if position.shape[1] != slices:
+            position = F.interpolate(position.transpose(1, 2), size=slices, mode="linear").transpose(1, 2)
+        tokens = x.permute(0, 3, 4, 2, 1).flatten(0, 2) + position.to(x.dtype)  # (B h w, S, C)
+        query, key, value = self.qkv(tokens).chunk(3, dim=-1)
+        tokens = self.norm1(tokens + self.out(multi_head_attention(query, key, value, self.heads)))
+        tokens = self.norm2(tokens + self.feed_forward(tokens))
+        return tokens.unflatten(0, (batch, height, width)).permute(0, 4, 3, 1, 2)  # (B, C, S, h, w)
+
+
+class SoundMatching(nn.Module):
+    """Audio features on the grid of one scale: 1x1x1 convolution, then depthwise transposed convolution (X11).
+
+    Nine slices become eight steps, and each cell becomes ``stride`` x ``stride``; what still differs from the
+    visual grid, with frames or audio of other sizes, is interpolated.
+
+    Args:
+        audio_channels: Channels C_a of the audio features.
+        channels: Channels C_i of the scale.
+        stride: How much finer this scale's grid is than the audio features'.
+    """
+
+    def __init__(self, audio_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.project = VideoConvolution(audio_channels, channels, 1)
+        self.enlarge = nn.ConvTranspose3d(
+            channels, channels, (2, stride, stride), (1, stride, stride), padding=(1, 0, 0), groups=channels
+        )
+
+    def forward(self, audio: Tensor, size: tuple[int, int, int]) -> Tensor:
+        """Match (B, C_a, S, h_a, w_a) to (B, C_i, T, h, w) with ``size = (T, h, w)``; S at least 2."""
+        x = self.enlarge(self.project(audio))  # (B, C_i, S - 1, s h_a, s w_a)
+        return resize_frames(resample_time(x, size[0]), size[1:])
+
+
+GATE_RATIO = 1.625
+"""Width of the fusion gate's hidden layer over the features'; fits the printed budget (X8)."""
 FFN_RATIO = 1.125
 """Hidden width of the separate feed-forward networks over the features'; fits the printed budget (X32)."""
 POST_FFN_RATIO = 0.5
@@ -23,12 +89,12 @@ POST_FFN_RATIO = 0.5
 
 
 def as_tokens(x: Tensor) -> Tensor:
-    """(B, C, T, h, w) to tokens (B, T h w, C)."""
+    """Reshape (B, C, T, h, w) to tokens (B, T h w, C)."""
     return x.flatten(2).transpose(1, 2)
 
 
 class SeparateFFN(nn.Module):
-    """LayerNorm(FFN(... FFN(F)) + F): two networks in a row for sight, one for sound (Equations 3.25 and 3.26).
+    """LayerNorm(FFN(... FFN(F)) + F): two networks in a row for video, one for audio (Equations 3.25 and 3.26).
 
     Args:
         channels: Channels of the map.
@@ -42,7 +108,7 @@ class SeparateFFN(nn.Module):
         self.norm = LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T, h, w) to the same shape."""
+        """Transform (B, C, T, h, w)."""
         tokens = as_tokens(x)
         return spatial_grid(self.norm(self.layers(tokens) + tokens), x.shape[2:])
 
@@ -65,14 +131,14 @@ class LocalContext(nn.Module):
         self.norm = LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T, h, w) to the same shape."""
+        """Transform (B, C, T, h, w)."""
         x = self.batch_norm(self.conv(F.glu(x, dim=1))) + x
         tokens = as_tokens(x)
         return spatial_grid(self.norm(self.feed_forward(tokens) + tokens), x.shape[2:])
 
 
 class Skip(nn.Module):
-    """What the skip adds: beta x Conv(f_v), beta a learned scalar that starts at 1 (Equation 3.41; X6, X7).
+    """Skip from the visual features: beta x Conv(f_v), beta a learned scalar that starts at 1 (Equation 3.41; X6, X7).
 
     Args:
         channels: Channels of the map.
@@ -93,13 +159,42 @@ class Skip(nn.Module):
         self.conv = VideoConvolution(channels, channels, 1)
 
     def forward(self, f_v: Tensor) -> Tensor:
-        """(B, C, T, h, w) to the same shape."""
+        """Transform (B, C, T, h, w)."""
         if self.clamp and self.training:
             # projected, not clamped in the graph: outside [0, 1] a clamp has no gradient that leads back
             with torch.no_grad():
                 self.beta.clamp_(0, 1)
         size = (f_v.shape[-2], f_v.shape[-1])
         return self.beta * resize_frames(self.conv(self.compress(f_v)), size)
+
+
+class GatedFusion(nn.Module):
+    """Gate of the fusion: alpha F_va + (1 - alpha) F_av, with alpha from both (Equations 3.38 and 3.39).
+
+    Args:
+        channels: Channels of both maps.
+        kind: ``mlp``, ``conv1``, or ``concat``: both side by side through one convolution, no gate (X8).
+    """
+
+    def __init__(self, channels: int, kind: FusionGate) -> None:
+        super().__init__()
+        self.kind: FusionGate = kind
+        self.layers: nn.Module = VideoConvolution(2 * channels, channels, 1)
+        if kind == "mlp":
+            hidden = int(GATE_RATIO * channels)
+            self.layers = nn.Sequential(
+                VideoConvolution(2 * channels, hidden, 1),
+                nn.ReLU(inplace=True),
+                VideoConvolution(hidden, channels, 1),
+            )
+
+    def forward(self, f_va: Tensor, f_av: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mix two maps (B, C, T, h, w); also return alpha, of the same shape in [0, 1], if there is a gate."""
+        x = self.layers(torch.cat([f_va, f_av], dim=1))
+        if self.kind == "concat":
+            return x, None
+        alpha = x.sigmoid()
+        return f_av + alpha * (f_va - f_av), alpha
 
 
 class InteractionBlock(nn.Module):
@@ -109,10 +204,10 @@ class InteractionBlock(nn.Module):
         index: 0 for the finest scale to 3 for the deepest.
         widths: Sizes.
         options: What the block is made of.
-        hears: Whether there is sound; without, only the visual stream and the skip are built (X34).
+        uses_audio: Build the audio stream; without, only the visual stream and the skip are built (X34).
     """
 
-    def __init__(self, index: int, widths: Widths, options: Fusion, hears: bool) -> None:
+    def __init__(self, index: int, widths: Widths, options: Fusion, uses_audio: bool) -> None:
         super().__init__()
         channels, factor = widths.channels[index], widths.factors[index]
         self.options = options
@@ -121,9 +216,9 @@ class InteractionBlock(nn.Module):
         nn.init.trunc_normal_(self.visual_time, std=0.02)
         self.visual_context = LocalContext(channels)
         self.skip = Skip(channels, factor, options) if options.skip else None
-        self.hears = hears
+        self.uses_audio = uses_audio
         self.product: ProductResidual | None = None
-        if not hears:
+        if not uses_audio:
             return
         heads = attention_heads(channels, widths.head_dim)
         own = options.value_from == "own"
@@ -139,12 +234,12 @@ class InteractionBlock(nn.Module):
         if options.sound_product:
             self.product = ProductResidual(widths.audio, channels, widths.mel_bins)
 
-    def forward(self, f_v: Tensor, sound: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, f_v: Tensor, refined: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Fuse one scale.
 
         Args:
             f_v: Visual features (B, C, T, h, w).
-            sound: Refined audio features (B, C_a, S, h_a, w_a); None leaves the visual stream alone.
+            refined: Audio features (B, C_a, S, h_a, w_a); None leaves the visual stream alone.
 
         Returns:
             Fused features (B, C, T, h, w), and the gate alpha of the same shape if there is one.
@@ -152,14 +247,14 @@ class InteractionBlock(nn.Module):
         visual = self.visual_ffn(f_v)
         visual = visual + self.visual_time.to(visual.dtype)
         alpha: Tensor | None = None
-        if sound is None or not self.hears:
+        if refined is None or not self.uses_audio:
             fused = self.visual_context(visual)
         else:
             size = (visual.shape[2], visual.shape[3], visual.shape[4])
-            audio = self.audio_ffn(self.match(sound, size))  # (B, C, T, h, w)
+            audio = self.audio_ffn(self.match(refined, size))  # (B, C, T, h, w)
             audio = audio + self.audio_time.to(audio.dtype)
             if self.product is not None:
-                visual = visual + self.product(visual, sound)
+                visual = visual + self.product(visual, refined)
             f_va = self.visual_context(self._attend(self.visual_attention, visual, audio))
             f_av = audio
             if self.options.bidirectional:

@@ -6,29 +6,102 @@ Source: the MUBiC thesis, chapters 3 and 4. The model card in this folder number
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from lightning_avsp.backbones.registry import AudioEncoderName, VideoEncoderName
-from lightning_avsp.papers.mubic.adaptive import AdaptiveSteps
-from lightning_avsp.papers.mubic.decoder import Decoder
-from lightning_avsp.papers.mubic.explanation import explain_gates, gate_levels
-from lightning_avsp.papers.mubic.noise import NoiseEncoder
-from lightning_avsp.papers.mubic.options import Axes, DecoderGate, Fusion, Modality
-from lightning_avsp.papers.mubic.trunk import Factors, FusionTrunk
-from lightning_avsp.structures import Condition, DiffusionNetwork, DirectNetwork, Explanation
+from lightning_avsp.layers.convolution import Axes
+from lightning_avsp.papers.gate_explanation import explain_gates
+from lightning_avsp.papers.mubic.decoder import AdaptiveSteps, DenoisingDecoder, StepNoiseEncoder
+from lightning_avsp.papers.mubic.options import DecoderGate, Fusion
+from lightning_avsp.papers.mubic.trunk import Factors, Fused, FusionTrunk
+from lightning_avsp.structures import (
+    Condition,
+    DiffusionNetwork,
+    DirectNetwork,
+    Explanation,
+    SaliencyNetwork,
+)
 
 FIRST_STEP = 999
 """Diffusion step at which decoder gates are shown: that of the first of any number of steps out of 1000."""
+SCALES = ("stride 4", "stride 8", "stride 16", "stride 32")
+"""Ratio of the frame's size to that of each scale's features, finest first."""
 
 
-class MUBiC(DiffusionNetwork):
-    """Diffusion saliency network on bidirectionally fused sound and sight.
+def gate_levels(prefix: str, gates: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Compute the mean of each gate, by name, to be logged; finest scale first."""
+    return {
+        f"{prefix}_{scale.replace(' ', '')}": gate.detach().float().mean()
+        for scale, gate in zip(SCALES, gates, strict=False)
+    }
+
+
+class FusionNetwork(SaliencyNetwork):
+    """Parts that both networks share: encoders and fusion, gate levels for the log, explanations.
+
+    Attributes:
+        weight_report: Origin of the weights of each part.
+    """
+
+    def __init__(self, trunk: FusionTrunk) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.uses_audio = trunk.audio_encoder is not None
+        self.weight_report = trunk.weight_report
+        self.pixel_mean, self.pixel_std = trunk.video_encoder.pixel_mean, trunk.video_encoder.pixel_std
+        self._levels: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def decoder_gates(self, fused: Fused) -> list[Tensor]:
+        """Compute the decoder's gates (B, C, T, h, w), finest first."""
+
+    def diagnostics(self) -> dict[str, Tensor]:
+        """Return the means of the gates in the last pass and the skips' scalars, to be logged in training."""
+        return self._levels | gate_levels("skip_beta", self.trunk.skip_scalars())
+
+    @torch.no_grad()
+    def explain(
+        self,
+        video: Tensor | None,
+        audio: Tensor | None = None,
+        text: Tensor | None = None,
+        saliency: Tensor | None = None,
+    ) -> list[Explanation]:
+        """Show gates and skip scalars of a clip; a denoiser's decoder gates in the first step, from fixed noise.
+
+        Args:
+            video: Normalised frames (B, 3, T, H, W).
+            audio: Log-mel slices (B, 1, S, Ha, Wa), or None.
+            text: Must be None.
+            saliency: Not read.
+        """
+        fused = self.trunk(video, audio, text)
+        alphas, gates = (
+            dict(zip(SCALES, kind, strict=False)) for kind in (fused.gates, self.decoder_gates(fused))
+        )
+        alpha = "alpha, 0: audio that attended to the video, 1: video that attended to the audio"
+        shown = explain_gates("gate_alpha", alpha, alphas)
+        shown += explain_gates("gate_decoder", "decoder gate, 0: deeper stage, 1: fused features", gates)
+        betas = [beta.detach().float() for beta in self.trunk.skip_scalars()]
+        if betas:
+            values = torch.stack(betas).expand(len(fused.features[0]), -1)
+            title = "beta, weight of the skip from the visual features"
+            shown.append(Explanation("skip_beta", title, values, SCALES[: len(betas)]))
+        return shown
+
+
+class MUBiC(FusionNetwork, DiffusionNetwork):
+    """Diffusion saliency network on bidirectionally fused audio and video.
 
     Args:
         video_encoder: Video backbone; ``tiny`` makes every other width small as well.
         audio_encoder: Audio backbone, on log-mel slices.
-        modality: ``av``, or ``v``: table 4.3, "Visual-Only". An ``av`` network also works when a clip has no sound.
+        modality: ``av``, or ``v``: table 4.3, "Visual-Only". An ``av`` network also works when a clip has no audio.
         fusion: The MMI blocks: ``bidirectional``, ``gate``, ``skip`` and more.
         decoder_gate: ``equations``, ``algorithm``, or ``concat`` (X9).
         noise_axes: ``2d`` or ``3d`` noise encoder (X2).
@@ -42,16 +115,13 @@ class MUBiC(DiffusionNetwork):
 
     Raises:
         InputError: If the options do not go together.
-
-    Attributes:
-        weight_report: Which parts started from what.
     """
 
     def __init__(
         self,
         video_encoder: VideoEncoderName = "mvitv2_s",
         audio_encoder: AudioEncoderName = "vggish",
-        modality: Modality = "av",
+        modality: Literal["av", "v"] = "av",
         fusion: Fusion = Fusion(),  # noqa: B008  # frozen
         decoder_gate: DecoderGate = "equations",
         noise_axes: Axes = "2d",
@@ -62,57 +132,34 @@ class MUBiC(DiffusionNetwork):
         freeze_video: bool = False,
         freeze_audio: bool | None = None,
     ) -> None:
-        super().__init__()
-        self.trunk = FusionTrunk(
-            video_encoder,
-            audio_encoder,
-            modality,
-            fusion,
-            compression,
-            video_weights,
-            audio_weights,
-            freeze_video,
-            freeze_audio,
-        )
-        widths = self.trunk.widths
-        self.noise_encoder = NoiseEncoder(widths.noise, widths.steps, noise_axes)
-        self.decoder = Decoder(widths, decoder_gate, denoises=True)
+        trunk = FusionTrunk(
+            video_encoder, audio_encoder, modality, fusion, compression,
+            (video_weights, audio_weights), (freeze_video, freeze_audio),
+        )  # fmt: skip
+        super().__init__(trunk)
+        self.noise_encoder = StepNoiseEncoder(trunk.widths.noise, trunk.widths.steps, noise_axes)
+        self.decoder = DenoisingDecoder(trunk.widths, decoder_gate, denoises=True)
         self.adaptive = AdaptiveSteps() if adaptive_steps else None
-        self.uses_audio = modality == "av"
-        self.weight_report = self.trunk.weight_report
-        self.pixel_mean, self.pixel_std = (
-            self.trunk.video_encoder.pixel_mean,
-            self.trunk.video_encoder.pixel_std,
-        )
-        self._levels: dict[str, Tensor] = {}
 
     def encode(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
     ) -> Condition:
-        """Fused features of a clip; call once per clip.
-
-        Args:
-            video: Normalised frames (B, 3, T, H, W), H and W multiples of 32, 64 at least.
-            audio: Log-mel slices (B, 1, S, Ha, Wa); None for a clip without sound.
-            text: Must be None.
+        """Compute fused features from frames and log-mel slices; see :meth:`FusionTrunk.forward` for their sizes.
 
         Returns:
-            Fused features as ``video``, deepest first; the refined sound as ``audio``, which denoising does not read.
-
-        Raises:
-            InputError: If there is no video, or sizes do not fit.
+            Fused features as ``video``, deepest first; the refined audio as ``audio``, which denoising does not read.
         """
         fused = self.trunk(video, audio, text)
         self._levels = gate_levels("gate_alpha", fused.gates)
-        return Condition(video=fused.features[::-1], audio=fused.sound)
+        return Condition(video=fused.features[::-1], audio=fused.refined)
 
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """Clean map predicted from a noisy one (Algorithm 1, lines 19 to 30).
+        """Predict the clean map from a noisy one (Algorithm 1, lines 19 to 30).
 
         Args:
             noisy_map: (B, 1, H, W) of any size; the thesis has half the frames' (X1).
             t: Diffusion step of each map, int64 (B,), 0 to 999.
-            condition: What :meth:`encode` returned.
+            condition: Result of :meth:`encode`.
 
         Returns:
             Predicted clean map (B, 1, H, W) in [0, 1], float32.
@@ -127,43 +174,24 @@ class MUBiC(DiffusionNetwork):
         return self.decoder(fused, noise, (noisy_map.shape[-2], noisy_map.shape[-1]))
 
     def denoising_steps(self, condition: Condition) -> Tensor | None:
-        """Number of denoising steps each clip asks for, int64 (B,) from 2 to 8; None unless built with adaptive steps.
+        """Compute the denoising steps of each clip, int64 (B,) from 2 to 8; None unless built with adaptive steps.
 
         Untrained: see :class:`AdaptiveSteps`.
         """
         return None if self.adaptive is None else self.adaptive(condition.video[-1])
 
-    def diagnostics(self) -> dict[str, Tensor]:
-        """Means of the gates in the last pass and the skips' scalars, to be logged in training."""
-        return self._levels | skip_levels(self.trunk)
-
-    @torch.no_grad()
-    def explain(
-        self,
-        video: Tensor | None,
-        audio: Tensor | None = None,
-        text: Tensor | None = None,
-        saliency: Tensor | None = None,
-    ) -> list[Explanation]:
-        """Gates and skip scalars of a clip; the decoder's gates in the first denoising step, from fixed noise.
-
-        Args:
-            video: Normalised frames (B, 3, T, H, W).
-            audio: Log-mel slices (B, 1, S, Ha, Wa), or None.
-            text: Must be None.
-            saliency: Not read.
-        """
-        fused = self.trunk(video, audio, text)
-        finest = fused.features[0]
-        shape = (1, 1, 2 * finest.shape[-2], 2 * finest.shape[-1])
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(finest.device)
-        t = torch.full((len(finest),), FIRST_STEP, device=finest.device)
-        condition = Condition(video=fused.features[::-1])
-        _, gates = self._denoise(noise.expand(len(finest), -1, -1, -1), t, condition)
-        return explain_gates(fused.gates, self.trunk.skip_scalars(), gates, len(finest))
+    def decoder_gates(self, fused: Fused) -> list[Tensor]:
+        """Compute the decoder's gates (B, C, T, h, w) in the first denoising step, finest first, from fixed noise."""
+        batch, _, _, height, width = fused.features[0].shape
+        device = fused.features[0].device
+        noise = torch.randn((1, 1, 2 * height, 2 * width), generator=torch.Generator().manual_seed(0)).to(
+            device
+        )
+        t = torch.full((batch,), FIRST_STEP, device=device)
+        return self._denoise(noise.expand(batch, -1, -1, -1), t, Condition(video=fused.features[::-1]))[1]
 
 
-class MUBiCRegression(DirectNetwork):
+class MUBiCRegression(FusionNetwork, DirectNetwork):
     """MUBiC without its diffusion decoder: the map straight from the fused features (table 4.3).
 
     Shares encoders, fusion, decoder fusion, temporal convolutions and head with :class:`MUBiC`; there is no noise
@@ -190,7 +218,7 @@ class MUBiCRegression(DirectNetwork):
         self,
         video_encoder: VideoEncoderName = "mvitv2_s",
         audio_encoder: AudioEncoderName = "vggish",
-        modality: Modality = "av",
+        modality: Literal["av", "v"] = "av",
         fusion: Fusion = Fusion(),  # noqa: B008  # frozen
         decoder_gate: DecoderGate = "equations",
         compression: Factors | None = None,
@@ -200,43 +228,21 @@ class MUBiCRegression(DirectNetwork):
         freeze_audio: bool | None = None,
         map_size: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__()
-        self.trunk = FusionTrunk(
-            video_encoder,
-            audio_encoder,
-            modality,
-            fusion,
-            compression,
-            video_weights,
-            audio_weights,
-            freeze_video,
-            freeze_audio,
-        )
-        self.decoder = Decoder(self.trunk.widths, decoder_gate, denoises=False)
+        trunk = FusionTrunk(
+            video_encoder, audio_encoder, modality, fusion, compression,
+            (video_weights, audio_weights), (freeze_video, freeze_audio),
+        )  # fmt: skip
+        super().__init__(trunk)
+        self.decoder = DenoisingDecoder(trunk.widths, decoder_gate, denoises=False)
         self.map_size = map_size
-        self.uses_audio = modality == "av"
-        self.weight_report = self.trunk.weight_report
-        self.pixel_mean, self.pixel_std = (
-            self.trunk.video_encoder.pixel_mean,
-            self.trunk.video_encoder.pixel_std,
-        )
-        self._levels: dict[str, Tensor] = {}
 
     def forward(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
     ) -> Tensor:
-        """Map of a clip.
+        """Predict the map of a clip.
 
-        Args:
-            video: Normalised frames (B, 3, T, H, W), H and W multiples of 32, 64 at least.
-            audio: Log-mel slices (B, 1, S, Ha, Wa), or None.
-            text: Must be None.
-
-        Returns:
-            (B, 1, H, W) in [0, 1], of ``map_size``, float32.
-
-        Raises:
-            InputError: If there is no video, or sizes do not fit.
+        Arguments and errors are those of :meth:`FusionTrunk.forward`; the result, (B, 1, H, W) in [0, 1], is of
+        ``map_size`` and float32.
         """
         fused = self.trunk(video, audio, text)
         assert video is not None  # the trunk refuses its absence
@@ -244,25 +250,7 @@ class MUBiCRegression(DirectNetwork):
         self._levels = gate_levels("gate_alpha", fused.gates) | gate_levels("gate_decoder", gates)
         return maps
 
-    def diagnostics(self) -> dict[str, Tensor]:
-        """Means of the gates in the last pass and the skips' scalars, to be logged in training."""
-        return self._levels | skip_levels(self.trunk)
-
-    @torch.no_grad()
-    def explain(
-        self,
-        video: Tensor | None,
-        audio: Tensor | None = None,
-        text: Tensor | None = None,
-        saliency: Tensor | None = None,
-    ) -> list[Explanation]:
-        """Gates and skip scalars of a clip; arguments as :meth:`MUBiC.explain`."""
-        fused = self.trunk(video, audio, text)
-        finest = fused.features[0]
-        _, gates = self.decoder(fused.features, None, (finest.shape[-2], finest.shape[-1]))
-        return explain_gates(fused.gates, self.trunk.skip_scalars(), gates, len(finest))
-
-
-def skip_levels(trunk: FusionTrunk) -> dict[str, Tensor]:
-    """Skip scalars by name."""
-    return gate_levels("skip_beta", trunk.skip_scalars())
+    def decoder_gates(self, fused: Fused) -> list[Tensor]:
+        """Compute the decoder's gates (B, C, T, h, w), finest first."""
+        size = (fused.features[0].shape[-2], fused.features[0].shape[-1])
+        return self.decoder(fused.features, None, size)[1]

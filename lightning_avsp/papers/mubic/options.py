@@ -1,23 +1,20 @@
-"""Choices where the thesis ablates, contradicts itself or is silent; X numbers refer to the model card."""
+"""Options for what the thesis ablates, contradicts or omits; X numbers refer to the model card."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from lightning_avsp.layers.timed_residual import Axes
-
-Modality = Literal["av", "v"]
 FusionGate = Literal["mlp", "conv1", "concat"]
 DecoderGate = Literal["equations", "algorithm", "concat"]
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """How sound and sight are fused in each multi-modal interaction block; meant for configuration files."""
+    """Fusion of audio and video in each multi-modal interaction block; meant for configuration files."""
 
     bidirectional: bool = True
-    """Attention in both directions; without, sight still asks sound, and the gate mixes with the aligned sound
+    """Attention in both directions; without, video still attends to audio, and the gate mixes with the aligned audio
     (table 4.3, "w/o BECA"; X28)."""
     gate: FusionGate = "mlp"
     """``mlp``: Equation 3.38; ``conv1``: one 1x1x1 convolution, as Algorithm 1; ``concat``: none (table 4.3; X8)."""
@@ -28,11 +25,11 @@ class Fusion:
     skip_clamp: bool = False
     """Keep the skip's scalar in [0, 1] (X7)."""
     value_from: Literal["other", "own"] = "other"
-    """Whose features attention brings back: the ``other`` modality's (equations) or the ``own`` ones (prose; X4)."""
+    """Source of the attention's values: the ``other`` modality (equations) or the ``own`` one (prose; X4)."""
     attention_residual: bool = True
-    """Add what went into the attention to what comes out (X29)."""
+    """Add the input of the attention to its output (X29)."""
     sound_product: bool = False
-    """Add the product of pooled sound and visual features to these, before the attention: makes the network listen.
+    """Add the product of pooled audio and visual features to these, before the attention: makes the network use audio.
     Not in the thesis (X31)."""
 
 
@@ -55,7 +52,7 @@ class Widths:
     steps: int = 8
     """T_v, time steps of the visual features."""
     slices: int = 9
-    """T_a, slices of sound of a clip."""
+    """T_a, audio slices of a clip."""
 
 
 THESIS_FACTORS = (16, 8, 4, 2)
@@ -66,16 +63,3 @@ THESIS_NOISE = (64, 128, 256, 512)
 """Widths of the noise encoder (section 3.2.3.2)."""
 TINY_NOISE = (12, 16, 24, 32)
 """The same for the tiny network."""
-
-__all__ = [
-    "THESIS_FACTORS",
-    "THESIS_NOISE",
-    "TINY_FACTORS",
-    "TINY_NOISE",
-    "Axes",
-    "DecoderGate",
-    "Fusion",
-    "FusionGate",
-    "Modality",
-    "Widths",
-]

@@ -1,11 +1,13 @@
-"""From a clip to fused features at four scales: encoders, refinement, MMI blocks (Algorithm 1, lines 3 to 14)."""
+"""Fusion of a clip's features at four scales: encoders, refinement, MMI blocks (Algorithm 1, lines 3 to 14)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
 
+from lightning_avsp.backbones.encoder import AudioEncoder
 from lightning_avsp.backbones.registry import (
     AudioEncoderName,
     VideoEncoderName,
@@ -15,75 +17,70 @@ from lightning_avsp.backbones.registry import (
 from lightning_avsp.backbones.weights import PartReport, WeightReport
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.resampling import resample_time
-from lightning_avsp.papers.mubic.interaction import InteractionBlock
+from lightning_avsp.papers.inputs import check_frame_size, refuse_text
+from lightning_avsp.papers.mubic.interaction import InteractionBlock, TemporalRefinement
 from lightning_avsp.papers.mubic.options import (
     THESIS_FACTORS,
     THESIS_NOISE,
     TINY_FACTORS,
     TINY_NOISE,
     Fusion,
-    Modality,
     Widths,
 )
-from lightning_avsp.papers.mubic.sound import TemporalRefinement
 
 Factors = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Fused:
-    """What a clip becomes."""
+    """Fused features of a clip."""
 
     features: tuple[Tensor, ...]
     """f_av (B, C_i, T_v, h_i, w_i), finest first."""
-    sound: Tensor | None
+    refined: Tensor | None
     """Refined audio features (B, C_a, S, h_a, w_a)."""
     gates: tuple[Tensor, ...]
-    """alpha of each scale, shaped as the features, finest first; empty without gates or sound."""
+    """alpha of each scale, shaped as the features, finest first; empty without gates or refined."""
 
 
 class FusionTrunk(nn.Module):
     """Encoders and cross-modal fusion, shared by the diffusion network and the regression network.
 
     Args:
-        video_encoder: Video backbone; ``tiny`` makes every other width small as well.
-        audio_encoder: Audio backbone, on log-mel slices.
+        video_encoder: See :class:`~lightning_avsp.papers.mubic.network.MUBiC`, like ``audio_encoder``.
+        audio_encoder: Audio backbone.
         modality: ``av``, or ``v``: no audio encoder and no attention between the modalities.
-        options: How sound and sight are fused.
-        compression: Compression of keys and values at the four scales, finest first; None: 16, 8, 4, 2, or 8, 4, 2, 1
-            if tiny (X5).
-        video_weights: None: random; ``kinetics400``: published weights, downloaded; else the path of a file.
-        audio_weights: None: random; else the path of a file.
-        freeze_video: Keep the video encoder as it is.
-        freeze_audio: Keep the audio encoder as it is; None: yes for ``vggish``, no for ``tiny`` (X23).
+        options: ``fusion`` there.
+        compression: As there.
+        weights: Where video and audio encoder start; as ``video_weights`` and ``audio_weights`` there.
+        frozen: Whether they are kept as they are; None: yes for ``vggish``, no for ``tiny`` (X23).
 
     Raises:
         InputError: If the options do not go together.
 
     Attributes:
         widths: Sizes that decoder and noise encoder share.
-        weight_report: Which parts started from what.
+        weight_report: Origin of the weights of each part.
     """
 
     def __init__(
         self,
         video_encoder: VideoEncoderName,
         audio_encoder: AudioEncoderName,
-        modality: Modality,
+        modality: Literal["av", "v"],
         options: Fusion,
         compression: Factors | None,
-        video_weights: str | None,
-        audio_weights: str | None,
-        freeze_video: bool,
-        freeze_audio: bool | None,
+        weights: tuple[str | None, str | None],
+        frozen: tuple[bool, bool | None],
     ) -> None:
         super().__init__()
+        (video_weights, audio_weights), (freeze_video, freeze_audio) = weights, frozen
         if modality == "v" and audio_weights is not None:
             raise InputError(
                 f"modality=v has no audio encoder for audio_weights={audio_weights}; leave it out"
             )
         if modality == "v" and options.sound_product:
-            raise InputError("modality=v has no sound for fusion.sound_product=true; leave one of them out")
+            raise InputError("modality=v has no audio for fusion.sound_product=true; leave one of them out")
         tiny = video_encoder == "tiny"
         factors = compression or (TINY_FACTORS if tiny else THESIS_FACTORS)
         if any(factor < 1 for factor in factors):
@@ -93,11 +90,11 @@ class FusionTrunk(nn.Module):
         self.weight_report = WeightReport()
         self.video_encoder, part = build_video_encoder(video_encoder, 4, video_weights, freeze_video)
         self.weight_report.add(part)
-        self.audio_encoder: nn.Module | None = None
+        self.audio_encoder: AudioEncoder | None = None
         audio_channels = 0
         if modality == "av":
-            frozen = audio_encoder == "vggish" if freeze_audio is None else freeze_audio
-            encoder, part = build_audio_encoder(audio_encoder, audio_weights, frozen)
+            freeze_audio = audio_encoder == "vggish" if freeze_audio is None else freeze_audio
+            encoder, part = build_audio_encoder(audio_encoder, audio_weights, freeze_audio)
             self.weight_report.add(part)
             self.audio_encoder, audio_channels = encoder, encoder.out_channels
         self.widths = Widths(
@@ -126,32 +123,26 @@ class FusionTrunk(nn.Module):
         Raises:
             InputError: If there is no video, or sizes do not fit.
         """
-        if text is not None:
-            raise InputError("MUBiC reads no text: leave text out")
+        refuse_text("MUBiC", text)
         if video is None:
-            raise InputError("MUBiC fuses sound into what it sees and cannot work without video: give frames")
-        height, width = video.shape[-2:]
-        if height % 32 or width % 32 or min(height, width) < 64:
             raise InputError(
-                f"frames of {height}x{width}: MUBiC needs height and width to be multiples of 32, 64 at least; "
-                "resize them, e.g. to 224x384"
+                "MUBiC fuses audio into visual features and cannot work without video: give frames"
             )
+        check_frame_size("MUBiC", video, 64)
         seen = [resample_time(feature, self.widths.steps) for feature in self.video_encoder(video)[::-1]]
-        sound = None if audio is None or self.audio_encoder is None else self._hear(audio, self.audio_encoder)
-        pairs = [block(feature, sound) for block, feature in zip(self.blocks, seen, strict=True)]
+        refined = None
+        if audio is not None and self.audio_encoder is not None:
+            if audio.shape[2] < 2:
+                raise InputError(
+                    f"{audio.shape[2]} slice of audio: MUBiC needs at least 2; set data.audio.slices"
+                )
+            refined = self.refinement(self.audio_encoder.encode_slices(audio))  # (B, C_a, S, h_a, w_a)
+        pairs = [block(feature, refined) for block, feature in zip(self.blocks, seen, strict=True)]
         gates = tuple(alpha for _, alpha in pairs if alpha is not None)
-        return Fused(tuple(feature for feature, _ in pairs), sound, gates)
-
-    def _hear(self, audio: Tensor, encoder: nn.Module) -> Tensor:
-        batch, _, slices = audio.shape[:3]
-        if slices < 2:
-            raise InputError(f"{slices} slice of sound: MUBiC needs at least 2; set data.audio.slices")
-        features = encoder(audio.transpose(1, 2).flatten(0, 1))  # (B S, C_a, h_a, w_a)
-        features = features.unflatten(0, (batch, slices)).transpose(1, 2)  # (B, C_a, S, h_a, w_a)
-        return self.refinement(features)
+        return Fused(tuple(feature for feature, _ in pairs), refined, gates)
 
     def skip_scalars(self) -> list[Tensor]:
-        """Scalar beta of each scale, finest first; empty without skips."""
+        """Return the scalar beta of each scale, finest first; empty without skips."""
         return [
             block.skip.beta
             for block in self.blocks

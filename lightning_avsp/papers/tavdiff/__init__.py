@@ -1,4 +1,4 @@
-"""TAVDiff: saliency maps from text, sound and video by diffusion. See the model card, README.md, in this folder."""
+"""TAVDiff: saliency maps from text, audio and video by diffusion. See the model card, README.md, in this folder."""
 
 from lightning_avsp.papers.tavdiff.network import TAVDiff
 

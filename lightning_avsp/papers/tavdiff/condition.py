@@ -1,4 +1,4 @@
-"""The condition C_f of the denoiser: visual tokens that the caption has weighted, sound tokens, caption tokens."""
+"""The condition C_f of the denoiser: visual tokens that the caption has weighted, audio tokens, caption tokens."""
 
 from __future__ import annotations
 
@@ -7,10 +7,46 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lightning_avsp.layers.embeddings import grid_positions
 from lightning_avsp.layers.normalization import LayerNorm
-from lightning_avsp.layers.positions import grid_positions
-from lightning_avsp.papers.tavdiff.text_tokens import TokenRows
 from lightning_avsp.structures import Condition
+
+
+@dataclass(frozen=True)
+class TokenRoles:
+    """Roles of the rows of token features (B, N, C): start token, words, end token, then rows of zeros."""
+
+    words: Tensor
+    """Rows between start and end: bool (B, N)."""
+    end: Tensor
+    """Row of the end token, 0 where there is no caption: int64 (B,)."""
+    present: Tensor
+    """True if a caption has at least one word: bool (B,)."""
+
+    @classmethod
+    def of(cls, text: Tensor) -> TokenRoles:
+        """Find the roles in features in which every row of zeros is padding."""
+        filled = (text != 0).any(dim=-1)  # (B, N)
+        rows = torch.arange(text.shape[1], device=text.device)
+        end = (filled * rows).amax(dim=1)
+        words = filled & (rows > 0) & (rows < end[:, None])
+        return cls(words=words, end=end, present=words.any(dim=1))
+
+    @property
+    def tokens(self) -> Tensor:
+        """Mask of start, words and end, of captions that have words: bool (B, N)."""
+        rows = torch.arange(self.words.shape[1], device=self.words.device)
+        return (rows <= self.end[:, None]) & self.present[:, None]
+
+    def with_end(self) -> Tensor:
+        """Mask words and the end token, of captions that have words: bool (B, N)."""
+        rows = torch.arange(self.words.shape[1], device=self.words.device)
+        return self.words | ((rows == self.end[:, None]) & self.present[:, None])
+
+    def end_features(self, text: Tensor) -> Tensor:
+        """Select the features of the end token, CLIP's summary of the caption; zeros without one: (B, C)."""
+        rows = torch.arange(len(text), device=text.device)
+        return text[rows, self.end] * self.present[:, None]
 
 
 @dataclass(frozen=True)
@@ -20,10 +56,10 @@ class Tokens:
     values: Tensor
     """(B, M, d)."""
     mask: Tensor | None
-    """Which tokens exist: bool (B, M); None if all do."""
+    """True for tokens that exist: bool (B, M); None if all do."""
 
     def mean(self) -> Tensor:
-        """Mean of the tokens that exist: (B, d)."""
+        """Compute the mean of the tokens that exist: (B, d)."""
         if self.mask is None:
             return self.values.mean(dim=1)
         weight = self.mask[..., None].to(self.values.dtype)
@@ -31,7 +67,7 @@ class Tokens:
 
 
 def condition_tokens(condition: Condition) -> Tokens:
-    """Video, sound and text of a condition in one sequence; rows of zeros in the text are no tokens."""
+    """Join video, audio and text of a condition in one sequence; rows of zeros in the text are no tokens."""
     parts = [feature.flatten(2).transpose(1, 2) for feature in condition.video]
     if condition.audio is not None:
         parts.append(condition.audio)
@@ -43,10 +79,10 @@ def condition_tokens(condition: Condition) -> Tokens:
     return Tokens(torch.cat([*parts, text], dim=1), torch.cat([others, exists], dim=1))
 
 
-class PlaceInClip(nn.Module):
-    """Adds where in the frame and when in the clip each feature lies.
+class PositionInClip(nn.Module):
+    """Sum of features with their positions in the frame and in time.
 
-    The place in the frame is that of the map's patches, sine for sine, so that patches find it; time is projected.
+    The position in the frame is that of the map's patches, sine for sine, so that patches find it; time is projected.
 
     Args:
         width: Width d of the features.
@@ -61,7 +97,7 @@ class PlaceInClip(nn.Module):
         nn.init.normal_(self.time.weight, std=0.02)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, d, T, h, w) to the same."""
+        """Add positions to (B, d, T, h, w)."""
         steps, height, breadth = features.shape[2:]
         place = grid_positions((height, breadth), features.shape[1], features.device)  # (h w, d)
         time = self.time(grid_positions((steps,), self.time_dim, features.device))  # (T, d)
@@ -83,7 +119,7 @@ class SoundTokens(nn.Module):
         self.norm = LayerNorm(width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, n) to (B, n, d)."""
+        """Project (B, C, n) to (B, n, d)."""
         tokens = self.norm(self.project(features.transpose(1, 2)))
         positions = grid_positions((tokens.shape[1],), tokens.shape[2], tokens.device)
         return tokens + positions.to(tokens.dtype)
@@ -106,8 +142,8 @@ class CaptionTokens(nn.Module):
         self.absent = nn.Parameter(torch.randn(width) * 0.02)
 
     def forward(self, text: Tensor) -> Tensor:
-        """(B, N, text_width) to (B, N, d), rows of zeros where there is no token."""
-        rows = TokenRows.of(text)
+        """Project (B, N, text_width) to (B, N, d), rows of zeros where there is no token."""
+        rows = TokenRoles.of(text)
         tokens = self.norm(self.project(text)) * rows.tokens[..., None]
         first = torch.where(rows.present[:, None], tokens[:, 0], self.absent.to(tokens.dtype))
         return torch.cat([first[:, None], tokens[:, 1:]], dim=1)

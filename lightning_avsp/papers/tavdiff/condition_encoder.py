@@ -1,14 +1,14 @@
-"""From a clip to the condition of the denoiser: encoders, text fusion, and what does without them."""
+"""Encoding of a clip to the condition of the denoiser: encoders, text fusion, and substitutes for missing inputs."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from lightning_avsp.backbones.encoder import VideoEncoder
-from lightning_avsp.backbones.registry import WaveformEncoder
+from lightning_avsp.backbones.encoder import AudioEncoder, VideoEncoder
 from lightning_avsp.errors import InputError
-from lightning_avsp.papers.tavdiff.condition import CaptionTokens, PlaceInClip, SoundTokens
+from lightning_avsp.papers.inputs import check_frame_size
+from lightning_avsp.papers.tavdiff.condition import CaptionTokens, PositionInClip, SoundTokens
 from lightning_avsp.papers.tavdiff.options import Modalities
 from lightning_avsp.papers.tavdiff.products import StageProducts
 from lightning_avsp.papers.tavdiff.sitr import SITR
@@ -16,29 +16,29 @@ from lightning_avsp.papers.tavdiff.text_fusion import VisualOnly
 from lightning_avsp.structures import Condition
 
 NAMES = {"v": "video", "a": "audio", "t": "text"}
-"""What the letters of ``modalities`` stand for."""
+"""Meaning of the letters of ``modalities``."""
 CAUSES = {
     "video": "a clip has frames",
     "audio": "give waveforms (data.audio=Waveform), or choose modalities without a",
     "text": "give captions (data.captions), or choose modalities without t",
 }
-"""What to do when something is missing in training."""
+"""Remedy when an input is missing in training."""
 
 
 class ConditionEncoder(nn.Module):
-    """Visual tokens f_tv, sound tokens and, without video, caption tokens.
+    """Encoder of visual tokens f_tv, audio tokens and, without video, caption tokens.
 
-    In training everything that the network reads must be there. At test time what is missing is left out: without
-    sound or picture its tokens are, without text the visual features are those of a network without text.
+    In training every input of the network must be given. At test time missing ones are left out: without audio or video
+    their tokens are, without text the visual features are those of a network without text.
 
     Args:
-        modalities: What is read: ``v``, ``av``, ``tv``, ``ta`` or ``tav``.
+        modalities: Inputs: ``v``, ``av``, ``tv``, ``ta`` or ``tav``.
         width: Width d of the tokens.
         text_width: Width of the text token features.
         video_encoder: Encoder of the frames, needed with ``v``.
-        fusion: How text meets sight, needed with ``v``; made for the encoder's channels.
+        fusion: Fusion of text and video, needed with ``v``; made for the encoder's channels.
         audio_encoder: Encoder of the waveform, needed with ``a``.
-        audio_product: Multiply the visual features by a function of the sound, stage by stage (X20).
+        audio_product: Multiply the visual features by a function of the audio, stage by stage (X20).
         text_product: Multiply them by a function of the caption (X20).
 
     Raises:
@@ -52,7 +52,7 @@ class ConditionEncoder(nn.Module):
         text_width: int,
         video_encoder: VideoEncoder | None = None,
         fusion: VisualOnly | SITR | None = None,
-        audio_encoder: WaveformEncoder | None = None,
+        audio_encoder: AudioEncoder | None = None,
         audio_product: bool = False,
         text_product: bool = False,
     ) -> None:
@@ -61,7 +61,7 @@ class ConditionEncoder(nn.Module):
         self.text_width = text_width
         self.video_encoder = video_encoder
         self.fusion = fusion
-        self.place = PlaceInClip(width) if video_encoder is not None else None
+        self.place = PositionInClip(width) if video_encoder is not None else None
         self.audio_encoder = audio_encoder
         self.sound: SoundTokens | None = None
         if audio_encoder is not None:
@@ -72,13 +72,13 @@ class ConditionEncoder(nn.Module):
         if video_encoder is not None and (audio_product or text_product):
             sound_width = audio_encoder.out_channels if audio_product and audio_encoder is not None else None
             self.products = StageProducts(video_encoder, sound_width, text_width if text_product else None)
-        # tells a token of the condition which modality it belongs to
+        # marks the modality of each token of the condition
         self.kind = nn.ParameterDict({NAMES[letter]: torch.randn(width) * 0.02 for letter in in_condition})
 
     def forward(
         self, video: Tensor | None, audio: Tensor | None, text: Tensor | None, saliency: Tensor | None
     ) -> Condition:
-        """Condition of a batch of clips.
+        """Compute the condition of a batch of clips.
 
         Args:
             video: Normalised frames (B, 3, T, H, W), or None.
@@ -87,7 +87,7 @@ class ConditionEncoder(nn.Module):
             saliency: Ground truth (B, 1, H, W) in [0, 1], where SITR chooses by it.
 
         Raises:
-            InputError: If nothing that the network can use is given, or in training not all of it.
+            InputError: If no usable input is given, or in training not all of them.
         """
         given = {"video": video, "audio": audio, "text": text}
         missing = [NAMES[letter] for letter in self.modalities if given[NAMES[letter]] is None]
@@ -95,13 +95,13 @@ class ConditionEncoder(nn.Module):
             raise InputError(
                 f"modalities={self.modalities} reads {missing[0]}, which the training clips lack: {CAUSES[missing[0]]}"
             )
-        text = self._read(text)
-        heard = (
+        text = self._check_text(text)
+        encoded = (
             None if audio is None or self.audio_encoder is None else self.audio_encoder(audio)
         )  # (B, C, n)
-        sound = None if heard is None or self.sound is None else self.sound(heard)
+        sound = None if encoded is None or self.sound is None else self.sound(encoded)
         sound = None if sound is None else sound + self.kind["audio"].to(sound.dtype)
-        visual = self._see(video, heard, text, saliency)
+        visual = self._encode_video(video, encoded, text, saliency)
         caption = None
         if self.caption is not None and text is not None:
             caption = self.caption(text)
@@ -115,35 +115,30 @@ class ConditionEncoder(nn.Module):
             )
         return Condition(video=() if visual is None else (visual,), audio=sound, text=caption)
 
-    def features(self, video: Tensor, heard: Tensor | None, text: Tensor | None) -> Tensor:
-        """Visual features f_v of normalised frames, times sound and caption where there are products.
+    def features(self, video: Tensor, encoded: Tensor | None, text: Tensor | None) -> Tensor:
+        """Compute the visual features f_v of normalised frames, times audio and caption where there are products.
 
         Args:
             video: (B, 3, T, H, W).
-            heard: Audio features (B, C_a, n), or None.
+            encoded: Audio features (B, C_a, n), or None.
             text: Token features (B, N, text_width), or None.
 
         Returns:
             (B, C, T', h, w).
 
         Raises:
-            InputError: If this network does not see, or the frames' size is no multiple of 32.
+            InputError: If this network reads no video, or the frames' size is no multiple of 32.
         """
         if self.video_encoder is None:
             raise InputError(f"a network with modalities={self.modalities} has no visual features")
-        height, width = video.shape[-2:]
-        if height % 32 or width % 32:
-            raise InputError(
-                f"frames of {height}x{width}: TAVDiff needs height and width to be multiples of 32; "
-                "resize them, e.g. data.size=[224,384]"
-            )
+        check_frame_size("TAVDiff", video)
         if self.products is not None:
-            multiplied: Tensor = self.products(self.video_encoder, video, heard, text)
+            multiplied: Tensor = self.products(self.video_encoder, video, encoded, text)
             return multiplied
         features: Tensor = self.video_encoder(video)[0]
         return features
 
-    def _read(self, text: Tensor | None) -> Tensor | None:
+    def _check_text(self, text: Tensor | None) -> Tensor | None:
         if text is None or "t" not in self.modalities:
             return None
         if text.shape[-1] != self.text_width:
@@ -153,15 +148,15 @@ class ConditionEncoder(nn.Module):
             )
         return text
 
-    def _see(
-        self, video: Tensor | None, heard: Tensor | None, text: Tensor | None, saliency: Tensor | None
+    def _encode_video(
+        self, video: Tensor | None, encoded: Tensor | None, text: Tensor | None, saliency: Tensor | None
     ) -> Tensor | None:
         if video is None or self.fusion is None or self.place is None:
             return None
-        visual = self.fusion(self.features(video, heard, text), text, saliency)  # f_tv (B, d, T', h, w)
+        visual = self.fusion(self.features(video, encoded, text), text, saliency)  # f_tv (B, d, T', h, w)
         return self.place(visual) + self.kind["video"][:, None, None, None].to(visual.dtype)
 
     def shown(self, video: Tensor, audio: Tensor | None, text: Tensor) -> Tensor:
-        """Visual features as SITR meets them, for showing its choices: (B, C, T', h, w)."""
-        heard = None if audio is None or self.audio_encoder is None else self.audio_encoder(audio)
-        return self.features(video, heard, self._read(text))
+        """Compute the visual features that SITR reads, for showing its choices: (B, C, T', h, w)."""
+        encoded = None if audio is None or self.audio_encoder is None else self.audio_encoder(audio)
+        return self.features(video, encoded, self._check_text(text))

@@ -1,4 +1,4 @@
-"""What SITR shows of a clip: every word's map, the chosen one, whether rule and ground truth agree (Figure 6)."""
+"""Explanation of SITR on a clip: each word's map, the chosen one, agreement of rule and ground truth (Figure 6)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lightning_avsp.structures import Explanation
 
 
 def sitr_agreement(sitr: SITR, features: Tensor, text: Tensor, saliency: Tensor) -> Tensor:
-    """Whether the rule of test time chooses as the ground truth does.
+    """Compare the choice of the rule of test time with that of the ground truth.
 
     Args:
         sitr: The module.
@@ -28,7 +28,7 @@ def sitr_agreement(sitr: SITR, features: Tensor, text: Tensor, saliency: Tensor)
 
 
 def explain_sitr(sitr: SITR, features: Tensor, text: Tensor, saliency: Tensor | None) -> list[Explanation]:
-    """Maps of all tokens that may be chosen, of the chosen ones, and the choices as numbers.
+    """Show the maps of all tokens that may be chosen, of the chosen ones, and the choices as numbers.
 
     Args:
         sitr: The module.
@@ -48,7 +48,7 @@ def explain_sitr(sitr: SITR, features: Tensor, text: Tensor, saliency: Tensor | 
     found = [
         Explanation(
             f"sitr_token{row:02d}",
-            f"where token {row} of the caption points (attention, mean 1)",
+            f"map of token {row} of the caption (attention, mean 1)",
             maps[:, row],
         )
         for row in range(maps.shape[1])

@@ -1,4 +1,4 @@
-"""TAVDiff: a diffusion transformer that draws saliency maps from video, sound and a caption.
+"""TAVDiff: a diffusion transformer that samples saliency maps from video, audio and a caption.
 
 Paper: "TAVDiff", a text-audio-visual-conditioned diffusion model for video saliency prediction. Where the paper is
 silent or contradicts itself the choice is numbered (X1 ...) in the model card, README.md.
@@ -9,10 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_avsp.backbones.encoder import VideoEncoder
+from lightning_avsp.backbones.encoder import AudioEncoder, VideoEncoder
 from lightning_avsp.backbones.registry import (
     VideoEncoderName,
-    WaveformEncoder,
     WaveformEncoderName,
     build_waveform_encoder,
 )
@@ -28,12 +27,12 @@ from lightning_avsp.papers.tavdiff.options import (
     Modalities,
     PooledCondition,
     SizeName,
-    check_options,
+    check_tavdiff_options,
     condition_path,
 )
 from lightning_avsp.papers.tavdiff.saliency_dit import MapTransformer
 from lightning_avsp.papers.tavdiff.sitr import SITR, InferSelect, SITROutput, SITRTokens, TrainSelect
-from lightning_avsp.papers.tavdiff.text_fusion import RIVALS, TextFusion, VisualOnly
+from lightning_avsp.papers.tavdiff.text_fusion import RepeatedText, TextFusion, VisualOnly
 from lightning_avsp.papers.tavdiff.tiny_video import build_frames
 from lightning_avsp.papers.tavdiff.unet import UNet
 from lightning_avsp.structures import Condition, DiffusionNetwork, Explanation
@@ -44,25 +43,25 @@ class TAVDiff(DiffusionNetwork):
 
     Args:
         modalities: ``tav``: text, audio and video; ``av``, ``tv``, ``ta``: two of them (Tables I and II); ``v``: frames
-            alone, for pretraining on DHF1K (X18). A network also works when some of what it reads is missing at test
+            alone, for pretraining on DHF1K (X18). A network also works when some of its inputs are missing at test
             time.
         video_encoder: Video backbone, read at its deepest scale; ``tiny`` (X22) makes every other width small as well.
         audio_encoder: Backbone of the waveform.
-        audio_tap: Where SoundNet's features are taken.
+        audio_tap: Layer that SoundNet's features are taken from.
         denoiser: Denoising network (Table III).
         decoupled: Saliency-DiT's cross-attention to the condition; without it, the mean of the condition is
             concatenated to the time vector (Table IV).
-        pooled_condition: How a denoiser without cross-attention reads the condition (X7); None: ``sum`` for ``dit``,
+        pooled_condition: Path of the condition into a denoiser without cross-attention (X7); None: ``sum`` for ``dit``,
             ``concat`` for the undecoupled Saliency-DiT.
         residual: Residuals around the parts of a block; ``false``: Equations 3 to 7 as printed (X4).
-        text_fusion: How the caption meets the visual features (Table V).
-        sitr_tokens: Whose maps SITR may choose.
-        sitr_train_select: Who chooses in training (X2).
+        text_fusion: Fusion of the caption with the visual features (Table V).
+        sitr_tokens: Tokens whose maps SITR may choose.
+        sitr_train_select: Choice in training (X2).
         sitr_infer_select: Rule of test time (X1).
-        sitr_output: What the chosen map does (X3).
+        sitr_output: Use of the chosen map (X3).
         sitr_gt_share: Share of clips for which the ground truth chooses, with ``sitr_train_select=mixed``.
         audio_product: Also multiply the visual features of every stage of the video encoder, ``s3d`` or ``tiny``, by a
-            function of the sound (not in the paper, X20).
+            function of the audio (not in the paper, X20).
         text_product: Also multiply them by a function of the caption (not in the paper, X20).
         size: ``S`` (width 384), ``B`` (768) or ``tiny`` (64); None: ``tiny`` with the tiny video encoder, else ``S``.
         patch: Side of a patch of the map in pixels; None: 8, or 4 if tiny.
@@ -78,8 +77,8 @@ class TAVDiff(DiffusionNetwork):
 
     Attributes:
         lr_scales: Factor on the learning rate of the parameters whose names start so: of encoders that are trained.
-        reads_target: Whether training must hand over the ground truth (SITR, X2).
-        weight_report: Which parts started from what.
+        reads_target: True if training must pass the ground truth (SITR, X2).
+        weight_report: Origin of the weights of each part.
     """
 
     audio_form = "waveform"
@@ -114,7 +113,7 @@ class TAVDiff(DiffusionNetwork):
         super().__init__()
         tiny = video_encoder == "tiny"
         size = size or ("tiny" if tiny else "S")
-        check_options(
+        check_tavdiff_options(
             modalities,
             denoiser,
             decoupled,
@@ -150,8 +149,8 @@ class TAVDiff(DiffusionNetwork):
                     sitr_gt_share,
                 )
             else:
-                fusion = RIVALS[text_fusion](text_width, channels, sizes.width)
-        waves: WaveformEncoder | None = None
+                fusion = RepeatedText(text_fusion, text_width, channels, sizes.width)
+        waves: AudioEncoder | None = None
         if "a" in modalities:
             waves, part = build_waveform_encoder(audio_encoder, audio_tap, audio_weights, freeze_audio)
             self.weight_report.add(part)
@@ -194,11 +193,11 @@ class TAVDiff(DiffusionNetwork):
         text: Tensor | None = None,
         saliency: Tensor | None = None,
     ) -> Condition:
-        """Features of a clip; call once per clip.
+        """Compute the condition of a clip; call once per clip.
 
         Args:
-            video: Normalised frames (B, 3, T, H, W), H and W multiples of 32; None for a clip without picture.
-            audio: Waveforms (B, 1, N) at 22050 Hz; None for a clip without sound.
+            video: Normalised frames (B, 3, T, H, W), H and W multiples of 32; None for a clip without video.
+            audio: Waveforms (B, 1, N) at 22050 Hz; None for a clip without audio.
             text: Token features (B, N, text_width), start token first, end token last, then rows of zeros; all zeros
                 for a clip without caption; None for none at all.
             saliency: Ground truth (B, 1, H, W) in [0, 1]; read in training only, where ``reads_target``.
@@ -208,17 +207,17 @@ class TAVDiff(DiffusionNetwork):
             (B, N, d) of a network without video.
 
         Raises:
-            InputError: If nothing that the network can use is given, in training not all of it, or sizes do not fit.
+            InputError: If no usable input is given, in training not all of them, or sizes do not fit.
         """
         return self.condition(video, audio, text, saliency)
 
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """Clean map predicted from a noisy one (Equation 2).
+        """Predict the clean map from a noisy one (Equation 2).
 
         Args:
             noisy_map: (B, 1, H, W), the map at diffusion step ``t``, H and W multiples of the patch.
             t: Diffusion step of each map, int64 (B,), 0 to 999: the paper's 1 to 1000.
-            condition: What :meth:`encode` returned.
+            condition: Result of :meth:`encode`.
 
         Returns:
             Predicted clean map (B, 1, H, W) in [0, 1].
@@ -242,13 +241,9 @@ class TAVDiff(DiffusionNetwork):
     def selection_agreement(
         self, video: Tensor | None, audio: Tensor | None, text: Tensor | None, saliency: Tensor | None
     ) -> Tensor:
-        """Whether SITR's rule of test time chooses the map that the ground truth would choose (X2).
+        """Compare the choice of SITR's rule of test time with that of the ground truth (X2).
 
-        Args:
-            video: Normalised frames (B, 3, T, H, W).
-            audio: Waveforms (B, 1, N), which only ``audio_product`` reads here, or None.
-            text: Token features (B, N, text_width).
-            saliency: Ground truth (B, 1, H, W) in [0, 1].
+        Arguments as of :meth:`explain`.
 
         Returns:
             float32 (B,): 1 where both choose the same word, 0 where not, NaN for clips without a caption.
@@ -273,7 +268,7 @@ class TAVDiff(DiffusionNetwork):
         text: Tensor | None = None,
         saliency: Tensor | None = None,
     ) -> list[Explanation]:
-        """SITR's map of every word, the chosen one, and with ground truth the agreement of both choices (Figure 6).
+        """Show SITR's map of every word, the chosen one, and, given ground truth, the agreement of both (Figure 6).
 
         Args:
             video: Normalised frames (B, 3, T, H, W).

@@ -1,4 +1,4 @@
-"""Options of TAVDiff: their names, sizes, and which do not go together."""
+"""Options of TAVDiff: their names, sizes, and checks that they go together."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from lightning_avsp.papers.tavdiff.saliency_dit import ConditionPath
 from lightning_avsp.papers.tavdiff.text_fusion import TextFusion
 
 Modalities = Literal["v", "av", "tv", "ta", "tav"]
-"""What the network reads: t text, a audio, v video."""
+"""Inputs of the network: t text, a audio, v video."""
 Denoiser = Literal["saliency_dit", "dit", "unet"]
 """Rows of Table III."""
 SizeName = Literal["S", "B", "tiny"]
 """Names of :data:`SIZES`."""
 PooledCondition = Literal["sum", "concat", "in_context"]
-"""How a denoiser without cross-attention reads the condition (X7)."""
+"""Path of the condition into a denoiser without cross-attention (X7)."""
 
 
 @dataclass(frozen=True)
-class Size:
+class NetworkSize:
     """Widths that belong together."""
 
     width: int
@@ -39,17 +39,17 @@ class Size:
     """Attention heads of the U-Net."""
 
 
-SIZES: dict[str, Size] = {
-    "S": Size(384, 12, 6, 8, 8, (72, 144, 216, 288), 8),
-    "B": Size(768, 12, 12, 8, 8, (144, 288, 432, 576), 8),
-    "tiny": Size(64, 3, 4, 4, 4, (16, 32, 48), 4),
+SIZES: dict[str, NetworkSize] = {
+    "S": NetworkSize(384, 12, 6, 8, 8, (72, 144, 216, 288), 8),
+    "B": NetworkSize(768, 12, 12, 8, 8, (144, 288, 432, 576), 8),
+    "tiny": NetworkSize(64, 3, 4, 4, 4, (16, 32, 48), 4),
 }
 
 
 def condition_path(
     denoiser: Denoiser, decoupled: bool, pooled_condition: PooledCondition | None
 ) -> ConditionPath:
-    """How the condition enters a transformer denoiser.
+    """Resolve the path by which the condition enters a transformer denoiser.
 
     Raises:
         InputError: If the options contradict each other.
@@ -64,7 +64,7 @@ def condition_path(
     return pooled_condition or ("sum" if denoiser == "dit" else "concat")
 
 
-def check_options(
+def check_tavdiff_options(
     modalities: Modalities,
     denoiser: Denoiser,
     decoupled: bool,
@@ -77,16 +77,7 @@ def check_options(
 ) -> None:
     """Refuse options of :class:`~lightning_avsp.papers.tavdiff.network.TAVDiff` that do not go together.
 
-    Args:
-        modalities: What the network reads.
-        denoiser: Denoising network.
-        decoupled: Whether Saliency-DiT has cross-attention.
-        pooled_condition: How a denoiser without it reads the condition.
-        text_fusion: How text meets sight.
-        size: Widths.
-        residual: Whether blocks have residuals.
-        products: ``audio_product`` and ``text_product``.
-        weights: ``video_weights`` and ``audio_weights``.
+    ``products`` are ``audio_product`` and ``text_product``, ``weights`` those of video and audio.
 
     Raises:
         InputError: Names both options and what to do.

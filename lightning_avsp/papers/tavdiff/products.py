@@ -1,4 +1,4 @@
-"""Sound and caption multiplied into the visual features of every stage of the encoder (not in the paper, X20)."""
+"""Audio and caption multiplied into the visual features of every stage of the encoder (not in the paper, X20)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.papers.tavdiff.text_tokens import TokenRows
+from lightning_avsp.papers.tavdiff.condition import TokenRoles
 
-SOUND_SPANS = 4
-"""Parts of a clip that :func:`sound_vector` keeps apart."""
+AUDIO_SPANS = 4
+"""Parts of a clip that :func:`audio_vector` keeps apart."""
 
 
 @runtime_checkable
 class StagedEncoder(Protocol):
-    """A video encoder that can be run stage by stage."""
+    """Interface of a video encoder that can be run stage by stage."""
 
     stage_channels: tuple[int, ...]
     """Channels of each stage's features, first stage first."""
 
     def stages(self) -> Sequence[nn.Module]:
-        """Modules that, one after the other, make of frames (B, 3, T, H, W) the deepest features."""
+        """Return modules that, one after the other, compute the deepest features of frames (B, 3, T, H, W)."""
 
 
 class Product(nn.Module):
@@ -44,7 +44,7 @@ class Product(nn.Module):
         Args:
             features: (B, C, T, h, w).
             vector: Of the other modality (B, source_width).
-            present: Whether a clip has it: bool (B,); a clip without keeps its features. None: all have.
+            present: True for clips that have it: bool (B,); others keep their features. None: all have.
 
         Returns:
             (B, C, T, h, w).
@@ -56,14 +56,14 @@ class Product(nn.Module):
 
 
 class StageProducts(nn.Module):
-    """Runs a video encoder and multiplies each stage's features by sound, by caption, or by both.
+    """Run of a video encoder with each stage's features multiplied by audio, by caption, or by both.
 
-    After the last stage alone, a product was found to be of no use: by then a tiny encoder has mixed what the sound
-    should have told apart (see *Does it listen?* in the model card).
+    A product after the last stage alone was found to be of no use: by then a tiny encoder has mixed what the audio
+    should have distinguished (see *Does it listen?* in the model card).
 
     Args:
         encoder: The encoder that it will run; not kept.
-        sound_width: Channels of the audio features, to multiply by sound; None to leave sound out.
+        sound_width: Channels of the audio features, to multiply by audio; None to leave audio out.
         text_width: Width of the text token features, to multiply by the caption; None to leave text out.
 
     Raises:
@@ -76,50 +76,52 @@ class StageProducts(nn.Module):
         self.by_sound: nn.ModuleList | None = None
         self.by_text: nn.ModuleList | None = None
         if sound_width is not None:
-            self.by_sound = nn.ModuleList(Product(SOUND_SPANS * sound_width, width) for width in channels)
+            self.by_sound = nn.ModuleList(Product(AUDIO_SPANS * sound_width, width) for width in channels)
         if text_width is not None:
             self.by_text = nn.ModuleList(Product(text_width, width) for width in channels)
 
-    def forward(self, encoder: nn.Module, video: Tensor, heard: Tensor | None, text: Tensor | None) -> Tensor:
-        """Deepest visual features of a batch of clips.
+    def forward(
+        self, encoder: nn.Module, video: Tensor, encoded: Tensor | None, text: Tensor | None
+    ) -> Tensor:
+        """Compute the deepest visual features of a batch of clips.
 
         Args:
             encoder: The video encoder.
             video: Normalised frames (B, 3, T, H, W).
-            heard: Audio features (B, C_a, n); None leaves their factors out.
+            encoded: Audio features (B, C_a, n); None leaves their factors out.
             text: Token features (B, N, text_width); None leaves their factors out.
 
         Returns:
             (B, C, T', h, w).
 
         Raises:
-            InputError: If the encoder's features were to come from a store: they are made for each sound and caption.
+            InputError: If the encoder's features were to come from a store: they differ with audio and caption.
         """
         if getattr(encoder, "stored", None) is not None:
             raise InputError(
-                "feature_cache keeps what an encoder makes of frames alone, but audio_product and text_product "
+                "feature_cache stores what an encoder computes from frames alone, but audio_product and text_product "
                 "multiply inside of it; leave feature_cache or the products out"
             )
-        sound = None if heard is None or self.by_sound is None else sound_vector(heard)
-        rows = None if text is None or self.by_text is None else TokenRows.of(text)
+        sound = None if encoded is None or self.by_sound is None else audio_vector(encoded)
+        rows = None if text is None or self.by_text is None else TokenRoles.of(text)
         words = None if text is None or rows is None else caption_vector(text, rows)
         features = video
-        for place, stage in enumerate(_staged(encoder).stages()):
+        for index, stage in enumerate(_staged(encoder).stages()):
             features = stage(features)
             if self.by_sound is not None and sound is not None:
-                features = self.by_sound[place](features, sound)
+                features = self.by_sound[index](features, sound)
             if self.by_text is not None and words is not None and rows is not None:
-                features = self.by_text[place](features, words, rows.present)
+                features = self.by_text[index](features, words, rows.present)
         return features
 
 
-def sound_vector(features: Tensor) -> Tensor:
-    """Audio features (B, C, n) averaged in four spans of the clip, side by side: (B, 4 C)."""
-    return F.adaptive_avg_pool1d(features, SOUND_SPANS).flatten(1)
+def audio_vector(features: Tensor) -> Tensor:
+    """Average audio features (B, C, n) in four spans of the clip, side by side: (B, 4 C)."""
+    return F.adaptive_avg_pool1d(features, AUDIO_SPANS).flatten(1)
 
 
-def caption_vector(text: Tensor, rows: TokenRows) -> Tensor:
-    """Mean of the words' features (B, C), zeros without words."""
+def caption_vector(text: Tensor, rows: TokenRoles) -> Tensor:
+    """Compute the mean of the words' features (B, C), zeros without words."""
     weight = rows.words[..., None].to(text.dtype)
     return (text * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1)
 
@@ -129,5 +131,5 @@ def _staged(encoder: nn.Module) -> StagedEncoder:
         return encoder
     raise InputError(
         f"audio_product and text_product multiply features between an encoder's stages, which {type(encoder).__name__} "
-        "does not show; choose video_encoder=s3d or tiny, or leave them out"
+        "does not expose; choose video_encoder=s3d or tiny, or leave them out"
     )

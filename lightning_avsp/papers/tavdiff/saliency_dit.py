@@ -1,4 +1,4 @@
-"""Saliency-DiT, the denoiser (Section III-D), and its rivals that are transformers too (Tables III and IV)."""
+"""Saliency-DiT, the denoiser (Section III-D), and the other transformers of Tables III and IV."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.layers.attention import FeedForward
-from lightning_avsp.layers.embeddings import TimeEmbedding
-from lightning_avsp.layers.modulation import Modulation, modulate
+from lightning_avsp.layers.attention import FeedForward, MultiHeadAttention
+from lightning_avsp.layers.embeddings import (
+    Modulation,
+    PatchEmbedding,
+    TimeEmbedding,
+    grid_positions,
+    modulate,
+    unpatchify,
+)
 from lightning_avsp.layers.normalization import LayerNorm
-from lightning_avsp.layers.patches import PatchEmbedding, unpatchify
-from lightning_avsp.layers.positions import grid_positions
-from lightning_avsp.layers.projected_attention import MultiHeadAttention
 from lightning_avsp.papers.tavdiff.condition import Tokens
 
 ConditionPath = Literal["cross", "sum", "concat", "in_context"]
-"""How the condition enters. ``cross``: cross-attention (Saliency-DiT); ``sum``: its mean, projected, plus the time
+"""Path of the condition. ``cross``: cross-attention (Saliency-DiT); ``sum``: its mean, projected, plus the time
 vector (DiT's way with a label); ``concat``: its mean beside the time vector, through an MLP (undecoupled);
 ``in_context``: its tokens are appended to the map's (X7)."""
 
@@ -33,7 +36,7 @@ class SaliencyDiTBlock(nn.Module):
     Args:
         width: Width of the tokens.
         heads: Attention heads.
-        cross: Whether it attends to the condition.
+        cross: Attend to the condition.
         residual: Residual around each part, as DiT has it; without, the equations as they are printed (X4).
         mlp_ratio: Width inside the MLP over ``width``.
     """
@@ -54,17 +57,17 @@ class SaliencyDiTBlock(nn.Module):
         if cross:
             self.cross_norm_in = LayerNorm(width)
             self.cross_attention = MultiHeadAttention(width, heads)
-            self.cross_attention.look_in_place((heads + 1) // 2)  # X21
+            self.cross_attention.attend_in_place((heads + 1) // 2)  # X21
             self.cross_norm_out = LayerNorm(width)
 
-    def forward(self, x: Tensor, time: Tensor, tokens: Tokens, places: Tensor | None = None) -> Tensor:
-        """One block.
+    def forward(self, x: Tensor, time: Tensor, tokens: Tokens, positions: Tensor | None = None) -> Tensor:
+        """Run one block.
 
         Args:
             x: Tokens of the map (B, N, width).
             time: Time vector (B, width).
             tokens: The condition, tokens (B, M, width).
-            places: Positions of the map's tokens (N, width).
+            positions: Positions of the map's tokens (N, width).
 
         Returns:
             (B, N, width).
@@ -74,21 +77,21 @@ class SaliencyDiTBlock(nn.Module):
         attended = self.self_attention(modulate(self.norm1(x), scale1, shift1))  # Equation 3
         x = keep * x + gate1 * attended  # Equation 4
         if self.cross_attention is not None:
-            met = self.cross_attention(self.cross_norm_in(x), tokens.values, tokens.mask, places)
+            met = self.cross_attention(self.cross_norm_in(x), tokens.values, tokens.mask, positions)
             x = keep * x + self.cross_norm_out(met)  # Equation 5
         hidden = self.feed_forward(modulate(self.norm2(x), scale2, shift2))  # Equation 6
         return keep * x + gate2 * hidden  # Equation 7, with the MLP that it leaves out (X5)
 
 
 class MapTransformer(nn.Module):
-    """Transformer over the patches of the noisy map: Saliency-DiT, or DiT, by how the condition enters.
+    """Transformer over the patches of the noisy map: Saliency-DiT, or DiT, by the path of the condition.
 
     Args:
         width: Width of the tokens, and of the condition's.
         depth: Number of blocks.
         heads: Attention heads; divides ``width``.
         patch: Side of a patch of the map in pixels.
-        path: How the condition enters.
+        path: Path of the condition.
         residual: See :class:`SaliencyDiTBlock`.
     """
 
@@ -120,7 +123,7 @@ class MapTransformer(nn.Module):
         nn.init.constant_(self.out.bias, EMPTY_MAP)
 
     def forward(self, noisy_map: Tensor, t: Tensor, tokens: Tokens) -> Tensor:
-        """Logits of the clean map.
+        """Predict logits of the clean map.
 
         Args:
             noisy_map: (B, 1, H, W), H and W multiples of the patch.
@@ -141,8 +144,8 @@ class MapTransformer(nn.Module):
             )
         grid = (height // self.patch, breadth // self.patch)
         x = self.embedding(noisy_map)  # (B, N, width)
-        places = grid_positions(grid, x.shape[-1], x.device)  # (N, width)
-        x = x + places.to(x.dtype)
+        positions = grid_positions(grid, x.shape[-1], x.device)  # (N, width)
+        x = x + positions.to(x.dtype)
         count = x.shape[1]
         time = self.time(t)  # (B, width)
         if self.path == "sum":
@@ -152,14 +155,14 @@ class MapTransformer(nn.Module):
         elif self.path == "in_context":
             x = torch.cat([x, self._visible(tokens).to(x.dtype)], dim=1)
         for block in self.blocks:
-            x = block(x, time, tokens, places)
+            x = block(x, time, tokens, positions)
         scale, shift = self.modulation(time)
         x = self.out(modulate(self.norm(x[:, :count]), scale, shift))  # (B, N, patch^2)
         return unpatchify(x, grid, self.patch)
 
     @staticmethod
     def _visible(tokens: Tokens) -> Tensor:
-        """Tokens with zeros where there is none: self-attention has no mask, and zeros carry no caption."""
+        """Mask tokens with zeros where there is none: self-attention has no mask, and zeros carry no caption."""
         if tokens.mask is None:
             return tokens.values
         return tokens.values * tokens.mask[..., None]

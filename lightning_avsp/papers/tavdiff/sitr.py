@@ -1,6 +1,6 @@
-"""Saliency-oriented image-text response, SITR (Section III-C): where in the picture the caption points.
+"""Saliency-oriented image-text response, SITR (Section III-C): where in the frame the caption points.
 
-Every word asks the visual features where it is; one word's map is chosen and weights the features. In training the
+Every word attends to the visual features; one word's map is chosen and weights the features. In training the
 ground truth chooses (the map that overlaps it most), at test time a rule does (X1, X2 in the model card).
 """
 
@@ -15,16 +15,16 @@ from torch import Tensor, nn
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.normalization import LayerNorm
-from lightning_avsp.papers.tavdiff.text_tokens import TokenRows
+from lightning_avsp.papers.tavdiff.condition import TokenRoles
 
 SITRTokens = Literal["words", "all"]
-"""Whose maps may be chosen: the words', or those of start and end token too."""
+"""Tokens whose maps may be chosen: the words, or start and end token too."""
 TrainSelect = Literal["gt", "infer_rule", "mixed"]
-"""Who chooses in training: the ground truth, the rule of test time, or each for a share of the clips (X2)."""
+"""Choice in training: the ground truth, the rule of test time, or each for a share of the clips (X2)."""
 InferSelect = Literal["sigmoid_sum", "logit_max", "entropy", "eot", "random"]
-"""How a map is chosen without ground truth (X1)."""
+"""Choice of a map without ground truth (X1)."""
 SITROutput = Literal["modulated", "map_times_v", "map_only"]
-"""What the chosen map does to the visual features (X3)."""
+"""Use of the chosen map on the visual features (X3)."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Responses:
     candidates: Tensor
     """Tokens that may be chosen: bool (B, N)."""
     present: Tensor
-    """Whether there is anything to choose from: bool (B,)."""
+    """True if there is a token to choose: bool (B,)."""
 
 
 class SITR(nn.Module):
@@ -49,8 +49,8 @@ class SITR(nn.Module):
         video_channels: Channels of the visual features.
         width: Width d of queries, keys, values and result.
         heads: Attention heads; divides ``width``.
-        tokens: Whose maps may be chosen.
-        train_select: Who chooses in training.
+        tokens: Tokens whose maps may be chosen.
+        train_select: Choice in training.
         infer_select: Rule without ground truth: largest sum of sigmoid(q k / sqrt(d_k)) over positions; largest
             single logit; lowest entropy of the softmax map; the end token's map; or at random (the same for the
             same caption).
@@ -100,17 +100,17 @@ class SITR(nn.Module):
 
     @property
     def reads_target(self) -> bool:
-        """Whether training needs the ground truth."""
+        """True if training needs the ground truth."""
         return self.train_select != "infer_rule"
 
     def respond(self, features: Tensor, text: Tensor) -> Responses:
-        """Every token's map and its score under the rule of test time.
+        """Compute every token's map and its score under the rule of test time.
 
         Args:
             features: Visual features f_v (B, C, T, h, w).
             text: Token features (B, N, text_width), rows of zeros after the end token.
         """
-        rows = TokenRows.of(text)
+        rows = TokenRoles.of(text)
         query = self._split(self.query(text))  # (B, heads, N, d_k)
         key = self._split(self.key(features.flatten(2).transpose(1, 2)))  # (B, heads, P, d_k)
         logits = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5  # (B, heads, N, P)
@@ -125,8 +125,8 @@ class SITR(nn.Module):
     def _split(self, tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def _scores(self, logits: Tensor, maps: Tensor, text: Tensor, rows: TokenRows) -> Tensor:
-        """(B, N), higher is chosen. The sum of a softmax map, as the paper says, is 1 for every word (X1)."""
+    def _scores(self, logits: Tensor, maps: Tensor, text: Tensor, rows: TokenRoles) -> Tensor:
+        """Score tokens (B, N). The sum of a softmax map, as in the paper, is 1 for every word (X1)."""
         if self.infer_select == "sigmoid_sum":
             return logits.sigmoid().sum(dim=-1).mean(dim=1)
         if self.infer_select == "logit_max":
@@ -139,10 +139,10 @@ class SITR(nn.Module):
         return (text.float().sum(dim=-1) * 1e4).frac().abs()
 
     def choose(self, responses: Responses, saliency: Tensor | None, grid: torch.Size) -> Tensor:
-        """Row of the chosen token: int64 (B,).
+        """Choose the row of a token: int64 (B,).
 
         Args:
-            responses: What :meth:`respond` returned.
+            responses: Result of :meth:`respond`.
             saliency: Ground truth (B, 1, H, W) that chooses, or None for the rule of test time.
             grid: (T, h, w) of the visual features.
         """
@@ -168,7 +168,7 @@ class SITR(nn.Module):
         return torch.where(torch.rand(len(by_rule), device=by_rule.device) < self.gt_share, by_truth, by_rule)
 
     def forward(self, features: Tensor, text: Tensor | None, saliency: Tensor | None = None) -> Tensor:
-        """Visual features weighted by the chosen response, f_tv.
+        """Weight visual features by the chosen response, f_tv.
 
         Without a caption the response is the same everywhere; then ``modulated`` and ``map_times_v`` are the layer
         norm of V, which is what a network without text reads.

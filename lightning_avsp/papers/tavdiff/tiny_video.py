@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from torch import Tensor, nn
 
 from lightning_avsp.backbones.encoder import VideoEncoder
 from lightning_avsp.backbones.registry import VideoEncoderName, build_video_encoder
-from lightning_avsp.backbones.weights import PartReport, load_strict, read_state_dict
-from lightning_avsp.errors import InputError
+from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.layers.normalization import group_norm
 from lightning_avsp.layers.video_convolution import VideoConvolution
 
@@ -48,6 +46,7 @@ class TinySeparableEncoder(VideoEncoder):
     S3D's deepest scale has a 32nd of the size; frames of 64x128 would keep 2x4 positions.
     """
 
+    label = "video encoder (tiny)"
     channels = (64,)
     strides = (8,)
     stage_channels = (32, 64, 64)
@@ -61,36 +60,21 @@ class TinySeparableEncoder(VideoEncoder):
         )
 
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, T, H, W) to one map (B, 64, T / 4, H / 8, W / 8)."""
+        """Encode frames (B, 3, T, H, W) to one map (B, 64, T / 4, H / 8, W / 8)."""
         return (self.layers(video),)
 
     def stages(self) -> Sequence[nn.Module]:
-        """Its three blocks."""
+        """Return the three blocks."""
         return tuple(self.layers)
-
-    def load(self, weights: str) -> PartReport:
-        """Load weights saved from this class.
-
-        Args:
-            weights: Path of the file.
-
-        Raises:
-            InputError: For ``kinetics400``, which nobody published for this network, or a file that does not fit.
-        """
-        if weights == "kinetics400":
-            raise InputError(
-                "video_weights=kinetics400: there are no published weights for video_encoder=tiny; leave them out"
-            )
-        return load_strict(self, read_state_dict(weights), "video encoder (tiny)", weights)
 
 
 def build_frames(
     name: VideoEncoderName, weights: str | None, frozen: bool
 ) -> tuple[VideoEncoder, PartReport]:
-    """The encoder of the frames, which gives its deepest scale alone, and what it started from.
+    """Build the encoder of the frames, which returns its deepest scale alone, and report what it started from.
 
     Args:
-        name: Any video encoder; ``tiny`` is the one of this file.
+        name: Any video encoder; ``tiny`` is :class:`TinySeparableEncoder`.
         weights: None for random weights, ``kinetics400`` for published ones, or a file.
         frozen: Keep it in eval mode and without gradient.
 
@@ -100,7 +84,4 @@ def build_frames(
     if name != "tiny":
         return build_video_encoder(name, 1, weights, frozen)
     encoder = TinySeparableEncoder()
-    report = PartReport("video encoder (tiny)", "random") if weights is None else encoder.load(weights)
-    if frozen:
-        encoder.freeze()
-    return encoder, replace(report, frozen=frozen)
+    return encoder, encoder.prepare(weights, frozen)

@@ -11,12 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.layers.attention import FeedForward
+from lightning_avsp.layers.attention import FeedForward, MultiHeadAttention
 from lightning_avsp.layers.convolution import Downsample, ResNetBlock
-from lightning_avsp.layers.embeddings import TimeEmbedding
+from lightning_avsp.layers.embeddings import TimeEmbedding, grid_positions
 from lightning_avsp.layers.normalization import LayerNorm, group_norm
-from lightning_avsp.layers.positions import grid_positions
-from lightning_avsp.layers.projected_attention import MultiHeadAttention
 from lightning_avsp.papers.tavdiff.condition import Tokens
 from lightning_avsp.papers.tavdiff.saliency_dit import EMPTY_MAP
 
@@ -35,23 +33,23 @@ class AttentionBlock(nn.Module):
         self.norms = nn.ModuleList(LayerNorm(channels) for _ in range(3))
         self.self_attention = MultiHeadAttention(channels, heads)
         self.cross_attention = MultiHeadAttention(channels, heads, condition_width)
-        self.cross_attention.look_in_place((heads + 1) // 2)  # X21
+        self.cross_attention.attend_in_place((heads + 1) // 2)  # X21
         self.condition_width = condition_width
         self.feed_forward = FeedForward(channels, 4 * channels)
 
     def forward(self, x: Tensor, tokens: Tokens) -> Tensor:
-        """(B, C, h, w) to the same."""
+        """Attend over the pixels of (B, C, h, w)."""
         size = x.shape[-2:]
         pixels = x.flatten(2).transpose(1, 2)  # (B, h w, C)
         positions = grid_positions(tuple(size), x.shape[1], x.device).to(x.dtype)
         pixels = pixels + self.self_attention(self.norms[0](pixels) + positions)
-        places = grid_positions(tuple(size), self.condition_width, x.device)
-        pixels = pixels + self.cross_attention(self.norms[1](pixels), tokens.values, tokens.mask, places)
+        sources = grid_positions(tuple(size), self.condition_width, x.device)
+        pixels = pixels + self.cross_attention(self.norms[1](pixels), tokens.values, tokens.mask, sources)
         pixels = pixels + self.feed_forward(self.norms[2](pixels))
         return pixels.transpose(1, 2).unflatten(2, size)
 
 
-class Stage(nn.Module):
+class UNetStage(nn.Module):
     """ResNet blocks of one scale, each followed by attention where the scale has it.
 
     Args:
@@ -79,7 +77,7 @@ class Stage(nn.Module):
         )
 
     def forward(self, index: int, x: Tensor, time: Tensor, tokens: Tokens) -> Tensor:
-        """One block and its attention: (B, in, h, w) to (B, out, h, w)."""
+        """Run one block and its attention: (B, in, h, w) to (B, out, h, w)."""
         x = self.blocks[index](x, time)
         return self.attentions[index](x, tokens) if self.attentions else x
 
@@ -107,14 +105,14 @@ class UNet(nn.Module):
         down, downs = [], []
         previous = channels[0]
         for scale, width in enumerate(channels):
-            down.append(Stage((previous, width), width, time_dim, width_at(scale), heads))
+            down.append(UNetStage((previous, width), width, time_dim, width_at(scale), heads))
             skips += [width, width]
             previous = width
             if scale < self.scales - 1:
                 downs.append(Downsample(width, width))
                 skips.append(width)
         self.down, self.downs = nn.ModuleList(down), nn.ModuleList(downs)
-        self.middle = Stage((previous, previous), previous, time_dim, condition_width, heads)
+        self.middle = UNetStage((previous, previous), previous, time_dim, condition_width, heads)
         up, ups = [], []
         for scale in reversed(range(self.scales)):
             width = channels[scale]
@@ -122,7 +120,7 @@ class UNet(nn.Module):
             for _ in range(3):
                 inputs.append(previous + skips.pop())
                 previous = width
-            up.append(Stage(tuple(inputs), width, time_dim, width_at(scale), heads))
+            up.append(UNetStage(tuple(inputs), width, time_dim, width_at(scale), heads))
             if scale:
                 ups.append(nn.Conv2d(width, width, 3, padding=1))
         self.up, self.ups = nn.ModuleList(up), nn.ModuleList(ups)
@@ -131,7 +129,7 @@ class UNet(nn.Module):
         nn.init.constant_(self.out.bias, EMPTY_MAP)  # type: ignore[arg-type]
 
     def forward(self, noisy_map: Tensor, t: Tensor, tokens: Tokens) -> Tensor:
-        """Logits (B, 1, H, W) of the clean map from the noisy one (B, 1, H, W), steps (B,) and the condition.
+        """Predict logits (B, 1, H, W) of the clean map from the noisy one (B, 1, H, W), steps (B,) and the condition.
 
         Raises:
             InputError: If the map cannot be halved as often as there are scales.

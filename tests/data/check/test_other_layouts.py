@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_avsp.data.check import check_root
+from lightning_avsp.data.check import check_corpora
 from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 
 SPEC = SyntheticSpec(size=(64, 128), seconds=0.96)  # 12 frames
@@ -31,7 +31,7 @@ def root(pristine: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("depth", ["quick", "standard", "full"])
 def test_clean_corpora_have_no_fault(depth: str, pristine: Path) -> None:
-    report = check_root(pristine, depth=depth)
+    report = check_corpora(pristine, depth=depth)
     assert report.faults == []
     assert {corpus.corpus: corpus.frames for corpus in report.corpora} == {
         "DHF1K": 36,
@@ -50,7 +50,7 @@ def test_pictures_and_fixations_as_png(root: Path) -> None:
     Image.fromarray(np.zeros((64, 128), np.uint8)).save(empty)
     odd = video / "fixation" / "0005.png"
     Image.fromarray(np.full((32, 64), 255, np.uint8)).save(odd)
-    found = {fault.path: (fault.severity, fault.message) for fault in check_root(root).faults}
+    found = {fault.path: (fault.severity, fault.message) for fault in check_corpora(root).faults}
     assert set(found) == {frame, blank, empty, odd}
     assert found[frame][0] == found[odd][0] == "error"
     assert "32 x 64, but the map of this frame is 64 x 128" in found[odd][1]
@@ -63,7 +63,7 @@ def test_a_video_that_its_reader_refuses_names_the_file(root: Path) -> None:
     maps = next((root / "UCF").glob("*/*/maps"))
     gone = sorted(maps.iterdir())[4]
     gone.unlink()
-    report = check_root(root)
+    report = check_corpora(root)
     (fault,) = report.faults
     assert (fault.corpus, fault.severity) == ("UCF", "error")
     assert str(gone) in fault.message
@@ -80,7 +80,7 @@ def test_films_saliency_films_and_points(root: Path) -> None:
     outside[2].append([64, 5])  # rows are 0 to 63
     outside[3] = []
     other.write_text(json.dumps(outside))
-    report = check_root(root)
+    report = check_corpora(root)
     messages = {fault.path: [] for fault in report.faults}
     for fault in report.faults:
         messages[fault.path].append(fault.message)
@@ -97,7 +97,7 @@ def test_different_numbers_of_frames(root: Path) -> None:
     points = sorted((root / "CrowdSAL").glob("Fixations*/**/fixations.json"))
     for path, kept in zip(points[:2], (11, 5), strict=True):
         path.write_text(json.dumps(json.loads(path.read_text())[:kept]))
-    faults = {fault.path: fault for fault in check_root(root).faults}
+    faults = {fault.path: fault for fault in check_corpora(root).faults}
     assert set(faults) == set(points[:2])
     assert [faults[path].severity for path in points[:2]] == ["warning", "error"]
     assert "5 fixations for 12 frames" in faults[points[1]].message
@@ -106,6 +106,6 @@ def test_different_numbers_of_frames(root: Path) -> None:
 def test_points_that_are_no_points(root: Path) -> None:
     path = min((root / "CrowdSAL").glob("Fixations*/**/fixations.json"))
     path.write_text("[[[1, 2, 3]]")
-    (fault,) = check_root(root).faults
+    (fault,) = check_corpora(root).faults
     assert fault.severity == "error"
     assert "fixations.json" in fault.message

@@ -13,7 +13,7 @@ import simplejpeg
 import soundfile
 from scipy.io import savemat
 
-from lightning_avsp.data.check import CheckReport, check_root
+from lightning_avsp.data.check import CheckReport, check_corpora
 from lightning_avsp.data.manifest import read_conditions
 
 Found = tuple[Path, str]
@@ -307,7 +307,7 @@ LIST_FAULTS = (
 
 def test_a_clean_corpus_has_no_fault(corpus: Path) -> None:
     for depth in ("quick", "standard", "full"):
-        report = check_root(corpus, depth=depth)
+        report = check_corpora(corpus, depth=depth)
         assert report.faults == []
     (avad,) = report.corpora
     assert (avad.videos, avad.frames, avad.maps, avad.fixations) == (6, 150, 150, 150)
@@ -321,7 +321,7 @@ def test_a_fault_of_a_file_is_reported_and_nothing_else(
     plant: Callable[[Planted, str], None], planted: Planted, videos: list[str]
 ) -> None:
     plant(planted, videos[0])
-    planted.check(check_root(planted.root))
+    planted.check(check_corpora(planted.root))
 
 
 @pytest.mark.parametrize("plant", LIST_FAULTS, ids=lambda plant: plant.__name__)
@@ -329,7 +329,7 @@ def test_a_fault_of_a_list_is_reported_and_nothing_else(
     plant: Callable[[Planted, list[str]], None], planted: Planted, videos: list[str]
 ) -> None:
     plant(planted, videos)
-    planted.check(check_root(planted.root))
+    planted.check(check_corpora(planted.root))
 
 
 def test_all_faults_at_once(planted: Planted, videos: list[str]) -> None:
@@ -339,8 +339,8 @@ def test_all_faults_at_once(planted: Planted, videos: list[str]) -> None:
         plant(planted, videos[index])
     for each in LIST_FAULTS:
         each(planted, videos)
-    planted.check(check_root(planted.root))
-    planted.check(check_root(planted.root, workers=2))
+    planted.check(check_corpora(planted.root))
+    planted.check(check_corpora(planted.root, workers=2))
 
 
 def test_damage_in_the_middle_needs_full_decoding(planted: Planted, videos: list[str]) -> None:
@@ -349,15 +349,15 @@ def test_damage_in_the_middle_needs_full_decoding(planted: Planted, videos: list
     middle = len(data) // 2
     data[middle : middle + 40] = b"\xff\xd9" * 20  # end markers where code should be
     path.write_bytes(bytes(data))
-    assert check_root(planted.root).faults == []
+    assert check_corpora(planted.root).faults == []
     planted.expect(path, "cannot be read as an image")
-    planted.check(check_root(planted.root, depth="full"))
+    planted.check(check_corpora(planted.root, depth="full"))
 
 
 def test_what_follows_the_end_marker_does_no_harm(planted: Planted, videos: list[str]) -> None:
     path = planted.frame(videos[0], 2)
     path.write_bytes(path.read_bytes() + b"a camera's own notes")
-    assert check_root(planted.root).faults == []
+    assert check_corpora(planted.root).faults == []
 
 
 def test_a_missing_part_of_a_video_is_one_fault(planted: Planted, videos: list[str]) -> None:
@@ -365,7 +365,7 @@ def test_a_missing_part_of_a_video_is_one_fault(planted: Planted, videos: list[s
     shutil.rmtree(planted.frame(videos[1], 1).parent)
     planted.expect(planted.map(videos[0], 1).parent, "unpack this part again")
     planted.expect(planted.frame(videos[1], 1).parent, "unpack this part again")
-    planted.check(check_root(planted.root))
+    planted.check(check_corpora(planted.root))
 
 
 @pytest.mark.parametrize(("listed", "severity"), [(27, "warning"), (40, "error")])
@@ -377,26 +377,26 @@ def test_a_list_that_says_more_frames(
             path = planted.list(part, split)
             path.write_text(path.read_text().replace(f"{videos[0]} 25 ", f"{videos[0]} {listed} "))
     planted.expect(planted.frame(videos[0], 1).parent, "the folders end at 25", severity)
-    planted.check(check_root(planted.root))
+    planted.check(check_corpora(planted.root))
 
 
 def test_a_video_whose_maps_are_all_blank_is_an_error(planted: Planted, videos: list[str]) -> None:
     for number in range(1, 26):
         planted.map(videos[0], number).write_bytes(jpeg((64, 128)))
         planted.expect(planted.map(videos[0], number), "every pixel is 0")
-    planted.check(check_root(planted.root))
+    planted.check(check_corpora(planted.root))
 
 
 def test_a_speck_smaller_than_a_block_is_not_blank(planted: Planted, videos: list[str]) -> None:
     speck = np.zeros((64, 128, 1), np.uint8)
     speck[13, 21] = 40
     planted.map(videos[0], 3).write_bytes(simplejpeg.encode_jpeg(speck, quality=95, colorspace="GRAY"))
-    assert check_root(planted.root).faults == []
+    assert check_corpora(planted.root).faults == []
 
 
 def test_numbers_of_a_real_corpus_are_held_against_the_published(planted: Planted) -> None:
     (planted.root / "synthetic.json").unlink()  # now it passes for the real AVAD, which has 45 videos
-    report = check_root(planted.root)
+    report = check_corpora(planted.root)
     published = [fault.message for fault in report.faults if "published" in fault.message]
     assert len(published) == 8  # two parts of three splits, videos and frames in all
     text = " ".join(published)
@@ -410,7 +410,7 @@ def test_numbers_of_a_real_corpus_are_held_against_the_published(planted: Plante
 
 def test_unlisted_folders_are_a_fact(planted: Planted, videos: list[str]) -> None:
     shutil.copytree(planted.frame(videos[0], 1).parent, planted.frame("V88_Extra", 1).parent)
-    report = check_root(planted.root)
+    report = check_corpora(planted.root)
     assert report.faults == []
     assert "in no fold list, never read: V88_Extra" in report.corpora[0].facts
 
@@ -420,6 +420,6 @@ def test_tests_that_overlap_between_splits_are_a_fact(planted: Planted) -> None:
     train = planted.list("train", 2)
     train.write_text("".join(f"{line}\n" for line in train.read_text().splitlines() if line != first))
     planted.list("test", 2).write_text(planted.list("test", 2).read_text() + first + "\n")
-    report = check_root(planted.root)
+    report = check_corpora(planted.root)
     assert report.faults == []
     assert f"tested in splits 1 and 2: {first.split()[0]}" in report.corpora[0].facts

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_avsp.data.importing.clock import make_clock
-from lightning_avsp.data.importing.density import as_image, fixated_pixels, gaussian_sum
-from lightning_avsp.data.importing.geometry import Geometry, parse_size, screen_pixels
+from lightning_avsp.data.importing.geometry import ScreenGeometry, parse_size, screen_pixels
+from lightning_avsp.data.importing.writing import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.errors import InputError
 
 shares = st.lists(
@@ -57,14 +57,14 @@ def test_a_degree_at_57_cm_is_about_a_centimetre() -> None:
     [("video", 50.0, 10.0), ("video_unit", 0.5, 0.2), ("screen", 300.0, 140.0), ("screen_unit", 0.3, 0.28)],
 )
 def test_four_kinds_of_coordinates_of_one_position(coordinates: str, x: float, y: float) -> None:
-    geometry = Geometry((100, 50), coordinates, (1000, 500), (200.0, 100.0), (200.0, 200.0))
+    geometry = ScreenGeometry((100, 50), coordinates, (1000, 500), (200.0, 100.0), (200.0, 200.0))
     found = geometry.in_video(np.array([x]), np.array([y]))
     assert np.ravel(found) == pytest.approx([0.5, 0.2])
 
 
 def test_a_video_beside_the_screen_is_refused() -> None:
     with pytest.raises(InputError, match="columns 1200 to 1300"):
-        Geometry((100, 50), "screen", (1000, 500), (1200.0, 0.0), (100.0, 50.0))
+        ScreenGeometry((100, 50), "screen", (1000, 500), (1200.0, 0.0), (100.0, 50.0))
     with pytest.raises(InputError, match="WIDTHxHEIGHT"):
         parse_size("10.5x20", "--screen")
 

@@ -16,12 +16,12 @@ import soundfile
 from PIL import Image
 from scipy.io import loadmat
 
-from lightning_avsp.data.check import check_root
+from lightning_avsp.data.check import check_corpora
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.importing import (
     Files,
     ImportSettings,
-    Maps,
+    MapSettings,
     Screen,
     TimeStamps,
     import_video,
@@ -30,7 +30,7 @@ from lightning_avsp.data.importing import (
 from lightning_avsp.data.own import read_own
 from lightning_avsp.errors import InputError
 
-PLAIN = ImportSettings(maps=Maps(sigma=6.0))
+PLAIN = ImportSettings(maps=MapSettings(sigma=6.0))
 
 
 def direct_places(rows: Sequence[tuple], frame: int, reduce: Callable = np.median) -> np.ndarray:
@@ -57,6 +57,15 @@ def as_file(density: np.ndarray) -> np.ndarray:
     picture = np.round(density).astype(np.uint8)[..., None]
     data = simplejpeg.encode_jpeg(picture, quality=95, colorspace="GRAY")
     return simplejpeg.decode_jpeg(data, "GRAY")[..., 0].astype(float)
+
+
+Lab = tuple[Path, Path, Path]
+
+
+@pytest.fixture
+def lab(make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path) -> Lab:
+    """Root of a corpus to come, a video and its gaze."""
+    return tmp_path / "root", make_film(), make_table(gaze_rows)
 
 
 def read_maps(root: Path, corpus: str, video: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -92,7 +101,7 @@ def test_the_place_of_an_observer_is_chosen(
     pick: str, make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
 ) -> None:
     reduce = {"median": np.median, "mean": np.mean, "last": lambda values: values[-1]}[pick]
-    settings = ImportSettings(maps=Maps(sigma=3.0, pick=pick))
+    settings = ImportSettings(maps=MapSettings(sigma=3.0, pick=pick))
     import_video(make_film(), make_table(gaze_rows), tmp_path / "root", "Lab", settings)
     maps, _ = read_maps(tmp_path / "root", "Lab", "film")
     expected = direct_map(direct_places(gaze_rows, 7, reduce), (48, 96), (3.0, 3.0))
@@ -106,7 +115,7 @@ def test_degrees_on_a_screen_become_pixels_of_the_map(
     rows = [(o, t, 10 * x + 160, 10 * y + 272, v) for o, t, x, y, v in gaze_rows]
     settings = ImportSettings(
         screen=Screen("screen", "1280x1024", "160,272", "960x480", width_cm=40.0, distance_cm=57.0),
-        maps=Maps(sigma_degrees=1.5, size="48x32"),
+        maps=MapSettings(sigma_degrees=1.5, size="48x32"),
     )
     report = import_video(make_film(), make_table(rows), tmp_path / "root", "Lab", settings)
     on_screen = 2 * 57.0 * math.tan(math.radians(0.75)) * 1280 / 40.0  # 47.75 pixels
@@ -135,7 +144,7 @@ def test_frames_and_sound_are_those_of_the_film(
     assert (rate, sound.shape) == (22_050, (round(0.8 * 22_050),))
     spectrum = np.abs(np.fft.rfft(sound[4000:14_000] * np.hanning(10_000)))
     assert spectrum.argmax() * rate / 10_000 == pytest.approx(440, abs=3)
-    (fault,) = check_root(root, ["Lab"]).faults  # no test video yet
+    (fault,) = check_corpora(root, ["Lab"]).faults  # no test video yet
     assert "no fold list" in fault.message
 
 
@@ -178,7 +187,7 @@ def test_variable_frame_rate_is_brought_to_an_even_clock(
 def test_frame_numbers_instead_of_times(make_film: Callable, make_table: Callable, tmp_path: Path) -> None:
     rows = [("anna", k, 2.0 * k, 10.0, 1) for k in range(1, 21)]
     table = make_table(rows)
-    settings = ImportSettings(time=TimeStamps("frame", 1), maps=Maps(sigma=4.0))
+    settings = ImportSettings(time=TimeStamps("frame", 1), maps=MapSettings(sigma=4.0))
     import_video(make_film(), table, tmp_path / "root", "Lab", settings)
     _, fixations = read_maps(tmp_path / "root", "Lab", "film")
     assert [int(np.argwhere(matrix)[0, 1]) for matrix in fixations] == [2 * k for k in range(1, 21)]
@@ -230,10 +239,8 @@ def test_a_frame_that_nobody_looked_at_is_blank(
     assert any("1 frames without gaze" in note for note in report.notes)
 
 
-def test_lists_and_registration(
-    make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
-) -> None:
-    root, film, table = tmp_path / "root", make_film(), make_table(gaze_rows)
+def test_lists_and_registration(lab: Lab) -> None:
+    root, film, table = lab
     first = import_video(film, table, root, "Lab", PLAIN, video="one", split="1,2")
     assert any("split 1 has no test video yet" in note for note in first.notes)
     import_video(film, table, root, "Lab", PLAIN, video="two", part="test", split="all")
@@ -254,23 +261,21 @@ def test_lists_and_registration(
     assert own.made["maps.sigma"] == 6.0
     with pytest.raises(InputError, match="the test list of split 1"):
         import_video(film, table, root, "Lab", PLAIN, video="two", part="train")
-    assert check_root(root).count("error") == 0
+    assert check_corpora(root).count("error") == 0
 
 
-def test_nothing_is_overwritten_unasked(
-    make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
-) -> None:
-    root, film, table = tmp_path / "root", make_film(), make_table(gaze_rows)
+def test_nothing_is_overwritten_unasked(lab: Lab) -> None:
+    root, film, table = lab
     import_video(film, table, root, "Lab", PLAIN)
     first = root / "annotations" / "Lab" / "film" / "maps" / "eyeMap_00001.jpg"
     before, changed = first.read_bytes(), first.stat().st_mtime_ns
     assert import_video(film, table, root, "Lab", PLAIN).kept
     assert first.stat().st_mtime_ns == changed
     with pytest.raises(InputError, match=r"maps.sigma: 6.0 / 2.0.*--overwrite"):
-        import_video(film, table, root, "Lab", ImportSettings(maps=Maps(sigma=2.0)))
+        import_video(film, table, root, "Lab", ImportSettings(maps=MapSettings(sigma=2.0)))
     assert first.read_bytes() == before
     assert not import_video(
-        film, table, root, "Lab", ImportSettings(maps=Maps(sigma=2.0)), overwrite=True
+        film, table, root, "Lab", ImportSettings(maps=MapSettings(sigma=2.0)), overwrite=True
     ).kept
     assert first.read_bytes() != before
     shutil.rmtree(root / "annotations")
@@ -278,14 +283,8 @@ def test_nothing_is_overwritten_unasked(
         import_video(film, table, root, "Lab", PLAIN)
 
 
-def test_a_killed_import_leaves_no_half_video_and_goes_on(
-    make_film: Callable,
-    make_table: Callable,
-    gaze_rows: list,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    root, film, table = tmp_path / "root", make_film(), make_table(gaze_rows)
+def test_a_killed_import_leaves_no_half_video_and_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, film, table = lab
 
     def killed(*args: object) -> None:
         raise KeyboardInterrupt
@@ -314,20 +313,18 @@ def test_a_killed_import_leaves_no_half_video_and_goes_on(
     assert not (root / "annotations").exists()
     assert import_video(film, table, root, "Lab", PLAIN).kept  # what was complete is only moved
     assert not [path for path in root.iterdir() if path.name.startswith(".")]
-    (fault,) = check_root(root).faults  # no test list yet, and nothing else
+    (fault,) = check_corpora(root).faults  # no test list yet, and nothing else
     assert "no fold list" in fault.message
 
 
-def test_the_film_may_stand_for_its_frames(
-    make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
-) -> None:
-    root, film, table = tmp_path / "root", make_film(), make_table(gaze_rows)
+def test_the_film_may_stand_for_its_frames(lab: Lab, make_film: Callable) -> None:
+    root, film, table = lab
     settings = replace(PLAIN, files=Files(frames="video"))
     import_video(film, table, root, "Lab", settings)
     import_video(film, table, root, "Lab", settings, video="other", part="test")
     assert (root / "videos" / "Lab" / "film.mp4").read_bytes() == film.read_bytes()
     assert not (root / "video_frames").exists()
-    assert check_root(root).faults == []
+    assert check_corpora(root).faults == []
     (entry,) = read_videos(root, ["Lab"], 1, "train")
     pictures = entry.frames.read([1, 12, 20], (48, 96))
     assert [picture.mean() for picture in pictures] == pytest.approx([40, 117, 173], abs=3)
@@ -348,17 +345,15 @@ def test_a_silent_film(make_film: Callable, make_table: Callable, gaze_rows: lis
     "ignore:.*does not have many workers.*",
     "ignore:.*is smaller than the logging interval.*",
 )
-def test_an_imported_corpus_trains_and_tests(
-    make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
-) -> None:
+def test_an_imported_corpus_trains_and_tests(lab: Lab) -> None:
     from commandline import fit_arguments
 
     from lightning_avsp.cli import main
 
-    root, film, table = tmp_path / "root", make_film(), make_table(gaze_rows)
+    root, film, table = lab
     for name, part in (("one", "train"), ("two", "train"), ("three", "test")):
         import_video(film, table, root, "Lab", PLAIN, video=name, part=part)
-    run = tmp_path / "run"
+    run = root.parent / "run"
     one_step = ("--trainer.limit_train_batches=1", "--figures=0", "--test_after_fit=true")
     main(fit_arguments(root, run, "--data.corpora=[Lab]", *one_step))
     record = json.loads((run / "run.json").read_text())

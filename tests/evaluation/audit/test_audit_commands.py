@@ -39,7 +39,7 @@ def runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_trained_network_without_sound_does_not_use_audio(
+def test_a_trained_network_without_audio_does_not_use_audio(
     runs: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = runs / "one" / "checkpoints" / "last.ckpt"
@@ -54,7 +54,7 @@ def test_a_trained_network_without_sound_does_not_use_audio(
     assert all(change["largest"] == 0 for change in found["pixel_changes"].values())
 
 
-def test_the_released_network_without_sound_is_a_regressor(
+def test_the_released_network_without_audio_is_a_regressor(
     runs: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     noise(
@@ -116,7 +116,7 @@ def test_progress_speaks_now_and_then(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err == "1 of 2 clips\n"
 
 
-def test_shifted_sound_is_the_sound_of_another_moment(corpus: Path) -> None:
+def test_shifted_audio_is_the_audio_of_another_moment(corpus: Path) -> None:
     def sounds(shift: float) -> torch.Tensor:
         audio_settings = LogMel(size=(64, 64))
         data = AVSaliencyDataModule(

@@ -10,7 +10,7 @@ from lightning_avsp.cli import main
 from lightning_avsp.data.captions.frames import Captions
 from lightning_avsp.diffusion import Sampling
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.audit.data import AuditData, find_captions
+from lightning_avsp.evaluation.audit.data import AuditData, find_corpus_captions
 from lightning_avsp.evaluation.audit.perturbation import (
     PerturbationAudit,
     PerturbedFrames,
@@ -95,7 +95,7 @@ def test_each_clip_is_encoded_once_with_each_input(make_model, audit_data: Audit
     assert sum(model.network.encoded) == found.frames * len(found.inputs)
 
 
-def test_a_network_that_needs_audio_says_so(make_model, audit_data: AuditData) -> None:
+def test_a_network_that_needs_audio_is_reported(make_model, audit_data: AuditData) -> None:
     model = make_model(listens=True, needs_sound=True, steps=1)
     found = audit_modality(model, audit_data, samples=1, shift=0)
     assert [perturbation.name for perturbation in found.inputs] == ["own", "silent", "mismatched"]
@@ -135,7 +135,7 @@ def test_settings_out_of_range_are_refused(make_model, audit_data: AuditData) ->
     for options in ({"metrics": ("nss",)}, {"samples": 0}, {"shift": -1.0}, {"shift": float("nan")}):
         with pytest.raises(InputError):
             audit_modality(model, audit_data, **options)
-    with pytest.raises(InputError, match="at least 2 test videos"):
+    with pytest.raises(InputError, match="need at least 2 videos"):
         audit_modality(model, replace(audit_data, limit_videos=1))
     with pytest.raises(InputError, match="reads no text"):
         audit_modality(model, audit_data, "text")
@@ -217,15 +217,15 @@ def test_captions_come_from_the_option_or_the_checkpoint(captions: Captions) -> 
     spec = InputSpec((32, 64), (32, 64), ClipPolicy(), None)  # type: ignore[arg-type]
     model = LoadedModel(Reader(), spec, "test")
     with pytest.raises(InputError, match="give --captions FOLDER, or --captions none"):
-        find_captions(model)
-    assert find_captions(model, "none") is None
-    assert find_captions(model, str(captions.folder)) == captions
+        find_corpus_captions(model)
+    assert find_corpus_captions(model, "none") is None
+    assert find_corpus_captions(model, str(captions.folder)) == captions
     stored = {"folder": str(captions.folder), "features": str(captions.features), "tokens": 20}
-    assert find_captions(replace(model, captions=stored)) == replace(captions, tokens=20)
+    assert find_corpus_captions(replace(model, captions=stored)) == replace(captions, tokens=20)
     with pytest.raises(InputError, match="are not there"):
-        find_captions(replace(model, captions=stored | {"folder": "absent"}))
+        find_corpus_captions(replace(model, captions=stored | {"folder": "absent"}))
     plain = replace(model, network=Reader(), captions=stored)
     plain.network.uses_text = False
-    assert find_captions(plain) is None
+    assert find_corpus_captions(plain) is None
     with pytest.raises(InputError, match="reads no text"):
-        find_captions(plain, "somewhere")
+        find_corpus_captions(plain, "somewhere")

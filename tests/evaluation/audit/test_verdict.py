@@ -2,7 +2,8 @@
 
 import pytest
 
-from lightning_avsp.evaluation.audit.perturbation import Change, PerturbationAudit, Setting, perturbations
+from lightning_avsp.evaluation.audit.perturbation import PerturbationAudit, Setting, perturbations
+from lightning_avsp.evaluation.audit.report import MapChange
 from lightning_avsp.metrics import VideoAverage
 
 ONE, STEPS, MEAN = (
@@ -17,7 +18,7 @@ def audit(least: float = 0.01, **gains: list[float]) -> PerturbationAudit:
     settings = {"one": ONE, "steps": STEPS, "mean": MEAN}
     found = PerturbationAudit("audio", perturbations("audio", 0), ("cc",), least)
     found.settings = tuple(settings[name] for name in gains)
-    found.changes = {"mismatched": Change(largest=0.5)}
+    found.changes = {"mismatched": MapChange(largest=0.5)}
     for name, values in gains.items():
         for given in ("own", "mismatched"):
             average = VideoAverage(("cc",))

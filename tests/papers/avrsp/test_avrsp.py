@@ -216,7 +216,7 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
         network(torch.randn(1, 3, 16, 64, 64), audio)
     with pytest.raises(InputError, match="multiples of 32"):
         network(torch.randn(1, 3, 8, 60, 64), audio)
-    with pytest.raises(InputError, match=r"waveforms.*data\.sound=waveform"):
+    with pytest.raises(InputError, match=r"waveforms.*data\.audio=Waveform"):
         network(video, torch.randn(2, 1, 9, 32, 64))
     with pytest.raises(InputError, match="reads no text"):
         network(video, audio, torch.randn(2, 3, 4))

@@ -10,7 +10,7 @@ from torch import nn
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.atrous_pyramid import AtrousPyramid3d, ConvNorm3d
 from lightning_avsp.layers.importance_pooling import LocalImportancePooling3d
-from lightning_avsp.papers.avrsp.decoder import Decoder
+from lightning_avsp.papers.avrsp.decoder import MapDecoder
 from lightning_avsp.papers.avrsp.fusions import (
     Bilinear,
     BottleneckTransformer,
@@ -19,11 +19,9 @@ from lightning_avsp.papers.avrsp.fusions import (
     align_time,
     build_fusion,
 )
-from lightning_avsp.papers.avrsp.gate import RegulatorGate
 from lightning_avsp.papers.avrsp.relevance import RAVF, RAVFBlock
-from lightning_avsp.papers.avrsp.scales import Scale
+from lightning_avsp.papers.avrsp.scales import RegulatorGate, Scale, Synergy, resize_space
 from lightning_avsp.papers.avrsp.settings import RAVFSettings
-from lightning_avsp.papers.avrsp.synergy import Synergy, resize_space
 
 
 def test_ravf_follows_equations_1_to_7():
@@ -267,7 +265,7 @@ def test_a_scale_refuses_time_that_does_not_divide():
 
 
 def test_the_decoder_starts_near_an_empty_map_and_doubles_four_times():
-    decoder = Decoder(4, (2, 2, 1), steps=2)
+    decoder = MapDecoder(4, (2, 2, 1), steps=2)
     scales = [[torch.randn(2, 4, 2, side, 2 * side)] * count for side, count in ((4, 2), (8, 2), (16, 1))]
     out = decoder(torch.randn(2, 4, 2, 2, 4), scales, (64, 128))
     assert out.shape == (2, 1, 64, 128)

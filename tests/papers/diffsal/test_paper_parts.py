@@ -4,14 +4,16 @@ import pytest
 import torch
 
 from lightning_avsp.layers.sound_product import ProductResidual
+from lightning_avsp.papers.diffsal.paper.decoder import (
+    ModulationStage,
+    NoiseEncoder,
+    SpatioTemporalCrossAttention,
+)
 from lightning_avsp.papers.diffsal.paper.interaction import (
-    INTERACTIONS,
-    MultiModalInteraction,
+    AudioInteraction,
     interaction_mask,
 )
-from lightning_avsp.papers.diffsal.paper.modulation import ModulationStage, SpatioTemporalCrossAttention
-from lightning_avsp.papers.diffsal.paper.noise import NoiseEncoder
-from lightning_avsp.papers.diffsal.paper.sound import TemporalEnhancement
+from lightning_avsp.papers.diffsal.paper.network import TemporalEnhancement
 
 
 def stage(**options):
@@ -39,16 +41,16 @@ def test_mask_is_a_softmax_over_space_of_the_pooled_product():
 
 
 def test_interaction_is_the_mask_times_the_enlarged_sound():
-    module = MultiModalInteraction(6, 4)
+    module = AudioInteraction("mim", 6, 4)
     features, audio = torch.randn(1, 4, 9, 4, 8), torch.randn(1, 6, 9, 2, 4)
     enlarged = audio.repeat_interleave(2, -1).repeat_interleave(2, -2)
     sound = module.align.conv(enlarged)  # the paper's order: enlarge, then convolve
     torch.testing.assert_close(module(features, audio), interaction_mask(features, sound) * sound)
 
 
-@pytest.mark.parametrize("name", INTERACTIONS)
+@pytest.mark.parametrize("name", ["mim", "mim_residual", "bilinear", "addition", "concatenation"])
 def test_every_interaction_depends_on_sight_and_sound(name):
-    module = INTERACTIONS[name](6, 4)
+    module = AudioInteraction(name, 6, 4)
     features, audio = torch.randn(1, 4, 9, 4, 8), torch.randn(1, 6, 9, 2, 4)
     out = module(features, audio)
     assert out.shape == features.shape

@@ -13,9 +13,8 @@ from lightning_avsp.backbones.vggish import VGGish
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.pooling_attention import relative_positions
 from lightning_avsp.papers.diffsal.released import ReleasedDiffSal
-from lightning_avsp.papers.diffsal.released.attention import FrameCrossAttention
+from lightning_avsp.papers.diffsal.released.attention import FrameCrossAttention, ReleasedMIM, SoundModulation
 from lightning_avsp.papers.diffsal.released.decoder import TemporalReadout
-from lightning_avsp.papers.diffsal.released.interaction import ReleasedMIM, SoundModulation
 from lightning_avsp.papers.diffsal.released.mvit import ReleasedMViT
 from lightning_avsp.structures import Condition
 
@@ -113,7 +112,7 @@ def test_mim_keys_are_the_memory_read_anew() -> None:
     mim = ReleasedMIM(audio_width=5, width=width)
     x = torch.randn(batch, steps, width, height, columns)
     audio = torch.randn(batch, 5, steps, 2, 3)
-    keys = mim(x, mim.aligned(audio))
+    keys = mim(x, mim.align_audio(audio))
     # Slowly, from Equation 9: the sound's cells repeat over 2 x 2 pixels; each row of the mask sums to one.
     kernel = mim.align.weight[:, :, 0, 0]
     sound = torch.einsum("bathw,ca->bcthw", audio, kernel) + mim.align.bias[:, None, None, None]

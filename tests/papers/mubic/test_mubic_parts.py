@@ -6,15 +6,25 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightning_avsp.layers.cross_attention import EfficientCrossAttention, attention_heads
-from lightning_avsp.layers.timed_residual import TimedResidualBlock
-from lightning_avsp.papers.mubic.adaptive import AdaptiveSteps, normalized_entropy
-from lightning_avsp.papers.mubic.decoder import ConditionalDenoising
-from lightning_avsp.papers.mubic.gates import DecoderFusion, GatedFusion
-from lightning_avsp.papers.mubic.interaction import InteractionBlock, LocalContext, SeparateFFN, Skip
-from lightning_avsp.papers.mubic.noise import NoiseEncoder
+from lightning_avsp.layers.attention import EfficientCrossAttention, attention_heads
+from lightning_avsp.layers.convolution import TimedResidualBlock
+from lightning_avsp.papers.mubic.decoder import (
+    AdaptiveSteps,
+    ConditionalDenoising,
+    DecoderFusion,
+    StepNoiseEncoder,
+    normalized_entropy,
+)
+from lightning_avsp.papers.mubic.interaction import (
+    GatedFusion,
+    InteractionBlock,
+    LocalContext,
+    SeparateFFN,
+    Skip,
+    SoundMatching,
+    TemporalRefinement,
+)
 from lightning_avsp.papers.mubic.options import Fusion, Widths
-from lightning_avsp.papers.mubic.sound import SoundMatching, TemporalRefinement
 
 WIDTHS = Widths(
     channels=(8, 16, 24, 32),
@@ -204,7 +214,7 @@ def test_own_values_bring_back_what_asked():
 
 def test_noise_stages_halve_the_map():
     for axes, time in (("2d", 1), ("3d", 8)):
-        encoder = NoiseEncoder((6, 8, 12, 16), 8, axes).eval()
+        encoder = StepNoiseEncoder((6, 8, 12, 16), 8, axes).eval()
         features = encoder(torch.randn(2, 1, 32, 64), torch.tensor([1, 999]), (16, 32))
         assert [tuple(f.shape) for f in features] == [
             (2, 6, time, 16, 32),
@@ -215,7 +225,7 @@ def test_noise_stages_halve_the_map():
 
 
 def test_noise_of_other_sizes_is_brought_to_twice_the_finest_features():
-    encoder = NoiseEncoder((6, 8, 12, 16), 8).eval()
+    encoder = StepNoiseEncoder((6, 8, 12, 16), 8).eval()
     t = torch.tensor([5])
     noisy = torch.randn(1, 1, 64, 128)
     resized = F.interpolate(noisy, size=(32, 64), mode="bilinear", antialias=True)

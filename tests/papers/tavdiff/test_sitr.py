@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.papers.tavdiff.condition import TokenRoles
 from lightning_avsp.papers.tavdiff.sitr import SITR
-from lightning_avsp.papers.tavdiff.text_fusion import Concatenate, RepeatAdd, RepeatAverage, VisualOnly
-from lightning_avsp.papers.tavdiff.text_tokens import TokenRows
+from lightning_avsp.papers.tavdiff.text_fusion import RepeatedText, VisualOnly
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def build(**options):
 
 
 def test_rows_of_a_caption(captions):
-    rows = TokenRows.of(captions)
+    rows = TokenRoles.of(captions)
     assert rows.words.tolist() == [
         [False, True, True, False, False, False, False, False],
         [False, True, True, True, True, False, False, False],
@@ -36,7 +36,7 @@ def test_rows_of_a_caption(captions):
 def test_start_and_end_alone_are_no_caption():
     text = torch.randn(1, 4, 24)
     text[0, 2:] = 0
-    rows = TokenRows.of(text)
+    rows = TokenRoles.of(text)
     assert not rows.present.any()
     assert not rows.tokens.any()
 
@@ -81,7 +81,7 @@ def test_rules_choose_a_candidate_by_the_clip_alone(features, captions, rule):
     sitr = build(infer_select=rule).eval()
     responses = sitr.respond(features, captions)
     chosen = sitr.choose(responses, None, features.shape[2:])
-    rows = TokenRows.of(captions)
+    rows = TokenRoles.of(captions)
     for clip in (0, 1):
         assert responses.candidates[clip, chosen[clip]]
         alone = sitr.respond(features[clip : clip + 1], captions[clip : clip + 1])
@@ -135,15 +135,15 @@ def test_without_a_caption_the_response_is_even(features, captions, output):
 
 
 def test_rivals_follow_their_names(features, captions):
-    for kind in (RepeatAdd, RepeatAverage, Concatenate):
-        rival = kind(24, 10, 16).eval()
+    for kind in ("repeat_add", "repeat_average", "concat"):
+        rival = RepeatedText(kind, 24, 10, 16).eval()
         out = rival(features, captions)
         tokens = rival.norm(rival.value(features.flatten(2).transpose(1, 2)))
         word = rival.text(captions[1, 5])  # the end token of the second caption
         expected = {
-            RepeatAdd: lambda v, w=word: v + w,
-            RepeatAverage: lambda v, w=word: (v + w) / 2,
-            Concatenate: lambda v, w=word, r=rival: (
+            "repeat_add": lambda v, w=word: v + w,
+            "repeat_average": lambda v, w=word: (v + w) / 2,
+            "concat": lambda v, w=word, r=rival: (
                 r.join(torch.cat([v, w.expand_as(v)], dim=-1)) if hasattr(r, "join") else v
             ),
         }[kind](tokens[1])

@@ -1,4 +1,4 @@
-"""How sound meets sight: the multi-modal interaction module (MIM) and the alternatives of Table 3."""
+"""Interaction of audio and video: the multi-modal interaction module (MIM) and the alternatives of Table 3."""
 
 from __future__ import annotations
 
@@ -28,109 +28,58 @@ class AudioAlignment(nn.Module):
         self.conv = VideoConvolution(audio_channels, channels, 1)
 
     def forward(self, audio: Tensor, size: tuple[int, int, int]) -> Tensor:
-        """(B, C_a, S, h_a, w_a) to (B, C_i, T, h, w) with ``size = (T, h, w)``."""
+        """Align (B, C_a, S, h_a, w_a) to (B, C_i, T, h, w) with ``size = (T, h, w)``."""
         return resize_frames(resample_time(self.conv(audio), size[0]), size[1:])
 
 
-def interaction_mask(features: Tensor, sound: Tensor) -> Tensor:
-    """Where sound and sight agree: softmax over space of the temporally pooled product (Equation 9).
+def interaction_mask(features: Tensor, audio: Tensor) -> Tensor:
+    """Compute where audio and video agree: softmax over space of the temporally pooled product (Equation 9).
 
     Multiplied by the number of positions, so that its mean is 1: a layer norm follows (Equation 8), and values of the
     size 1 / (h w) would vanish beside its epsilon (D11).
 
     Args:
         features: [f_v, f_s] (B, C, T, h, w).
-        sound: Aligned audio features (B, C, T, h, w).
+        audio: Aligned audio features (B, C, T, h, w).
 
     Returns:
         (B, C, 1, h, w), mean 1 over each map.
     """
-    pooled = (features * sound).mean(dim=2).flatten(2)  # (B, C, h w)
+    pooled = (features * audio).mean(dim=2).flatten(2)  # (B, C, h w)
     mask = pooled.softmax(dim=-1).to(features.dtype) * pooled.shape[-1]
     return mask.unflatten(2, features.shape[-2:]).unsqueeze(2)
 
 
-class MultiModalInteraction(nn.Module):
-    """MIM: the mask of agreement times the sound (Equation 9).
+class AudioInteraction(nn.Module):
+    """Fusion of audio with the features of one scale: MIM (Equation 9) and the alternatives of Table 3.
 
     Args:
+        kind: ``mim``, ``mim_residual``: the mask of agreement times the audio; ``bilinear``: projected features times
+            audio, projected again, since a full bilinear form would need C_i^2 C_a weights; ``addition``: features plus
+            audio; ``concatenation``: both side by side through a 1x1x1 convolution, held as two halves, so that the
+            large map is never copied (D12).
         audio_channels: Channels C_a of the audio features.
         channels: Channels C_i of the scale.
     """
 
-    def __init__(self, audio_channels: int, channels: int) -> None:
+    def __init__(self, kind: Interaction, audio_channels: int, channels: int) -> None:
         super().__init__()
+        self.kind: Interaction = kind
         self.align = AudioAlignment(audio_channels, channels)
+        if kind == "bilinear":
+            self.project = VideoConvolution(channels, channels, 1)
+            self.out = VideoConvolution(channels, channels, 1)
+        elif kind == "concatenation":
+            self.mix_features = VideoConvolution(channels, channels, 1)
+            self.mix_sound = VideoConvolution(channels, channels, 1, bias=False)
 
     def forward(self, features: Tensor, audio: Tensor) -> Tensor:
-        """[f_v, f_s] (B, C, T, h, w) and f_a (B, C_a, S, h_a, w_a) to f_avs (B, C, T, h, w)."""
-        sound = self.align(audio, features.shape[2:])  # (B, C, T, h, w)
-        return sound * interaction_mask(features, sound)
-
-
-class BilinearInteraction(nn.Module):
-    """Table 3, "Bilinear": projected features times projected sound, projected again.
-
-    A full bilinear form would need C_i^2 C_a weights; this is its low-rank form (D12).
-
-    Args:
-        audio_channels: Channels C_a of the audio features.
-        channels: Channels C_i of the scale.
-    """
-
-    def __init__(self, audio_channels: int, channels: int) -> None:
-        super().__init__()
-        self.align = AudioAlignment(audio_channels, channels)
-        self.project = VideoConvolution(channels, channels, 1)
-        self.out = VideoConvolution(channels, channels, 1)
-
-    def forward(self, features: Tensor, audio: Tensor) -> Tensor:
-        """[f_v, f_s] (B, C, T, h, w) and f_a (B, C_a, S, h_a, w_a) to f_avs (B, C, T, h, w)."""
-        return self.out(self.project(features) * self.align(audio, features.shape[2:]))
-
-
-class AdditionInteraction(nn.Module):
-    """Table 3, "Addition": features plus aligned sound.
-
-    Args:
-        audio_channels: Channels C_a of the audio features.
-        channels: Channels C_i of the scale.
-    """
-
-    def __init__(self, audio_channels: int, channels: int) -> None:
-        super().__init__()
-        self.align = AudioAlignment(audio_channels, channels)
-
-    def forward(self, features: Tensor, audio: Tensor) -> Tensor:
-        """[f_v, f_s] (B, C, T, h, w) and f_a (B, C_a, S, h_a, w_a) to f_avs (B, C, T, h, w)."""
-        return features + self.align(audio, features.shape[2:])
-
-
-class ConcatenationInteraction(nn.Module):
-    """Table 3, "Concatenation": features and aligned sound side by side, brought back to C_i channels.
-
-    The 1x1x1 convolution (D12) over the concatenation is held as two halves, so that the large map is never copied.
-
-    Args:
-        audio_channels: Channels C_a of the audio features.
-        channels: Channels C_i of the scale.
-    """
-
-    def __init__(self, audio_channels: int, channels: int) -> None:
-        super().__init__()
-        self.align = AudioAlignment(audio_channels, channels)
-        self.mix_features = VideoConvolution(channels, channels, 1)
-        self.mix_sound = VideoConvolution(channels, channels, 1, bias=False)
-
-    def forward(self, features: Tensor, audio: Tensor) -> Tensor:
-        """[f_v, f_s] (B, C, T, h, w) and f_a (B, C_a, S, h_a, w_a) to f_avs (B, C, T, h, w)."""
-        return self.mix_features(features) + self.mix_sound(self.align(audio, features.shape[2:]))
-
-
-INTERACTIONS: dict[str, type[nn.Module]] = {
-    "mim": MultiModalInteraction,
-    "mim_residual": MultiModalInteraction,
-    "bilinear": BilinearInteraction,
-    "addition": AdditionInteraction,
-    "concatenation": ConcatenationInteraction,
-}
+        """Fuse [f_v, f_s] (B, C, T, h, w) and f_a (B, C_a, S, h_a, w_a) to f_avs (B, C, T, h, w)."""
+        audio = self.align(audio, features.shape[2:])  # (B, C, T, h, w)
+        if self.kind == "bilinear":
+            return self.out(self.project(features) * audio)
+        if self.kind == "addition":
+            return features + audio
+        if self.kind == "concatenation":
+            return self.mix_features(features) + self.mix_sound(audio)
+        return audio * interaction_mask(features, audio)

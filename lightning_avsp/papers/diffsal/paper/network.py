@@ -8,32 +8,68 @@ model card beside this package.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_avsp.backbones.encoder import Encoder, VideoEncoder
+from lightning_avsp.backbones.encoder import AudioEncoder, VideoEncoder
 from lightning_avsp.backbones.weights import WeightReport
 from lightning_avsp.errors import InputError
+from lightning_avsp.layers.attention import TransformerLayer
+from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.resampling import resample_time
 from lightning_avsp.layers.video_convolution import VideoConvolution
-from lightning_avsp.papers.diffsal.paper.head import PredictionHead
+from lightning_avsp.papers.diffsal.paper.decoder import (
+    AttentionKind,
+    ModulationStage,
+    NoiseEncoder,
+    PredictionHead,
+)
 from lightning_avsp.papers.diffsal.paper.interaction import Interaction
-from lightning_avsp.papers.diffsal.paper.modulation import Attention, ModulationStage
-from lightning_avsp.papers.diffsal.paper.noise import NoiseEncoder
-from lightning_avsp.papers.diffsal.paper.sound import TemporalEnhancement
+from lightning_avsp.papers.inputs import check_frame_size, refuse_text
 from lightning_avsp.structures import Condition, DiffusionNetwork
+
+
+class TemporalEnhancement(nn.Module):
+    """Patch embedding, learnable position along time, one transformer layer over all tokens of the audio.
+
+    Args:
+        channels: Width C_a of the audio features.
+        slices: Number of slices T_a; for another number the positions are interpolated linearly.
+    """
+
+    def __init__(self, channels: int, slices: int = 9) -> None:
+        super().__init__()
+        # Per token: the encoder's grid is coarse already, so a patch is one cell (D9)
+        self.patch_embedding = nn.Sequential(
+            LayerNorm(channels), nn.Linear(channels, channels), LayerNorm(channels)
+        )
+        self.position = nn.Parameter(torch.zeros(1, slices, channels))
+        nn.init.trunc_normal_(self.position, std=0.02)
+        # widths of attention and MLP: a quarter and a half of the tokens', as in the released configuration
+        self.transformer = TransformerLayer(channels, 2, channels // 8, channels // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enhance (B, C, S, h, w)."""
+        size = x.shape[2:]
+        tokens = self.patch_embedding(x.movedim(1, -1))  # (B, S, h, w, C)
+        position: Tensor = self.position
+        if position.shape[1] != size[0]:
+            position = F.interpolate(position.transpose(1, 2), size=size[0], mode="linear").transpose(1, 2)
+        tokens = tokens + position[:, :, None, None].to(tokens.dtype)  # Equation 4
+        tokens = self.transformer(tokens.flatten(1, 3))  # (B, S h w, C), Equation 5
+        return tokens.transpose(1, 2).unflatten(2, size)
 
 
 class PaperDiffSal(DiffusionNetwork):
     """Video and audio encoders, and the Saliency-UNet that denoises a map on their features.
 
     Args:
-        video_encoder: Encoder of the frames; None for a network that only hears.
-        audio_encoder: Encoder of single slices (N, 1, H, W) -> (N, C_a, H / 16, W / 16); None for one that only sees.
-        audio_channels: C_a; ignored without an audio encoder.
+        video_encoder: Encoder of the frames; None for a network of audio alone.
+        audio_encoder: Encoder of single slices (N, 1, H, W) -> (N, C_a, H / 16, W / 16); None for one of video alone.
         channels: Decoder widths at strides 32, 16, 8, 4 (deepest first); they need not equal the encoder's.
         head_channels: Width of the temporal convolutions' output, which the prediction head reads.
         attention: ECA, standard cross-attention (Table 4) or convolution (Table 1).
-        interaction: How sound meets sight (Table 3).
+        interaction: Interaction of audio and video (Table 3).
         num_stages: MAM stages, from the deepest (Figure 6).
         video_steps: T_v, time steps of the visual features in the decoder.
         audio_slices: T_a, slices of a clip.
@@ -44,11 +80,10 @@ class PaperDiffSal(DiffusionNetwork):
     def __init__(
         self,
         video_encoder: VideoEncoder | None,
-        audio_encoder: Encoder | None,
-        audio_channels: int,
+        audio_encoder: AudioEncoder | None,
         channels: tuple[int, ...],
         head_channels: int,
-        attention: Attention = "eca",
+        attention: AttentionKind = "eca",
         interaction: Interaction = "mim",
         num_stages: int = 4,
         video_steps: int = 8,
@@ -57,6 +92,7 @@ class PaperDiffSal(DiffusionNetwork):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        audio_channels = None if audio_encoder is None else audio_encoder.out_channels
         self.video_steps = video_steps
         self.video_encoder = video_encoder
         self.audio_encoder = audio_encoder
@@ -71,11 +107,11 @@ class PaperDiffSal(DiffusionNetwork):
                 for theirs, ours in zip(video_encoder.channels, used, strict=True)
             )
         else:
-            # A network that only hears: learned constants stand where visual features would be (D14)
+            # Without video: learned constants stand where visual features would be (D14)
             self.blank = nn.ParameterList(torch.zeros(1, width, video_steps, 1, 1) for width in used)
             for constant in self.blank:
                 nn.init.trunc_normal_(constant, std=0.02)
-        if audio_encoder is not None:
+        if audio_channels is not None:
             self.enhancement = TemporalEnhancement(audio_channels, audio_slices)
         self.noise_encoder = NoiseEncoder(channels, num_stages, dropout)
         self.stages = nn.ModuleList(
@@ -87,7 +123,7 @@ class PaperDiffSal(DiffusionNetwork):
                 head_channels,
                 attention,
                 interaction,
-                None if audio_encoder is None else audio_channels,
+                audio_channels,
                 mel_bins,
             )
             for index, width in enumerate(used)
@@ -97,56 +133,45 @@ class PaperDiffSal(DiffusionNetwork):
     def encode(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
     ) -> Condition:
-        """Features of a clip; call once per clip.
+        """Compute the features of a clip; call once per clip.
 
         Args:
-            video: Normalised frames (B, 3, T, H, W), H and W multiples of 32; None to go by sound alone.
-            audio: Log-mel slices (B, 1, S, Ha, Wa); None to go by sight alone.
-            text: Must be None: this network reads no text.
+            video: Normalised frames (B, 3, T, H, W), H and W multiples of 32; None to use audio alone.
+            audio: Log-mel slices (B, 1, S, Ha, Wa); None to use video alone.
+            text: Must be None.
 
         Returns:
             Visual features (B, C_i, T_v, H / s_i, W / s_i), deepest first, and audio features (B, C_a, S, h_a, w_a).
 
         Raises:
-            InputError: If neither video nor sound that this network can use is given, or sizes do not fit.
+            InputError: If neither video nor audio that this network can use is given, or sizes do not fit.
         """
-        if text is not None:
-            raise InputError("DiffSal reads no text: leave text out")
-        features = () if video is None or self.video_encoder is None else self._see(video, self.video_encoder)
-        sound = None if audio is None or self.audio_encoder is None else self._hear(audio, self.audio_encoder)
-        if not features and sound is None:
+        refuse_text("DiffSal", text)
+        features: tuple[Tensor, ...] = ()
+        if video is not None and self.video_encoder is not None:
+            check_frame_size("DiffSal", video, 64)
+            features = tuple(
+                resample_time(project(feature), self.video_steps)
+                for project, feature in zip(self.projections, self.video_encoder(video), strict=True)
+            )
+        enhanced = None
+        if audio is not None and self.audio_encoder is not None:
+            enhanced = self.enhancement(self.audio_encoder.encode_slices(audio))  # (B, C_a, S, h_a, w_a)
+        if not features and enhanced is None:
             has = [name for name in ("video", "audio") if getattr(self, f"{name}_encoder") is not None]
             got = [name for name, value in (("video", video), ("audio", audio)) if value is not None]
             raise InputError(
                 f"this network works on {' or '.join(has)}, but got {' and '.join(got) or 'neither'}"
             )
-        return Condition(video=features, audio=sound)
-
-    def _see(self, video: Tensor, encoder: VideoEncoder) -> tuple[Tensor, ...]:
-        height, width = video.shape[-2:]
-        if height % 32 or width % 32 or min(height, width) < 64:
-            raise InputError(
-                f"frames of {height}x{width}: DiffSal needs height and width to be multiples of 32, 64 at least; "
-                "resize them, e.g. to 224x384"
-            )
-        return tuple(
-            resample_time(project(feature), self.video_steps)
-            for project, feature in zip(self.projections, encoder(video), strict=True)
-        )
-
-    def _hear(self, audio: Tensor, encoder: Encoder) -> Tensor:
-        batch, _, slices = audio.shape[:3]
-        features = encoder(audio.transpose(1, 2).flatten(0, 1))  # (B S, C_a, h_a, w_a)
-        features = features.unflatten(0, (batch, slices)).transpose(1, 2)  # (B, C_a, S, h_a, w_a)
-        return self.enhancement(features)
+        return Condition(video=features, audio=enhanced)
 
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """Clean map predicted from a noisy one (Equation 6).
+        """Predict the clean map from a noisy one (Equation 6).
 
         Args:
             noisy_map: S_t (B, 1, H, W), H and W multiples of 32, of the frames' size.
             t: Diffusion step of each map, int64 (B,).
-            condition: What :meth:`encode` returned.
+            condition: Result of :meth:`encode`.
 
         Returns:
             Predicted clean map (B, 1, H, W) in [0, 1].
@@ -171,7 +196,7 @@ class PaperDiffSal(DiffusionNetwork):
         return self.head(outputs, (height, width), noisy_map.dtype)
 
     def _visual(self, condition: Condition, index: int, like: Tensor) -> Tensor:
-        """Visual features of one scale, or what stands for them when the clip has no picture (D14)."""
+        """Return the visual features of one scale, or their substitute when the clip has no video (D14)."""
         if condition.video:
             return condition.video[index]
         shape = (like.shape[0], like.shape[1], self.video_steps, like.shape[3], like.shape[4])

@@ -1,19 +1,20 @@
-"""Per-frame cross-attention of the released DiffSal: compressed (ECA, Eqs. 7 and 8) and standard."""
+"""Per-frame attention of the released DiffSal (Eqs. 7 and 8), and its interaction of audio and video (Eq. 9)."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.video_convolution import VideoConvolution
 
-Attention = Literal["eca", "standard"]
+ReleasedAttention = Literal["eca", "standard"]
 """``eca``: keys and values compressed by strided convolution. ``standard``: none; the SCA row of Table 4."""
 
-Grid = tuple[int, int]
+FrameGrid = tuple[int, int]
 
 
 class CompressedProjection(nn.Module):
@@ -39,8 +40,8 @@ class CompressedProjection(nn.Module):
             self.norm = LayerNorm(width)
         self.linear = nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """Tokens (N, HW, C) of frames with ``grid`` rows and columns to projected tokens (N, H'W', C)."""
+    def forward(self, tokens: Tensor, grid: FrameGrid) -> Tensor:
+        """Project tokens (N, HW, C) of frames with ``grid`` rows and columns to projected tokens (N, H'W', C)."""
         if self.conv is not None and self.norm is not None:
             # A 3-D convolution on a time axis of length 1: frames do not see each other.
             volume = tokens.transpose(1, 2).unflatten(2, (1, *grid))  # (N, C, 1, H, W)
@@ -59,7 +60,9 @@ class FrameCrossAttention(nn.Module):
         heads: Number of heads.
     """
 
-    def __init__(self, width: int, compression: int, attention: Attention = "eca", heads: int = 2) -> None:
+    def __init__(
+        self, width: int, compression: int, attention: ReleasedAttention = "eca", heads: int = 2
+    ) -> None:
         super().__init__()
         self.heads = heads
         # The released network scales by the full width, not by the width of a head.
@@ -71,7 +74,7 @@ class FrameCrossAttention(nn.Module):
         self.value = CompressedProjection(width, window, stride=compression)
         self.output = nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor, keys: Tensor, grid: Grid) -> Tensor:
+    def forward(self, tokens: Tensor, keys: Tensor, grid: FrameGrid) -> Tensor:
         """Attend within each frame.
 
         Args:
@@ -87,3 +90,69 @@ class FrameCrossAttention(nn.Module):
         v = self.value(tokens, grid).unflatten(2, (self.heads, -1)).transpose(1, 2)
         y = F.scaled_dot_product_attention(q, k, v, scale=self.scale)  # (N, heads, HW, C)
         return self.output(y.transpose(1, 2).flatten(2))  # (N, HW, C)
+
+
+ReleasedInteraction = Literal["mim", "mim_residual"]
+"""``mim``: as released. ``mim_residual``: audio also multiplies the features; :class:`SoundModulation`."""
+
+
+class ReleasedMIM(nn.Module):
+    """Audio weighted by its agreement with the video; used as the attention's keys.
+
+    Args:
+        audio_width: Channels of the audio features.
+        width: Channels of this stage.
+    """
+
+    def __init__(self, audio_width: int, width: int) -> None:
+        super().__init__()
+        self.align = nn.Conv2d(audio_width, width, kernel_size=1)
+
+    def align_audio(self, audio: Tensor) -> Tensor:
+        """Project audio features (B, Ca, S, h, w) to this stage's width: (B, S, C, h, w)."""
+        batch = audio.shape[0]
+        slices = audio.transpose(1, 2).flatten(0, 1)  # (B·S, Ca, h, w)
+        return self.align(slices).unflatten(0, (batch, -1))  # (B, S, C, h, w)
+
+    def forward(self, x: Tensor, aligned: Tensor) -> Tensor:
+        """Compute keys from audio and video.
+
+        Args:
+            x: Video and noise features, frame by frame (B, T, C, H, W).
+            aligned: Audio at this stage's width (B, T, C, h, w), one slice per step.
+
+        Returns:
+            Key tokens (B·T, HW, C).
+        """
+        size = x.shape[-2:]
+        sound = F.interpolate(aligned.flatten(0, 1), size=size, mode="nearest").view_as(x)  # (B, T, C, H, W)
+        # Softmax along the width only: every row of the mask sums to one.
+        mask = (sound * x).mean(dim=1, keepdim=True).softmax(dim=-1)  # (B, 1, C, H, W)
+        fused = (sound * mask).transpose(1, 2).contiguous()  # (B, C, T, H, W)
+        # The memory is read anew as (frame, position, channel) without moving the axes, as the released
+        # network does: channel, time and space are scrambled. Its weights were trained with exactly this
+        # order.
+        return fused.view(x.shape[0] * x.shape[1], size[0] * size[1], x.shape[2])
+
+
+class SoundModulation(nn.Module):
+    """Product of audio and video, added to the features that queries and values are made of.
+
+    ``x <- x + x * r`` with one vector r per audio slice: the aligned audio, averaged over the slice's time
+    axis and summed over mel bins with learnt weights of each channel. The weights, not a plain mean, keep
+    pitch: a mean over mel measures loudness, hardly pitch. Not part of the published network.
+
+    Args:
+        width: Channels of the stage.
+        mel_bins: Bins along the mel axis of the audio features (12 for slices of 192 mel columns).
+    """
+
+    def __init__(self, width: int, mel_bins: int) -> None:
+        super().__init__()
+        # Random, so that every channel reads another mixture of pitches from the start.
+        self.mel_weight = nn.Parameter(torch.randn(width, mel_bins) * mel_bins**-0.5)
+
+    def forward(self, x: Tensor, aligned: Tensor) -> Tensor:
+        """Modulate features (B, T, C, H, W) and aligned audio (B, T, C, h, w) to features (B, T, C, H, W)."""
+        r = torch.einsum("btchw,cw->btc", aligned, self.mel_weight) / aligned.shape[3]
+        return x + x * r[..., None, None]

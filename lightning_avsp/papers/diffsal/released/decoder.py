@@ -1,7 +1,8 @@
-"""Saliency-UNet of the released DiffSal: four attention stages, temporal read-out, head."""
+"""Saliency-UNet of the released DiffSal: noise encoder, four attention stages, temporal read-out, head."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -9,28 +10,64 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.layers.attention import FeedForward
+from lightning_avsp.layers.convolution import Downsample, ResNetBlock
 from lightning_avsp.layers.embeddings import TimeEmbedding
 from lightning_avsp.layers.normalization import LayerNorm
-from lightning_avsp.layers.resampling import DoubleSize, resize_bilinear
+from lightning_avsp.layers.resampling import DoubleSize, interpolate_bilinear
 from lightning_avsp.layers.video_convolution import VideoConvolution
-from lightning_avsp.papers.diffsal.released.attention import Attention, FrameCrossAttention
-from lightning_avsp.papers.diffsal.released.interaction import Interaction, ReleasedMIM, SoundModulation
-from lightning_avsp.papers.diffsal.released.noise import NoiseEncoder
+from lightning_avsp.papers.diffsal.released.attention import (
+    FrameCrossAttention,
+    ReleasedAttention,
+    ReleasedInteraction,
+    ReleasedMIM,
+    SoundModulation,
+)
+
+
+class ReleasedNoiseEncoder(nn.Module):
+    """Features of the noisy map at all scales but the finest: three residual stages; the paper says four.
+
+    Args:
+        channels: Widths of the video features, deepest first; the noise features take all but the last.
+        time_width: Width of the time embedding.
+        dropout: Dropout inside the residual blocks.
+    """
+
+    def __init__(self, channels: Sequence[int], time_width: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        widths = tuple(reversed(channels))
+        self.stem = nn.Conv2d(1, widths[0], kernel_size=3, padding=1)
+        self.down = Downsample(widths[0], widths[0], stride=4)
+        self.blocks = nn.ModuleList()
+        self.downs = nn.ModuleList()
+        for in_width, width in itertools.pairwise(widths):
+            self.blocks.append(ResNetBlock(in_width, width, time_width, dropout))
+            self.downs.append(Downsample(width, width))
+
+    def forward(self, noisy_map: Tensor, time: Tensor) -> tuple[Tensor, ...]:
+        """Encode a noisy map (B, 1, H, W) and time embedding (B, D) to features (B, C, h, w), deepest first."""
+        x = self.down(self.stem(noisy_map))  # (B, C, H/4, W/4)
+        features = []
+        for block, down in zip(self.blocks, self.downs, strict=True):
+            x = down(block(x, time))  # (B, 2C, h/2, w/2)
+            features.append(x)
+        return tuple(reversed(features))
+
 
 READOUT_STEPS = 5
 """Time steps that a temporal read-out combines. Of nine, the last four (and so the noise) are not read."""
 
 
 class AttentionStage(nn.Module):
-    """Multi-modal attention modulation: upsampling, interaction with sound, attention within frames, MLP.
+    """Multi-modal attention modulation: upsampling, interaction with audio, attention within frames, MLP.
 
     Args:
         in_width: Channels of the stage before, or None for the deepest stage, which upsamples nothing.
         width: Channels of this stage.
         compression: Window side of the key and value compression.
-        audio_width: Channels of the audio features, or None without sound.
+        audio_width: Channels of the audio features, or None without audio.
         mel_bins: Mel bins of the audio features.
-        interaction: How sound enters.
+        interaction: ReleasedInteraction of audio and video.
         attention: Compressed or standard cross-attention.
     """
 
@@ -41,8 +78,8 @@ class AttentionStage(nn.Module):
         compression: int,
         audio_width: int | None,
         mel_bins: int,
-        interaction: Interaction,
-        attention: Attention,
+        interaction: ReleasedInteraction,
+        attention: ReleasedAttention,
     ) -> None:
         super().__init__()
         self.upsample: nn.Sequential | None = None
@@ -75,14 +112,14 @@ class AttentionStage(nn.Module):
         Args:
             x: Output of the stage before (B, T, C', H', W'); None in the deepest stage.
             skip: Video and noise features of this scale (B, T, C, H, W); None at the finest scale.
-            audio: Audio features (B, Ca, T, h, w), or None without sound.
+            audio: Audio features (B, Ca, T, h, w), or None without audio.
             size: Height and width of this scale.
 
         Returns:
             Features (B, T, C, H, W).
         """
         if x is not None and self.upsample is not None:
-            frames = resize_bilinear(self.upsample(x.flatten(0, 1)), size)  # (B·T, C, H, W)
+            frames = interpolate_bilinear(self.upsample(x.flatten(0, 1)), size)  # (B·T, C, H, W)
             upsampled = frames.unflatten(0, (x.shape[0], -1))
             fused = upsampled if skip is None else upsampled + skip
         else:
@@ -90,7 +127,7 @@ class AttentionStage(nn.Module):
             fused = skip  # (B, T, C, H, W)
         keys = None
         if audio is not None and self.interaction is not None:
-            aligned = self.interaction.aligned(audio)  # (B, T, C, h, w)
+            aligned = self.interaction.align_audio(audio)  # (B, T, C, h, w)
             keys = self.interaction(fused, aligned)  # (B·T, HW, C)
             if self.modulation is not None:
                 fused = self.modulation(fused, aligned)
@@ -112,7 +149,7 @@ class TemporalReadout(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, T, C, H, W), 5 <= T < 10, to (B, C', 1, H, W)."""
+        """Read out features (B, T, C, H, W), 5 <= T < 10, to (B, C', 1, H, W)."""
         normed = self.norm(x.movedim(2, -1))  # (B, T, H, W, C)
         return F.relu(self.conv(normed.movedim(-1, 1)))  # (B, C', 1, H, W)
 
@@ -130,22 +167,22 @@ class Head(nn.Module):
         self.logit = nn.Conv2d(width, 1, kernel_size=1)
 
     def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Maps (B, C, h, w) of all scales to one saliency map (B, 1, *size) in [0, 1], float32."""
-        total = resize_bilinear(maps[0], size)
+        """Combine maps (B, C, h, w) of all scales to one saliency map (B, 1, *size) in [0, 1], float32."""
+        total = interpolate_bilinear(maps[0], size)
         for scale in maps[1:]:
-            total = total + resize_bilinear(scale, size)
+            total = total + interpolate_bilinear(scale, size)
         return self.logit(self.projection(total)).float().sigmoid()
 
 
 class ReleasedDecoder(nn.Module):
-    """Everything that runs once per denoising step.
+    """Decoder that runs once per denoising step.
 
     Args:
         channels: Widths of the video features, deepest first.
         head_channels: Width of the temporal read-outs.
-        audio_width: Channels of the audio features, or None without sound.
+        audio_width: Channels of the audio features, or None without audio.
         mel_bins: Mel bins of the audio features, for ``mim_residual``.
-        interaction: How sound enters.
+        interaction: ReleasedInteraction of audio and video.
         attention: Compressed or standard cross-attention.
         num_stages: Attention stages, deepest first; the published network has as many as video features.
     """
@@ -156,13 +193,13 @@ class ReleasedDecoder(nn.Module):
         head_channels: int = 768,
         audio_width: int | None = 512,
         mel_bins: int = 12,
-        interaction: Interaction = "mim",
-        attention: Attention = "eca",
+        interaction: ReleasedInteraction = "mim",
+        attention: ReleasedAttention = "eca",
         num_stages: int = 4,
     ) -> None:
         super().__init__()
         self.time_embedding = TimeEmbedding(channels[-1])
-        self.noise_encoder = NoiseEncoder(channels, self.time_embedding.out_dim)
+        self.noise_encoder = ReleasedNoiseEncoder(channels, self.time_embedding.out_dim)
         self.stages = nn.ModuleList()
         self.readouts = nn.ModuleList()
         in_width: int | None = None
@@ -178,7 +215,7 @@ class ReleasedDecoder(nn.Module):
         self.apply(_initialise)
 
     def forward(self, noisy_map: Tensor, t: Tensor, video: Sequence[Tensor], audio: Tensor | None) -> Tensor:
-        """Clean map from a noisy one.
+        """Predict the clean map from a noisy one.
 
         Args:
             noisy_map: (B, 1, H, W).
@@ -197,13 +234,13 @@ class ReleasedDecoder(nn.Module):
             size = (features.shape[3], features.shape[4])
             skip = None
             if index < len(noise):  # the finest video features are not used at all
-                step = resize_bilinear(noise[index], size)[:, None]  # (B, 1, C, h, w)
+                step = interpolate_bilinear(noise[index], size)[:, None]  # (B, 1, C, h, w)
                 skip = torch.cat([features.transpose(1, 2), step], dim=1)  # (B, T+1, C, h, w), the noise last
             x = stage(x, skip, audio, size)  # (B, T+1, C, h, w)
             maps.append(readout(x).squeeze(2))  # (B, C', h, w)
         height, width = noisy_map.shape[-2:]
         half = self.head(maps, (height // 2, width // 2))  # (B, 1, H/2, W/2)
-        return resize_bilinear(half, (height, width))
+        return interpolate_bilinear(half, (height, width))
 
 
 def _initialise(module: nn.Module) -> None:

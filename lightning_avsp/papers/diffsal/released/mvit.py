@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
+from lightning_avsp.backbones.encoder import VideoEncoder
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.pooling_attention import Grid, attend_by_relative_positions, pool_tokens
 from lightning_avsp.layers.video_convolution import VideoConvolution, VideoMaxPool
@@ -89,7 +89,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
-        """Tokens (B, 1+THW, C) on ``grid`` to tokens (B, 1+T'H'W', C') on the returned grid."""
+        """Transform tokens (B, 1+THW, C) on ``grid`` to tokens (B, 1+T'H'W', C') on the returned grid."""
         normed = self.norm1(x)
         attended, new_grid = self.attn(normed, grid)
         # A change of width projects the normed tokens, not the raw ones.
@@ -103,6 +103,8 @@ class Block(nn.Module):
 class ReleasedMViT(VideoEncoder):
     """Multiscale vision transformer with four normed taps.
 
+    Its weights come with the released DiffSal checkpoints (https://github.com/junwenxiong/diff_sal, no licence given).
+
     Args:
         width: Tokens' width in the first stage, and of every head; it doubles with each stage. MViTv2-S: 96.
         depths: Blocks per stage. MViTv2-S: 1, 2, 11, 2 (34,231,488 parameters).
@@ -115,11 +117,7 @@ class ReleasedMViT(VideoEncoder):
         strides: Spatial stride of each feature map, deepest first.
     """
 
-    weight_source = WeightSource(
-        name="released DiffSal checkpoint",
-        url="https://github.com/junwenxiong/diff_sal",
-        licence="none given",
-    )
+    label = "video encoder (mvitv2_s, released)"
 
     def __init__(
         self,
@@ -153,7 +151,7 @@ class ReleasedMViT(VideoEncoder):
         self.strides = tuple(4 * 2**stage for stage in reversed(range(stages)))
 
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
-        """Feature maps of a clip.
+        """Encode a clip.
 
         Args:
             video: Normalised frames (B, 3, T, H, W).

@@ -78,21 +78,21 @@ UNUSED: tuple[tuple[str, str], ...] = (
     (r"fc\..+", "a projection that the released network never calls"),
     (r"spatiotemp_net\.pos_embedding", "temporal positions that are added to a discarded tensor"),
 )
-"""Official names without a place in this package, and why."""
+"""Official names that this package does not use, with the reason."""
 
-UNUSED_WITHOUT_SOUND: tuple[tuple[str, str], ...] = (
+UNUSED_WITHOUT_AUDIO: tuple[tuple[str, str], ...] = (
     (
         r"decoder_net\.invpt_decoder\.mid_stages\.\d+\.blocks\.0\.align_conv\..+",
-        "the sound projections, never called",
+        "the audio projections, never called",
     ),
     (r"audio_net\..+", "the audio encoder"),
     (r"spatiotemp_net\..+", "the audio transformer"),
 )
-"""Further official names that the video-only network has no place for, and why."""
+"""Further official names that the video-only network does not use, with the reason."""
 
 
 def our_name(official: str) -> str | None:
-    """This package's name of an official parameter or buffer; None if there is none."""
+    """Translate an official parameter's or buffer's name to this package's; None if there is none."""
     for pattern, replacement in RENAMED:
         match = re.fullmatch(pattern, official)
         if match:
@@ -100,9 +100,9 @@ def our_name(official: str) -> str | None:
     return None
 
 
-def reason_unused(official: str, with_sound: bool) -> str | None:
-    """Why an official parameter has no place in the network; None if it must have one."""
-    for pattern, reason in UNUSED if with_sound else UNUSED + UNUSED_WITHOUT_SOUND:
+def reason_unused(official: str, with_audio: bool) -> str | None:
+    """Return the reason why an official parameter is not used; None if it must be."""
+    for pattern, reason in UNUSED if with_audio else UNUSED + UNUSED_WITHOUT_AUDIO:
         if re.fullmatch(pattern, official):
             return reason
     return None

@@ -1,9 +1,10 @@
-"""Multi-modal attention modulation (MAM), the decoding stage of the Saliency-UNet (Section 4.2)."""
+"""Saliency-UNet of the paper (Section 4.2): noise encoder, multi-modal attention modulation (MAM), prediction head."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,19 +14,62 @@ from lightning_avsp.layers.attention import (
     multi_head_attention,
     spatial_grid,
 )
-from lightning_avsp.layers.convolution import Upsample
+from lightning_avsp.layers.convolution import Downsample, ResNetBlock, Upsample
+from lightning_avsp.layers.embeddings import TimeEmbedding
 from lightning_avsp.layers.normalization import ChannelNorm, LayerNorm, group_norm
+from lightning_avsp.layers.resampling import interpolate_bilinear
 from lightning_avsp.layers.sound_product import ProductResidual
 from lightning_avsp.layers.video_convolution import VideoConvolution
-from lightning_avsp.papers.diffsal.paper.interaction import INTERACTIONS, Interaction
+from lightning_avsp.papers.diffsal.paper.interaction import AudioInteraction, Interaction
 
-Attention = Literal["eca", "standard", "convolution"]
+
+class NoiseEncoder(nn.Module):
+    """Noisy map and diffusion step to features f_s^1 ... f_s^N, deepest first (Section 4.2, four ResNet stages).
+
+    The map is brought to a quarter of its size; then each stage is one ResNet block, conditioned on the step, that
+    widens the channels, and a strided convolution between the stages halves the size. The step enters the network
+    here only (D4).
+
+    Args:
+        channels: Channels at strides 4 * 2^(N-1) ... 8, 4: deepest first, as the video features.
+        num_scales: Number of them that are returned, from the deepest.
+        dropout: Dropout inside the ResNet blocks.
+    """
+
+    def __init__(self, channels: tuple[int, ...], num_scales: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        widths = channels[::-1]  # finest first: the way the map goes
+        self.num_scales = num_scales
+        self.time = TimeEmbedding(widths[0])
+        self.conv_in = nn.Conv2d(1, widths[0], 3, padding=1)
+        self.down_in = Downsample(widths[0], widths[0], stride=4)
+        time_dim = self.time.out_dim
+        self.stages = nn.ModuleList(
+            ResNetBlock(previous, width, time_dim, dropout)
+            for previous, width in zip((widths[0], *widths), widths, strict=False)
+        )
+        self.downs = nn.ModuleList(Downsample(width, width) for width in widths[:-1])
+
+    def forward(self, noisy_map: Tensor, t: Tensor) -> list[Tensor]:
+        """Encode map (B, 1, H, W) and steps (B,) to maps (B, C_i, H / s_i, W / s_i), deepest first."""
+        time = self.time(t)  # (B, 4 C)
+        x = self.down_in(self.conv_in(noisy_map))  # (B, C, H/4, W/4)
+        features = []
+        for index, stage in enumerate(self.stages):
+            if index:
+                x = self.downs[index - 1](x)
+            x = stage(x, time)
+            features.append(x)
+        return features[::-1][: self.num_scales]
+
+
+AttentionKind = Literal["eca", "standard", "convolution"]
 
 
 class SpatioTemporalCrossAttention(nn.Module):
     """Efficient spatio-temporal cross-attention, ECA (Equations 7 and 8), as a pre-norm block with an MLP (D1).
 
-    Every token of every time step asks; keys and values are compressed in space, never in time (D2).
+    Every token of every time step is a query; keys and values are compressed in space, never in time (D2).
 
     Args:
         channels: Width of the tokens.
@@ -48,7 +92,7 @@ class SpatioTemporalCrossAttention(nn.Module):
         self.feed_forward = FeedForward(channels, 2 * channels)
 
     def forward(self, x: Tensor, interaction: Tensor | None) -> Tensor:
-        """Features (B, C, T, h, w), with f_avs (the same shape) as keys or, if None, the features themselves."""
+        """Attend over features (B, C, T, h, w), with f_avs, of the same shape, as keys; None: the features."""
         size = x.shape[2:]
         tokens = x.flatten(2).transpose(1, 2)  # (B, T h w, C)
         normed = self.norm1(tokens)
@@ -74,7 +118,7 @@ class ConvolutionBlock(nn.Module):
         self.time = VideoConvolution(channels, channels, (3, 1, 1), padding=(1, 0, 0))
 
     def forward(self, x: Tensor, interaction: Tensor | None) -> Tensor:
-        """Features (B, C, T, h, w), plus f_avs of the same shape if there is any, to the same shape."""
+        """Convolve features (B, C, T, h, w), plus f_avs of the same shape if there is any."""
         h = x if interaction is None else x + interaction
         return x + self.time(F.gelu(self.space(self.norm(h))))
 
@@ -89,7 +133,7 @@ class ModulationStage(nn.Module):
         steps: Time steps T_v + 1 that the temporal convolution reads, the noise among them.
         out_channels: Channels of the temporal convolution's output.
         attention: ECA, standard cross-attention, or convolution.
-        interaction: How sound meets sight.
+        interaction: Interaction of audio and video.
         audio_channels: Channels of the audio features; None for a network without sound.
         mel_bins: Width of the audio features (``mim_residual`` only).
     """
@@ -101,7 +145,7 @@ class ModulationStage(nn.Module):
         index: int,
         steps: int,
         out_channels: int,
-        attention: Attention,
+        attention: AttentionKind,
         interaction: Interaction,
         audio_channels: int | None,
         mel_bins: int,
@@ -111,7 +155,7 @@ class ModulationStage(nn.Module):
         self.interaction: nn.Module | None = None
         self.residual: ProductResidual | None = None
         if audio_channels is not None and interaction != "none":
-            self.interaction = INTERACTIONS[interaction](audio_channels, channels)
+            self.interaction = AudioInteraction(interaction, audio_channels, channels)
             if interaction == "mim_residual":
                 self.residual = ProductResidual(audio_channels, channels, mel_bins)
         self.attention: nn.Module
@@ -146,3 +190,39 @@ class ModulationStage(nn.Module):
                 x = x + self.residual(x, audio)
         x = self.attention(x, keys)
         return x, F.relu(self.temporal(self.norm(x))).squeeze(2)
+
+
+class PredictionHead(nn.Module):
+    """Sum of the stages' maps at twice the finest size, 3x3 convolution, 1x1 convolution, sigmoid, full size (D7).
+
+    Args:
+        in_channels: Channels of the stages' maps.
+        channels: Channels between the two convolutions.
+        bias: Start of the last bias: the sigmoid of it is the level of the first predicted maps.
+    """
+
+    def __init__(self, in_channels: int, channels: int, bias: float = -2.5) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, channels, 3, padding=1)
+        self.norm = group_norm(channels)
+        self.out = nn.Conv2d(channels, 1, 1)
+        # Saliency maps are almost empty; starting there spares the first hundred steps (D15)
+        nn.init.constant_(self.out.bias, bias)  # type: ignore[arg-type]
+
+    def forward(self, maps: list[Tensor], size: tuple[int, int], dtype: torch.dtype) -> Tensor:
+        """Predict the map.
+
+        Args:
+            maps: Outputs of the stages (B, in, h_i, w_i), coarse to fine.
+            size: H and W of the map.
+            dtype: Type of the map; under autocast the noisy map's float32, so that no step rounds it to bfloat16.
+
+        Returns:
+            (B, 1, H, W) in [0, 1].
+        """
+        total = maps[0]
+        for finer in maps[1:]:
+            total = interpolate_bilinear(total, (finer.shape[-2], finer.shape[-1])) + finer
+        total = interpolate_bilinear(total, (size[0] // 2, size[1] // 2))  # (B, in, H/2, W/2)
+        logits = self.out(F.relu(self.norm(self.conv(total))))  # (B, 1, H/2, W/2)
+        return interpolate_bilinear(logits.to(dtype).sigmoid(), size)

@@ -1,4 +1,4 @@
-"""Sound tracks: the tone of the sounding object, unrelated music, or silence, above the same noise floor."""
+"""Audio: the tone of the sounding object, unrelated music, or silence, above the same noise floor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lightning_avsp.synthetic.scene import Scene
 from lightning_avsp.synthetic.spec import SyntheticSpec
 
 FLOOR = 0.003
-"""Standard deviation of the noise in every sound track, full scale being 1."""
+"""Standard deviation of the noise in all audio, full scale being 1."""
 MUSIC_NOISE = 0.02
 """Standard deviation of the further noise under music."""
 RAMP = 0.015
@@ -24,8 +24,8 @@ NOTES = tuple(
 """Notes of the music in Hz: C, D, E, F, G in three octaves; none within a semitone of an object's pitch."""
 
 
-def make_sound(spec: SyntheticSpec, scene: Scene, rng: np.random.Generator) -> NDArray[np.int16]:
-    """Sound track of a scene, exactly as long as its frames.
+def make_audio(spec: SyntheticSpec, scene: Scene, rng: np.random.Generator) -> NDArray[np.int16]:
+    """Make the audio of a scene, exactly as long as its frames.
 
     Returns:
         Mono 16-bit samples at ``spec.sample_rate``: int16 (N,).

@@ -1,4 +1,7 @@
-"""Measures of information between maps: Kullback-Leibler divergence and information gain."""
+"""Metrics of maps against maps and fixated pixels: CC, SIM, NSS, Kullback-Leibler divergence, information gain.
+
+Kernels take :class:`Frames`, so that several metrics share their sums; the functions take tensors.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,121 @@ _EPS = torch.finfo(torch.float64).eps
 
 Negatives: TypeAlias = Literal["clamp", "mit_real"]
 """Treatment of negative pixels in KLD: 0, or the real part of the benchmark's complex logarithm."""
+
+
+def cc_kernel(frames: Frames) -> Tensor:
+    """CC of each frame: float64 (B,)."""
+    assert frames.target is not None
+    pair = frames.pair
+    # Two roots, not the root of a product: the product underflows for maps of tiny range.
+    values = pair.covariance / (pair.prediction.squares.sqrt() * pair.target.squares.sqrt())
+    return undefined_where(values, frames.prediction.undefined | frames.target.undefined)
+
+
+def cc(prediction: Tensor, target: Tensor) -> Tensor:
+    r"""Correlation coefficient (CC): Pearson's r over the pixels of each frame.
+
+    .. math:: CC = \frac{\sum_x (P_x - \bar P)(G_x - \bar G)}
+        {\sqrt{\sum_x (P_x - \bar P)^2 \sum_x (G_x - \bar G)^2}}
+
+    As in the MIT saliency benchmark (Bylinskii et al., *What do different evaluation metrics tell us about
+    saliency models?*, TPAMI 2019), computed in float64.
+
+    Args:
+        prediction: Predicted maps (B, H, W), any real type and range.
+        target: Continuous ground truth (B, H, W), any real type and range.
+
+    Returns:
+        CC in [-1, 1], float64 (B,); higher is better; NaN where either map is constant or not finite.
+
+    Raises:
+        InputError: If the shapes are not (B, H, W) or differ.
+
+    Example:
+        >>> import torch
+        >>> target = torch.tensor([[[0.0, 1.0], [2.0, 3.0]]])
+        >>> cc(target**2, target)
+        tensor([0.9583], dtype=torch.float64)
+    """
+    return score_frames(cc_kernel, prediction, target=target)
+
+
+def sim_kernel(frames: Frames) -> Tensor:
+    """SIM of each frame: float64 (B,)."""
+    prediction, target = frames.prediction, frames.target
+    assert target is not None
+    undefined = [(maps.constant & ~maps.zero) | ~maps.finite for maps in (prediction, target)]
+    return undefined_where(frames.pair.overlap, undefined[0] | undefined[1])
+
+
+def sim(prediction: Tensor, target: Tensor) -> Tensor:
+    r"""Similarity (SIM): how much of two maps, taken as distributions over pixels, coincides.
+
+    .. math:: SIM = \sum_x \min(p_x, g_x), \quad
+        p = \frac{P - \min P}{\sum (P - \min P)}, \; g = \frac{G - \min G}{\sum (G - \min G)}
+
+    As in the MIT saliency benchmark: an all-zero map stays zero and gives 0.
+
+    Args:
+        prediction: Predicted maps (B, H, W), any real type and range.
+        target: Continuous ground truth (B, H, W), any real type and range.
+
+    Returns:
+        SIM in [0, 1], float64 (B,); higher is better; NaN where either map is constant without being zero, or
+        not finite.
+
+    Raises:
+        InputError: If the shapes are not (B, H, W) or differ.
+
+    Example:
+        >>> import torch
+        >>> prediction = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
+        >>> target = torch.tensor([[[0.0, 3.0], [0.0, 1.0]]])
+        >>> sim(prediction, target)
+        tensor([0.5000], dtype=torch.float64)
+    """
+    return score_frames(sim_kernel, prediction, target=target)
+
+
+def nss_kernel(frames: Frames) -> Tensor:
+    """NSS of each frame: float64 (B,)."""
+    prediction, fixations = frames.prediction, frames.fixations
+    assert fixations is not None
+    moments = frames.prediction_moments
+    deviation = (moments.squares / (prediction.pixels - 1)).sqrt()  # (B,)
+    mean = moments.mass / prediction.pixels  # (B,) above the minimum
+    looked_at = fixations.read(prediction.flat).to(mean.dtype) - prediction.minimum[fixations.frame]
+    return undefined_where((fixations.mean_by_frame(looked_at) - mean) / deviation, prediction.undefined)
+
+
+def nss(prediction: Tensor, fixations: Fixations, *, repeats: bool = False) -> Tensor:
+    r"""Normalized scanpath saliency (NSS): mean of the standardised prediction over fixated pixels.
+
+    .. math:: NSS = \frac{1}{n} \sum_{f} \frac{P_f - \bar P}{s_P}
+
+    with the sample deviation :math:`s_P` (divisor N - 1), as in the MIT saliency benchmark.
+
+    Args:
+        prediction: Predicted maps (B, H, W), any real type and range.
+        fixations: Binary maps (B, H, W), fixated where > 0, or one int64 (N, 2) tensor of (row, column) per
+            frame.
+        repeats: Whether a pixel fixated n times (the map's value, or n equal points) counts n times. The
+            benchmark counts it once.
+
+    Returns:
+        NSS in standard deviations, 0 at chance, float64 (B,); higher is better; NaN without fixations or
+        where the prediction is constant or not finite.
+
+    Raises:
+        InputError: If shapes or types do not fit, or a point lies outside the map.
+
+    Example:
+        >>> import torch
+        >>> prediction = torch.tensor([[[0.0, 0.0], [0.0, 4.0]]])
+        >>> nss(prediction, [torch.tensor([[1, 1]])])
+        tensor([1.5000], dtype=torch.float64)
+    """
+    return score_frames(nss_kernel, prediction, fixations=fixations, repeats=repeats)
 
 
 def kld_kernel(frames: Frames, negatives: Negatives = "clamp") -> Tensor:
