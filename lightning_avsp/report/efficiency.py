@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import AVSPError, InputError
-from lightning_avsp.profiling.counting import activation_memory, count_as_papers, count_flops
-from lightning_avsp.structures import DiffusionNetwork, SaliencyNetwork
+from lightning_avsp.profiling.model import NetworkCost, count_cost
+from lightning_avsp.profiling.random_clips import forward_inputs
+from lightning_avsp.structures import SaliencyNetwork
 from lightning_avsp.sweep import Trial
 from lightning_avsp.sweep.sweep_file import canonical_json
 from lightning_avsp.tasks.experiment import Experiment
@@ -29,22 +28,6 @@ _FAULTS = (
     ValueError,
 )
 """What building or counting a network may raise where its row asks for something that is not there yet."""
-
-
-@dataclass(frozen=True)
-class NetworkCost:
-    """One network, batch 1, one pass; of a denoiser one step."""
-
-    params: int
-    """Parameters as the papers count: of the leaf modules that were called."""
-    all_params: int
-    """All parameters, trainable or frozen, called or not."""
-    macs: int
-    """Multiply-accumulates as the papers count, without attention's matrix products."""
-    flops: int
-    """Floating point operations with attention, two per multiply-accumulate."""
-    memory: int
-    """Bytes of the weights and of the activations' peak in one pass, float32, attention matrices materialised."""
 
 
 class CostCounter:
@@ -107,37 +90,14 @@ _INPUTS = ("size", "map_size", "clip", "audio")
 
 
 def count(network: SaliencyNetwork, data: AVSaliencyDataModule, text_width: int | None) -> NetworkCost:
-    """Cost of a network at the sizes of a data module.
+    """Count the cost of a network at the sizes of a data module.
 
     Args:
-        network: On the meta device.
-        data: Says sizes and lengths; nothing is read.
+        network: Network on the meta device.
+        data: Data module that defines sizes and lengths; nothing is read.
         text_width: Channels of the captions' token features; None without captions.
     """
-    with torch.device("meta"):
-        inputs = list(_inputs(data, network, text_width))
-        if isinstance(network, DiffusionNetwork):
-            inputs = [torch.zeros(1, 1, *data.map_size), torch.zeros(1, dtype=torch.int64), *inputs]
-        cost = count_as_papers(network, *inputs)
-        return NetworkCost(
-            params=cost.params,
-            all_params=sum(one.numel() for one in network.parameters()),
-            macs=cost.macs,
-            flops=count_flops(network, *inputs),
-            memory=activation_memory(network, *inputs) + sum(one.nbytes for one in network.parameters()),
-        )
-
-
-def _inputs(
-    data: AVSaliencyDataModule, network: SaliencyNetwork, text_width: int | None
-) -> tuple[Tensor | None, ...]:
-    """Frames, sound and token features of one clip on the current device, as far as there are any."""
-    frames = data.clip.frames
-    sound = data.audio.silence(0.0, frames / 25, frames)[None]
-    text = None
-    if text_width is not None and data.captions is not None:
-        text = torch.zeros(1, data.captions.tokens, text_width)
-    return torch.zeros(1, 3, frames, *data.size), sound if network.uses_audio else None, text
+    return count_cost(network, forward_inputs(network, data, text_width, torch.device("meta")))
 
 
 def _why(error: Exception) -> str:

@@ -12,7 +12,8 @@ import pandas as pd
 import yaml
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.report.efficiency import CostCounter, NetworkCost, trial_experiment
+from lightning_avsp.profiling.model import NetworkCost
+from lightning_avsp.report.efficiency import CostCounter, trial_experiment
 from lightning_avsp.report.formatting import lower_is_better, rank_values
 from lightning_avsp.report.gpu_hours import count_gpu_hours
 from lightning_avsp.report.measured import Measured, dataset_corpus, measure
