@@ -27,12 +27,12 @@ class FeatureCache:
     """Features of a frozen video encoder on disk, taken from there when a clip comes back; see docs/scale.md."""
 
     folder: Path
-    """Where features lie; runs with other weights, sizes or precisions may share it. A clip of 16x224x384 takes about
-    30 MiB."""
+    """Folder of the features; runs with other weights, sizes or precisions may share it. A clip of 16x224x384
+    takes about 30 MiB."""
     max_gib: float | None = None
     """Size of the folder from which on nothing is added, in GiB; None: until 5 GiB of its disk are left."""
     tests: bool = False
-    """Whether test and predict add features too, of every scored frame; otherwise they only read what is there."""
+    """Let test and predict add features of every scored frame; otherwise they only read stored ones."""
 
 
 class KeyedBatch(SaliencyBatch, total=False):
@@ -43,7 +43,7 @@ class KeyedBatch(SaliencyBatch, total=False):
 
 
 def batch_keys(batch: SaliencyBatch) -> KeyedBatch:
-    """The batch with its clips' keys; costs 2 ms for a clip of 16x224x384 whose frames lie on the CPU."""
+    """Add the clips' keys to a batch; costs 2 ms for a clip of 16x224x384 whose frames lie on the CPU."""
     keyed = cast(KeyedBatch, batch)
     if "clip_keys" not in keyed:
         keyed["clip_keys"] = [frames_key(frames) for frames in batch["video"]]
@@ -51,7 +51,7 @@ def batch_keys(batch: SaliencyBatch) -> KeyedBatch:
 
 
 class TaskFeatures:
-    """What a task knows of cached features; does nothing where there is no cache.
+    """Cached features of a task; without a cache all methods do nothing.
 
     Args:
         cache: The option.
@@ -63,7 +63,7 @@ class TaskFeatures:
 
     @property
     def attached(self) -> bool:
-        """Whether the network's encoder takes features from a store."""
+        """True if the network's encoder reads features from a store."""
         return self._stored is not None
 
     def attach(self, network: SaliencyNetwork, trainer: Trainer, datamodule: Any, stage: str) -> None:
@@ -114,7 +114,7 @@ class TaskFeatures:
 
 
 def cached_encoder(network: SaliencyNetwork) -> VideoEncoder:
-    """The network's video encoder, which must be the only one and wholly frozen.
+    """Return the network's video encoder, which must be the only one and wholly frozen.
 
     Raises:
         InputError: If it is not.
@@ -136,7 +136,7 @@ def cached_encoder(network: SaliencyNetwork) -> VideoEncoder:
 
 
 def refuse_other_colours(datamodule: Any) -> None:
-    """Training clips whose colours are drawn never come back; mirrored ones do, as clips of their own.
+    """Refuse random colours: such clips never come back; mirrored ones do, as clips of their own.
 
     Raises:
         InputError: If colours are drawn.
@@ -148,15 +148,15 @@ def refuse_other_colours(datamodule: Any) -> None:
         if getattr(augmentation, name, 0.0) > 0
     }
     if drawn:
-        told = ", ".join(f"data.augmentation.{name}={value}" for name, value in drawn.items())
+        options = ", ".join(f"data.augmentation.{name}={value}" for name, value in drawn.items())
         raise InputError(
-            f"feature_cache: with {told} a clip has other colours each time and its features never come back; set "
+            f"feature_cache: with {options} a clip has other colours each time and its features never come back; set "
             "them to 0, or leave feature_cache out"
         )
 
 
 def advise(datamodule: Any) -> None:
-    """Say how many different clips random draws can give, of which each is computed once."""
+    """Warn of the number of different clips that random sampling yields, of which each is computed once."""
     clip = datamodule.clip
     if clip.draw == "every" or (clip.draw == "segments" and clip.crop == "centre"):
         return

@@ -1,4 +1,4 @@
-"""Weights of an earlier stage as the start of a new one: strict, and told tensor by tensor."""
+"""Weights of an earlier stage as the start of a new one: loaded strictly, and reported tensor by tensor."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from lightning_avsp.backbones.weights import interpolate_rows
 from lightning_avsp.errors import InputError
 
 PREFIX = "network."
-"""What a task's checkpoint puts before the names of its network."""
+"""Prefix of the network's names in a task's checkpoint."""
 
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """What a network took from a checkpoint; all names are the network's."""
+    """Report on the tensors loaded from a checkpoint; all names are the network's."""
 
     source: str
     """The checkpoint."""
@@ -35,19 +35,19 @@ class InitialWeights:
     """Tensors of the checkpoint that were left out, as asked."""
 
     def lines(self) -> list[str]:
-        """One line on the whole and one on each kind of tensor, by part of the network."""
+        """Return one line on the whole and one on each kind of tensor, by part of the network."""
         kinds = (
             ("taken", self.taken),
             ("interpolated", self.resized),
             ("not in it, as built", self.missing),
             ("left out", self.dropped),
         )
-        told = [f"{len(names)} {kind} ({by_part(names)})" for kind, names in kinds if names]
-        return [f"initial weights: {self.source}", *(f"initial weights, {text}" for text in told)]
+        parts = [f"{len(names)} {kind} ({by_part(names)})" for kind, names in kinds if names]
+        return [f"initial weights: {self.source}", *(f"initial weights, {text}" for text in parts)]
 
 
 def by_part(names: Iterable[str]) -> str:
-    """How many tensors each part of the network has: ``encoder 120, fusion 14``."""
+    """Count the tensors of each part of the network: ``encoder 120, fusion 14``."""
     counts = Counter(name.split(".")[0] for name in names)
     return ", ".join(f"{part} {count}" for part, count in counts.most_common())
 
@@ -67,8 +67,8 @@ def initialise_from(
         network: Network to fill.
         checkpoint: Written by ``lightning fit``.
         drop: Beginnings of names in the checkpoint's network that are left out.
-        absent: What to do with tensors that have no place here and are not in ``drop``: refuse them, or leave them out
-            and say so (a network without the branch that the first stage trained).
+        absent: Refuse tensors that have no place here and are not in ``drop``, or leave them out and report them (a
+            network without the branch that the first stage trained).
 
     Raises:
         InputError: If the file is missing or no such checkpoint, if a tensor has no place or another shape, or if
@@ -119,7 +119,7 @@ def initialise_from(
 
 
 def read_network(checkpoint: Path) -> dict[str, Tensor]:
-    """Tensors of the network inside a checkpoint, by the network's own names.
+    """Read the tensors of the network inside a checkpoint, by the network's own names.
 
     Raises:
         InputError: If the file is missing, unreadable, or no checkpoint of this project's tasks.
