@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from lightning_avsp.backbones.clip_features import ClipFeatures
+from lightning_avsp.backbones.video_features import CachedVideoFeatures
 from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.errors import InputError
 
@@ -85,7 +85,7 @@ class VideoEncoder(Encoder):
     """Standard deviation of RGB in [0, 1] that the weights were trained with."""
     weight_source: WeightSource | None = None
     """Published weights, None where there are none."""
-    stored: ClipFeatures | None = None
+    stored: CachedVideoFeatures | None = None
     """Features that a frozen encoder need not compute."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

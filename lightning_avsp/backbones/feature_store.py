@@ -1,6 +1,6 @@
-"""Features of a frozen video encoder on disk: computed once per clip, read whenever the clip comes back.
+"""Features of a frozen video encoder on disk: computed once per clip, read whenever the clip returns.
 
-A folder holds the features of any number of encoders::
+A folder contains the features of any number of encoders::
 
     <encoder>/about.json        what made these features, for people
     <encoder>/<ab>/<clip>.pt    one clip: its features at every scale, as they left the encoder
@@ -12,17 +12,17 @@ training and of another one in evaluation, windows of the head may run backwards
 pictures, films or the prepared cache, which differ by some grey levels. Hashing 16 frames of 224x384 takes 2 ms,
 reading their features 6 ms or more.
 
-Every file is written beside its place and renamed, so that processes may share a folder and a kill leaves nothing
-broken. What compiles or rearranges an encoder changes features by rounding alone and is not told apart.
+Processes may share a folder: every file is written beside its path and renamed. Compiling or rearranging an encoder
+changes features by rounding alone and does not change their name. The files are torch's own and not of the format of
+the other caches (:mod:`lightning_avsp.array_file`), because features may be bfloat16 and their order of axes in memory
+must return with them.
 """
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from hashlib import sha256
@@ -32,18 +32,19 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.files import atomic_write
 from lightning_avsp.run_folder import write_json
 
 log = logging.getLogger(__name__)
 
 GIB = 2**30
 SPARE_BYTES = 5 * GIB
-"""What is left free on the disk, for checkpoints and others."""
+"""Space left free on the disk, for checkpoints and others."""
 _ABANDONED_S = 3600  # an unfinished file of this age was left by a run that was killed
 
 
 def frames_key(frames: Tensor) -> str:
-    """What a clip's features are filed under: hash of its frames, uint8 (T, H, W, 3), and of their shape."""
+    """Return the key of a clip's features: hash of its frames, uint8 (T, H, W, 3), and of their shape."""
     digest = sha256(str(tuple(frames.shape)).encode())
     digest.update(frames.detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()[:40]
@@ -56,7 +57,7 @@ class FeatureStore:
         folder: The folder; made if it is not there.
         max_gib: Size that the folder may reach, everything in it counted; then nothing is added. None: as large as the
             disk, less 5 GiB. Several processes that write at once may exceed it by a hundredth each.
-        writes: Whether to add features; if not, they are only read.
+        writes: Add features; if False, they are only read.
 
     Raises:
         InputError: If the limit is not positive, or the folder cannot be made.
@@ -83,19 +84,19 @@ class FeatureStore:
         self._added = 0
 
     def path(self, encoder: str, clip: str) -> Path:
-        """File of a clip's features."""
+        """Return the file of a clip's features."""
         return self.folder / encoder / clip[:2] / f"{clip}.pt"
 
     def read(self, encoder: str, clip: str) -> tuple[Tensor, ...] | None:
-        """Features of a clip, each (C, T, H, W) on the CPU, or None where there are none.
+        """Read features of a clip, each (C, T, H, W) on the CPU; None if there are none.
 
-        A damaged file counts as none: it is named in the log and removed, and can be written anew.
+        A damaged file counts as none: it is logged, removed, and can be written anew.
         """
         path = self.path(encoder, clip)
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
             if content["clip"] != clip:
-                raise ValueError(f"it holds clip {content['clip']}")
+                raise ValueError(f"it contains clip {content['clip']}")
             return tuple(content["features"])
         except FileNotFoundError:
             return None
@@ -120,10 +121,10 @@ class FeatureStore:
                 return
             # clones keep the order of axes in memory and not what else lies in the batch's memory
             kept = [feature.detach().to("cpu", copy=True) for feature in features]
-            buffer = io.BytesIO()
-            torch.save({"clip": clip, "features": kept}, buffer)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, buffer)
+            with atomic_write(
+                path, fsync=False
+            ) as file:  # after a power failure reading finds a short file out
+                torch.save({"clip": clip, "features": kept}, file)
         except OSError as error:
             self._stop(f"it cannot be written ({error})")
             return
@@ -131,7 +132,7 @@ class FeatureStore:
         self._added += size
 
     def describe(self, encoder: str, facts: dict[str, str]) -> None:
-        """Write down for people what an encoder's folder holds."""
+        """Write a description of an encoder's folder, for people."""
         path = self.folder / encoder / "about.json"
         if not self.writes or path.is_file():
             return
@@ -140,8 +141,8 @@ class FeatureStore:
         except OSError as error:
             self._stop(f"it cannot be written ({error})")
 
-    def told(self) -> str:
-        """What was read and computed since the last call, in words; nothing if there was nothing."""
+    def summary(self) -> str:
+        """Describe the clips read and computed since the last call; empty if there were none."""
         read, computed = self.read_clips, self.computed_clips
         self.read_clips = self.computed_clips = 0
         if not read + computed:
@@ -151,7 +152,7 @@ class FeatureStore:
         )
 
     def size(self) -> tuple[int, float]:
-        """Files of features under the folder, of every encoder, and their size in GiB."""
+        """Return the number of files of features under the folder, of every encoder, and their size in GiB."""
         files = list(self.folder.glob("*/*/*.pt"))
         return len(files), sum(path.stat().st_size for path in files) / GIB
 
@@ -165,7 +166,7 @@ class FeatureStore:
         return self.writes
 
     def _look(self) -> int:
-        """Bytes in the folder; what killed runs left unfinished is removed."""
+        """Measure the bytes in the folder, and remove unfinished files of killed runs."""
         total = 0
         for place, _, names in os.walk(self.folder):
             for name in names:
@@ -184,16 +185,3 @@ class FeatureStore:
         if self.writes:
             log.warning("no more features are added to %s: %s; those in it are read", self.folder, why)
         self.writes = False
-
-
-def _write(path: Path, content: io.BytesIO) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, 0o644)  # mkstemp makes files that only their owner can read
-            file.write(content.getbuffer())
-            # no fsync: after a power failure a file may be short, which reading finds out
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -10,6 +10,8 @@ from lightning_avsp.run_folder import RunFolder, as_csv, write_atomically, write
 from lightning_avsp.tasks import SaliencyTask
 from lightning_avsp.tasks.base import Stage
 
+_TEST_OPTIONS = ("every", "frames", "audio", "audio_shift", "text")
+
 
 class ResultWriter(Callback):
     """Writer of ``results/test.json`` (averages, counts, per video) and ``results/test_frames.csv`` after a test."""
@@ -31,6 +33,7 @@ class ResultWriter(Callback):
             return
         table = task.scores[stage]
         data: Any = getattr(trainer, "datamodule", None)
+        options = getattr(data, "test", None)
         averages = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()
@@ -42,13 +45,9 @@ class ResultWriter(Callback):
                 "averages": averages,
                 "selection": getattr(data, "selection_label", None),
                 "synthetic": getattr(data, "synthetic", None),
-                "test_audio": getattr(data, "test_audio", None),
-                "test_audio_shift": getattr(data, "test_audio_shift", None),
-                "test_frames": getattr(data, "test_frames", None),
-                "test_every": getattr(data, "test_every", None),
+                **{f"test_{name}": getattr(options, name, None) for name in _TEST_OPTIONS},
                 "sampling": vars(task.sampling) if task.sampling is not None else None,
                 "leaks": task.leaks,
-                "test_text": getattr(data, "test_text", None),
                 "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
                 "videos": table.video_records(),
             },

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from lightning_avsp.errors import InputError
 
 if TYPE_CHECKING:
-    from lightning_avsp.text.clip_features import TextEncoder
-    from lightning_avsp.text.feature_cache import FeatureCache
+    from lightning_avsp.backbones.text_encoder import TextEncoder
+    from lightning_avsp.data.captions.features import TokenFeatures
 
 
 def caption(
@@ -56,10 +56,10 @@ def caption(
         text_model: CLIP model, or a folder with its files; openai/clip-vit-base-patch32 by default, tiny-random with
             --synthetic.
     """
+    from lightning_avsp.backbones.text_encoder import DEFAULT_TEXT_MODEL, load_text_encoder
+    from lightning_avsp.data.captions.features import TokenFeatures
     from lightning_avsp.data.catalogue import find_corpus
     from lightning_avsp.launch import choose_device
-    from lightning_avsp.text.clip_features import DEFAULT_TEXT_MODEL, load_text_encoder
-    from lightning_avsp.text.feature_cache import FeatureCache
 
     root = Path(root)
     out = root / "captions" if out is None else Path(out)
@@ -71,7 +71,7 @@ def caption(
         raise InputError("--from takes the captions of one corpus, and not together with --synthetic")
     if every < 1 or batch < 1:
         raise InputError(f"every={every} and batch={batch} must both be at least 1")
-    encoder, cache = None, FeatureCache(features_folder)
+    encoder, cache = None, TokenFeatures(features_folder)
     if (
         features
     ):  # before hours of captioning: whether the text model is there, and the folder is of this model
@@ -103,9 +103,9 @@ def _synthetic(root: Path, name: str, out: Path, share: float, every: int, seed:
 
 
 def _from_table(root: Path, name: str, out: Path, table: Path) -> None:
-    from lightning_avsp.text.caption_lines import caption_path
-    from lightning_avsp.text.caption_tables import merge_captions, read_table
-    from lightning_avsp.text.corpus_captions import corpus_videos
+    from lightning_avsp.data.captions.corpus import corpus_videos
+    from lightning_avsp.data.captions.lines import caption_path
+    from lightning_avsp.data.captions.tables import merge_captions, read_table
 
     captions = read_table(table)
     frames = {entry.video: entry.n_frames for entry in corpus_videos(root, name)}
@@ -123,10 +123,10 @@ def _blip2(
     prompt: Literal["question", "plain", "none"],
     batch: int,
 ) -> None:
+    from lightning_avsp.backbones.blip2 import open_captioner
+    from lightning_avsp.data.captions.corpus import caption_corpus, corpus_videos, wanted_frames
+    from lightning_avsp.data.captions.lines import caption_path
     from lightning_avsp.launch import choose_device
-    from lightning_avsp.text.blip2 import open_captioner
-    from lightning_avsp.text.caption_lines import caption_path
-    from lightning_avsp.text.corpus_captions import caption_corpus, corpus_videos, wanted_frames
 
     path = caption_path(out, name)
     videos = corpus_videos(root, name)
@@ -141,11 +141,11 @@ def _blip2(
         print(f"{name}: {total} captions made (asked how: {modes})")
 
 
-def _features(out: Path, names: list[str], cache: FeatureCache, encoder: TextEncoder) -> None:
+def _features(out: Path, names: list[str], cache: TokenFeatures, encoder: TextEncoder) -> None:
     import time
 
-    from lightning_avsp.text.caption_lines import caption_path, read_captions
-    from lightning_avsp.text.clip_features import cache_features
+    from lightning_avsp.data.captions.features import cache_features
+    from lightning_avsp.data.captions.lines import caption_path, read_captions
 
     texts = [line.text for name in names for line in read_captions(caption_path(out, name))]
     began = time.perf_counter()
@@ -157,7 +157,7 @@ def _features(out: Path, names: list[str], cache: FeatureCache, encoder: TextEnc
         f"{len(distinct)} distinct texts of {len(texts)} captions, {done} encoded by {encoder.model} in "
         f"{seconds:.1f} s; {cache.size_on_disk() / 1e6:.1f} MB in {cache.folder}"
     )
-    cut = encoder.cut(distinct)
+    cut = encoder.count_cut(distinct)
     if cut:
         print(
             f"{cut} texts are longer than the {encoder.model.longest} tokens that the model reads, and were cut"

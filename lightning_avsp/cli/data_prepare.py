@@ -15,7 +15,7 @@ def prepare(
     rates: list[int] | None = None,
     workers: int = 2,
 ) -> None:
-    """Decode, shrink and resample once what training would do again for every clip: give the result as `data.cache`.
+    """Decode, resize and resample every video once instead of for every clip; give the result as `data.loading.cache`.
 
     One file for each video, with pictures, maps, fixations and sound; every list of every split is covered. What is
     up to date is kept, so an interrupted run continues, and a video whose files changed is made anew.
@@ -33,12 +33,15 @@ def prepare(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from lightning_avsp.data.cache.prepare import RATES, all_videos, prepare_cache
+    from lightning_avsp.data.cache.prepare import RATES, prepare_cache
+    from lightning_avsp.data.every_video import present_corpora, read_every_video
     from lightning_avsp.errors import InputError
 
     height_width = parse_size(size)
     console = Console(highlight=False, soft_wrap=True)
-    entries = all_videos(Path(root), corpus)
+    entries = read_every_video(
+        Path(root), corpus or present_corpora(Path(root)), missing_audio="silence", skip_missing_lists=True
+    )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(f"{format} {size}", total=len(entries))
@@ -63,7 +66,7 @@ def prepare(
             f"{len(report.failed)} of {len(entries)} videos could not be prepared, see above; mend them and run the "
             "same command again"
         )
-    console.print(f"use it with --data.cache {out}")
+    console.print(f"use it with --data.loading.cache {out}")
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -19,11 +19,12 @@ def evaluate(
     workers: int = 2,
     seed: int = 0,
 ) -> None:
-    """Score a folder of predicted maps or saliency films against a corpus, whoever predicted them.
+    """Score a folder of predicted maps or saliency videos of any program against a corpus.
 
-    PREDICTIONS holds ``<corpus>/<video>`` or ``<video>``: a folder of pictures or .npy arrays with a frame number in
-    their names, one .npz or .npy array of all frames, or one film. With ``--split all`` it may hold ``split1_results``,
-    ``split1`` or ``split_1``, and so on. Prints a table, and writes JSON and CSV tables of corpora, videos and frames.
+    PREDICTIONS holds ``<corpus>/<video>`` or ``<video>``: a folder of images or .npy arrays with a frame number in
+    their names, one .npz or .npy array of all frames, or one video. With ``--split all`` it may hold
+    ``split1_results``, ``split1`` or ``split_1``, and so on. Prints a table, and writes JSON and CSV tables of corpora,
+    videos and frames.
 
     Args:
         predictions: Folder of predictions.

@@ -110,7 +110,7 @@ class AVSPCLI(ExperimentCLI):
                 "16 bits (870 of 1000 steps stay distinct); use bf16-mixed"
             )
         self._choose_processes(options)
-        if options.data.num_workers != 0 and options.data.start_method in (None, "forkserver"):
+        if options.data.num_workers != 0 and options.data.loading.start_method in (None, "forkserver"):
             start_worker_server()
         seed = options.seed_everything
         for part in (options.model.get("init_args"), options.data):

@@ -1,10 +1,10 @@
-"""Changes of training clips that leave their saliency true: mirrored, other colours, louder or softer sound.
+"""Augmentation of training clips that keeps their saliency true: mirroring, colours, loudness.
 
-Pictures are changed as uint8 in the loader's processes, not on the device: there a clip has its seed, epoch and index
+Frames are changed as uint8 in the dataloader workers, not on the device: there a clip has its seed, epoch and index
 at hand, so the change does not depend on batches or processes, work is shared by the workers, and what is sent stays
 uint8. Brightness, contrast and saturation are all linear in red, green and blue, so one 3 x 3 matrix does the three of
-them with one rounding. Contrast turns around the mean of the whole clip: around that of each frame, as picture
-libraries do, a film would flicker.
+them with one rounding. Contrast turns around the mean of the whole clip: around that of each frame, as image
+libraries do, a video would flicker.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as in Pillow and torchvision
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly training clips are changed at random; nothing by default."""
+    """Strength of random changes of training clips; none by default."""
 
     flip: float = 0.0
-    """Probability that a clip is mirrored, left for right: frames, map and fixations together (STAViS: 0.5). Sound has
-    one channel and stays; captions that say left or right are not rewritten."""
+    """Probability that a clip is mirrored, left for right: frames, map and fixations together (STAViS: 0.5). Audio has
+    one channel and stays; captions with "left" or "right" are not rewritten."""
     brightness: float = 0.0
     """Colours are multiplied by a factor from ``1 - brightness`` to ``1 + brightness``, one per clip."""
     contrast: float = 0.0
@@ -36,10 +36,10 @@ class Augmentation:
     saturation: float = 0.0
     """Distance to each pixel's grey, likewise."""
     gain_db: float = 0.0
-    """Sound is made louder or softer by up to so many decibels; it may leave [-1, 1], nothing is cut off."""
+    """Random gain of the audio of up to so many decibels; it may leave [-1, 1], nothing is clipped."""
 
     def __post_init__(self) -> None:
-        """Check what types cannot."""
+        """Check ranges."""
         for name in ("flip", "brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"augmentation.{name} must lie between 0 and 1, got {getattr(self, name)}")
@@ -48,15 +48,15 @@ class Augmentation:
 
     @property
     def active(self) -> bool:
-        """Whether anything is changed."""
+        """True if anything is changed."""
         return any(getattr(self, field.name) > 0 for field in fields(self))
 
-    def draw(self, generator: np.random.Generator) -> Change:
-        """One clip's change; every number is drawn whether in use or not, so that one option leaves the others'."""
-        turned = generator.random()
+    def sample(self, generator: np.random.Generator) -> Change:
+        """Sample one clip's change; unused numbers are sampled too, so that one option does not affect another."""
+        mirrored = generator.random()
         brightness, contrast, saturation, gain = generator.uniform(-1, 1, 4)
         return Change(
-            flip=turned < self.flip,
+            flip=mirrored < self.flip,
             brightness=1 + self.brightness * brightness,
             contrast=1 + self.contrast * contrast,
             saturation=1 + self.saturation * saturation,
@@ -66,7 +66,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to one clip."""
+    """Change of one clip."""
 
     flip: bool = False
     """Mirrored, left for right."""
@@ -77,10 +77,10 @@ class Change:
     saturation: float = 1.0
     """Factor on the distance to each pixel's grey."""
     gain: float = 1.0
-    """Factor on the sound's samples, for the reader: it comes before the logarithm of log-mel slices."""
+    """Factor on audio samples, for the reader: it precedes the logarithm of log-mel slices."""
 
     def apply(self, sample: Sample) -> Sample:
-        """A sample with its pictures, maps and fixations changed; its sound was changed while it was read."""
+        """Change frames, maps and fixations of a sample; its audio was changed while it was read."""
         changed: Sample = {**sample, "video": self.recolour(sample["video"])}
         if not self.flip:
             return changed
@@ -89,13 +89,13 @@ class Change:
         if "ground_truth" in changed:
             width = changed["ground_truth"].shape[-1]
             changed["ground_truth"] = changed["ground_truth"].flip(-1)  # (Hg, Wg)
-            points = changed["fixations"].clone()  # (N, 2): row, column
-            points[:, 1] = width - 1 - points[:, 1]
-            changed["fixations"] = points
+            fixations = changed["fixations"].clone()  # (N, 2): row, column
+            fixations[:, 1] = width - 1 - fixations[:, 1]
+            changed["fixations"] = fixations
         return changed
 
     def recolour(self, video: Tensor) -> Tensor:
-        """Frames uint8 (T, H, W, 3) with other colours: brightness, then contrast, then saturation."""
+        """Change colours of frames, uint8 (T, H, W, 3): brightness, then contrast, then saturation."""
         if self.brightness == self.contrast == self.saturation == 1:
             return video
         grey = torch.tensor(_GREY)

@@ -1,4 +1,4 @@
-"""How much each corpus of a mix weighs in an epoch, whatever its size."""
+"""Weights of the corpora of a mix in an epoch."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ same for all (``uniform``), or proportional to the root of what it has (``sqrt``
 
 
 class BalancedMix:
-    """An epoch in which corpora have given shares: which clip each of its places takes.
+    """Clips of an epoch in which corpora have given shares.
 
-    An epoch is as long as without balancing. Its places belong to the corpora by their shares, a fixed run of places
+    An epoch is as long as without balancing. Its positions belong to the corpora by their shares, a fixed run
     for each. Each corpus goes through its clips in one seeded order after another, without end: a large one spreads
     them over several epochs, a small one repeats them within an epoch, and no clip is ever ahead of another of its
-    corpus by more than one draw. Every corpus has a place in every epoch. The clip of a place depends on (seed, epoch,
-    place) alone.
+    corpus by more than one sample. Every corpus occurs in every epoch. The clip of a position depends on (seed, epoch,
+    position) alone.
 
     Args:
         corpora: Corpus of each clip, in the order of the clips.
-        balance: Which shares.
+        balance: Shares.
         seed: Seed of the orders.
     """
 
@@ -46,15 +46,15 @@ class BalancedMix:
         self._ends = list(accumulate(counts))
 
     def __len__(self) -> int:
-        """Places of an epoch: all clips of all corpora."""
+        """Return the number of positions of an epoch: all clips of all corpora."""
         return self._ends[-1]
 
     def corpus_clips(self, place: int) -> np.ndarray:
-        """Indices of all clips of the corpus that a place belongs to."""
+        """Return the indices of all clips of the corpus that a position belongs to."""
         return self._clips[self._corpus(place)]
 
     def clip(self, place: int, epoch: int) -> int:
-        """Index of the clip at a place (from 0) of an epoch."""
+        """Return the index of the clip at a position (from 0) of an epoch."""
         which = self._corpus(place)
         name, clips = self._names[which], self._clips[which]
         inside = place - (self._ends[which - 1] if which else 0)
@@ -67,7 +67,7 @@ class BalancedMix:
 
 
 def shares(total: int, weights: Sequence[float]) -> list[int]:
-    """Whole numbers that add up to ``total``, as near to the weights' proportions as can be (largest remainders)."""
+    """Divide ``total`` into whole numbers in the weights' proportions (largest remainders)."""
     exact = [total * weight / sum(weights) for weight in weights]
     whole = [int(value) for value in exact]
     by_rest = sorted(range(len(weights)), key=lambda place: (whole[place] - exact[place], place))

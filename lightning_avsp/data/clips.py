@@ -1,8 +1,8 @@
-"""Which frames make a clip and which of them is the target: pure arithmetic, no files.
+"""Frames and target of clips: pure arithmetic, no files.
 
 Frames are counted from 1, as in the file names. Frame ``k`` is seen from ``(k - 1.5) / fps`` to ``(k - 0.5) /
 fps``
-seconds: its own time is ``(k - 1) / fps`` and it fills one frame period around it, so sound and picture are
+seconds: its own time is ``(k - 1) / fps`` and it fills one frame period around it, so audio and frames are
 cut alike.
 """
 
@@ -25,21 +25,21 @@ SEGMENT_STEP = 74
 
 @dataclass(frozen=True)
 class Clip:
-    """A window of frames and the one whose map is wanted."""
+    """A window of frames and the target frame, whose map is predicted."""
 
     frames: tuple[int, ...]
     """Numbers of the frames to read, from 1, in the order in which they are shown; repeated where the window leaves
     the video."""
     target: int
-    """Number of the frame whose saliency is wanted."""
+    """Number of the target frame."""
     first: int
     """Lowest number that a frame of the window has or would have (below 1 before the video starts)."""
     stride: int = 1
     """Frames of the video from one frame of the window to the next."""
     reversed: bool = False
-    """Whether the window runs backwards, its lowest number last."""
-    sound_reversed: bool = False
-    """Whether its sound runs backwards too."""
+    """True if the window runs backwards, its lowest number last."""
+    audio_reversed: bool = False
+    """True if its audio runs backwards too."""
 
     @property
     def covered(self) -> int:
@@ -78,25 +78,25 @@ def _span(first: int, last: int, fps: float, times: Sequence[float]) -> tuple[fl
 
 
 def clip_at(first: int, n_frames: int, policy: ClipPolicy) -> Clip:
-    """The clip whose window starts at frame ``first``; outside the video the edge frame is repeated."""
+    """Return the clip whose window starts at frame ``first``; outside the video the edge frame is repeated."""
     window = range(first, first + policy.covered, policy.stride)
     numbers = tuple(min(max(number, 1), n_frames) for number in window)
     return Clip(numbers, numbers[policy.target_index], first, policy.stride)
 
 
 def reversed_clip(target: int, n_frames: int, policy: ClipPolicy) -> Clip:
-    """The clip that starts at its target and is read backwards, so that the target comes last (AVRSP, ViNet).
+    """Return the clip that starts at its target and is read backwards, so that the target comes last (AVRSP, ViNet).
 
     With 32 frames, frame i is seen after frames i + 31, ..., i + 1. In a video that ends before (shorter than 63
     frames, for one of the first 31) its last frame is repeated, where ViNet's code leaves out the whole video.
     """
     window = range(target, target + policy.covered, policy.stride)
     numbers = tuple(min(number, n_frames) for number in reversed(window))
-    return Clip(numbers, target, target, policy.stride, reversed=True, sound_reversed=policy.reverse_audio)
+    return Clip(numbers, target, target, policy.stride, reversed=True, audio_reversed=policy.reverse_audio)
 
 
 def loop_clip(first: int, stop: int, policy: ClipPolicy) -> Clip:
-    """The clip of frames ``first .. stop - 1``, repeated from the start until it is full (STAViS, DiffSal).
+    """Return the clip of frames ``first .. stop - 1``, repeated from the start until it is full (STAViS, DiffSal).
 
     The target is the median of the frames' numbers, halves rounded up: in a full window the one at ``frames
     // 2``.
@@ -112,14 +112,14 @@ def loop_clip(first: int, stop: int, policy: ClipPolicy) -> Clip:
 def evaluation_clips(
     n_frames: int, policy: ClipPolicy, mode: Literal["all", "released"] = "all", every: int = 1
 ) -> list[Clip]:
-    """Clips that score a video, in the order of their targets.
+    """Return the clips that score a video, in the order of their targets.
 
     Args:
         n_frames: Frames of the video.
-        policy: Clip length, target, and what happens to the first frames (``head``).
-        mode: ``all``: every frame is the target of exactly one clip, edges repeated; under ``head: skip`` every
-            frame behind the head, but at least the last one of a video that is all head. ``released``: one window
-            per start ``1 .. n - 1``, short ones looped, a later prediction of a frame replacing an earlier
+        policy: Clip length, target, and ``start_padding``.
+        mode: ``all``: every frame is the target of exactly one clip, edges repeated; under ``start_padding: skip``
+            every frame without padding, but at least the last one of a video that is all padding. ``released``: one
+            window per start ``1 .. n - 1``, short ones looped, a later prediction of a frame replacing an earlier
             one (STAViS, DiffSal): the first ``frames // 2`` frames are never scored, every other exactly
             once.
         every: Score only every k-th frame, starting in the middle of the first k (validation during
@@ -149,27 +149,27 @@ def evaluation_clips(
 
 
 def evaluation_clip(target: int, n_frames: int, policy: ClipPolicy) -> Clip:
-    """The clip that scores one frame."""
+    """Return the clip that scores one frame."""
     if policy.start_padding == "reversed" and target <= policy.padded_frames:
         return reversed_clip(target, n_frames, policy)
     return clip_at(target - policy.padded_frames, n_frames, policy)
 
 
 def unscored_frames(n_frames: int, policy: ClipPolicy, mode: Literal["all", "released"] = "all") -> int:
-    """Frames of a video that are the target of no clip of :func:`evaluation_clips` (with ``every`` of 1)."""
+    """Count the frames of a video that are the target of no clip of :func:`evaluation_clips` (with ``every`` of 1)."""
     if mode == "all" and policy.start_padding != "skip":
         return 0
     return n_frames - len(evaluation_clips(n_frames, policy, mode))
 
 
 def segments(n_frames: int) -> list[tuple[int, int]]:
-    """Training segments of a video as (first, stop): at most 90 frames, one every 74 (STAViS, DiffSal)."""
+    """Return the training segments of a video as (first, stop): at most 90 frames, one every 74 (STAViS, DiffSal)."""
     starts = range(1, max(n_frames, 2), SEGMENT_STEP)
     return [(start, min(start + SEGMENT_FRAMES, n_frames + 1)) for start in starts]
 
 
 def training_count(n_frames: int, policy: ClipPolicy) -> int:
-    """How many training clips a video gives per epoch."""
+    """Return the number of training clips of a video per epoch."""
     if policy.draw == "segments":
         return len(segments(n_frames))
     if policy.draw == "random":
@@ -180,13 +180,13 @@ def training_count(n_frames: int, policy: ClipPolicy) -> int:
 
 
 def training_clip(slot: int, n_frames: int, policy: ClipPolicy, generator: np.random.Generator) -> Clip:
-    """One training clip.
+    """Sample one training clip.
 
     Args:
-        slot: Which of the video's :func:`training_count` clips, from 0.
+        slot: Index among the video's :func:`training_count` clips, from 0.
         n_frames: Frames of the video.
-        policy: How clips are drawn.
-        generator: Source of chance; draws nothing where the policy leaves nothing to chance.
+        policy: Sampling of clips.
+        generator: Source of random numbers; unused if the policy is deterministic.
     """
     if policy.draw == "segments":
         return _clip_of_segment(*segments(n_frames)[slot], n_frames, policy, generator)
@@ -212,6 +212,6 @@ def _clip_of_segment(
 
 
 def _latest(n_frames: int, policy: ClipPolicy) -> int:
-    """Last start of a training window: inside the video, or for a video shorter than a clip as ``short`` says."""
+    """Last start of a training window: inside the video, or for a video shorter than a clip by ``short_videos``."""
     latest = n_frames - policy.covered + 1
     return latest if policy.short_videos == "front" else max(1, latest)

@@ -3,54 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_avsp.data.batch_memory import parcel, stack
 from lightning_avsp.data.reader import Sample
+from lightning_avsp.data.shared_batch import stack_clips
 from lightning_avsp.structures import SaliencyBatch
+
+_LISTS = ("corpus", "video_id", "ground_truth", "fixations")
+"""Fields without a common shape: ground truth has its own size in every corpus."""
 
 
 class LoadedBatch(SaliencyBatch, total=False):
-    """A batch with what the training loader takes out of it to count it."""
+    """A batch with a field for the training loader's statistics."""
 
     redrawn: Tensor
-    """Training: whether another clip was drawn first, whose map was blank: bool (B,)."""
+    """Training: True for clips that replace one with a blank map: bool (B,)."""
 
 
 def collate(samples: Sequence[Sample]) -> LoadedBatch:
-    """Stack what has one shape, list what has not.
-
-    Ground truth keeps its own size in every corpus and fixations are as many as they are, so both stay lists.
-    """
-    batch: LoadedBatch = {
-        "video": stack([sample["video"] for sample in samples]),  # (B, T, H, W, 3)
-        "audio": stack_sound([sample["audio"] for sample in samples]),  # (B, 1, S, Ha, Wa) or (B, 1, N)
-        "has_audio": torch.tensor([sample["has_audio"] for sample in samples]),  # (B,)
-        "saliency": torch.stack([sample["saliency"] for sample in samples]),  # (B, 1, H, W)
-        "corpus": [sample["corpus"] for sample in samples],
-        "video_id": [sample["video_id"] for sample in samples],
-        "frame": torch.tensor([sample["frame"] for sample in samples]),  # (B,)
-    }
-    if "text" in samples[0]:
-        batch["text"] = torch.stack([sample["text"] for sample in samples])  # (B, N, C)
-        batch["has_text"] = torch.tensor([sample["has_text"] for sample in samples])  # (B,)
-    if "ground_truth" in samples[0]:
-        batch["ground_truth"] = [sample["ground_truth"] for sample in samples]
-        batch["fixations"] = [sample["fixations"] for sample in samples]
-    if "redrawn" in samples[0]:
-        batch["redrawn"] = torch.tensor([sample["redrawn"] for sample in samples])  # (B,)
-    # A loader process sends a parcel, which is the batch again when it arrives
-    return cast(LoadedBatch, parcel(batch) or batch)
+    """Stack fields of one shape and list the others."""
+    batch: dict[str, Any] = {}
+    for key, first in samples[0].items():
+        values: list[Any] = [sample[key] for sample in samples]  # type: ignore[literal-required]
+        if key == "audio":
+            batch[key] = stack_audio(values)  # (B, 1, S, Ha, Wa) or (B, 1, N)
+        elif key in _LISTS:
+            batch[key] = values
+        elif key != "video":
+            batch[key] = torch.stack(values) if isinstance(first, Tensor) else torch.tensor(values)
+    # A worker's shared batch is a LoadedBatch when it arrives
+    return cast(LoadedBatch, stack_clips(batch, [sample["video"] for sample in samples]))
 
 
-def stack_sound(sounds: Sequence[Tensor]) -> Tensor:
-    """Sounds of clips in one tensor; waveforms of several lengths stand in the middle of the longest one's zeros."""
-    longest = max(sound.shape[-1] for sound in sounds)
-    rooms = [longest - sound.shape[-1] for sound in sounds]
+def stack_audio(clips: Sequence[Tensor]) -> Tensor:
+    """Stack the audio of clips; shorter waveforms are padded with zeros on both sides."""
+    longest = max(audio.shape[-1] for audio in clips)
+    rooms = [longest - audio.shape[-1] for audio in clips]
     return torch.stack(
-        [F.pad(sound, (room // 2, room - room // 2)) for sound, room in zip(sounds, rooms, strict=True)]
+        [F.pad(audio, (room // 2, room - room // 2)) for audio, room in zip(clips, rooms, strict=True)]
     )

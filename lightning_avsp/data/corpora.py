@@ -1,4 +1,4 @@
-"""From names of corpora to video entries: the one place that knows which reader reads which layout."""
+"""Video entries of corpora by name: the table of readers by layout."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LayoutReader:
-    """How one layout is read."""
+    """Reader of one layout."""
 
     listed: Callable[[Path, Corpus, Part, int], list[ListedVideo]]
-    """Videos of one part of a split: names, and what is known of them without opening any."""
+    """Lists the videos of one part of a split; opens none."""
     read: Callable[[Path, Corpus, Sequence[ListedVideo], MissingAudio], list[VideoEntry]]
-    """Entries of listed videos, in their order."""
+    """Reads entries of listed videos, in their order."""
 
 
 LAYOUTS: dict[Layout, LayoutReader] = {
@@ -41,7 +41,7 @@ LAYOUTS: dict[Layout, LayoutReader] = {
 
 
 def corpus_listing(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
-    """Videos of one part of a split of one corpus, whatever its layout; opens no video.
+    """List the videos of one part of a split of one corpus; opens no video.
 
     Raises:
         CorpusNotFoundError: If the corpus or its list is not there.
@@ -51,9 +51,9 @@ def corpus_listing(root: Path, corpus: Corpus, part: Part, split: int) -> list[L
 
 
 def listed_keys(root: Path, corpora: Sequence[str], split: int, part: Part) -> list[VideoKey]:
-    """(corpus, video) of everything listed for one part of a split, corpus after corpus; opens no video.
+    """Return (corpus, video) of everything listed for one part of a split, corpus after corpus; opens no video.
 
-    Says, where a corpus comes without lists, if other numbers of videos are here than were published.
+    Warns, for a corpus without lists, if the number of videos is not the published one.
     """
     listings = _listings(root, corpora, split, part)
     _report(listings, part)
@@ -69,18 +69,18 @@ def read_videos(
     keep: frozenset[VideoKey] | None = None,
     missing_audio: MissingAudio = "error",
 ) -> list[VideoEntry]:
-    """Entries of one part of a split, in the order of corpora and lists.
+    """Read the entries of one part of a split, in the order of corpora and lists.
 
     Args:
         root: Root of the packages.
         corpora: Names in the catalogue, or of corpora registered under the root.
-        split: Which of the published splits (:func:`~lightning_avsp.data.catalogue.splits_in_mix`).
-        part: Which list.
-        keep: If given, only these videos are looked at, e.g. the training share of the training list.
-        missing_audio: Policy for videos without sound.
+        split: Published split (:func:`~lightning_avsp.data.catalogue.splits_in_mix`).
+        part: List.
+        keep: If given, only these videos are read, e.g. the training share of the training list.
+        missing_audio: Policy for videos without audio.
 
     Raises:
-        CorpusNotFoundError: If a list, a video or (under ``error``) a sound is missing.
+        CorpusNotFoundError: If a list, a video or (under ``error``) an audio file is missing.
         InputError: If a corpus is not known.
     """
     videos: list[VideoEntry] = []
@@ -95,7 +95,7 @@ def read_videos(
 
 
 def decoded_with(entries: Sequence[VideoEntry], backend: Backend) -> list[VideoEntry]:
-    """The same entries, films among them decoded by another decoder; entries with pictures are left as they are."""
+    """Return entries whose video files are decoded by ``backend``; entries of images stay as they are."""
     return [
         replace(entry, frames=replace(entry.frames, backend=backend))
         if isinstance(entry.frames, VideoFrames)

@@ -4,7 +4,7 @@ Below ``<root>/CrowdSAL``, or the root itself if it has that name, as unpacked (
 absent)::
 
     TrainTestSplit.json      {"train": [...], "public_test": [...], "private_test": [...]}, names with .mp4
-    Videos/<video>.mp4       most with sound
+    Videos/<video>.mp4       most with audio
     Saliency{Train,Test}/{Train,Test}/<video>.mp4            maps as a 10-bit film
     Fixations{Train,Test}/{Train,Test}/<video>/fixations.json   for each frame a list of [row, column], repeats count
 
@@ -39,7 +39,7 @@ _NESTED = ("Train", "Test", "train", "test")
 
 
 def find_base(root: Path, corpus: Corpus) -> Path:
-    """Folder that holds the split file.
+    """Find the folder with the split file.
 
     Raises:
         CorpusNotFoundError: If there is none.
@@ -54,10 +54,10 @@ def find_base(root: Path, corpus: Corpus) -> Path:
 
 
 def read_split(base: Path) -> dict[str, list[str]]:
-    """Names of the videos, without suffix, in each of ``train``, ``public_test`` and ``private_test``.
+    """Read the names of the videos, without suffix, in each of ``train``, ``public_test`` and ``private_test``.
 
     Raises:
-        InputError: If the file holds anything else, or names a video twice.
+        InputError: If the file contains anything else, or names a video twice.
     """
     path = base / SPLIT_FILE
     try:
@@ -82,7 +82,7 @@ def read_split(base: Path) -> dict[str, list[str]]:
 
 
 def list_crowdsal(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
-    """Videos of a part by the split file, in its order; the public test before the private one.
+    """List the videos of a part by the split file, in its order; the public test before the private one.
 
     Raises:
         CorpusNotFoundError: If the split file is not there.
@@ -100,14 +100,14 @@ def list_crowdsal(root: Path, corpus: Corpus, part: Part, split: int) -> list[Li
 def read_crowdsal(
     root: Path, corpus: Corpus, listed: Sequence[ListedVideo], missing_audio: MissingAudio = "error"
 ) -> list[VideoEntry]:
-    """Entries of listed videos, in their order; the sound of a video is in its film.
+    """Read entries of listed videos, in their order; audio is in the video file.
 
     Raises:
-        CorpusNotFoundError: If a film, its maps, its fixations or, under ``error``, its sound is missing.
+        CorpusNotFoundError: If a video file, its maps, its fixations or, under ``error``, its audio is missing.
         InputError: If a file cannot be read.
     """
     base = find_base(root, corpus)
-    log.info("%s: layout of the NTIRE 2026 challenge (films), in %s", corpus.name, base)
+    log.info("%s: layout of the NTIRE 2026 challenge (video files), in %s", corpus.name, base)
     places = {
         "videos": _folders(base, "Videos*"),
         "maps": _folders(base, "Saliency*"),
@@ -137,25 +137,25 @@ def read_crowdsal(
                 subset=subset_of[video.name],
             )
         )
-    remedy = "These films have no sound track"
+    remedy = "These video files have no audio track"
     return apply_policy(
         corpus, entries, missing_audio, lambda video: places["videos"][0] / f"{video}.mp4", remedy
     )
 
 
 def film_facts(path: Path) -> VideoFacts:
-    """Facts of an mp4 from its header, which counts its frames: thousands are asked before a training begins.
+    """Read the facts of an mp4 from its header, which counts its frames: thousands are asked before a training begins.
 
     Where the header does not count, all packets are read (:func:`~lightning_avsp.data.video_source.probe_video`).
 
     Raises:
-        InputError: If the file cannot be read as a film.
+        InputError: If the file cannot be read as a video.
         MissingDependencyError: If PyAV is not installed.
     """
     try:
         import av
     except ImportError as error:
-        raise MissingDependencyError("films need PyAV: pip install av") from error
+        raise MissingDependencyError("video files need PyAV: pip install av") from error
     try:
         with av.open(str(path)) as container:
             streams, sound = container.streams.video, bool(container.streams.audio)
@@ -164,7 +164,7 @@ def film_facts(path: Path) -> VideoFacts:
                 return VideoFacts(stream.frames, rate, stream.height, stream.width, sound)
     except (av.FFmpegError, OSError) as error:
         raise InputError(
-            f"{path} ({path.stat().st_size} bytes) cannot be read as a film: {error}; replace this file"
+            f"{path} ({path.stat().st_size} bytes) cannot be read as a video: {error}; replace this file"
         ) from error
     return probe_video(path)
 

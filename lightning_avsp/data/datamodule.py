@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -14,31 +13,29 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.utils.data import DataLoader
 
-from lightning_avsp.data.augmentation import Augmentation
-from lightning_avsp.data.balance import Balance
-from lightning_avsp.data.captions import CaptionedFrames, Captions, TextSource
+from lightning_avsp.data.captions.frames import CaptionedFrames, Captions, TextSource
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
+from lightning_avsp.data.clips import unscored_frames
 from lightning_avsp.data.corpora import decoded_with, listed_keys, read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.every_video import Split, every_key, read_every_video
-from lightning_avsp.data.exchange import report_unscored, sounds_instead, texts_instead
-from lightning_avsp.data.loader import ResumableDataLoader, StartMethod, default_workers, loader_settings
+from lightning_avsp.data.loader import ResumableDataLoader, default_workers, loader_settings
 from lightning_avsp.data.manifest import read_manifest
-from lightning_avsp.data.missing_audio import MissingAudio
-from lightning_avsp.data.partition import SELECTION_LABELS, Partition, Selection, partition_videos
+from lightning_avsp.data.mismatch import mismatched_audio, mismatched_text
+from lightning_avsp.data.options import EvaluationOptions, LoadingOptions, TrainingOptions, ValidationOptions
+from lightning_avsp.data.partition import SELECTION_LABELS, Partition, partition_videos
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
 from lightning_avsp.errors import InputError
-from lightning_avsp.input_spec import InputSpec, TextInput
+from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.media.audio import AudioInput, LogMel
-from lightning_avsp.media.random_access import Backend
 from lightning_avsp.structures import ClipPolicy, SaliencyBatch
 
 log = logging.getLogger(__name__)
 
 VideoPart = Literal["train", "validation", "test"]
-"""Parts that videos are divided into."""
+"""Parts of the videos."""
 
 _KEPT_FRAMES = (
     96  # decoded frames remembered in evaluation: a batch of 64 neighbouring clips of 32, 25 MB at 224x384
@@ -46,58 +43,32 @@ _KEPT_FRAMES = (
 
 
 class AVSaliencyDataModule(LightningDataModule):
-    """Clips, sound and maps of one or several corpora, divided by video.
+    """Clips, audio and maps of one or several corpora, divided by video.
 
     Args:
         root: Folder with the corpora, e.g. the unpacked STAViS package.
         corpora: Public names, e.g. ``[AVAD, ETMD]``.
-        split: Which of the published splits, 1 to 3; a corpus with one list uses it with each. ``all`` is for reading
-            alone (``predict``, :meth:`entries`): every video that any split lists, each once, as part ``test``.
-            Training, validating and testing refuse it: most test videos of a split are training videos of the others,
-            so each split is a model of its own from its own start, a run with its own ``split``.
+        split: Published split, 1 to 3; a corpus with one list uses it with each. ``all`` is for reading alone
+            (``predict``, :meth:`entries`): every video that any split lists, each once, as part ``test``. Training,
+            validating and testing refuse it: most test videos of a split are training videos of the others, so each
+            split is a model of its own, a run with its own ``split``.
         size: (height, width) of frames, in pixels.
         map_size: (height, width) of target maps; that of the frames by default. Ground truth for metrics
             always keeps its own size.
-        clip: How clips are cut.
+        clip: Rules by which clips are cut.
         audio: Form in which the network reads audio, with its settings: ``LogMel`` slices or the ``Waveform``.
+        captions: Folders of captions and their token features; None for networks that do not read.
         batch_size: Clips of a training batch, on each device.
         global_batch: Clips of an optimiser step over all devices, as papers say; the command line then chooses the
             largest batch up to ``batch_size`` that divides it evenly, and how many are accumulated. The learning rate
             stays as given.
-        eval_batch_size: Clips of a validation or test batch; ``batch_size`` by default.
         num_workers: Workers of each dataloader; 0 loads in the training process. By default both loaders together
             use the cores (:func:`~lightning_avsp.data.loader.default_workers`).
-        start_method: How loader processes start (``fork``, ``spawn``, ``forkserver``); if None the one that is safe
-            beside threads (:func:`~lightning_avsp.data.loader.worker_context`).
         seed: Seed of training clips and their order; the command line sets it to ``seed_everything`` unless given.
-        validation_seed: Seed of the choice of validation videos and of exchanged sounds: by default the same for
-            every training seed, so that runs differ in their training alone.
-        validation_share: Share of each corpus' training videos that validates instead, at least one video.
-        selection: What validation is: those videos, or (labelled) the test list as in the field's released
-            code.
-        missing_audio: What to do with videos that have no sound file.
-        blank_maps: Training clips where nobody was recorded: ``redraw`` another one, or ``keep`` them.
-        uneven: Training on several devices when clips do not divide evenly: ``drop`` the rest or ``pad`` by
-            repeating.
-        balance: How much each corpus of a mix weighs in an epoch: ``none``, by its number of clips; ``uniform``, all
-            the same; ``sqrt``, by the root of its number. An epoch keeps its length
-            (:class:`~lightning_avsp.data.balance.BalancedMix`).
-        augmentation: Random changes of training clips; none by default.
-        cache: What ``avsp data prepare --out`` wrote, read instead of the corpus where it is up to date; None reads the
-            corpus.
-        eval_every: Validate only every k-th frame.
-        test_every: Test only every k-th frame: for demonstrations and audits; 1, every frame, for any result that
-            is to be compared with another. Written into the results.
-        test_frames: ``all`` frames, or those that the released protocol scores (not the first ``clip.frames
-            // 2``).
-        test_audio: Sound in tests: ``true``, that of an ``other_video``
-            (:func:`~lightning_avsp.data.wrong_sound.other_sounds`), or ``silent``.
-        test_audio_shift: Seconds by which sound comes too late in tests (negative: too early).
-        captions: Where captions and their token features lie; None for networks that do not read.
-        test_text: Captions in tests: ``true``, those of an ``other_video``, or ``none``.
-        video_backend: Decoder of corpora that consist of videos: ``pyav``, ``torchcodec`` (where it is installed), or
-            ``decord`` (unmaintained; its colours differ from the other two by about two grey levels).
-        limit_videos: At most so many videos of each part, the first listed; for trials.
+        training: Options of training clips.
+        validation: Options of validation videos.
+        test: Options of tests.
+        loading: Options of reading videos.
 
     Raises:
         InputError: If a setting is impossible.
@@ -110,42 +81,23 @@ class AVSaliencyDataModule(LightningDataModule):
         split: Split = 1,
         size: tuple[int, int] = (224, 384),
         map_size: tuple[int, int] | None = None,
-        clip: ClipPolicy = ClipPolicy(),  # noqa: B008  # frozen
-        audio: AudioInput = LogMel(),  # noqa: B008  # frozen
+        clip: ClipPolicy = ClipPolicy(),  # noqa: B008  # frozen, as all below
+        audio: AudioInput = LogMel(),  # noqa: B008
+        captions: Captions | None = None,
         batch_size: int = 4,
         global_batch: int | None = None,
-        eval_batch_size: int | None = None,
         num_workers: int | None = None,
-        start_method: StartMethod | None = None,
         seed: int | None = None,
-        validation_seed: int = 0,
-        validation_share: float = 0.1,
-        selection: Selection = "validation",
-        missing_audio: MissingAudio = "error",
-        blank_maps: Literal["redraw", "keep"] = "redraw",
-        uneven: Literal["drop", "pad"] = "drop",
-        balance: Balance = "none",
-        augmentation: Augmentation = Augmentation(),  # noqa: B008  # frozen
-        cache: Path | None = None,
-        video_backend: Backend = "pyav",
-        eval_every: int = 1,
-        test_every: int = 1,
-        test_frames: Literal["all", "released"] = "all",
-        test_audio: Literal["true", "other_video", "silent"] = "true",
-        test_audio_shift: float = 0.0,
-        captions: Captions | None = None,
-        test_text: Literal["true", "other_video", "none"] = "true",
-        limit_videos: int | None = None,
+        training: TrainingOptions = TrainingOptions(),  # noqa: B008
+        validation: ValidationOptions = ValidationOptions(),  # noqa: B008
+        test: EvaluationOptions = EvaluationOptions(),  # noqa: B008
+        loading: LoadingOptions = LoadingOptions(),  # noqa: B008
     ) -> None:
         super().__init__()
         # Plain values under one key: they reload with weights_only, and cannot collide with the model's.
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        settings |= {"root": str(root), "clip": asdict(clip), "audio": {"form": audio.form, **asdict(audio)}}
-        plain = {} if captions is None else asdict(captions)
-        texts = {k: str(v) if isinstance(v, Path) else v for k, v in plain.items()} or None
-        settings |= {"captions": texts}
-        settings |= {"augmentation": asdict(augmentation), "cache": None if cache is None else str(cache)}
-        self.save_hyperparameters({"data": settings})
+        settings["audio"] = {"form": audio.form, **asdict(audio)}
+        self.save_hyperparameters({"data": {name: _plain(value) for name, value in settings.items()}})
         self.root = Path(root)
         self.corpora = [find_corpus(name, self.root).name for name in corpora]
         self.split = split
@@ -153,30 +105,15 @@ class AVSaliencyDataModule(LightningDataModule):
         self.map_size = self.size if map_size is None else (int(map_size[0]), int(map_size[1]))
         self.clip = clip
         self.audio = audio
+        self.captions = captions
         self.batch_size = batch_size
         self.global_batch = global_batch
-        self.eval_batch_size = eval_batch_size or batch_size
         self.num_workers = num_workers
-        self.start_method = start_method
         self.seed = 0 if seed is None else seed
-        self.validation_seed = validation_seed
-        self.validation_share = validation_share
-        self.selection = selection
-        self.missing_audio = missing_audio
-        self.blank_maps = blank_maps
-        self.uneven = uneven
-        self.balance: Balance = balance
-        self.augmentation = augmentation
-        self.video_backend: Backend = video_backend
-        self.cache = None if cache is None else Path(cache)
-        self.eval_every = eval_every
-        self.test_every = test_every
-        self.test_frames = test_frames
-        self.test_audio = test_audio
-        self.test_audio_shift = test_audio_shift
-        self.captions = captions
-        self.test_text = test_text
-        self.limit_videos = limit_videos
+        self.training = training
+        self.validation = validation
+        self.test = test
+        self.loading = loading
         self._partition: Partition | None = None
         self._entries: dict[VideoPart, list[VideoEntry]] = {}
         self._check()
@@ -186,23 +123,15 @@ class AVSaliencyDataModule(LightningDataModule):
             raise InputError(f"corpora must name at least one corpus, each once; got {self.corpora}")
         if self.split != "all":  # raises for a split that no corpus has
             splits_in_mix([find_corpus(name, self.root) for name in self.corpora], self.split)
-        for name in ("batch_size", "eval_batch_size", "eval_every", "test_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.test_text != "true" and self.captions is None:
+        for name, least in (("batch_size", 1), ("global_batch", 1), ("num_workers", 0)):
+            if getattr(self, name) is not None and getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.test.text != "true" and self.captions is None:
             raise InputError(
-                f"test_text={self.test_text} needs captions; set data.captions.folder and .features"
+                f"test.text={self.test.text} needs captions; set data.captions.folder and .features"
             )
-        if self.global_batch is not None and self.global_batch < 1:
-            raise InputError(f"global_batch must be at least 1 or null, got {self.global_batch}")
-        if self.limit_videos is not None and self.limit_videos < 1:
-            raise InputError(f"limit_videos must be at least 1 or null, got {self.limit_videos}")
-        if not math.isfinite(self.test_audio_shift):
-            raise InputError(f"test_audio_shift must be a number of seconds, got {self.test_audio_shift}")
-        if self.num_workers is not None and self.num_workers < 0:
-            raise InputError(f"num_workers must be null or at least 0, got {self.num_workers}")
 
-    # ---- what is divided how
+    # ---- videos of each part
 
     @property
     def partition(self) -> Partition:
@@ -213,9 +142,9 @@ class AVSaliencyDataModule(LightningDataModule):
             self._partition = partition_videos(
                 listed_keys(self.root, self.corpora, self._split, "train"),
                 listed_keys(self.root, self.corpora, self._split, "test"),
-                selection=self.selection,
-                share=self.validation_share,
-                seed=self.validation_seed,
+                selection=self.validation.selection,
+                share=self.validation.share,
+                seed=self.validation.seed,
             )
         return self._partition
 
@@ -240,17 +169,17 @@ class AVSaliencyDataModule(LightningDataModule):
 
     @property
     def selection_label(self) -> str:
-        """What chose the checkpoint, to be written beside every result."""
-        return SELECTION_LABELS[self.selection]
+        """Description of the videos that chose the checkpoint, written beside every result."""
+        return SELECTION_LABELS[self.validation.selection]
 
     @property
     def synthetic(self) -> list[str]:
-        """Corpora under the root that our generator made; results on them must say so."""
+        """Generated corpora under the root; results on them must be marked."""
         made = read_manifest(self.root)["corpora"]
         return [name for name in self.corpora if find_corpus(name, self.root).folder in made]
 
     def entries(self, part: VideoPart) -> list[VideoEntry]:
-        """Videos of a part with their files; read when first asked for.
+        """Return videos of a part with their files; read on first use.
 
         Raises:
             InputError: If the part does not exist under ``split: all``, or two videos have one name.
@@ -260,7 +189,7 @@ class AVSaliencyDataModule(LightningDataModule):
         return self._entries[part]
 
     def videos(self, part: VideoPart) -> list[VideoKey]:
-        """(corpus, video) of everything in a part.
+        """Return (corpus, video) of everything in a part.
 
         Of a part that is in use, without what a policy left out; of another one as listed, opening no video.
         """
@@ -269,54 +198,55 @@ class AVSaliencyDataModule(LightningDataModule):
         return list(self._keys(part))
 
     def input_spec(self) -> InputSpec:
-        """What a model gets from here, to be kept in its checkpoints."""
-        text = None
-        if self._text is not None:
-            model = self._text.model
-            text = TextInput(model.name, model.fingerprint, model.width, self._text.length)
+        """Describe the input of a model, for its checkpoints."""
+        text = None if self._text is None else self._text.input
         return InputSpec(self.size, self.map_size, self.clip, self.audio, text)
 
     def _keys(self, part: VideoPart) -> Sequence[VideoKey]:
         keys: Sequence[VideoKey] = getattr(self.partition, part)
-        return keys[: self.limit_videos]
+        return keys[: self.loading.limit_videos]
 
     def _read(self, part: VideoPart) -> list[VideoEntry]:
         keys = self._keys(part)
         listed = len(getattr(self.partition, part))
         if len(keys) < listed:
-            log.warning("%s: only %d of %d videos (limit_videos)", part, len(keys), listed)
+            log.warning("%s: only %d of %d videos (loading.limit_videos)", part, len(keys), listed)
         if part == "test" and self.split == "all":
             entries = read_every_video(
-                self.root, self.corpora, keep=frozenset(keys), missing_audio=self.missing_audio
+                self.root, self.corpora, keep=frozenset(keys), missing_audio=self.loading.missing_audio
             )
         else:
             entries = read_videos(
                 self.root,
                 self.corpora,
                 self._split,
-                "test" if part == "test" or (part == "validation" and self.selection == "test") else "train",
+                "test"
+                if part == "test" or (part == "validation" and self.validation.selection == "test")
+                else "train",
                 keep=frozenset(keys),
-                missing_audio=self.missing_audio,
+                missing_audio=self.loading.missing_audio,
             )
-        entries = decoded_with(entries, self.video_backend)
-        if self.cache is not None:
+        entries = decoded_with(entries, self.loading.video_backend)
+        if self.loading.cache is not None:
             from lightning_avsp.data.cache import attach_cache
 
-            entries = attach_cache(entries, self.cache, self.size)
+            entries = attach_cache(entries, self.loading.cache, self.size)
         elif (self.root / "cache").is_dir():
-            log.info("%s exists and is not used; to use it: --data.cache %s", *[self.root / "cache"] * 2)
+            log.info(
+                "%s exists and is not used; to use it: --data.loading.cache %s", *[self.root / "cache"] * 2
+            )
         if self._text is not None:
             self._text.coverage({entry.key: entry.n_frames for entry in entries})
         frames = sum(entry.n_frames for entry in entries)
         log.info("%s: %d videos, %d frames", part, len(entries), frames)
         if part != "train":
-            report_unscored(part, entries, self.clip, self.test_frames if part == "test" else "all")
+            _report_unscored(part, entries, self.clip, self.test.frames if part == "test" else "all")
         return entries
 
     # ---- hooks of Lightning
 
     def setup(self, stage: str) -> None:
-        """Read what a stage needs and check that no video is in two parts that must not share one."""
+        """Read the videos of a stage and check that parts share none."""
         parts: dict[str, tuple[VideoPart, ...]] = {
             "fit": ("train", "validation"),
             "validate": ("validation",),
@@ -328,7 +258,7 @@ class AVSaliencyDataModule(LightningDataModule):
         partition = self.partition
         train, validation, test = set(partition.train), set(partition.validation), set(partition.test)
         shared = (train & test) | (train & validation)
-        if self.selection == "validation":
+        if self.validation.selection == "validation":
             shared |= validation & test
         else:
             log.warning("checkpoints are %s", self.selection_label)
@@ -340,32 +270,36 @@ class AVSaliencyDataModule(LightningDataModule):
             log.warning(
                 "SYNTHETIC data, a diagnostic and no film that people watched: %s", ", ".join(self.synthetic)
             )
-        if stage == "test" and self.test_audio != "true":
-            log.warning("test videos are played with wrong sound: test_audio is %r", self.test_audio)
-        if stage == "test" and self.test_text != "true":
-            log.warning("test videos are given wrong captions: test_text is %r", self.test_text)
-        if stage == "test" and self.test_audio_shift != 0:
-            log.warning("test videos are played with sound that is %+g s late", self.test_audio_shift)
+        if stage == "test" and self.test.audio != "true":
+            log.warning(
+                "test videos are played with mismatched or no audio: test.audio is %r", self.test.audio
+            )
+        if stage == "test" and self.test.text != "true":
+            log.warning("test videos are given mismatched or no captions: test.text is %r", self.test.text)
+        if stage == "test" and self.test.audio_shift != 0:
+            log.warning("test videos are played with audio that is %+g s late", self.test.audio_shift)
 
     def train_dataloader(self) -> ResumableDataLoader:
-        """Training clips, shuffled anew each epoch; can be resumed in mid-epoch."""
+        """Load training clips, shuffled anew each epoch; can be resumed in mid-epoch."""
         dataset = TrainingClips(
             self.entries("train"),
             self.clip,
             self._reader(),
             seed=self.seed,
-            blank_maps=self.blank_maps,
-            balance=self.balance,
-            augmentation=self.augmentation,
+            blank_maps=self.training.blank_maps,
+            balance=self.training.balance,
+            augmentation=self.training.augmentation,
         )
         if dataset.mix is not None:
             counts, sizes = dataset.mix.counts, dataset.mix.sizes
             told = ", ".join(f"{count} of {name}'s {sizes[name]}" for name, count in counts.items())
-            log.info("balance: %s: an epoch of %d clips draws %s", self.balance, len(dataset), told)
-        rank, world = self._place()
-        sampler = EpochShuffleSampler(dataset, seed=self.seed, rank=rank, world=world, uneven=self.uneven)
+            log.info("balance: %s: an epoch of %d clips draws %s", self.training.balance, len(dataset), told)
+        rank, world = self._rank()
+        sampler = EpochShuffleSampler(
+            dataset, seed=self.seed, rank=rank, world=world, uneven=self.training.uneven
+        )
         # cast: a data set gives samples, the collate function makes batches of them
-        settings = loader_settings(self._workers("train"), self.start_method, self.seed)
+        settings = loader_settings(self._workers("train"), self.loading.start_method, self.seed)
         return ResumableDataLoader(
             cast(Any, dataset), batch_size=self.batch_size, sampler=sampler, **settings
         )
@@ -373,22 +307,25 @@ class AVSaliencyDataModule(LightningDataModule):
     def val_dataloader(self) -> DataLoader[SaliencyBatch]:
         """Every ``eval_every``-th frame of the validation videos."""
         dataset = EvaluationFrames(
-            self.entries("validation"), self.clip, self._reader(self._kept_frames), every=self.eval_every
+            self.entries("validation"),
+            self.clip,
+            self._reader(self._kept_frames),
+            every=self.validation.every,
         )
         return self._evaluation_loader(dataset)
 
     def test_dataloader(self) -> DataLoader[SaliencyBatch]:
         """Every frame of the test videos, with sound and captions as ``test_audio`` and ``test_text`` say."""
-        entries, seed = self.entries("test"), self.validation_seed
-        sounds = sounds_instead(entries, self.test_audio, seed)
-        text = None if self._text is None else texts_instead(self._text, entries, self.test_text, seed)
-        reader = self._reader(self._kept_frames, sounds, self.test_audio_shift, text)
+        entries, seed = self.entries("test"), self.validation.seed
+        audio = mismatched_audio(entries, self.test.audio, seed)
+        text = None if self._text is None else mismatched_text(self._text, entries, self.test.text, seed)
+        reader = self._reader(self._kept_frames, audio, self.test.audio_shift, text)
         return self._evaluation_loader(
-            EvaluationFrames(entries, self.clip, reader, mode=self.test_frames, every=self.test_every)
+            EvaluationFrames(entries, self.clip, reader, mode=self.test.frames, every=self.test.every)
         )
 
     def predict_dataloader(self) -> DataLoader[SaliencyBatch]:
-        """The frames that a test would score."""
+        """Load the frames that a test would score."""
         return self.test_dataloader()
 
     # ---- parts of the above
@@ -401,7 +338,7 @@ class AVSaliencyDataModule(LightningDataModule):
     def _reader(
         self,
         kept_frames: int = 0,
-        sound_of: dict[VideoKey, Path | None] | None = None,
+        audio_of: dict[VideoKey, Path | None] | None = None,
         shift_s: float = 0.0,
         text: TextSource | None = None,
     ) -> ClipReader:
@@ -410,7 +347,7 @@ class AVSaliencyDataModule(LightningDataModule):
             self.audio,
             map_size=self.map_size,
             kept_frames=kept_frames,
-            sound_of=sound_of,
+            audio_of=audio_of,
             shift_s=shift_s,
             text=text or self._text,
         )
@@ -420,21 +357,51 @@ class AVSaliencyDataModule(LightningDataModule):
         return None if self.captions is None else self.captions.open(self.corpora)
 
     def _evaluation_loader(self, dataset: EvaluationFrames) -> DataLoader[SaliencyBatch]:
-        rank, world = self._place()
+        rank, world = self._rank()
         sharded = self.trainer is not None and isinstance(self.trainer.strategy, ModelParallelStrategy)
         sampler = UnrepeatedSampler(dataset, rank=rank, world=world, even=sharded)
         fitting = self.trainer is None or self.trainer.state.fn == "fit"
         workers = self._workers("validation" if fitting else "test")
-        settings = loader_settings(workers, self.start_method, self.seed)
-        return DataLoader(cast(Any, dataset), batch_size=self.eval_batch_size, sampler=sampler, **settings)
+        settings = loader_settings(workers, self.loading.start_method, self.seed)
+        return DataLoader(
+            cast(Any, dataset),
+            batch_size=self.loading.eval_batch_size or self.batch_size,
+            sampler=sampler,
+            **settings,
+        )
 
     def _workers(self, part: Literal["train", "validation", "test"]) -> int:
         if self.num_workers is not None:
             return self.num_workers
         return default_workers(1 if self.trainer is None else self.trainer.num_devices, part)
 
-    def _place(self) -> tuple[int, int]:
+    def _rank(self) -> tuple[int, int]:
         """(rank, world) of this process."""
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
+
+
+def _plain(value: Any) -> Any:
+    """Convert an option to numbers, strings, lists and dicts."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+def _report_unscored(
+    part: str, entries: Sequence[VideoEntry], policy: ClipPolicy, mode: Literal["all", "released"]
+) -> None:
+    """Log the number of frames at the start of videos that are not scored, and the rule; nothing if all are."""
+    left_out = [unscored_frames(entry.n_frames, policy, mode) for entry in entries]
+    if total := sum(left_out):
+        log.warning(
+            "%s: %d frames at the start of %d videos are not scored (%s, at most %d a video)",
+            part,
+            total,
+            sum(count > 0 for count in left_out),
+            "test.frames: released" if mode == "released" else f"clip.start_padding: {policy.start_padding}",
+            max(left_out),
+        )

@@ -1,8 +1,9 @@
-"""Map-style data sets: training clips drawn anew each epoch, and every frame of a video to be scored."""
+"""Map-style datasets: training clips, sampled anew each epoch, and every frame of a video for evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
@@ -24,28 +25,41 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.structures import ClipPolicy
 
 EpochIndex = int | tuple[int, int]
-"""What a sampler gives: an index (epoch 0), or (index, epoch)."""
+"""Index from a sampler: an index (epoch 0), or (index, epoch)."""
 
-_REDRAWS = 50  # a video without a single map would otherwise be searched for ever
-_AUGMENTATION = 1  # separates the draws of changes from those of clips; not 0, which seeds nothing of its own
+_REDRAWS = 50  # a video without a single map would otherwise be searched forever
+_AUGMENTATION = (
+    1  # separates the random numbers of augmentation from those of clips; 0 would seed as without it
+)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A training clip."""
+
+    entry: VideoEntry
+    clip: Clip
+    target_map: Tensor | None = None
+    """Its map, where it was read to see if it is blank."""
+    redrawn: bool = False
+    """True if it replaces a clip whose map was blank."""
 
 
 class TrainingClips(Dataset[Sample]):
     """Clips of training videos.
 
-    What ``(index, epoch)`` gives depends on seed, epoch and index alone: not on the number of loader
-    processes, nor on what was read before, so a run that is resumed in mid-epoch sees what it would have
-    seen.
+    The sample of ``(index, epoch)`` depends on seed, epoch and index alone, not on the number of dataloader workers
+    or on earlier reads, so a run that resumes in mid-epoch sees the same clips as one that never stopped.
 
     Args:
         videos: The videos.
-        policy: How clips are drawn.
-        reader: Reads them.
-        seed: Seed of all draws.
-        blank_maps: What to do when nobody was recorded at the target frame: ``redraw`` another clip (as the
-            released code of the field does), or ``keep`` it. Under ``draw: one_per_video`` it is first sought in the
+        policy: Sampling of clips.
+        reader: Reader of clips.
+        seed: Seed of all random choices.
+        blank_maps: Rule for target frames without any gaze: ``redraw`` another clip (as the field's released code
+            does), or ``keep`` it. Under ``draw: one_per_video`` it is first sought in the
             same video (ViNet), in a balanced mix in the same corpus.
-        balance: How much each corpus weighs (:class:`~lightning_avsp.data.balance.BalancedMix`); the number of clips
+        balance: Weight of each corpus (:class:`~lightning_avsp.data.balance.BalancedMix`); the number of clips
             of an epoch stays.
         augmentation: Random changes of clips.
     """
@@ -70,58 +84,52 @@ class TrainingClips(Dataset[Sample]):
         counts = [training_count(video.n_frames, policy) for video in self.videos]
         self._ends = list(accumulate(counts))
         self.mix: BalancedMix | None = None
-        """The balanced mix of corpora, where there is one."""
+        """Balanced mix of corpora, if any."""
         if balance != "none":
             of_clips = [video.corpus for video, n in zip(self.videos, counts, strict=True) for _ in range(n)]
             self.mix = BalancedMix(of_clips, balance, seed=seed)
 
     def __len__(self) -> int:
-        """Clips per epoch."""
+        """Return the number of clips per epoch."""
         return self._ends[-1] if self._ends else 0
 
     def clip(self, index: int, epoch: int = 0) -> tuple[VideoEntry, Clip]:
-        """Video and clip of an index in an epoch, without reading pictures or sound.
+        """Return video and clip of an index in an epoch, without reading frames or audio.
 
         Raises:
-            InputError: If maps are to be redrawn and all that were tried are blank.
+            InputError: If blank maps are redrawn and all that were tried are blank.
         """
-        entry, clip, _ = self._clip(index, epoch)
-        return entry, clip
+        choice = self._choose(index, epoch)
+        return choice.entry, choice.clip
 
     def __getitem__(self, index: EpochIndex) -> Sample:
-        """The sample of an index, in epoch 0 unless said."""
-        return self._sample(index, None)
-
-    def __getitems__(self, indices: Sequence[EpochIndex]) -> list[Sample]:
-        """The samples of a batch, as a data loader asks for them: their frames lie side by side."""
-        places = self.reader.places(len(indices), self.policy.frames)
-        return [self._sample(index, place) for index, place in zip(indices, places, strict=True)]
-
-    def _sample(self, index: EpochIndex, into: Tensor | None) -> Sample:
+        """Read the sample of an index, or of (index, epoch)."""
         number, epoch = (index, 0) if isinstance(index, int) else index
-        entry, clip, redrawn = self._clip(number, epoch)
+        choice = self._choose(number, epoch)
         if self.augmentation.active:
-            generator = np.random.default_rng([self.seed, epoch, number, _AUGMENTATION])
-            change = self.augmentation.draw(generator)
-            sample = change.apply(self.reader.read(entry, clip, sound_gain=change.gain, into=into))
-            if into is not None and sample["video"] is not into:
-                sample["video"] = into.copy_(sample["video"])
+            change = self.augmentation.sample(
+                np.random.default_rng([self.seed, epoch, number, _AUGMENTATION])
+            )
+            sample = change.apply(self._read(choice, change.gain))
         else:
-            sample = self.reader.read(entry, clip, into=into)
-        sample["redrawn"] = redrawn
+            sample = self._read(choice)
+        sample["redrawn"] = choice.redrawn
         return sample
 
-    def _clip(self, index: int, epoch: int) -> tuple[VideoEntry, Clip, bool]:
-        """Video, clip, and whether another clip came first whose map was blank."""
+    def _read(self, choice: _Choice, gain: float = 1.0) -> Sample:
+        return self.reader.read(choice.entry, choice.clip, gain=gain, target_map=choice.target_map)
+
+    def _choose(self, index: int, epoch: int) -> _Choice:
         generator = np.random.default_rng([self.seed, epoch, index])
         slot = index if self.mix is None else self.mix.clip(index, epoch)
         entry, clip = self._draw(slot, generator)
         if self.blank_maps == "keep":
-            return entry, clip, False
-        for tried in range(_REDRAWS):
-            if not self.reader.is_blank(entry, clip):
-                return entry, clip, tried > 0
-            if self.policy.draw != "one_per_video" or tried >= _REDRAWS // 2:
+            return _Choice(entry, clip)
+        for attempt in range(_REDRAWS):
+            target_map = self.reader.target_map(entry, clip)
+            if bool(target_map.any()):
+                return _Choice(entry, clip, target_map, attempt > 0)
+            if self.policy.draw != "one_per_video" or attempt >= _REDRAWS // 2:
                 slot = self._another(index, generator)
             entry, clip = self._draw(slot, generator)
         raise InputError(
@@ -142,13 +150,13 @@ class TrainingClips(Dataset[Sample]):
 
 
 class EvaluationFrames(Dataset[Sample]):
-    """Frames to be scored, video after video, each exactly once, with ground truth at its own size.
+    """Frames to score, video after video, each exactly once, with ground truth at its own size.
 
     Args:
         videos: The videos.
-        policy: Length of clips and place of the target.
-        reader: Reads them.
-        mode: Which frames of a video (:func:`~lightning_avsp.data.clips.evaluation_clips`).
+        policy: Length of clips and position of the target.
+        reader: Reader of clips.
+        mode: Selection of frames (:func:`~lightning_avsp.data.clips.evaluation_clips`).
         every: Score only every k-th of them.
     """
 
@@ -170,28 +178,20 @@ class EvaluationFrames(Dataset[Sample]):
         self._current: tuple[int, list[Clip]] = (-1, [])
 
     def __len__(self) -> int:
-        """Frames to be scored."""
+        """Return the number of frames to score."""
         return self._ends[-1] if self._ends else 0
 
     def clip(self, index: int) -> tuple[VideoEntry, Clip]:
-        """Video and clip of an index."""
+        """Return video and clip of an index."""
         place = int(np.searchsorted(self._ends, index, side="right"))
         if self._current[0] != place:
-            # One video's clips at a time: those of a whole test list would weigh some 100 MB in every loader process.
+            # One video's clips at a time: those of a whole test list would take some 100 MB in every worker.
             self._current = (place, self._clips_of(place))
         return self.videos[place], self._current[1][index - (self._ends[place - 1] if place else 0)]
 
     def __getitem__(self, index: int) -> Sample:
-        """The sample of an index."""
+        """Read the sample of an index."""
         return self.reader.read(*self.clip(index), with_ground_truth=True)
-
-    def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
-        """The samples of a batch, as a data loader asks for them: their frames lie side by side."""
-        places = self.reader.places(len(indices), self.policy.frames)
-        return [
-            self.reader.read(*self.clip(index), with_ground_truth=True, into=place)
-            for index, place in zip(indices, places, strict=True)
-        ]
 
     def _clips_of(self, place: int) -> list[Clip]:
         return evaluation_clips(self.videos[place].n_frames, self.policy, self.mode, self.every)

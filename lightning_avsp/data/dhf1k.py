@@ -11,8 +11,8 @@ Below ``<root>/DHF1K``, or the root itself if it has that name, one of::
     frames/1/1.png  maps/1/0001.png             DiffSal, which has no fixations unless fixation/1/ is there too
 
 Fixations are pictures, or MATLAB files with a matrix ``I``, in ``fixation`` or ``fixation/maps``. Videos 1 to 600 train
-and 601 to 700, the published validation videos, are tested, as papers do; labels of 701 to 1000 are withheld. Nobody
-heard anything: the corpus has no sound.
+and 601 to 700, the published validation videos, are tested, as papers do; labels of 701 to 1000 are withheld. The
+corpus has no audio.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ VARIANTS: dict[Variant, str] = {
     "per_video": "<video>/{images,maps,fixations}, as ViNet",
     "frames_maps": "frames/<video> and maps/<video>, as DiffSal",
 }
-"""Layouts that are recognised, and how to name them."""
+"""Layouts that are recognised, with their names."""
 NUMBERS: dict[Part, range] = {"train": range(1, 601), "test": range(601, 701)}
 """Videos of each part."""
 
@@ -58,7 +58,7 @@ class Copy:
 
 
 def find_copy(root: Path, corpus: Corpus) -> Copy:
-    """Where the corpus lies below a root, and how.
+    """Find the copy of the corpus below a root.
 
     Raises:
         CorpusNotFoundError: If none of the layouts is recognised; the message names them.
@@ -84,13 +84,13 @@ def find_copy(root: Path, corpus: Corpus) -> Copy:
 
 
 def base_folders(root: Path, corpus: Corpus) -> list[Path]:
-    """Folders that may hold a corpus: those below the root with one of its names, or the root if it has one."""
+    """Return folders that may contain a corpus: those below the root with one of its names, or the root itself."""
     below = [root / name for name in corpus.names if (root / name).is_dir()]
     return below or ([root] if root.resolve().name in corpus.names else [])
 
 
 def list_dhf1k(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
-    """Videos of a part, named by four digits: those of the fold list if there is one, else those that are there.
+    """List the videos of a part, named by four digits: those of the fold list if there is one, else all on disk.
 
     Raises:
         CorpusNotFoundError: If the corpus is not there.
@@ -111,7 +111,7 @@ def list_dhf1k(root: Path, corpus: Corpus, part: Part, split: int) -> list[Liste
 def read_dhf1k(
     root: Path, corpus: Corpus, listed: Sequence[ListedVideo], missing_audio: MissingAudio = "error"
 ) -> list[VideoEntry]:
-    """Entries of listed videos, in their order, all silent whatever ``missing_audio`` says.
+    """Read entries of listed videos, in their order, all silent whatever ``missing_audio`` is.
 
     Raises:
         CorpusNotFoundError: If frames or maps of a video are missing.

@@ -1,4 +1,4 @@
-"""One video of a corpus as every reader delivers it: which files, how many frames, how fast."""
+"""One video of a corpus: its sources, number of frames and frame rate."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ class VideoEntry:
     video: str
     """Name inside its corpus."""
     n_frames: int
-    """Frames that can be used: the smallest of what the list says and what the folders hold."""
+    """Usable frames: the smallest number of list and folders."""
     fps: float
     frames: FrameSource
-    """The pictures."""
+    """Frames."""
     maps: MapSource
     """Continuous saliency maps, 8 bit grey."""
     fixations: FixationSource
     """Fixated pixels of each frame."""
     wave: Path | None
-    """The sound, a file or the film that holds it, or None when the corpus has none for this video and the policy
-    allows that."""
+    """Audio file, or video file with audio; None if there is none and the policy allows it."""
     size: tuple[int, int]
-    """(height, width) of the pictures, in pixels; the maps have their own size."""
+    """(height, width) of the frames, in pixels; maps have their own size."""
     subset: str = ""
     """Named part of the test list that the video is in, where there are several (CrowdSAL)."""
 

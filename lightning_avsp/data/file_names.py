@@ -1,4 +1,4 @@
-"""Recognises how the files of a folder are numbered: prefix, leading zeros, suffix, first number."""
+"""Numbering of the files of a folder: prefix, leading zeros, suffix, first number."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Numbering:
 
 
 def numbering(folder: Path, suffixes: Iterable[str]) -> Numbering | None:
-    """How the files with certain suffixes are numbered, or None if the folder is absent or holds none.
+    """Recognise the numbering of files with certain suffixes; None if the folder is absent or has none.
 
     Numbers are the last digits of a name; names of one folder must differ in them alone.
 
@@ -74,7 +74,7 @@ def numbering(folder: Path, suffixes: Iterable[str]) -> Numbering | None:
 
 
 def natural(name: str) -> list[tuple[int, int | str]]:
-    """Sort key under which ``clip2`` comes before ``clip10``."""
+    """Return a sort key under which ``clip2`` comes before ``clip10``."""
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
 
 

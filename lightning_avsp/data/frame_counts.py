@@ -1,4 +1,4 @@
-"""How many frames of a video can be used where list and folders disagree: the smallest number, with a warning."""
+"""Number of usable frames where list and folders disagree: the smallest, with a warning."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class FrameCountWarning(UserWarning):
 
 
 def usable_frames(video: str, counts: Mapping[str, int], listed: int = 0) -> int:
-    """Frames that can be used of a video; warns, once and with all numbers, where some are left out.
+    """Return the number of usable frames of a video; warns once, with all numbers, if some are left out.
 
     Args:
         video: Corpus and name, for the message.
-        counts: How many there are of what: ``{"frames": 126, "maps": 125, ...}``.
+        counts: Numbers of files: ``{"frames": 126, "maps": 125, ...}``.
         listed: Frames by the fold list; 0 where there is no list. Files beyond it are allowed without a word (one
             published annotation has a map more than frames).
     """

@@ -8,7 +8,7 @@ Below ``<root>/Hollywood2`` or ``<root>/UCF``, or the root itself if it has that
 
 UCF's folders are called ``<class>-<number>`` and its files ``<class>_<number>_001.png``. Hollywood-2 is divided into
 shots, many of them shorter than a clip; all are kept, and clips repeat frames at the edges, as the clip policy says.
-These copies hold no sound and no frame rate: the catalogue's nominal one (24) is used, for times only.
+These copies contain no audio and no frame rate: the catalogue's nominal one (24) is used, for times only.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from lightning_avsp.errors import CorpusNotFoundError, InputError
 log = logging.getLogger(__name__)
 
 PART_FOLDERS: dict[Part, tuple[str, ...]] = {"train": ("training", "train"), "test": ("testing", "test")}
-"""Folders that may hold each part."""
+"""Folders that may contain each part."""
 
 
 def part_folder(root: Path, corpus: Corpus, part: Part) -> Path:
-    """Folder of a part.
+    """Find the folder of a part.
 
     Raises:
         CorpusNotFoundError: If there is none.
@@ -50,7 +50,7 @@ def part_folder(root: Path, corpus: Corpus, part: Part) -> Path:
 
 
 def list_hollywood(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
-    """Videos (of Hollywood-2: shots) of a part, as they lie in its folder, in natural order.
+    """List the videos (of Hollywood-2: shots) of a part, as they lie in its folder, in natural order.
 
     Raises:
         CorpusNotFoundError: If the folder is not there.
@@ -68,7 +68,7 @@ def list_hollywood(root: Path, corpus: Corpus, part: Part, split: int) -> list[L
 def read_hollywood(
     root: Path, corpus: Corpus, listed: Sequence[ListedVideo], missing_audio: MissingAudio = "error"
 ) -> list[VideoEntry]:
-    """Entries of listed videos, in their order, all silent whatever ``missing_audio`` says.
+    """Read entries of listed videos, in their order, all silent whatever ``missing_audio`` is.
 
     Raises:
         CorpusNotFoundError: If frames or maps of a video are missing.

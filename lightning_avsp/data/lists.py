@@ -24,7 +24,7 @@ class ListedVideo:
 
 
 def parse_fold_list(path: Path, errors: list[InputError] | None = None) -> list[ListedVideo]:
-    """Videos of a fold list, in its order.
+    """Read the videos of a fold list, in its order.
 
     A line is ``<name> <frames> <fps>``. Blank lines occur in published lists and are passed over; anything
     else that does not fit is an error, because a video lost here would be missing from every score without a
@@ -74,7 +74,7 @@ def _parse_line(line: str, where: str) -> ListedVideo:
 
 
 def list_path(root: Path, corpus: Corpus, part: Part, split: int) -> Path:
-    """Where the list of one part of a split lies under the package's root."""
+    """Return the path of the list of one part of a split under the package's root."""
     return root / LISTS_FOLDER / corpus.list_name(part, split)
 
 
@@ -92,6 +92,6 @@ def check_root(root: Path, corpus: Corpus) -> None:
 
 
 def listed_videos(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
-    """Videos that the package lists for one part of a split (:func:`parse_fold_list`)."""
+    """List the videos that the package names for one part of a split (:func:`parse_fold_list`)."""
     check_root(root, corpus)
     return parse_fold_list(list_path(root, corpus, part, split))

@@ -1,4 +1,4 @@
-"""A training loader that a killed run takes up again in the middle of an epoch."""
+"""Dataloaders, and a training loader that a killed run resumes in the middle of an epoch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 StartMethod = Literal["fork", "spawn", "forkserver"]
-"""How a process starts another one."""
+"""Ways to start a process."""
 _PRELOADED = ["lightning_avsp.data.dataset", "lightning_avsp.data.collate", "lightning.fabric.utilities.seed"]
 """Imported once by the server. The last holds the function by which Lightning seeds a worker: each of them would import
 all of Lightning for it."""
@@ -56,31 +56,31 @@ def start_worker_server() -> None:
 
 
 def loader_settings(num_workers: int, start_method: StartMethod | None, seed: int) -> dict[str, Any]:
-    """What every data loader of the suite has in common, as keyword arguments of ``DataLoader``.
+    """Return the keyword arguments that every ``DataLoader`` of the suite has in common.
 
     Args:
-        num_workers: Loader processes; 0 loads in this process.
-        start_method: How they start, see :func:`worker_context`.
-        seed: Seed of the loader's own generator. Without one each epoch's start takes a number from torch's global
+        num_workers: Dataloader workers; 0 loads in this process.
+        start_method: Their start, see :func:`worker_context`.
+        seed: Seed of the loader's own generator. Without one each epoch's start draws a number from torch's global
             generator, and a run resumed in mid-epoch would draw other noise from there on than one that never stopped.
     """
     return {
         "num_workers": num_workers,
         "collate_fn": collate,
         "pin_memory": torch.cuda.is_available(),
-        "persistent_workers": num_workers > 0,  # keep their decoded sound from epoch to epoch
+        "persistent_workers": num_workers > 0,  # keep their decoded audio from epoch to epoch
         "multiprocessing_context": worker_context(start_method) if num_workers else None,
         "generator": torch.Generator().manual_seed(seed),
     }
 
 
 def worker_context(method: StartMethod | None = None) -> BaseContext:
-    """How loader processes start: ``forkserver`` unless said, ``spawn`` where there is none.
+    """Return the start method of workers: ``forkserver`` by default, ``spawn`` where there is none.
 
     A fork copies locks that other threads of this process hold at that moment (those of OpenMP, CUDA, video decoders),
-    and the child can then wait for ever; Python 3.12 warns of it and 3.14 no longer forks by default. The fork server
+    and the child can then wait forever; Python 3.12 warns of it and 3.14 no longer forks by default. The fork server
     is a process of its own that never had such threads. It imports the data classes once, a few seconds at the first
-    loader; from then on a loader process starts as fast as by a fork. As with ``spawn``, a script of one's own must
+    loader; from then on a worker starts as fast as by a fork. As with ``spawn``, a script of one's own must
     start its training under ``if __name__ == "__main__":``.
     """
     have = multiprocessing.get_all_start_methods()
@@ -92,7 +92,7 @@ def worker_context(method: StartMethod | None = None) -> BaseContext:
 
 
 class ResumeWarning(UserWarning):
-    """A checkpoint's place in the epoch cannot be taken up, because the data changed since."""
+    """A checkpoint's position in the epoch cannot be resumed, because the data changed since."""
 
 
 class ResumableDataLoader(DataLoader[SaliencyBatch]):
@@ -108,15 +108,15 @@ class ResumableDataLoader(DataLoader[SaliencyBatch]):
     """
 
     redrawn: int = 0
-    """Clips handed out in this epoch that another one was drawn for first, whose map was blank; logged at its end."""
+    """Clips of this epoch that replace one with a blank map; logged at its end."""
     _handed_out: int = 0
     _resume: dict[str, int] | None = None
 
     def __iter__(self) -> Iterator[SaliencyBatch]:  # type: ignore[override]  # ours is a plain iterator
-        """Batches of the sampler's epoch.
+        """Iterate over the batches of the sampler's epoch.
 
-        Nothing happens before the first ``next``: Lightning makes the iterator first and tells the epoch
-        after.
+        Nothing happens before the first ``next``: Lightning makes the iterator first and sets the epoch
+        afterwards.
         """
         resume, self._resume = self._resume, None
         skip = 0
@@ -139,25 +139,24 @@ class ResumableDataLoader(DataLoader[SaliencyBatch]):
         finally:  # also when a limit on batches ends the epoch
             if self.redrawn:
                 log.info(
-                    "epoch %d: %d of %d training clips were drawn anew, because nobody was recorded at their target "
-                    "frame (blank_maps: redraw)",
+                    "epoch %d: %d of %d training clips replace clips whose target frame has no gaze "
+                    "(training.blank_maps: redraw)",
                     epoch,
                     self.redrawn,
                     clips,
                 )
 
     def state_dict(self) -> dict[str, int]:
-        """Place in the epoch, and what it is counted in."""
+        """Return the position in the epoch, with its units."""
         if self._resume is not None:  # loaded, but not yet iterated
             return dict(self._resume)
         return {"epoch": self._epoch, "batches": self._handed_out, **self._measure()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a place in an epoch. A finished epoch means the start of the next.
+        """Resume a position in an epoch. A finished epoch means the start of the next.
 
-        If the number of clips, the batch size, the seed or the number of processes changed since, the place
-        means
-        nothing: a :class:`ResumeWarning` says so and the epoch starts from its beginning.
+        If the number of clips, the batch size, the seed or the number of processes changed since, the position is
+        invalid: a :class:`ResumeWarning` is given and the epoch starts from its beginning.
         """
         epoch, batches = int(state["epoch"]), int(state["batches"])
         if batches >= len(self):
@@ -178,7 +177,7 @@ class ResumableDataLoader(DataLoader[SaliencyBatch]):
 
     @staticmethod
     def _redrawn_of(batch: SaliencyBatch) -> Tensor:
-        """What a batch says of clips that were drawn anew, taken out of it."""
+        """Remove the flags of redrawn clips from a batch and return them."""
         flags = cast(dict[str, Tensor], batch).pop("redrawn", None) if isinstance(batch, dict) else None
         return torch.zeros(0, dtype=torch.bool) if flags is None else flags
 

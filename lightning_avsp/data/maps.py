@@ -18,26 +18,26 @@ FIXATION_KEY = "eyeMap"
 
 
 def read_map(path: Path) -> Tensor:
-    """Continuous map at its own size: uint8 (Hg, Wg), grey, 255 at most."""
+    """Read a continuous map at its own size: uint8 (Hg, Wg), grey."""
     return torch.from_numpy(np.array(read_image(path, mode="GRAY")))
 
 
 def resize_map(saliency: Tensor, size: tuple[int, int]) -> Tensor:
-    """Training target from a map: uint8 (Hg, Wg) to (H, W), antialiased bilinear. Never for fixations."""
+    """Resize a map to a training target: uint8 (Hg, Wg) to (H, W), antialiased bilinear. Never for fixations."""
     return torch.from_numpy(np.array(resize(saliency.numpy(), size)))
 
 
 def read_fixations(path: Path, size: tuple[int, int], key: str = FIXATION_KEY) -> Tensor:
-    """Fixated pixels of one frame as points, never as a picture that a resize could blur.
+    """Read the fixated pixels of one frame as points, never as an image that a resize could blur.
 
     Args:
-        path: MATLAB file with a matrix ``eyeMap``, non-zero where somebody looked. Its type is not stated
-            anywhere (logical, uint8 and double are all met), so only zero or not counts.
+        path: MATLAB file with a matrix ``eyeMap``, non-zero at fixations. Its type is not stated anywhere
+            (logical, uint8 and double occur), so only zero or not counts.
         size: (height, width) of the frame's continuous map, which the matrix must have too.
         key: Name of the matrix, where it is not ``eyeMap`` (``I`` in DHF1K).
 
     Returns:
-        int64 (N, 2), (row, column), in reading order; N is 0 when nobody was recorded.
+        int64 (N, 2), (row, column), in reading order; N is 0 without fixations.
 
     Raises:
         InputError: If the file is missing, broken, has another key or another size.
@@ -46,31 +46,31 @@ def read_fixations(path: Path, size: tuple[int, int], key: str = FIXATION_KEY) -
 
 
 def read_fixation_picture(path: Path, size: tuple[int, int]) -> Tensor:
-    """Fixated pixels of one frame from a black and white picture: all that are not black.
+    """Read the fixated pixels of one frame from a black and white image: all that are not black.
 
     Args:
-        path: Lossless picture, as a rule PNG.
-        size: (height, width) of the frame's continuous map, which the picture must have too.
+        path: Lossless image, as a rule PNG.
+        size: (height, width) of the frame's continuous map, which the image must have too.
 
     Returns:
-        int64 (N, 2), (row, column), in reading order; N is 0 when nobody was recorded.
+        int64 (N, 2), (row, column), in reading order; N is 0 without fixations.
 
     Raises:
         InputError: If the file is missing, broken or has another size.
     """
-    return _points(read_image(path, mode="GRAY"), size, f"{path}: the picture of fixations")
+    return _points(read_image(path, mode="GRAY"), size, f"{path}: the image of fixations")
 
 
 def read_fixation_lists(path: Path) -> tuple[np.ndarray, ...]:
-    """Fixations of every frame of a video from JSON: a list per frame of ``[row, column]`` pairs.
+    """Read the fixations of every frame of a video from JSON: a list per frame of ``[row, column]`` pairs.
 
-    Repeats are kept: several people looked at one pixel. The last few files are remembered.
+    Repeats are kept: several observers looked at one pixel. The last few files are remembered.
 
     Returns:
         One int64 (N, 2) for each frame.
 
     Raises:
-        InputError: If the file is missing or holds anything else.
+        InputError: If the file is missing or contains anything else.
     """
     try:
         state = path.stat()
@@ -89,11 +89,11 @@ def _fixation_lists(path: Path, size: int, changed_ns: int) -> tuple[np.ndarray,
         for number, pairs in enumerate(frames, start=1):
             points = np.asarray(pairs, dtype=np.float64).reshape(-1, 2) if pairs else np.zeros((0, 2))
             if len(points) != len(pairs) or not np.isfinite(points).all():
-                raise ValueError(f"frame {number} is no list of [row, column] pairs")
+                raise ValueError(f"frame {number} is not a list of [row, column] pairs")
             lists.append(np.floor(points).astype(np.int64))  # the pixel in which a point lies
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"{path} ({size} bytes) holds no lists of fixations: {error}; replace this file"
+            f"{path} ({size} bytes) contains no lists of fixations: {error}; replace this file"
         ) from error
     return tuple(lists)
 

@@ -1,4 +1,4 @@
-"""Which videos train, which choose the checkpoint, which are tested: decided on names alone."""
+"""Partition of videos into training, validation and test, by their names alone."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.errors import InputError
 
 Selection = Literal["validation", "test"]
-"""On which videos checkpoints are chosen."""
+"""Videos on which checkpoints are chosen."""
 
 SELECTION_LABELS: dict[Selection, str] = {
     "validation": "chosen on validation videos held out of the training list",
     "test": "chosen on the TEST list: scores are optimistic and not comparable with honest ones",
 }
-"""How results say what chose their checkpoint."""
+"""Descriptions of the choice of a checkpoint, in results."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,16 @@ def partition_videos(
     share: float = 0.1,
     seed: int = 0,
 ) -> Partition:
-    """Divide listed videos.
+    """Partition listed videos.
 
     Args:
         train: Videos of the training lists.
         test: Videos of the test lists.
         selection: ``validation``: of each corpus, a seeded share of its training videos (at least one) is
             taken out of training. ``test``: all training videos train and the test list validates, as in the
-            field's released code; to be labelled wherever it shows (:data:`SELECTION_LABELS`).
+            field's released code; to be labelled in every result (:data:`SELECTION_LABELS`).
         share: Share of the training videos, above 0 and below 1.
-        seed: Seed of the draw. It is the same for the same names in whatever order they are listed.
+        seed: Seed of that choice, the same for the same names in any order.
 
     Raises:
         InputError: If the lists share a video or name one twice, or a corpus has too few videos to hold one out.
@@ -58,7 +58,7 @@ def partition_videos(
     if selection == "test":
         return Partition(train=tuple(train), validation=tuple(test), test=tuple(test))
     if not 0 < share < 1:
-        raise InputError(f"validation_share must lie between 0 and 1, got {share}")
+        raise InputError(f"validation.share must lie between 0 and 1, got {share}")
     held_out: set[VideoKey] = set()
     for corpus in dict.fromkeys(corpus for corpus, _ in train):
         held_out |= _hold_out([key for key in train if key[0] == corpus], share, seed)
@@ -101,7 +101,7 @@ def _hold_out(keys: Sequence[VideoKey], share: float, seed: int) -> set[VideoKey
     if count >= len(keys):
         raise InputError(
             f"{corpus} lists {len(keys)} training videos; holding out {count} for validation leaves none to "
-            "train on. Add videos, or lower validation_share"
+            "train on. Add videos, or lower validation.share"
         )
     # The corpus' name is part of the seed: adding a corpus to a mix leaves the others' validation videos as
     # they are.

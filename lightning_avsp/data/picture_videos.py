@@ -1,6 +1,6 @@
-"""Videos whose frames, maps and fixations lie in folders of numbered pictures, as DHF1K, Hollywood-2 and UCF have them.
+"""Videos whose frames, maps and fixations lie in folders of numbered images, as DHF1K, Hollywood-2 and UCF have them.
 
-Nothing lists how many frames such a video has: the folders are counted, and names are recognised, since every
+No list has the number of frames of such a video: the folders are counted, and names are recognised, since every
 repository numbers them in its own way.
 """
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 MATRIX_KEY = "I"
 """Name of the matrix in fixation files of DHF1K, Hollywood-2 and UCF."""
 LOSSLESS = (".png", ".bmp")
-"""Suffixes of fixation pictures: JPEG blurs single pixels."""
+"""Suffixes of fixation images: JPEG blurs single pixels."""
 
 
 def picture_video(
@@ -43,14 +43,14 @@ def picture_video(
     maps: Path,
     fixations: Sequence[Path],
 ) -> VideoEntry:
-    """Entry of one video from its folders.
+    """Read the entry of one video from its folders.
 
     Args:
         corpus: Whose video it is.
         listed: Its name, and frames and fps where a list gives them.
-        frames: Where frames may be: folders of pictures or films; the first that is there counts.
+        frames: Paths of frames: folders of images or video files; the first that exists counts.
         maps: Folder of maps.
-        fixations: Folders where fixations may be, as pictures or matrices, also in a folder ``maps`` inside.
+        fixations: Folders of fixations, as images or matrices, also in a folder ``maps`` inside.
 
     Raises:
         CorpusNotFoundError: If frames or maps are missing.
@@ -67,7 +67,7 @@ def picture_video(
     if len(set(firsts.values())) > 1:
         raise InputError(
             f"{name}: numbers begin differently ({', '.join(f'{what} with {n}' for what, n in firsts.items())}), so "
-            "which map belongs to which frame is not known; name frames, maps and fixations alike"
+            "maps cannot be assigned to frames; name frames, maps and fixations alike"
         )
     counts = {"frames": n_frames, "maps": found_maps.count}
     if fixation_numbers is not None:
@@ -86,7 +86,7 @@ def picture_video(
 
 
 def report_lacking(corpus: Corpus, entries: Sequence[VideoEntry]) -> None:
-    """Log, once for a corpus, what its copy lacks: fixations, or frames that can be read one by one."""
+    """Log, once for a corpus, missing fixations and frames that cannot be read one by one."""
     without = [entry.fixations for entry in entries if isinstance(entry.fixations, NoFixations)]
     if without:
         log.warning(
@@ -99,8 +99,8 @@ def report_lacking(corpus: Corpus, entries: Sequence[VideoEntry]) -> None:
     films = [entry.frames.path for entry in entries if isinstance(entry.frames, VideoFrames)]
     if films:
         log.warning(
-            "%s: frames of %d of %d videos come from films (first: %s); cut them once with `avsp data prepare`: "
-            "single frames of .avi files cannot be read, and other films are slow",
+            "%s: frames of %d of %d videos come from video files (first: %s); decode them once with `avsp data "
+            "prepare`: single frames of .avi files cannot be read, and other video files are slow",
             corpus.name,
             len(films),
             len(entries),

@@ -1,4 +1,4 @@
-"""Reads one clip of one video: frames, sound, target map, and ground truth if it is scored."""
+"""Reader of the clips of a video: frames, audio, target map, and ground truth for evaluation."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import TypedDict
 
 from torch import Tensor
 
-from lightning_avsp.data.batch_memory import empty_batch
-from lightning_avsp.data.captions import TextSource
+from lightning_avsp.data.captions.frames import TextSource
 from lightning_avsp.data.clips import Clip
 from lightning_avsp.data.entries import VideoEntry, VideoKey
+from lightning_avsp.data.frame_reader import FrameReader
 from lightning_avsp.data.maps import resize_map
 from lightning_avsp.data.waves import WaveStore
 from lightning_avsp.media.audio import AudioInput, LogMel, Wave, excerpt
-from lightning_avsp.media.images import FrameReader
 
-_CONTEXT_S = 10.0  # sound kept around a clip that runs backwards; its first slice reaches 0.3 s beyond it
+_CONTEXT_S = 10.0  # audio kept around a clip that runs backwards; its first slice reaches 0.3 s beyond it
 
 
 class Sample(TypedDict, total=False):
@@ -43,21 +42,21 @@ class Sample(TypedDict, total=False):
     fixations: Tensor
     """int64 (N, 2), (row, column); evaluation only."""
     redrawn: bool
-    """Training only: whether another clip was drawn first, whose map was blank."""
+    """Training only: True if the clip replaces one with a blank map."""
 
 
 class ClipReader:
-    """Reads clips; holds what is worth remembering between two of them. One for each loader process.
+    """Reads clips and remembers frames and audio between them. One for each dataloader worker.
 
     Args:
         size: (height, width) of frames.
         map_size: (height, width) of target maps; that of the frames by default.
-        audio: How sound becomes log-mel slices or a waveform.
-        kept_frames: Decoded frames that are remembered (:class:`~lightning_avsp.media.images.FrameReader`).
-        sound_of: Sound to play with a video instead of its own, by (corpus, video): another file, or None for
-            silence. Videos that are not in it keep theirs.
-        shift_s: Seconds by which sound comes too late (negative: too early), for tests of whether a model listens.
-            What a shift moves out of reach of the file is silence.
+        audio: Form of the audio, with its settings.
+        kept_frames: Decoded frames that are remembered (:class:`~lightning_avsp.data.frame_reader.FrameReader`).
+        audio_of: Audio to play with a video instead of its own, by (corpus, video): another file, or None for
+            silence. Other videos keep theirs.
+        shift_s: Seconds by which audio comes too late (negative: too early), for tests of whether a model uses audio.
+            Outside the file is silence.
         text: Captions, or None.
     """
 
@@ -68,13 +67,13 @@ class ClipReader:
         *,
         map_size: tuple[int, int] | None = None,
         kept_frames: int = 0,
-        sound_of: Mapping[VideoKey, Path | None] | None = None,
+        audio_of: Mapping[VideoKey, Path | None] | None = None,
         shift_s: float = 0.0,
         text: TextSource | None = None,
     ) -> None:
         self.audio = audio
         self.map_size = map_size or size
-        self.sound_of = dict(sound_of or {})
+        self.audio_of = dict(audio_of or {})
         self.shift_s = shift_s
         self.text = text
         self.frames = FrameReader(size, kept_frames)
@@ -86,25 +85,25 @@ class ClipReader:
         clip: Clip,
         *,
         with_ground_truth: bool = False,
-        sound_gain: float = 1.0,
-        into: Tensor | None = None,
+        gain: float = 1.0,
+        target_map: Tensor | None = None,
     ) -> Sample:
-        """One clip with its target; ground truth at its own size if it is to be scored.
+        """Read one clip with its target map; ground truth at its own size for evaluation.
 
         Args:
             entry: The video.
-            clip: Which of its frames.
-            with_ground_truth: Whether to add the map at its own size and the fixations.
-            sound_gain: Factor on the samples of the sound.
-            into: Where to put the frames, uint8 (T, H, W, 3): the clip's place in its batch. None for a new tensor.
+            clip: Its frames.
+            with_ground_truth: True to add the map at its own size and the fixations.
+            gain: Factor on the samples of the audio.
+            target_map: :meth:`target_map` of the clip, if it was read before.
 
         Raises:
             InputError: If a file of the clip cannot be read; the message names it.
         """
-        saliency = entry.maps.map(clip.target)  # (Hg, Wg)
-        audio, has_audio = self.sound(entry, clip, sound_gain)
+        saliency = self.target_map(entry, clip) if target_map is None else target_map  # (Hg, Wg)
+        audio, has_audio = self.read_audio(entry, clip, gain)
         sample: Sample = {
-            "video": self.frames.read(entry.frames, clip.frames, into),
+            "video": self.frames.read(entry.frames, clip.frames),
             "audio": audio,
             "has_audio": has_audio,
             "saliency": resize_map(saliency, self.map_size)[None],
@@ -120,31 +119,27 @@ class ClipReader:
             sample["fixations"] = entry.fixations.points(clip.target, (height, width))
         return sample
 
-    def places(self, clips: int, frames: int) -> Tensor:
-        """Memory for the frames of a batch, to be read ``into``: uint8 (B, T, H, W, 3)."""
-        return empty_batch((clips, frames, *self.frames.size, 3))
+    def target_map(self, entry: VideoEntry, clip: Clip) -> Tensor:
+        """Read the map of the clip's target frame at its own size, uint8 (Hg, Wg)."""
+        return entry.maps.map(clip.target)
 
-    def is_blank(self, entry: VideoEntry, clip: Clip) -> bool:
-        """Whether the target map of a clip is zero everywhere: nobody was recorded."""
-        return not bool(entry.maps.map(clip.target).any())
-
-    def sound(self, entry: VideoEntry, clip: Clip, gain: float = 1.0) -> tuple[Tensor, bool]:
-        """Sound of a clip, float32 (1, S, Ha, Wa) or (1, N), and whether there is any for it.
+    def read_audio(self, entry: VideoEntry, clip: Clip, gain: float = 1.0) -> tuple[Tensor, bool]:
+        """Read the audio of a clip, float32 (1, S, Ha, Wa) or (1, N), and return True if there is any.
 
         Args:
             entry: The video.
-            clip: Its frames; sound is that of their whole time, backwards where the clip says so.
+            clip: Its frames; audio covers their whole time, backwards if the clip is set so.
             gain: Factor on the samples.
         """
-        own = entry.key not in self.sound_of
-        path = entry.wave if own else self.sound_of[entry.key]
+        own = entry.key not in self.audio_of
+        path = entry.wave if own else self.audio_of[entry.key]
         start_s, stop_s = clip_span(self.audio, clip, entry.fps)
         if path is None:
             return self.audio.silence(start_s, stop_s, clip.covered), False
         wave = self.waves.get(path)
         start_s, stop_s = start_s - self.shift_s, stop_s - self.shift_s
         if not own:
-            # A foreign sound may be shorter than this video: begin it anew instead of falling silent.
+            # Mismatched audio may be shorter than this video: start again instead of falling silent.
             turns = max(0.0, start_s) // wave.seconds
             start_s, stop_s = start_s - turns * wave.seconds, stop_s - turns * wave.seconds
         if gain != 1.0:
@@ -168,22 +163,22 @@ def clip_audio(audio: AudioInput, wave: Wave, clip: Clip, span: tuple[float, flo
         span: Its time in ``wave``, in seconds (:func:`clip_span`).
     """
     start_s, stop_s = span
-    if clip.sound_reversed:
-        wave, start_s, stop_s = backwards(wave, start_s, stop_s)
+    if clip.audio_reversed:
+        wave, start_s, stop_s = reverse(wave, start_s, stop_s)
     return audio.cut(wave, start_s, stop_s, clip.covered)
 
 
-def backwards(wave: Wave, start_s: float, stop_s: float) -> tuple[Wave, float, float]:
-    """A sound that runs backwards around a stretch of time, and the time of that stretch in it.
+def reverse(wave: Wave, start_s: float, stop_s: float) -> tuple[Wave, float, float]:
+    """Reverse audio around a time span.
 
     Args:
-        wave: The sound.
-        start_s: When the stretch starts, in seconds; may lie before the sound.
-        stop_s: When it ends; may lie after it.
+        wave: The audio.
+        start_s: Start of the span in seconds; may lie before the audio.
+        stop_s: Its end; may lie after it.
 
     Returns:
-        The sound of the stretch and of some seconds on either side of it, zeros where there is none, and when the
-        stretch starts and ends there.
+        The reversed audio of the span and of some seconds on either side of it, zeros where there is none, and start
+        and end of the span in it.
     """
     first, last = math.floor((start_s - _CONTEXT_S) * wave.rate), math.ceil((stop_s + _CONTEXT_S) * wave.rate)
     turned = excerpt(wave.samples, first, last).flip(0)

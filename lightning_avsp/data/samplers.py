@@ -24,7 +24,7 @@ class EpochShuffleSampler(DistributedSampler[Any]):
     ones each epoch), ``pad`` repeats its first few. On one process nothing is dropped or repeated.
 
     Args:
-        dataset: What is drawn from; only its length is used.
+        dataset: Dataset; only its length is used.
         seed: Seed of the permutations.
         rank: This process.
         world: Number of processes.
@@ -60,7 +60,7 @@ class EpochShuffleSampler(DistributedSampler[Any]):
         resumed."""
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """(index, epoch) in this epoch's order."""
+        """Iterate over (index, epoch) in this epoch's order."""
         skip, self.skip = self.skip, 0
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
         # np.resize repeats from the start when longer, cuts when shorter
@@ -69,7 +69,7 @@ class EpochShuffleSampler(DistributedSampler[Any]):
         return iter([(int(index), epoch) for index in mine[skip:]])
 
     def __len__(self) -> int:
-        """Samples of this process in an epoch."""
+        """Return the number of samples of this process in an epoch."""
         return (
             self.length // self.num_replicas
             if self.uneven == "drop"
@@ -80,17 +80,17 @@ class EpochShuffleSampler(DistributedSampler[Any]):
 class UnrepeatedSampler(DistributedSampler[Any]):
     """Evaluation order: as listed, each sample once over all processes, never padded, never repeated.
 
-    Each process gets one run of neighbours, so that the clips of a video share decoded frames and sound. Runs
+    Each process gets one run of neighbours, so that the clips of a video share decoded frames and audio. Runs
     differ in length by one at most; metrics must therefore be summed over processes once, at the end, not
     step by step.
 
     Args:
-        dataset: What is drawn from; only its length is used.
+        dataset: Dataset; only its length is used.
         rank: This process.
         world: Number of processes.
         even: Give every process equally many, the last sample repeated where they do not divide evenly. Sharded
             parameters (FSDP2) are gathered by all processes in every forward pass, so one that had a batch more would
-            wait for ever. Metrics are keyed by (corpus, video, frame) and count a repeated frame once.
+            wait forever. Metrics are keyed by (corpus, video, frame) and count a repeated frame once.
     """
 
     def __init__(self, dataset: Sized, *, rank: int = 0, world: int = 1, even: bool = False) -> None:
@@ -104,13 +104,13 @@ class UnrepeatedSampler(DistributedSampler[Any]):
             )
 
     def __iter__(self) -> Iterator[int]:
-        """Indices of this process."""
+        """Iterate over the indices of this process."""
         start, stop = (self.length * place // self.num_replicas for place in (self.rank, self.rank + 1))
         own = list(range(start, stop))
         return iter(own + [own[-1]] * (len(self) - len(own)))
 
     def __len__(self) -> int:
-        """Samples of this process."""
+        """Return the number of samples of this process."""
         if self.even:
             return -(-self.length // self.num_replicas)
         start, stop = (self.length * place // self.num_replicas for place in (self.rank, self.rank + 1))

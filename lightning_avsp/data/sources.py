@@ -1,6 +1,6 @@
-"""Where a video's pictures, maps and fixations come from: what every source answers, and sources of numbered files.
+"""Sources of a video's frames, maps and fixations: their interfaces, and sources of numbered files.
 
-Frames count from 1. Sources are small, hashable and picklable: loader processes get copies, and open files for
+Frames count from 1. Sources are small, hashable and picklable: dataloader workers get copies, and open files
 themselves.
 """
 
@@ -24,52 +24,65 @@ from lightning_avsp.data.maps import (
 )
 from lightning_avsp.data.numbered import NumberedFiles
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.images import FrameSource as FrameSource
 from lightning_avsp.media.images import image_size, read_image
+
+
+class FrameSource(Protocol):
+    """Frames of one video."""
+
+    def read(self, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+        """Read distinct frames by number, in the given order: uint8 (T, H, W, 3), RGB, at (height, width) ``size``.
+
+        Raises:
+            InputError: If a frame cannot be read; the message names file and frame.
+        """
+
+    def name(self, number: int) -> str:
+        """Name one frame, for messages."""
 
 
 class MapSource(Protocol):
     """Continuous saliency maps of one video."""
 
     def map(self, number: int) -> Tensor:
-        """Map of a frame at its own size: uint8 (Hg, Wg)."""
+        """Read the map of a frame at its own size: uint8 (Hg, Wg)."""
 
     def size(self, number: int) -> tuple[int, int]:
-        """(Hg, Wg) of a frame's map."""
+        """Return (Hg, Wg) of a frame's map."""
 
     def name(self, number: int) -> str:
-        """Where one map is, for messages."""
+        """Name one map, for messages."""
 
 
 class FixationSource(Protocol):
     """Fixated pixels of one video."""
 
     def points(self, number: int, size: tuple[int, int]) -> Tensor:
-        """Fixations of a frame as points int64 (N, 2), (row, column), in the grid of its map of the given size."""
+        """Read the fixations of a frame as points int64 (N, 2), (row, column), in the grid of its map of this size."""
 
     def name(self, number: int) -> str:
-        """Where the fixations of one frame are, for messages."""
+        """Name the fixations of one frame, for messages."""
 
 
 @dataclass(frozen=True)
 class PictureFrames(NumberedFiles):
-    """Pictures in numbered files, e.g. ``img_00001.jpg``."""
+    """Frames in numbered image files, e.g. ``img_00001.jpg``."""
 
-    def pictures(self, numbers: Sequence[int], size: tuple[int, int]) -> list[np.ndarray]:
-        """Frames by number, see :class:`FrameSource`."""
-        return [read_image(self.path(number), size) for number in numbers]
+    def read(self, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+        """Read frames, see :class:`FrameSource`."""
+        return np.stack([read_image(self.path(number), size) for number in numbers])
 
 
 @dataclass(frozen=True)
 class PictureMaps(NumberedFiles):
-    """Maps in numbered grey pictures, e.g. ``eyeMap_00001.jpg``."""
+    """Maps in numbered grey images, e.g. ``eyeMap_00001.jpg``."""
 
     def map(self, number: int) -> Tensor:
-        """Map of a frame."""
+        """Read the map of a frame."""
         return read_map(self.path(number))
 
     def size(self, number: int) -> tuple[int, int]:
-        """Size of a frame's map, from its header alone."""
+        """Read the size of a frame's map, from its header alone."""
         return image_size(self.path(number))
 
 
@@ -81,16 +94,16 @@ class MatFixations(NumberedFiles):
     """Name of the matrix."""
 
     def points(self, number: int, size: tuple[int, int]) -> Tensor:
-        """Fixations of a frame."""
+        """Read the fixations of a frame."""
         return read_fixations(self.path(number), size, self.key)
 
 
 @dataclass(frozen=True)
 class PictureFixations(NumberedFiles):
-    """Fixated pixels as numbered black and white pictures, e.g. ``0001.png``."""
+    """Fixated pixels as numbered black and white images, e.g. ``0001.png``."""
 
     def points(self, number: int, size: tuple[int, int]) -> Tensor:
-        """Fixations of a frame."""
+        """Read the fixations of a frame."""
         return read_fixation_picture(self.path(number), size)
 
 
@@ -101,11 +114,11 @@ class JsonFixations:
     path: Path
 
     def count(self) -> int:
-        """Frames that the file has a list for."""
+        """Return the number of frames with a list."""
         return len(read_fixation_lists(self.path))
 
     def points(self, number: int, size: tuple[int, int]) -> Tensor:
-        """Fixations of a frame, repeats included.
+        """Read the fixations of a frame, repeats included.
 
         Raises:
             InputError: If there is no such frame, or a point lies outside the map.
@@ -123,24 +136,24 @@ class JsonFixations:
         return torch.from_numpy(points.copy())
 
     def name(self, number: int) -> str:
-        """Where the fixations of one frame are, for messages."""
+        """Name the fixations of one frame, for messages."""
         return f"{self.path}, frame {number}"
 
 
 @dataclass(frozen=True)
 class NoFixations:
-    """Stands for fixations that a copy of a corpus lacks: it can train a model, but not score one."""
+    """Missing fixations: the copy of the corpus can train a model, but not score one."""
 
     tried: Path
-    """Where they would be."""
+    """Path at which they were looked for."""
 
     def points(self, number: int, size: tuple[int, int]) -> Tensor:
-        """Raises, since nothing is known."""
+        """Refuse to read."""
         raise InputError(
             f"no fixations at {self.tried}: this copy of the corpus has maps only, which is enough to train but not "
             "to validate or test; unpack its fixations there"
         )
 
     def name(self, number: int) -> str:
-        """Where they would be, for messages."""
+        """Name the path, for messages."""
         return str(self.tried)

@@ -8,8 +8,8 @@ Under one root (STAViS: Tsiami, Koutras and Maragos, CVPR 2020, data package)::
     annotations/<folder>/<video>/fixMap_00001.mat
     fold_lists/<folder>_list_{train,test}_{1,2,3}_fps.txt
 
-Corpora of one's own (:mod:`lightning_avsp.data.own`) lie in the same way; instead of a folder of frames they may have a
-film, ``videos/<folder>/<video>.mp4``, which also gives the sound where there is no wav.
+Own corpora (:mod:`lightning_avsp.data.own`) have the same layout; instead of a folder of frames they may have a
+video file, ``videos/<folder>/<video>.mp4``, which also contains the audio where there is no wav.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ __all__ = ["FrameCountWarning", "MissingAudio", "read_stavis", "video_file", "wa
 log = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".m4v")
-"""Films that may stand in for a folder of frames."""
+"""Video files that may replace a folder of frames."""
 
 
 def read_stavis(
     root: Path, corpus: Corpus, listed: Sequence[ListedVideo], missing_audio: MissingAudio = "error"
 ) -> list[VideoEntry]:
-    """Entries of the listed videos of one corpus, in the order of the list.
+    """Read the entries of the listed videos of one corpus, in the order of the list.
 
     Args:
-        root: Folder that holds ``video_frames``, ``video_audio``, ``annotations`` and ``fold_lists``.
-        corpus: Which corpus of the package.
-        listed: What its fold list names.
-        missing_audio: Policy for videos without a sound file.
+        root: Folder with ``video_frames``, ``video_audio``, ``annotations`` and ``fold_lists``.
+        corpus: Corpus of the package.
+        listed: Videos of its fold list.
+        missing_audio: Policy for videos without an audio file.
 
     Raises:
-        CorpusNotFoundError: If a video's folder or, under ``error``, its sound is missing.
+        CorpusNotFoundError: If a video's folder or, under ``error``, its audio is missing.
         InputError: If the numbering of a folder has a gap, or nothing is left.
     """
     entries = [_read_video(root, corpus, video) for video in listed]
@@ -58,12 +58,12 @@ def read_stavis(
 
 
 def wave_path(root: Path, corpus: Corpus, video: str) -> Path:
-    """Where the package keeps the sound of a video."""
+    """Return the path of a video's audio in the package."""
     return root / "video_audio" / corpus.folder / video / f"{video}.wav"
 
 
 def video_file(root: Path, corpus: Corpus, video: str) -> Path | None:
-    """The film that stands in for a folder of frames, ``videos/<folder>/<video>.mp4``, if there is one."""
+    """Find the video file in place of a folder of frames, ``videos/<folder>/<video>.mp4``, if there is one."""
     folder = root / "videos" / corpus.folder
     candidates = [folder / f"{video}{suffix}" for suffix in VIDEO_SUFFIXES]
     return next((path for path in candidates if path.is_file()), None)

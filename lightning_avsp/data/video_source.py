@@ -1,4 +1,4 @@
-"""Video files as sources of pictures and maps: any frame by its number, without unpacking the file first.
+"""Video files as sources of frames and maps: any frame by its number, without unpacking the file first.
 
 Reading clips straight from video is slow (decoding starts at the key frame before) and some containers cannot be
 read so at all; :mod:`lightning_avsp.data.cache` decodes each video once, in order, instead. Frames count from 1.
@@ -22,22 +22,22 @@ from lightning_avsp.media.video_index import check_seekable, decode_in_order, vi
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a corpus reader wants to know of a video before anything is decoded."""
+    """Facts of a video before anything is decoded."""
 
     n_frames: int
     """Frames by the container's packets; where packets hide frames (some .avi) decoding gives fewer."""
     fps: float
     """Average frames per second."""
     height: int
-    """Pixels, as displayed (a turned film's after turning)."""
+    """Pixels, as displayed (of a rotated video after rotation)."""
     width: int
     """Pixels, as displayed."""
     has_audio: bool
-    """Whether there is a sound track."""
+    """True if there is an audio track."""
 
 
 def probe_video(path: Path) -> VideoFacts:
-    """Facts of a video: all packets are read and one frame is decoded, so damage shows here.
+    """Read the facts of a video: all packets are read and one frame is decoded, so damage shows here.
 
     Raises:
         InputError: If the file is missing, empty, cut off or no video; the message names it.
@@ -48,14 +48,14 @@ def probe_video(path: Path) -> VideoFacts:
 
 @dataclass(frozen=True)
 class VideoFrames:
-    """Pictures of a video file, by number."""
+    """Frames of a video file, by number."""
 
     path: Path
     backend: Backend = "pyav"
-    """Decoder for single clips; :meth:`in_order` is always PyAV."""
+    """Decoder for single clips; :meth:`in_order` always uses PyAV."""
 
-    def pictures(self, numbers: Sequence[int], size: tuple[int, int]) -> list[np.ndarray]:
-        """Frames by number, uint8 (H, W, 3), RGB, see :class:`~lightning_avsp.data.sources.FrameSource`.
+    def read(self, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+        """Read frames, see :class:`~lightning_avsp.data.sources.FrameSource`.
 
         Raises:
             InputError: If the file is damaged, has no such frame, or cannot be read by number (.avi, .mpg).
@@ -63,13 +63,11 @@ class VideoFrames:
         """
         _check_numbers(self.path, numbers)
         wanted = sorted(set(numbers))  # forwards, so that one pass from a key frame serves a clip
-        places = [number - 1 for number in wanted]
-        found = reader(self.path, self.backend, size).read(places, size)
-        pictures = dict(zip(wanted, found, strict=True))
-        return [pictures[number] for number in numbers]
+        frames = np.stack(reader(self.path, self.backend, size).read([n - 1 for n in wanted], size))
+        return frames if list(numbers) == wanted else frames[[wanted.index(number) for number in numbers]]
 
     def in_order(self, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
-        """Every frame from the first to the last, in any container that can be decoded.
+        """Yield every frame from the first to the last, in any container that can be decoded.
 
         Raises:
             InputError: If the file is damaged; the message names file and frame.
@@ -80,13 +78,13 @@ class VideoFrames:
             yield to_rgb(frame, rotation, size)
 
     def name(self, number: int) -> str:
-        """Where one frame is, for messages."""
+        """Name one frame, for messages."""
         return f"{self.path}, frame {number}"
 
 
 @dataclass(frozen=True)
 class VideoMaps:
-    """Saliency maps kept as a video: luma of any bit depth, brought to 0 .. 255.
+    """Saliency maps stored as a video: luma of any bit depth, brought to 0 .. 255.
 
     Single maps are found with PyAV, which is exact; luma of the limited range (16 .. 235 in 8 bit) is stretched
     to the full one as the stream says.
@@ -95,7 +93,7 @@ class VideoMaps:
     path: Path
 
     def map(self, number: int) -> Tensor:
-        """Map of a frame at its own size, uint8 (Hg, Wg).
+        """Read the map of a frame at its own size, uint8 (Hg, Wg).
 
         Raises:
             InputError: If the file is damaged, has no such frame, or cannot be read by number (.avi, .mpg).
@@ -106,22 +104,22 @@ class VideoMaps:
         return torch.from_numpy(grey(decoder.frame(number - 1), decoder.info.rotation))
 
     def in_order(self) -> Iterator[np.ndarray]:
-        """Every map from the first to the last, uint8 (Hg, Wg)."""
+        """Yield every map from the first to the last, uint8 (Hg, Wg)."""
         for frame, rotation in decode_in_order(self.path):
             yield grey(frame, rotation)
 
     def size(self, number: int) -> tuple[int, int]:
-        """(Hg, Wg), the same for every frame."""
+        """Return (Hg, Wg), the same for every frame."""
         info = video_info(self.path)
         return info.height, info.width
 
     def name(self, number: int) -> str:
-        """Where one map is, for messages."""
+        """Name one map, for messages."""
         return f"{self.path}, frame {number}"
 
 
 def grey(frame: Any, rotation: int = 0) -> np.ndarray:
-    """Luma of an ``av.VideoFrame`` as uint8 (H, W), rounded from 16 bit."""
+    """Convert the luma of an ``av.VideoFrame`` as uint8 (H, W), rounded from 16 bit."""
     # One thread: with several, swscale left garbage in 15 of 16000 frames (PyAV 18.1), and with one in none.
     luma = frame.reformat(format="gray16le", threads=1).to_ndarray()
     return np.ascontiguousarray(

@@ -1,23 +1,23 @@
-"""Sound of videos, loaded once each and kept in a small memory per process."""
+"""Audio of videos, loaded once each and kept in a small memory per process."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
 
-from lightning_avsp.data.cache.sources import is_prepared, prepared_wave
+from lightning_avsp.data.cache.sources import SUFFIXES, prepared_wave
 from lightning_avsp.media.audio import AudioInput, Wave
 from lightning_avsp.media.audio_track import load_audio
 
 
 class WaveStore:
-    """Loads, mixes and resamples a sound file once and keeps the last used ones, up to a number of bytes.
+    """Loads, mixes and resamples an audio file once and keeps the last used ones, up to a number of bytes.
 
-    Each loader process has its own. Clips of one video come back to the same wave, and resampling a film
-    takes longer than all of a clip's other work on sound.
+    Each dataloader worker has its own. Clips of one video share their audio, and resampling a video's audio takes
+    longer than all other work on a clip's audio.
 
     Args:
-        config: Settings of the sound input, which say what rate waves are brought to.
+        config: Audio input, which defines the sample rate.
         capacity_bytes: Memory for samples (256 MiB: over an hour at 16 kHz). The newest wave is kept whatever
             its size.
     """
@@ -28,7 +28,7 @@ class WaveStore:
         self._kept: OrderedDict[Path, Wave] = OrderedDict()
 
     def get(self, path: Path) -> Wave:
-        """The sound of a file, ready for the input's ``cut``."""
+        """Return the audio of a file, ready for the input's ``cut``."""
         wave = self._kept.pop(path, None)
         if wave is None:
             wave = self._load(path)
@@ -38,7 +38,7 @@ class WaveStore:
         return wave
 
     def _load(self, path: Path) -> Wave:
-        if is_prepared(path):
+        if path.suffix in SUFFIXES:
             found = prepared_wave(path, self.config.target_rate)
             if isinstance(found, Wave):
                 return found
@@ -47,9 +47,9 @@ class WaveStore:
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of samples in memory."""
+        """Number of bytes of samples in memory."""
         return sum(wave.samples.numel() * wave.samples.element_size() for wave in self._kept.values())
 
     def __len__(self) -> int:
-        """Waves in memory."""
+        """Return the number of files in memory."""
         return len(self._kept)

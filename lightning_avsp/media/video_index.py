@@ -39,7 +39,8 @@ def check_seekable(info: VideoInfo) -> None:
     if path.suffix.lower() in UNSEEKABLE or not len(info.times):
         raise InputError(
             f"{path}: single frames of {path.suffix or 'such'} files cannot be reached reliably (decoders "
-            "silently return other frames); decode it once, in order, with `avsp data prepare` and set data.cache"
+            "silently return other frames); decode it once, in order, with `avsp data prepare` and set "
+            "data.loading.cache"
         )
 
 

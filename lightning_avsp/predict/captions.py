@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from lightning_avsp.data.captions import nearest, pad_tokens
+from lightning_avsp.data.captions.frames import nearest, pad_tokens
 from lightning_avsp.errors import InputError
 from lightning_avsp.tasks.loading import LoadedModel
 
@@ -28,7 +28,7 @@ class VideoCaptions:
     def __init__(
         self, texts: dict[int, str], model: LoadedModel, text_model: str | None = None, device: str = "cpu"
     ) -> None:
-        from lightning_avsp.text.clip_features import load_text_encoder
+        from lightning_avsp.backbones.text_encoder import load_text_encoder
 
         texts = {frame: text for frame, text in texts.items() if text.strip()}
         if not texts:
@@ -83,7 +83,7 @@ def find_captions(
     Raises:
         InputError: If a network that reads text gets no captions, one that does not gets some, or these are not usable.
     """
-    from lightning_avsp.text.caption_tables import read_table
+    from lightning_avsp.data.captions.tables import read_table
 
     name = type(model.network).__name__
     if caption is not None and captions is not None:

@@ -51,9 +51,10 @@ def plan_costs(plan: SweepPlan) -> list[RunCost]:
         data = config.get("data") or {}
         own = [trial.config for trial in tests.values() if trial.training.name == name]
         epochs, steps = (lookup(config, f"trainer.{key}") for key in ("max_epochs", "max_steps"))
-        share = float(data.get("validation_share", 0.1))
-        on_test = data.get("selection") == "test"
-        validated = _frames(data, "test" if on_test else "train", int(data.get("eval_every", 1)))
+        validation = data.get("validation") or {}
+        share = float(validation.get("share", 0.1))
+        on_test = validation.get("selection") == "test"
+        validated = _frames(data, "test" if on_test else "train", int(validation.get("every", 1)))
         clips = _clips(data)
         costs.append(
             RunCost(
@@ -66,7 +67,10 @@ def plan_costs(plan: SweepPlan) -> list[RunCost]:
                 validation_frames=validated if on_test or validated is None else round(validated * share),
                 tests=len(own),
                 test_frames=_sum(
-                    [_frames(c["data"], "test", int(c["data"].get("test_every", 1))) for c in own]
+                    [
+                        _frames(c["data"], "test", int((c["data"].get("test") or {}).get("every", 1)))
+                        for c in own
+                    ]
                 ),
             )
         )

@@ -21,11 +21,7 @@ from lightning_avsp.sweep.sweep_file import content_name
 TEST_ONLY = (
     "model.init_args.sampling",
     "model.init_args.metrics",
-    "data.test_every",
-    "data.test_frames",
-    "data.test_audio",
-    "data.test_audio_shift",
-    "data.test_text",
+    "data.test",
     "trainer.limit_test_batches",
 )
 """Settings that a row may change without a new training: the training keeps those of the experiment.
@@ -46,7 +42,12 @@ PLACE = (
     # init_absent: where "error" trains at all, "drop" trains the same
     *("init_absent", "allow_seen_test_videos", "test_after_fit", "figures", "save_every_steps", "compile"),
     *("activation_checkpointing", "deterministic", "data.root", "data.split", "data.num_workers"),
-    *("data.start_method", "data.eval_batch_size", "data.captions.folder", "data.captions.features"),
+    *(
+        "data.loading.start_method",
+        "data.loading.eval_batch_size",
+        "data.captions.folder",
+        "data.captions.features",
+    ),
     *("data.corpora", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
     *("trainer.logger", "trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.profiler"),
     *("trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.benchmark", "trainer.model_registry"),
@@ -71,7 +72,9 @@ def name_training(config: dict[str, Any], start: Any, with_data: bool = True) ->
     """
     data = config.get("data") or {}
     # the test list decides only where the checkpoint is chosen on it
-    parts: tuple[Part, ...] = ("train", "test") if data.get("selection") == "test" else ("train",)
+    parts: tuple[Part, ...] = (
+        ("train", "test") if (data.get("validation") or {}).get("selection") == "test" else ("train",)
+    )
     unused = (*PLACE, *(key for key in TEST_ONLY if key != "model.init_args.sampling"))
     if data.get("global_batch") is not None:
         unused += ("data.batch_size", "trainer.accumulate_grad_batches")

@@ -14,12 +14,12 @@ from zlib import crc32
 
 import numpy as np
 
+from lightning_avsp.data.captions.lines import Caption, caption_path, read_captions, write_captions
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.manifest import read_conditions
 from lightning_avsp.errors import InputError
 from lightning_avsp.synthetic.record import VideoRecord, read_video_record
 from lightning_avsp.synthetic.spec import Condition
-from lightning_avsp.text.caption_lines import Caption, caption_path, read_captions, write_captions
 
 COLOUR_NAMES = ("red", "green", "blue")
 """Names of ``COLOURS``, in their order."""

@@ -129,7 +129,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
             Maps (B, 1, H, W), float32 in [0, 1].
         """
         inputs = network_inputs(self.network, batch)
-        with self.features.showing(batch, inputs.video):
+        with self.features.use(batch, inputs.video):
             encoded = encode(self.network, inputs)
         height, width = batch["video"].shape[2:4]
         map_size = (height, width) if self.input_spec is None else self.input_spec.map_size
@@ -260,7 +260,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
 
     def on_train_epoch_end(self) -> None:
         """Log the number of the epoch's clips with features in the cache."""
-        self.features.tell(f"training, epoch {self.current_epoch}")
+        self.features.log(f"training, epoch {self.current_epoch}")
 
     def log_training(self, loss: Tensor, predicted: Tensor, target: Tensor) -> None:
         """Log a step's loss, its squared error per pixel, and the network's diagnostics of its last pass."""
@@ -326,7 +326,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
 
     def on_validation_epoch_start(self) -> None:
         """Reset the metrics, which an interrupted validation may have left half-filled."""
-        self.features.tell(f"training, epoch {self.current_epoch}")  # validation lies inside the epoch
+        self.features.log(f"training, epoch {self.current_epoch}")  # validation lies inside the epoch
         self.val_metrics.reset()
         self.val_loss.reset()
         self._validated = set()
@@ -337,13 +337,13 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
 
     def on_validation_epoch_end(self) -> None:
         """Log frame -> video -> corpus averages of validation, and its loss."""
-        self.features.tell("validation")
+        self.features.log("validation")
         self.log("val/loss", self.val_loss.compute())
         self._log_metrics(self.val_metrics, "val")
 
     def on_test_epoch_end(self) -> None:
         """Log frame -> video -> corpus averages of the test."""
-        self.features.tell("test")
+        self.features.log("test")
         self._log_metrics(self.test_metrics, "test")
 
     def _log_metrics(self, metrics: SaliencyMetrics, stage: Stage) -> None:

@@ -65,7 +65,7 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
         noisy = self.diffusion.q_sample(self.diffusion.to_signal(clean), t, noise)
         target = {"saliency": clean} if self.network.reads_target else {}
         inputs = network_inputs(self.network, batch)
-        with self.features.showing(batch, inputs.video):
+        with self.features.use(batch, inputs.video):
             predicted = self.network(noisy, t, *inputs, **target)  # (B, 1, H, W)
         loss: Tensor = self.loss(predicted, clean)
         self.log_training(loss, predicted, clean)

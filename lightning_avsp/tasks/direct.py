@@ -26,7 +26,7 @@ class DirectSaliencyTask(SaliencyTask[DirectNetwork]):
         """Compare the network's map with the target."""
         target = self.target(batch)  # (B, 1, H, W)
         inputs = network_inputs(self.network, batch)
-        with self.features.showing(batch, inputs.video):
+        with self.features.use(batch, inputs.video):
             predicted = self.network(*inputs)  # (B, 1, H, W)
         loss: Tensor = self.loss(predicted.float(), target)
         self.log_training(loss, predicted, target)

@@ -99,7 +99,7 @@ class CompileClock:
 
     seconds: float = 0.0
     folder: str = ""
-    """Where compiled code is kept between runs."""
+    """Folder of compiled code that is kept between runs."""
     _started: float = 0.0
     _reported: float = 0.0
     _listening: bool = field(default=False, repr=False)

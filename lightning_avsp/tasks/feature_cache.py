@@ -13,9 +13,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
-from lightning_avsp.backbones.clip_features import ClipFeatures
 from lightning_avsp.backbones.encoder import VideoEncoder
 from lightning_avsp.backbones.feature_store import FeatureStore, frames_key
+from lightning_avsp.backbones.video_features import CachedVideoFeatures
 from lightning_avsp.errors import InputError
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
 
@@ -24,26 +24,26 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Features of a frozen video encoder on disk, taken from there when a clip comes back; see docs/scale.md."""
+    """Features of a frozen video encoder on disk, read when a clip returns; see docs/scale.md."""
 
     folder: Path
-    """Folder of the features; runs with other weights, sizes or precisions may share it. A clip of 16x224x384
-    takes about 30 MiB."""
+    """Folder of the features; runs of other weights, sizes or precisions may share it. A clip of 16x224x384 takes
+    about 30 MiB."""
     max_gib: float | None = None
     """Size of the folder from which on nothing is added, in GiB; None: until 5 GiB of its disk are left."""
     tests: bool = False
-    """Let test and predict add features of every scored frame; otherwise they only read stored ones."""
+    """True to add features of every scored frame in test and predict too, which otherwise only read."""
 
 
 class KeyedBatch(SaliencyBatch, total=False):
-    """A batch whose clips are named by their frames."""
+    """A batch with a key for each clip."""
 
     clip_keys: list[str]
     """Hash of each clip's frames (:func:`~lightning_avsp.backbones.feature_store.frames_key`)."""
 
 
 def batch_keys(batch: SaliencyBatch) -> KeyedBatch:
-    """Add the clips' keys to a batch; costs 2 ms for a clip of 16x224x384 whose frames lie on the CPU."""
+    """Add the keys of its clips to a batch; costs 2 ms for a clip of 16x224x384 whose frames lie on the CPU."""
     keyed = cast(KeyedBatch, batch)
     if "clip_keys" not in keyed:
         keyed["clip_keys"] = [frames_key(frames) for frames in batch["video"]]
@@ -51,7 +51,7 @@ def batch_keys(batch: SaliencyBatch) -> KeyedBatch:
 
 
 class TaskFeatures:
-    """Cached features of a task; without a cache all methods do nothing.
+    """Cached features of a task; without effect if there is no cache.
 
     Args:
         cache: The option.
@@ -59,7 +59,7 @@ class TaskFeatures:
 
     def __init__(self, cache: FeatureCache | None) -> None:
         self.cache = cache
-        self._stored: ClipFeatures | None = None
+        self._stored: CachedVideoFeatures | None = None
 
     @property
     def attached(self) -> bool:
@@ -92,29 +92,29 @@ class TaskFeatures:
         writes = stage in ("fit", "validate") or self.cache.tests
         store = FeatureStore(self.cache.folder, self.cache.max_gib, writes)
         mean, std = tuple(network.pixel_mean), tuple(network.pixel_std)
-        self._stored = encoder.stored = ClipFeatures(store, f"mean {mean}, standard deviation {std}")
+        self._stored = encoder.stored = CachedVideoFeatures(store, f"mean {mean}, standard deviation {std}")
         # while frames lie on the CPU; a hook of the module would do, but beside a data module Lightning warns of one
         datamodule.on_before_batch_transfer = lambda batch, dataloader_idx: batch_keys(batch)
         clips, gib = store.size()
         log.info("features of %s: %d clips, %.1f GiB at the start", store.folder, clips, gib)
 
     @contextmanager
-    def showing(self, batch: SaliencyBatch, video: Tensor | None) -> Iterator[None]:
+    def use(self, batch: SaliencyBatch, video: Tensor | None) -> Iterator[None]:
         """Run the network inside: ``video`` (B, 3, T, H, W) are the batch's frames, normalised."""
         if self._stored is None or video is None:
             yield
             return
-        with self._stored.showing(batch_keys(batch)["clip_keys"], video):
+        with self._stored.use(batch_keys(batch)["clip_keys"], video):
             yield
 
-    def tell(self, part: str) -> None:
+    def log(self, part: str) -> None:
         """Log how many clips' features were read and how many computed since the last time, if there were any."""
-        if self._stored is not None and (line := self._stored.store.told()):
+        if self._stored is not None and (line := self._stored.store.summary()):
             log.info("%s: %s", part, line)
 
 
 def cached_encoder(network: SaliencyNetwork) -> VideoEncoder:
-    """Return the network's video encoder, which must be the only one and wholly frozen.
+    """The network's video encoder, which must be the only one and wholly frozen.
 
     Raises:
         InputError: If it is not.
@@ -136,19 +136,19 @@ def cached_encoder(network: SaliencyNetwork) -> VideoEncoder:
 
 
 def refuse_other_colours(datamodule: Any) -> None:
-    """Refuse random colours: such clips never come back; mirrored ones do, as clips of their own.
+    """Refuse random colours: such clips never return; mirrored ones do, as clips of their own.
 
     Raises:
         InputError: If colours are drawn.
     """
-    augmentation = getattr(datamodule, "augmentation", None)
+    augmentation = datamodule.training.augmentation
     drawn = {
-        name: getattr(augmentation, name, 0.0)
+        name: getattr(augmentation, name)
         for name in ("brightness", "contrast", "saturation")
-        if getattr(augmentation, name, 0.0) > 0
+        if getattr(augmentation, name) > 0
     }
     if drawn:
-        options = ", ".join(f"data.augmentation.{name}={value}" for name, value in drawn.items())
+        options = ", ".join(f"data.training.augmentation.{name}={value}" for name, value in drawn.items())
         raise InputError(
             f"feature_cache: with {options} a clip has other colours each time and its features never come back; set "
             "them to 0, or leave feature_cache out"
@@ -156,13 +156,13 @@ def refuse_other_colours(datamodule: Any) -> None:
 
 
 def advise(datamodule: Any) -> None:
-    """Warn of the number of different clips that random sampling yields, of which each is computed once."""
+    """Log the number of different clips that random sampling can draw; each is computed once."""
     clip = datamodule.clip
     if clip.draw == "every" or (clip.draw == "segments" and clip.crop == "centre"):
         return
     windows = sum(max(1, entry.n_frames - clip.covered + 1) for entry in datamodule.entries("train"))
     log.warning(
-        "feature_cache: training clips are drawn at random (clip.draw=%s, clip.crop=%s) out of up to %d different "
+        "feature_cache: training clips are sampled at random (clip.draw=%s, clip.crop=%s) out of up to %d different "
         "ones; each is computed and stored the first time. With clip.crop=centre the same come back in each epoch",
         clip.draw,
         clip.crop,

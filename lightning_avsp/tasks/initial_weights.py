@@ -1,4 +1,4 @@
-"""Weights of an earlier stage as the start of a new one: loaded strictly, and reported tensor by tensor."""
+"""Initial weights from an earlier stage: strict, and reported tensor by tensor."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ PREFIX = "network."
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """Report on the tensors loaded from a checkpoint; all names are the network's."""
+    """Report of the weights that a network loaded from a checkpoint; all names are the network's."""
 
     source: str
     """The checkpoint."""
     taken: tuple[str, ...]
-    """Tensors taken over as they are."""
+    """Tensors loaded unchanged."""
     resized: tuple[str, ...]
     """Tables of relative positions that were interpolated to another clip size."""
     missing: tuple[str, ...]
-    """Tensors of the network that the checkpoint does not hold: they keep what they were built with."""
+    """Tensors of the network that the checkpoint lacks: they stay as built."""
     dropped: tuple[str, ...]
-    """Tensors of the checkpoint that were left out, as asked."""
+    """Tensors of the checkpoint that were left out on request."""
 
     def lines(self) -> list[str]:
-        """Return one line on the whole and one on each kind of tensor, by part of the network."""
+        """Return one line on the checkpoint and one on each kind of tensor, by part of the network."""
         kinds = (
             ("taken", self.taken),
             ("interpolated", self.resized),
             ("not in it, as built", self.missing),
             ("left out", self.dropped),
         )
-        parts = [f"{len(names)} {kind} ({by_part(names)})" for kind, names in kinds if names]
-        return [f"initial weights: {self.source}", *(f"initial weights, {text}" for text in parts)]
+        told = [f"{len(names)} {kind} ({by_part(names)})" for kind, names in kinds if names]
+        return [f"initial weights: {self.source}", *(f"initial weights, {text}" for text in told)]
 
 
 def by_part(names: Iterable[str]) -> str:
-    """Count the tensors of each part of the network: ``encoder 120, fusion 14``."""
+    """Count tensors by part of the network: ``encoder 120, fusion 14``."""
     counts = Counter(name.split(".")[0] for name in names)
     return ", ".join(f"{part} {count}" for part, count in counts.most_common())
 
@@ -67,8 +67,8 @@ def initialise_from(
         network: Network to fill.
         checkpoint: Written by ``lightning fit``.
         drop: Beginnings of names in the checkpoint's network that are left out.
-        absent: Refuse tensors that have no place here and are not in ``drop``, or leave them out and report them (a
-            network without the branch that the first stage trained).
+        absent: What to do with tensors that have no place here and are not in ``drop``: refuse them, or leave them out
+            and say so (a network without the branch that the first stage trained).
 
     Raises:
         InputError: If the file is missing or no such checkpoint, if a tensor has no place or another shape, or if

@@ -1,4 +1,4 @@
-"""Checkpoints as models for prediction: a network, what it was fed, and how its maps are sampled."""
+"""Checkpoints as models for prediction: a network, its input specification, and the sampling of its maps."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class LoadedModel:
 
     network: SaliencyNetwork
     spec: InputSpec
-    """What it was fed."""
+    """Its input in training."""
     source: str
     """Kind of checkpoint, in a few words."""
     sampling: Sampling | None = None
-    """How its maps are sampled; None for a network that predicts in one pass."""
+    """Sampling of its maps; None for a network that predicts in one pass."""
     diffusion: GaussianDiffusion | None = None
     """Its noise schedule; None for a network that predicts in one pass."""
     steps: int | None = None

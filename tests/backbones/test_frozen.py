@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_avsp.backbones.clip_features import ClipFeatures, fingerprint
 from lightning_avsp.backbones.encoder import Encoder
 from lightning_avsp.backbones.feature_store import FeatureStore
 from lightning_avsp.backbones.registry import (
@@ -18,6 +17,7 @@ from lightning_avsp.backbones.registry import (
     build_video_encoder,
     build_waveform_encoder,
 )
+from lightning_avsp.backbones.video_features import CachedVideoFeatures, fingerprint
 
 INPUTS = {
     "video": (lambda frozen: build_video_encoder("tiny", frozen=frozen)[0], (2, 3, 16, 64, 64)),
@@ -93,10 +93,10 @@ def test_weights_are_hashed_once_and_again_when_they_were_written_to(
     encoder, _ = build_video_encoder("tiny", frozen=True)
     counted: list[int] = []
     monkeypatch.setattr(
-        "lightning_avsp.backbones.clip_features.fingerprint",
+        "lightning_avsp.backbones.video_features.fingerprint",
         lambda module: counted.append(1) or fingerprint(module),
     )
-    kept = ClipFeatures(FeatureStore(tmp_path))
+    kept = CachedVideoFeatures(FeatureStore(tmp_path))
     video = torch.randn(1, 3, 16, 64, 64)
     first = kept.name(encoder, video)
     assert kept.name(encoder, video) == first
@@ -112,7 +112,7 @@ def test_weights_are_hashed_once_and_again_when_they_were_written_to(
     assert kept.name(encoder, video[..., :32]) != first
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert kept.name(encoder, video) != first
-    assert ClipFeatures(FeatureStore(tmp_path), "mean 0").name(encoder, video) != first
+    assert CachedVideoFeatures(FeatureStore(tmp_path), "mean 0").name(encoder, video) != first
     assert (tmp_path / first / "about.json").is_file()
 
 
@@ -123,14 +123,14 @@ def test_features_come_back_as_the_encoder_left_them(name: str, tmp_path: Path) 
     encoder, _ = build_video_encoder(name, frozen=True)
     video = torch.randn(2, 3, 16, 64, 64)
     plain = encoder(video)
-    encoder.stored = ClipFeatures(FeatureStore(tmp_path))
-    with encoder.stored.showing(["0" * 40, "1" * 40], video):
+    encoder.stored = CachedVideoFeatures(FeatureStore(tmp_path))
+    with encoder.stored.use(["0" * 40, "1" * 40], video):
         computed, read = encoder(video), encoder(video)
-    with encoder.stored.showing(["1" * 40, "0" * 40], video):
+    with encoder.stored.use(["1" * 40, "0" * 40], video):
         turned = encoder(video)
     for one, two, three, four in zip(plain, computed, read, turned, strict=True):
         assert torch.equal(one, two)
         assert torch.equal(one, three)
         assert torch.equal(one.flip(0), four)
         assert one.stride() == two.stride() == three.stride()
-    assert encoder.stored.store.told().startswith("features of 4 of 6 clips came from")
+    assert encoder.stored.store.summary().startswith("features of 4 of 6 clips came from")

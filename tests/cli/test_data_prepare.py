@@ -25,7 +25,7 @@ def test_everything_that_is_found_is_prepared_once(
     cli.main(command)
     printed = capsys.readouterr().out
     assert "6 videos prepared, 0 kept, 150 frames" in printed
-    assert f"--data.cache {tmp_path}" in printed
+    assert f"--data.loading.cache {tmp_path}" in printed
     assert len(list((tmp_path / "32x48" / "AVAD").glob("*.packed"))) == 6
     cli.main([*command, "--corpus=[AVAD]", "--format=packed"])
     assert "0 videos prepared, 6 kept" in capsys.readouterr().out
@@ -51,7 +51,7 @@ def test_faults_are_listed_and_the_exit_code_says_so(
 def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["data", "prepare", str(tmp_path), f"--out={tmp_path / 'cache'}"])
-    assert "holds none of" in capsys.readouterr().err
+    assert "contains no corpus" in capsys.readouterr().err
 
 
 def test_sizes() -> None:

@@ -210,7 +210,7 @@ def test_bf16_mixed_trains_and_keeps_the_schedule_exact(corpus: Path, tmp_path: 
 
 def test_predict_writes_a_map_for_every_frame_asked_for(run: Path, corpus: Path, tmp_path: Path) -> None:
     arguments = [a for a in fit_arguments(corpus, run)[1:] if "limit_" not in a]
-    main(["predict", *arguments, "--ckpt_path=last", "--data.limit_videos=1"], "lightning")
+    main(["predict", *arguments, "--ckpt_path=last", "--data.loading.limit_videos=1"], "lightning")
     folders = list((run / "maps" / "AVAD").iterdir())
     assert len(folders) == 1
     assert len(list(folders[0].glob("*.png"))) == 25

@@ -62,7 +62,7 @@ def test_changes_depend_on_seed_epoch_and_index_alone(videos: list[VideoEntry], 
         for name in ("video", "audio", "saliency"):
             assert torch.equal(seen[key][name], again[key][name])  # type: ignore[literal-required]
     drawn = {
-        STRONG.draw(np.random.default_rng([2, epoch, index, 1])).gain
+        STRONG.sample(np.random.default_rng([2, epoch, index, 1])).gain
         for index in range(4)
         for epoch in (0, 1)
     }
@@ -70,14 +70,14 @@ def test_changes_depend_on_seed_epoch_and_index_alone(videos: list[VideoEntry], 
 
 
 def test_options_do_not_disturb_each_other() -> None:
-    whole = STRONG.draw(np.random.default_rng(5))
-    alone = Augmentation(saturation=0.4).draw(np.random.default_rng(5))
+    whole = STRONG.sample(np.random.default_rng(5))
+    alone = Augmentation(saturation=0.4).sample(np.random.default_rng(5))
     assert alone == Change(saturation=whole.saturation)
 
 
 def test_strength_of_the_draws() -> None:
     generator = np.random.default_rng(0)
-    drawn = [STRONG.draw(generator) for _ in range(2000)]
+    drawn = [STRONG.sample(generator) for _ in range(2000)]
     assert np.mean([change.flip for change in drawn]) == pytest.approx(0.5, abs=0.05)
     for name in ("brightness", "contrast", "saturation"):
         values = [getattr(change, name) for change in drawn]
@@ -159,14 +159,14 @@ def test_all_three_at_once_are_the_three_in_turn() -> None:
 def test_gain_is_in_decibels(videos: list[VideoEntry], reader: ClipReader) -> None:
     frames = EvaluationFrames(videos[:1], ClipPolicy(), reader)
     entry, clip = frames.clip(20)
-    plain, _ = reader.sound(entry, clip)
-    louder, heard = reader.sound(entry, clip, 10 ** (6 / 20))
+    plain, _ = reader.read_audio(entry, clip)
+    louder, heard = reader.read_audio(entry, clip, 10 ** (6 / 20))
     assert heard
     torch.testing.assert_close(louder, plain * 1.9952623)
     # the stored sound is not changed by it
-    assert torch.equal(reader.sound(entry, clip)[0], plain)
+    assert torch.equal(reader.read_audio(entry, clip)[0], plain)
     silent = replace(entry, wave=None)
-    assert not reader.sound(silent, clip, 2.0)[0].any()
+    assert not reader.read_audio(silent, clip, 2.0)[0].any()
 
 
 @pytest.mark.parametrize("alignment", ["clip", "released"])
@@ -174,7 +174,7 @@ def test_gain_comes_before_the_logarithm(videos: list[VideoEntry], alignment: st
     audio = LogMel(size=(64, 64), slices=3, alignment=alignment)  # type: ignore[arg-type]  # of its size: not resized
     reader = ClipReader((32, 64), audio)
     entry, clip = EvaluationFrames(videos[:1], ClipPolicy(), reader).clip(20)
-    plain, louder = (reader.sound(entry, clip, gain)[0].double().exp() - 0.01 for gain in (1.0, 2.0))
+    plain, louder = (reader.read_audio(entry, clip, gain)[0].double().exp() - 0.01 for gain in (1.0, 2.0))
     torch.testing.assert_close(louder, 2 * plain, rtol=1e-3, atol=1e-4)
 
 

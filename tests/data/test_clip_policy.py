@@ -172,7 +172,7 @@ def test_reversed_head_written_out() -> None:
         window = list(range(i + 31, i - 1, -1)) if i < 32 else list(range(i - 31, i + 1))
         assert list(clip.frames) == window
         assert clip.reversed == (i < 32)
-        assert not clip.sound_reversed
+        assert not clip.audio_reversed
     assert clips[0].frames[0] == 32
     assert clips[30].frames == tuple(range(62, 30, -1))
 
@@ -194,7 +194,7 @@ def test_reversed_head_of_short_videos_repeats_the_last_frame(
         else:
             window = [min(n, clip.target + k * stride) for k in range(frames)]
             assert list(clip.frames) == window[::-1]
-            assert clip.sound_reversed == flip
+            assert clip.audio_reversed == flip
 
 
 def test_repeated_edge_is_the_default_head() -> None:

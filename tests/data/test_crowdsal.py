@@ -50,7 +50,7 @@ def test_videos_are_what_was_written(root: Path) -> None:
             assert np.array_equal(entry.maps.map(number).numpy(), maps[number - 1])
             points = entry.fixations.points(number, entry.maps.size(number)).numpy()
             assert np.array_equal(points, record.fixations[number - 1])  # in order, repeats included
-        assert entry.frames.pictures([1, 10], (32, 64))[1].shape == (32, 64, 3)
+        assert entry.frames.read([1, 10], (32, 64))[1].shape == (32, 64, 3)
 
 
 def test_repeats_are_kept_and_points_fall_into_pixels(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_repeats_are_kept_and_points_fall_into_pixels(tmp_path: Path) -> None:
 def test_broken_lists_of_fixations(tmp_path: Path, text: str) -> None:
     path = tmp_path / "fixations.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"fixations\.json .* holds no lists of fixations"):
+    with pytest.raises(InputError, match=r"fixations\.json .* contains no lists of fixations"):
         JsonFixations(path).points(1, (8, 8))
 
 
@@ -95,7 +95,7 @@ def test_another_decoder_gives_the_same_films(root: Path) -> None:
     (other,) = decoded_with([entry], "pyav")
     assert isinstance(other.frames, VideoFrames)
     assert other == replace(entry, frames=VideoFrames(other.frames.path, "pyav"))
-    pictures = [e.frames.pictures([5], (32, 64))[0].astype(int) for e in (entry, other)]
+    pictures = [e.frames.read([5], (32, 64))[0].astype(int) for e in (entry, other)]
     assert np.abs(pictures[0] - pictures[1]).mean() < 4  # decord rounds colours down by a grey level or two
 
 
@@ -103,7 +103,7 @@ def test_silent_films_follow_the_policy(own_root: Path, caplog: pytest.LogCaptur
     film = own_root / "CrowdSAL" / "Videos" / "0002.mp4"
     write_map_film(film, np.zeros((10, 32, 64), np.uint8), fps=12.5)
     with pytest.raises(
-        CorpusNotFoundError, match=r"1 of 4 videos have no sound file \(0002\).*missing_audio: silence"
+        CorpusNotFoundError, match=r"1 of 4 videos have no audio file \(0002\).*missing_audio: silence"
     ):
         read_videos(own_root, ["CrowdSAL"], 1, "train")
     kept = read_videos(own_root, ["CrowdSAL"], 1, "train", missing_audio="silence")
@@ -148,7 +148,7 @@ def test_missing_files_are_named(own_root: Path, name: str, what: str) -> None:
 def test_a_truncated_film_is_named(own_root: Path) -> None:
     film = own_root / "CrowdSAL" / "Videos" / "0003.mp4"
     film.write_bytes(film.read_bytes()[:200])
-    with pytest.raises(InputError, match=r"0003\.mp4 \(200 bytes\) cannot be read as a film"):
+    with pytest.raises(InputError, match=r"0003\.mp4 \(200 bytes\) cannot be read as a video"):
         read_videos(own_root, ["CrowdSAL"], 1, "test")
 
 

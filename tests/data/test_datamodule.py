@@ -16,6 +16,7 @@ from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
 from lightning_avsp.data.augmentation import Augmentation
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.lists import list_path
+from lightning_avsp.data.options import EvaluationOptions, LoadingOptions, TrainingOptions, ValidationOptions
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.structures import SaliencyBatch
 
@@ -25,7 +26,7 @@ SMALL: dict[str, Any] = {
     "size": (16, 32),
     "audio": LogMel(size=(8, 12)),
     "batch_size": 3,
-    "eval_batch_size": 16,
+    "loading": LoadingOptions(eval_batch_size=16),
     "num_workers": 0,
 }
 
@@ -120,9 +121,11 @@ def test_unscored_frames_are_counted_and_logged(corpus_root: Path, caplog: pytes
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         module(
-            corpus_root, clip=ClipPolicy(crop="centre", short_videos="loop"), test_frames="released"
+            corpus_root,
+            clip=ClipPolicy(crop="centre", short_videos="loop"),
+            test=EvaluationOptions(frames="released"),
         ).setup("test")
-    assert "test_frames: released, at most 8 a video" in caplog.text
+    assert "test.frames: released, at most 8 a video" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         module(corpus_root).setup("test")
@@ -133,7 +136,7 @@ def test_balanced_mix(corpus_root: Path, caplog: pytest.LogCaptureFixture) -> No
     data = module(
         corpus_root,
         corpora=["AVAD", "Coutrot1"],
-        balance="uniform",
+        training=TrainingOptions(balance="uniform"),
         clip=ClipPolicy(draw="random"),
         batch_size=1,
     )
@@ -156,7 +159,7 @@ def test_redrawn_clips_are_counted_and_logged(own_root: Path, caplog: pytest.Log
         batches = list(loader)
     assert all("redrawn" not in batch for batch in batches)
     assert loader.redrawn == 2
-    assert "epoch 0: 2 of 6 training clips were drawn anew" in caplog.text
+    assert "epoch 0: 2 of 6 training clips replace clips" in caplog.text
 
 
 def test_a_prepared_cache_is_used_where_it_is_named(
@@ -169,11 +172,11 @@ def test_a_prepared_cache_is_used_where_it_is_named(
         return [replace(entry, fps=entry.fps * 2) for entry in entries]
 
     monkeypatch.setattr("lightning_avsp.data.cache.attach_cache", attach)
-    data = module(own_root, cache=tmp_path / "prepared")
+    data = module(own_root, loading=LoadingOptions(cache=tmp_path / "prepared"))
     data.setup("test")
     assert asked == [(2, tmp_path / "prepared", (16, 32))]
     assert {entry.fps for entry in data.entries("test")} == {25.0}
-    assert data.hparams["data"]["cache"] == str(tmp_path / "prepared")
+    assert data.hparams["data"]["loading"]["cache"] == str(tmp_path / "prepared")
     (own_root / "cache").mkdir()
     with caplog.at_level(logging.INFO):
         module(own_root).setup("test")
@@ -198,7 +201,11 @@ def test_every_frame_of_every_test_video_is_scored_once(corpus_root: Path) -> No
 
 
 def test_released_protocol_leaves_the_head_out(corpus_root: Path) -> None:
-    data = module(corpus_root, test_frames="released", clip=ClipPolicy(crop="centre", short_videos="loop"))
+    data = module(
+        corpus_root,
+        test=EvaluationOptions(frames="released"),
+        clip=ClipPolicy(crop="centre", short_videos="loop"),
+    )
     data.setup("test")
     assert scored(data.test_dataloader()) == Counter(
         {(*key, frame): 1 for key in data.videos("test") for frame in range(9, 41)}
@@ -206,7 +213,7 @@ def test_released_protocol_leaves_the_head_out(corpus_root: Path) -> None:
 
 
 def test_validation_may_score_every_tenth_frame(corpus_root: Path) -> None:
-    data = module(corpus_root, eval_every=10)
+    data = module(corpus_root, validation=ValidationOptions(every=10))
     data.setup("validate")
     assert sorted({frame for _, _, frame in scored(data.val_dataloader())}) == [6, 16, 26, 36]
     data.setup("test")
@@ -214,14 +221,14 @@ def test_validation_may_score_every_tenth_frame(corpus_root: Path) -> None:
 
 
 def test_choosing_on_the_test_list_is_labelled(corpus_root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    data = module(corpus_root, selection="test")
+    data = module(corpus_root, validation=ValidationOptions(selection="test"))
     with caplog.at_level(logging.WARNING):
         data.setup("fit")
     assert data.videos("validation") == data.videos("test")
     assert len(data.videos("train")) == 4
     assert "TEST list" in data.selection_label
     assert "TEST list" in caplog.text
-    assert data.hparams["data"]["selection"] == "test"
+    assert data.hparams["data"]["validation"]["selection"] == "test"
     assert "validation" in module(corpus_root).selection_label
 
 
@@ -240,8 +247,9 @@ def as_bytes(batches: Any) -> list[bytes]:
 
 MIX: dict[str, Any] = {
     "corpora": ["AVAD", "Coutrot1"],
-    "balance": "sqrt",
-    "augmentation": Augmentation(flip=0.5, brightness=0.2, contrast=0.2, saturation=0.2, gain_db=3.0),
+    "training": TrainingOptions(
+        Augmentation(flip=0.5, brightness=0.2, contrast=0.2, saturation=0.2, gain_db=3.0), "sqrt"
+    ),
 }
 
 
@@ -285,7 +293,7 @@ def test_iterating_leaves_the_global_generator_alone(corpus_root: Path) -> None:
 def test_wrong_sound_and_silence_change_sound_alone(corpus_root: Path) -> None:
     batches = {}
     for sound in ("true", "other_video", "silent"):
-        data = module(corpus_root, test_audio=sound, corpora=["AVAD", "Coutrot1"])
+        data = module(corpus_root, test=EvaluationOptions(audio=sound), corpora=["AVAD", "Coutrot1"])
         data.setup("test")
         batches[sound] = list(data.test_dataloader())
     for true, other, silent in zip(*batches.values(), strict=True):
@@ -299,9 +307,11 @@ def test_wrong_sound_and_silence_change_sound_alone(corpus_root: Path) -> None:
 
 
 def test_wrong_sound_needs_another_video(corpus_root: Path) -> None:
-    data = module(corpus_root, test_audio="other_video", limit_videos=1)
+    data = module(
+        corpus_root, test=EvaluationOptions(audio="other_video"), loading=LoadingOptions(limit_videos=1)
+    )
     data.setup("test")
-    with pytest.raises(InputError, match="at least 2 test videos"):
+    with pytest.raises(InputError, match="at least 2 videos"):
         data.test_dataloader()
 
 
@@ -311,7 +321,7 @@ def test_missing_sound_follows_the_policy(own_root: Path) -> None:
     (own_root / "video_audio" / "AVAD" / silent / f"{silent}.wav").unlink()
     with pytest.raises(CorpusNotFoundError, match="missing_audio"):
         module(own_root).setup("test")
-    kept = module(own_root, missing_audio="silence")
+    kept = module(own_root, loading=LoadingOptions(missing_audio="silence"))
     kept.setup("test")
     flags = {
         (video, bool(flag))
@@ -320,14 +330,14 @@ def test_missing_sound_follows_the_policy(own_root: Path) -> None:
     }
     assert (silent, False) in flags
     assert len(flags) == 2
-    skipped = module(own_root, missing_audio="skip")
+    skipped = module(own_root, loading=LoadingOptions(missing_audio="skip"))
     skipped.setup("test")
     assert ("AVAD", silent) not in skipped.videos("test")
     assert len(skipped.videos("test")) == 1
 
 
 def test_limit_on_videos(corpus_root: Path) -> None:
-    data = module(corpus_root, limit_videos=1)
+    data = module(corpus_root, loading=LoadingOptions(limit_videos=1))
     data.setup("fit")
     assert [len(data.videos(part)) for part in ("train", "validation", "test")] == [1, 1, 1]
 
@@ -358,14 +368,27 @@ def test_synthetic_data_is_called_that(own_root: Path, caplog: pytest.LogCapture
         ({"corpora": ["AVDA"]}, "did you mean 'AVAD'"),
         ({"split": 4}, "split 4: AVAD has 1, 2, 3"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
-        ({"eval_every": 0}, "eval_every must be at least 1"),
         ({"num_workers": -1}, "num_workers"),
-        ({"limit_videos": 0}, "limit_videos"),
     ],
 )
 def test_impossible_settings(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         module(tmp_path, **settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "value"),
+    [
+        (ValidationOptions, "every", 0),
+        (EvaluationOptions, "every", 0),
+        (EvaluationOptions, "audio_shift", float("inf")),
+        (LoadingOptions, "limit_videos", 0),
+        (LoadingOptions, "eval_batch_size", 0),
+    ],
+)
+def test_impossible_options(options: type, name: str, value: float) -> None:
+    with pytest.raises(InputError, match=name):
+        options(**{name: value})
 
 
 def test_missing_root(tmp_path: Path) -> None:
@@ -379,16 +402,16 @@ def test_settings_from_a_configuration(corpus_root: Path) -> None:
     arguments = [f"--data.root={corpus_root}", "--data.size=[16, 32]", "--data.corpora=[AVAD, Coutrot1]"]
     arguments += ["--data.clip.frames=8", "--data.audio.alignment=released", "--data.num_workers=0"]
     arguments += [
-        "--data.augmentation.flip=0.5",
-        "--data.balance=sqrt",
+        "--data.training.augmentation.flip=0.5",
+        "--data.training.balance=sqrt",
         "--data.split=2",
         "--data.clip.stride=2",
     ]
     config = parser.parse_args(arguments)
     data = parser.instantiate(config).data
     assert data.clip == ClipPolicy(frames=8, stride=2)
-    assert data.augmentation == Augmentation(flip=0.5)
-    assert (data.balance, data.split) == ("sqrt", 2)
+    assert data.training.augmentation == Augmentation(flip=0.5)
+    assert (data.training.balance, data.split) == ("sqrt", 2)
     assert data.audio == LogMel(alignment="released")
     assert data.size == (16, 32)
     assert data.corpora == ["AVAD", "Coutrot1"]
@@ -430,7 +453,7 @@ def test_settings_in_a_checkpoint_load_without_code(corpus_root: Path, tmp_path:
     kept = torch.load(tmp_path / "a.ckpt", weights_only=True)["datamodule_hyper_parameters"]["data"]
     assert kept["root"] == str(corpus_root)
     assert kept["clip"]["frames"] == 16
-    assert kept["selection"] == "validation"
+    assert kept["validation"]["selection"] == "validation"
     predicted = trainer.predict(model, datamodule=data)
     assert predicted is not None
     assert len({key for batch in predicted for key in batch}) == 80  # type: ignore[union-attr]

@@ -236,11 +236,11 @@ def test_sound_of_any_rate_and_channels(own_root: Path, rate: int, channels: int
 
 def test_foreign_sound_and_silence(corpus_root: Path) -> None:
     own, foreign = videos_of(corpus_root)[:2]
-    wrong = EvaluationFrames([own], ClipPolicy(), ClipReader(SIZE, AUDIO, sound_of={own.key: foreign.wave}))
+    wrong = EvaluationFrames([own], ClipPolicy(), ClipReader(SIZE, AUDIO, audio_of={own.key: foreign.wave}))
     true = EvaluationFrames([foreign], ClipPolicy(), ClipReader(SIZE, AUDIO))
     assert torch.equal(wrong[20]["audio"], true[20]["audio"])
     assert wrong[20]["video_id"] == own.video
-    muted = EvaluationFrames([own], ClipPolicy(), ClipReader(SIZE, AUDIO, sound_of={own.key: None}))
+    muted = EvaluationFrames([own], ClipPolicy(), ClipReader(SIZE, AUDIO, audio_of={own.key: None}))
     assert muted[20]["has_audio"] is False
 
 
@@ -250,7 +250,7 @@ def test_shorter_foreign_sound_begins_anew(own_root: Path) -> None:
     samples, rate = soundfile.read(foreign.wave)
     soundfile.write(foreign.wave, samples[: 10 * rate // 10], rate)  # 1 s of 3.2
     audio = LogMel(size=(14, 24), slices=1)
-    reader = ClipReader(SIZE, audio, sound_of={own.key: foreign.wave})
+    reader = ClipReader(SIZE, audio, audio_of={own.key: foreign.wave})
     frames = EvaluationFrames([own], ClipPolicy(frames=3), reader)
     # 12.5 fps, so 25 frames are 2 s: two turns of the foreign sound later
     torch.testing.assert_close(frames[30]["audio"], frames[5]["audio"])

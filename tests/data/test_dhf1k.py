@@ -60,8 +60,8 @@ def test_every_layout_gives_the_same_videos(
             points = entry.fixations.points(number, entry.maps.size(number)).numpy()
             assert np.array_equal(points, np.unique(record.fixations[number - 1], axis=0))
     reference = read_videos(roots["unisal"], ["DHF1K"], 1, "train")[0]
-    same = entries[0].frames.pictures([1, 10], (32, 56))
-    assert all(map(np.array_equal, same, reference.frames.pictures([1, 10], (32, 56))))
+    same = entries[0].frames.read([1, 10], (32, 56))
+    assert all(map(np.array_equal, same, reference.frames.read([1, 10], (32, 56))))
 
 
 def test_lists_are_used_where_there_are_some(roots: dict[str, Path]) -> None:
@@ -124,9 +124,9 @@ def test_uncut_films_name_the_command_that_cuts_them(
 ) -> None:
     (entry,) = read_videos(roots["avi"], ["DHF1K"], 1, "test")
     assert entry.n_frames == 10
-    assert "cut them once with `avsp data prepare`" in caplog.text
+    assert "decode them once with `avsp data prepare`" in caplog.text
     with pytest.raises(InputError, match=r"601\.AVI.*avsp data prepare"):
-        entry.frames.pictures([1, 2], (32, 56))
+        entry.frames.read([1, 2], (32, 56))
 
 
 def test_fixations_as_matrices(own_copy: Path) -> None:

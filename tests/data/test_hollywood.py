@@ -82,13 +82,13 @@ def test_shots_shorter_than_a_clip_are_kept_and_filled(roots: dict[str, Path]) -
 def test_shots_may_keep_the_numbers_of_their_film(own_ucf: Path) -> None:
     folder = own_ucf / "UCF" / "training" / "Silent-Discs-001"
     before = read_videos(own_ucf, ["UCF"], 1, "train")[0]
-    picture = before.frames.pictures([3], (32, 56))[0]
+    picture = before.frames.read([3], (32, 56))[0]
     for kind in ("images", "maps", "fixation"):
         for path in sorted((folder / kind).iterdir(), reverse=True):
             path.rename(path.with_name(f"Silent-Discs_001_{int(path.stem[-3:]) + 500}.png"))
     entry = read_videos(own_ucf, ["UCF"], 1, "train")[0]
     assert entry.n_frames == 20
-    assert np.array_equal(entry.frames.pictures([3], (32, 56))[0], picture)
+    assert np.array_equal(entry.frames.read([3], (32, 56))[0], picture)
 
 
 def test_videos_come_in_natural_order(own_ucf: Path) -> None:

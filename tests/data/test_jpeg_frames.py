@@ -1,16 +1,13 @@
 """Frames: decoding, resizing, broken files, memory."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from lightning_avsp.data.sources import PictureFrames
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.images import FrameReader, decode_jpeg, image_size, read_image, resize
+from lightning_avsp.media.images import decode_jpeg, image_size, read_image, resize
 
 
 def smooth_picture(height: int, width: int) -> np.ndarray:
@@ -90,32 +87,6 @@ def test_missing_picture(tmp_path: Path) -> None:
         read_image(tmp_path / "img_00003.jpg")
 
 
-def test_clip_of_frames_with_repeats(corpus_root: Path) -> None:
-    folder = next((corpus_root / "video_frames" / "AVAD").iterdir())
-    clip = FrameReader((32, 48)).read(PictureFrames(folder, "img_{:05d}.jpg"), (1, 1, 2, 3))
-    assert clip.shape == (4, 32, 48, 3)
-    assert clip.dtype == torch.uint8
-    assert torch.equal(clip[0], clip[1])
-    assert not torch.equal(clip[1], clip[2])
-
-
-def test_memory_changes_nothing_and_is_bounded(corpus_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = next((corpus_root / "video_frames" / "AVAD").iterdir())
-    source = PictureFrames(folder, "img_{:05d}.jpg")
-    decoded: list[Path] = []
-
-    def counting(path: Path, size: tuple[int, int]) -> np.ndarray:
-        decoded.append(path)
-        return read_image(path, size)
-
-    monkeypatch.setattr("lightning_avsp.data.sources.read_image", counting)
-    kept, forgetful = FrameReader((32, 48), capacity=4), FrameReader((32, 48))
-    for start in range(17):
-        window = range(start + 1, start + 5)
-        assert torch.equal(kept.read(source, window), forgetful.read(source, window))
-    assert len(decoded) == 20 + 17 * 4  # remembered: each frame once
-
-
 def test_decoding_into_a_clip_is_the_same(picture: Path) -> None:
     clip = np.zeros((2, 480, 640, 3), np.uint8)
     decode_jpeg(memoryview(picture.read_bytes()), into=clip[1])
@@ -123,21 +94,3 @@ def test_decoding_into_a_clip_is_the_same(picture: Path) -> None:
     assert not clip[0].any()
     with pytest.raises(ValueError, match=r"."):
         decode_jpeg(picture.read_bytes()[:4000], into=clip[0])
-
-
-def test_a_source_that_gives_whole_clips_is_asked_for_them() -> None:
-    class Whole:
-        def clip(
-            self, numbers: Sequence[int], size: tuple[int, int], into: np.ndarray | None = None
-        ) -> np.ndarray:
-            return np.stack([np.full((*size, 3), number, np.uint8) for number in numbers], out=into)
-
-        def pictures(self, numbers: Sequence[int], size: tuple[int, int]) -> list[np.ndarray]:
-            return list(self.clip(numbers, size))
-
-        def name(self, number: int) -> str:
-            return str(number)
-
-    for capacity in (0, 5):
-        clip = FrameReader((2, 3), capacity).read(Whole(), (4, 4, 9))
-        assert clip[:, 0, 0, 0].tolist() == [4, 4, 9]

@@ -13,6 +13,7 @@ from torch.utils.data import SequentialSampler
 from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
 from lightning_avsp.data.augmentation import Augmentation
 from lightning_avsp.data.loader import ResumableDataLoader, ResumeWarning, worker_context
+from lightning_avsp.data.options import LoadingOptions, TrainingOptions, ValidationOptions
 from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
 from lightning_avsp.structures import SaliencyBatch
 
@@ -163,9 +164,9 @@ def fit(
         audio=LogMel(size=(8, 24)),
         clip=ClipPolicy(frames=4, draw="random"),
         batch_size=7,
-        eval_batch_size=8,
+        loading=LoadingOptions(eval_batch_size=8),
         num_workers=workers,
-        eval_every=10,
+        validation=ValidationOptions(every=10),
         **(data or {}),
     )
     model = Probe()
@@ -216,8 +217,7 @@ def test_lightning_resumes_with_workers(
 
 MIX: dict[str, Any] = {
     "corpora": ["AVAD", "Coutrot1"],
-    "balance": "uniform",
-    "augmentation": Augmentation(flip=0.5, brightness=0.3, gain_db=6.0),
+    "training": TrainingOptions(Augmentation(flip=0.5, brightness=0.3, gain_db=6.0), "uniform"),
 }
 
 

@@ -105,4 +105,4 @@ def test_an_own_corpus_is_read_like_a_published_one(lab_root: Path) -> None:
     assert isinstance(test.frames, VideoFrames)
     assert test.wave == test.frames.path
     assert (test.n_frames, test.size) == (10, (32, 64))
-    assert test.frames.pictures([10], (32, 64))[0].shape == (32, 64, 3)
+    assert test.frames.read([10], (32, 64))[0].shape == (32, 64, 3)

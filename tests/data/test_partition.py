@@ -67,7 +67,7 @@ def test_too_few_to_hold_one_out() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1])
 def test_impossible_share(share: float) -> None:
-    with pytest.raises(InputError, match="validation_share"):
+    with pytest.raises(InputError, match=r"validation\.share"):
         partition_videos(TRAIN, TEST, share=share)
 
 

@@ -8,6 +8,7 @@ from commandline import TINY_NETWORK, fit_arguments
 
 from lightning_avsp.cli import main
 from lightning_avsp.data import AVSaliencyDataModule, LogMel
+from lightning_avsp.data.options import TrainingOptions
 from lightning_avsp.evaluation.audit.leaks import audit_leaks
 
 pytestmark = pytest.mark.filterwarnings(
@@ -28,7 +29,7 @@ def test_clips_that_train_come_from_training_videos_in_every_split(corpus_root: 
             split=split,
             size=(16, 32),
             audio=LogMel(size=(8, 12)),
-            balance=balance,  # type: ignore[arg-type]
+            training=TrainingOptions(balance=balance),  # type: ignore[arg-type]
             num_workers=0,
         )
         data.setup("fit")

@@ -138,7 +138,7 @@ def test_missing_sound_kept_as_silent_and_logged(own_root: Path, caplog: pytest.
         videos = {video.key: video for video in train_videos(own_root, "silence")}
     assert videos[entry.key].wave is None
     assert len(videos) == 4
-    assert "1 of 4 videos have no sound file" in caplog.text
+    assert "1 of 4 videos have no audio file" in caplog.text
     assert "kept as silent" in caplog.text
 
 
@@ -155,7 +155,7 @@ def test_nothing_left_to_read(own_root: Path) -> None:
     for entry in train_videos(own_root):
         assert entry.wave is not None
         entry.wave.unlink()
-    with pytest.raises(InputError, match="none of 4 listed videos has sound"):
+    with pytest.raises(InputError, match="none of 4 listed videos has audio"):
         train_videos(own_root, "skip")
 
 

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import torch
 
+from lightning_avsp.data.frame_reader import FrameReader
 from lightning_avsp.data.video_source import VideoFacts, VideoFrames, VideoMaps, probe_video
 from lightning_avsp.errors import InputError, MissingDependencyError
 from lightning_avsp.media import random_access as readers
 from lightning_avsp.media.audio_track import load_audio
-from lightning_avsp.media.images import FrameReader
 from lightning_avsp.media.video_index import video_info
 
 SIZE = (48, 64)
@@ -89,9 +89,9 @@ def _no_open_readers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_frame_in_any_order(film: Path, backend: readers.Backend) -> None:
     order = np.random.default_rng(0).permutation(FRAMES) + 1
     source = VideoFrames(film, backend)
-    assert [number_of(source.pictures([int(number)], SIZE)[0]) for number in order] == list(order)
+    assert [number_of(source.read([int(number)], SIZE)[0]) for number in order] == list(order)
     clip = [7, 7, 8, 60, 59, 1, 7]
-    pictures = source.pictures(clip, (24, 32))
+    pictures = source.read(clip, (24, 32))
     assert [number_of(picture) for picture in pictures] == clip
     assert {picture.shape for picture in pictures} == {(24, 32, 3)}
     assert pictures[0].dtype == np.uint8
@@ -105,7 +105,7 @@ def test_uneven_times(tmp_path: Path, backend: readers.Backend) -> None:
     )
     source = VideoFrames(path, backend)
     order = [40, 3, 21, 20, 60, 1, 19]
-    assert [number_of(source.pictures([number], SIZE)[0]) for number in order] == order
+    assert [number_of(source.read([number], SIZE)[0]) for number in order] == order
 
 
 def test_open_groups_are_exact_with_pyav_and_refused_by_decord(tmp_path: Path) -> None:
@@ -116,9 +116,9 @@ def test_open_groups_are_exact_with_pyav_and_refused_by_decord(tmp_path: Path) -
     path = write_video(tmp_path / "open.mp4", options=options)
     assert video_info(path).open_groups
     order = [int(number) for number in np.random.default_rng(2).permutation(FRAMES) + 1]
-    assert [number_of(VideoFrames(path, "pyav").pictures([number], SIZE)[0]) for number in order] == order
+    assert [number_of(VideoFrames(path, "pyav").read([number], SIZE)[0]) for number in order] == order
     with pytest.raises(InputError, match=r"open\.mp4 is coded in open groups.*pyav.*avsp data prepare"):
-        VideoFrames(path, "decord").pictures([1], SIZE)
+        VideoFrames(path, "decord").read([1], SIZE)
 
 
 def test_frames_that_decord_counts_differently(film: Path) -> None:
@@ -129,10 +129,10 @@ def test_frames_that_decord_counts_differently(film: Path) -> None:
 
 def test_turned_films(tmp_path: Path) -> None:
     path = write_video(tmp_path / "turned.mp4", rotation=180)
-    upright = VideoFrames(path, "pyav").pictures([1], SIZE)[0]
+    upright = VideoFrames(path, "pyav").read([1], SIZE)[0]
     assert number_of(upright[:, ::-1]) == 1
     with pytest.raises(InputError, match="rotated by 180 degrees"):
-        VideoFrames(path, "decord").pictures([1], SIZE)
+        VideoFrames(path, "decord").read([1], SIZE)
 
 
 @pytest.mark.parametrize("name", ["film.avi", "film.mpg"])
@@ -141,7 +141,7 @@ def test_containers_without_times_are_refused_but_decoded_in_order(tmp_path: Pat
     path = write_video(tmp_path / name, codec, {"bf": "2", "g": "20"})
     for backend in BACKENDS:
         with pytest.raises(InputError, match=rf"{name}: single frames .* `avsp data prepare`"):
-            VideoFrames(path, backend).pictures([3], SIZE)  # type: ignore[arg-type]
+            VideoFrames(path, backend).read([3], SIZE)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="avsp data prepare"):
         VideoMaps(path).map(1)
     assert [number_of(picture) for picture in VideoFrames(path).in_order(SIZE)] == list(range(1, FRAMES + 1))
@@ -162,7 +162,7 @@ def test_frame_one_is_read_before_any_seek(film: Path, monkeypatch: pytest.Monke
             return super().get_batch(places)
 
     monkeypatch.setattr(decord, "VideoReader", Recording)
-    VideoFrames(film, "decord").pictures([41, 40], SIZE)
+    VideoFrames(film, "decord").read([41, 40], SIZE)
     assert Recording.asked == [0, [39, 40]]
 
 
@@ -186,7 +186,7 @@ def test_torchcodec_is_asked_for_exact_frames(film: Path, monkeypatch: pytest.Mo
     module.VideoDecoder = Decoder  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torchcodec", ModuleType("torchcodec"))
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", module)
-    pictures = VideoFrames(film, "torchcodec").pictures([30, 12], (24, 32))
+    pictures = VideoFrames(film, "torchcodec").read([30, 12], (24, 32))
     assert [number_of(picture) for picture in pictures] == [30, 12]
     assert calls == [(str(film), "exact", "NHWC", 1), 0, [11, 29]]
 
@@ -198,18 +198,18 @@ def test_a_decoder_that_is_not_installed(
     monkeypatch.setitem(sys.modules, backend, None)
     monkeypatch.setitem(sys.modules, f"{backend}.decoders", None)
     with pytest.raises(MissingDependencyError, match=f"{backend} needs .* pyav"):
-        VideoFrames(film, backend).pictures([1], SIZE)
+        VideoFrames(film, backend).read([1], SIZE)
 
 
 def _read_in_child(source: VideoFrames, send: object) -> None:
-    send.send([number_of(picture) for picture in source.pictures([33, 12], SIZE)])  # type: ignore[attr-defined]
+    send.send([number_of(picture) for picture in source.read([33, 12], SIZE)])  # type: ignore[attr-defined]
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_reader_is_never_used_across_a_fork(film: Path, backend: readers.Backend) -> None:
     source = VideoFrames(film, backend)
-    source.pictures([20], SIZE)  # open in this process
+    source.read([20], SIZE)  # open in this process
     context = multiprocessing.get_context("fork")
     receive, send = context.Pipe(duplex=False)
     child = context.Process(target=_read_in_child, args=(source, send))
@@ -221,17 +221,17 @@ def test_a_reader_is_never_used_across_a_fork(film: Path, backend: readers.Backe
         assert child.exitcode == 0
     finally:
         child.kill()
-    assert number_of(source.pictures([21], SIZE)[0]) == 21  # and the parent's still works
+    assert number_of(source.read([21], SIZE)[0]) == 21  # and the parent's still works
 
 
 def test_few_readers_stay_open_and_a_changed_file_is_opened_anew(tmp_path: Path) -> None:
     paths = [write_video(tmp_path / f"{number}.mp4") for number in range(readers.OPEN_READERS + 2)]
     for path in paths:
-        VideoFrames(path, "pyav").pictures([2], SIZE)
+        VideoFrames(path, "pyav").read([2], SIZE)
     assert [key[0] for key in readers._open] == paths[2:]
     write_video(paths[-1], options={"g": "5"})
     before = readers._open[paths[-1], "pyav", None][1]
-    assert number_of(VideoFrames(paths[-1], "pyav").pictures([9], SIZE)[0]) == 9
+    assert number_of(VideoFrames(paths[-1], "pyav").read([9], SIZE)[0]) == 9
     assert readers._open[paths[-1], "pyav", None][1] is not before
 
 
@@ -239,7 +239,7 @@ def test_few_readers_stay_open_and_a_changed_file_is_opened_anew(tmp_path: Path)
 def test_cut_files_are_named(film: Path, share: float) -> None:
     data = film.read_bytes()
     film.write_bytes(data[: int(len(data) * share)])
-    for read in (probe_video, lambda path: VideoFrames(path).pictures([1], SIZE), load_audio):
+    for read in (probe_video, lambda path: VideoFrames(path).read([1], SIZE), load_audio):
         with pytest.raises(InputError, match=r"film\.mp4"):
             read(film)
 
@@ -261,17 +261,17 @@ def test_garbage_inside_is_named_with_its_frame(tmp_path: Path) -> None:
     data[start : start + length] = b"\xff" * length
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"garbage\.mp4.* cannot be decoded"):
-        VideoFrames(path, "pyav").pictures([31], SIZE)
+        VideoFrames(path, "pyav").read([31], SIZE)
     with pytest.raises(InputError, match=r"garbage\.mp4 \(\d+ bytes\): frame 31 cannot be decoded"):
         list(VideoFrames(path).in_order(SIZE))
 
 
 def test_missing_and_beyond_the_end(film: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.mp4 is missing"):
-        VideoFrames(film.with_name("gone.mp4")).pictures([1], SIZE)
+        VideoFrames(film.with_name("gone.mp4")).read([1], SIZE)
     for number in (0, FRAMES + 1):
         with pytest.raises(InputError, match=f"has no frame {number}; its frames are 1 to 60"):
-            VideoFrames(film).pictures([number], SIZE)
+            VideoFrames(film).read([number], SIZE)
 
 
 def test_sources_are_keys_and_travel(film: Path) -> None:

@@ -100,8 +100,8 @@ def test_silence_has_the_shape_of_sound(corpus_root: Path, settings: Waveform, s
     entry = read_videos(corpus_root, ["AVAD"], 1, "train")[0]
     reader = ClipReader((16, 32), settings)
     clip = clip_at(3, 40, ClipPolicy(frames=8, stride=stride))
-    sound, heard = reader.sound(entry, clip)
-    silence, silent = reader.sound(replace(entry, wave=None), clip)
+    sound, heard = reader.read_audio(entry, clip)
+    silence, silent = reader.read_audio(replace(entry, wave=None), clip)
     assert (heard, silent) == (True, False)
     assert sound.shape == silence.shape
     assert sound.any()
@@ -110,7 +110,7 @@ def test_silence_has_the_shape_of_sound(corpus_root: Path, settings: Waveform, s
 
 def test_sound_of_a_strided_clip_is_that_of_the_whole_stretch(corpus_root: Path) -> None:
     entry = read_videos(corpus_root, ["AVAD"], 1, "train")[0]
-    sound, _ = ClipReader((16, 32), Waveform(pad_to="none")).sound(
+    sound, _ = ClipReader((16, 32), Waveform(pad_to="none")).read_audio(
         entry, clip_at(3, 40, ClipPolicy(frames=8, stride=3))
     )
     assert sound.shape[-1] == round(22 / entry.fps * 22_050)
@@ -157,9 +157,9 @@ def test_sound_of_a_reversed_head(clicking: VideoEntry, backwards: bool) -> None
     policy = ClipPolicy(frames=12, target="last", start_padding="reversed", reverse_audio=backwards)
     reader = ClipReader((16, 32), Waveform(hann="none", pad_to="none"))
     clip = reversed_clip(5, 40, policy)  # frames 16, 15, ..., 5
-    sound, _ = reader.sound(clicking, clip)
+    sound, _ = reader.read_audio(clicking, clip)
     place = (10 - 5 + 0.5) * 22_050 / 25
-    forwards, _ = reader.sound(clicking, clip_at(5, 40, policy))
+    forwards, _ = reader.read_audio(clicking, clip_at(5, 40, policy))
     assert int(forwards.argmax()) == pytest.approx(place, abs=2)
     if backwards:
         # with the frames: the click comes with frame 10, now the seventh of twelve
@@ -174,8 +174,8 @@ def test_sound_before_and_behind_the_file_runs_backwards_too(clicking: VideoEntr
     policy = ClipPolicy(frames=12, target="last", start_padding="reversed", reverse_audio=True)
     reader = ClipReader((16, 32), Waveform(hann="none", pad_to="none"))
     clip = reversed_clip(1, 40, policy)  # starts half a frame before the sound
-    sound, _ = reader.sound(clicking, clip)
-    forwards, _ = reader.sound(clicking, clip_at(1, 40, policy))
+    sound, _ = reader.read_audio(clicking, clip)
+    forwards, _ = reader.read_audio(clicking, clip_at(1, 40, policy))
     torch.testing.assert_close(sound, forwards.flip(-1))
     half = round(0.5 / 25 * 22_050)
     assert not sound[0, -half + 1 :].any()

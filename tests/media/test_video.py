@@ -104,7 +104,7 @@ def test_cover_pictures_are_not_video(tmp_path: Path) -> None:
         container.mux(sound.encode(block))
         container.mux(sound.encode(None))
     with pytest.raises(
-        InputError, match=re.escape(str(path)) + r" has no video stream, only audio \(1 track\)"
+        InputError, match=re.escape(str(path)) + r" has no video stream, only audio \(1 stream\)"
     ):
         open_video(path)
 

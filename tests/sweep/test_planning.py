@@ -116,8 +116,8 @@ def test_wrong_words_are_refused(words: list[str], message: str) -> None:
     ("setting", "value"),
     [
         ("model.init_args.sampling.steps", 1),
-        ("data.test_audio", "silent"),
-        ("data.test_every", 5),
+        ("data.test.audio", "silent"),
+        ("data.test.every", 5),
         ("trainer.limit_test_batches", 1),
         ("model.init_args.metrics", ["cc"]),
     ],
@@ -135,7 +135,7 @@ def test_the_settings_of_a_test_name_the_result_alone(plan: Plan, setting: str, 
 @pytest.mark.parametrize(
     "same",
     [
-        ["--data.num_workers=0", "--data.eval_batch_size=9", "--trainer.enable_progress_bar=false"],
+        ["--data.num_workers=0", "--data.loading.eval_batch_size=9", "--trainer.enable_progress_bar=false"],
         ["--trainer.strategy=ddp", "--trainer.accelerator=auto", "--compile=default", "--deterministic=true"],
         [
             "--experiment=other",
@@ -285,7 +285,7 @@ def finished_sweep(experiment: Path, tmp_path: Path) -> Path:
     content = {"program": "lightning", "method": "grid", "command": command}
     path = tmp_path / "done.yaml"
     path.write_text(yaml.safe_dump({**content, "parameters": {"seed_everything": {"values": [0, 1]}}}))
-    for trial in plan_sweep(load_sweep(path), ["--data.test_every=3"]).trials:
+    for trial in plan_sweep(load_sweep(path), ["--data.test.every=3"]).trials:
         result = trial.result(tmp_path / "runs")
         result.parent.mkdir(parents=True)
         result.write_text(json.dumps({"trial": trial.trial.id, "args": list(trial.args)}))
@@ -302,7 +302,7 @@ def test_results_are_found_by_their_options(finished_sweep: Path, tmp_path: Path
     (one.parent.parent / "other" / "result.json").write_text(json.dumps({"trial": "x", "args": []}))
     with pytest.raises(InputError, match="--args"):
         find_results(sweep, tmp_path / "runs")
-    assert find_results(sweep, tmp_path / "runs", ["--data.test_every=3"]).keys() == ids
+    assert find_results(sweep, tmp_path / "runs", ["--data.test.every=3"]).keys() == ids
 
 
 @pytest.mark.parametrize("command", ["plan", "status", "run"])
@@ -319,7 +319,7 @@ def test_looking_and_having_nothing_to_do_import_no_torch(
         command,
         str(finished_sweep),
     ]
-    words += [f"--runs={tmp_path / 'runs'}", "--args=--data.test_every=3"]
+    words += [f"--runs={tmp_path / 'runs'}", "--args=--data.test.every=3"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "lightning_avsp.sweep.planning" in imported
@@ -328,10 +328,10 @@ def test_looking_and_having_nothing_to_do_import_no_torch(
 
 
 def test_commands_are_printed_and_gpus_are_named(finished_sweep: Path, capsys: pytest.CaptureFixture) -> None:
-    main(["sweep", "run", str(finished_sweep), "--dry-run", "--args=--data.test_every=4"])
+    main(["sweep", "run", str(finished_sweep), "--dry-run", "--args=--data.test.every=4"])
     shown = capsys.readouterr().out.splitlines()
     assert len(shown) == 2
-    assert shown[0].endswith("--data.test_every=4")
+    assert shown[0].endswith("--data.test.every=4")
     main(["sweep", "plan", str(finished_sweep), "--args=--data.global_batch=20", "--gpus-per-trial=8"])
     assert "5 of 8 GPUs: batch 20" in capsys.readouterr().out
     main(["sweep", "plan", str(finished_sweep), str(finished_sweep), "--args=--data.root=/none"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lightning_avsp.data.captions.lines import Caption, read_captions, write_captions
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.synthetic import read_video_record
 from lightning_avsp.synthetic.captions import (
@@ -17,7 +18,6 @@ from lightning_avsp.synthetic.captions import (
     vocabulary,
     write_synthetic_captions,
 )
-from lightning_avsp.text.caption_lines import Caption, read_captions, write_captions
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
 from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
+from lightning_avsp.data.options import EvaluationOptions
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.waveform import Waveform
 from lightning_avsp.structures import DirectNetwork, SaliencyBatch
@@ -52,7 +53,7 @@ def data(corpus: Path) -> AVSaliencyDataModule:
         audio=Waveform(),
         batch_size=2,
         num_workers=0,
-        test_every=10,
+        test=EvaluationOptions(every=10),
     )
 
 

@@ -16,6 +16,7 @@ from lightning_avsp.backbones.encoder import VideoEncoder
 from lightning_avsp.backbones.registry import build_video_encoder
 from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
 from lightning_avsp.data.augmentation import Augmentation
+from lightning_avsp.data.options import EvaluationOptions, TrainingOptions, ValidationOptions
 from lightning_avsp.errors import InputError
 from lightning_avsp.papers.avrsp import AVRSP
 from lightning_avsp.papers.diffsal import DiffSal
@@ -46,8 +47,8 @@ def data(corpus: Path, **options: Any) -> AVSaliencyDataModule:
         "audio": LogMel(size=(32, 64)),
         "batch_size": 2,
         "num_workers": 0,
-        "eval_every": 20,
-        "test_every": 20,
+        "validation": ValidationOptions(every=20),
+        "test": EvaluationOptions(every=20),
     }
     return AVSaliencyDataModule(corpus, **{**settings, **options})
 
@@ -262,9 +263,9 @@ def test_colours_that_are_drawn_are_refused_and_mirrored_clips_are_clips_of_thei
     corpus: Path, tmp_path: Path
 ) -> None:
     task = DiffusionSaliencyTask(network(), feature_cache=FeatureCache(tmp_path))
-    with pytest.raises(InputError, match=r"data.augmentation.contrast=0.2 a clip has other colours"):
-        attach(task, data(corpus, augmentation=Augmentation(contrast=0.2, flip=0.5)))
-    attach(task, data(corpus, augmentation=Augmentation(flip=0.5, gain_db=3)))
+    with pytest.raises(InputError, match=r"data.training.augmentation.contrast=0.2 a clip has other colours"):
+        attach(task, data(corpus, training=TrainingOptions(Augmentation(contrast=0.2, flip=0.5))))
+    attach(task, data(corpus, training=TrainingOptions(Augmentation(flip=0.5, gain_db=3))))
     assert task.features.attached
 
 
@@ -291,7 +292,7 @@ def test_random_crops_are_advised_against(
     corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     attach(DiffusionSaliencyTask(network(), feature_cache=FeatureCache(tmp_path)), data(corpus))
-    assert "drawn at random" not in caplog.text
+    assert "sampled at random" not in caplog.text
     task = DiffusionSaliencyTask(network(), feature_cache=FeatureCache(tmp_path))
     module = data(corpus, clip=ClipPolicy())
     attach(task, module)
@@ -308,7 +309,7 @@ def test_without_the_option_nothing_is_touched() -> None:
     features.attach(built, Stand(), None, "fit")  # type: ignore[arg-type]
     assert not features.attached
     assert cached_encoder(built).stored is None
-    features.tell("epoch 0")
+    features.log("epoch 0")
 
 
 def test_tests_read_and_add_nothing_unless_asked(corpus: Path, tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
-"""The prepared cache: each video decoded once, in order, at one size, into one file that loader processes map.
+"""The prepared cache: each video decoded once, in order, at one size, into one file that dataloader workers map.
 
-:func:`~lightning_avsp.data.cache.prepare.prepare_cache` writes it (``avsp data prepare``), :func:`attach_cache` puts
-it in the place of the corpus' own files.
+``avsp data prepare`` writes it (:mod:`~lightning_avsp.data.cache.prepare`); ``data.loading.cache`` reads it.
 """
 
-from lightning_avsp.data.cache.attach import attach_cache
+from lightning_avsp.data.cache.sources import attach_cache
 
 __all__ = ["attach_cache"]

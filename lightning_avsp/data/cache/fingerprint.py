@@ -1,4 +1,4 @@
-"""Whether the files that a prepared video was made from are still the same."""
+"""Fingerprints of the files that a prepared video was made from."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lightning_avsp.data.numbered import NumberedFiles
 
 
 def fingerprint(entry: VideoEntry) -> str:
-    """Digest of name, size and time of change of every file behind a video, and of how many frames are used.
+    """Hash name, size and modification time of every file of a video, and its number of frames.
 
     Folders above the files do not count, so a corpus that was moved as a whole (keeping times) is still the same.
 
     Raises:
-        TypeError: If a source does not show its files.
+        TypeError: If a source names no files.
     """
     digest = hashlib.sha256(f"{entry.key} {entry.n_frames}".encode())
     for source in (entry.frames, entry.maps, entry.fixations):
@@ -31,7 +31,7 @@ def fingerprint(entry: VideoEntry) -> str:
 
 
 def source_files(source: object, n_frames: int) -> Iterator[Path]:
-    """Files that a source reads for frames ``1 .. n_frames``.
+    """Yield the files that a source reads for frames ``1 .. n_frames``.
 
     Numbered files by their numbers; of any other dataclass each field that is a path, a folder with all files in it.
 
@@ -43,14 +43,14 @@ def source_files(source: object, n_frames: int) -> Iterator[Path]:
         return
     paths = [value for value in _values(source).values() if isinstance(value, Path)]
     if not paths:
-        raise TypeError(f"{type(source).__name__} shows no path, so a change of its files would go unnoticed")
+        raise TypeError(f"{type(source).__name__} has no path, so a change of its files would go unnoticed")
     for path in paths:
         yield from sorted(path.rglob("*")) if path.is_dir() else [path]
 
 
 def _values(source: object) -> dict[str, object]:
     if not is_dataclass(source):
-        raise TypeError(f"{type(source).__name__} is no dataclass, so its files are not known")
+        raise TypeError(f"{type(source).__name__} is not a dataclass, so its files are unknown")
     return {field.name: getattr(source, field.name) for field in fields(source)}
 
 

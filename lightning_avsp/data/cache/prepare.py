@@ -1,45 +1,69 @@
-"""Many videos into the prepared cache: in parallel, resumable, and harmless beside another run."""
+"""Writing the prepared cache: each video decoded in order into one file, in parallel and resumable."""
 
 from __future__ import annotations
 
+import errno
 import logging
-import multiprocessing
 import shutil
-import signal
+import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import get_args
+from typing import BinaryIO, Literal
 
-from lightning_avsp.data.cache.build import (
-    Built,
-    BusyError,
-    DiskFullError,
-    Format,
-    Job,
-    build,
-    sweep,
-    up_to_date,
-)
+import numpy as np
+from filelock import FileLock, Timeout
+
+from lightning_avsp.array_file import ArrayWriter
 from lightning_avsp.data.cache.fingerprint import fingerprint
-from lightning_avsp.data.catalogue import Part, find_corpus, known_corpora
-from lightning_avsp.data.corpora import read_videos
-from lightning_avsp.data.entries import VideoEntry, VideoKey
-from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.data.cache.sources import VERSION, fresh_index, pack_map, prepared_path
+from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.sources import NoFixations, PictureMaps
+from lightning_avsp.data.video_source import VideoFrames, VideoMaps
+from lightning_avsp.errors import AVSPError, InputError
+from lightning_avsp.files import atomic_write
+from lightning_avsp.media.audio import resample, to_mono
+from lightning_avsp.media.audio_track import load_audio
+from lightning_avsp.parallel import completed_jobs
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
-"""Called with the number of videos done, and of all."""
+Format = Literal["packed", "raw"]
+"""Storage of frames: JPEG of quality 95 without chroma subsampling, or uncompressed."""
 RATES = (16_000, 22_050)
-"""Rates that the suite's networks hear at: log-mel slices and waveforms."""
+"""Sample rates of the suite's networks, in Hz: log-mel slices and waveforms."""
+QUALITY = 95
+_AHEAD = 16  # frames read from a source at a time
+
+
+class DiskFullError(AVSPError):
+    """There is no room for a prepared file."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video to prepare."""
+
+    entry: VideoEntry
+    path: Path
+    """Prepared file."""
+    size: tuple[int, int]
+    """(height, width) of frames."""
+    format: Format
+    rates: tuple[int, ...]
+    """Sample rates at which audio is stored, in Hz."""
+
+    @property
+    def name(self) -> str:
+        """Corpus and video, for messages."""
+        return f"{self.entry.corpus}/{self.entry.video}"
 
 
 @dataclass
 class PrepareReport:
-    """What a run did."""
+    """Result of a run."""
 
     made: int = 0
     """Videos that were written."""
@@ -49,42 +73,7 @@ class PrepareReport:
     bytes: int = 0
     """Of all prepared files, kept ones too."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Why a video could not be prepared, by corpus and name."""
-
-    def add(self, built: Built) -> None:
-        """Count one video."""
-        self.made += built.made
-        self.kept += not built.made
-        self.frames += built.frames
-        self.bytes += built.bytes
-
-
-def all_videos(root: Path, corpora: Sequence[str] | None = None) -> list[VideoEntry]:
-    """Every video that any list of these corpora names, once; without names, of all corpora found under the root.
-
-    Raises:
-        CorpusNotFoundError: If a corpus that was named, or every one, is not there.
-    """
-    names = list(corpora) if corpora else list(known_corpora(root))
-    found: dict[VideoKey, VideoEntry] = {}
-    absent: list[CorpusNotFoundError] = []
-    for name in names:
-        corpus = find_corpus(name, root)
-        for split in corpus.splits:
-            for part in get_args(Part):
-                try:
-                    entries = read_videos(root, [corpus.name], split, part, missing_audio="silence")
-                except CorpusNotFoundError as error:
-                    if corpora:
-                        raise
-                    absent.append(error)
-                    continue
-                found |= {entry.key: entry for entry in entries if entry.key not in found}
-    if not found:
-        raise CorpusNotFoundError(
-            f"{root} holds none of {', '.join(names)}; looked first for: {absent[0] if absent else 'nothing'}"
-        )
-    return list(found.values())
+    """Reasons why videos could not be prepared, by corpus and name."""
 
 
 def prepare_cache(
@@ -95,21 +84,21 @@ def prepare_cache(
     format: Format = "packed",
     rates: tuple[int, ...] = RATES,
     workers: int = 2,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> PrepareReport:
     """Bring the prepared files of videos up to date.
 
-    A video that cannot be read is reported and left out; the others are prepared. Videos that another run is at are
-    left for last. Killed at any moment, the cache holds whole files only, and the next run continues.
+    A video that cannot be read is reported; the others are prepared. Another run in the same folder is waited for.
+    Killed at any moment, the cache contains whole files only, and the next run continues.
 
     Args:
         entries: Videos.
         cache: Folder of the cache; made if it does not exist.
         size: (height, width) of frames.
         format: ``packed`` (JPEG, quality 95, 4:4:4) or ``raw`` (ten times the size, several times the speed).
-        rates: Samples per second at which sound is kept, one channel.
-        workers: Processes; with 1 all is done in this one.
-        progress: Told after each video.
+        rates: Sample rates at which mono audio is stored, in Hz.
+        workers: Processes; 1 computes in this one.
+        progress: Called with the number of finished videos and of all videos.
 
     Raises:
         DiskFullError: If there is no room.
@@ -117,36 +106,97 @@ def prepare_cache(
     """
     if min(size) < 1 or workers < 1 or not rates or min(rates) < 1:
         raise InputError(f"size={size}, workers={workers} and rates={rates} must all be at least 1")
-    jobs = [Job(entry, cache, size, format, rates) for entry in entries]
+    jobs = [
+        Job(entry, prepared_path(cache, entry.key, size, f".{format}"), size, format, rates)
+        for entry in entries
+    ]
     folder = cache / f"{size[0]}x{size[1]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} cannot be made: {error}; choose another --out") from error
-    if swept := sweep(folder):
-        log.info("%d unfinished files of an earlier run were removed", swept)
-    check_room(jobs, folder)
     report = PrepareReport()
-    try:
-        for done, (job, outcome) in enumerate(_run(jobs, workers), start=1):
-            if isinstance(outcome, Built):
-                report.add(outcome)
+    with _locked(folder):
+        for part in folder.rglob(".*.part"):
+            log.info("removed %s, unfinished file of an earlier run", part)
+            part.unlink()
+        # here, so that a run with nothing to do starts no process
+        stale = [job for job in jobs if _up_to_date(job, fingerprint(job.entry)) is None]
+        _check_room(stale, folder)
+        report.kept = len(jobs) - len(stale)
+        for done, (index, failure) in enumerate(
+            completed_jobs(_try_build, stale, workers, name=lambda job: job.name), start=report.kept + 1
+        ):
+            if failure is None:
+                report.made += 1
             else:
-                report.failed[job.name] = str(outcome)
+                report.failed[stale[index].name] = failure
             if progress is not None:
                 progress(done, len(jobs))
-    finally:
-        sweep(folder)  # what stopped processes leave behind
+        for job in jobs:
+            if job.name not in report.failed and (frames := _up_to_date(job, fingerprint(job.entry))):
+                report.frames += frames
+                report.bytes += job.path.stat().st_size
     return report
 
 
-def check_room(jobs: Sequence[Job], folder: Path) -> None:
-    """Refuse raw frames that cannot fit before a byte is written; JPEG sizes are not known beforehand.
+def build(job: Job) -> None:
+    """Write the prepared file of a video.
 
     Raises:
-        DiskFullError: With both numbers.
+        DiskFullError: If the disk is full; nothing is left of the file that was begun.
+        InputError: If a file of the video is damaged; the message names it.
     """
-    raw = [job for job in jobs if job.format == "raw" and not job.path.exists()]
+    mark = fingerprint(job.entry)
+    try:
+        with atomic_write(job.path) as stream:
+            _write(job, mark, stream)
+            if fingerprint(job.entry) != mark:
+                raise InputError(
+                    f"{job.name}: its files changed while they were read; run `avsp data prepare` again"
+                )
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(
+                f"no room on the disk for {job.path}: free some, or choose another --out, a smaller --size or "
+                "--format packed; finished videos stay, and the same command goes on from there"
+            ) from error
+        raise InputError(
+            f"{job.path} cannot be written: {error}; check the folder's access rights and its disk"
+        ) from error
+
+
+def _try_build(job: Job) -> str | None:
+    """Prepare a video; returns its error. Errors that would befall every other video are raised."""
+    try:
+        build(job)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _locked(folder: Path) -> AbstractContextManager[object]:
+    """Acquire the lock of one size of a cache, waiting for another run if there is one."""
+    lock = FileLock(folder / ".lock")
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        log.info("waiting for another run that prepares videos in %s", folder)
+        return lock.acquire()
+
+
+def _up_to_date(job: Job, mark: str) -> int | None:
+    """Return the frames of a prepared file that was made from files in the same state; else None."""
+    index = fresh_index(job.path, mark)
+    rates = job.rates if job.entry.wave is not None else ()
+    if isinstance(index, str) or not all(f"audio_{rate}" in index["arrays"] for rate in rates):
+        return None
+    return int(index["n_frames"])
+
+
+def _check_room(jobs: Sequence[Job], folder: Path) -> None:
+    """Refuse raw frames that cannot fit before a byte is written; JPEG sizes are not known beforehand."""
+    raw = [job for job in jobs if job.format == "raw"]
     needed = sum(job.entry.n_frames * job.size[0] * job.size[1] * 3 for job in raw)
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -156,55 +206,87 @@ def check_room(jobs: Sequence[Job], folder: Path) -> None:
         )
 
 
-def _run(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Built | Exception]]:
-    """Each job with what became of it; those that another run is at come last."""
-    busy, stale = [], []
-    for job in jobs:  # here, so that a run with nothing to do starts no process
-        there = up_to_date(job, fingerprint(job.entry)) if job.path.exists() else None
-        if there is None:
-            stale.append(job)
-        else:
-            yield job, there
-    for job, outcome in _attempt(stale, workers, wait=False):
-        if isinstance(outcome, BusyError):
-            busy.append(job)
-        else:
-            yield job, outcome
-    if busy:
-        log.info("waiting for another run that prepares %d of the videos", len(busy))
-        yield from _attempt(busy, workers, wait=True)
-
-
-def _attempt(jobs: Sequence[Job], workers: int, wait: bool) -> Iterator[tuple[Job, Built | Exception]]:
-    if workers == 1 or len(jobs) <= 1:
-        yield from ((job, _tried(job, wait)) for job in jobs)
-        return
-    # Spawned, not forked: the progress bar's thread may hold a lock at the moment of a fork.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_stop_at_interrupt)
-    try:
-        futures = {pool.submit(_tried, job, wait): job for job in jobs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool as error:
+def _write(job: Job, mark: str, stream: BinaryIO) -> None:
+    writer, entry = ArrayWriter(stream), job.entry
+    pictures = islice(_frames(entry, job.size), entry.n_frames)
+    if job.format == "raw":
+        count = writer.pieces("frames", pictures)
+    else:
+        count = writer.blobs("frames", map(encode_frame, pictures))
+    sizes: list[tuple[int, int]] = []
+    maps = writer.blobs("maps", islice(_maps(entry, count, sizes), count))
+    if (frames := min(count, maps)) < entry.n_frames:
+        log.warning(
+            "%s: expected %d frames, decoded %d frames and %d maps; the first %d are used",
+            job.name,
+            entry.n_frames,
+            count,
+            maps,
+            frames,
+        )
+    if frames == 0:
         raise InputError(
-            "a process that prepared videos was stopped from outside, as a rule for lack of memory; finished videos "
-            "stay: run the same command again with fewer --workers"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+            f"{job.name}: no frame can be decoded from {entry.frames.name(1)}; replace this file"
+        )
+    writer.array("map_sizes", np.array(sizes, dtype=np.int32))
+    if not isinstance(entry.fixations, NoFixations):  # which itself says why there are none
+        _write_fixations(writer, entry, sizes[:frames])
+    if entry.wave is not None:
+        samples, rate = load_audio(entry.wave)
+        for wanted in job.rates:
+            writer.array(f"audio_{wanted}", resample(to_mono(samples), rate, wanted).numpy())
+    writer.finish(
+        {
+            "version": VERSION,
+            "built": uuid.uuid4().hex,
+            "format": job.format,
+            "corpus": entry.corpus,
+            "video": entry.video,
+            "size": list(job.size),
+            "n_frames": frames,
+            "fingerprint": mark,
+            "wave": None if entry.wave is None else str(entry.wave.absolute()),
+        }
+    )
 
 
-def _tried(job: Job, wait: bool) -> Built | Exception:
-    """What became of a job; what would befall every other job too is raised."""
-    try:
-        return build(job, wait=wait)
-    except DiskFullError:
-        raise
-    except (InputError, BusyError) as error:
-        return error
+def encode_frame(frame: np.ndarray) -> bytes:
+    """Encode uint8 (H, W, 3), RGB, as JPEG of quality 95, chroma at full resolution."""
+    import simplejpeg
+
+    return simplejpeg.encode_jpeg(
+        np.ascontiguousarray(frame), quality=QUALITY, colorspace="RGB", colorsubsampling="444"
+    )
 
 
-def _stop_at_interrupt() -> None:
-    """In a process of the pool: Ctrl-C ends it at once and without a traceback; the parent reports it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _frames(entry: VideoEntry, size: tuple[int, int]) -> Iterator[np.ndarray]:
+    if isinstance(entry.frames, VideoFrames):
+        yield from entry.frames.in_order(size)
+        return
+    for first in range(1, entry.n_frames + 1, _AHEAD):
+        yield from entry.frames.read(range(first, min(first + _AHEAD, entry.n_frames + 1)), size)
+
+
+def _maps(entry: VideoEntry, count: int, sizes: list[tuple[int, int]]) -> Iterator[bytes]:
+    """Yield the bytes of each map, and append its (Hg, Wg) to ``sizes``. A JPEG stays as it is, once decoded."""
+    decoded = (
+        entry.maps.in_order()
+        if isinstance(entry.maps, VideoMaps)
+        else (entry.maps.map(number).numpy() for number in range(1, count + 1))
+    )
+    for number, saliency in enumerate(decoded, start=1):
+        sizes.append((saliency.shape[0], saliency.shape[1]))
+        path = entry.maps.path(number) if isinstance(entry.maps, PictureMaps) else None
+        is_jpeg = path is not None and path.suffix.lower() in (".jpg", ".jpeg")
+        yield path.read_bytes() if path is not None and is_jpeg else pack_map(saliency)
+
+
+def _write_fixations(writer: ArrayWriter, entry: VideoEntry, sizes: list[tuple[int, int]]) -> None:
+    points, ends = [np.zeros((0, 2), np.int16)], [0]
+    for number, size in enumerate(sizes, start=1):
+        if max(size) > np.iinfo(np.int16).max:
+            raise InputError(f"{entry.fixations.name(number)}: maps of {size[0]} x {size[1]} are too large")
+        points.append(entry.fixations.points(number, size).numpy().astype(np.int16))
+        ends.append(ends[-1] + len(points[-1]))
+    writer.array("fixations", np.concatenate(points))
+    writer.array("fixations_ends", np.array(ends, dtype=np.int64))

@@ -1,192 +1,280 @@
-"""Pictures, maps and fixations from a prepared file."""
+"""Frames, maps, fixations and audio from prepared files, and prepared files in the place of a corpus' own ones."""
 
 from __future__ import annotations
 
+import logging
 import zlib
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_avsp.data.cache.file import SUFFIXES, CacheFile, open_cache_file, read_index
+from lightning_avsp.array_file import ArrayFile, read_index
+from lightning_avsp.data.cache.fingerprint import fingerprint
+from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import Wave
 from lightning_avsp.media.images import decode_jpeg
 
-JPEG_START = b"\xff\xd8"
-"""First bytes of a map that is kept as the JPEG it was."""
+log = logging.getLogger(__name__)
+
+VERSION = 2
+"""Of the format and of how frames are decoded and resized; files of another version are made anew."""
+SUFFIXES = (".raw", ".packed")
+"""File suffixes by how frames are stored, the faster one first."""
+_JPEG_START = b"\xff\xd8"
+
+
+@lru_cache(maxsize=256)  # each has a file descriptor
+def open_prepared(path: Path, built: str) -> ArrayFile:
+    """Map a prepared file when a process first uses it.
+
+    A mapping that a forked process inherits is as good as its own: it is read only, without position or thread.
+
+    Args:
+        path: Prepared file.
+        built: Mark of its build: if another build replaced it meanwhile, reading stops instead of mixing both.
+
+    Raises:
+        InputError: If the file is gone or another build has replaced it.
+    """
+    index = read_index(path)
+    if index is None or index.get("built") != built:
+        raise InputError(
+            f"{path} is gone or was made anew while it was in use; start again, after `avsp data prepare` is done"
+        )
+    return ArrayFile(path)
 
 
 @dataclass(frozen=True)
-class CachedSource:
-    """One prepared file, by name; mapped when it is first used in a process."""
+class PreparedSource:
+    """A source that reads one prepared file."""
 
     path: Path
     """Prepared file."""
     built: str
-    """Mark of its build: should another build take its place meanwhile, reading stops instead of mixing both."""
+    """Mark of its build."""
 
-    @property
-    def file(self) -> CacheFile:
-        """The mapped file."""
-        return open_cache_file(self.path, self.built)
-
-    def check(self, numbers: Sequence[int]) -> None:
-        """Refuse numbers that no frame has.
+    def open(self, numbers: Sequence[int]) -> ArrayFile:
+        """Map the file and check frame numbers.
 
         Raises:
-            InputError: With the numbers that there are.
+            InputError: If a number is out of range.
         """
-        held = self.file.index["n_frames"]
-        if not all(1 <= number <= held for number in numbers):
-            raise InputError(f"{self.path} has frames 1 to {held}, asked for {list(numbers)}")
+        file = open_prepared(self.path, self.built)
+        if min(numbers) < 1 or max(numbers) > file.index["n_frames"]:
+            raise InputError(f"{self.path} has frames 1 to {file.index['n_frames']}, not {list(numbers)}")
+        return file
 
     def name(self, number: int) -> str:
-        """Where one frame is, for messages."""
+        """Name one frame, for messages."""
         return f"{self.path}, frame {number}"
+
+    def damaged(self, number: int, error: Exception) -> InputError:
+        """Describe damaged bytes."""
+        return InputError(
+            f"{self.name(number)} is damaged: {error}; remove this file and run `avsp data prepare` again"
+        )
 
 
 @dataclass(frozen=True)
-class CachedFrames(CachedSource):
-    """Pictures of one size, raw or as JPEG."""
+class PreparedFrames(PreparedSource):
+    """Frames of one size, raw or as JPEG."""
 
     size: tuple[int, int]
-    """(height, width) they were prepared at."""
+    """(height, width) of the frames."""
 
-    def pictures(self, numbers: Sequence[int], size: tuple[int, int]) -> list[np.ndarray]:
-        """Frames by number, see :class:`~lightning_avsp.data.sources.FrameSource`."""
-        return list(self.clip(numbers, size))
-
-    def clip(
-        self, numbers: Sequence[int], size: tuple[int, int], into: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Frames by number in one array, uint8 (T, H, W, 3): one copy from the file, or one decoding into place.
-
-        Args:
-            numbers: Which, T of them.
-            size: (height, width), the one they were prepared at.
-            into: Array to fill; None for a new one.
+    def read(self, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+        """Read frames, see :class:`~lightning_avsp.data.sources.FrameSource`; neighbouring raw ones without a copy.
 
         Raises:
-            InputError: If another size is asked for, there is no such frame, or its bytes are damaged.
+            InputError: If another size is requested, there is no such frame, or its bytes are damaged.
         """
         if size != self.size:
             raise InputError(
-                f"{self.path} holds frames of {self.size[0]}x{self.size[1]}, but {size[0]}x{size[1]} are wanted; "
-                f"run `avsp data prepare` with --size {size[0]}x{size[1]}"
+                f"{self.path} contains frames of {self.size[0]}x{self.size[1]}, not {size[0]}x{size[1]}; run `avsp "
+                f"data prepare` with --size {size[0]}x{size[1]}"
             )
-        file = self.file
-        self.check(numbers)
-        clip = np.empty((len(numbers), *size, 3), np.uint8) if into is None else into
-        if file.index["format"] == "raw":
-            self._copy(file.section("frames"), numbers, clip)
-            return clip
-        for picture, number in zip(clip, numbers, strict=True):
-            try:
-                decode_jpeg(file.blob("frames", number - 1), "RGB", into=picture)
-            except ValueError as error:
-                raise InputError(
-                    f"{self.name(number)} is damaged: {error}; remove this file and run `avsp data prepare` again"
-                ) from error
-        return clip
-
-    @staticmethod
-    def _copy(frames: np.ndarray, numbers: Sequence[int], into: np.ndarray) -> None:
+        file = self.open(numbers)
         first, last = numbers[0], numbers[-1]
-        if list(numbers) == list(range(first, last + 1)):
-            np.copyto(into, frames[first - 1 : last])  # the usual clip: one move of memory
-        else:
-            # numbers were checked; mode="raise" would go through a buffer
-            np.take(frames, np.array(numbers) - 1, axis=0, out=into, mode="clip")
+        if file.index["format"] == "raw":
+            if list(numbers) == list(range(first, last + 1)):
+                return file.array("frames")[first - 1 : last]
+            return file.array("frames")[np.array(numbers) - 1]
+        frames = np.empty((len(numbers), *size, 3), np.uint8)
+        for frame, number in zip(frames, numbers, strict=True):
+            try:
+                decode_jpeg(file.blob("frames", number - 1), "RGB", into=frame)
+            except ValueError as error:
+                raise self.damaged(number, error) from error
+        return frames
 
 
 @dataclass(frozen=True)
-class CachedMaps(CachedSource):
+class PreparedMaps(PreparedSource):
     """Continuous maps at their own size, without loss."""
 
     def map(self, number: int) -> Tensor:
-        """Map of a frame, uint8 (Hg, Wg).
+        """Read the map of a frame, uint8 (Hg, Wg).
 
         Raises:
             InputError: If its bytes are damaged.
         """
-        file = self.file
-        if file.last_map is not None and file.last_map[0] == number:
-            return torch.from_numpy(file.last_map[1].copy())
-        self.check([number])
+        blob = self.open([number]).blob("maps", number - 1)
         try:
-            file.last_map = number, unpack_map(file.blob("maps", number - 1), self.size(number))
-            return torch.from_numpy(file.last_map[1].copy())
+            return torch.from_numpy(unpack_map(blob, self.size(number)))
         except (ValueError, zlib.error) as error:
-            raise InputError(
-                f"{self.name(number)}: its map is damaged: {error}; remove this file and run `avsp data prepare` again"
-            ) from error
+            raise self.damaged(number, error) from error
 
     def size(self, number: int) -> tuple[int, int]:
-        """(Hg, Wg) of a frame's map."""
-        height, width = self.file.section("map_sizes")[number - 1]
+        """Return (Hg, Wg) of a frame's map."""
+        height, width = self.open([number]).array("map_sizes")[number - 1]
         return int(height), int(width)
 
 
 @dataclass(frozen=True)
-class CachedFixations(CachedSource):
-    """Fixated pixels, kept as points of 16 bit."""
+class PreparedFixations(PreparedSource):
+    """Fixations as points of 16 bit."""
 
     def points(self, number: int, size: tuple[int, int]) -> Tensor:
-        """Fixations of a frame, int64 (N, 2), (row, column).
+        """Read the fixations of a frame, int64 (N, 2), (row, column).
 
         Raises:
-            InputError: If they were kept in the grid of a map of another size.
+            InputError: If they were stored in the grid of a map of another size.
         """
-        file = self.file
-        self.check([number])
-        height, width = file.section("map_sizes")[number - 1]
+        file = self.open([number])
+        height, width = file.array("map_sizes")[number - 1]
         if (height, width) != size:
             raise InputError(
-                f"{self.name(number)}: fixations lie in a grid of {height} x {width}, asked for {size[0]} x {size[1]}"
+                f"{self.name(number)}: fixations lie in a grid of {height} x {width}, not {size[0]} x {size[1]}"
             )
-        ends = file.section("fixations_ends")
-        points = file.section("fixations")[ends[number - 1] : ends[number]]
+        ends = file.array("fixations_ends")
+        points = file.array("fixations")[ends[number - 1] : ends[number]]
         return torch.from_numpy(points.astype(np.int64).reshape(-1, 2))
 
 
 def pack_map(saliency: np.ndarray) -> bytes:
-    """A map without loss: differences of neighbouring rows modulo 256, deflated; smooth maps shrink to a tenth."""
+    """Compress a map without loss: row differences modulo 256, deflated; smooth maps shrink to a tenth."""
     rows = np.diff(saliency, axis=0, prepend=np.zeros((1, saliency.shape[1]), np.uint8))
     return zlib.compress(rows.tobytes(), 6)
 
 
 def unpack_map(blob: memoryview, size: tuple[int, int]) -> np.ndarray:
-    """The inverse of :func:`pack_map`, or the picture of a map that is kept as JPEG: uint8 (Hg, Wg), writable."""
-    if blob[:2] == JPEG_START:
+    """Decode a map, packed or stored as the JPEG it was: uint8 (Hg, Wg), writable."""
+    if blob[:2] == _JPEG_START:
         return decode_jpeg(blob, "GRAY")
     rows = np.frombuffer(zlib.decompress(blob), np.uint8).reshape(size)
     return np.cumsum(rows, axis=0, dtype=np.uint8)
 
 
-def is_prepared(path: Path) -> bool:
-    """Whether a path names a prepared file, by its suffix."""
-    return path.suffix in SUFFIXES
-
-
 def prepared_wave(path: Path, rate: int | None) -> Wave | Path:
-    """Sound from a prepared file at a rate; where that is not kept, the file it was made from.
+    """Read audio from a prepared file at a rate; return the original file's path if that rate is not stored.
 
     Args:
         path: Prepared file.
         rate: Samples per second; None for the rate of the original.
 
     Raises:
-        InputError: If the file is damaged or has no sound.
+        InputError: If the file is damaged or has no audio.
     """
     index = read_index(path)
     if index is None or index.get("wave") is None:
-        raise InputError(f"{path} is no whole prepared file with sound; run `avsp data prepare` again")
-    file = open_cache_file(path, index["built"])
-    name = f"sound_{rate}"
-    if rate is None or name not in file:
+        raise InputError(f"{path} is truncated or has no audio; run `avsp data prepare` again")
+    name = f"audio_{rate}"
+    if name not in index["arrays"]:
         return Path(index["wave"])
-    return Wave(torch.from_numpy(file.section(name).copy()), rate)
+    assert rate is not None
+    return Wave(torch.from_numpy(open_prepared(path, index["built"]).array(name).copy()), rate)
+
+
+def prepared_path(cache: Path, key: VideoKey, size: tuple[int, int], suffix: str) -> Path:
+    """Return the path of a video's prepared file: ``<cache>/<H>x<W>/<corpus>/<video><suffix>``."""
+    folder = cache / f"{size[0]}x{size[1]}" / quote(key[0], safe="")
+    return folder / (quote(key[1], safe="") + suffix)
+
+
+def fresh_index(path: Path, mark: str) -> dict | str:
+    """Return the index of an up-to-date prepared file, else the reason why it is not.
+
+    Args:
+        path: Prepared file.
+        mark: :func:`~lightning_avsp.data.cache.fingerprint.fingerprint` of its video.
+    """
+    index = read_index(path)
+    if index is None:
+        return "damaged" if path.exists() else "not prepared"
+    if index.get("version") != VERSION:
+        return f"of format version {index.get('version')}, not {VERSION}"
+    return index if index.get("fingerprint") == mark else "changed since they were prepared"
+
+
+def attach_cache(entries: Sequence[VideoEntry], cache: Path, size: tuple[int, int]) -> list[VideoEntry]:
+    """Replace frames, maps, fixations and audio of videos by their prepared files, where these are up to date.
+
+    Other videos stay as they are, with a warning that counts them by reason and names the remedy.
+
+    Args:
+        entries: Videos of a corpus reader.
+        cache: Folder given to ``avsp data prepare --out``.
+        size: (height, width) of frames that will be read.
+
+    Raises:
+        InputError: If there is no prepared cache, or none at this size; the message names the sizes that exist.
+    """
+    wanted = f"{size[0]}x{size[1]}"
+    if not (cache / wanted).is_dir():
+        sizes = sorted(path.name for path in cache.glob("*x*") if path.is_dir()) if cache.is_dir() else []
+        found = f"contains {', '.join(sizes)}, not {wanted}" if sizes else "contains no prepared videos"
+        raise InputError(
+            f"{cache} {found}; make it with `avsp data prepare ROOT --size {wanted} --out {cache}`, or leave out "
+            "data.loading.cache"
+        )
+    attached, formats, missed = [], Counter[str](), Counter[str]()
+    for entry in entries:
+        prepared, reason = _attach(entry, cache, size)
+        attached.append(prepared)
+        (missed if prepared is entry else formats)[reason] += 1
+    if formats:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in formats.items())
+        log.info("cache %s: %d of %d videos (%s)", cache / wanted, formats.total(), len(entries), kinds)
+    if missed:
+        log.warning(
+            "cache %s: %d of %d videos are read from the corpus instead (%s); bring it up to date with "
+            "`avsp data prepare ROOT --size %s --out %s`",
+            cache / wanted,
+            missed.total(),
+            len(entries),
+            ", ".join(f"{count} {reason}" for reason, count in missed.items()),
+            wanted,
+            cache,
+        )
+    return attached
+
+
+def _attach(entry: VideoEntry, cache: Path, size: tuple[int, int]) -> tuple[VideoEntry, str]:
+    reason, mark = "not prepared", None
+    for suffix in SUFFIXES:
+        path = prepared_path(cache, entry.key, size, suffix)
+        if not path.exists():
+            continue
+        mark = mark or fingerprint(entry)
+        index = fresh_index(path, mark)
+        if isinstance(index, str):
+            reason = index
+            continue
+        built = index["built"]
+        return replace(
+            entry,
+            n_frames=index["n_frames"],
+            frames=PreparedFrames(path, built, size),
+            maps=PreparedMaps(path, built),
+            fixations=PreparedFixations(path, built) if "fixations" in index["arrays"] else entry.fixations,
+            wave=None if entry.wave is None else path,
+        ), index["format"]
+    return entry, reason

@@ -339,7 +339,9 @@ def _count_fixations(fixations: Fixations, number: int, path: Path, size: Size) 
 def _check_audio(wave: Path, frames: int, fps: float, job: VideoJob, check: VideoCheck) -> None:
     """Compare the audio of a video with its frames."""
     if not wave.is_file():
-        check.add(wave, "no audio file; unpack it, or train with --data.missing_audio silence or skip")
+        check.add(
+            wave, "no audio file; unpack it, or train with --data.loading.missing_audio silence or skip"
+        )
         return
     in_video = wave.suffix.lower() in VIDEO_SUFFIXES
     found = check.attempt(wave, _audio_facts, wave, in_video, job.depth)

@@ -230,7 +230,7 @@ def _notes(info: VideoInfo, clock: FrameClock, found: FrameGaze, silence: float 
             "middle of its period"
         )
     if silence is None:
-        notes.append("no audio track; train with --data.missing_audio silence or skip")
+        notes.append("no audio track; train with --data.loading.missing_audio silence or skip")
     elif silence > 0.1:
         notes.append(f"audio does not cover the frames: {silence:.2f} s of silence added")
     if counts["outside"]:

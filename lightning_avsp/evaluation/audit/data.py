@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from lightning_avsp.data import AVSaliencyDataModule
-from lightning_avsp.data.captions import Captions
+from lightning_avsp.data.captions.frames import Captions
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.dataset import EvaluationFrames
 from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.data.manifest import read_conditions
 from lightning_avsp.data.missing_audio import MissingAudio
+from lightning_avsp.data.options import EvaluationOptions, LoadingOptions
 from lightning_avsp.errors import InputError
 from lightning_avsp.tasks.loading import LoadedModel
 
 log = logging.getLogger(__name__)
 
 CONDITION_TITLES = {"sound": "sound decides", "music": "unrelated music", "silent": "silent"}
-"""What decides where the observers of a synthetic video look."""
+"""Titles of the conditions that decide where the observers of a synthetic video look."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class AuditData:
 
         Args:
             model: Defines sizes, clips and audio.
-            test_options: Options of the data module that perturb tests, e.g. ``test_audio="silent"``.
+            test_options: Options of tests that perturb them, e.g. ``audio="silent"``.
         """
         spec = model.spec
         return AVSaliencyDataModule(
@@ -65,11 +66,9 @@ class AuditData:
             audio=spec.audio,
             batch_size=self.batch,
             num_workers=self.num_workers,
-            missing_audio=self.missing_audio,
             captions=self.captions,
-            test_every=self.every,
-            limit_videos=self.limit_videos,
-            **test_options,
+            test=EvaluationOptions(every=self.every, **test_options),
+            loading=LoadingOptions(missing_audio=self.missing_audio, limit_videos=self.limit_videos),
         )
 
     def as_plain(self) -> dict[str, Any]:

@@ -55,19 +55,19 @@ def perturbations(modality: Modality, shift: float) -> tuple[Perturbation, ...]:
     if modality == "text":
         return (
             Perturbation(OWN, "own caption", {}),
-            Perturbation("empty", "empty caption", {"test_text": "none"}),
-            Perturbation(MISMATCHED, "another video's caption", {"test_text": "other_video"}),
+            Perturbation("empty", "empty caption", {"text": "none"}),
+            Perturbation(MISMATCHED, "another video's caption", {"text": "other_video"}),
             Perturbation(WITHOUT, "no text input", None),
         )
     shifted = (
-        Perturbation("late", f"own audio, {shift:g} s late", {"test_audio_shift": shift}),
-        Perturbation("early", f"own audio, {shift:g} s early", {"test_audio_shift": -shift}),
+        Perturbation("late", f"own audio, {shift:g} s late", {"audio_shift": shift}),
+        Perturbation("early", f"own audio, {shift:g} s early", {"audio_shift": -shift}),
     )
     return (
         Perturbation(OWN, "own audio", {}),
-        Perturbation("silent", "silence", {"test_audio": "silent"}),
+        Perturbation("silent", "silence", {"audio": "silent"}),
         *(shifted if shift else ()),
-        Perturbation(MISMATCHED, "another video's audio", {"test_audio": "other_video"}),
+        Perturbation(MISMATCHED, "another video's audio", {"audio": "other_video"}),
         Perturbation(WITHOUT, "no audio input", None),
     )
 
@@ -104,7 +104,7 @@ class PerturbedFrames(Dataset[tuple[Sample, dict[str, Tensor]]]):
         inputs = {OWN: sample[self.modality]}
         for name, reader in self.readers.items():
             if self.modality == "audio":
-                inputs[name], _ = reader.sound(entry, clip)
+                inputs[name], _ = reader.read_audio(entry, clip)
             else:
                 assert reader.text is not None
                 inputs[name], _ = reader.text.tokens(entry.key, clip.target)

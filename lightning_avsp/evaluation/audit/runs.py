@@ -59,7 +59,8 @@ def read_run(path: Path) -> RunFacts:
     if record is not None:
         _read_record(record, facts)
     _read_origins(config, record, facts)
-    if (config.get("data") or {}).get("selection") == "test":
+    validation = (config.get("data") or {}).get("validation") or {}
+    if validation.get("selection") == "test":
         facts.selected_on_test = True
     _read_results(run, facts, _synthetic(record or {}))
     if record is not None and not facts.test and not facts.tested_elsewhere:

@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 import torch
 
+from lightning_avsp.array_file import ArrayWriter, read_index
 from lightning_avsp.data.cache import attach_cache, prepare
-from lightning_avsp.data.cache.build import BusyError, DiskFullError, Job, build
-from lightning_avsp.data.cache.file import CacheWriter, read_index
-from lightning_avsp.data.cache.prepare import RATES, all_videos, prepare_cache
-from lightning_avsp.data.cache.sources import CachedFrames, pack_map, unpack_map
+from lightning_avsp.data.cache.prepare import DiskFullError, prepare_cache
+from lightning_avsp.data.cache.sources import PreparedFrames, pack_map, unpack_map
 from lightning_avsp.data.clips import clip_at
 from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.every_video import read_every_video
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.sources import NoFixations
 from lightning_avsp.data.video_source import VideoFrames, VideoMaps
@@ -71,7 +71,7 @@ def psnr(one: Clips, other: Clips) -> float:
 
 @pytest.fixture(scope="module")
 def entries(corpus_root: Path) -> list[VideoEntry]:
-    return all_videos(corpus_root, ["AVAD"])
+    return read_every_video(corpus_root, ["AVAD"])
 
 
 @pytest.fixture(scope="module")
@@ -146,14 +146,14 @@ def test_processes_prepare_the_same(
 def test_a_changed_source_is_noticed_and_made_anew(
     own_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    entries = all_videos(own_root, ["Coutrot1"])
+    entries = read_every_video(own_root, ["Coutrot1"])
     cache = tmp_path / "cache"
     prepare_cache(entries, cache, SIZE, format="raw", workers=1)
     first = entries[0].frames.path(5)  # type: ignore[attr-defined]
     first.write_bytes(entries[0].frames.path(6).read_bytes())  # type: ignore[attr-defined]
     attached = attach_cache(entries, cache, SIZE)
     assert attached[0] is entries[0]
-    assert isinstance(attached[1].frames, CachedFrames)
+    assert isinstance(attached[1].frames, PreparedFrames)
     assert (
         "1 of 3 videos are read from the corpus instead (1 changed since they were prepared)" in caplog.text
     )
@@ -167,9 +167,9 @@ def test_a_changed_source_is_noticed_and_made_anew(
 
 
 def test_a_corpus_that_was_moved_is_the_same(own_root: Path, tmp_path: Path) -> None:
-    prepare_cache(all_videos(own_root, ["Coutrot1"]), tmp_path / "cache", SIZE, workers=1)
+    prepare_cache(read_every_video(own_root, ["Coutrot1"]), tmp_path / "cache", SIZE, workers=1)
     moved = own_root.rename(tmp_path / "elsewhere")
-    report = prepare_cache(all_videos(moved, ["Coutrot1"]), tmp_path / "cache", SIZE, workers=1)
+    report = prepare_cache(read_every_video(moved, ["Coutrot1"]), tmp_path / "cache", SIZE, workers=1)
     assert (report.made, report.kept) == (0, 3)
 
 
@@ -177,22 +177,22 @@ def test_other_sizes_versions_and_nothing(
     entries: list[VideoEntry], caches: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(
-        InputError, match=r"holds 32x48, not 64x96; make it with `avsp data prepare ROOT --size 64x96"
+        InputError, match=r"contains 32x48, not 64x96; make it with `avsp data prepare ROOT --size 64x96"
     ):
         attach_cache(entries, caches["raw"], (64, 96))
-    with pytest.raises(InputError, match=r"holds no prepared videos.*avsp data prepare"):
+    with pytest.raises(InputError, match=r"contains no prepared videos.*avsp data prepare"):
         attach_cache(entries, tmp_path / "none", SIZE)
     prepare_cache(entries[:2], tmp_path, SIZE, workers=1)
     path = attach_cache(entries[:1], tmp_path, SIZE)[0].frames.path  # type: ignore[attr-defined]
     with path.open("wb") as stream:
-        writer = CacheWriter(stream)
+        writer = ArrayWriter(stream)
         writer.finish({"built": "x"} | {"fingerprint": "y", "version": 0})
     attached = attach_cache(entries, tmp_path, SIZE)
     assert [one is other for one, other in zip(attached, entries, strict=True)] == [True, False] + [True] * 4
-    assert "1 of format version 0, not 1" in caplog.text
+    assert "1 of format version 0, not 2" in caplog.text
     assert "4 not prepared" in caplog.text
-    with pytest.raises(InputError, match=r"holds frames of 32x48, but 16x16 are wanted"):
-        attached[1].frames.pictures([1], (16, 16))
+    with pytest.raises(InputError, match=r"contains frames of 32x48, not 16x16"):
+        attached[1].frames.read([1], (16, 16))
     with pytest.raises(InputError, match="has frames 1 to 40"):
         attached[1].maps.map(41)
 
@@ -218,21 +218,22 @@ def test_a_file_that_is_made_anew_while_in_use_stops_reading(
     attached[0].frames.path.unlink()  # type: ignore[attr-defined]
     prepare_cache(entries[:1], tmp_path, SIZE, workers=1)
     with pytest.raises(InputError, match="was made anew while it was in use"):
-        attached[0].frames.pictures([1], SIZE)
+        attached[0].frames.read([1], SIZE)
 
 
 RUN = """
 import sys, time
 from pathlib import Path
-from lightning_avsp.data.cache import build
-from lightning_avsp.data.cache.prepare import all_videos, prepare_cache
-slow = build.encode_picture
+from lightning_avsp.data.cache import prepare
+from lightning_avsp.data.cache.prepare import prepare_cache
+from lightning_avsp.data.every_video import read_every_video
+slow = prepare.encode_frame
 def encode(picture):
     time.sleep(0.02)
     return slow(picture)
-build.encode_picture = encode
+prepare.encode_frame = encode
 print("ready", flush=True)
-report = prepare_cache(all_videos(Path(sys.argv[1]), ["Coutrot1"]), Path(sys.argv[2]), (32, 48), workers=1)
+report = prepare_cache(read_every_video(Path(sys.argv[1]), ["Coutrot1"]), Path(sys.argv[2]), (32, 48), workers=1)
 print(report.made, report.kept, flush=True)
 """
 
@@ -258,7 +259,7 @@ def test_stopped_in_the_middle_and_run_again(corpus_root: Path, tmp_path: Path, 
     run.communicate()
     assert run.returncode not in (0, None)
     assert bool(list(tmp_path.rglob(".*.part"))) == (stop == signal.SIGKILL)  # Ctrl-C leaves nothing behind
-    entries = all_videos(corpus_root, ["Coutrot1"])
+    entries = read_every_video(corpus_root, ["Coutrot1"])
     report = prepare_cache(entries, tmp_path, SIZE, workers=1)
     assert (report.made, report.kept, report.failed) == (2, 1, {})
     assert not list(tmp_path.rglob(".*.part"))
@@ -272,27 +273,9 @@ def test_two_runs_at_once(corpus_root: Path, tmp_path: Path) -> None:
     assert [run.returncode for run in runs] == [0, 0]
     assert sum(int(made) for made, _ in reports) == 3  # each video was written once
     assert sum(int(kept) for _, kept in reports) == 3
-    entries = all_videos(corpus_root, ["Coutrot1"])
-    assert all(isinstance(entry.frames, CachedFrames) for entry in attach_cache(entries, tmp_path, SIZE))
+    entries = read_every_video(corpus_root, ["Coutrot1"])
+    assert all(isinstance(entry.frames, PreparedFrames) for entry in attach_cache(entries, tmp_path, SIZE))
     assert not list(tmp_path.rglob(".*.part"))
-
-
-def test_a_video_that_another_run_is_at(entries: list[VideoEntry], tmp_path: Path) -> None:
-    import fcntl
-
-    job = Job(entries[0], tmp_path, SIZE, "packed", RATES)
-    part = job.path.with_name(f".{job.path.name}.part")
-    part.parent.mkdir(parents=True)
-    with part.open("wb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        held.write(b"half")
-        held.flush()
-        with pytest.raises(BusyError):
-            build(job, wait=False)
-        assert part.read_bytes() == b"half"
-        assert prepare.sweep(tmp_path) == 0
-    assert build(job).made
-    assert read_index(job.path)["n_frames"] == 40  # type: ignore[index]
 
 
 @pytest.mark.parametrize("after", [0, 3, 30])
@@ -301,9 +284,9 @@ def test_a_full_disk_leaves_nothing_broken(
 ) -> None:
     prepare_cache(entries[:1], tmp_path, SIZE, workers=1)
     written = 0
-    real = CacheWriter.blobs
+    real = ArrayWriter.blobs
 
-    def full(self: CacheWriter, name: str, blobs: object) -> int:
+    def full(self: ArrayWriter, name: str, blobs: object) -> int:
         def counted() -> object:
             nonlocal written
             for blob in blobs:  # type: ignore[attr-defined]
@@ -314,7 +297,7 @@ def test_a_full_disk_leaves_nothing_broken(
 
         return real(self, name, counted())  # type: ignore[arg-type]
 
-    monkeypatch.setattr(CacheWriter, "blobs", full)
+    monkeypatch.setattr(ArrayWriter, "blobs", full)
     with pytest.raises(DiskFullError, match=r"no room on the disk for .* same command goes on"):
         prepare_cache(entries[:3], tmp_path, SIZE, workers=1)
     monkeypatch.undo()
@@ -335,7 +318,7 @@ def test_raw_that_cannot_fit_is_refused_beforehand(
 
 
 def test_a_damaged_video_is_reported_and_the_others_prepared(own_root: Path, tmp_path: Path) -> None:
-    entries = all_videos(own_root, ["Coutrot1"])
+    entries = read_every_video(own_root, ["Coutrot1"])
     broken = entries[1].frames.path(7)  # type: ignore[attr-defined]
     broken.write_bytes(broken.read_bytes()[:300])
     report = prepare_cache(entries, tmp_path / "cache", SIZE, workers=1)
@@ -394,18 +377,18 @@ def test_films_and_map_films_are_decoded_in_order(
         wave=None,
     )
     assert prepare_cache([entry], tmp_path / "cache", SIZE, workers=1).failed == {}
-    assert "40 frames were expected, decoding gives 30 pictures and 30 maps" in caplog.text
+    assert "expected 40 frames, decoded 30 frames and 30 maps" in caplog.text
     cached = attach_cache([entry], tmp_path / "cache", SIZE)[0]
     assert cached.n_frames == 30
     assert cached.wave is None
     assert cached.fixations is entry.fixations
     for number in (30, 1, 17):
-        picture = cached.frames.pictures([number], SIZE)[0]
+        picture = cached.frames.read([number], SIZE)[0]
         assert picture.mean() == pytest.approx(40 + 120 * (number - 1) // 29, abs=4)
         assert float(cached.maps.map(number).float().mean()) == pytest.approx(255 * (number - 1) // 29, abs=4)
         if suffix == "mp4":
             assert torch.equal(cached.maps.map(number), entry.maps.map(number))
-            assert np.abs(entry.frames.pictures([number], SIZE)[0].astype(int) - picture).max() <= 3
+            assert np.abs(entry.frames.read([number], SIZE)[0].astype(int) - picture).max() <= 3
 
 
 def test_maps_are_packed_without_loss() -> None:

@@ -329,7 +329,7 @@ def test_the_film_may_stand_for_its_frames(
     assert not (root / "video_frames").exists()
     assert check_root(root).faults == []
     (entry,) = read_videos(root, ["Lab"], 1, "train")
-    pictures = entry.frames.pictures([1, 12, 20], (48, 96))
+    pictures = entry.frames.read([1, 12, 20], (48, 96))
     assert [picture.mean() for picture in pictures] == pytest.approx([40, 117, 173], abs=3)
     uneven = make_film("uneven.mp4", times_ms=[0, 40, 80, 400, 800])
     with pytest.raises(InputError, match="variable frame rate"):

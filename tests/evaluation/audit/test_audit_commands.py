@@ -10,6 +10,7 @@ from commandline import fit_arguments
 from lightning_avsp.cli import main
 from lightning_avsp.cli.audit import audio, leak, noise, progress
 from lightning_avsp.data import AVSaliencyDataModule, LogMel
+from lightning_avsp.data.options import EvaluationOptions
 from lightning_avsp.errors import InputError
 from lightning_avsp.tasks.loading import load_model
 
@@ -119,7 +120,12 @@ def test_shifted_sound_is_the_sound_of_another_moment(corpus: Path) -> None:
     def sounds(shift: float) -> torch.Tensor:
         audio_settings = LogMel(size=(64, 64))
         data = AVSaliencyDataModule(
-            corpus, size=(16, 32), audio=audio_settings, num_workers=0, batch_size=30, test_audio_shift=shift
+            corpus,
+            size=(16, 32),
+            audio=audio_settings,
+            num_workers=0,
+            batch_size=30,
+            test=EvaluationOptions(audio_shift=shift),
         )
         data.setup("test")
         return next(iter(data.test_dataloader()))["audio"]
@@ -131,5 +137,5 @@ def test_shifted_sound_is_the_sound_of_another_moment(corpus: Path) -> None:
     torch.testing.assert_close(late[10], true[10 - frames])
     torch.testing.assert_close(early[10], true[10 + frames])
     torch.testing.assert_close(gone, torch.full_like(gone, 0.01).log())
-    with pytest.raises(InputError, match="test_audio_shift"):
-        AVSaliencyDataModule(corpus, test_audio_shift=float("inf"))
+    with pytest.raises(InputError, match=r"test\.audio_shift"):
+        EvaluationOptions(audio_shift=float("inf"))

@@ -71,7 +71,12 @@ def test_selection_on_the_test_list_is_a_leak(tmp_path: Path) -> None:
     assert seen(finding) == {"its selection": {"x", "y"}}
     # a record whose lists say nothing is believed where it admits it
     odd = make_run(
-        tmp_path / "b", "abc", "xy", validation="", config={"data": {"selection": "test"}}, selection=None
+        tmp_path / "b",
+        "abc",
+        "xy",
+        validation="",
+        config={"data": {"validation": {"selection": "test"}}},
+        selection=None,
     )
     assert seen(examine(odd)[0]) == {"its selection on its test list": {"x", "y"}}
 

@@ -1,27 +1,27 @@
-"""Captions from elsewhere: tables of (video, frame, text) in CSV, JSON lines or Parquet."""
+"""Captions from other sources: tables of (video, frame, text) in CSV, JSON lines or Parquet."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from lightning_avsp.errors import InputError, MissingDependencyError
-from lightning_avsp.text.caption_lines import (
+import pandas as pd
+
+from lightning_avsp.data.captions.lines import (
     Caption,
     parse_caption,
     read_captions,
     write_captions,
 )
+from lightning_avsp.errors import InputError, MissingDependencyError
 
 _COLUMNS = ("video", "frame", "text")
 
 
 def read_table(path: Path) -> list[Caption]:
-    """Captions of a table; which kind it is, its name says: ``.csv``, ``.jsonl`` or ``.parquet``.
+    """Read the captions of a table, by its suffix: ``.csv``, ``.jsonl`` or ``.parquet``.
 
     A column ``model`` is kept; without one the table's name stands for the model.
 
@@ -32,17 +32,30 @@ def read_table(path: Path) -> list[Caption]:
     if not path.is_file():
         raise InputError(f"no table of captions at {path}")
     kind = path.suffix.lower()
-    if kind == ".csv":
-        captions = _from_rows(path, _csv_rows(path))
-    elif kind == ".parquet":
-        captions = _from_rows(path, _parquet_rows(path))
-    elif kind in (".jsonl", ".json"):
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        captions = [parse_caption(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()]
-    else:
-        raise InputError(f"{path}: a table of captions ends in .csv, .jsonl or .parquet")
+    try:
+        if kind == ".csv":
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file)  # not pandas, which takes a row cut short for one without text
+                captions = _from_rows(
+                    path, pd.DataFrame(list(reader), columns=reader.fieldnames, dtype=object)
+                )
+        elif kind == ".parquet":
+            captions = _from_rows(path, pd.read_parquet(path))
+        elif kind in (".jsonl", ".json"):
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            captions = [parse_caption(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()]
+        else:
+            raise InputError(f"{path}: a table of captions ends in .csv, .jsonl or .parquet")
+    except InputError:
+        raise
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{path}: Parquet tables need pyarrow: install it with `pip install pyarrow`, or save the table as CSV"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a {kind} table ({error})") from error
     if not captions:
-        raise InputError(f"{path} holds no caption")
+        raise InputError(f"{path} contains no caption")
     named = f"table {path.name}"
     return [caption if caption.model else replace(caption, model=named) for caption in captions]
 
@@ -86,51 +99,23 @@ def merge_captions(
     return len(given) - replaced, replaced
 
 
-def _csv_rows(path: Path) -> list[Mapping[str, Any]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        _check_columns(path, reader.fieldnames or [])
-        return list(reader)
-
-
-def _parquet_rows(path: Path) -> list[Mapping[str, Any]]:
-    try:
-        parquet: Any = import_module("pyarrow.parquet")
-        broken: Any = import_module("pyarrow").ArrowException
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{path}: Parquet tables need pyarrow: install it with `pip install pyarrow`, or save the table as CSV"
-        ) from error
-    try:
-        table = parquet.read_table(path)
-    except (OSError, broken) as error:
-        raise InputError(f"{path} is no Parquet table ({error})") from error
-    _check_columns(path, table.column_names)
-    rows: list[Mapping[str, Any]] = table.to_pylist()
-    return rows
-
-
-def _check_columns(path: Path, found: Iterable[str]) -> None:
-    columns = list(found)
-    absent = [name for name in _COLUMNS if name not in columns]
+def _from_rows(path: Path, table: pd.DataFrame) -> list[Caption]:
+    absent = [name for name in _COLUMNS if name not in table.columns]
     if absent:
         raise InputError(
-            f"{path} has no column {absent[0]!r}; it needs {', '.join(_COLUMNS)}, found {columns}"
+            f"{path} has no column {absent[0]!r}; it needs {', '.join(_COLUMNS)}, found {list(table.columns)}"
         )
-
-
-def _from_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> list[Caption]:
     captions = []
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(table.to_dict("records"), start=1):
         video, frame, text = (row[name] for name in _COLUMNS)
         try:
             whole = int(frame)
         except (TypeError, ValueError):
             whole = 0
-        if not video or text is None or whole < 1 or whole != float(frame):
+        if not video or not isinstance(text, str) or whole < 1 or whole != float(frame):
             raise InputError(
                 f"{path}, row {number}: expected a video, a frame from 1 on and a text, found {video!r}, {frame!r}, "
                 f"{text!r}"
             )
-        captions.append(Caption(str(video), whole, str(text), str(row.get("model") or "")))
+        captions.append(Caption(str(video), whole, text, str(row.get("model") or "")))
     return captions

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.exchange import sounds_instead, texts_instead
+from lightning_avsp.data.mismatch import label_of, mismatched_audio, mismatched_text
 from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
-from lightning_avsp.data.wrong_sound import label_of, other_sounds
 from lightning_avsp.errors import InputError
 
 HERE = (Path("nowhere"), "{}")
@@ -33,7 +32,7 @@ def test_labels(video: str, label: str) -> None:
 
 def test_sounds_are_exchanged_inside_a_label() -> None:
     videos = entries("V1_Speech1", "V2_Dog1", "V3_Speech2", "V4_Dog2", "V5_Speech3")
-    for (_, video), wave in other_sounds(videos).items():
+    for (_, video), wave in mismatched_audio(videos, "other_video", 0).items():
         assert wave is not None
         assert label_of(wave.stem) == label_of(video)
         assert wave.stem != video
@@ -47,32 +46,28 @@ def test_sounds_are_exchanged_inside_a_label() -> None:
 )
 def test_nobody_keeps_the_own_sound(names: list[str], seed: int) -> None:
     videos = entries(*names)
-    exchanged = other_sounds(videos, seed)
+    exchanged = mismatched_audio(videos, "other_video", seed)
     assert set(exchanged) == {entry.key for entry in videos}
     assert all(exchanged[entry.key] != entry.wave for entry in videos)
-    assert other_sounds(videos, seed) == exchanged
+    assert mismatched_audio(videos, "other_video", seed) == exchanged
 
 
 def test_one_name_in_two_corpora() -> None:
     videos = entries("clip1", corpus="Coutrot1") + entries("clip1", corpus="Coutrot2")
-    exchanged = other_sounds(videos)
+    exchanged = mismatched_audio(videos, "other_video", 0)
     assert exchanged["Coutrot1", "clip1"] == Path("Coutrot2/clip1.wav")
     assert exchanged["Coutrot2", "clip1"] == Path("Coutrot1/clip1.wav")
 
 
-def test_one_video_has_no_other() -> None:
-    with pytest.raises(ValueError, match="no other"):
-        other_sounds(entries("V1"))
-
-
-def test_a_single_test_video_has_nobody_to_exchange_with() -> None:
+def test_a_single_video_has_no_other() -> None:
     class Silent:
         def tokens(self, key: tuple[str, str], frame: int) -> tuple[torch.Tensor, bool]:
             return torch.zeros(2, 3), False
 
     one = entries("V1")
-    with pytest.raises(InputError, match="test_audio: other_video needs at least 2 test videos, there is 1"):
-        sounds_instead(one, "other_video", 0)
-    with pytest.raises(InputError, match="test_text: other_video needs at least 2 test videos, there is 1"):
-        texts_instead(Silent(), one, "other_video", 0)
-    assert sounds_instead(one, "silent", 0) == {one[0].key: None}
+    with pytest.raises(InputError, match="need at least 2 videos, there is 1"):
+        mismatched_audio(one, "other_video", 0)
+    with pytest.raises(InputError, match="need at least 2 videos, there is 1"):
+        mismatched_text(Silent(), one, "other_video", 0)
+    assert mismatched_audio(one, "silent", 0) == {one[0].key: None}
+    assert mismatched_audio(one, "true", 0) == {}

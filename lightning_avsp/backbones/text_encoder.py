@@ -1,13 +1,13 @@
-"""CLIP's text encoder as a source of token features.
+"""CLIP's text encoder: token features of captions.
 
 TAVDiff (section III-B) takes the token sequence of CLIP's text encoder, not its pooled vector: the last hidden states
 of [start, words, end]. The encoder is frozen, so its features are computed once per distinct text and kept on disk
-(:mod:`lightning_avsp.text.feature_cache`); training and testing never run it.
+(:mod:`lightning_avsp.data.captions.features`); training and testing never run it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,21 +19,34 @@ import torch
 from torch import nn
 
 from lightning_avsp.errors import InputError, MissingDependencyError
-from lightning_avsp.text.feature_cache import FeatureCache, TextModel, text_key
 
 DEFAULT_TEXT_MODEL = "openai/clip-vit-base-patch32"
 """The paper says CLIP; this is its smallest published text encoder: 512 channels, 12 layers, 77 positions."""
-
-SHARD_TEXTS = 1024
-"""Texts whose features are written together: what a kill can cost (Ctrl-C costs nothing)."""
 
 _FILES = (
     "config.json, model.safetensors (or pytorch_model.bin), tokenizer.json (or vocab.json and merges.txt)"
 )
 
 
+@dataclass(frozen=True)
+class TextModel:
+    """Identity of the model of token features: two models are the same if and only if their fingerprints are."""
+
+    name: str
+    """Public name, or path, of the model."""
+    fingerprint: str
+    """Hash of weights, configuration and vocabulary (:func:`fingerprint`)."""
+    width: int
+    """Channels of a row."""
+    longest: int
+    """Rows of the longest text; longer ones are cut by the model's tokenizer."""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.width} channels, fingerprint {self.fingerprint[:12]})"
+
+
 def require_transformers() -> Any:
-    """The transformers package.
+    """Import the transformers package.
 
     Raises:
         MissingDependencyError: If it is not installed.
@@ -53,17 +66,17 @@ class TextEncoder:
     """A CLIP text encoder with its tokenizer."""
 
     model: TextModel
-    """What it is."""
+    """Its identity."""
     network: nn.Module
     """transformers' ``CLIPTextModel``."""
     tokenizer: Any
     """transformers' tokenizer."""
     device: str = "cpu"
-    """Where the network is."""
+    """Device of the network."""
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Rows of [start, words, end] of each text, float32 (rows, C); what exceeds the longest text is cut."""
+        """Encode texts to their rows [start, words, end], float32 (rows, C); longer texts are cut."""
         if not texts:
             return []
         tokens = self.tokenizer(
@@ -77,20 +90,20 @@ class TextEncoder:
         hidden = hidden.float().cpu()
         return [rows[kept].numpy() for rows, kept in zip(hidden, mask, strict=True)]
 
-    def cut(self, texts: Sequence[str]) -> int:
-        """How many texts are longer than the encoder reads."""
+    def count_cut(self, texts: Sequence[str]) -> int:
+        """Count texts longer than the encoder reads."""
         lengths = [len(ids) for ids in self.tokenizer(list(texts))["input_ids"]] if texts else []
         return sum(length > self.model.longest for length in lengths)
 
 
 def load_text_encoder(name: str = DEFAULT_TEXT_MODEL, device: str = "cpu") -> TextEncoder:
-    """A text encoder by name.
+    """Load a text encoder by name.
 
     Args:
         name: A model of the Hugging Face hub, a local folder with its files, or ``tiny-random`` (or
             ``tiny-random-512`` for another width): a small random one that needs no download
-            (:mod:`lightning_avsp.text.tiny_clip`).
-        device: Where to run it.
+            (:mod:`lightning_avsp.backbones.tiny_text`).
+        device: Device to run it on.
 
     Raises:
         InputError: If its files are not there and cannot be downloaded, or do not hold all weights; the message says
@@ -99,7 +112,7 @@ def load_text_encoder(name: str = DEFAULT_TEXT_MODEL, device: str = "cpu") -> Te
     """
     transformers = require_transformers()
     if name.startswith("tiny-random"):
-        from lightning_avsp.text.tiny_clip import build_tiny_clip
+        from lightning_avsp.backbones.tiny_text import build_tiny_clip
 
         network, tokenizer = build_tiny_clip(name)
     else:
@@ -125,7 +138,7 @@ def load_text_encoder(name: str = DEFAULT_TEXT_MODEL, device: str = "cpu") -> Te
 
 @contextmanager
 def loading(name: str, option: str, files: str) -> Iterator[None]:
-    """Context in which files of a published model are loaded: what goes wrong becomes one clear message.
+    """Turn errors of loading a published model into one message with the files to fetch.
 
     Args:
         name: The model: a folder, or a name on the Hugging Face hub.
@@ -153,7 +166,7 @@ def loading(name: str, option: str, files: str) -> Iterator[None]:
 
 
 def fingerprint(network: nn.Module, tokenizer: Any) -> str:
-    """Hash of what decides an encoder's output: weights, shape of the network, vocabulary.
+    """Hash weights, shape and vocabulary of a text encoder, which decide its output.
 
     The same for every version of transformers: version 5 dropped the prefix ``text_model.`` of names, so it is removed
     here, and buffers, which differ between versions, are left out.
@@ -170,52 +183,3 @@ def fingerprint(network: nn.Module, tokenizer: Any) -> str:
     for word, number in sorted(tokenizer.get_vocab().items()):
         digest.update(f"{word}\t{number}\n".encode())
     return digest.hexdigest()
-
-
-def cache_features(
-    encoder: TextEncoder,
-    texts: Sequence[str],
-    cache: FeatureCache,
-    *,
-    batch: int = 64,
-    progress: Callable[[int, int], None] | None = None,
-) -> int:
-    """Compute and keep the features of all texts that have none yet.
-
-    Args:
-        encoder: The encoder.
-        texts: Texts; empty and repeated ones are passed over.
-        cache: Where to keep them.
-        batch: Texts per forward pass.
-        progress: Called with the number of finished texts and of all texts to do.
-
-    Returns:
-        How many texts were encoded.
-
-    Raises:
-        InputError: If the folder holds features of another model.
-    """
-    cache.claim(encoder.model)
-    distinct = sorted({text for text in texts if text.strip()})
-    there = cache.places(text_key(text) for text in distinct)
-    todo = [text for text in distinct if text_key(text) not in there]
-    done = 0
-    for shard in _parts(todo, SHARD_TEXTS):
-        # Texts of like length together: less padding to compute.
-        order = sorted(shard, key=lambda text: (len(text.split()), text))
-        features: list[np.ndarray] = []
-        try:
-            for part in _parts(order, batch):
-                features += encoder.encode(part)
-                done += len(part)
-                if progress is not None:
-                    progress(done, len(todo))
-        finally:  # also what was done before Ctrl-C
-            if features:
-                cache.write(order[: len(features)], features)
-    return len(todo)
-
-
-def _parts(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(texts), size):
-        yield texts[start : start + size]

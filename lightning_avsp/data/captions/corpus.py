@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lightning_avsp.data.catalogue import Part, find_corpus
-from lightning_avsp.data.corpora import listed_keys, read_videos
+from lightning_avsp.backbones.blip2 import Captioner
+from lightning_avsp.data.captions.lines import Caption, CaptionAppender, read_captions
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.errors import CorpusNotFoundError, InputError
-from lightning_avsp.text.blip2 import Captioner
-from lightning_avsp.text.caption_lines import Caption, CaptionAppender, read_captions
-
-log = logging.getLogger(__name__)
-
-_PARTS: tuple[Part, ...] = ("train", "test")
+from lightning_avsp.data.every_video import read_every_video
+from lightning_avsp.errors import InputError
 
 
 def corpus_videos(root: Path, corpus: str) -> list[VideoEntry]:
-    """All videos that any list of a corpus names, each once, in the order of the lists.
+    """Read all videos that any list of a corpus names, each once, in the order of the lists.
 
     Raises:
         CorpusNotFoundError: If there is no list at all, or a listed video is not there.
     """
-    entry = find_corpus(corpus, root)
-    videos: dict[str, VideoEntry] = {}
-    absent: list[CorpusNotFoundError] = []
-    for split in entry.splits:
-        for part in _PARTS:
-            try:
-                listed = listed_keys(root, [corpus], split, part)
-            except CorpusNotFoundError as problem:
-                absent.append(problem)
-                continue
-            new = frozenset(key for key in listed if key[1] not in videos)
-            if new:
-                found = read_videos(root, [corpus], split, part, keep=new, missing_audio="silence")
-                videos |= {video.video: video for video in found}
-    if not videos:
-        raise absent[0]
-    for error in absent:
-        log.warning("%s: its videos get no captions unless another list names them", error)
-    return list(videos.values())
+    return read_every_video(root, [corpus], missing_audio="silence", skip_missing_lists=True)
 
 
 def wanted_frames(videos: Sequence[VideoEntry], every: int, path: Path, model: str) -> dict[str, list[int]]:
@@ -106,7 +82,7 @@ def caption_corpus(
             frames = todo.get(video.video, [])
             for start in range(0, len(frames), batch):
                 numbers = frames[start : start + batch]
-                answers = captioner.caption(video.frames.pictures(numbers, video.size))
+                answers = captioner.caption(list(video.frames.read(numbers, video.size)))
                 lines.append(
                     Caption(video.video, number, answer.text, captioner.name, answer.mode)
                     for number, answer in zip(numbers, answers, strict=True)

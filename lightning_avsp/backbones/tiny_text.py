@@ -19,6 +19,12 @@ DEFAULT_WIDTH = 64
 """Channels of ``tiny-random``."""
 SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")
 """First entries of the vocabulary, in the order of their numbers."""
+_WORDS = (
+    "a about and are around background blue clear coloured comes disc discs fast fastest from green heard in is move "
+    "moves music on others past plain plays red silence silent sound sounds the there three to tone two while without"
+)
+VOCABULARY = tuple(_WORDS.split())
+"""Words of the captions that ``avsp caption --synthetic`` writes."""
 _SEED = 20
 
 
@@ -57,9 +63,7 @@ def build_word_tokenizer() -> Any:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    from lightning_avsp.synthetic.captions import vocabulary
-
-    numbers = {word: number for number, word in enumerate((*SPECIAL, *vocabulary()))}
+    numbers = {word: number for number, word in enumerate((*SPECIAL, *VOCABULARY))}
     tokenizer = Tokenizer(models.WordLevel(numbers, unk_token="<unknown>"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

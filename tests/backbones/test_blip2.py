@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from lightning_avsp.backbones.blip2 import LONGEST, PROMPT, Captioner, open_captioner, put_prompt, tidy
 from lightning_avsp.errors import InputError
-from lightning_avsp.text.blip2 import LONGEST, PROMPT, Captioner, open_captioner, put_prompt, tidy
 
 
 @pytest.mark.parametrize("mode", ["question", "plain", "none"])

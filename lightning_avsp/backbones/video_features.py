@@ -1,4 +1,4 @@
-"""What a frozen video encoder takes from a store instead of computing it."""
+"""Features that a frozen video encoder reads from a store instead of computing them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Features = tuple[Tensor, ...]
 """Features of a batch at each scale, (B, C_i, T_i, H_i, W_i)."""
 
 
-class ClipFeatures:
-    """One encoder's features by clip: read where a store has them, else computed, all in one batch, and stored.
+class CachedVideoFeatures:
+    """Features of one encoder by clip: read from a store, else computed in one batch and stored.
 
-    Whoever runs the network says beforehand which clips the frames show (:meth:`showing`); outside of that the encoder
-    computes as ever.
+    The caller of the network names the clips of the frames beforehand (:meth:`use`); otherwise the encoder
+    computes as always.
 
     Args:
-        store: Where features lie.
+        store: The store.
         normalisation: How frames as decoded become the encoder's input, in words: keys are those of the former.
     """
 
@@ -37,8 +37,8 @@ class ClipFeatures:
         self._names: dict[tuple[str, ...], str] = {}
 
     @contextmanager
-    def showing(self, clips: Sequence[str], video: Tensor) -> Iterator[None]:
-        """Say that the encoder will be given ``video`` (B, 3, T, H, W), which shows these B clips."""
+    def use(self, clips: Sequence[str], video: Tensor) -> Iterator[None]:
+        """Name the B clips of ``video`` (B, 3, T, H, W), the encoder's next input."""
         self._shown = (list(clips), video)
         try:
             yield
@@ -47,11 +47,11 @@ class ClipFeatures:
 
     @property
     def active(self) -> bool:
-        """Whether the clips of the frames are known."""
+        """True while the clips of the input are named."""
         return self._shown is not None
 
     def take(self, encoder: nn.Module, video: Tensor, compute: Callable[[Tensor], Features]) -> Features:
-        """Features of the frames that are shown.
+        """Return features of the named clips.
 
         Args:
             encoder: The frozen encoder.
@@ -85,7 +85,7 @@ class ClipFeatures:
         return _assemble([read.get(place) or rows[place] for place in range(len(clips))], video.device)
 
     def name(self, encoder: nn.Module, video: Tensor) -> str:
-        """What this encoder's features of such frames are filed under; other weights have another name."""
+        """Return the name of this encoder's features of such input; other weights have another name."""
         device = video.device.type
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         facts = {
@@ -104,7 +104,7 @@ class ClipFeatures:
         return self._names[values]
 
     def _fingerprint(self, encoder: nn.Module) -> str:
-        """Hash of settings and weights; computed anew only after a tensor was replaced, moved or written to."""
+        """Hash settings and weights; again only after a tensor was replaced, moved or written to."""
         tensors = list(chain(encoder.parameters(), encoder.buffers()))
         state = tuple(
             (
@@ -120,7 +120,7 @@ class ClipFeatures:
 
 
 def fingerprint(encoder: nn.Module) -> str:
-    """Hash of an encoder's modules with their settings, its parameters and its buffers."""
+    """Hash an encoder's modules with their settings, its parameters and its buffers."""
     shape = [getattr(encoder, name, None) for name in ("channels", "strides", "taps")]
     digest = sha256(f"{encoder!r} {shape}".encode())
     for name, tensor in chain(encoder.named_parameters(), encoder.named_buffers()):
@@ -130,7 +130,7 @@ def fingerprint(encoder: nn.Module) -> str:
 
 
 def _assemble(clips: Sequence[Sequence[Tensor]], device: torch.device) -> Features:
-    """Features of clips, each (C, T, H, W), as those of a batch on a device."""
+    """Assemble features of clips, each (C, T, H, W), to those of a batch on a device."""
     scales = []
     for parts in zip(*clips, strict=True):
         first = parts[0]

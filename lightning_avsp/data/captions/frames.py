@@ -1,4 +1,4 @@
-"""Captions of frames: where they are, what stands in for a missing one, and their token features."""
+"""Captions of frames with their token features, and the rule for frames without a caption."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_avsp.backbones.text_encoder import TextModel
+from lightning_avsp.data.captions.features import TokenFeatures, text_key
+from lightning_avsp.data.captions.lines import Caption, caption_path, read_captions
 from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.errors import InputError
 from lightning_avsp.input_spec import TextInput
-from lightning_avsp.text.caption_lines import Caption, caption_path, read_captions
-from lightning_avsp.text.feature_cache import FeatureCache, TextModel, text_key
 
 log = logging.getLogger(__name__)
 
 MissingCaption = Literal["error", "nearest", "empty"]
-"""What a frame without a caption gets: an error, the caption of the nearest captioned frame of its video, or none."""
+"""Rule for a frame without a caption: an error, the caption of the nearest captioned frame of its video, or none."""
 
 
 class TextSource(Protocol):
-    """Token features of captions, as a clip reader asks for them."""
+    """Source of the token features of captions."""
 
     def tokens(self, key: VideoKey, frame: int) -> tuple[Tensor, bool]:
-        """Token features float32 (N, C) of the caption of a frame (from 1), and whether there is one.
+        """Return token features, float32 (N, C), of a frame's caption (frames from 1), and True if it has one.
 
         Rows of zeros follow the end token; all rows are zero where there is no caption.
         """
@@ -36,22 +37,22 @@ class TextSource(Protocol):
 
 @dataclass(frozen=True)
 class Captions:
-    """Where captions and their token features lie."""
+    """Folders of captions and of their token features."""
 
     folder: Path
     """Folder with ``CORPUS.jsonl``, one line for each caption: ``{"video": ..., "frame": ..., "text": ...}``."""
     features: Path
     """Folder of cached token features, made by ``avsp caption``."""
     missing: MissingCaption = "nearest"
-    """What a frame without a caption gets: an error, that of the nearest captioned frame of its video, or none."""
+    """Rule for a frame without a caption: an error, that of the nearest captioned frame of its video, or none."""
     tokens: int = 77
     """Rows N of every clip's features; longer captions keep their first N - 1 rows and the end token. CLIP reads 77; a
     caption of 20 words rarely has more than 32."""
     model: str | None = None
-    """Text model that the features must be of, by name or by the beginning of its fingerprint; None takes any."""
+    """Required text model of the features, by name or by the start of its fingerprint; None accepts any."""
 
     def __post_init__(self) -> None:
-        """Check what types cannot."""
+        """Check the number of tokens."""
         if self.tokens < 3:
             raise InputError(f"captions.tokens is {self.tokens}; start, one word and end need at least 3")
 
@@ -61,7 +62,7 @@ class Captions:
         Raises:
             InputError: If a file is missing or broken, a caption has no features, or these are of another model.
         """
-        cache = FeatureCache(Path(self.features))
+        cache = TokenFeatures(Path(self.features))
         model = cache.model()
         if model is None:
             raise InputError(
@@ -72,8 +73,8 @@ class Captions:
             self.model == model.name or (len(self.model) >= 8 and model.fingerprint.startswith(self.model))
         ):
             raise InputError(
-                f"{self.features} holds features of {model}, but captions.model asks for {self.model}: give the folder "
-                "of that model's features, or make them with `avsp caption --text_model`"
+                f"{self.features} contains features of {model}, but captions.model asks for {self.model}: give the "
+                "folder of that model's features, or make them with `avsp caption --text_model`"
             )
         files = {corpus: caption_path(self.folder, corpus) for corpus in corpora}
         captions = {corpus: read_captions(path) for corpus, path in files.items()}
@@ -82,7 +83,7 @@ class Captions:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How far captions cover the frames of some videos."""
+    """Coverage of some videos by captions."""
 
     frames: int
     """Frames of these videos."""
@@ -111,8 +112,8 @@ class CaptionedFrames:
     Args:
         captions: Captions of each corpus.
         cache: Their features.
-        model: Which model these are of.
-        missing: What a frame without a caption gets.
+        model: Model of these features.
+        missing: Rule for frames without a caption.
         length: Rows of every clip's features.
 
     Raises:
@@ -122,7 +123,7 @@ class CaptionedFrames:
     def __init__(
         self,
         captions: Mapping[str, Sequence[Caption]],
-        cache: FeatureCache,
+        cache: TokenFeatures,
         model: TextModel,
         missing: MissingCaption = "nearest",
         length: int = 77,
@@ -131,38 +132,38 @@ class CaptionedFrames:
         self.model = model
         self.missing = missing
         self.length = length
-        spoken = {
+        nonempty = {
             corpus: [caption for caption in of_corpus if caption.text.strip()]
             for corpus, of_corpus in captions.items()
         }
-        keys = {caption.text: text_key(caption.text) for part in spoken.values() for caption in part}
-        places = cache.places(keys.values())
-        absent = [text for text, key in keys.items() if key not in places]
+        keys = {caption.text: text_key(caption.text) for part in nonempty.values() for caption in part}
+        rows = cache.find(keys.values())
+        absent = [text for text, key in keys.items() if key not in rows]
         if absent:
             raise InputError(
                 f"{len(absent)} of {len(keys)} captions of {', '.join(captions)} have no features of {model.name} in "
                 f"{cache.folder}, e.g. {absent[0]!r}: run `avsp caption` for {', '.join(captions)} again"
             )
-        # Compact: loader processes get copies, and a corpus can have a quarter of a million captions.
-        self._shards = sorted({place.shard for place in places.values()})
+        # Compact: dataloader workers get copies, and a corpus can have a quarter of a million captions.
+        self._shards = sorted({text.shard for text in rows.values()})
         number_of = {stem: number for number, stem in enumerate(self._shards)}
         self._videos: dict[VideoKey, tuple[np.ndarray, np.ndarray]] = {}
-        for corpus, part in spoken.items():
+        for corpus, part in nonempty.items():
             by_video: dict[str, dict[int, tuple[int, int, int]]] = {}
             for caption in part:
-                place = places[keys[caption.text]]
-                where = (number_of[place.shard], place.start, place.rows)
-                by_video.setdefault(caption.video, {})[caption.frame] = where
+                text = rows[keys[caption.text]]
+                position = (number_of[text.shard], text.start, text.rows)
+                by_video.setdefault(caption.video, {})[caption.frame] = position
             for video, frames in by_video.items():
                 order = sorted(frames)
                 self._videos[corpus, video] = (np.array(order), np.array([frames[frame] for frame in order]))
             log.info("%s: %d captions of %d videos, features of %s", corpus, len(part), len(by_video), model)
-        cut = sum(place.rows > length for place in places.values())
+        cut = sum(text.rows > length for text in rows.values())
         if cut:
             log.warning(
                 "%d of %d distinct captions have more than %d tokens and lose words before their end",
                 cut,
-                len(places),
+                len(rows),
                 length,
             )
         self._reported: set[VideoKey] = set()
@@ -179,21 +180,21 @@ class CaptionedFrames:
         return TextInput(self.model.name, self.model.fingerprint, self.width, self.length)
 
     def tokens(self, key: VideoKey, frame: int) -> tuple[Tensor, bool]:
-        """Token features float32 (N, C) of the caption of a frame (from 1), and whether there is one.
+        """Return token features, float32 (N, C), of a frame's caption (frames from 1), and True if it has one.
 
         Raises:
             InputError: If the frame has no caption and ``missing`` is ``error``, or features cannot be read.
         """
-        place = self._place(key, frame)
-        if place is None:
+        position = self._position(key, frame)
+        if position is None:
             return torch.zeros(self.length, self.width), False
-        shard, start, count = place
+        shard, start, count = position
         if shard not in self._open:
             self._open[shard] = self.cache.open_shard(self._shards[shard])
         return pad_tokens(self._open[shard][start : start + count], self.length), True
 
     def coverage(self, frames: Mapping[VideoKey, int]) -> Coverage:
-        """How far the captions cover videos of so many frames each; logged, as a warning where videos have none.
+        """Measure and log the coverage of videos of so many frames each; a warning if videos have none.
 
         Raises:
             InputError: If a frame has no caption and ``missing`` is ``error``.
@@ -223,8 +224,8 @@ class CaptionedFrames:
         )
         return found
 
-    def _place(self, key: VideoKey, frame: int) -> tuple[int, int, int] | None:
-        """(shard, first row, rows) of what stands for a frame's caption."""
+    def _position(self, key: VideoKey, frame: int) -> tuple[int, int, int] | None:
+        """Return (shard, first row, rows) of the caption that a frame gets."""
         if key not in self._videos:
             if self.missing == "error":
                 raise self._absent(key, frame)
@@ -232,14 +233,14 @@ class CaptionedFrames:
                 self._reported.add(key)
                 log.warning("%s has no caption in any frame: its clips are without text", "/".join(key))
             return None
-        numbers, places = self._videos[key]
+        numbers, positions = self._videos[key]
         index = int(nearest(numbers, np.array([frame]))[0])
         if numbers[index] != frame:
             if self.missing == "error":
                 raise self._absent(key, frame)
             if self.missing == "empty":
                 return None
-        shard, start, rows = (int(number) for number in places[index])
+        shard, start, rows = (int(number) for number in positions[index])
         return shard, start, rows
 
     def _absent(self, key: VideoKey, frame: int) -> InputError:
@@ -249,7 +250,7 @@ class CaptionedFrames:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        # Open memory maps would be copied in full into every loader process
+        # Open memory maps would be copied in full into every dataloader worker
         return self.__dict__ | {"_open": {}}
 
 
@@ -279,12 +280,12 @@ def pad_tokens(rows: np.ndarray, length: int) -> Tensor:
     return padded
 
 
-class ExchangedText:
-    """The caption of another video for every video, or none: the test of whether a model reads.
+class MismatchedText:
+    """The caption of another video for every video, or none: tests of whether a model uses text.
 
     Args:
         source: The captions.
-        giver: Whose caption each video gets, as (key, number of frames); None for no caption.
+        giver: Video whose caption each video gets, as (key, number of frames); None for no caption.
         frames: Frames of each video.
     """
 
@@ -299,7 +300,7 @@ class ExchangedText:
         self.frames = dict(frames)
 
     def tokens(self, key: VideoKey, frame: int) -> tuple[Tensor, bool]:
-        """Token features of the other video's caption at the same share of its length."""
+        """Return token features of the other video's caption at the same share of its length."""
         given = self.giver[key]
         if given is None:
             own, _ = self.source.tokens(key, frame)

@@ -13,13 +13,12 @@ from lightning_avsp.errors import InputError
 
 pytest.importorskip("transformers")
 
-from lightning_avsp.text.clip_features import (
+from lightning_avsp.backbones.text_encoder import (
     TextEncoder,
-    cache_features,
     fingerprint,
     load_text_encoder,
 )
-from lightning_avsp.text.feature_cache import FeatureCache, text_key
+from lightning_avsp.data.captions.features import TokenFeatures, cache_features, text_key
 
 TEXTS = ["the red disc sounds", "a blue disc is heard", "in silence the green disc moves fastest"]
 
@@ -34,7 +33,7 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole CLIP, pictures and text, as published folders hold it."""
     from transformers import CLIPConfig, CLIPModel
 
-    from lightning_avsp.text.tiny_clip import build_word_tokenizer
+    from lightning_avsp.backbones.tiny_text import build_word_tokenizer
 
     tokenizer = build_word_tokenizer()
     small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -68,7 +67,7 @@ def test_words_can_be_told_apart_and_order_matters(tiny: TextEncoder) -> None:
 def test_long_texts_are_cut_with_their_end(tiny: TextEncoder) -> None:
     long = " ".join(["disc"] * 200)
     assert tiny.encode([long])[0].shape == (77, 64)
-    assert tiny.cut([long, TEXTS[0]]) == 1
+    assert tiny.count_cut([long, TEXTS[0]]) == 1
 
 
 def test_tiny_random_is_the_same_everywhere(tiny: TextEncoder) -> None:
@@ -130,7 +129,7 @@ def test_an_empty_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_fingerprints_see_weights_and_words_but_not_prefixes(tiny: TextEncoder) -> None:
-    from lightning_avsp.text.tiny_clip import build_tiny_clip
+    from lightning_avsp.backbones.tiny_text import build_tiny_clip
 
     network, tokenizer = build_tiny_clip()
     assert fingerprint(network, tokenizer) == tiny.model.fingerprint
@@ -147,7 +146,7 @@ def test_fingerprints_see_weights_and_words_but_not_prefixes(tiny: TextEncoder) 
 
 
 def test_each_text_is_encoded_once(tiny: TextEncoder, tmp_path: Path) -> None:
-    cache = FeatureCache(tmp_path)
+    cache = TokenFeatures(tmp_path)
     assert cache_features(tiny, [*TEXTS, *TEXTS, "", "  "], cache) == 3
     assert cache_features(tiny, TEXTS, cache) == 0
     assert cache_features(tiny, [*TEXTS, "coloured discs move around"], cache) == 1
@@ -167,11 +166,11 @@ class Stopping(TextEncoder):
 
 def test_an_interrupt_loses_nothing_that_was_done(tiny: TextEncoder, tmp_path: Path) -> None:
     texts = [f"{word} disc" for word in ("a", "the", "red", "green", "blue", "fast", "silent")]
-    cache = FeatureCache(tmp_path)
+    cache = TokenFeatures(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         cache_features(Stopping(tiny.model, tiny.network, tiny.tokenizer), texts, cache, batch=2)
-    assert len(cache.places(map(text_key, texts))) == 4
+    assert len(cache.find(map(text_key, texts))) == 4
     assert cache_features(tiny, texts, cache, batch=2) == 3
-    for text, place in ((text, cache.places([text_key(text)])[text_key(text)]) for text in texts):
+    for text, place in ((text, cache.find([text_key(text)])[text_key(text)]) for text in texts):
         stored = cache.open_shard(place.shard)[place.start : place.start + place.rows]
         np.testing.assert_allclose(stored, tiny.encode([text])[0], atol=5e-3)

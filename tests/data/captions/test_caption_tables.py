@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from lightning_avsp.data.captions.lines import Caption, read_captions
+from lightning_avsp.data.captions.tables import merge_captions, read_table
 from lightning_avsp.errors import InputError
-from lightning_avsp.text.caption_lines import Caption, read_captions
-from lightning_avsp.text.caption_tables import merge_captions, read_table
 
 FRAMES = {"V1": 40, "V2": 40}
 CSV = 'video,frame,text\nV1,1,"a dog, barking"\nV2,40,größer\n'
@@ -40,7 +40,7 @@ def test_parquet(tmp_path: Path) -> None:
     parquet.write_table(table, tmp_path / "mine.parquet")
     assert as_tuples(read_table(tmp_path / "mine.parquet")) == EXPECTED
     (tmp_path / "bad.parquet").write_text(CSV)
-    with pytest.raises(InputError, match="no Parquet table"):
+    with pytest.raises(InputError, match=r"cannot be read as a \.parquet table"):
         read_table(tmp_path / "bad.parquet")
 
 
@@ -51,7 +51,7 @@ def test_parquet(tmp_path: Path) -> None:
         ("x.csv", "video,frame,text\nV1,0,dog\n", "row 1"),
         ("x.csv", "video,frame,text\nV1,1,dog\nV1,1.5,dog\n", "row 2"),
         ("x.csv", "video,frame,text\nV1,2\n", "row 1"),
-        ("x.csv", "video,frame,text\n", "holds no caption"),
+        ("x.csv", "video,frame,text\n", "contains no caption"),
         ("x.jsonl", '{"video": "V1"}\n', r"x\.jsonl:1"),
         ("x.xlsx", "", "ends in"),
     ],

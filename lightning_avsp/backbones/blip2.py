@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from lightning_avsp.backbones.text_encoder import loading, require_transformers
 from lightning_avsp.errors import InputError
-from lightning_avsp.text.clip_features import loading, require_transformers
 
 DEFAULT_MODEL = "Salesforce/blip2-opt-2.7b"
 """In half precision 7.5 GB; needs a GPU to be of use."""

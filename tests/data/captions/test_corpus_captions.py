@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lightning_avsp.backbones.blip2 import Captioner, open_captioner
+from lightning_avsp.data.captions.corpus import caption_corpus, corpus_videos, wanted_frames
+from lightning_avsp.data.captions.lines import Caption, caption_path, read_captions, write_captions
 from lightning_avsp.data.clips import evaluation_clips
 from lightning_avsp.errors import InputError
 from lightning_avsp.structures import ClipPolicy
-from lightning_avsp.text.blip2 import Captioner, open_captioner
-from lightning_avsp.text.caption_lines import Caption, caption_path, read_captions, write_captions
-from lightning_avsp.text.corpus_captions import caption_corpus, corpus_videos, wanted_frames
 
 
 def test_every_listed_video_once(corpus: Path) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_avsp.data.captions import CaptionedFrames, Captions
+from lightning_avsp.data.captions.features import TextModel, TokenFeatures
+from lightning_avsp.data.captions.frames import CaptionedFrames, Captions
+from lightning_avsp.data.captions.lines import Caption, write_captions
 from lightning_avsp.data.datamodule import AVSaliencyDataModule
+from lightning_avsp.data.options import EvaluationOptions
 from lightning_avsp.errors import InputError
-from lightning_avsp.text.caption_lines import Caption, write_captions
-from lightning_avsp.text.feature_cache import FeatureCache, TextModel
 
 MODEL = TextModel("toy", "0123456789abcdef", 4, 77)
 V1, V2 = ("AVAD", "V1_Sound"), ("AVAD", "V2_Music")
@@ -28,7 +29,7 @@ def rows_of(text: str) -> np.ndarray:
 
 def prepare(folder: Path, captions: list[Caption]) -> Captions:
     write_captions(folder / "AVAD.jsonl", captions)
-    cache = FeatureCache(folder / "features")
+    cache = TokenFeatures(folder / "features")
     cache.claim(MODEL)
     texts = sorted({caption.text for caption in captions if caption.text})
     cache.write(texts, [rows_of(text) for text in texts])
@@ -160,15 +161,14 @@ def with_captions(corpus: Path, tmp_path: Path) -> Captions:
     return prepare(tmp_path, [Caption(n, k, f"{n} {k}", "m") for n in names for k in range(1, 26)])
 
 
-def module(corpus: Path, captions: Captions | None, **settings: object) -> AVSaliencyDataModule:
+def module(corpus: Path, captions: Captions | None, text: str = "true") -> AVSaliencyDataModule:
     data = AVSaliencyDataModule(
         corpus,
         size=(64, 128),
         num_workers=0,
         batch_size=4,
-        test_every=5,
+        test=EvaluationOptions(every=5, text=text),  # type: ignore[arg-type]
         captions=captions,
-        **settings,  # type: ignore[arg-type]
     )
     data.setup("test")
     return data
@@ -184,7 +184,7 @@ def test_each_clip_gets_the_caption_of_its_target(corpus: Path, with_captions: C
 @pytest.mark.parametrize("test_text", ["other_video", "none"])
 def test_wrong_text_changes_text_alone(corpus: Path, with_captions: Captions, test_text: str) -> None:
     true = list(module(corpus, with_captions).test_dataloader())
-    wrong = list(module(corpus, with_captions, test_text=test_text).test_dataloader())
+    wrong = list(module(corpus, with_captions, text=test_text).test_dataloader())
     assert len(true) == len(wrong) > 1
     for one, other in zip(true, wrong, strict=True):
         assert set(one) == set(other)

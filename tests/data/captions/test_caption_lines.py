@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lightning_avsp.data.captions.lines import Caption, CaptionAppender, read_captions, write_captions
 from lightning_avsp.errors import InputError
-from lightning_avsp.text.caption_lines import Caption, CaptionAppender, read_captions, write_captions
 
 LINES = [Caption("V1", 1, "a dog barks", "blip", "question"), Caption("V1", 9, "größer", "blip", "none")]
 

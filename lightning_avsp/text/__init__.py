@@ -1,1 +1,0 @@
-"""Captions of frames and their token features: files, encoders, caches. Making them needs the `text` extra."""
