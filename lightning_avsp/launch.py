@@ -1,4 +1,4 @@
-"""How a run uses its machine: processes checked against what was asked for, strategy, precision, arithmetic."""
+"""Processes, strategy, precision and arithmetic of a run on its machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning_avsp.errors import InputError
 
 
 def default_precision(accelerator: str) -> str:
-    """``bf16-mixed`` where there is an accelerator that trains in it, else ``32-true``."""
+    """Return ``bf16-mixed`` where there is an accelerator that trains in it, else ``32-true``."""
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
     return "32-true"
@@ -25,7 +25,7 @@ def set_arithmetic(deterministic: bool) -> list[str]:
             (:func:`~lightning_avsp.tasks.fused.fuse`).
 
     Returns:
-        What was chosen, in one line; nothing where there is no GPU, which alone it concerns.
+        One line on the choice; none without a GPU, which alone it concerns.
     """
     if not torch.cuda.is_available():
         return []
@@ -57,7 +57,7 @@ def choose_device(name: str) -> str:
 
 
 def fsdp2_strategy(devices: int, nodes: int) -> Any:
-    """FSDP2 over all processes, with checkpoints that one process can load.
+    """Build FSDP2 over all processes, with checkpoints that one process can load.
 
     Args:
         devices: Processes on each node.
@@ -75,7 +75,7 @@ def fsdp2_strategy(devices: int, nodes: int) -> Any:
 
 
 def device_count(devices: Any, accelerator: str) -> int:
-    """Processes that ``trainer.devices`` means on this node."""
+    """Count the processes that ``trainer.devices`` starts on this node."""
     cuda = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     if isinstance(devices, (list, tuple)):
         return len(devices)
@@ -88,7 +88,7 @@ def device_count(devices: Any, accelerator: str) -> int:
 
 
 def check_slurm(devices: int, nodes: int) -> None:
-    """Refuse a SLURM job whose tasks are not the processes that were asked for.
+    """Refuse a SLURM job whose tasks are not the processes of the trainer's options.
 
     Lightning takes SLURM's numbers without a word: with one task and two devices it trains on one.
 
@@ -107,7 +107,7 @@ def check_slurm(devices: int, nodes: int) -> None:
 
 
 def check_world(world: int, devices: int, nodes: int) -> None:
-    """Refuse to go on with another number of processes than was asked for.
+    """Refuse another number of processes than that of the trainer's options.
 
     Raises:
         InputError: With both numbers.
@@ -115,12 +115,12 @@ def check_world(world: int, devices: int, nodes: int) -> None:
     if world != devices * nodes:
         raise InputError(
             f"the run has {world} processes, but trainer.devices={devices} on trainer.num_nodes={nodes} are "
-            f"{devices * nodes}; with torchrun, --nnodes and --nproc-per-node must say the same as the trainer"
+            f"{devices * nodes}; with torchrun, --nnodes and --nproc-per-node must agree with the trainer"
         )
 
 
 def accumulation(global_batch: int, per_device: int, world: int) -> tuple[int, int]:
-    """Batch of a device and batches to accumulate, so that their product over all processes is the global batch.
+    """Choose a device's batch and the batches to accumulate; their product over all processes is the global batch.
 
     Args:
         global_batch: Clips per optimiser step, as a paper says.

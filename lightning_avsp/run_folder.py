@@ -46,7 +46,7 @@ class RunFolder:
         return self.record.is_file() and bool(json.loads(self.record.read_text()).get("finished"))
 
     def next_metrics(self, command: str) -> str:
-        """Name of a folder under ``metrics/`` that is not there yet: the CSV logger deletes what it finds.
+        """Return the name of a folder under ``metrics/`` that does not exist yet: the CSV logger deletes what it finds.
 
         ``fit`` for the first run of a command, ``fit-2`` when it was resumed once, and so on.
         """
@@ -54,7 +54,7 @@ class RunFolder:
         return next(name for name in names if not (self.path / "metrics" / name).exists())
 
     def checkpoint(self, name: str) -> Path:
-        """Path of a checkpoint given as ``last``, ``best`` or a path.
+        """Return the path of a checkpoint given as ``last``, ``best`` or a path.
 
         Raises:
             InputError: If it does not exist.
@@ -118,7 +118,7 @@ def _plain(value: Any) -> Any:
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
-    """Rows with the same keys as CSV text with a header; empty for no rows."""
+    """Format rows with the same keys as CSV text with a header; empty for no rows."""
     if not rows:
         return ""
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""Checkpoints written so that a kill, a power cut or a full disk leaves the earlier one whole."""
+"""Atomic writing of checkpoints: a kill, a power cut or a full disk leaves the earlier one whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_avsp.files import atomic_write
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes to a temporary file in the checkpoint's own folder, flushes it to disk, then renames it.
+    """Writer to a temporary file in the checkpoint's own folder, flushed to disk and then renamed.
 
     Lightning's own writer builds its temporary file in the system's temporary folder: on another disk than the run, the
     last step is a copy, and a kill in its middle leaves half a ``last.ckpt``.

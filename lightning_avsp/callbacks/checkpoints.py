@@ -17,7 +17,7 @@ class RunCheckpoint(ModelCheckpoint):
     """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Read the state with every path brought from the old folder to this one."""
+        """Load the state with every path moved from the old folder to this one."""
         before, now = str(state_dict.get("dirpath")), str(self.dirpath)
 
         def moved(value: Any) -> Any:
@@ -33,14 +33,14 @@ class RunCheckpoint(ModelCheckpoint):
 def checkpoint_callbacks(
     run: RunFolder, monitor: str, mode: Literal["max", "min"], every_steps: int
 ) -> list[RunCheckpoint]:
-    """Callbacks that keep exactly two files, under names that do not depend on how often a run was resumed.
+    """Build callbacks that keep exactly two files, under names that do not depend on how often a run was resumed.
 
     Lightning writes each file to a temporary name first, so a killed run keeps the earlier one whole.
 
     Args:
         run: Folder of the run.
         monitor: Logged value that decides which epoch is best.
-        mode: Whether more or less of it is better.
+        mode: ``max`` if a larger value is better, else ``min``.
         every_steps: Training steps between two writings of ``last.ckpt``.
     """
     common: dict[str, Any] = {"dirpath": run.checkpoints, "enable_version_counter": False}

@@ -50,7 +50,7 @@ class WeightAverage(Callback):
     # ---- training
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start from the current weights, or from where a checkpoint left off."""
+        """Start from the current weights, or from those of a checkpoint."""
         trained = dict(trainable(pl_module))
         self.average = {name: parameter.detach().clone() for name, parameter in trained.items()}
         if self._loaded is not None:
@@ -83,17 +83,17 @@ class WeightAverage(Callback):
     # ---- evaluation during training
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Validate the average."""
+        """Put the average into the module."""
         if self.average and trainer.state.fn == "fit":
             self._swap(pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Train on from the raw weights."""
+        """Restore the raw weights."""
         if self._raw:
             self._swap(pl_module)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Whatever is saved after an interrupted validation must not mix the two."""
+        """Restore the raw weights, so that nothing saved after an interrupted validation mixes the two."""
         if self._raw:
             self._swap(pl_module)
 
@@ -111,7 +111,7 @@ class WeightAverage(Callback):
     # ---- checkpoints
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the average in the module, as a test that follows in the same process would load it."""
+        """Put the average into the module for a test that follows in the same process."""
         if not self.average:  # there was nothing left to train
             return
         with torch.no_grad():
@@ -121,7 +121,7 @@ class WeightAverage(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Put the average where readers look, and the raw weights beside it."""
+        """Save the average as the model's weights, and the raw weights beside it."""
         if not self.average:
             return
         raw = self._raw or {name: parameter.detach() for name, parameter in trainable(pl_module)}
@@ -134,7 +134,7 @@ class WeightAverage(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep the raw weights of a resumed run until its parameters are on their device."""
+        """Store the raw weights of a resumed run until its parameters are on their device."""
         if trainer.state.fn != "fit":
             return
         if KEY not in checkpoint:
@@ -144,7 +144,7 @@ class WeightAverage(Callback):
 
 
 def trainable(module: LightningModule) -> list[tuple[str, torch.nn.Parameter]]:
-    """Names and parameters that the optimiser moves; with FSDP2 the shards of this process."""
+    """Return names and parameters that the optimiser moves; with FSDP2 the shards of this process."""
     for part in module.modules():
         if isinstance(part, FSDPModule):
             part.reshard()  # a forward pass without gradients leaves some parameters gathered
@@ -152,7 +152,7 @@ def trainable(module: LightningModule) -> list[tuple[str, torch.nn.Parameter]]:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A tensor without shards, on the CPU where it had some; every process must call this."""
+    """Gather the shards of a tensor on the CPU, or copy one without shards; every process must call this."""
     gather = getattr(tensor, "full_tensor", None)
     return tensor.detach().clone() if gather is None else gather().detach().cpu()
 

@@ -22,10 +22,10 @@ from lightning_avsp.tasks import SaliencyTask
 
 
 class SampleFigures(Callback):
-    """Draws the first clips of each validation to ``figures/epoch_NNN.png`` and to W&B when it is a logger.
+    """Figures of the first clips of each validation in ``figures/epoch_NNN.png``, and on W&B when it is a logger.
 
     Args:
-        folder: Where the figures go.
+        folder: Folder of the figures.
         clips: Clips (rows) per figure.
     """
 
@@ -73,7 +73,7 @@ def draw_clips(
     """Draw one row per clip: target frame, ground truth, prediction, then the strip.
 
     Args:
-        path: PNG file to write; its folder is made.
+        path: PNG file to write.
         batch: The clips, with ``ground_truth``.
         maps: Predictions (B, 1, H, W) in [0, 1].
         strip: Labelled intermediate maps (B, 1, H, W).

@@ -1,4 +1,4 @@
-"""A NaN or infinite loss stops the run, and the clips of its batch are written down."""
+"""Stop at a NaN or infinite loss, with the clips of its batch in a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lightning_avsp.run_folder import RunFolder, write_json
 
 
 class FiniteLoss(Callback):
-    """Checks every training loss, several at once so that no step waits for the device.
+    """Check of every training loss, several at once so that no step waits for the device.
 
     On the CPU each step is checked. Before every checkpoint the remaining losses are checked too, so that no checkpoint
     is ever written after a NaN or infinite loss.
@@ -32,7 +32,7 @@ class FiniteLoss(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the loss on its device, and the clips it was computed from."""
+        """Store the loss on its device, and the clips it was computed from."""
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if not isinstance(loss, Tensor):
             return
@@ -54,7 +54,7 @@ class FiniteLoss(Callback):
         self.check(trainer)
 
     def check(self, trainer: Trainer) -> None:
-        """Raise if one of the kept losses is NaN or infinite, on every process alike.
+        """Raise if one of the stored losses is NaN or infinite, on every process alike.
 
         Raises:
             AVSPError: Names the file with the clips.

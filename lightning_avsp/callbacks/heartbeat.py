@@ -1,4 +1,4 @@
-"""`progress.json`: how far a run is, for whoever watches from outside."""
+"""`progress.json`: step, time left and host of a run, for `avsp sweep status`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightning_avsp.run_folder import RunFolder, write_json
 
 
 class Heartbeat(Callback):
-    """Writes the step, all steps, the host and the time left into the run's folder, on rank 0.
+    """File with step, number of steps, host and time left in the run's folder, written on rank 0.
 
     Args:
         run: Folder of the run.
@@ -26,7 +26,7 @@ class Heartbeat(Callback):
         self._written = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin with the step that the training is resumed at."""
+        """Start the clock at the first step of a run, or at the one that it is resumed at."""
         self._started = (time.time(), trainer.global_step)
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
@@ -34,11 +34,11 @@ class Heartbeat(Callback):
         self._write(trainer, trainer.global_step, trainer.estimated_stepping_batches)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin a test."""
+        """Start the clock of a test."""
         self._started = (time.time(), 0)
 
     def on_test_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Write the batch."""
+        """Write the number of the batch."""
         batch_idx = kwargs.get("batch_idx", args[3] if len(args) > 3 else 0)
         self._write(trainer, batch_idx + 1, sum(trainer.num_test_batches))
 

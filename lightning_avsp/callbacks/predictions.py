@@ -1,4 +1,4 @@
-"""Writes predicted maps of listed videos as 8-bit PNG, one folder per video, for `lightning predict`."""
+"""Predicted maps of the test videos as 8-bit PNG, one folder per video: the output of `lightning predict`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lightning_avsp.files import atomic_write
 
 
 class MapWriter(BasePredictionWriter):
-    """``maps/<corpus>/<video>/%05d.png``: linear grey, 255 = 1.0, at the network's map size, 1-based frame numbers."""
+    """Writer of ``maps/<corpus>/<video>/%05d.png``, frames from 1: linear grey, 255 = 1.0, the network's map size."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(write_interval="batch")

@@ -1,4 +1,4 @@
-"""A rich progress bar on a terminal, one plain line now and then anywhere else."""
+"""Progress of a run: a rich bar on a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def progress_bar() -> ProgressBar:
 
 
 class PlainProgress(ProgressBar):
-    """Prints a line every 20 seconds and one per finished epoch: readable in a log file."""
+    """A line every 20 seconds and one per finished epoch, readable in a log file."""
 
     def __init__(self) -> None:
         super().__init__()

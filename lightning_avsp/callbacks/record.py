@@ -22,7 +22,7 @@ from lightning_avsp.run_folder import RunFolder, write_atomically, write_json
 
 
 class RunRecord(SaveConfigCallback):
-    """Writes the full configuration and the run's facts into its folder, on rank 0, without collectives.
+    """Writer of the full configuration and the run's facts into its folder, on rank 0, without collectives.
 
     The callback that Lightning brings writes to the logger's folder, which two W&B runs share: the second run fails,
     or overwrites the first one's file. Here each command of a run has a file of its own.
@@ -31,7 +31,7 @@ class RunRecord(SaveConfigCallback):
     _earlier: Sequence[dict[str, Any]] = ()
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Called by Lightning once per command, on rank 0."""
+        """Write the configuration, and ``run.json`` of a training; Lightning calls this once per command, on rank 0."""
         run = RunFolder(Path(trainer.default_root_dir))
         text = self.parser.dump(self.config, skip_unset=False)
         name = "config.yaml" if stage == "fit" else f"config-{getattr(stage, 'value', stage)}.yaml"
@@ -44,7 +44,7 @@ class RunRecord(SaveConfigCallback):
             write_json(run.record, {**self._facts(trainer, pl_module), "finished": False})
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Mark the run as finished, unless it was stopped half-way."""
+        """Mark the run as finished, unless it was interrupted."""
         run = RunFolder(Path(trainer.default_root_dir))
         if trainer.is_global_zero and not trainer.interrupted:
             write_json(run.record, {**self._facts(trainer, pl_module), "finished": True})
@@ -52,7 +52,7 @@ class RunRecord(SaveConfigCallback):
     def _earlier_parts(
         self, run: RunFolder, pl_module: LightningModule, trainer: Trainer
     ) -> list[dict[str, Any]]:
-        """Videos and origins of earlier commands that this one goes on from, where they differ from its own."""
+        """Collect videos and origins of the commands that this one resumes, where they differ from its own."""
         path = self.config.get("ckpt_path")
         own = path is not None and run.path.resolve() in Path(path).resolve().parents
         if not own or not run.record.is_file():
@@ -102,7 +102,7 @@ class RunRecord(SaveConfigCallback):
 
 
 def commit() -> str | None:
-    """Commit of the checkout that the package runs from, or None for an installed package."""
+    """Return the commit of the checkout that the package runs from, or None for an installed package."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

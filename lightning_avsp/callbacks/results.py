@@ -1,4 +1,4 @@
-"""Writes test and validation scores as JSON and CSV: per corpus, per video, per frame, each with its counts."""
+"""Test and validation scores as JSON and CSV: per corpus, per video, per frame, each with its counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TEST_OPTIONS = ("every", "frames", "audio", "audio_shift", "text")
 
 
 class ResultWriter(Callback):
-    """After a test: ``results/test.json`` (averages, counts, per video) and ``results/test_frames.csv``."""
+    """Writer of ``results/test.json`` (averages, counts, per video) and ``results/test_frames.csv`` after a test."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGUSR1 end a training after the current step, with a checkpoint to go on from."""
+"""Stop at SIGTERM and SIGUSR1 after the current step, with a checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ WATCHED = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopSignals(Callback):
-    """Saves ``last.ckpt`` and leaves when a signal comes, at the end of a step, on all processes together.
+    """Handler of signals that saves ``last.ckpt`` and exits at the end of a step, on all processes together.
 
     Lightning acts inside the signal handler: it broadcasts there, which hangs if only some processes get the signal,
-    and without SLURM SIGUSR1 kills the process. Here the handler only takes note. The exit code is 128 plus the
+    and without SLURM SIGUSR1 kills the process. Here the handler only notes the signal. The exit code is 128 plus the
     signal's number, as shells count.
 
     Under SLURM, SIGUSR1 also puts the job back into the queue (``scontrol requeue``) unless ``requeue`` is false.
@@ -31,7 +31,7 @@ class StopSignals(Callback):
     Args:
         run: Folder of the run.
         every: Steps between two exchanges with the other processes about received signals, on accelerators.
-        requeue: Whether SIGUSR1 requeues a SLURM job.
+        requeue: Put a SLURM job back into the queue at SIGUSR1.
     """
 
     def __init__(self, run: RunFolder, every: int = 10, requeue: bool = True) -> None:
@@ -43,17 +43,17 @@ class StopSignals(Callback):
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take over the two signals."""
+        """Install the handler of the two signals."""
         self.received = 0
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in WATCHED}
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give the signals back, before Lightning gives back its own."""
+        """Restore the earlier handlers, before Lightning restores its own."""
         self._release()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Give the signals back."""
+        """Restore the earlier handlers."""
         self._release()
 
     def _release(self) -> None:
@@ -69,7 +69,7 @@ class StopSignals(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and leave if a signal has come to any process.
+        """Save and exit if any process has received a signal.
 
         Raises:
             SystemExit: 128 plus the signal's number.
@@ -91,7 +91,7 @@ class StopSignals(Callback):
         name = signal.Signals(number).name
         if trainer.is_global_zero:
             log.warning(
-                "%s: saved %s after step %d; go on with --ckpt_path last", name, path, trainer.global_step
+                "%s: saved %s after step %d; resume with --ckpt_path last", name, path, trainer.global_step
             )
             if number == signal.SIGUSR1 and self.requeue and "SLURM_JOB_ID" in os.environ:
                 requeue_job()

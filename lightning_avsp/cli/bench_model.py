@@ -1,4 +1,4 @@
-"""`avsp bench model`: what each network costs."""
+"""`avsp bench model`: cost of each network."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ def model(json: Path | None = None) -> None:
     Args:
         json: Also write the table to this file.
     """
-    from lightning_avsp.profiling.model import bench_model, print_rows
+    from lightning_avsp.profiling.model import bench_model, print_records
     from lightning_avsp.run_folder import write_json
 
-    rows = bench_model()
-    print_rows(rows)
+    records = bench_model()
+    print_records(records)
     if json is not None:
-        write_json(json, [vars(row) for row in rows])
+        write_json(json, records)

@@ -1,4 +1,4 @@
-"""`avsp bench train`: training speed of an experiment, and where its time goes."""
+"""`avsp bench train`: training speed of an experiment, and the sections and operators that take its time."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def train(
     from rich.console import Console
 
     from lightning_avsp.errors import InputError
-    from lightning_avsp.launch import choose_device
+    from lightning_avsp.launch import choose_device, default_precision
     from lightning_avsp.profiling import train as measuring
     from lightning_avsp.profiling.case import Configuration
     from lightning_avsp.profiling.train_report import print_report, write_report
@@ -67,6 +67,8 @@ def train(
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
     amount = measuring.Rounds(steps, rounds, warmup, inference)
     where = torch.device(choose_device(device))
+    changes = " ".join([settings] if isinstance(settings, str) else settings)
+    others = [against] if isinstance(against, str) else against
     if all:
         folder = model or Path("experiments")
         if out is None or trace is not None or not folder.is_dir():
@@ -75,36 +77,23 @@ def train(
             )
         suite = {}
         for name in measuring.PAPERS:
-            first = Configuration(folder / f"{name}.yaml", batch=batch or 8, root=root)
-            for words in _list(settings):
-                first = first.changed(words)
-            wanted = _list(against) or [
-                *measuring.EXECUTIONS,
-                *([measuring.GRAPHS] if "tavdiff" in name else []),
+            first = Configuration(folder / f"{name}.yaml", batch=batch or 8, root=root).changed(changes)
+            graphs = [measuring.GRAPHS] if "tavdiff" in name else []
+            suite[first.experiment] = [
+                first.changed(words) for words in others or [*measuring.EXECUTIONS, *graphs]
             ]
-            suite[first.experiment] = [first.changed(words) for words in wanted]
-        report = measuring.bench_suite(
-            suite, str(where), amount, limit, out, console.print, lambda joint: write_report(joint, out)
+        found = measuring.bench_suite(
+            suite, where, amount, limit, console.print, lambda joint: write_report(joint, out)
         )
     else:
         if model is None:
             raise InputError("give --model EXPERIMENT.yaml, or --all true")
+        usual = default_precision("gpu" if where.type == "cuda" else "cpu")
         first = Configuration(
-            model,
-            batch=batch,
-            compile=compile,
-            activation_checkpointing=activation_checkpointing,
-            root=root,
-        ).changed(f"precision={measuring.find_precision(precision, where)}")
-        for words in _list(settings):
-            first = first.changed(words)
-        configurations = [first, *(first.changed(words) for words in _list(against))]
-        speeds = measuring.bench_train(configurations, where, amount, trace=trace, report=console.print)
-        report = measuring.as_report(speeds, where)
-    print_report(report, console)
+            model, batch=batch, compile=compile, activation_checkpointing=activation_checkpointing, root=root
+        ).changed(f"precision={usual if precision == 'auto' else precision} {changes}")
+        configurations = [first, *(first.changed(words) for words in others)]
+        found = measuring.bench_train(configurations, where, amount, trace=trace, report=console.print)
+    print_report(found, console)
     if out is not None:
-        write_report(report, out)
-
-
-def _list(words: list[str] | str) -> list[str]:
-    return [words] if isinstance(words, str) else words
+        write_report(found, out)

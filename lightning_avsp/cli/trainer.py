@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.plugins import CheckpointIO
@@ -22,7 +21,7 @@ from lightning_avsp.callbacks.checkpoint_io import AtomicCheckpointIO
 from lightning_avsp.callbacks.origins import weight_options
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.loader import start_worker_server
-from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
+from lightning_avsp.errors import InputError, MissingDependencyError
 from lightning_avsp.evaluation.audit.leaks import seen_test_videos
 from lightning_avsp.launch import (
     accumulation,
@@ -43,7 +42,7 @@ log = logging.getLogger(__name__)
 EPILOG = "Options not named here belong to --trainer, --model and --data; print all with --print_config."
 
 EXPECTED = (
-    r"Checkpoint directory .* exists and is not empty",  # a resumed run goes on where it was
+    r"Checkpoint directory .* exists and is not empty",  # a resumed run writes into its own folder
     r"Be aware that when using `ckpt_path`, callbacks used",  # a test keeps no checkpoints
     r".*isinstance\(treespec, LeafSpec\)",  # inside Lightning
     r"Found \d+ module\(s\) in eval mode at the start of training",  # frozen encoders
@@ -56,24 +55,18 @@ def run_trainer(arguments: Sequence[str]) -> AVSPCLI:
     """Parse and run fit, validate, test or predict."""
     set_up_logging()
     try:
-        return _run(arguments)
+        return AVSPCLI(
+            SaliencyTask,
+            AVSaliencyDataModule,
+            args=list(arguments),
+            save_config_callback=RunRecord,
+            save_config_kwargs={"save_to_log_dir": False},
+            parser_kwargs={"prog": "lightning", "version": __version__, "epilog": EPILOG},
+            **CLI_SETTINGS,
+        )
     finally:
-        if (
-            "wandb" in sys.modules
-        ):  # a second command in this process must not write into the first one's W&B run
+        if "wandb" in sys.modules:  # a second command in this process must not write into this one's W&B run
             sys.modules["wandb"].finish()
-
-
-def _run(arguments: Sequence[str]) -> AVSPCLI:
-    return AVSPCLI(
-        SaliencyTask,
-        AVSaliencyDataModule,
-        args=list(arguments),
-        save_config_callback=RunRecord,
-        save_config_kwargs={"save_to_log_dir": False},
-        parser_kwargs={"prog": "lightning", "version": __version__, "epilog": EPILOG},
-        **CLI_SETTINGS,
-    )
 
 
 def set_up_logging() -> None:
@@ -107,7 +100,7 @@ class AVSPCLI(ExperimentCLI):
         return self.config[str(self.subcommand)]
 
     def before_instantiate_classes(self) -> None:
-        """Check what can be checked before anything heavy is built, and fill what follows from other options."""
+        """Check the options before anything heavy is built, and set those that follow from others."""
         options = self.options
         if options.get("weights_only") is None:
             options.weights_only = True  # a checkpoint is data: it must not be able to run code
@@ -139,11 +132,7 @@ class AVSPCLI(ExperimentCLI):
             options.trainer.enable_checkpointing = (
                 False  # Lightning would add a checkpoint callback to a test
             )
-        if (
-            options.trainer.enable_checkpointing is False
-            and self.subcommand == "fit"
-            and options.test_after_fit
-        ):
+        elif options.trainer.enable_checkpointing is False and options.test_after_fit:
             raise InputError(
                 "test_after_fit tests the best checkpoint, but trainer.enable_checkpointing is false"
             )
@@ -153,7 +142,7 @@ class AVSPCLI(ExperimentCLI):
         }
 
     def _choose_processes(self, options: Any) -> None:
-        """Number of processes, precision, and how a global batch is shared; said in the log where it was chosen."""
+        """Choose processes, precision, arithmetic and the share of a global batch; log choices that were not given."""
         trainer = options.trainer
         self.nodes = int(trainer.num_nodes or 1)
         self.devices = device_count(trainer.devices, str(trainer.accelerator))
@@ -166,40 +155,39 @@ class AVSPCLI(ExperimentCLI):
             trainer.deterministic = trainer.deterministic or "warn"
         for line in set_arithmetic(bool(trainer.deterministic)):
             log.info(line)
-        wanted = options.data.get("global_batch")
-        if wanted is None or self.subcommand != "fit":
+        if self.subcommand != "fit":
             return
-        world = self.devices * self.nodes
-        batch, accumulated = accumulation(int(wanted), int(options.data.batch_size), world)
         given = int(trainer.accumulate_grad_batches or 1)
-        if given not in (1, accumulated):  # a run's own config.yaml brings back what was chosen
-            raise InputError(
-                f"data.global_batch={wanted} on {world} processes accumulates {accumulated} batches of {batch}, but "
-                f"trainer.accumulate_grad_batches={given} is given too; leave one of them out"
+        wanted = options.data.get("global_batch")
+        if wanted is not None:
+            world = self.devices * self.nodes
+            batch, accumulated = accumulation(int(wanted), int(options.data.batch_size), world)
+            if given not in (1, accumulated):  # a run's own config.yaml brings back the computed number
+                raise InputError(
+                    f"data.global_batch={wanted} on {world} processes accumulates {accumulated} batches of {batch}, "
+                    f"but trainer.accumulate_grad_batches={given} is given too; leave one of them out"
+                )
+            options.data.batch_size = batch
+            trainer.accumulate_grad_batches = given = accumulated
+            log.info(
+                "global batch %d = %d clips on each of %d processes x %d accumulated; the learning rate stays as given",
+                wanted,
+                batch,
+                world,
+                accumulated,
             )
-        options.data.batch_size, trainer.accumulate_grad_batches = batch, accumulated
-        if accumulated > 1 and options.compile == "graphs":
+        if given > 1 and options.compile == "graphs":
             raise InputError(
-                f"data.global_batch={wanted} accumulates {accumulated} batches, but --compile graphs reuses "
-                "the memory of gradients between batches; use --compile default, or more devices"
+                f"{given} batches are accumulated (trainer.accumulate_grad_batches or data.global_batch), but "
+                "--compile graphs reuses the memory of gradients between batches; use --compile default, or do not "
+                "accumulate"
             )
-        log.info(
-            "global batch %d = %d clips on each of %d processes x %d accumulated; the learning rate stays as given",
-            wanted,
-            batch,
-            world,
-            accumulated,
-        )
-
-    def before_instantiate_trainer(self, kwargs: dict[str, Any]) -> None:
-        """Strategies that are known by a name of ours."""
-        if self.options.trainer.strategy == "fsdp2":
-            kwargs["strategy"] = fsdp2_strategy(self.devices, self.nodes)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """A trainer that keeps everything in the run folder."""
+        """Build a trainer that writes everything into the run folder."""
         kwargs["default_root_dir"] = str(self.run.path)
-        self.before_instantiate_trainer(kwargs)
+        if self.options.trainer.strategy == "fsdp2":
+            kwargs["strategy"] = fsdp2_strategy(self.devices, self.nodes)
         if self.options.trainer.logger in (None, True):
             kwargs["logger"] = False if self.options.trainer.fast_dev_run else self._loggers()
         given = self.config_init[str(self.subcommand)].trainer.plugins or []
@@ -216,28 +204,26 @@ class AVSPCLI(ExperimentCLI):
         """Refuse a start that has seen this run's test videos, then take the earlier stage's weights."""
         options = self.options
         self.model.leaks = []
-        starts = weight_options(self.config[str(self.subcommand)].as_dict())
+        starts = {} if options.trainer.fast_dev_run else weight_options(options.as_dict())
         for option, value in starts.items():
-            if not options.trainer.fast_dev_run:
-                data = self.datamodule
-                lines = seen_test_videos(
-                    option,
-                    value,
-                    self.run.path,
-                    data.partition.test,
-                    data.synthetic,
-                    options.allow_seen_test_videos,
-                )
-                for line in lines:
-                    log.warning("%s", line)
-                self.model.leaks += [line for line in lines if line.startswith("LEAK")]
+            lines = seen_test_videos(
+                option,
+                value,
+                self.run.path,
+                self.datamodule.partition.test,
+                self.datamodule.synthetic,
+                options.allow_seen_test_videos,
+            )
+            for line in lines:
+                log.warning("%s", line)
+            self.model.leaks += [line for line in lines if line.startswith("LEAK")]
         if options.init_from is not None and options.get("ckpt_path"):
             log.info("init_from is not read again: this run goes on from %s", options.ckpt_path)
         elif options.init_from is not None:
             self.model.start_from(Path(options.init_from), tuple(options.init_drop), options.init_absent)
 
     def _loggers(self) -> list[Logger]:
-        """CSV always; W&B offline unless asked otherwise."""
+        """Build the loggers: CSV always, W&B unless disabled."""
         options = self.options
         name = str(self.subcommand)
         version = self.run.next_metrics(name)
@@ -274,13 +260,3 @@ class AVSPCLI(ExperimentCLI):
         path = self.run.checkpoint("best")
         log.info("testing %s", path)
         self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=str(path), weights_only=True)
-
-
-def device_summary() -> str:
-    """Describe the devices of a run, for its record."""
-    if torch.cuda.is_available():
-        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
-    return f"CPU, {torch.get_num_threads()} threads"
-
-
-__all__ = ["AVSPCLI", "AVSPError", "device_summary", "run_trainer"]

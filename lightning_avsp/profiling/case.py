@@ -15,14 +15,14 @@ from torch import Tensor
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.launch import set_arithmetic
-from lightning_avsp.profiling.peak import training_flops
-from lightning_avsp.profiling.random_clips import random_batch
+from lightning_avsp.profiling.counting import training_flops
+from lightning_avsp.profiling.device import synchronise
+from lightning_avsp.profiling.random_clips import forward_inputs, random_batch
 from lightning_avsp.profiling.timeline import Timeline, marked
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
 from lightning_avsp.tasks import DiffusionSaliencyTask
 from lightning_avsp.tasks.execution import CompileMode, Execution
 from lightning_avsp.tasks.experiment import Experiment
-from lightning_avsp.tasks.prediction import network_inputs
 
 Precision = Literal["32-true", "bf16-mixed"]
 
@@ -49,7 +49,7 @@ class Configuration:
     """Folder of the corpora, to measure the data module too; None for random clips that lie on the device."""
 
     def changed(self, words: str) -> Configuration:
-        """Return the same with changes: ``experiments/other.yaml precision=32-true model.network.attention=standard``.
+        """Return a copy with changes: ``experiments/other.yaml precision=32-true model.network.attention=standard``.
 
         Args:
             words: Separated by blanks: another experiment file, options of this class, or settings of the experiment
@@ -60,28 +60,30 @@ class Configuration:
         """
         found = self
         for word in words.split():
-            name, equals, value = word.partition("=")
-            if not equals and word.endswith((".yaml", ".yml")):
-                found = replace(found, experiment=Path(word))
-            elif equals and "." in name:
-                found = replace(found, settings=(*found.settings, word))
-            elif equals and name in _CHOICES:
-                if value not in _CHOICES[name]:
-                    raise InputError(f"{word}: choose one of {', '.join(_CHOICES[name])}")
-                truth = {"true": True, "false": False}
-                found = replace(found, **{name: truth.get(value, value)})  # type: ignore[arg-type]
+            name, _, value = word.partition("=")
+            choices = _CHOICES.get(name, ())
+            change: dict[str, Any]
+            if word.endswith((".yaml", ".yml")) and not value:
+                change = {"experiment": Path(word)}
+            elif value and "." in name:
+                change = {"settings": (*found.settings, word)}
+            elif value in choices:
+                change = {name: {"true": True, "false": False}.get(value, value)}
+            elif choices:
+                raise InputError(f"{word}: choose one of {', '.join(choices)}")
             elif name == "batch" and value.isdigit() and int(value) > 0:
-                found = replace(found, batch=int(value))
+                change = {"batch": int(value)}
             else:
                 raise InputError(
                     f"{word!r} cannot be measured; give an experiment file, a setting such as "
                     f"model.network.attention=standard, batch=NUMBER, or {'=, '.join(_CHOICES)}="
                 )
+            found = replace(found, **change)
         return found
 
     @property
     def name(self) -> str:
-        """Everything that is not at its default, in one line."""
+        """All settings that are not at their defaults, in one line."""
         words = [self.experiment.stem, "" if self.batch is None else f"batch {self.batch}", self.precision]
         words += [f"compiled ({self.compile})" if self.compile != "none" else ""]
         words += ["checkpointed" if self.activation_checkpointing else "", "" if self.tuning else "not tuned"]
@@ -122,7 +124,12 @@ class BenchmarkCase:
         self.device = device
         self.gradient_clip: float | None = experiment.config.trainer.gradient_clip_val
         self._text_width = experiment.text_width
-        self.flops = self._count() if flops is None else flops
+        if flops is None:
+            network = self.task.network
+            inputs = forward_inputs(network, self.data, self._text_width, torch.device("cpu"))
+            reads = isinstance(network, DiffusionNetwork) and network.reads_target
+            flops = training_flops(network, inputs, **({"saliency": inputs[0]} if reads else {}))
+        self.flops = flops
         self.task.execution = Execution(configuration.compile, configuration.activation_checkpointing)
         self.task.configure_model()
         self.task.to(device).train()
@@ -139,16 +146,6 @@ class BenchmarkCase:
     def batch(self) -> int:
         """Clips of a step."""
         return self.configuration.batch or 1
-
-    def _count(self) -> int:
-        """Count the operations of forward and backward pass of one clip."""
-        batch = random_batch(self.data, 1, self._text_width, torch.device("cpu"))
-        network, inputs = self.task.network, list(network_inputs(self.task.network, batch))
-        if not isinstance(network, DiffusionNetwork):
-            return training_flops(network, inputs)
-        noisy, t = self.task.target(batch), torch.zeros(1, dtype=torch.int64)
-        known = {"saliency": noisy} if network.reads_target else {}
-        return training_flops(network, [noisy, t, *inputs], **known)
 
     def _batches(self) -> Iterator[SaliencyBatch]:
         if self.configuration.root is None:
@@ -184,7 +181,7 @@ class BenchmarkCase:
         self.clips += len(batch["frame"])  # the last batch of an epoch may be smaller
 
     def train(self, steps: int) -> dict[str, float]:
-        """Take steps; returns the seconds of each section, ``data`` only where clips are read from a corpus."""
+        """Take steps and return the seconds of each section, ``data`` only where clips are read from a corpus."""
         timeline = Timeline(self.device)
         with marked(self.task.network, timeline):
             timeline.start()
@@ -215,9 +212,3 @@ class BenchmarkCase:
     def _precision(self) -> AbstractContextManager[Any]:
         mixed = self.configuration.precision == "bf16-mixed"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed)
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait until the device has finished its queue."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._pytree import tree_iter, tree_map_only
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one pass costs in the papers' convention."""
+    """Cost of one pass in the papers' convention."""
 
     params: int
     """Parameters of the leaf modules that the convention knows and that were called."""
@@ -28,7 +29,7 @@ class Cost:
 
 
 def count_as_papers(module: nn.Module, *inputs: Any) -> Cost:
-    """Parameters and "FLOPs" as DiffSal's Tables 1 and 2 of results give them.
+    """Count parameters and "FLOPs" as DiffSal's Tables 1 and 2 of results give them.
 
     The convention is that of the tool `thop` (0.1.1), on one pass with batch 1:
 
@@ -71,7 +72,7 @@ def count_as_papers(module: nn.Module, *inputs: Any) -> Cost:
 
 
 def count_flops(module: nn.Module, *inputs: Any) -> int:
-    """Floating point operations of one pass, two per multiply-accumulate, attention included.
+    """Count the floating point operations of one pass, two per multiply-accumulate, attention included.
 
     Args:
         module: Network; put into evaluation mode for the pass. The meta device makes this fast.
@@ -80,17 +81,51 @@ def count_flops(module: nn.Module, *inputs: Any) -> int:
     Returns:
         Operations of convolutions and matrix products; element-wise work is not counted.
     """
-    with ExitStack() as stack:
-        stack.enter_context(_mode(module, training=False))
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the counter does not know the CPU's fused kernel
-        counter = stack.enter_context(FlopCounterMode(display=False))
+    with _mode(module, training=False), torch.no_grad(), _flop_counter() as counter:
         module(*inputs)
     return int(counter.get_total_flops())
 
 
+def training_flops(network: nn.Module, inputs: Sequence[Any], **keywords: Any) -> int:
+    """Count the operations of one forward and backward pass on the meta device, two per multiply-accumulate.
+
+    Activations computed anew under checkpointing are not counted: model FLOPs, not hardware FLOPs. Gradients of
+    frozen parts are not computed and not counted.
+
+    Args:
+        network: Network as built, before it is compiled or sharded; it is copied.
+        inputs: Arguments of its forward, on any device.
+        **keywords: More of them.
+    """
+    counted = copy.deepcopy(network).to("meta").train()
+    inputs, keywords = tree_map_only(Tensor, lambda tensor: tensor.to("meta"), (list(inputs), keywords))
+    with _flop_counter() as counter:
+        counted(*inputs, **keywords).sum().backward()
+    return int(counter.get_total_flops())
+
+
+def convolution_backward_flops(
+    gradient: Any, x: Any, weight: Any, *args: Any, out_shape: Any = None, **keywords: Any
+) -> int:
+    """Count a convolution's gradients: one forward pass each for that of the input and that of the weight.
+
+    torch 2.11 multiplies the weight's gradient by the number of groups: 64 times too much for a depthwise kernel of 64.
+    """
+    transposed, wanted = args[4], args[7]
+    return sum(wanted[:2]) * int(conv_flop_count(x, weight, gradient, transposed=transposed))
+
+
+@contextmanager
+def _flop_counter() -> Iterator[FlopCounterMode]:
+    counter = FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten.convolution_backward: convolution_backward_flops}
+    )
+    with sdpa_kernel(SDPBackend.MATH), counter:  # the counter does not know the CPU's fused attention
+        yield counter
+
+
 def activation_memory(module: nn.Module, *inputs: Any, training: bool = False) -> int:
-    """Peak of the tensors alive at once during one forward pass, without weights and inputs.
+    """Measure the peak of the tensors alive at once during one forward pass, without weights and inputs.
 
     Attention matrices are materialised, as in the papers' implementations: fused kernels would hide what
     Table 4 of DiffSal compares. Works on any device; on the meta device it needs neither memory nor time.
@@ -116,7 +151,7 @@ def activation_memory(module: nn.Module, *inputs: Any, training: bool = False) -
 
 
 class _PeakMemory(TorchDispatchMode):
-    """Follows the storages that operators return, from their birth until they are freed."""
+    """Storages that operators return, from their birth until they are freed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,28 +189,21 @@ class _PeakMemory(TorchDispatchMode):
         self._current -= self._alive.pop(key)
 
 
-class _mode:  # noqa: N801 -- used like a function
-    """Evaluation or training mode for the time of a pass; every sub-module gets its own mode back."""
-
-    def __init__(self, module: nn.Module, training: bool) -> None:
-        self.module = module
-        self.training = training
-
-    def __enter__(self) -> None:
-        self.before = [(layer, layer.training) for layer in self.module.modules()]
-        self.module.train(self.training)
-
-    def __exit__(self, *_: object) -> None:
-        for layer, training in self.before:
-            layer.training = training
+@contextmanager
+def _mode(module: nn.Module, training: bool) -> Iterator[None]:
+    """Set evaluation or training mode for the time of a pass; every sub-module gets its own mode back."""
+    before = [(layer, layer.training) for layer in module.modules()]
+    module.train(training)
+    try:
+        yield
+    finally:
+        for layer, mode in before:
+            layer.training = mode
 
 
 def _convolution(layer: Any, x: Tensor, y: Tensor) -> int:
-    return y.numel() * (x.shape[1] // layer.groups) * math.prod(layer.weight.shape[2:])
-
-
-def _linear(layer: Any, x: Tensor, y: Tensor) -> int:
-    return y.numel() * int(layer.in_features)
+    # not the channels of x: MViT's pooling takes all heads at once
+    return y.numel() * (layer.in_channels // layer.groups) * math.prod(layer.weight.shape[2:])
 
 
 def _norm(layer: Any, x: Tensor, y: Tensor) -> int:
@@ -192,26 +220,14 @@ def _upsample(layer: Any, x: Tensor, y: Tensor) -> int:
     return y.numel() * {"nearest": 1, "linear": 5, "bilinear": 11, "bicubic": 259}.get(layer.mode, 0)
 
 
-def _average(layer: Any, x: Tensor, y: Tensor) -> int:
-    return y.numel()
-
-
-def _free(layer: Any, x: Tensor, y: Tensor) -> int:
-    return 0
-
-
-_BatchNorm, _InstanceNorm, _Convolution = (
-    nn.modules.batchnorm._BatchNorm,
-    nn.modules.instancenorm._InstanceNorm,
-    nn.modules.conv._ConvNd,
-)
-_RULES: tuple[tuple[tuple[type[nn.Module], ...], Callable[[Any, Tensor, Tensor], int]], ...] = (
-    ((_Convolution,), _convolution),
-    ((nn.Linear,), _linear),
-    ((_BatchNorm, _InstanceNorm, nn.LayerNorm), _norm),
+_Rule = Callable[[Any, Tensor, Tensor], int]
+_RULES: tuple[tuple[tuple[type[nn.Module], ...], _Rule], ...] = (
+    ((nn.modules.conv._ConvNd,), _convolution),
+    ((nn.Linear,), lambda layer, x, y: y.numel() * int(layer.in_features)),
+    ((nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.LayerNorm), _norm),
     ((nn.Softmax,), _softmax),
     ((nn.Upsample,), _upsample),
-    ((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), _average),
-    ((nn.PReLU,), _free),
+    ((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), lambda layer, x, y: y.numel()),
+    ((nn.PReLU,), lambda layer, x, y: 0),
 )
 """Kinds of leaf modules and their operations per call; others count neither operations nor parameters."""

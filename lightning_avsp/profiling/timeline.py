@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import perf_counter
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -40,12 +41,9 @@ class Timeline:
 
     def mark(self, section: str) -> None:
         """Count everything since the last mark as this section."""
-        moment: Any
+        moment: Any = torch.cuda.Event(enable_timing=True) if self.cuda else perf_counter()
         if self.cuda:
-            moment = torch.cuda.Event(enable_timing=True)
             moment.record()
-        else:
-            moment = perf_counter()
         self._marks.append((section, moment))
 
     def totals(self) -> dict[str, float]:
@@ -62,23 +60,17 @@ class Timeline:
 @contextmanager
 def marked(network: SaliencyNetwork, timeline: Timeline) -> Iterator[None]:
     """Mark the parts of a network: encoder and denoiser, or encoders and decoder of a direct network."""
+    parts: list[tuple[nn.Module, str, str, str]]
     if isinstance(network, DiffusionNetwork):
-        parts = {"encode": "encoder", "denoise": "denoiser"}
-        for method, section in parts.items():
-            setattr(network, method, _marking(getattr(network, method), timeline, "other", section))
-        try:
-            yield
-        finally:
-            for method in parts:
-                delattr(network, method)  # uncovers the method of the class
-        return
-    hooks = [hook for module in _encoders(network) for hook in _hooks(module, timeline, "decoder", "encoder")]
-    hooks += _hooks(network, timeline, "other", "decoder")
-    try:
+        parts = [(network, "encode", "other", "encoder"), (network, "denoise", "other", "denoiser")]
+    else:
+        parts = [(encoder, "forward", "decoder", "encoder") for encoder in _encoders(network)]
+        parts.append((network, "forward", "other", "decoder"))
+    with ExitStack() as stack:
+        for module, name, before, section in parts:
+            method = _marking(getattr(module, name), timeline, before, section)
+            stack.enter_context(patch.object(module, name, method))
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _marking(method: Callable[..., Any], timeline: Timeline, before: str, section: str) -> Callable[..., Any]:
@@ -93,15 +85,8 @@ def _marking(method: Callable[..., Any], timeline: Timeline, before: str, sectio
 
 
 def _encoders(network: nn.Module) -> list[nn.Module]:
-    """Outermost encoders."""
+    """Return the outermost encoders."""
     found: list[nn.Module] = []
     for child in network.children():
         found += [child] if isinstance(child, Encoder) else _encoders(child)
     return found
-
-
-def _hooks(module: nn.Module, timeline: Timeline, before: str, section: str) -> list[Any]:
-    return [
-        module.register_forward_pre_hook(lambda *_: timeline.mark(before)),
-        module.register_forward_hook(lambda *_: timeline.mark(section)),
-    ]

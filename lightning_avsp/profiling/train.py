@@ -8,11 +8,11 @@ times are those of the device's own clock.
 from __future__ import annotations
 
 import gc
-import json
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -21,12 +21,9 @@ from typing import Any
 import torch
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.launch import default_precision
 from lightning_avsp.profiling.case import BenchmarkCase, Configuration
-from lightning_avsp.profiling.memory import peak, reset_peak
+from lightning_avsp.profiling.device import matrix_peak, peak_memory, reset_peak_memory
 from lightning_avsp.profiling.operators import OperatorTime, profile_steps
-from lightning_avsp.profiling.peak import matrix_peak
-from lightning_avsp.run_folder import write_json
 from lightning_avsp.structures import DiffusionNetwork
 from lightning_avsp.tasks.execution import compile_clock
 
@@ -40,8 +37,6 @@ GRAPHS = "precision=bf16-mixed compile=graphs"
 """Beside them for TAVDiff, whose step is bound by launches."""
 MAX_OPERATORS = 10
 
-Report = Callable[[str], None]
-
 
 @dataclass
 class Speed:
@@ -53,6 +48,8 @@ class Speed:
     """Clips of a step."""
     samples_per_s: list[float] = field(default_factory=list)
     """Training clips per second, one number for each round."""
+    ratios: list[float] = field(default_factory=list)
+    """These over those of the first configuration in the same rounds."""
     sections: dict[str, float] = field(default_factory=dict)
     """Seconds of a step by section, mean over all rounds; without ``data`` where clips were random."""
     peak_bytes: int | None = None
@@ -78,10 +75,6 @@ class Speed:
     def median(self) -> float:
         """Median of the rounds' samples per second."""
         return median(self.samples_per_s)
-
-    def ratios(self, other: Speed) -> list[float]:
-        """Divide samples per second by those of another configuration in the same round."""
-        return [own / its for own, its in zip(self.samples_per_s, other.samples_per_s, strict=False)]
 
     @property
     def shares(self) -> dict[str, float]:
@@ -110,9 +103,13 @@ class Rounds:
             )
 
 
-def find_precision(name: str, device: torch.device) -> str:
-    """Return the precision that ``lightning fit`` chooses on this device for ``auto``."""
-    return default_precision("gpu" if device.type == "cuda" else "cpu") if name == "auto" else name
+@dataclass
+class Speeds:
+    """Measured configurations and the machine that they were measured on."""
+
+    machine: dict[str, Any]
+    """Device, its matrix peak, threads, cores, versions and load."""
+    speeds: list[Speed]
 
 
 def bench_train(
@@ -121,9 +118,9 @@ def bench_train(
     amount: Rounds,
     *,
     trace: Path | None = None,
-    report: Report = lambda _: None,
-    save: Callable[[list[Speed]], None] = lambda _: None,
-) -> list[Speed]:
+    report: Callable[[str], None] = lambda _: None,
+    save: Callable[[Speeds], None] = lambda _: None,
+) -> Speeds:
     """Measure configurations; one that fails becomes a row with its reason.
 
     Args:
@@ -132,39 +129,62 @@ def bench_train(
         amount: Steps and rounds.
         trace: Write a profiler's trace of two more training steps of the first configuration here.
         report: Called with a line on the progress.
-        save: Called with all rows whenever one has changed.
+        save: Called with all rows at first and whenever one has changed.
     """
     flops: dict[Any, int] = {}
-    found = [Measurement(one, device, amount, flops) for one in configurations]
-    found[0].trace = trace
-    speeds = [one.speed for one in found]
+    cases = [Measurement(one, device, amount, flops) for one in configurations]
+    cases[0].trace = trace
+    found = Speeds(describe_machine(device), [case.speed for case in cases])
+    save(found)
     rounds = [
-        (f"round {number + 1} of {amount.rounds}", Measurement.add_round) for number in range(amount.rounds)
+        (f"round {index + 1} of {amount.rounds}", Measurement.add_round) for index in range(amount.rounds)
     ]
     stages = [("warming up", Measurement.warm_up), *rounds, ("profiling", Measurement.add_operators)]
     stages += [("predicting", Measurement.add_predictions)] if amount.inference else []
-    for group in [found] if device.type == "cpu" else [[one] for one in found]:
+    first = cases[0].speed.samples_per_s
+    for group in [cases] if device.type == "cpu" else [[case] for case in cases]:
         for doing, measure in stages:
-            for one in [one for one in group if one.speed.error is None]:
-                report(f"{doing}: {one.configuration.name}")
+            for case in [case for case in group if case.speed.error is None]:
+                report(f"{doing}: {case.configuration.name}")
                 try:
-                    measure(one)
+                    measure(case)
                 except InputError:
                     raise
                 except Exception as error:  # noqa: BLE001  # the other configurations can still be measured
-                    one.fail(error, doing)
-                save(speeds)
-        for one in group:
-            one.case = None
-        free()
-    return speeds
+                    case.fail(error, doing)
+                case.speed.ratios = [
+                    own / its for own, its in zip(case.speed.samples_per_s, first, strict=False)
+                ]
+                save(found)
+        for case in group:
+            case.case = None
+        # memory that nothing refers to any more, that of compiled code and CUDA graphs included
+        torch._dynamo.reset()
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    return found
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return what a speed depends on beside the configuration, as plain values."""
+    cuda = device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if cuda else "CPU",
+        "matrix_peak": matrix_peak(device),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda if cuda else None,
+        "load_average": os.getloadavg()[0],
+    }
 
 
 class Measurement:
     """A configuration that is being measured, and its row.
 
     Args:
-        configuration: Its settings.
+        configuration: Settings.
         device: Device to measure on.
         amount: Steps and rounds.
         flops: Operations of a clip by experiment and settings, so that each is counted once.
@@ -190,7 +210,7 @@ class Measurement:
         """Build the case and take its first steps."""
         start, compiled = perf_counter(), compile_clock.seconds
         key = self.configuration.experiment, self.configuration.settings
-        reset_peak(self.device)
+        reset_peak_memory(self.device)
         case = self.case = BenchmarkCase(self.configuration, self.device, self.flops.get(key))
         case.train(self.amount.warmup)
         speed, self.flops[key] = self.speed, case.flops
@@ -201,14 +221,14 @@ class Measurement:
         """Time a round of training steps."""
         assert self.case is not None
         case, speed = self.case, self.speed
-        reset_peak(self.device)
+        reset_peak_memory(self.device)
         before = case.clips
         sections = case.train(self.amount.steps)
         speed.samples_per_s.append((case.clips - before) / sum(sections.values()))
         for name, seconds in sections.items():
             share = seconds / (self.amount.steps * self.amount.rounds)
             speed.sections[name] = speed.sections.get(name, 0.0) + share
-        found, best = peak(self.device), matrix_peak(self.device)
+        found, best = peak_memory(self.device), matrix_peak(self.device)
         if found is not None:
             speed.peak_bytes = max(speed.peak_bytes or 0, found)
         if best is not None and speed.flops_per_clip is not None:
@@ -233,103 +253,59 @@ class Measurement:
         self.speed.compile_s += compile_clock.seconds - compiled
 
 
-def free() -> None:
-    """Give back the memory that nothing refers to any more, that of compiled code and CUDA graphs included."""
-    torch._dynamo.reset()
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-# ---- all papers, each in a process of its own
-
-
 def bench_suite(
     suite: Mapping[Path, Sequence[Configuration]],
-    device: str,
+    device: torch.device,
     amount: Rounds,
     limit_s: float,
-    folder: Path,
-    report: Report,
-    finished: Callable[[dict[str, Any]], None],
-) -> dict[str, Any]:
+    report: Callable[[str], None],
+    save: Callable[[Speeds], None],
+) -> Speeds:
     """Measure experiments one after another, each in a process of its own that is stopped at a time limit.
 
     Args:
         suite: Configurations by experiment file.
-        device: Name of the device.
+        device: Device to measure on.
         amount: Steps and rounds.
         limit_s: Seconds that one experiment may take, imports included.
-        folder: Folder of one JSON file for each experiment.
         report: Called with a line on the progress.
-        finished: Called with the joint report after each experiment.
+        save: Called with all rows after each experiment.
 
     Returns:
-        The joint report, see :func:`as_report`; a configuration that was not measured has its reason.
+        All rows; a configuration that was not measured has its reason.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    joint: dict[str, Any] = {"machine": {}, "speeds": []}
+    joint = Speeds({}, [])
     for experiment, configurations in suite.items():
-        file = folder / f"{experiment.stem}.json"
-        file.unlink(missing_ok=True)
-        arguments = (list(configurations), device, amount, file)
-        process = multiprocessing.get_context("spawn").Process(target=measure_to_file, args=arguments)
-        start = perf_counter()
+        found = Speeds({}, [])
+        reader, writer = multiprocessing.Pipe(duplex=False)
+        process = multiprocessing.get_context("spawn").Process(
+            target=_measure, args=(list(configurations), device, amount, writer)
+        )
+        start, reason = perf_counter(), ""
         process.start()
+        writer.close()  # so that the end of the process is the end of the pipe
         try:
-            process.join(limit_s)
-            stopped = process.is_alive()
+            while reader.poll(max(0.0, limit_s - (perf_counter() - start))):
+                found = reader.recv()
+            reason = f"stopped after {perf_counter() - start:.0f} s"
+        except EOFError:
+            process.join()
+            reason = f"the process ended with exit code {process.exitcode}"
         finally:
             process.kill()
             process.join()
-        found = json.loads(file.read_text()) if file.is_file() else {"machine": {}, "speeds": []}
-        seconds = perf_counter() - start
-        why = (
-            f"stopped after {seconds:.0f} s"
-            if stopped
-            else f"the process ended with exit code {process.exitcode}"
-        )
-        for place, configuration in enumerate(configurations):
-            started = place < len(found["speeds"])
-            row = found["speeds"][place] if started else asdict(Speed(configuration.name))
-            if row["error"] is None and not (row["samples_per_s"] and row["operators"]):
-                row["error"] = why
-            joint["speeds"].append(row)
-        joint["machine"] = found["machine"] or joint["machine"]
-        report(f"{experiment.stem}: {seconds:.0f} s")
-        finished(joint)
+        rows = found.speeds or [Speed(configuration.name) for configuration in configurations]
+        for row in rows:
+            if row.error is None and not (row.samples_per_s and row.operators):
+                row.error = reason
+        joint = Speeds(found.machine or joint.machine, [*joint.speeds, *rows])
+        report(f"{experiment.stem}: {perf_counter() - start:.0f} s")
+        save(joint)
     return joint
 
 
-def measure_to_file(configurations: list[Configuration], device: str, amount: Rounds, file: Path) -> None:
-    """Measure in this process and keep the rows in a file, written anew whenever one has changed."""
-    found = torch.device(device)
-
-    def save(speeds: list[Speed]) -> None:
-        write_json(file, as_report(speeds, found))
-
-    save([])
-    bench_train(configurations, found, amount, report=lambda line: print(line, flush=True), save=save)
-
-
-def as_report(speeds: Sequence[Speed], device: torch.device) -> dict[str, Any]:
-    """Return everything as plain values, with the machine."""
-    rows = []
-    for speed in speeds:
-        row = asdict(speed)
-        if speed.samples_per_s and speeds[0].samples_per_s:
-            row["ratios_to_first"] = speed.ratios(speeds[0])
-        rows.append(row)
-    cuda = device.type == "cuda"
-    return {
-        "machine": {
-            "device": torch.cuda.get_device_name(device) if cuda else "CPU",
-            "matrix_peak": matrix_peak(device),
-            "threads": torch.get_num_threads(),
-            "cores": os.cpu_count(),
-            "torch": torch.__version__,
-            "cuda": torch.version.cuda if cuda else None,
-            "load_average": os.getloadavg()[0],
-        },
-        "speeds": rows,
-    }
+def _measure(
+    configurations: list[Configuration], device: torch.device, amount: Rounds, writer: Connection
+) -> None:
+    """Measure in this process, and send all rows whenever one has changed."""
+    bench_train(configurations, device, amount, report=lambda line: print(line, flush=True), save=writer.send)

@@ -13,7 +13,8 @@ import pandas as pd
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.formatting import lower_is_better
 from lightning_avsp.evaluation.statistics import FEW_VIDEOS
-from lightning_avsp.report.efficiency import FIGURES, CostCounter, NetworkCost
+from lightning_avsp.profiling.model import NetworkCost
+from lightning_avsp.report.efficiency import FIGURES, CostCounter, figures
 from lightning_avsp.report.formatting import rank_values
 from lightning_avsp.report.gpu_hours import count_gpu_hours
 from lightning_avsp.report.measured import Measured, dataset_corpus, measure
@@ -231,7 +232,7 @@ def _cost_records(cells: pd.DataFrame, row: ReportRow, name: str) -> list[dict[s
     known = {key: [one for one in values if one is not None] for key, values in times.items()}
     ours = {key: fmean(values) for key, values in known.items() if values}
     if isinstance(row.cost, NetworkCost):
-        ours |= row.cost.figures()
+        ours |= figures(row.cost)
     printed = {cell.metric: cell for cell in cells.itertuples()}
     records = []
     for key in (*FIGURES, *times):

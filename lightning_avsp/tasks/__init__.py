@@ -1,4 +1,4 @@
-"""LightningModules: what is optimised, how maps are predicted, how they are scored."""
+"""LightningModules: training, prediction and scoring of networks, and the ways to execute them."""
 
 from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.tasks.base import SaliencyTask

@@ -372,7 +372,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
             checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = without_weight_sources(plain)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the entries of :meth:`on_save_checkpoint`."""
+        """Load the entries of :meth:`on_save_checkpoint`."""
         self.leaks = [line for line in checkpoint.get("weight_report", []) if line.startswith("LEAK")]
         if INPUT_KEY in checkpoint:
             self.input_spec = InputSpec.from_plain(checkpoint[INPUT_KEY])

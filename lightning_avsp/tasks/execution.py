@@ -32,7 +32,7 @@ _BACKENDS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Execution:
-    """Options of how a network is executed."""
+    """Options of a network's execution."""
 
     compile: CompileMode = "none"
     """``torch.compile`` of every unit: ``default`` fuses kernels, ``graphs`` also replays them as CUDA graphs,
@@ -47,7 +47,7 @@ class Execution:
 
 
 def units(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Blocks that are executed as a whole: elements of lists and sequences, and chains of plain layers, by name.
+    """Yield blocks that are executed as a whole: elements of lists and sequences, and chains of plain layers, by name.
 
     Encoder blocks and decoder stages of all networks here are such elements. The outermost ones are taken; blocks
     inside blocks go with them. A lone layer is none: there is nothing in it to fuse or to keep.
@@ -65,7 +65,7 @@ def units(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def parameters(module: nn.Module) -> int:
-    """Number of parameters."""
+    """Count the parameters of a module."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
@@ -73,7 +73,7 @@ def prepare(network: nn.Module, execution: Execution) -> list[str]:
     """Apply the options to a network, once; parameter names do not change.
 
     Returns:
-        What was done, one line each.
+        A line on each change.
     """
     lines = []
     blocks = [block for _, block in units(network)]
@@ -95,7 +95,7 @@ def prepare(network: nn.Module, execution: Execution) -> list[str]:
 
 @dataclass
 class CompileClock:
-    """Time that this process has spent compiling, forward and backward graphs alike."""
+    """Stopwatch of this process' compilations, of forward and backward graphs alike."""
 
     seconds: float = 0.0
     folder: str = ""
@@ -126,7 +126,7 @@ class CompileClock:
         self.seconds += perf_counter() - self._started
 
     def report(self) -> str | None:
-        """One line on what was compiled since the last report; None if nothing was."""
+        """Return one line on the compilations since the last report; None if there were none."""
         if self.seconds == self._reported:
             return None
         from torch._dynamo.utils import counters
@@ -178,7 +178,7 @@ class CompiledForward:
     """Largest batch seen, by grad mode, training mode and the other sizes."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Outputs of the block."""
+        """Run the block."""
         shapes = [value.shape for value in args if isinstance(value, Tensor)]
         if shapes and shapes[0]:
             key = torch.is_grad_enabled(), self.block.training, tuple(shape[1:] for shape in shapes)
@@ -193,7 +193,7 @@ class CompiledForward:
 
 
 def _recompute(block: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Run a block so that it keeps its inputs alone, in training."""
+    """Run a block so that it stores its inputs alone, in training."""
     from torch.utils.checkpoint import checkpoint
 
     if not torch.is_grad_enabled():
@@ -209,7 +209,7 @@ def _recompute(block: nn.Module, forward: Callable[..., Any], *args: Any, **kwar
 
 @contextmanager
 def resting_statistics(block: nn.Module) -> Iterator[None]:
-    """Batch norms whose running statistics do not move: a pass that is repeated must not count twice."""
+    """Freeze the running statistics of batch norms: a pass that is repeated must not count twice."""
     norms = [module for module in block.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     before = [norm.momentum for norm in norms]
     for norm in norms:
@@ -232,7 +232,7 @@ def shard(network: nn.Module, mesh: Any) -> list[str]:
         mesh: One-dimensional device mesh of all processes.
 
     Returns:
-        What was done, one line each.
+        A line on the result.
     """
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentError
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -35,114 +36,71 @@ CLI_SETTINGS: dict[str, Any] = {
 """Arguments of ``LightningCLI`` that decide which options there are, and their defaults."""
 
 
+@dataclass
+class RunOptions:
+    """Options of a run as a whole, in YAML files and on the command line.
+
+    Args:
+        experiment: Name of the run's folder under runs/.
+        run_dir: Folder of the run; runs/EXPERIMENT/seedN if unset.
+        wandb: Weights & Biases: offline needs no account and no network.
+        wandb_project: Project on W&B.
+        overwrite: Replace a run that is in the folder.
+        init_from: Checkpoint of an earlier stage (e.g. DHF1K pretraining) that the network's weights start from.
+        init_drop: Beginnings of names in that checkpoint's network that are left out.
+        init_absent: Tensors of that network which this one lacks: refuse them, or leave them out with a warning.
+        allow_seen_test_videos: Train although the starting checkpoint has seen test videos of this run; results report
+            it.
+        compile: torch.compile of every kind of block: default, graphs (also replayed as CUDA graphs), max-autotune.
+        activation_checkpointing: Compute activations of every block anew in the backward pass: less memory, more time.
+        deterministic: Repeat runs bit for bit: no TF32, no timed choice of kernels, no fused optimiser; slower.
+        ema: Decay of an exponential average of the weights, e.g. 0.999; evaluation uses the average.
+        ema_warmup: Steps of the average's warm-up, 1 for none.
+        save_every_steps: Training steps between two writings of last.ckpt.
+        monitor: Logged value by which the best epoch is chosen.
+        monitor_mode: Better is max or min.
+        test_after_fit: Test the best checkpoint in the same run.
+        figures: Validation clips drawn with their denoising strip; 0 for none.
+    """
+
+    experiment: str = "run"
+    run_dir: Path | None = None
+    wandb: Literal["offline", "online", "disabled"] = "offline"
+    wandb_project: str = "lightning_avsp"
+    overwrite: bool = False
+    init_from: Path | None = None
+    init_drop: list[str] = field(default_factory=list)
+    init_absent: Literal["error", "drop"] = "error"
+    allow_seen_test_videos: bool = False
+    compile: CompileMode = "none"
+    activation_checkpointing: bool = False
+    deterministic: bool = False
+    ema: float | None = None
+    ema_warmup: float = 10.0
+    save_every_steps: int = 500
+    monitor: str = "val/cc"
+    monitor_mode: Literal["max", "min"] = "max"
+    test_after_fit: bool = False
+    figures: int = 2
+
+
 class ExperimentCLI(LightningCLI):
     """LightningCLI with this package's options, whose flags always win over a checkpoint."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Options about the run as a whole.
+        """Add :class:`RunOptions`.
 
         Nothing is linked with ``link_arguments``: a link overwrites its target without a word and is dropped without
         a word where the target lacks the parameter. Invariants are asserted instead (`SaliencyTask.setup`).
         """
-        group = parser.add_argument_group("Where the run lives and what is kept")
-        group.add_argument(
-            "--experiment", type=str, default="run", help="Name of the run's folder under runs/."
-        )
-        group.add_argument(
-            "--run_dir",
-            type=Path | None,
-            default=None,
-            help="Folder of the run; runs/EXPERIMENT/seedN if unset.",
-        )
-        group.add_argument(
-            "--wandb",
-            type=Literal["offline", "online", "disabled"],
-            default="offline",
-            help="Weights & Biases: offline needs no account and no network.",
-        )
-        group.add_argument("--wandb_project", type=str, default="lightning_avsp", help="Project on W&B.")
-        group.add_argument(
-            "--overwrite", type=bool, default=False, help="Replace a run that is in the folder."
-        )
-        group.add_argument(
-            "--init_from",
-            type=Path | None,
-            default=None,
-            help="Checkpoint of an earlier stage (e.g. DHF1K pretraining) that the network's weights start from.",
-        )
-        group.add_argument(
-            "--init_drop",
-            type=list[str],
-            default=[],
-            help="Beginnings of names in that checkpoint's network that are left out.",
-        )
-        group.add_argument(
-            "--init_absent",
-            type=Literal["error", "drop"],
-            default="error",
-            help="Tensors of that network which have no place here: refuse them, or leave them out with a warning.",
-        )
-        group.add_argument(
-            "--allow_seen_test_videos",
-            type=bool,
-            default=False,
-            help="Train although the starting checkpoint has seen videos that this run is tested on; results say so.",
-        )
-        group.add_argument(
-            "--compile",
-            type=CompileMode,
-            default="none",
-            help="torch.compile of every kind of block: default, graphs (also replayed as CUDA graphs), max-autotune.",
-        )
-        group.add_argument(
-            "--activation_checkpointing",
-            type=bool,
-            default=False,
-            help="Compute activations of every block anew in the backward pass: less memory, more time.",
-        )
-        group.add_argument(
-            "--deterministic",
-            type=bool,
-            default=False,
-            help="Repeat runs bit for bit: no TF32, no timed choice of kernels, no fused optimiser; slower.",
-        )
-        group.add_argument(
-            "--ema",
-            type=float | None,
-            default=None,
-            help="Decay of an exponential average of the weights, e.g. 0.999; evaluation uses the average.",
-        )
-        group.add_argument(
-            "--ema_warmup", type=float, default=10.0, help="Steps that the average warms up for, 1 for none."
-        )
-        group.add_argument(
-            "--save_every_steps",
-            type=int,
-            default=500,
-            help="Training steps between two writings of last.ckpt.",
-        )
-        group.add_argument(
-            "--monitor", type=str, default="val/cc", help="Logged value by which the best epoch is chosen."
-        )
-        group.add_argument(
-            "--monitor_mode", type=Literal["max", "min"], default="max", help="Better is max or min."
-        )
-        group.add_argument(
-            "--test_after_fit", type=bool, default=False, help="Test the best checkpoint in the same run."
-        )
-        group.add_argument(
-            "--figures",
-            type=int,
-            default=2,
-            help="Validation clips drawn with their denoising strip; 0 for none.",
-        )
+        parser.add_class_arguments(RunOptions, instantiate=False)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse what :func:`lightning_avsp.cli.main` was given, without Lightning's warning that it was given."""
+        """Parse the arguments, without Lightning's warning that they do not come from ``sys.argv``."""
         self.config = parser.parse_args(args)
 
     def _parse_ckpt_path(self) -> None:
-        """Keep every flag as given.
+        """Leave every flag as given.
 
         Lightning lays the checkpoint's hyperparameters over the command line here, so that resuming with another
         loss or learning rate would silently use the old one.
@@ -150,10 +108,10 @@ class ExperimentCLI(LightningCLI):
 
 
 class Experiment:
-    """Everything that ``lightning fit ARGUMENTS`` would use; nothing is built before :meth:`build`.
+    """Configuration that ``lightning fit ARGUMENTS`` would use; nothing is built before :meth:`build`.
 
     Args:
-        arguments: What follows ``lightning fit``.
+        arguments: Arguments after ``lightning fit``.
 
     Raises:
         InputError: If a file is missing, an option is unknown, or a value has a wrong type.
@@ -197,10 +155,10 @@ class Experiment:
     def build(self, device: str = "cpu") -> tuple[SaliencyTask[Any], AVSaliencyDataModule]:
         """Build task and data module with random weights of seed 0; no file of a corpus is read.
 
-        Pretrained weights are left out: nobody who builds without training needs them, and nothing may download.
+        Pretrained weights are left out: builds without training do not need them, and nothing may download.
 
         Args:
-            device: Where the weights lie; ``meta`` to count a network without its memory.
+            device: Device of the weights; ``meta`` to count a network without its memory.
         """
         wanted = Namespace(model=self.config.model.clone(), data=self.config.data.clone())
         for part in (wanted.model.init_args, wanted.data):

@@ -1,4 +1,4 @@
-"""Optimisers whose step is one kernel, where that is a gain."""
+"""Fused optimiser steps where they gain."""
 
 from __future__ import annotations
 

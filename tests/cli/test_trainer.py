@@ -229,3 +229,13 @@ def test_a_shared_global_batch_feeds_back_and_another_accumulation_is_refused(
     with pytest.raises(SystemExit):
         main([*arguments, "--overwrite=true", "--trainer.accumulate_grad_batches=3"])
     assert "accumulates 2 batches of 2, but trainer.accumulate_grad_batches=3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--data.global_batch=4", "--trainer.accumulate_grad_batches=2"])
+def test_cuda_graphs_with_accumulated_batches_are_refused(
+    option: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(fit_arguments(corpus, tmp_path, "--compile=graphs", option))
+    assert stop.value.code == 2
+    assert "2 batches are accumulated" in capsys.readouterr().err

