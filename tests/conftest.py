@@ -43,3 +43,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("corpus")
     synthesise_corpus(root, "AVAD", 6, spec=SyntheticSpec(size=(64, 128), seconds=2.0), workers=1)
     return root
+
+
+@pytest.fixture(scope="session")
+def blip2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random BLIP-2."""
+    pytest.importorskip("transformers")
+    from tiny_blip2 import save_tiny_blip2
+
+    folder = tmp_path_factory.mktemp("blip2")
+    save_tiny_blip2(folder)
+    return folder
