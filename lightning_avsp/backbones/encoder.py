@@ -113,7 +113,8 @@ class Encoder(nn.Module, ABC):
         """
         module = self.get_submodule(self.loaded_module)
         drop, interpolated = self.unused_weights, self.interpolated_weights
-        return load_strict(module, state, self.label, source, drop=drop, interpolated=interpolated)
+        report = load_strict(module, state, self.label, source, drop=drop, interpolated=interpolated)
+        return replace(report, frozen=self.frozen)
 
 
 class AudioEncoder(Encoder):

@@ -5,6 +5,7 @@ Written from the paper's description of the network: a VGG of configuration A cu
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from lightning_avsp.backbones.encoder import AudioEncoder, WeightSource
@@ -67,4 +68,5 @@ class VGGish(AudioEncoder):
         Returns:
             Features (N, C, H/16, W/16), rounded down.
         """
-        return self.features(slices)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            return self.features(slices)

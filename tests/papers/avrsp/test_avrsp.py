@@ -154,7 +154,7 @@ def test_explains_relevance_heads_and_gates() -> None:
     assert len(weights.labels) == 8
     torch.testing.assert_close(weights.values.unflatten(1, (2, 4)).sum(2), torch.ones(2, 2))
     means = shown["gate_means"]
-    assert means.labels == ("X^1", "X^2", "X^3")
+    assert means.labels == ("scale 1", "scale 2", "scale 3")
     torch.testing.assert_close(means.values[:, 0], shown["gate_scale1"].values.mean(dim=(1, 2, 3)))
     other = {part.name: part for part in network.explain(video, audio.flip(0))}
     assert not torch.equal(shown[heads[0]].values, other[heads[0]].values)

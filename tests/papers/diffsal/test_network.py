@@ -213,7 +213,7 @@ def test_report_names_files(tiny, tmp_path):
             {"variant": "released", "video_encoder": "mvitv2_s", "video_weights": "kinetics400"},
             "load_released",
         ),
-        ({"modality": "a", "interaction": "none"}, "nothing to go by"),
+        ({"modality": "a", "interaction": "none"}, "leaves no input"),
         ({"modality": "a", "video_weights": "kinetics400"}, "no video encoder"),
         ({"modality": "v", "audio_weights": "sound.pth"}, "no audio encoder"),
         ({"num_stages": 5}, "num_stages=5"),

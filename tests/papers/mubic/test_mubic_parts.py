@@ -41,7 +41,7 @@ def tokens(x):
 
 
 def block(index=0, **options):
-    return InteractionBlock(index, WIDTHS, Fusion(**options), hears=True).eval()
+    return InteractionBlock(index, WIDTHS, Fusion(**options), uses_audio=True).eval()
 
 
 def test_cross_attention_is_softmax_of_query_and_compressed_keys():

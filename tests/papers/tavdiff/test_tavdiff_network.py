@@ -95,7 +95,7 @@ def test_wrong_sizes_are_refused(tiny, clip):
         ({"modalities": "ta", "text_product": True}, "modalities=tv or tav"),
         (
             {"video_encoder": "r3d_18", "audio_product": True},
-            "R3D18 does not show; choose video_encoder=s3d or tiny",
+            "R3D18 does not expose; choose video_encoder=s3d or tiny",
         ),
         ({"modalities": "ta", "video_weights": "kinetics400"}, "no encoder for video_weights"),
         ({"modalities": "tv", "audio_weights": "soundnet8.pth"}, "no encoder for audio_weights"),
