@@ -1,4 +1,4 @@
-"""Which corpora below a root are SYNTHETIC: the file ``synthetic.json`` that `avsp data synth` keeps there."""
+"""Record of the SYNTHETIC corpora below a root: the file ``synthetic.json`` that `avsp data synth` keeps there."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class OwnCorpus:
     fps: float | None = None
     """Frames per second, where all videos have the same."""
     has_sound: bool = True
-    """Whether its videos have sound at all; without, a missing sound file is no fault."""
+    """False for a corpus without audio, where a missing audio file is no fault."""
     licence: str = "your own"
     """Terms under which it may be used."""
     source: str = "imported with `avsp data import`"

@@ -11,7 +11,7 @@ Part = Literal["train", "test"]
 """The two parts that published lists know; validation videos are taken from ``train``."""
 
 Layout = Literal["stavis", "dhf1k", "hollywood", "crowdsal"]
-"""How the files of a corpus lie; each has one reader (:mod:`lightning_avsp.data.corpora`)."""
+"""Layouts of a corpus' files; each has one reader (:mod:`lightning_avsp.data.corpora`)."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,17 @@ class Corpus:
     licence: str
     """Terms as far as they were published."""
     source: str
-    """How to obtain it, in one sentence."""
+    """Way to obtain it, in one sentence."""
     list_pattern: str = "{folder}_list_{part}_{split}_fps.txt"
     """Name of a fold list; a pattern without ``{split}`` means one list that serves every split."""
     splits: tuple[int, ...] = (1, 2, 3)
     """Splits that exist. A corpus that was divided only once has split 1 alone (``splits_in_mix``)."""
     layout: Layout = "stavis"
-    """Which reader understands its files (:mod:`lightning_avsp.data.corpora`)."""
+    """Layout of its files, which chooses the reader (:mod:`lightning_avsp.data.corpora`)."""
     aliases: tuple[str, ...] = ()
     """Other names by which papers and their folders call it."""
     has_sound: bool = True
-    """Whether its videos have sound at all; without, a missing sound file is no fault."""
+    """False for a corpus without audio, where a missing audio file is no fault."""
     fps: float | None = None
     """Frames per second where the layout does not say."""
     shots: bool = False
