@@ -246,5 +246,5 @@ def test_shape_and_type_mistakes_are_named() -> None:
         diffusion.q_sample(x0, t.float(), noise)
     with pytest.raises(InputError, match=r"meta.*cpu"):
         diffusion.q_sample(x0, t.to("meta"), noise)
-    with pytest.raises(InputError, match=r"'score'.*x0, eps, v"):
+    with pytest.raises(InputError, match=r"prediction=score.*x0, eps, v"):
         GaussianDiffusion(prediction="score")  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_avsp.diffusion import GaussianDiffusion, cosine_betas, ddim, ddpm, dpm_solver_pp, linear_betas
+from lightning_avsp.diffusion import GaussianDiffusion, ddim, ddpm, dpm_solver_pp, schedule_betas
 from lightning_avsp.diffusion.steps import space_timesteps
 
 diffusers = pytest.importorskip("diffusers")
@@ -49,16 +49,12 @@ def theirs(scheduler: Any, expected_steps: list[int], **options: Any) -> Tensor:
     return x_t
 
 
-def betas(schedule: str) -> Any:
-    return (cosine_betas(1000) if schedule == "cosine" else linear_betas(1000)).numpy()
-
-
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
 @pytest.mark.parametrize(("spacing", "steps"), SETTINGS)
 @pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
 def test_ddim(schedule: str, spacing: str, steps: int, eta: float) -> None:
     scheduler = diffusers.DDIMScheduler(
-        trained_betas=betas(schedule),
+        trained_betas=schedule_betas(schedule, 1000).numpy(),
         prediction_type="sample",
         clip_sample=False,
         timestep_spacing=SPACING_NAMES[spacing],
@@ -73,7 +69,7 @@ def test_ddim(schedule: str, spacing: str, steps: int, eta: float) -> None:
 
 def test_ddim_with_clipping() -> None:
     scheduler = diffusers.DDIMScheduler(
-        trained_betas=betas("cosine"),
+        trained_betas=schedule_betas("cosine", 1000).numpy(),
         prediction_type="sample",
         clip_sample=True,
         clip_sample_range=0.6,
@@ -91,7 +87,7 @@ def test_ddim_with_clipping() -> None:
 @pytest.mark.parametrize(("spacing", "steps"), SETTINGS)
 def test_ddpm(schedule: str, spacing: str, steps: int) -> None:
     scheduler = diffusers.DDPMScheduler(
-        trained_betas=betas(schedule),
+        trained_betas=schedule_betas(schedule, 1000).numpy(),
         prediction_type="sample",
         variance_type="fixed_small",
         clip_sample=False,
@@ -111,7 +107,7 @@ def test_ddpm(schedule: str, spacing: str, steps: int) -> None:
 )
 def test_dpm_solver_pp(schedule: str, spacing: str, steps: int) -> None:
     scheduler = diffusers.DPMSolverMultistepScheduler(
-        trained_betas=betas(schedule),
+        trained_betas=schedule_betas(schedule, 1000).numpy(),
         prediction_type="sample",
         algorithm_type="dpmsolver++",
         solver_order=2,

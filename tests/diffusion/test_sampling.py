@@ -204,9 +204,9 @@ def test_configuration_file_and_overrides(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_mistakes_are_named(diffusion: GaussianDiffusion, data: GaussianData) -> None:
-    with pytest.raises(InputError, match=r"'euler'.*ddpm, ddim, dpm_solver_pp"):
+    with pytest.raises(InputError, match=r"algorithm=euler.*ddpm, ddim, dpm_solver_pp"):
         Sampling("euler")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"'even'.*linspace, leading, logsnr"):
+    with pytest.raises(InputError, match=r"spacing=even.*linspace, leading, logsnr"):
         Sampling(spacing="even")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="steps=0, samples=1"):
         Sampling(steps=0)

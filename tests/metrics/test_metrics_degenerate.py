@@ -9,9 +9,8 @@ import torch
 from rounding import METRIC
 from torch import Tensor
 
-from lightning_avsp.errors import InputError
 from lightning_avsp.metrics import functional as F
-from lightning_avsp.metrics.degenerate import check_policy, judge
+from lightning_avsp.metrics.degenerate import judge
 
 H, W = 6, 8
 NAN = math.nan
@@ -191,8 +190,3 @@ def test_policies(name: str, value: float, present: set, policy: str, expected: 
     verdict = judge(name, value, frozenset(present), policy)
     assert verdict.value == pytest.approx(expected[0], nan_ok=True)
     assert verdict.reason == expected[1]
-
-
-def test_unknown_policy() -> None:
-    with pytest.raises(InputError, match="'drop'; choose one of field, skip, zero"):
-        check_policy("drop")

@@ -155,7 +155,7 @@ def test_rivals_follow_their_names(features, captions):
 
 
 def test_unknown_options_are_refused():
-    with pytest.raises(InputError, match="infer_select=best is unknown"):
+    with pytest.raises(InputError, match="sitr_infer_select=best is unknown"):
         build(infer_select="best")
     with pytest.raises(InputError, match="choose 0 to 1"):
         build(gt_share=1.5)
