@@ -6,7 +6,7 @@ A map is a sum of Gaussians, one for each observer, scaled to a peak of 255.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,23 +22,34 @@ Progress = Callable[[str, int, int], None]
 
 
 def write_frames(
-    info: VideoInfo, clock: FrameClock, folder: Path, quality: int, progress: Progress | None = None
-) -> None:
+    info: VideoInfo,
+    clock: FrameClock,
+    folder: Path,
+    quality: int,
+    wanted: Collection[int] = (),
+    progress: Progress | None = None,
+) -> dict[int, np.ndarray]:
     """Write each frame of the clock as ``img_00001.jpg``: upright, at the video's size, chroma at full resolution.
+
+    Returns:
+        Frames of the wanted numbers, from 0.
 
     Raises:
         InputError: If the video cannot be decoded to its end.
     """
     folder.mkdir(parents=True)
-    written, total = 0, len(clock.source)
+    written, total, kept = 0, len(clock.source), {}
     for frame in iterate_frames(info):
         data = b""
         while written < total and clock.source[written] == frame.index:
             data = data or encode_image(frame.pixels, quality)
+            if written in wanted:
+                kept[written] = frame.pixels
             written += 1
             (folder / f"img_{written:05d}.jpg").write_bytes(data)
         if progress is not None:
             progress("frames", written, total)
+    return kept
 
 
 def write_audio(info: VideoInfo, path: Path, seconds: float, rate: int) -> float:

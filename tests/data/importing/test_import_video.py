@@ -27,6 +27,7 @@ from lightning_avsp.data.importing import (
     import_video,
     importer,
 )
+from lightning_avsp.data.importing.observers import read_observers
 from lightning_avsp.data.own import read_own
 from lightning_avsp.errors import InputError
 
@@ -94,6 +95,20 @@ def test_maps_and_fixations_equal_a_direct_computation(
         np.testing.assert_array_equal(fixations[frame], matrix)
     samples = report.facts["samples"]
     assert (samples["total"], samples["invalid"], samples["used"]) == (240, 24, 216)
+    table, names = read_observers(report.picture.parent)
+    assert names == ["anna", "ben", "cleo"]
+    for code, name in enumerate(names):
+        own = [row for row in gaze_rows if row[0] == name]
+        places = np.concatenate([direct_places(own, frame) for frame in range(20)]) / (96, 48)
+        np.testing.assert_allclose(table.loc[table["observer"] == code, ["x", "y"]], places, rtol=1e-12)
+    with Image.open(report.picture) as sheet:
+        assert sheet.size == (3 * 540, 270)
+        yellow = np.asarray(sheet.convert("RGB"), int)
+        for panel, frame in enumerate((2, 10, 18)):
+            part = yellow[:, 540 * panel : 540 * (panel + 1)]
+            rings = np.argwhere((part[..., 0] - part[..., 2] > 90) & (np.arange(270) > 20)[:, None])
+            centre = direct_places(gaze_rows, frame).mean(axis=0) / (96, 48) * (540, 270)
+            assert np.abs(rings.mean(axis=0)[::-1] - centre).max() < 20  # a ring is 10 pixels wide
 
 
 @pytest.mark.parametrize("pick", ["median", "mean", "last"])
