@@ -134,7 +134,7 @@ class SaliencyVideo(PredictedVideo):
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Decode maps one by one in one pass, with more than 8 bits if the video has them."""
-        from lightning_avsp.media.video import decode_video, open_video
+        from lightning_avsp.media.video import decode_video, open_video, set_upright
 
         info = open_video(self.path)
         chosen = set(wanted)
@@ -143,7 +143,7 @@ class SaliencyVideo(PredictedVideo):
             if number in chosen:
                 deep = frame.format.components[0].bits > 8
                 pixels = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
-                pixels = np.rot90(pixels, info.rotation // 90)
+                pixels = set_upright(pixels, info)
                 tolerance, name = _GREY_TOLERANCE_VIDEO * (257 if deep else 1), f"{self.path}, frame {number}"
                 yield number, as_map(reduce_channels(pixels, tolerance, name), name)
         if number < self.count:

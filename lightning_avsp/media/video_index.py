@@ -44,8 +44,8 @@ def check_seekable(info: VideoInfo) -> None:
         )
 
 
-def decode_in_order(path: Path) -> Iterator[tuple[object, int]]:
-    """Decode every ``av.VideoFrame`` from the first to the last, with the rotation in degrees that it needs.
+def decode_in_order(path: Path) -> Iterator[tuple[object, VideoInfo]]:
+    """Decode every ``av.VideoFrame`` from the first to the last, with its video.
 
     Raises:
         InputError: If the file is damaged; the message names file and frame.
@@ -55,7 +55,7 @@ def decode_in_order(path: Path) -> Iterator[tuple[object, int]]:
     try:
         for _, frame in decode_video(info):
             number += 1
-            yield frame, info.rotation
+            yield frame, info
     except InputError as error:
         raise damaged(path, number + 1, error.__cause__ or error) from error
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from lightning_avsp.data.importing.clock import FrameClock
-from lightning_avsp.media.audio import resample, to_mono
 from lightning_avsp.media.audio_track import read_audio
 from lightning_avsp.media.video import VideoInfo, iterate_frames
 
@@ -66,8 +65,8 @@ def write_audio(info: VideoInfo, path: Path, seconds: float, rate: int) -> float
     """
     import soundfile
 
-    samples, own_rate, offset = read_audio(info, reduce=to_mono)
-    wave = resample(samples, own_rate, rate).numpy()
+    samples, _, offset = read_audio(info, mono=True, rate=rate)
+    wave = samples[0].numpy()
     count, begin = round(seconds * rate), round(offset * rate)
     audio = np.zeros(count, np.float32)
     source = wave[max(0, -begin) :]
