@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.video import VideoInfo, decode_video, open_video
 
@@ -14,6 +16,9 @@ UNSEEKABLE = (".avi", ".mpg", ".mpeg")
 """Containers without presentation times: every decoder that seeks in them was seen to return other frames."""
 VIDEO_SUFFIXES = (*UNSEEKABLE, ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".wmv", ".flv")
 """File names that are taken for videos, in lower case."""
+OFF_CLOCK_SECONDS = 0.1
+"""A frame may be so far from the even clock by which audio is read."""
+EVEN_REMEDY = "correct the list's rate, or import the video with `avsp data import`, which writes even frames"
 
 
 def video_info(path: Path) -> VideoInfo:
@@ -41,6 +46,26 @@ def check_seekable(info: VideoInfo) -> None:
             f"{path}: single frames of {path.suffix or 'such'} files cannot be reached reliably (decoders "
             "silently return other frames); decode it once, in order, with `avsp data prepare` and set "
             "data.loading.cache"
+        )
+
+
+def seconds_off_clock(info: VideoInfo, fps: float) -> float:
+    """Largest distance in seconds of a frame's time from an even clock of ``fps`` frames per second."""
+    times = (info.times - info.times[:1]) * float(info.time_base)
+    return float(np.abs(times - np.arange(len(times)) / fps).max(initial=0.0))
+
+
+def check_even(info: VideoInfo, fps: float) -> None:
+    """Refuse a video whose frames cannot be numbered on an even clock, by which its audio is read.
+
+    Raises:
+        InputError: If frames are too far off; the message names the remedy.
+    """
+    off = seconds_off_clock(info, fps)
+    if off > OFF_CLOCK_SECONDS:
+        raise InputError(
+            f"{info.path}: frames are up to {off:.2f} s off an even clock of {fps:g}/s, by which audio is read; "
+            f"{EVEN_REMEDY}"
         )
 
 

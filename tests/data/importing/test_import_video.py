@@ -355,6 +355,38 @@ def test_a_silent_film(make_film: Callable, make_table: Callable, gaze_rows: lis
     assert not read_own(tmp_path / "root")["Lab"].has_sound
 
 
+@pytest.mark.parametrize("frames", ["jpeg", "video"])
+def test_a_silent_film_among_others_passes_the_check(
+    frames: str, make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
+) -> None:
+    root, settings = tmp_path / "root", replace(PLAIN, files=Files(frames=frames))
+    import_video(make_film(), make_table(gaze_rows), root, "Lab", settings)
+    import_video(
+        make_film("mute.mp4", sound=False), make_table(gaze_rows), root, "Lab", settings, part="test"
+    )
+    (fault,) = check_corpora(root).faults
+    assert (fault.severity, fault.video) == ("warning", "mute")
+    assert "train with --data.loading.missing_audio silence or skip" in fault.message
+
+
+def test_uneven_frames_placed_by_hand_are_refused(lab: Lab, make_film: Callable) -> None:
+    """25 frames at 30 per second, then 25 at 15, listed with 20: audio would be 0.4 s apart."""
+    root, film, table = lab
+    import_video(film, table, root, "Lab", replace(PLAIN, files=Files(frames="video")))
+    times = [round(1000 * k / 30) for k in range(25)] + [
+        round(25_000 / 30 + 1000 * k / 15) for k in range(25)
+    ]
+    make_film("uneven.mp4", times_ms=times).rename(root / "videos" / "Lab" / "film.mp4")
+    listed = root / "fold_lists" / "Lab_list_train_1_fps.txt"
+    listed.write_text("film 20 20.000000\n")
+    with pytest.raises(InputError, match=r"film\.mp4: frames are up to 0\.4\d s off an even clock of 20/s"):
+        read_videos(root, ["Lab"], 1, "train")
+    assert any(
+        "off an even clock" in fault.message and fault.severity == "error"
+        for fault in check_corpora(root).faults
+    )
+
+
 @pytest.mark.filterwarnings(
     # a test's loaders are small on purpose, and its epochs shorter than the logging interval
     "ignore:.*does not have many workers.*",
