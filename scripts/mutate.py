@@ -22,15 +22,9 @@ diffusion/schedules.py
     scale = 1000 / num_steps  =>  scale = num_steps / 1000
 diffusion/process.py
     return signal * x0 + sigma * noise  =>  return signal * x0 - sigma * noise
-    self._look_up(t), self.alpha_bar(s)  =>  self.alpha_bar(s), self._look_up(t)
-    x0_weight = ab_s.sqrt()  =>  x0_weight = ab_t.sqrt()
-    xt_weight = (ab_t / ab_s).sqrt() * (1 - ab_s)  =>  xt_weight = (ab_t / ab_s).sqrt() * (1 - ab_t)
-    variance = beta * (1 - ab_s)  =>  variance = beta * (1 - ab_t)
     return (x_t - sigma * eps) / signal  =>  return (x_t + sigma * eps) / signal
-    return (x_t - signal * x0) / sigma  =>  return (x_t - signal * x0) / signal
     return signal * noise - sigma * x0  =>  return signal * noise + sigma * x0
     return signal * x_t - sigma * v  =>  return sigma * x_t - signal * v
-    return sigma * x_t + signal * v  =>  return sigma * x_t - signal * v
     t.reshape(-1) + 1  =>  t.reshape(-1)
     2 * maps - 1  =>  2 * maps + 1
     (signal + 1) / 2  =>  (signal - 1) / 2
@@ -43,9 +37,11 @@ diffusion/steps.py
     < 0.5  =>  < 0.6
 diffusion/samplers.py
     beta * x0 + math.sqrt(ab_t / ab_s)  =>  beta * x0 - math.sqrt(ab_t / ab_s)
+    mean = (math.sqrt(ab_s)  =>  mean = (math.sqrt(ab_t)
     math.sqrt(beta * (1 - ab_s) / (1 - ab_t)) * noise  =>  beta * (1 - ab_s) / (1 - ab_t) * noise
     eps = (x_t - math.sqrt(ab_t) * x0)  =>  eps = (x_t - math.sqrt(ab_s) * x0)
     math.sqrt(1 - ab_s - variance) * eps  =>  math.sqrt(1 - ab_s) * eps
+    math.sqrt(ab_t / ab_s) * (1 - ab_s) * x_t  =>  math.sqrt(ab_t / ab_s) * (1 - ab_t) * x_t
     variance = eta**2  =>  variance = eta
     h = 0.5 * (math.log  =>  h = 1.0 * (math.log
     0.5 * h / last_h  =>  0.5 * last_h / h
