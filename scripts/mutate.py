@@ -174,7 +174,7 @@ metrics/functional/resize.py
 metrics/averages.py
     math.fsum(counted) / len(counted)  =>  math.fsum(counted) / (len(counted) + 1)
 metrics/degenerate.py
-    target.constant & ~target.zero  =>  target.constant
+    fixations.count == prediction.pixels  =>  fixations.count > prediction.pixels
 # clips: data/test_clip_policy.py data/test_partition.py data/test_datasets.py
 data/clips.py
     (first - 1.5) / fps  =>  (first - 0.5) / fps
