@@ -101,7 +101,7 @@ class FeatureStore:
         except FileNotFoundError:
             return None
         except Exception as error:  # noqa: BLE001  # unpickling raises whatever the bytes provoke
-            why = f"{type(error).__name__} {error}".strip().splitlines()[0]
+            why = type(error).__name__  # its text may advise to switch the protection off
             log.warning("%s is damaged and computed anew (%s)", path, why)
             if self.writes:
                 path.unlink(missing_ok=True)

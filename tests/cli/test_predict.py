@@ -23,7 +23,7 @@ from lightning_avsp.media.video import open_video
 from lightning_avsp.predict.job import describe_prediction
 from lightning_avsp.structures import ClipPolicy, Condition, DiffusionNetwork
 from lightning_avsp.tasks import loading
-from lightning_avsp.tasks.loading import LoadedModel, load_model
+from lightning_avsp.tasks.loading import LoadedModel
 
 # Lightning's own command line still calls a function that jsonargparse has renamed.
 pytestmark = [
@@ -181,24 +181,6 @@ def test_an_earlier_prediction_is_kept_unless_asked(trained, film: Path, tmp_pat
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["seed"] == 5
 
 
-def test_checkpoints_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no checkpoint at"):
-        load_model(tmp_path / "missing.ckpt")
-    (tmp_path / "words.ckpt").write_text("words")
-    (tmp_path / "empty.ckpt").touch()
-    for name in ("words.ckpt", "empty.ckpt"):
-        with pytest.raises(InputError, match="no readable checkpoint"):
-            load_model(tmp_path / name)
-    torch.save({"pytorch-lightning_version": "2.6.6", "state_dict": {}}, tmp_path / "foreign.ckpt")
-    with pytest.raises(InputError, match="not of this project's tasks"):
-        load_model(tmp_path / "foreign.ckpt")
-    torch.save({"weight": torch.zeros(3)}, tmp_path / "tensors.pth")
-    with pytest.raises(
-        InputError, match="neither a checkpoint of `lightning fit` nor an official DiffSal file"
-    ):
-        load_model(tmp_path / "tensors.pth")
-
-
 def test_devices() -> None:
     assert choose_device("cpu") == "cpu"
     assert torch.device(choose_device("auto")).type in ("cpu", "cuda", "mps", "xpu")
@@ -247,36 +229,3 @@ def test_a_network_without_audio_is_reported(
     predict(loud, "--checkpoint", trained, "--out", tmp_path / "out")
     assert "the maps do not depend on audio" in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["modality_used"] == "v"
-
-
-def test_a_checkpoint_of_a_training_run(tmp_path: Path) -> None:
-    from lightning_avsp.papers.diffsal import DiffSal
-    from lightning_avsp.tasks import DiffusionSaliencyTask
-    from lightning_avsp.tasks.base import INPUT_KEY
-
-    network = DiffSal(video_encoder="tiny", audio_encoder="tiny")
-    task = DiffusionSaliencyTask(network, sampling=Sampling(steps=2))
-    spec = InputSpec((64, 96), (64, 96), ClipPolicy(target="last"), LogMel(size=(16, 32)))
-    options = {"video_encoder": "tiny", "audio_encoder": "tiny"}
-    content = {
-        "pytorch-lightning_version": "2.6.6",
-        "state_dict": task.state_dict(),
-        "hyper_parameters": {
-            "network": {"class_path": "lightning_avsp.papers.diffsal.DiffSal", "init_args": options},
-            "sampling": {"steps": 2},
-            "_instantiator": "lightning.pytorch.cli.instantiate_module",
-            "_class_path": "lightning_avsp.tasks.DiffusionSaliencyTask",
-        },
-        INPUT_KEY: spec.as_plain(),
-    }
-    torch.save(content, tmp_path / "last.ckpt")
-    model = load_model(tmp_path / "last.ckpt")
-    assert model.spec == spec
-    assert model.sampling.steps == 2
-    loaded = model.network.state_dict()
-    assert all(torch.equal(loaded[name], tensor) for name, tensor in network.state_dict().items())
-
-    content["state_dict"].pop(next(iter(content["state_dict"])))
-    torch.save(content, tmp_path / "torn.ckpt")
-    with pytest.raises(InputError, match="does not fit DiffusionSaliencyTask"):
-        load_model(tmp_path / "torn.ckpt")
