@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.loader import start_worker_server
 from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
 from lightning_avsp.evaluation.audit.leaks import seen_test_videos
+from lightning_avsp.files import lock_folder
 from lightning_avsp.launch import (
     accumulation,
     check_slurm,
@@ -97,6 +100,10 @@ class AVSPCLI(ExperimentCLI):
 
     run: RunFolder
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        with ExitStack() as self.locks:  # LightningCLI does everything in its constructor
+            super().__init__(*args, **kwargs)
+
     @property
     def options(self) -> Any:
         """Settings of the running command."""
@@ -119,6 +126,10 @@ class AVSPCLI(ExperimentCLI):
             if part is not None and "seed" in part and part.seed is None:
                 part.seed = int(seed) if isinstance(seed, int) else 0
         self.run = RunFolder(options.run_dir or Path("runs") / options.experiment / f"seed{seed}")
+        first = int(getattr(rank_zero_only, "rank", 0)) == 0
+        if self.subcommand in ("fit", "predict") and first and not options.trainer.fast_dev_run:
+            name = "lock" if self.subcommand == "fit" else "predict.lock"
+            self.locks.enter_context(lock_folder(self.run.path, name))
         if options.get("ckpt_path"):
             path = self.run.checkpoint(options.ckpt_path)
             refuse_foreign(path, read_torch_file(path, WANTED, mapped=True))  # before anything heavy is built
@@ -126,7 +137,7 @@ class AVSPCLI(ExperimentCLI):
         elif self.subcommand == "fit" and not options.trainer.fast_dev_run:
             if not options.overwrite:
                 self.run.refuse_overwriting()
-            elif int(getattr(rank_zero_only, "rank", 0)) == 0:
+            elif first:
                 self.run.clear()
         elif self.subcommand in ("test", "validate", "predict") and not options.trainer.fast_dev_run:
             raise InputError(
@@ -147,8 +158,16 @@ class AVSPCLI(ExperimentCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the command; an error inside Lightning's restoring of a checkpoint becomes one line on that file."""
+        handler = signal.getsignal(signal.SIGINT)
         try:
             super()._run_subcommand(subcommand)
+        except SystemExit as stop:
+            if isinstance(
+                stop.__context__, KeyboardInterrupt
+            ):  # Lightning ignores Ctrl-C from here on, and exits with 1
+                signal.signal(signal.SIGINT, handler)
+                raise KeyboardInterrupt from None
+            raise
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             restoring = any(
                 Path(frame.filename).name == "checkpoint_connector.py" and "restore" in frame.name

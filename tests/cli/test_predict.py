@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
 from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.launch import choose_device
+from lightning_avsp.media import video
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.media.video import open_video
+from lightning_avsp.predict import job, writer
 from lightning_avsp.predict.job import describe_prediction
 from lightning_avsp.structures import ClipPolicy, Condition, DiffusionNetwork
 from lightning_avsp.tasks import loading
@@ -65,7 +68,9 @@ def trained(monkeypatch, tmp_path: Path) -> Path:
         return replace(model, seed=seed, steps=steps, sampling=sampling)
 
     monkeypatch.setattr(loading, "load_model", load)
-    return tmp_path / "model.ckpt"
+    path = tmp_path / "model.ckpt"
+    path.touch()
+    return path
 
 
 @pytest.fixture
@@ -94,9 +99,7 @@ def refused(capsys, *arguments: object) -> str:
     with pytest.raises(SystemExit) as stop:
         predict(*arguments)
     assert stop.value.code == 2
-    line = capsys.readouterr().err.strip()
-    assert line.startswith("error: ")
-    assert "\n" not in line
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     return line
 
 
@@ -160,16 +163,64 @@ def test_mistakes_are_one_line_and_leave_nothing(trained, film: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_nothing(
-    trained, film: Path, tmp_path: Path, monkeypatch, stop_signal
+def test_an_interrupted_prediction_goes_on_where_it_stopped(
+    trained, film: Path, tmp_path: Path, monkeypatch, capsys, stop_signal
 ) -> None:
-    before = sorted(tmp_path.iterdir())
-    monkeypatch.setattr(Dot, "denoise", lambda *_: signal.raise_signal(stop_signal))
+    common = (film, "--checkpoint", trained, "--batch", 1, "--stride", 3)
+    predict(*common, "--out", tmp_path / "whole")
+    encode, targets = Dot.encode, []
+
+    def interrupted(self, video, audio=None, text=None) -> Condition:
+        targets.append(len(targets))
+        if len(targets) == 3:
+            signal.raise_signal(stop_signal)
+        return encode(self, video, audio, text)
+
+    monkeypatch.setattr(Dot, "encode", interrupted)
     with pytest.raises(SystemExit) as stop:
-        predict(film, "--checkpoint", trained, "--out", tmp_path / "out")
+        predict(*common, "--out", tmp_path / "out")
     assert stop.value.code == 130
-    assert sorted(tmp_path.iterdir()) == before
+    assert "maps of 4 frames are kept in" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    predict(*common, "--out", tmp_path / "out")
+    assert "3 frames of an interrupted prediction are there" in capsys.readouterr().out
+    assert len(targets) == 3 + 4  # frames 4, 7, 10 and 12
+    maps, whole = (np.load(tmp_path / name / "maps.npz")["maps"] for name in ("out", "whole"))
+    assert np.array_equal(maps, whole)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_damage_late_in_a_film_keeps_the_frames_before_it(
+    trained, film: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    decode = video.decode_video
+
+    def damaged(info):
+        for index, frame in enumerate(decode(info)):
+            if index == 10:
+                raise InputError(f"{film} is damaged: decoding stops after frame 10")
+            yield frame
+
+    monkeypatch.setattr(video, "decode_video", damaged)
+    monkeypatch.setattr(writer, "decode_video", damaged)
+    line = refused(capsys, film, "--checkpoint", trained, "--out", tmp_path / "out", "--stride", 4)
+    assert "Frames 1 to 10 are written" in line
+    assert "frames 11 to 12 are missing" in line
+    assert np.load(tmp_path / "out" / "maps.npz")["maps"].shape == (10, 24, 32)
+    assert open_video(tmp_path / "out" / "overlay.mp4").frames == 10
+    record = json.loads((tmp_path / "out" / "prediction.json").read_text())
+    assert record["frames"] == 10
+    assert "decoding stops" in record["damage"]
+
+
+def test_a_package_without_a_record_loses_nothing(trained, film: Path, tmp_path: Path, monkeypatch) -> None:
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(job, "version", absent)
+    predict(film, "--checkpoint", trained, "--out", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["versions"]["torch"] is None
 
 
 def test_an_earlier_prediction_is_kept_unless_asked(trained, film: Path, tmp_path: Path, capsys) -> None:
