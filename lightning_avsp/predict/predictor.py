@@ -87,7 +87,7 @@ def predict_video(
     audio, fps = model.spec.audio, float(video.fps)
     with report.timed("audio"):
         silent = modality == "v" or video.audio is None
-        wave = None if silent else audio.prepare(*load_audio(video, mono=True))
+        wave = None if silent else audio.prepare(*load_audio(video, mono=True, rate=audio.target_rate))
 
     def decoded() -> Iterator[DecodedFrame]:
         try:

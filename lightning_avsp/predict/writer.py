@@ -166,7 +166,7 @@ class PredictionWriter:
                 for stored, (pts, frame) in zip(maps, islice(frames, len(maps)), strict=False):
                     levels = to_levels(stored / np.float32(self.maps.top), size)
                     saliency.write(levels, pts)
-                    image = to_rgb(frame, self.info.rotation, size)
+                    image = to_rgb(frame, self.info)
                     coloured.write(overlay(image, levels, self.colours, self.opacity), pts)
                     times.append(pts)
                     progress(len(times))

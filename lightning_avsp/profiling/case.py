@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -43,8 +43,8 @@ class Configuration:
     """As ``--compile``."""
     activation_checkpointing: bool = False
     """As ``--activation_checkpointing``."""
-    tuning: bool = True
-    """TF32 and cuDNN's timed choice of kernels; False as ``--deterministic``."""
+    tf32: bool = True
+    """TF32 for float32 products on a GPU; False as ``--deterministic``."""
     root: Path | None = None
     """Folder of the corpora, to measure the data module too; None for random clips that lie on the device."""
 
@@ -86,7 +86,10 @@ class Configuration:
         """All settings that are not at their defaults, in one line."""
         words = [self.experiment.stem, "" if self.batch is None else f"batch {self.batch}", self.precision]
         words += [f"compiled ({self.compile})" if self.compile != "none" else ""]
-        words += ["checkpointed" if self.activation_checkpointing else "", "" if self.tuning else "not tuned"]
+        words += [
+            "checkpointed" if self.activation_checkpointing else "",
+            "" if self.tf32 else "without TF32",
+        ]
         return ", ".join(word for word in (*words, *self.settings) if word)
 
 
@@ -94,7 +97,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "precision": get_args(Precision),
     "compile": get_args(CompileMode),
     "activation_checkpointing": ("true", "false"),
-    "tuning": ("true", "false"),
+    "tf32": ("true", "false"),
 }
 
 
@@ -117,7 +120,7 @@ class BenchmarkCase:
         settings = list(configuration.settings)
         settings += [f"data.root={configuration.root}"] if configuration.root is not None else []
         settings += [f"data.batch_size={configuration.batch}"] if configuration.batch is not None else []
-        set_arithmetic(deterministic=not configuration.tuning)
+        set_arithmetic(deterministic=not configuration.tf32)
         experiment = Experiment.read(configuration.experiment, settings)
         self.task, self.data = experiment.build()
         self.configuration = replace(configuration, batch=self.data.batch_size)
@@ -183,7 +186,8 @@ class BenchmarkCase:
     def train(self, steps: int) -> dict[str, float]:
         """Take steps and return the seconds of each section, ``data`` only where clips are read from a corpus."""
         timeline = Timeline(self.device)
-        with marked(self.task.network, timeline):
+        # inside a graph there is nothing to mark
+        with nullcontext() if self.task.execution.graphs else marked(self.task.network, timeline):
             timeline.start()
             for _ in range(steps):
                 self.step(timeline)
@@ -201,7 +205,6 @@ class BenchmarkCase:
         self.task.eval()
         synchronise(self.device)
         start = perf_counter()
-        self.task.execution.begin_step()
         with torch.inference_mode(), self._precision():
             self.task.predict_maps(batch)
         synchronise(self.device)
