@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from fake_sweep import EXPERIMENT, FakeSweep, fake_environment
 
 from lightning_avsp.sweep.cluster import Cluster, connect
-
-sys.path.insert(0, str(Path(__file__).parent))
-from fake_sweep import EXPERIMENT, FakeSweep, fake_environment
 
 
 @pytest.fixture
