@@ -30,7 +30,9 @@ def test_synthesised_checked_trained_and_tested(tmp_path: Path, capsys: pytest.C
                 *size,
             ]
         )
-    main(["data", "check", str(root), f"--json={tmp_path / 'check.json'}"])  # exits with 1 on errors
+    main(
+        ["data", "check", str(root), f"--json={tmp_path / 'check.json'}", "--workers=1"]
+    )  # exits with 1 on errors
     checked = (tmp_path / "check.json").read_text()
     capsys.readouterr()
     more = (
