@@ -105,12 +105,9 @@ class VideoAverage:
         self._gathered: ScoreTable | None = None
 
     def add(self, key: FrameKey, values: dict[str, float], reasons: dict[str, str] | None = None) -> None:
-        """Add one frame; a frame that is already there is kept.
+        """Add a frame with a value for every metric, NaN where it does not count; a frame that is there stays as it is.
 
-        Args:
-            key: Corpus, video, frame number.
-            values: A value for every metric, NaN where the frame does not count.
-            reasons: Why, for every metric where it does not count or counts as 0.
+        ``reasons`` hold why, for every metric where it does not count or counts as 0.
 
         Raises:
             InputError: If the metrics are not the ones announced.
@@ -159,11 +156,7 @@ class VideoAverage:
                 of_corpus = (row.values[name] for row in table.videos if row.corpus == corpus)
                 results[f"{corpus}/{name}"] = _mean(of_corpus)
         results |= {"frames": len(table.frames), "videos": len(table.videos)}
-        return results | self._skipped(table)
-
-    def _skipped(self, table: ScoreTable) -> dict[str, float]:
-        """Counts of what did not enter an average as an ordinary value."""
-        counts: dict[str, float] = {}
+        counts: dict[str, float] = {}  # of what did not enter an average as an ordinary value
         for name in self.names:
             for row in table.frames:
                 if name in row.reasons:
@@ -173,7 +166,7 @@ class VideoAverage:
             empty = sum(row.counted[name] == 0 for row in table.videos)
             if empty:
                 counts[f"skipped_videos/{name}"] = empty
-        return counts
+        return results | counts
 
 
 def _gather(rows: dict[FrameKey, FrameRow]) -> list[dict[FrameKey, FrameRow]]:
