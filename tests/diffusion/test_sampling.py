@@ -57,7 +57,7 @@ def test_released_setting_is_one_pass_at_zero_on_pure_noise(
 def test_seeded_clips_do_not_depend_on_their_batch(
     algorithm: str, diffusion: GaussianDiffusion, data: GaussianData
 ) -> None:
-    sampling = Sampling(algorithm=algorithm, samples=2)  # type: ignore[arg-type]
+    sampling = Sampling(algorithm=algorithm, samples=2)
 
     def drawn(seeds: list[int]) -> Tensor:
         shape = (len(seeds), 1, 3, 5)
@@ -77,7 +77,7 @@ def test_samples_are_nested_and_averaged(
 
     def last(samples: int) -> tuple[Tensor, Tensor]:
         seen: list[SamplerStep] = []
-        sampling = Sampling(algorithm=algorithm, samples=samples)  # type: ignore[arg-type]
+        sampling = Sampling(algorithm=algorithm, samples=samples)
         result = sampling.sample(
             data.denoiser(diffusion),
             (2, 1, 3, 5),
@@ -95,26 +95,17 @@ def test_samples_are_nested_and_averaged(
     assert not torch.equal(rows[:, 1], rows[:, 2])
 
 
-def test_condition_is_encoded_once_and_repeated_per_clip(diffusion: GaussianDiffusion) -> None:
+def test_rows_of_a_clip_lie_side_by_side(diffusion: GaussianDiffusion) -> None:
     """Row i * samples + j of the input belongs to clip i, as ``repeat_interleave`` orders a condition."""
-    encoded = 0
-
-    def encode() -> Tensor:
-        nonlocal encoded
-        encoded += 1
-        return torch.tensor([10.0, 20.0])
-
-    calls = 0
-    sampling = Sampling(steps=5, samples=3)
-    condition = encode().repeat_interleave(sampling.samples, dim=0)
+    calls: list[int] = []
+    condition = torch.tensor([10.0, 20.0]).repeat_interleave(3, dim=0)
 
     def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-        nonlocal calls
-        calls += 1
+        calls.append(len(x_t))
         return condition.view(-1, 1, 1, 1).expand_as(x_t)
 
-    result = sampling.sample(denoise, (2, 1, 2, 2), diffusion, device="cpu")
-    assert (encoded, calls) == (1, 5)
+    result = Sampling(steps=5, samples=3).sample(denoise, (2, 1, 2, 2), diffusion, device="cpu")
+    assert calls == [6] * 5
     assert torch.equal(result[:, 0, 0, 0], torch.tensor([10.0, 20.0]))
 
 
@@ -125,14 +116,6 @@ def test_eta_reaches_the_sampler(diffusion: GaussianDiffusion, data: GaussianDat
     # four steps of a dozen float32 operations on values of about 1, by two formulae: 50 roundings and a little more
     torch.testing.assert_close(drawn(Sampling(eta=1.0)), drawn(Sampling("ddpm")), rtol=1e-5, atol=1e-5)
     assert not torch.allclose(drawn(Sampling(eta=1.0)), drawn(Sampling()), atol=0.01)
-
-
-def test_mean_over_samples_narrows_the_spread(diffusion: GaussianDiffusion, data: GaussianData) -> None:
-    many = Sampling(algorithm="ddpm", steps=100, samples=16)
-    generator = torch.Generator().manual_seed(0)
-    result = many.sample(data.denoiser(diffusion), (1, 4000), diffusion, device="cpu", generator=generator)
-    assert result.mean().item() == pytest.approx(data.mean, abs=0.01)
-    assert result.std().item() == pytest.approx(data.std / 4, rel=0.06)
 
 
 def test_clip_and_clamp(diffusion: GaussianDiffusion) -> None:
@@ -185,7 +168,7 @@ def test_mistakes_are_named(diffusion: GaussianDiffusion, data: GaussianData) ->
         ({"clamp": (1.0, 1.0)}, r"clamp needs low < high, got \(1\.0, 1\.0\)"),
     ):
         with pytest.raises(InputError, match=message):
-            Sampling(**options)  # type: ignore[arg-type]
+            Sampling(**options)
     denoise = data.denoiser(diffusion)
     with pytest.raises(InputError, match="2 seeds for 3 clips"):
         Sampling().sample(denoise, (3, 2), diffusion, device="cpu", seeds=[1, 2])
@@ -202,7 +185,7 @@ def test_a_symmetric_range_noises_other_values_and_gives_maps_all_the_same(algor
     symmetric = GaussianDiffusion(map_range="symmetric")
     truth = torch.rand(3, 1, 4, 5)
     seen: list[SamplerStep] = []
-    drawn = Sampling(algorithm=algorithm, samples=2).sample(  # type: ignore[arg-type]
+    drawn = Sampling(algorithm=algorithm, samples=2).sample(
         lambda x, t: truth.repeat_interleave(2, 0),
         truth.shape,
         symmetric,
@@ -225,7 +208,7 @@ def test_a_symmetric_range_noises_other_values_and_gives_maps_all_the_same(algor
 
 def test_limits_are_those_of_maps_in_either_range() -> None:
     for map_range in ("unit", "symmetric"):
-        diffusion = GaussianDiffusion(map_range=map_range)  # type: ignore[arg-type]
+        diffusion = GaussianDiffusion(map_range=map_range)
         seen: list[SamplerStep] = []
         drawn = Sampling(clip=(0.25, 0.75)).sample(
             lambda x, t: torch.linspace(-1, 2, 6).expand(1, 6),
@@ -246,7 +229,7 @@ def test_ranges_are_inverse_and_an_unknown_one_is_refused() -> None:
     assert GaussianDiffusion().to_signal(maps) is maps
     assert "symmetric" in repr(symmetric)
     with pytest.raises(InputError, match="unit, symmetric"):
-        GaussianDiffusion(map_range="half")  # type: ignore[arg-type]
+        GaussianDiffusion(map_range="half")
 
 
 LEVELS = torch.tensor([0.2, 0.5, 0.9])
