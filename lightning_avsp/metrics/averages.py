@@ -119,7 +119,7 @@ class VideoAverage:
         corpus, video, frame = str(key[0]), str(key[1]), int(key[2])
         ordered = {name: float(values[name]) for name in self.names}
         row = FrameRow(corpus, video, frame, ordered, dict(reasons or {}))
-        self._rows.setdefault((corpus, video, frame), row)
+        self._rows.setdefault((corpus, video, frame), row)  # padding samplers repeat frames: the first counts
         self._gathered = None
 
     def reset(self) -> None:
@@ -133,7 +133,7 @@ class VideoAverage:
             merged: dict[FrameKey, FrameRow] = {}
             for rows in _gather(self._rows):
                 for key, row in rows.items():
-                    merged.setdefault(key, row)
+                    merged.setdefault(key, row)  # by rank: the same frame wins everywhere
             frames = tuple(merged[key] for key in sorted(merged))
             self._gathered = ScoreTable(frames, tuple(_video_rows(frames, self.names)))
         return self._gathered
@@ -198,4 +198,5 @@ def _video_rows(frames: Iterable[FrameRow], names: Sequence[str]) -> list[VideoR
 def _mean(values: Iterable[float]) -> float:
     """Correctly rounded mean of what is not NaN; NaN of nothing."""
     counted = [value for value in values if not math.isnan(value)]
+    # fsum: independent of the order of processes
     return math.fsum(counted) / len(counted) if counted else math.nan

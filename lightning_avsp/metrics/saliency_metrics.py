@@ -149,6 +149,7 @@ class SaliencyMetrics:
             return prediction
         if bool(given.constant.any()):
             # Filters leave noise of 1e-16 on constant maps, which would pass for a prediction.
+            # the level itself, so that it counts as constant again
             level = given.maximum.to(resized.dtype)[:, None, None]
             resized = torch.where(given.constant[:, None, None], level, resized)
         return resized
