@@ -192,7 +192,7 @@ def object_array(folder: Path) -> None:
 
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "colour": (colour_picture, r"00002\.png is in colour \(its channels differ by up to 200 levels\)"),
-    "cut": (cut_picture, r"00002\.png \(60 bytes\) cannot be read as saliency maps: .*; write it again"),
+    "cut": (cut_picture, r"00002\.png \(60 bytes\) cannot be read as an image: .*; replace this file"),
     "transparent": (transparent_picture, r"00002\.png is partly transparent"),
     "stack with a number": (other_array, r"00002\.npy has shape \(2, 12, 20\)"),
     "objects": (object_array, r"00002\.npy .* cannot be read"),
