@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.video import VideoInfo, decode_video, open_video
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".mkv", ".webm", ".mov", ".avi")
@@ -74,23 +75,12 @@ class StackedMaps(PredictedVideo):
     """All frames in one array (N, H, W): .npy, or .npz with an array ``maps`` or a single one."""
 
     path: Path
-    first: int
     count: int
-
-    @classmethod
-    def open(cls, path: Path, first: int = 1) -> StackedMaps:
-        """Read an array's header.
-
-        Raises:
-            InputError: If the file is broken or holds no stack of maps.
-        """
-        with _open_stack(path) as (_, shape, _):
-            return cls(path, first, shape[0])
 
     @property
     def numbers(self) -> Sequence[int]:
         """Frames in the order of the array."""
-        return range(self.first, self.first + self.count)
+        return range(1, self.count + 1)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Read maps one by one; the array is never in memory as a whole."""
@@ -114,41 +104,39 @@ class StackedMaps(PredictedVideo):
 class SaliencyVideo(PredictedVideo):
     """A video whose brightness is saliency."""
 
-    path: Path
-    count: int
-
-    @classmethod
-    def open(cls, path: Path) -> SaliencyVideo:
-        """Open a video, and check that it is whole.
-
-        Raises:
-            InputError: If it cannot be read.
-        """
-        from lightning_avsp.media.video import open_video
-
-        return cls(path, open_video(path).frames)
+    info: VideoInfo
 
     @property
     def numbers(self) -> Sequence[int]:
         """Frames in the order of presentation."""
-        return range(1, self.count + 1)
+        return range(1, self.info.frames + 1)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Decode maps one by one in one pass, with more than 8 bits if the video has them."""
-        from lightning_avsp.media.video import decode_video, open_video
-
-        info = open_video(self.path)
-        chosen = set(wanted)
-        number = 0
-        for number, (_, frame) in enumerate(decode_video(info), start=1):
+        path, chosen, number = self.info.path, set(wanted), 0
+        for number, (_, frame) in enumerate(decode_video(self.info), start=1):
             if number in chosen:
                 deep = frame.format.components[0].bits > 8
                 pixels = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
-                pixels = np.rot90(pixels, info.rotation // 90)
+                pixels = np.rot90(pixels, self.info.rotation // 90)
                 tolerance = _GREY_TOLERANCE_VIDEO * (257 if deep else 1)
-                yield number, _from_channels(pixels, tolerance, f"{self.path}, frame {number}")
-        if number < self.count:
-            raise InputError(f"{self.path} announces {self.count} frames but holds {number}: encode it again")
+                yield number, _from_channels(pixels, tolerance, f"{path}, frame {number}")
+        if number < self.info.frames:
+            raise InputError(
+                f"{path} announces {self.info.frames} frames but holds {number}: encode it again"
+            )
+
+
+def open_file(path: Path) -> PredictedVideo:
+    """Open the maps of a video in one file: an array or a video. Its first frame is frame 1.
+
+    Raises:
+        InputError: If the file is broken or holds no stack of maps.
+    """
+    if path.suffix.lower() in VIDEOS:
+        return SaliencyVideo(open_video(path))
+    with _open_stack(path) as (_, shape, _):
+        return StackedMaps(path, shape[0])
 
 
 def read_map_image(path: Path) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def write(path: Path, cc: dict[str, float | None], protocol: str = "plain", **ch
         | {f"{name}_frames": 25 for name in chosen.metrics}
         for key, value in cc.items()
     ]
-    record = {"kind": KIND, "format": FORMAT, "protocol": chosen.as_plain(), "videos": videos} | changes
+    record = {"kind": KIND, "format": FORMAT, "protocol": asdict(chosen), "videos": videos} | changes
     path.write_text(json.dumps(record))
     return path
 

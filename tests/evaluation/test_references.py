@@ -31,7 +31,7 @@ def test_people_beat_the_mean_map_and_the_mean_map_beats_chance(
 ) -> None:
     result = evaluate(corpus, copy_truth())
     mean = {
-        row: {name: one.interval.mean for name, one in of["AVAD"].metrics.items()}
+        row: {name: one.mean for name, one in of["AVAD"].metrics.items()}
         for row, of in result.references.items()
     }
     assert set(mean) == {"human_ceiling", "mean_training_map", "centre_prior", "uniform"}

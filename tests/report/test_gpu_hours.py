@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.report.gpu_hours import count_gpu_hours
+from lightning_avsp.report.costs import count_gpu_hours
 from lightning_avsp.report.table import read_report
 from lightning_avsp.sweep.costs import RunCost
 

@@ -93,13 +93,6 @@ def test_tables_can_be_read_out_and_sorted(text: str):
     assert "prefers-color-scheme: dark" in text
 
 
-def test_synthetic_numbers_are_marked_in_their_cells(text: str):
-    section = text[text.index('<section id="paper_table1">') : text.index("<h3>Curves</h3>")]
-    marked = [cell for cell in re.findall(r"<data[^>]*>(.*?)</data>", section) if "<small>±" in cell]
-    assert len(marked) == 6
-    assert all("SYNTHETIC" in cell for cell in marked)
-
-
 def test_curves_join_the_parts_of_a_run(table):
     table.finish(table.trials()[0])
     (run,) = (table.runs / "trainings").iterdir()

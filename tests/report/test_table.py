@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,7 +9,7 @@ import yaml
 from lightning_avsp.errors import InputError
 from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.report import published_tables
-from lightning_avsp.report.efficiency import CostCounter
+from lightning_avsp.report.costs import CostCounter
 from lightning_avsp.report.table import SweepReport, read_report, report_published
 
 
@@ -79,10 +78,15 @@ def test_corpora_of_the_experiment_count_where_the_sweep_names_none(table):
 def test_synthetic_results_are_marked_and_not_compared(table):
     table.finish_all(synthetic=True)
     report = table.report()
-    assert report.synthetic
-    assert report.ordering.sentence().startswith("SYNTHETIC")
     assert cells(report).difference.isna().all()
-    assert report.notes[0].startswith("SYNTHETIC")
+    assert report.notes[0].startswith("SYNTHETIC: ours on AVAD are of a generated corpus")
+
+
+def test_rows_with_synthetic_results_are_named_where_others_are_real(table):
+    for trial in table.trials():
+        table.finish(trial, synthetic=trial.row == 1)
+    (note,) = [one for one in table.report().notes if "SYNTHETIC" in one]
+    assert "on AVAD (+ECA <b>bold</b>) are" in note
 
 
 def test_results_of_trials_that_the_file_no_longer_lists_are_left_out_and_named(table):
@@ -211,20 +215,11 @@ def test_runs_of_another_network_than_the_sweep_describes_are_noted(table):
     assert any("trained a network of 0.00 M parameters" in note for note in notes)
 
 
-def test_equal_networks_are_counted_once(table, monkeypatch: pytest.MonkeyPatch):
-    from lightning_avsp.report import efficiency
-
-    calls: list[int] = []
-    real = efficiency.count
-
-    def counted(*arguments: Any) -> NetworkCost:
-        calls.append(1)
-        return real(*arguments)
-
-    monkeypatch.setattr(efficiency, "count", counted)
+def test_equal_networks_are_counted_once(table):
+    counter = CostCounter()
     table.vary_sampling()
-    costs = {row.cost for row in list(table.report(CostCounter()).rows.values())[:3]}
-    assert (len(costs), len(calls)) == (1, 1)
+    costs = {row.cost for row in list(table.report(counter).rows.values())[:3]}
+    assert (len(costs), len(counter.known)) == (1, 1)
 
 
 def test_a_table_without_a_sweep_is_shown_alone():

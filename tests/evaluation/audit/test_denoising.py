@@ -8,7 +8,6 @@ import torch
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.data import AuditData
 from lightning_avsp.evaluation.audit.denoising import DenoisingAudit, audit_denoising
-from lightning_avsp.evaluation.audit.denoising_report import denoising_report
 from lightning_avsp.structures import DirectNetwork
 
 
@@ -22,7 +21,7 @@ def worsening(noisy: torch.Tensor, t: torch.Tensor, known: torch.Tensor) -> torc
 
 
 def text_of(audit: DenoisingAudit) -> str:
-    return "\n".join(denoising_report(audit).lines())
+    return "\n".join(audit.report().lines())
 
 
 def test_a_regressor_is_exactly_independent(make_model, audit_data: AuditData) -> None:
@@ -84,7 +83,7 @@ def test_steps_that_help_and_steps_that_hurt(make_model, audit_data: AuditData) 
     assert "denoising raises CC of one sample" in text_of(helped)
     assert "denoising lowers CC of one sample" in text_of(hurt)
     assert "the samples differ" in text_of(hurt)
-    assert denoising_report(helped).record["steps"][3]["sample/cc"] == helped.value(3, "cc")
+    assert helped.report().record["steps"][3]["sample/cc"] == helped.value(3, "cc")
 
 
 def test_one_step_has_no_gain(make_model, audit_data: AuditData) -> None:

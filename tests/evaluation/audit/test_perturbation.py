@@ -20,7 +20,6 @@ from lightning_avsp.evaluation.audit.perturbation import (
     perturbed_loader,
     settings_of,
 )
-from lightning_avsp.evaluation.audit.perturbation_report import perturbation_report
 from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.structures import ClipPolicy, Condition, DiffusionNetwork, DirectNetwork
 from lightning_avsp.tasks import DiffusionSaliencyTask
@@ -44,7 +43,7 @@ def deaf(make_model, audit_data: AuditData) -> PerturbationAudit:
 
 
 def text_of(audit: PerturbationAudit) -> str:
-    return "\n".join(perturbation_report(audit).lines())
+    return "\n".join(audit.report().lines())
 
 
 def test_a_network_that_uses_audio_loses_with_mismatched_audio(listener: PerturbationAudit) -> None:
@@ -147,9 +146,8 @@ def test_a_diverged_model_does_not_pass_for_one_without_audio(make_model, audit_
         audit_modality(model, audit_data)
 
 
-def test_the_record_holds_every_video(listener: PerturbationAudit, tmp_path: Path) -> None:
-    report = perturbation_report(listener)
-    report.write(tmp_path / "audit.json")
+def test_the_record_holds_every_video(listener: PerturbationAudit) -> None:
+    report = listener.report()
     assert len(report.record["videos"]) == 2 * 6 * 3
     assert report.record["verdicts"][ALL]["finding"] == "uses audio"
     assert report.record["settings"][1] == {"name": "2 steps", "steps": None, "samples": 1, "commits": True}
