@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lightning_avsp.layers.attention import EfficientCrossAttention, attention_heads, spatial_grid
 from lightning_avsp.layers.convolution import Axes, TimedResidualBlock
 from lightning_avsp.layers.embeddings import TimeEmbedding
-from lightning_avsp.layers.video_convolution import VideoConvolution
+from lightning_avsp.layers.video_convolution import VideoBatchNorm, VideoConvolution
 from lightning_avsp.papers.mubic.options import DecoderGate, Widths
 
 BLOCKS_PER_STAGE = 2
@@ -131,8 +131,8 @@ class ConditionalDenoising(nn.Module):
             )
         self.temporal = nn.Sequential(
             VideoConvolution(channels, channels, (3, 1, 1), padding=(1, 0, 0), bias=False),
-            nn.BatchNorm3d(channels),
-            nn.ReLU(inplace=True),
+            VideoBatchNorm(channels),
+            nn.ReLU(),
         )
 
     def forward(

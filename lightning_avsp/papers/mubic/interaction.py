@@ -16,7 +16,7 @@ from lightning_avsp.layers.attention import (
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.resampling import resample_time, resize_frames
 from lightning_avsp.layers.sound_product import ProductResidual
-from lightning_avsp.layers.video_convolution import VideoConvolution
+from lightning_avsp.layers.video_convolution import VideoBatchNorm, VideoConvolution
 from lightning_avsp.papers.mubic.options import Fusion, FusionGate, Widths
 
 
@@ -126,7 +126,7 @@ class LocalContext(nn.Module):
         super().__init__()
         half = channels // 2
         self.conv = VideoConvolution(half, channels, 3, padding=1, groups=half, bias=False)
-        self.batch_norm = nn.BatchNorm3d(channels)
+        self.batch_norm = VideoBatchNorm(channels)
         self.feed_forward = FeedForward(channels, int(POST_FFN_RATIO * channels), nn.ReLU)
         self.norm = LayerNorm(channels)
 
@@ -184,7 +184,7 @@ class GatedFusion(nn.Module):
             hidden = int(GATE_RATIO * channels)
             self.layers = nn.Sequential(
                 VideoConvolution(2 * channels, hidden, 1),
-                nn.ReLU(inplace=True),
+                nn.ReLU(),
                 VideoConvolution(hidden, channels, 1),
             )
 
