@@ -99,8 +99,9 @@ def print_table(title: str, frame: pd.DataFrame, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    grouped = any(name.startswith(" ") for name in frame.index) or not frame.index.is_unique
     table = Table(title=title, title_justify="left")
-    table.add_column(str(frame.columns.name or ""), no_wrap=True)
+    table.add_column(str(frame.columns.name or ""), no_wrap=grouped)
     lines = {
         str(name): [
             (cell.text, *cell.details) if isinstance(cell, Value) else (str(cell),) for cell in column
@@ -112,7 +113,6 @@ def print_table(title: str, frame: pd.DataFrame, console: Console) -> None:
         width = max(len(word) for cell in cells for line in cell for word in line.split(" "))
         words = not any(sign.isdigit() for cell in cells for sign in "".join(cell))
         table.add_column(name, justify="left" if words else "right", min_width=width)
-    grouped = any(name.startswith(" ") for name in frame.index) or not frame.index.is_unique
     for position, name in enumerate(frame.index):
         if grouped and name not in frame.index[:position] and not name.startswith(" "):
             table.add_section()

@@ -40,21 +40,8 @@ class PredictedVideo(ABC):
         """Read number and map (H, W) of the wanted frames, ascending, one at a time; uint8 or floating point."""
 
 
-class MapsByNumber(PredictedVideo):
-    """Maps that are reached in any order."""
-
-    @abstractmethod
-    def map(self, number: int) -> Tensor:
-        """Return the map (H, W) of one frame."""
-
-    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """Yield the wanted frames' maps."""
-        for number in wanted:
-            yield number, self.map(number)
-
-
 @dataclass(frozen=True)
-class NumberedMaps(MapsByNumber):
+class NumberedMaps(PredictedVideo):
     """One file per frame: images, or arrays (H, W) in .npy."""
 
     files: dict[int, Path]
@@ -64,10 +51,11 @@ class NumberedMaps(MapsByNumber):
         """Frames with a file."""
         return sorted(self.files)
 
-    def map(self, number: int) -> Tensor:
-        """Read the file of one frame."""
-        path = self.files[number]
-        return read_map_array(path) if path.suffix.lower() == ".npy" else read_map_image(path)
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Read the files of the wanted frames."""
+        for number in wanted:
+            path = self.files[number]
+            yield number, read_map_array(path) if path.suffix.lower() == ".npy" else read_map_image(path)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
@@ -16,7 +16,7 @@ from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.manifest import read_manifest
-from lightning_avsp.evaluation.prediction_files import MapsByNumber
+from lightning_avsp.evaluation.prediction_files import PredictedVideo
 from lightning_avsp.evaluation.scoring import ScoringJob
 from lightning_avsp.evaluation.truth import ObserverHalf
 
@@ -41,7 +41,7 @@ _FRAMES_PER_VIDEO = 100
 
 
 @dataclass(frozen=True)
-class ConstantMap(MapsByNumber):
+class ConstantMap(PredictedVideo):
     """The same map for every frame of a video."""
 
     values: Tensor
@@ -53,9 +53,9 @@ class ConstantMap(MapsByNumber):
         """All frames."""
         return range(1, self.n_frames + 1)
 
-    def map(self, number: int) -> Tensor:
-        """Return the map."""
-        return self.values
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Repeat the map."""
+        return ((number, self.values) for number in wanted)
 
 
 def plan_references(

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.evaluation.chance import chance_scores
-from lightning_avsp.evaluation.ntire26 import ntire26_scores
+from lightning_avsp.evaluation.formulas import chance_scores, ntire26_scores
 from lightning_avsp.evaluation.prediction_files import PredictedVideo
 from lightning_avsp.evaluation.predictions import checked_frames
 from lightning_avsp.evaluation.protocols import Protocol

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 from zlib import crc32
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.manifest import read_manifest
-from lightning_avsp.evaluation.prediction_files import MapsByNumber
+from lightning_avsp.evaluation.prediction_files import PredictedVideo
 from lightning_avsp.synthetic.observers import saliency_maps
 from lightning_avsp.synthetic.record import read_video_record
 from lightning_avsp.synthetic.spec import SyntheticSpec
@@ -24,40 +23,27 @@ OTHER_FRAMES = 10
 """Frames of other videos whose fixations are the negatives of DHF1K's shuffled AUC."""
 
 
-class Truth(Protocol):
-    """Ground truth of one video; frames count from 1."""
-
-    def map(self, number: int) -> Tensor:
-        """Return the continuous map of a frame: uint8 (Hg, Wg)."""
-
-    def size(self, number: int) -> tuple[int, int]:
-        """Return (Hg, Wg) of a frame's map."""
-
-    def points(self, number: int) -> Tensor:
-        """Return the fixations of a frame: int64 (N, 2), (row, column)."""
-
-
 @dataclass(frozen=True)
 class AnnotatedTruth:
-    """Ground truth of a corpus: merged maps and fixated pixels."""
+    """Ground truth of a corpus: merged maps and fixated pixels; frames count from 1."""
 
     entry: VideoEntry
 
     def map(self, number: int) -> Tensor:
-        """Read the continuous map of a frame."""
+        """Read the continuous map of a frame: uint8 (Hg, Wg)."""
         return self.entry.maps.map(number)
 
     def size(self, number: int) -> tuple[int, int]:
-        """Read the size of a frame's map from its header."""
+        """Read (Hg, Wg) of a frame's map from its header."""
         return self.entry.maps.size(number)
 
     def points(self, number: int) -> Tensor:
-        """Read the fixated pixels of a frame."""
+        """Read the fixated pixels of a frame: int64 (N, 2), (row, column)."""
         return self.entry.fixations.points(number, self.size(number))
 
 
 @dataclass(frozen=True)
-class ObserverHalf(MapsByNumber):
+class ObserverHalf(PredictedVideo):
     """Every second observer of a synthetic video: ground truth for, or prediction by, the others."""
 
     root: Path
@@ -77,6 +63,11 @@ class ObserverHalf(MapsByNumber):
         """All frames."""
         return range(1, len(self._known[1]) + 1)
 
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Compute the maps of these observers, as a prediction of the others'."""
+        for number in wanted:
+            yield number, self.map(number)
+
     def map(self, number: int) -> Tensor:
         """Compute the map of these observers."""
         spec, pixels = self._known
@@ -89,6 +80,9 @@ class ObserverHalf(MapsByNumber):
     def points(self, number: int) -> Tensor:
         """Return the fixated pixels of these observers, each once, as in fixation maps."""
         return torch.from_numpy(np.unique(self._known[1][number - 1], axis=0))
+
+
+Truth = AnnotatedTruth | ObserverHalf
 
 
 def video_negatives(points: Sequence[Tensor]) -> Tensor:

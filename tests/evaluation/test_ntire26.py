@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_avsp.evaluation.ntire26 import auc_judd_counting_repeats, ntire26_scores
+from lightning_avsp.evaluation.formulas import auc_judd_counting_repeats, ntire26_scores
 from lightning_avsp.evaluation.protocols import find_protocol
 
 EPS32 = float(np.finfo(np.float32).eps)

@@ -49,14 +49,11 @@ LEAST = 0.01
 """Smallest difference in CC that counts as use of a modality."""
 
 
-@dataclass(frozen=True)
-class Perturbation:
-    """One input that videos are predicted with."""
+class Perturbation(NamedTuple):
+    """One input that videos are predicted with: its name in JSON and its title in tables."""
 
     name: str
-    """Name in the JSON record."""
     title: str
-    """Name in the table."""
     options: Mapping[str, Any] | None
     """Options of the data module's test; None to leave the input out."""
 
@@ -98,10 +95,8 @@ class PerturbedFrames(Dataset[tuple[Sample, dict[str, Tensor]]]):
     def __init__(
         self, modality: Modality, frames: EvaluationFrames, readers: Mapping[str, ClipReader]
     ) -> None:
-        self.modality = modality
-        self.frames = frames
-        self.readers = dict(readers)
-        for reader in self.readers.values():
+        self.modality, self.frames, self.readers = modality, frames, readers
+        for reader in readers.values():
             reader.waves = frames.reader.waves  # each file is decoded and resampled once
 
     def __len__(self) -> int:
@@ -124,10 +119,8 @@ class PerturbedFrames(Dataset[tuple[Sample, dict[str, Tensor]]]):
     @staticmethod
     def collate(samples: Sequence[tuple[Sample, dict[str, Tensor]]]) -> PerturbedBatch:
         """Stack samples to a batch and each input to (B, ...)."""
-        names = samples[0][1]
-        return collate([sample for sample, _ in samples]), {
-            name: torch.stack([inputs[name] for _, inputs in samples]) for name in names
-        }
+        clips, inputs = zip(*samples, strict=True)
+        return collate(clips), {name: torch.stack([one[name] for one in inputs]) for name in inputs[0]}
 
 
 def perturbed_loader(
@@ -248,16 +241,16 @@ class PerturbationAudit:
         yes, no = f"uses {self.modality}", f"does not use {self.modality}"
         if self.changes[MISMATCHED].largest == 0:
             return Verdict(no, f"another video's {self.modality} moves no pixel of any map: exactly 0")
-        gains: list[tuple[str, Interval]] = []
+        gains: dict[str, Interval] = {}
         for setting in self.settings:
             if not setting.commits:
                 change, _ = self.change(MISMATCHED, setting.name, "cc", group)
-                gains.append((setting.name, Interval(-change.mean, -change.high, -change.low)))
-        text = "; ".join(f"CC {difference(gain)} at {name}" for name, gain in gains)
+                gains[setting.name] = Interval(-change.mean, -change.high, -change.low)
+        text = "; ".join(f"CC {difference(gain)} at {name}" for name, gain in gains.items())
         reason = f"gain of own {self.modality} over another video's: {text}"
-        if all(gain.low > 0 and gain.mean >= self.least for _, gain in gains):
+        if all(gain.low > 0 and gain.mean >= self.least for gain in gains.values()):
             return Verdict(yes, reason)
-        if all(-self.least < gain.low and gain.high < self.least for _, gain in gains):
+        if all(-self.least < gain.low and gain.high < self.least for gain in gains.values()):
             return Verdict(no, f"{reason}, all within {self.least:g} of 0")
         return Verdict("undecided", reason)
 
