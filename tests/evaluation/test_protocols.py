@@ -13,7 +13,6 @@ from torch import Tensor
 
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
-from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.protocols import PROTOCOLS, find_protocol, resize_as_opencv
 from lightning_avsp.evaluation.scoring import ScoringJob, score_video
 from lightning_avsp.evaluation.truth import video_negatives, without
@@ -176,10 +175,3 @@ def test_negatives_are_the_rest_of_the_video() -> None:
     negatives = video_negatives(points)
     assert without(negatives, points[0]).tolist() == [[5, 0]]
     assert without(negatives, points[2]).tolist() == [[0, 1], [2, 3], [5, 0]]
-
-
-def test_an_unknown_protocol_is_named() -> None:
-    with pytest.raises(
-        InputError, match=r"no protocol is called 'stavs'; known: stavis, vinet, dhf1k, ntire26, plain"
-    ):
-        find_protocol("stavs")

@@ -14,7 +14,6 @@ import torch
 
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.maps import read_map
-from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation import Evaluation, evaluate_predictions, find_protocol
 from lightning_avsp.evaluation.formulas import chance_scores
 from lightning_avsp.evaluation.references import NO_CEILING, fit_gaussian, mean_training_map
@@ -117,13 +116,3 @@ def test_chance_on_a_blank_frame_is_as_undefined_as_any_prediction() -> None:
     }
     assert values["sim"] == 0
     assert math.isnan(values["cc"])
-
-
-def test_references_need_training_videos(
-    corpus: Path, copy_truth: Callable[..., Path], tmp_path: Path
-) -> None:
-    root = tmp_path / "tests_only"
-    shutil.copytree(corpus, root)
-    (root / "fold_lists" / "AVAD_list_train_2_fps.txt").unlink()
-    with pytest.raises(InputError, match=r"no fold list at .*AVAD_list_train_2_fps\.txt"):
-        evaluate(root, copy_truth())
