@@ -176,12 +176,30 @@ class AVSPCLI(ExperimentCLI):
                 world,
                 accumulated,
             )
-        if given > 1 and options.compile == "graphs":
-            raise InputError(
-                f"{given} batches are accumulated (trainer.accumulate_grad_batches or data.global_batch), but "
-                "--compile graphs reuses the memory of gradients between batches; use --compile default, or do not "
-                "accumulate"
-            )
+        if options.compile in ("graphs", "default-graphs"):
+            self._check_graphs(options, given)
+
+    def _check_graphs(self, options: Any, accumulated: int) -> None:
+        """Refuse what a recorded training pass cannot do.
+
+        Raises:
+            InputError: With the option that stands in the way.
+        """
+        obstacles = {
+            f"{self.devices * self.nodes} processes (trainer.devices, trainer.num_nodes)": self.devices
+            * self.nodes
+            > 1,
+            f"{accumulated} accumulated batches (trainer.accumulate_grad_batches or data.global_batch)": accumulated
+            > 1,
+            "--activation_checkpointing true": options.activation_checkpointing,
+            "model.feature_cache": options.get("model.init_args.feature_cache") is not None,
+        }
+        for obstacle, found in obstacles.items():
+            if found:
+                raise InputError(
+                    f"--compile {options.compile} records the whole training pass of one process and does not work "
+                    f"with {obstacle}; use --compile default, or leave that out"
+                )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build a trainer that writes everything into the run folder."""

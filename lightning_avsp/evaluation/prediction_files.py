@@ -13,18 +13,17 @@ from typing import IO
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.video import VideoInfo, decode_video, open_video
+from lightning_avsp.media.images import read_grey, reduce_channels
+from lightning_avsp.media.video import VideoInfo, decode_video, open_video, set_upright
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".mkv", ".webm", ".mov", ".avi")
-_GREY_TOLERANCE = 2
-"""Levels by which the channels of a grey image may differ: lossy coders round each of them."""
 _GREY_TOLERANCE_VIDEO = 8
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error, KeyError)
+"""Levels by which the channels of a grey frame may differ."""
+_UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError)
 
 
 class PredictedVideo(ABC):
@@ -106,9 +105,9 @@ class SaliencyVideo(PredictedVideo):
             if number in chosen:
                 deep = frame.format.components[0].bits > 8
                 pixels = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
-                pixels = np.rot90(pixels, self.info.rotation // 90)
-                tolerance = _GREY_TOLERANCE_VIDEO * (257 if deep else 1)
-                yield number, _from_channels(pixels, tolerance, f"{path}, frame {number}")
+                pixels = set_upright(pixels, self.info)
+                tolerance, name = _GREY_TOLERANCE_VIDEO * (257 if deep else 1), f"{path}, frame {number}"
+                yield number, as_map(reduce_channels(pixels, tolerance, name), name)
         if number < self.info.frames:
             raise InputError(
                 f"{path} announces {self.info.frames} frames but holds {number}: encode it again"
@@ -133,24 +132,7 @@ def read_map_image(path: Path) -> Tensor:
     Raises:
         InputError: If it cannot be read, or is a colour image.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
-            pixels = np.array(image if mode == image.mode else image.convert(mode))
-    except _UNREADABLE as error:
-        raise _broken(path, error) from error
-    if mode in ("LA", "RGBA"):
-        if (pixels[..., -1] != 255).any():
-            raise InputError(
-                f"{path} is partly transparent, which has no meaning in a map: save it without alpha"
-            )
-        pixels = pixels[..., :-1]
-    if pixels.ndim == 3 and mode in ("LA", "RGB", "RGBA"):
-        return _from_channels(pixels, _GREY_TOLERANCE, str(path))
-    if pixels.ndim != 2:
-        raise InputError(f"{path} is an image of mode {mode}, not a map: save it in grey")
-    return as_map(pixels, path)
+    return as_map(read_grey(path), path)
 
 
 def read_map_array(path: Path) -> Tensor:
@@ -170,7 +152,7 @@ def read_map_array(path: Path) -> Tensor:
     return as_map(values, path)
 
 
-def as_map(values: np.ndarray, path: Path) -> Tensor:
+def as_map(values: np.ndarray, path: Path | str) -> Tensor:
     """Convert an array to a type that metrics accept: uint8 and floats stay, others become float64."""
     kind = values.dtype
     if kind == np.uint8 or kind in (np.float32, np.float64):
@@ -180,23 +162,6 @@ def as_map(values: np.ndarray, path: Path) -> Tensor:
     if kind.kind in "iu":
         return torch.from_numpy(values.astype(np.float64))
     raise InputError(f"{path} holds values of type {kind}, but a map is made of real numbers")
-
-
-def _from_channels(pixels: np.ndarray, tolerance: int, name: str) -> Tensor:
-    """Reduce an image (H, W, C) whose channels agree to a map (H, W).
-
-    Raises:
-        InputError: If they do not.
-    """
-    spread = int((pixels.max(axis=-1).astype(np.int64) - pixels.min(axis=-1)).max())
-    if spread > tolerance:
-        raise InputError(
-            f"{name} is in colour (its channels differ by up to {spread} levels), but a map is grey: "
-            "give the maps themselves, not heat maps or overlays"
-        )
-    if spread == 0 and pixels.dtype == np.uint8:
-        return torch.from_numpy(np.ascontiguousarray(pixels[..., 0]))
-    return torch.from_numpy(pixels.mean(axis=-1).astype(np.float32))
 
 
 @contextmanager

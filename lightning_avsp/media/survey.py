@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from lightning_avsp.errors import InputError
+
+LONGEST_STILL = 3600
+"""Seconds for which one frame may be shown; longer steps of the timestamps are damage."""
+MOST_REORDERED = 16
+"""Frames that may be stored after one and shown before it (H.264, table A-1)."""
 #: Containers whose stated duration comes from their header, so that a shortfall means a missing tail.
 STATED_DURATION = ("mov", "matroska", "avi", "flv", "asf")
 
@@ -49,13 +56,18 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
         damage = None
     times: list[int | None] = []
     keys: list[int | None] = []
-    open_groups, last_end = False, Fraction(0)
+    decoded: list[int] = []  # times in the order of the file
+    hidden: list[int] = []  # those that an edit list does not show
+    open_groups, last_end, packets = False, Fraction(0), 0
     try:
         for packet in container.demux():
             if packet.size == 0:  # the flush packets that end a demux
                 continue
             if packet.stream is stream and packet.is_corrupt:
                 damage = damage or "it holds packets that its container marks as corrupt"
+            packets += packet.stream is stream
+            if packet.stream is stream and packet.pts is not None:
+                (hidden if packet.is_discard else decoded).append(packet.pts)
             if packet.stream is stream and not packet.is_discard:
                 times.append(packet.pts)
                 if packet.is_keyframe:
@@ -66,12 +78,43 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
                 last_end = max(last_end, (packet.pts + (packet.duration or 0)) * packet.time_base)
     except FFmpegError as error:
         damage = damage or f"reading stops in the middle ({error.strerror})"
+    known = sorted(decoded)
+    step = max((after - before for before, after in pairwise(known)), default=0)
+    gap = step * Fraction(stream.time_base)
+    if gap > LONGEST_STILL:
+        raise InputError(
+            f"{path}: the timestamps of its frames jump by {float(gap):,.0f} s, at most {LONGEST_STILL:,} are a still "
+            "image: re-encode it"
+        )
+    if damage is None and _misplaces(decoded, known, hidden, step):
+        damage = "its table of times does not fit its frames"
+    stated_frames = stream.frames if {"mov", "avi"} & set(names) else 0
+    # Sample tables count exactly; the header of an avi counts frames that were dropped too.
+    if damage is None and stated_frames - packets > (0 if "mov" in names else max(2, stated_frames // 100)):
+        damage = f"it is cut off: {packets} of {stated_frames} frames are there"
     if damage is None and container.duration and set(names) & set(STATED_DURATION):
         stated = Fraction(container.duration, 1_000_000)
         played = last_end - Fraction(container.start_time or 0, 1_000_000)
         if stated - played > max(Fraction(1, 2), stated / 50):
             damage = f"it is cut off: {float(played):.1f} of {float(stated):.1f} seconds are there"
     return Survey(times, keys, open_groups, damage)
+
+
+def _misplaces(decoded: list[int], known: list[int], hidden: list[int], step: int) -> bool:
+    """True if times are those of no codec: a frame after more than 16 later ones, or hidden far from those shown.
+
+    Args:
+        decoded: Times of the shown frames in the order of the file.
+        known: The same, sorted.
+        hidden: Times of frames that an edit list hides, before the first shown and after the last.
+        step: Longest time for which a frame is shown.
+    """
+    places = {time: place for place, time in enumerate(known)}
+    if any(places[time] - place > MOST_REORDERED for place, time in enumerate(decoded)):
+        return True
+    late = [time for time in hidden if known and time > known[-1]]
+    early = [time for time in hidden if known and time < known[0]]
+    return bool(late and min(late) - known[-1] > 2 * step) or bool(early and known[0] - max(early) > 2 * step)
 
 
 def _indexed_end(container: Any) -> int:

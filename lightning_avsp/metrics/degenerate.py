@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from lightning_avsp.errors import InputError
 from lightning_avsp.metrics.functional.inputs import Frames
 from lightning_avsp.metrics.functional.scores import READS, MetricName, Source
 
@@ -54,18 +53,6 @@ class FrameVerdict(NamedTuple):
     """Why the frame is dropped, or counted as 0; None if it is an ordinary frame."""
 
 
-def check_policy(policy: str) -> DegeneratePolicy:
-    """The policy, if it is one.
-
-    Raises:
-        InputError: If it is not.
-    """
-    for known in get_args(DegeneratePolicy):
-        if policy == known:
-            return known
-    raise InputError(f"policy is {policy!r}; choose one of {', '.join(get_args(DegeneratePolicy))}.")
-
-
 def diagnose(frames: Frames) -> Tensor:
     """Find the ``REASONS`` that hold for each frame: bool (len(REASONS), B)."""
     prediction, target, fixations = frames.prediction, frames.target, frames.fixations
@@ -76,7 +63,7 @@ def diagnose(frames: Frames) -> Tensor:
     if target is not None:
         holds["non_finite_target"] = ~target.finite
         holds["zero_target"] = target.zero
-        holds["constant_target"] = target.constant & ~target.zero
+        holds["constant_target"] = target.constant
     if fixations is not None:
         holds["no_fixations"] = fixations.count == 0
         holds["all_fixated"] = fixations.count == prediction.pixels

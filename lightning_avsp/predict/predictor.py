@@ -83,7 +83,7 @@ def predict_video(
     audio, fps = model.spec.audio, float(video.fps)
     with report.timed("audio"):
         silent = modality == "v" or video.audio is None
-        wave = None if silent else audio.prepare(*load_audio(video, mono=True))
+        wave = None if silent else audio.prepare(*load_audio(video, mono=True, rate=audio.target_rate))
     clips = video_clips(iterate_frames(video, model.spec.size), model.spec.clip, stride)
 
     def read(group: list[VideoClip]) -> SaliencyBatch:

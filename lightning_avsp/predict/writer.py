@@ -97,7 +97,7 @@ class PredictionWriter:
         self.maps.write(saliency)
         levels = to_levels(saliency, (self.info.height, self.info.width))
         self.saliency.write(levels, pts)
-        image = to_rgb(frame, self.info.rotation, (self.info.height, self.info.width))
+        image = to_rgb(frame, self.info)
         self.overlay.write(overlay(image, levels, self.colours, self.opacity), pts)
 
     def __exit__(

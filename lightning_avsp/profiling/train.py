@@ -33,10 +33,13 @@ DENOISING_STEPS = (1, 4, 8)
 """Numbers of steps at which prediction is timed."""
 PAPERS = ("diffsal_avad", "mubic_avad", "avrsp_avad", "tavdiff_avad")
 """Full-size experiments of ``avsp bench train --all``."""
-EXECUTIONS = ("precision=bf16-mixed", "precision=32-true", "precision=bf16-mixed compile=default")
+EXECUTIONS = (
+    "precision=bf16-mixed compile=graphs",
+    "precision=bf16-mixed",
+    "precision=32-true",
+    "precision=bf16-mixed compile=default",
+)
 """Configurations of each of them, the most likely to overrun its time last."""
-GRAPHS = "precision=bf16-mixed compile=graphs"
-"""Beside them for TAVDiff, whose step is bound by launches."""
 MAX_OPERATORS = 10
 
 

@@ -51,7 +51,8 @@ class RunOptions:
         init_absent: Tensors of that network which this one lacks: refuse them, or leave them out with a warning.
         allow_seen_test_videos: Train although the starting checkpoint has seen test videos of this run; results report
             it.
-        compile: torch.compile of every kind of block: default, graphs (also replayed as CUDA graphs), max-autotune.
+        compile: graphs (passes replayed as CUDA graphs: starts in seconds, one process), default (torch.compile of
+            every kind of block: a minute or more at the first start), default-graphs (both), max-autotune.
         activation_checkpointing: Compute activations of every block anew in the backward pass: less memory, more time.
         deterministic: Repeat runs bit for bit: no TF32, no timed choice of kernels, no fused optimiser; slower.
         ema: Decay of an exponential average of the weights, e.g. 0.999; evaluation uses the average.

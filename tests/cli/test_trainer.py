@@ -231,11 +231,19 @@ def test_a_shared_global_batch_feeds_back_and_another_accumulation_is_refused(
     assert "accumulates 2 batches of 2, but trainer.accumulate_grad_batches=3" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--data.global_batch=4", "--trainer.accumulate_grad_batches=2"])
-def test_cuda_graphs_with_accumulated_batches_are_refused(
-    option: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+@pytest.mark.parametrize(
+    ("option", "obstacle"),
+    [
+        ("--data.global_batch=4", "2 accumulated batches"),
+        ("--trainer.accumulate_grad_batches=2", "2 accumulated batches"),
+        ("--activation_checkpointing=true", "--activation_checkpointing true"),
+        ("--trainer.devices=2", "2 processes"),
+    ],
+)
+def test_cuda_graphs_are_refused_where_they_do_not_work(
+    option: str, obstacle: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     with pytest.raises(SystemExit) as stop:
         main(fit_arguments(corpus, tmp_path, "--compile=graphs", option))
     assert stop.value.code == 2
-    assert "2 batches are accumulated" in capsys.readouterr().err
+    assert f"does not work with {obstacle}" in " ".join(capsys.readouterr().err.split())

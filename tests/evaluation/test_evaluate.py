@@ -175,7 +175,7 @@ def turned(folder: Path) -> None:
     [
         (lambda folder: shutil.rmtree(folder / "AVAD"), "is empty: predict first"),
         (shutil.rmtree, "no folder at"),
-        (cut_file, "eyeMap_00009.jpg (200 bytes) cannot be read as saliency maps"),
+        (cut_file, "eyeMap_00009.jpg (200 bytes) cannot be read as an image"),
         (turned, "they are of another video, or rotated"),
         (
             lambda folder: (folder / "AVAD").rename(folder / "DIEM"),

@@ -168,7 +168,7 @@ def coloured() -> Image.Image:
         ),
         (
             lambda at: at.write_bytes(at.read_bytes()[:60]),
-            r"00002\.png \(60 bytes\) cannot be read as saliency maps: .*; write it again",
+            r"00002\.png \(60 bytes\) cannot be read as an image: .*; replace this file",
         ),
         (
             lambda at: Image.fromarray(np.full((*SIZE, 4), 90, np.uint8)).save(at),

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from rounding import assert_close
 
-from lightning_avsp.layers.attention import MultiHeadAttention
+from lightning_avsp.layers.attention import MultiHeadAttention, multi_head_attention
 from lightning_avsp.layers.embeddings import Modulation, PatchEmbedding, grid_positions, modulate, unpatchify
 
 
+@pytest.mark.usefixtures("double")
 def test_patches_come_back_where_they_were():
     maps = torch.randn(2, 1, 8, 12)
     cut = torch.nn.functional.unfold(maps, 4, stride=4).transpose(1, 2)  # (2, 6, 16), row by row
@@ -20,7 +22,9 @@ def test_patches_come_back_where_they_were():
 def test_coarse_and_fine_positions_agree_where_they_overlap():
     fine, coarse = grid_positions((6, 10), 32), grid_positions((2, 2), 32)
     centre_of_first_coarse = fine.view(6, 10, 32)[1, 2]  # row 1.5 of 6 and column 2.5 of 10
-    torch.testing.assert_close(coarse[0], centre_of_first_coarse)
+    assert_close(
+        coarse[0], centre_of_first_coarse, operations=32
+    )  # sines of angles of up to 16, float32 by design
     scores = fine @ coarse.T  # (60, 4)
     assert scores.argmax(1).view(6, 10)[0, 0] == 0
     assert scores.argmax(1).view(6, 10)[5, 9] == 3
@@ -38,11 +42,21 @@ def test_modulation_starts_as_said_and_depends_on_its_vector_later():
     assert torch.equal(modulate(x, gate, shift), 2 * x)
 
 
+@pytest.mark.usefixtures("double")
 def test_masked_tokens_are_not_read():
     attention = MultiHeadAttention(8, 2, 6)
     x, source = torch.randn(2, 5, 8), torch.randn(2, 4, 6)
     mask = torch.tensor([[True, True, False, False]] * 2)
     torch.testing.assert_close(attention(x, source, mask), attention(x, source[:, :2]))
+
+
+@pytest.mark.usefixtures("double")
+def test_positions_are_projected_as_the_keys_are_and_added_to_the_queries():
+    attention = MultiHeadAttention(8, 2, 6)
+    x, source, positions = torch.randn(2, 5, 8), torch.randn(2, 4, 6), torch.randn(5, 6)
+    query = attention.query(x) + positions @ attention.key_value.weight[:8].T
+    expected = attention.out(multi_head_attention(query, *attention.key_value(source).chunk(2, dim=-1), 2))
+    torch.testing.assert_close(attention(x, source, positions=positions), expected)
 
 
 def reading_error(attention: MultiHeadAttention, dim: int) -> float:

@@ -83,9 +83,6 @@ class PositionInClip(nn.Module):
     """Sum of features with their positions in the frame and in time.
 
     The position in the frame is that of the map's patches, sine for sine, so that patches find it; time is projected.
-
-    Args:
-        width: Width d of the features.
     """
 
     time_dim = 16
@@ -100,18 +97,14 @@ class PositionInClip(nn.Module):
         """Add positions to (B, d, T, h, w)."""
         steps, height, breadth = features.shape[2:]
         place = grid_positions((height, breadth), features.shape[1], features.device)  # (h w, d)
-        time = self.time(grid_positions((steps,), self.time_dim, features.device))  # (T, d)
+        sines = grid_positions((steps,), self.time_dim, features.device)  # (T, 16)
+        time = self.time(sines.to(self.time.weight.dtype))  # (T, d)
         features = features + place.T.unflatten(1, (1, height, breadth)).to(features.dtype)
         return features + time.T[:, :, None, None].to(features.dtype)
 
 
 class SoundTokens(nn.Module):
-    """Audio features as tokens of the condition: projection, layer norm, position in time.
-
-    Args:
-        channels: Channels of the audio features.
-        width: Width d of the tokens.
-    """
+    """Audio features as tokens of the condition: projection, layer norm, position in time."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -129,10 +122,6 @@ class CaptionTokens(nn.Module):
     """Caption features as tokens of the condition, for networks without video: projection and layer norm.
 
     CLIP's features carry their positions. A clip without a caption has one learned token in place of them.
-
-    Args:
-        text_width: Width of the text token features.
-        width: Width d of the tokens.
     """
 
     def __init__(self, text_width: int, width: int) -> None:
