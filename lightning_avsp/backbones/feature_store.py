@@ -7,10 +7,10 @@ A folder contains the features of any number of encoders::
 
 ``<encoder>`` is a hash of everything that shapes features beside the frames: class, settings and weights of the
 encoder, normalisation, precision, device and versions. ``<clip>`` is a hash of the frames themselves. Names of videos
-and numbers of frames would not do: where a video is shorter than a clip the same frame is the target of one clip in
-training and of another one in evaluation, windows of the head may run backwards, and a corpus may be read from
-pictures, films or the prepared cache, which differ by some grey levels. Hashing 16 frames of 224x384 takes 2 ms,
-reading their features 6 ms or more.
+and indices of frames would not do: where a video is shorter than a clip the same frame is the target of one clip in
+training and of another one in evaluation, padded windows may run backwards, and a corpus may be read from images,
+videos or the prepared cache, which differ by some grey levels. Hashing 16 frames of 224x384 takes 2 ms, reading their
+features 6 ms or more.
 
 Processes may share a folder: every file is written beside its path and renamed. Compiling or rearranging an encoder
 changes features by rounding alone and does not change their name. The files are torch's own and not of the format of

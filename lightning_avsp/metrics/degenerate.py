@@ -63,7 +63,7 @@ def diagnose(frames: Frames) -> Tensor:
     if target is not None:
         holds["non_finite_target"] = ~target.finite
         holds["zero_target"] = target.zero
-        holds["constant_target"] = target.constant & ~target.zero
+        holds["constant_target"] = target.constant
     if fixations is not None:
         holds["no_fixations"] = fixations.count == 0
         holds["all_fixated"] = fixations.count == prediction.pixels

@@ -46,27 +46,6 @@ def test_recovers_mean_and_variance_of_gaussian_data(
     assert abs(x0.var().item() / data.std**2 - 1) < tolerance * 2**0.5 + 0.032
 
 
-def ddpm_variance(num_steps: int, data: GaussianData) -> float:
-    """Variance after ancestral sampling over all steps; the chain is affine, so nothing is sampled."""
-    diffusion = GaussianDiffusion(num_steps)
-    t = torch.arange(num_steps)
-    zero, one = torch.zeros(num_steps, 1).double(), torch.ones(num_steps, 1).double()
-    low, variance = diffusion.posterior_mean_variance(data.denoiser(diffusion)(zero, t), zero, t)
-    high, _ = diffusion.posterior_mean_variance(data.denoiser(diffusion)(one, t), one, t)
-    spread = 1.0
-    for step in reversed(range(num_steps)):
-        spread = (high - low)[step].item() ** 2 * spread + variance[step].item()
-    return spread
-
-
-def test_ddpm_variance_is_right_in_the_limit_of_many_steps(data: GaussianData) -> None:
-    """The posterior's variance is that for a known x0: a finite chain lacks some spread, about 1 / T."""
-    missing = [1 - ddpm_variance(num_steps, data) / data.std**2 for num_steps in (500, 1000, 2000)]
-    assert 0 < missing[1] < 0.01
-    assert missing[0] / missing[1] == pytest.approx(2, rel=0.1)
-    assert missing[1] / missing[2] == pytest.approx(2, rel=0.1)
-
-
 @pytest.mark.parametrize(("sampler", "order"), [(ddim, 1), (dpm_solver_pp, 2)])
 def test_order_of_convergence_to_the_exact_flow(
     sampler: Callable[..., Tensor], order: int, data: GaussianData

@@ -106,15 +106,10 @@ class ReleasedMViT(VideoEncoder):
     Its weights come with the released DiffSal checkpoints (https://github.com/junwenxiong/diff_sal, no licence given).
 
     Args:
-        width: Tokens' width in the first stage, and of every head; it doubles with each stage. MViTv2-S: 96.
+        width: Width of the tokens in the first stage, and of every head; it doubles with each stage. MViTv2-S: 96.
         depths: Blocks per stage. MViTv2-S: 1, 2, 11, 2 (34,231,488 parameters).
         table_frames: Frames of the clip that the relative position tables are laid out for.
-        table_size: Side of the square frames that the tables are laid out for; they are interpolated to
-            others.
-
-    Attributes:
-        channels: Width of each feature map, deepest first.
-        strides: Spatial stride of each feature map, deepest first.
+        table_size: Side of the square frames that they are laid out for; they are interpolated to others.
     """
 
     label = "video encoder (mvitv2_s, released)"
@@ -151,14 +146,7 @@ class ReleasedMViT(VideoEncoder):
         self.strides = tuple(4 * 2**stage for stage in reversed(range(stages)))
 
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
-        """Encode a clip.
-
-        Args:
-            video: Normalised frames (B, 3, T, H, W).
-
-        Returns:
-            Normed feature maps (B, C, T/2, H/stride, W/stride), deepest first.
-        """
+        """Encode normalised frames (B, 3, T, H, W) to normed maps (B, C, T/2, H/stride, W/stride), deepest first."""
         x = self.patch_embed["projection"](video)  # (B, C, T/2, H/4, W/4)
         grid: Grid = (x.shape[2], x.shape[3], x.shape[4])
         token = self.cls_token.to(x.dtype).expand(len(x), -1, -1)

@@ -30,13 +30,10 @@ HEADS = 2
 class AudioTransformer(nn.Module):
     """One pre-norm transformer layer over (slice, time, mel) tokens, with a final norm that the paper omits.
 
-    The released network computes the paper's patch embedding (Eq. 4) and throws it away, so the layer reads
-    the raw VGGish features and ignores the order of slices. It is computed here too: the published parameter and
-    multiply-accumulate counts include it. It takes no gradient, as it has no effect.
-
-    Args:
-        width: Channels of the audio features; each of the two heads is an eighth of it wide, the MLP half of
-            it.
+    The released network computes the paper's patch embedding (Eq. 4) and throws it away, so the layer reads the raw
+    VGGish features and ignores the order of slices. It is computed here too: the published parameter and multiply-
+    accumulate counts include it. It takes no gradient, as it has no effect. Each of the two heads is an eighth of
+    ``width`` wide, the MLP half of it.
     """
 
     def __init__(self, width: int = 512) -> None:
@@ -48,8 +45,7 @@ class AudioTransformer(nn.Module):
         ).requires_grad_(False)
         self.norm1 = LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * HEADS * head_width, bias=False)
-        # A module, not a fused kernel: the published multiply-accumulates include this one softmax of the
-        # network.
+        # a module, not a fused kernel: the published multiply-accumulates include this one softmax of the network
         self.softmax = nn.Softmax(dim=-1)
         self.out = nn.Linear(HEADS * head_width, width)
         self.norm2 = LayerNorm(width)
@@ -57,14 +53,7 @@ class AudioTransformer(nn.Module):
         self.norm = LayerNorm(width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Mix audio features over slices and cells.
-
-        Args:
-            features: VGGish features (B, C, S, h, w).
-
-        Returns:
-            Features of the same shape, normed over channels.
-        """
+        """Mix audio features (B, C, S, h, w) over slices and cells; the result is normed over channels."""
         x = features.flatten(2).transpose(1, 2)  # (B, Shw, C)
         with torch.no_grad():
             self.patch_embedding(x)  # discarded, see the class
@@ -190,14 +179,5 @@ class ReleasedDiffSal(DiffusionNetwork):
         )
 
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """Predict the clean map from a noisy one.
-
-        Args:
-            noisy_map: (B, 1, H, W).
-            t: Diffusion step of each map, int64 (B,), 0 to 999.
-            condition: Result of :meth:`encode`.
-
-        Returns:
-            Predicted clean map (B, 1, H, W) in [0, 1].
-        """
+        """Predict the clean map (B, 1, H, W) in [0, 1] from a noisy one at steps ``t`` (B,), 0 to 999."""
         return self.decoder(noisy_map, t, condition.video, condition.audio)
