@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lightning_avsp.errors import InputError
 
 StateDict = dict[str, Tensor]
+RANDOM = "random"
+"""Value of a ``*_weights`` option that starts an encoder at random by name, which a frozen one needs."""
+RANDOM_BY_NAME = "random by name"
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class PartReport:
     part: str
     """Name of the part, e.g. ``video encoder``."""
     source: str
-    """File, published weights, or ``random``."""
+    """File, published weights, ``random``, or ``random by name`` where an option asked for it."""
     loaded: int = 0
     """Tensors taken over."""
     resized: tuple[str, ...] = ()
@@ -35,6 +39,11 @@ class PartReport:
     """Names in the network that the file does not hold and that stay random on purpose."""
     frozen: bool = False
     """True for a part that training leaves as it is."""
+
+    @property
+    def is_random(self) -> bool:
+        """True if nothing was loaded."""
+        return self.source in (RANDOM, RANDOM_BY_NAME)
 
     def __str__(self) -> str:
         text = f"{self.part}: {self.source}"
@@ -64,6 +73,10 @@ class WeightReport:
         """Append one part."""
         self.parts.append(part)
 
+    def replace(self, old: PartReport, new: PartReport) -> None:
+        """Put one part in another's place: it starts from an earlier stage instead."""
+        self.parts[self.parts.index(old)] = new
+
     def lines(self) -> list[str]:
         """One line of text per part."""
         return [str(part) for part in self.parts]
@@ -79,7 +92,7 @@ def read_state_dict(path: str | Path) -> StateDict:
     training) is removed from every name.
 
     Args:
-        path: File written by ``torch.save``.
+        path: File written by ``torch.save``, or one of safetensors.
 
     Raises:
         InputError: If the file is missing, unreadable, or holds no tensors.
@@ -88,7 +101,11 @@ def read_state_dict(path: str | Path) -> StateDict:
     if not path.is_file():
         raise InputError(f"no weight file at {path}: give the path of a file, or leave the option out")
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except Exception as error:  # unpickling raises whatever the bytes provoke: all mean unreadable
         raise InputError(
             f"{path} is no weight file that can be read safely ({type(error).__name__}: {error}); "
@@ -109,28 +126,6 @@ def read_state_dict(path: str | Path) -> StateDict:
     if not tensors:
         raise InputError(f"{path} holds no tensors: expected a state dict, or one under 'state_dict'")
     return tensors
-
-
-def download_state_dict(name: str, url: str) -> StateDict:
-    """Download published weights, unless they are in torch's cache; where the file's name holds a hash, check it.
-
-    Args:
-        name: Name of the weights, for the error.
-        url: Address of a plain state dict, or of one under ``model_state``.
-
-    Raises:
-        InputError: If the download fails.
-    """
-    try:
-        content = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", check_hash=True, weights_only=True
-        )
-    except (URLError, OSError, RuntimeError) as error:
-        raise InputError(
-            f"could not download {name} ({error}); fetch {url} elsewhere and give its path instead"
-        ) from error
-    state: StateDict = content.get("model_state", content)
-    return state
 
 
 def load_strict(
@@ -184,6 +179,16 @@ def load_strict(
         raise InputError(f"{source} does not fit the {part}; {'; '.join(problems)}; nothing was loaded")
     module.load_state_dict(kept, strict=False)
     return PartReport(part, source, len(kept), tuple(sorted(resized)), dropped, tuple(absent))
+
+
+def rename(state: StateDict, patterns: Sequence[tuple[str, str]]) -> StateDict:
+    """Rename tensors by the first pattern that matches a whole name; a name that none matches stays."""
+
+    def renamed(name: str) -> str:
+        found = ((re.fullmatch(pattern, name), ours) for pattern, ours in patterns)
+        return next((match.expand(ours) for match, ours in found if match), name)
+
+    return {renamed(name): tensor for name, tensor in state.items()}
 
 
 def interpolate_rows(table: Tensor, length: int) -> Tensor:

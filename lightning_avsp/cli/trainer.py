@@ -35,7 +35,7 @@ from lightning_avsp.launch import (
 from lightning_avsp.run_folder import RunFolder
 from lightning_avsp.tasks import SaliencyTask
 from lightning_avsp.tasks.execution import Execution
-from lightning_avsp.tasks.experiment import CLI_SETTINGS, ExperimentCLI
+from lightning_avsp.tasks.experiment import CLI_SETTINGS, ExperimentCLI, forget_weight_files
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +129,7 @@ class AVSPCLI(ExperimentCLI):
                 f"{self.subcommand} needs trained weights: give --ckpt_path best, --ckpt_path last or a path"
             )
         if self.subcommand != "fit":
+            forget_weight_files(options.model)  # the trained weights are in the checkpoint
             options.trainer.enable_checkpointing = (
                 False  # Lightning would add a checkpoint callback to a test
             )
@@ -219,6 +220,7 @@ class AVSPCLI(ExperimentCLI):
             self.model.leaks += [line for line in lines if line.startswith("LEAK")]
         if options.init_from is not None and options.get("ckpt_path"):
             log.info("init_from is not read again: this run goes on from %s", options.ckpt_path)
+            self.model.resume_starts(Path(options.ckpt_path))
         elif options.init_from is not None:
             self.model.start_from(Path(options.init_from), tuple(options.init_drop), options.init_absent)
 

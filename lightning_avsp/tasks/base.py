@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -25,7 +26,12 @@ from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
 from lightning_avsp.tasks.execution import Execution, compile_clock, prepare, shard
 from lightning_avsp.tasks.feature_cache import FeatureCache, TaskFeatures
 from lightning_avsp.tasks.fused import fuse
-from lightning_avsp.tasks.initial_weights import InitialWeights, initialise_from
+from lightning_avsp.tasks.initial_weights import (
+    InitialWeights,
+    encoders_of,
+    initialise_from,
+    refuse_random_frozen,
+)
 from lightning_avsp.tasks.prediction import clip_seeds, encode, frame_keys, network_inputs, sample_maps
 
 log = logging.getLogger(__name__)
@@ -147,11 +153,28 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     ) -> None:
         """Load the network's weights from an earlier stage, see :func:`initialise_from`, and store the report."""
         self.initial = initialise_from(self.network, checkpoint, drop, absent)
+        for part, source in self.initial.replaced.items():
+            log.warning("%s: weights of %s in place of %s, as init_from asks", part, checkpoint, source)
+
+    def starts(self) -> dict[str, str]:
+        """Return the source of the weights that each encoder started from, by the name of its module."""
+        named = {name: encoder.origin for name, encoder in encoders_of(self.network).items()}
+        return {name: origin.source for name, origin in named.items() if origin is not None}
+
+    def resume_starts(self, checkpoint: Path) -> None:
+        """Take over the sources that a checkpoint of this run names, since a resumed run reads no other weights."""
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        encoders = encoders_of(self.network)
+        for name, source in content.get("starts", {}).items():
+            if (encoder := encoders.get(name)) is not None and encoder.origin is not None:
+                encoder.origin = replace(encoder.origin, source=source)
 
     # --- inputs ----------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         """Store the data module's input specification, and refuse data that the network was not built for."""
+        if stage == "fit":
+            refuse_random_frozen(self.network)
         datamodule = getattr(self.trainer, "datamodule", None)
         if datamodule is None:
             return
@@ -223,11 +246,20 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     def parameter_groups(self) -> list[dict[str, Any]] | list[Parameter]:
         """Return the trainable parameters, in groups where the network scales the learning rate of parts.
 
+        The scale of an encoder is for pretrained ones: one that starts at random learns at the full rate.
+
         Raises:
             InputError: If a part with a scale has no trainable parameter.
         """
         trainable = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
-        scales = self.network.lr_scales
+        at_random = {
+            f"{name}."
+            for name, encoder in encoders_of(self.network).items()
+            if encoder.origin is not None and encoder.origin.is_random
+        }
+        scales = {
+            prefix: scale for prefix, scale in self.network.lr_scales.items() if prefix not in at_random
+        }
         if not scales:
             return [p for p in self.parameters() if p.requires_grad]
         probe = self.optimizer([torch.nn.Parameter(torch.zeros(1))])
@@ -365,6 +397,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         if self.input_spec is not None:
             checkpoint[INPUT_KEY] = self.input_spec.as_plain()
         checkpoint["weight_report"] = self.weight_report()
+        checkpoint["starts"] = self.starts()
         hparams = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY)
         if hparams:
             # a folder of one machine does not belong to the model

@@ -14,6 +14,7 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from lightning_avsp.backbones.weights import RANDOM
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import InputError
 from lightning_avsp.papers.avrsp import AVRSP as AVRSP  # registers the name for `class_path: AVRSP`
@@ -164,14 +165,20 @@ class Experiment:
         for part in (wanted.model.init_args, wanted.data):
             if "seed" in part and part.seed is None:
                 part.seed = 0
-        network = wanted.model.init_args.network.get("init_args")
-        for name in [] if network is None else list(vars(network)):
-            if name.endswith("_weights"):
-                network[name] = None
+        forget_weight_files(wanted.model)
         torch.manual_seed(0)
         with torch.device(device):
             built = _fit_parser().instantiate(wanted)
         return cast("SaliencyTask[Any]", built["model"]), cast(AVSaliencyDataModule, built["data"])
+
+
+def forget_weight_files(model: Namespace) -> None:
+    """Set every ``*_weights`` option of a task's network to ``random``, where it names a file or published weights."""
+    network = (model.get("init_args") or Namespace()).get("network") or Namespace()
+    arguments = network.get("init_args")
+    for name in [] if arguments is None else list(vars(arguments)):
+        if name.endswith("_weights") and arguments[name] is not None:
+            arguments[name] = RANDOM
 
 
 class _Options(ExperimentCLI):

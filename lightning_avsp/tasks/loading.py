@@ -121,7 +121,8 @@ def load_model(
             f"no checkpoint at {path}: give the .ckpt file of a training run, or a released DiffSal file"
         )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        converted = path.suffix == ".safetensors"  # by `avsp weights convert`: never a training run's
+        content = None if converted else torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
         size = path.stat().st_size
         raise InputError(

@@ -121,7 +121,13 @@ def test_one_process_that_accumulates_computes_the_same(corpus: Path, alone: Pat
 def test_a_killed_run_resumes_exactly(
     corpus: Path, tmp_path: Path, strategy: str, options: tuple[str, ...]
 ) -> None:
-    common = ("--data.batch_size=2", "--save_every_steps=1", "--model.network.freeze_video=true", *options)
+    common = (
+        "--data.batch_size=2",
+        "--save_every_steps=1",
+        "--model.network.freeze_video=true",
+        "--model.network.video_weights=random",
+        *options,
+    )
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(arguments(corpus, whole, strategy, 2, *common))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[2])}
