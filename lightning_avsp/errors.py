@@ -1,5 +1,7 @@
 """Errors that a user can mend. The command line prints their message as one line and exits with code 2."""
 
+from collections.abc import Iterable
+
 
 class AVSPError(Exception):
     """A mistake in input or configuration: the message says what was wrong, both values, and what to do next."""
@@ -7,6 +9,17 @@ class AVSPError(Exception):
 
 class InputError(AVSPError, ValueError):
     """A file, folder, checkpoint or setting that cannot be used as given."""
+
+
+def require_choice(option: str, value: str, choices: Iterable[str]) -> None:
+    """Refuse a value that is none of the choices.
+
+    Raises:
+        InputError: Names the option, the value and the choices.
+    """
+    known = tuple(choices)
+    if value not in known:
+        raise InputError(f"{option}={value} is unknown: choose one of {', '.join(known)}")
 
 
 class CorpusNotFoundError(InputError):

@@ -29,7 +29,8 @@ def test_frames_become_normalised_channels_first() -> None:
     assert video.shape == (2, 3, 4, 6, 8)
     assert video.dtype == torch.float32
     expected = (frames[1, 2, 3, 4, 2].item() / 255 - 0.3) / 0.2
-    assert abs(video[1, 2, 2, 3, 4].item() - expected) < 1e-5
+    # three float32 operations on values of up to 1 / .2
+    assert abs(video[1, 2, 2, 3, 4].item() - expected) < 3 * 6e-8 * 5
     assert frames.dtype == torch.uint8  # the batch itself is left alone
 
 

@@ -17,7 +17,7 @@ from lightning_avsp.backbones.tiny_audio import TinyAudioEncoder
 from lightning_avsp.backbones.tiny_waveform import TinyWaveformEncoder
 from lightning_avsp.backbones.vggish import VGGish
 from lightning_avsp.backbones.weights import PartReport
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import require_choice
 
 VideoEncoderName = Literal["mvitv2_s", "s3d", "r3d_18", "slow_r50", "swin3d_t", "tiny"]
 AudioEncoderName = Literal["vggish", "tiny"]
@@ -95,7 +95,6 @@ def _build(
     weights: str | None,
     frozen: bool,
 ) -> tuple[AnyEncoder, PartReport]:
-    if name not in builders:
-        raise InputError(f"{option}={name} is unknown: choose one of {', '.join(builders)}")
+    require_choice(option, name, builders)
     encoder = builders[name]()
     return encoder, encoder.prepare(weights, frozen)

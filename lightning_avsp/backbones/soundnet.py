@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lightning_avsp.backbones.encoder import AudioEncoder
 from lightning_avsp.backbones.published import WeightSource
 from lightning_avsp.backbones.weights import PartReport, StateDict, load_strict
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_choice
 
 SoundNetTap = Literal["conv7", "pool7", "conv5"]
 """Layer that features are taken from: the seventh convolution, the pooling behind it, or the fifth convolution."""
@@ -80,8 +80,7 @@ class SoundNet8(AudioEncoder):
 
     def __init__(self, tap: SoundNetTap = "conv7") -> None:
         super().__init__()
-        if tap not in DEPTH:
-            raise InputError(f"SoundNet has no tap {tap}: choose one of {', '.join(DEPTH)}")
+        require_choice("audio_tap", tap, DEPTH)
         self.tap: SoundNetTap = tap
         self.stages = STAGES[: DEPTH[tap]]
         self.convs = nn.ModuleList()

@@ -17,7 +17,7 @@ def train(
     warmup: int = 3,
     device: str = "auto",
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto",
-    compile: Literal["none", "default", "graphs", "max-autotune", "eager"] = "none",
+    compile: Literal["none", "default", "graphs", "default-graphs", "max-autotune", "eager"] = "none",
     activation_checkpointing: bool = False,
     root: Path | None = None,
     inference: bool = False,

@@ -17,7 +17,7 @@ from lightning_avsp.diffusion.samplers import (
     dpm_solver_pp,
 )
 from lightning_avsp.diffusion.sampling import Sampling
-from lightning_avsp.diffusion.schedules import ScheduleName, cosine_betas, linear_betas, schedule_betas
+from lightning_avsp.diffusion.schedules import ScheduleName, schedule_betas
 from lightning_avsp.diffusion.steps import SpacingName, TimestepDraw, draw_timesteps, space_timesteps
 
 __all__ = [
@@ -32,13 +32,11 @@ __all__ = [
     "ScheduleName",
     "SpacingName",
     "TimestepDraw",
-    "cosine_betas",
     "ddim",
     "ddpm",
     "dpm_solver_pp",
     "draw_noise",
     "draw_timesteps",
-    "linear_betas",
     "schedule_betas",
     "space_timesteps",
     "stable_seed",

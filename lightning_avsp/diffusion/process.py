@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_avsp.diffusion.schedules import ScheduleName, schedule_betas
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_choice
 
 PredictionName = Literal["x0", "eps", "v"]
 """Prediction of a network: the clean sample, the noise, or ``sqrt(ab) eps - sqrt(1 - ab) x0``."""
@@ -54,14 +54,8 @@ class GaussianDiffusion(nn.Module):
         map_range: MapRange = "unit",
     ) -> None:
         super().__init__()
-        if prediction not in get_args(PredictionName):
-            raise InputError(
-                f"unknown prediction {prediction!r}; choose one of {', '.join(get_args(PredictionName))}"
-            )
-        if map_range not in get_args(MapRange):
-            raise InputError(
-                f"unknown map_range {map_range!r}; choose one of {', '.join(get_args(MapRange))}"
-            )
+        require_choice("prediction", prediction, get_args(PredictionName))
+        require_choice("map_range", map_range, get_args(MapRange))
         self.map_range = map_range
         self.num_steps = num_steps
         self.schedule = schedule

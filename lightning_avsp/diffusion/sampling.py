@@ -13,7 +13,7 @@ from lightning_avsp.diffusion.noise import Generators, draw_noise, stable_seed
 from lightning_avsp.diffusion.process import GaussianDiffusion
 from lightning_avsp.diffusion.samplers import SAMPLERS, Denoise, SamplerName, SamplerStep
 from lightning_avsp.diffusion.steps import SpacingName, space_timesteps
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_choice
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,8 @@ class Sampling:
     """Range to which only each finished sample is clipped."""
 
     def __post_init__(self) -> None:
-        if self.algorithm not in SAMPLERS:
-            raise InputError(f"unknown sampler {self.algorithm!r}; choose one of {', '.join(SAMPLERS)}")
-        if self.spacing not in get_args(SpacingName):
-            raise InputError(
-                f"unknown spacing {self.spacing!r}; choose one of {', '.join(get_args(SpacingName))}"
-            )
+        require_choice("algorithm", self.algorithm, SAMPLERS)
+        require_choice("spacing", self.spacing, get_args(SpacingName))
         if self.steps < 1 or self.samples < 1:
             raise InputError(
                 f"needs at least 1 step and 1 sample, got steps={self.steps}, samples={self.samples}"

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_choice
 
 SpacingName = Literal["linspace", "leading", "logsnr"]
 """``linspace``: evenly from T-1 to -1; ``leading``: multiples of T // N; ``logsnr``: even in log-SNR."""
@@ -53,21 +53,19 @@ def space_timesteps(
         raise InputError(
             f"cannot visit {steps} of {num_steps} diffusion steps; choose a number from 1 to {num_steps}"
         )
+    require_choice("spacing", spacing, get_args(SpacingName))
     if spacing == "linspace":
         # T-1 - i T / N, rounded down in integers: floating point would sometimes miss by one.
         return [num_steps - 1 - -(-i * num_steps // steps) for i in range(steps)]
     if spacing == "leading":
         stride = num_steps // steps
         return [i * stride for i in reversed(range(steps))]
-    if spacing == "logsnr":
-        if log_snr is None or log_snr.shape != (num_steps,):
-            given = "none" if log_snr is None else f"shape {tuple(log_snr.shape)}"
-            raise InputError(
-                f"spacing 'logsnr' needs the log-SNR of all {num_steps} steps, got {given}; "
-                "pass GaussianDiffusion.log_snr()"
-            )
-        return _log_snr_timesteps(log_snr.to("cpu", torch.float64), steps)
-    raise InputError(f"unknown spacing {spacing!r}; choose one of {', '.join(get_args(SpacingName))}")
+    if log_snr is None or log_snr.shape != (num_steps,):
+        given = "none" if log_snr is None else f"shape {tuple(log_snr.shape)}"
+        raise InputError(
+            f"spacing 'logsnr' needs log_snr of all {num_steps} steps, got {given}; pass GaussianDiffusion.log_snr()"
+        )
+    return _log_snr_timesteps(log_snr.to("cpu", torch.float64), steps)
 
 
 def draw_timesteps(
@@ -101,6 +99,7 @@ def draw_timesteps(
         raise InputError(
             f"needs at least 1 sample and 1 diffusion step, got batch={batch}, num_steps={num_steps}"
         )
+    require_choice("how", how, get_args(TimestepDraw))
     # a generator can only fill tensors of its own device
     drawn_on = torch.device(device or "cpu") if generator is None else generator.device
 
@@ -113,14 +112,10 @@ def draw_timesteps(
         t = uniform(0, batch)
     elif how == "per_batch":
         t = uniform(0, 1).expand(batch).contiguous()
-    elif how == "high_noise":
+    else:
         noisiest = max(1, round(HIGH_NOISE_SHARE * num_steps))
         noisy = torch.rand(batch, generator=generator, device=drawn_on, dtype=torch.float32) < 0.5
         t = torch.where(noisy, uniform(num_steps - noisiest, batch), uniform(0, batch))
-    else:
-        raise InputError(
-            f"unknown draw of timesteps {how!r}; choose one of {', '.join(get_args(TimestepDraw))}"
-        )
     return t if device is None else t.to(device)
 
 

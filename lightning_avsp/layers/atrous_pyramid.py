@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lightning_avsp.layers.video_convolution import VideoConvolution
+from lightning_avsp.layers.video_convolution import VideoBatchNorm, VideoConvolution
 
 
 class ConvNorm3d(nn.Sequential):
@@ -21,8 +21,8 @@ class ConvNorm3d(nn.Sequential):
         padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
         super().__init__(
             VideoConvolution(in_channels, out_channels, kernel, padding=padding, bias=False),
-            nn.BatchNorm3d(out_channels),
-            nn.ReLU(inplace=True),
+            VideoBatchNorm(out_channels),
+            nn.ReLU(),
         )
 
 
@@ -58,7 +58,7 @@ class AtrousPyramid3d(nn.Module):
             )
             self.around.append(nn.Sequential(spread, ConvNorm3d(in_channels, width, (1, 1, 1))))
         # no batch norm: one value per frame is too few for its statistics
-        self.whole = nn.Sequential(VideoConvolution(in_channels, width, 1), nn.ReLU(inplace=True))
+        self.whole = nn.Sequential(VideoConvolution(in_channels, width, 1), nn.ReLU())
         self.mix = ConvNorm3d((2 + len(rates)) * width, out_channels, (1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:

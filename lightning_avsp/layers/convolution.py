@@ -9,7 +9,12 @@ from torch import Tensor, nn
 
 from lightning_avsp.layers.normalization import group_norm
 from lightning_avsp.layers.resampling import interpolate_bilinear
-from lightning_avsp.layers.video_convolution import VideoConvolution, fold_frames, unfold_frames
+from lightning_avsp.layers.video_convolution import (
+    VideoBatchNorm,
+    VideoConvolution,
+    fold_frames,
+    unfold_frames,
+)
 
 
 class ResNetBlock(nn.Module):
@@ -76,7 +81,7 @@ class Upsample(nn.Module):
         def layer(channels: int) -> nn.Sequential:
             # dilation 2: neighbours of a bilinearly doubled map are copies, the next but one is new
             conv = nn.Conv2d(channels, out_channels, 3, padding=2, dilation=2, bias=False)
-            return nn.Sequential(conv, group_norm(out_channels), nn.ReLU(inplace=True))
+            return nn.Sequential(conv, group_norm(out_channels), nn.ReLU())
 
         self.layers = nn.Sequential(layer(in_channels), layer(out_channels))
 
@@ -119,7 +124,7 @@ class TimedResidualBlock(nn.Module):
         self, in_channels: int, out_channels: int, time_dim: int, stride: int = 1, axes: Axes = "2d"
     ) -> None:
         super().__init__()
-        norm = nn.BatchNorm2d if axes == "2d" else nn.BatchNorm3d
+        norm = nn.BatchNorm2d if axes == "2d" else VideoBatchNorm
         self.axes: Axes = axes
         self.conv1 = convolution(axes, in_channels, out_channels, 3, stride)
         self.norm1 = norm(out_channels)

@@ -12,27 +12,26 @@ Sizes = list[int]
 
 @torch.library.custom_op("lightning_avsp::depthwise", mutates_args=())
 def depthwise_convolution(
-    x: Tensor, weight: Tensor, channels: int, stride: Sizes, padding: Sizes, dilation: Sizes
+    x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes
 ) -> Tensor:
     """Convolve each channel for itself.
 
     Args:
         x: (B, R C, T, H, W) with channels next to each other in memory; other strides are free. Each of the R sets of C
             channels meets the same weight.
-        weight: (M C, 1, kt, kh, kw): M results for each channel.
-        channels: C.
+        weight: (C, 1, kt, kh, kw).
         stride: Steps between windows along time, height and width.
         padding: Zeros at both ends of each axis.
         dilation: Steps between the kernel's taps.
 
     Returns:
-        (B, R M C, T', H', W'), channels last in memory, in the type of ``x``.
+        (B, R C, T', H', W'), channels last in memory, in the type of ``x``.
     """
     from lightning_avsp.layers import (
         depthwise_kernels,  # imports Triton, which machines without a GPU may lack
     )
 
-    y = _result(x, weight, channels, stride, padding, dilation)
+    y = _result(x, weight, stride, padding, dilation)
     depthwise_kernels.launch_forward(_channels_adjacent(x), weight, y, stride, padding, dilation)
     return y
 
@@ -49,14 +48,12 @@ def depthwise_backward(
     depthwise_kernels.launch_input_gradient(gradient, weight, x_gradient, stride, padding, dilation)
     parts = depthwise_kernels.launch_weight_gradient(
         gradient, _channels_adjacent(x), weight, stride, padding, dilation
-    )  # (chunks, taps, R, M C)
+    )  # (chunks, taps, R, C)
     return x_gradient, parts.sum(dim=(0, 2)).t().reshape(weight.shape).to(weight.dtype)
 
 
 @depthwise_convolution.register_fake
-def _result(
-    x: Tensor, weight: Tensor, channels: int, stride: Sizes, padding: Sizes, dilation: Sizes
-) -> Tensor:
+def _result(x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes) -> Tensor:
     """Make room for the result."""
     size = [
         (length + 2 * pad - apart * (kernel - 1) - 1) // step + 1
@@ -64,8 +61,9 @@ def _result(
             x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True
         )
     ]
-    shape = (x.shape[0], x.shape[1] // channels * weight.shape[0], *size)
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last_3d)
+    return torch.empty(
+        (*x.shape[:2], *size), dtype=x.dtype, device=x.device, memory_format=torch.channels_last_3d
+    )
 
 
 @depthwise_backward.register_fake
@@ -80,13 +78,13 @@ def _channels_adjacent(x: Tensor) -> Tensor:
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, weight, _, *ctx.sizes = inputs
+    x, weight, *ctx.sizes = inputs
     ctx.save_for_backward(x, weight)
 
 
 def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     x_gradient, weight_gradient = depthwise_backward(gradient, *ctx.saved_tensors, *ctx.sizes)
-    return x_gradient, weight_gradient, None, None, None, None
+    return x_gradient, weight_gradient, None, None, None
 
 
 depthwise_convolution.register_autograd(_differentiate, setup_context=_remember)

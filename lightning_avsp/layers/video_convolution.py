@@ -128,7 +128,11 @@ def convolve_depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, geometry:
     if torch.is_autocast_enabled(x.device.type):
         x = x.to(torch.get_autocast_dtype(x.device.type))
     stride, padding, dilation, channels = geometry
-    y = depthwise_convolution(x, weight, channels, list(stride), list(padding), list(dilation))
+    if (
+        results := weight.shape[0] // channels
+    ) > 1:  # of each channel, side by side: then loads are of adjacent values
+        x = torch.stack([x.movedim(1, -1)] * results, dim=-1).flatten(-2).movedim(-1, 1)
+    y = depthwise_convolution(x, weight, list(stride), list(padding), list(dilation))
     return y if bias is None else y + bias.to(y.dtype)[:, None, None, None]
 
 
@@ -233,28 +237,55 @@ class VideoConvolution(nn.Conv3d):
 
 
 class VideoMaxPool(nn.MaxPool3d):
-    """``nn.MaxPool3d`` that pools frame by frame, in 2-D, where it does not reach over time."""
+    """``nn.MaxPool3d`` in two passes of 2-D pooling, over the frame and over time, whose kernels are far faster.
+
+    Where several cells of a window hold its maximum, the gradient may go to another of them.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Pool (B, C, T, H, W) to (B, C, T', H', W')."""
-        (kernel, *space), (stride, *steps) = _triple(self.kernel_size), _triple(self.stride)
-        input = input.contiguous(memory_format=torch.channels_last_3d)
-        if kernel > 1 or stride > 1 or self.dilation not in (1, (1, 1, 1)):
+        if self.dilation not in (1, (1, 1, 1)) or self.return_indices:
             return super().forward(input)
-        padding = _triple(self.padding)[1:]
-        y = F.max_pool2d(fold_frames(input), space, steps, padding, ceil_mode=self.ceil_mode)
-        return unfold_frames(y, input.shape[0])
+        (kernel, *space), (stride, *steps) = _triple(self.kernel_size), _triple(self.stride)
+        pad, *margins = _triple(self.padding)
+        y = input.contiguous(memory_format=torch.channels_last_3d)
+        if max(*space, *steps) > 1:
+            frames = F.max_pool2d(fold_frames(y), space, steps, margins, ceil_mode=self.ceil_mode)
+            y = unfold_frames(frames, input.shape[0])
+        if max(kernel, stride) > 1:
+            rows = F.max_pool2d(y.flatten(3), (kernel, 1), (stride, 1), (pad, 0), ceil_mode=self.ceil_mode)
+            y = rows.unflatten(3, y.shape[3:])
+        return y
+
+
+class VideoBatchNorm(nn.BatchNorm3d):
+    """``nn.BatchNorm3d`` that folds time into the batch: the kernels for channels-last memory know maps, not clips."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (B, C, T, H, W)."""
+        if not input.is_contiguous(memory_format=torch.channels_last_3d):
+            return super().forward(input)
+        return unfold_frames(super().forward(fold_frames(input)), input.shape[0])
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() not in (4, 5):
+            raise ValueError(f"expected (B, C, T, H, W), got {input.dim()} axes")
 
 
 def use_video_layers(module: nn.Module) -> None:
-    """Compute the 3-D convolutions, max poolings and layer norms of a library's module as ours; names stay."""
+    """Compute the 3-D convolutions, max poolings and norms of a library's module as ours; names stay."""
     ours: dict[type[nn.Module], type[nn.Module]] = {
         nn.Conv3d: VideoConvolution,
+        nn.BatchNorm3d: VideoBatchNorm,
         nn.MaxPool3d: VideoMaxPool,
         nn.LayerNorm: LayerNorm,
     }
     for part in module.modules():
         part.__class__ = ours.get(type(part), type(part))
+        if isinstance(part, nn.ReLU):
+            part.inplace = (
+                False  # results above are views of maps; changed in place, they cost copies backward
+            )
 
 
 def _triple(value: int | tuple[int, ...]) -> Triple:

@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from lightning_avsp.errors import InputError
 from lightning_avsp.metrics.functional.inputs import Frames
 from lightning_avsp.metrics.functional.scores import READS, MetricName, Source
 
@@ -52,18 +51,6 @@ class FrameVerdict(NamedTuple):
     """The value that counts; NaN if the frame is dropped."""
     reason: str | None
     """Why the frame is dropped, or counted as 0; None if it is an ordinary frame."""
-
-
-def check_policy(policy: str) -> DegeneratePolicy:
-    """The policy, if it is one.
-
-    Raises:
-        InputError: If it is not.
-    """
-    for known in get_args(DegeneratePolicy):
-        if policy == known:
-            return known
-    raise InputError(f"policy is {policy!r}; choose one of {', '.join(get_args(DegeneratePolicy))}.")
 
 
 def diagnose(frames: Frames) -> Tensor:

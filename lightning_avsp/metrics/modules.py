@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,7 +11,6 @@ from torchmetrics import Metric
 
 from lightning_avsp.metrics.functional import (
     Fixations,
-    Ties,
     auc_judd,
     auc_shuffled,
     auc_shuffled_exact,
@@ -27,7 +27,14 @@ class FrameMean(Metric):
 
     States are a float64 sum and counts, so processes merge exactly. Every frame weighs the same; for averages
     over videos, as the field reports them, see :class:`lightning_avsp.metrics.SaliencyMetrics`.
+
+    Args:
+        options: Keyword arguments of the metric's function, such as ``repeats`` or ``ties``, and of
+            :class:`torchmetrics.Metric`.
     """
+
+    function: ClassVar[Callable[..., Tensor]]
+    """Values of a batch of frames, from :mod:`lightning_avsp.metrics.functional`."""
 
     is_differentiable = False
     higher_is_better = True
@@ -40,14 +47,17 @@ class FrameMean(Metric):
     skipped: Tensor
     """Frames without one: int64 ()."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, **options: Any) -> None:
+        own = {name: options.pop(name) for name in ("repeats", "ties") if name in options}
+        super().__init__(**options)
+        self.options = own
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("skipped", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def add(self, values: Tensor) -> None:
-        """Add per-frame values (B,), NaN where undefined."""
+    def update(self, prediction: Tensor, *ground_truth: Fixations) -> None:
+        """Score maps (B, H, W) against the further arguments of the metric's function, in its order."""
+        values = type(self).function(prediction, *ground_truth, **self.options)
         undefined = values.isnan()
         self.total += values.masked_fill(undefined, 0).sum()
         self.count += (~undefined).sum()
@@ -70,9 +80,7 @@ class CC(FrameMean):
         (tensor(0.9608, dtype=torch.float64), tensor(1))
     """
 
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Score maps (B, H, W) against continuous ground truth (B, H, W)."""
-        self.add(cc(prediction, target))
+    function = staticmethod(cc)
 
 
 class SIM(FrameMean):
@@ -86,9 +94,7 @@ class SIM(FrameMean):
         tensor(0.5000, dtype=torch.float64)
     """
 
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Score maps (B, H, W) against continuous ground truth (B, H, W)."""
-        self.add(sim(prediction, target))
+    function = staticmethod(sim)
 
 
 class KLD(FrameMean):
@@ -102,27 +108,11 @@ class KLD(FrameMean):
         tensor(0.6931, dtype=torch.float64)
     """
 
+    function = staticmethod(kld)
     higher_is_better = False
 
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Score maps (B, H, W) against continuous ground truth (B, H, W)."""
-        self.add(kld(prediction, target))
 
-
-class _FixationMean(FrameMean):
-    """A mean of values read at fixations.
-
-    Args:
-        repeats: Whether a pixel fixated n times counts n times.
-        kwargs: For :class:`torchmetrics.Metric`.
-    """
-
-    def __init__(self, repeats: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.repeats = repeats
-
-
-class NSS(_FixationMean):
+class NSS(FrameMean):
     """Mean normalized scanpath saliency; see :func:`lightning_avsp.metrics.functional.nss`.
 
     Example:
@@ -133,18 +123,11 @@ class NSS(_FixationMean):
         tensor(1.5000, dtype=torch.float64)
     """
 
-    def update(self, prediction: Tensor, fixations: Fixations) -> None:
-        """Score maps (B, H, W) at fixation maps (B, H, W), or at one (N, 2) point list per frame."""
-        self.add(nss(prediction, fixations, repeats=self.repeats))
+    function = staticmethod(nss)
 
 
-class AUCJudd(_FixationMean):
+class AUCJudd(FrameMean):
     """Mean AUC-Judd; see :func:`lightning_avsp.metrics.functional.auc_judd`.
-
-    Args:
-        repeats: Whether a pixel fixated n times counts n times.
-        ties: ``expected``, or ``mit_nojitter`` for comparison only.
-        kwargs: For :class:`torchmetrics.Metric`.
 
     Example:
         >>> import torch
@@ -154,16 +137,10 @@ class AUCJudd(_FixationMean):
         tensor(1., dtype=torch.float64)
     """
 
-    def __init__(self, repeats: bool = False, ties: Ties = "expected", **kwargs: Any) -> None:
-        super().__init__(repeats, **kwargs)
-        self.ties = ties
-
-    def update(self, prediction: Tensor, fixations: Fixations) -> None:
-        """Score maps (B, H, W) at fixation maps (B, H, W), or at one (N, 2) point list per frame."""
-        self.add(auc_judd(prediction, fixations, repeats=self.repeats, ties=self.ties))
+    function = staticmethod(auc_judd)
 
 
-class AUCShuffled(_FixationMean):
+class AUCShuffled(FrameMean):
     """Mean shuffled AUC on the benchmark's grid; see :func:`lightning_avsp.metrics.functional.auc_shuffled`.
 
     Example:
@@ -175,12 +152,10 @@ class AUCShuffled(_FixationMean):
         tensor(0.7500, dtype=torch.float64)
     """
 
-    def update(self, prediction: Tensor, fixations: Fixations, other: Fixations) -> None:
-        """Score maps (B, H, W) at this frame's fixations against those of ``other`` frames."""
-        self.add(auc_shuffled(prediction, fixations, other, repeats=self.repeats))
+    function = staticmethod(auc_shuffled)
 
 
-class AUCShuffledExact(_FixationMean):
+class AUCShuffledExact(FrameMean):
     """Mean AUC over all thresholds; see :func:`lightning_avsp.metrics.functional.auc_shuffled_exact`.
 
     Example:
@@ -192,12 +167,10 @@ class AUCShuffledExact(_FixationMean):
         tensor(0.7500, dtype=torch.float64)
     """
 
-    def update(self, prediction: Tensor, fixations: Fixations, other: Fixations) -> None:
-        """Score maps (B, H, W) at this frame's fixations against those of ``other`` frames."""
-        self.add(auc_shuffled_exact(prediction, fixations, other, repeats=self.repeats))
+    function = staticmethod(auc_shuffled_exact)
 
 
-class InformationGain(_FixationMean):
+class InformationGain(FrameMean):
     """Mean information gain in bits; see :func:`lightning_avsp.metrics.functional.information_gain`.
 
     Example:
@@ -209,6 +182,4 @@ class InformationGain(_FixationMean):
         tensor(1.3219, dtype=torch.float64)
     """
 
-    def update(self, prediction: Tensor, fixations: Fixations, baseline: Tensor) -> None:
-        """Score maps (B, H, W) at the fixations against baseline maps (B, H, W)."""
-        self.add(information_gain(prediction, fixations, baseline, repeats=self.repeats))
+    function = staticmethod(information_gain)

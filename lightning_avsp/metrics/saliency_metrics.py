@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_choice
 from lightning_avsp.metrics.averages import FrameKey, ScoreTable, VideoAverage
-from lightning_avsp.metrics.degenerate import REASONS, DegeneratePolicy, check_policy, diagnose, judge
+from lightning_avsp.metrics.degenerate import REASONS, DegeneratePolicy, diagnose, judge
 from lightning_avsp.metrics.functional.inputs import Frames, score_frames
 from lightning_avsp.metrics.functional.maps import Maps, frame_chunks
 from lightning_avsp.metrics.functional.resize import resize_bicubic
@@ -60,7 +61,8 @@ class SaliencyMetrics:
         repeats: bool = False,
     ) -> None:
         self.names = check_names(names)
-        self.policy = check_policy(policy)
+        require_choice("policy", policy, get_args(DegeneratePolicy))
+        self.policy: DegeneratePolicy = policy
         self.prefix = prefix
         self.postprocess = postprocess
         self.repeats = repeats

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -183,7 +183,8 @@ class BenchmarkCase:
     def train(self, steps: int) -> dict[str, float]:
         """Take steps and return the seconds of each section, ``data`` only where clips are read from a corpus."""
         timeline = Timeline(self.device)
-        with marked(self.task.network, timeline):
+        # inside a graph there is nothing to mark
+        with nullcontext() if self.task.execution.graphs else marked(self.task.network, timeline):
             timeline.start()
             for _ in range(steps):
                 self.step(timeline)
@@ -201,7 +202,6 @@ class BenchmarkCase:
         self.task.eval()
         synchronise(self.device)
         start = perf_counter()
-        self.task.execution.begin_step()
         with torch.inference_mode(), self._precision():
             self.task.predict_maps(batch)
         synchronise(self.device)

@@ -227,7 +227,6 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
 
     def on_train_batch_start(self, batch: SaliencyBatch, batch_idx: int) -> None:
         """Seed this step by (seed, epoch, batch, rank), so that a resumed run repeats it exactly."""
-        self.execution.begin_step()
         torch.manual_seed(stable_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
 
     def clip_generators(self, count: int, batch_idx: int) -> list[torch.Generator]:
@@ -284,10 +283,6 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         if (line := compile_clock.report()) is not None:
             log.info(line)
 
-    def _begin_step(self, *_: Any) -> None:
-        self.execution.begin_step()
-
-    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = _begin_step  # type: ignore[assignment]
     on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _log_compilation  # type: ignore[assignment]
 
     def on_train_epoch_end(self) -> None:

@@ -15,16 +15,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lightning_avsp.tasks.graphs import use_graphs
+
 UNIT_PARAMETERS = 10_000
 """Smallest block that is a unit of its own; smaller ones go with what they are part of."""
 
 ENTRIES = ("forward", "encode", "denoise", "explain")
 """Methods that a network is entered through: sharded parameters must be gathered for each of them."""
 
-CompileMode = Literal["none", "default", "graphs", "max-autotune", "eager"]
+CompileMode = Literal["none", "default", "graphs", "default-graphs", "max-autotune", "eager"]
 _BACKENDS: dict[str, dict[str, Any]] = {
     "default": {},
-    "graphs": {"mode": "reduce-overhead"},
+    "default-graphs": {},
     "max-autotune": {"mode": "max-autotune-no-cudagraphs"},
     "eager": {"backend": "eager"},
 }
@@ -35,15 +37,16 @@ class Execution:
     """Options of a network's execution."""
 
     compile: CompileMode = "none"
-    """``torch.compile`` of every unit: ``default`` fuses kernels, ``graphs`` also replays them as CUDA graphs,
-    ``max-autotune`` times alternatives, ``eager`` traces alone (for tests)."""
+    """``default`` fuses the kernels of every unit with ``torch.compile``, ``graphs`` replays the network's passes as
+    CUDA graphs and compiles nothing, ``default-graphs`` does both, ``max-autotune`` times alternatives, ``eager``
+    traces alone (for tests)."""
     activation_checkpointing: bool = False
     """Compute the activations of every unit anew in the backward pass instead of keeping them."""
 
-    def begin_step(self) -> None:
-        """Let CUDA graphs reuse the memory of the step before; every batch begins with it."""
-        if self.compile == "graphs":
-            torch.compiler.cudagraph_mark_step_begin()
+    @property
+    def graphs(self) -> bool:
+        """True if passes are replayed as CUDA graphs."""
+        return self.compile in ("graphs", "default-graphs")
 
 
 def units(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -77,7 +80,7 @@ def prepare(network: nn.Module, execution: Execution) -> list[str]:
     """
     lines = []
     blocks = [block for _, block in units(network)]
-    if execution.compile != "none":
+    if execution.compile not in ("none", "graphs"):
         kinds = _compile(blocks, execution.compile)
         lines.append(
             f"{len(blocks)} blocks of {kinds} kinds are compiled at their first use ({execution.compile}); "
@@ -87,6 +90,8 @@ def prepare(network: nn.Module, execution: Execution) -> list[str]:
         for block in blocks:
             vars(block)["forward"] = partial(_recompute, block, block.forward)
         lines.append(f"activations of {len(blocks)} blocks are computed anew in the backward pass")
+    if execution.graphs:
+        lines.append(use_graphs(network))
     return lines
 
 

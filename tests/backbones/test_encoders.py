@@ -23,7 +23,7 @@ def test_full_size_encoder_has_declared_channels_strides_and_size(name):
     with torch.device("meta"):
         encoder, report = build_video_encoder(name)
         features = encoder(torch.empty(1, 3, 16, 224, 384))
-    assert sum(p.numel() for p in encoder.parameters()) / 1e6 == pytest.approx(millions, abs=0.02)
+    assert round(sum(p.numel() for p in encoder.parameters()) / 1e6, 2) == millions
     assert encoder.strides == (32, 16, 8, 4)
     for feature, channels, stride, length in zip(
         features, encoder.channels, encoder.strides, steps[::-1], strict=True
@@ -42,11 +42,9 @@ def test_tiny_encoder_shapes_and_size():
     assert [tuple(f.shape) for f in features] == [
         (2, c, *size) for c, size in zip(encoder.channels, sizes, strict=True)
     ]
-
-
-def test_tiny_encoder_takes_other_sizes_and_lengths():
-    features = TinyMViT()(torch.randn(1, 3, 8, 96, 96))
-    assert [tuple(f.shape[2:]) for f in features] == [(4, 3, 3), (4, 6, 6), (4, 12, 12), (4, 24, 24)]
+    assert [tuple(f.shape[2:]) for f in encoder(torch.randn(1, 3, 8, 96, 96))] == [
+        (4, 96 // stride, 96 // stride) for stride in encoder.strides
+    ]
 
 
 @pytest.mark.parametrize("name", ["tiny", "mvitv2_s", "s3d", "r3d_18", "slow_r50", "swin3d_t"])
@@ -102,13 +100,14 @@ def test_published_mvit_fits_and_its_position_tables_are_interpolated():
     for name, value in loaded.items():
         if name in report.resized:
             theirs = published[name]
-            # ends of a linear interpolation without aligned corners stay the ends; the mean hardly moves
-            torch.testing.assert_close(value[[0, -1]], theirs[[0, -1]], atol=1e-6, rtol=0)
+            # ends of a linear interpolation without aligned corners stay the ends: shares of one and the same value
+            torch.testing.assert_close(value[[0, -1]], theirs[[0, -1]], atol=0, rtol=4 * 1.2e-7)
             assert value.shape == (2 * round((theirs.shape[0] + 1) / 2 * 384 / 224) - 1, 96)
         else:
             assert torch.equal(value, published[name])
 
 
+@pytest.mark.usefixtures("double")
 def test_published_mvit_gives_the_published_features_at_its_own_size():
     """Our taps, before their norms, see what torchvision's own forward pass computes."""
     torch.manual_seed(0)
@@ -130,17 +129,6 @@ def test_published_mvit_gives_the_published_features_at_its_own_size():
     torch.testing.assert_close(seen["y"], seen["x"])
 
 
-def test_frozen_encoder_stays_in_eval_mode_and_takes_no_gradient():
-    encoder, report = build_video_encoder("tiny", frozen=True)
-    encoder.train()
-    assert not encoder.training
-    assert not any(module.training for module in encoder.modules())
-    assert not any(parameter.requires_grad for parameter in encoder.parameters())
-    assert "frozen" in str(report)
-    free, _ = build_video_encoder("tiny")
-    assert free.train().training
-
-
 def test_tiny_audio_encoder_keeps_the_mel_axis():
     encoder, _ = build_audio_encoder("tiny")
     low, high = torch.zeros(1, 1, 32, 64), torch.zeros(1, 1, 32, 64)
@@ -150,17 +138,6 @@ def test_tiny_audio_encoder_keeps_the_mel_axis():
     assert out.shape == (2, encoder.out_channels, 2, 4)
     energy = (out - encoder(torch.zeros(1, 1, 32, 64))).abs().mean(dim=(1, 2))  # (2, mel)
     assert energy[0].argmax() < energy[1].argmax()
-
-
-def test_audio_weights_round_trip(tmp_path):
-    encoder, _ = build_audio_encoder("tiny")
-    path = tmp_path / "audio.pth"
-    torch.save(encoder.state_dict(), path)
-    torch.manual_seed(5)
-    other, report = build_audio_encoder("tiny", weights=str(path), frozen=True)
-    assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), other.parameters(), strict=True))
-    assert report.frozen
-    assert not other.train().training
 
 
 def test_unknown_names_and_absent_weights_are_refused():

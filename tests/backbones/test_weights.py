@@ -65,7 +65,8 @@ def test_rows_are_interpolated_linearly():
     table = torch.arange(5.0)[:, None].repeat(1, 2)
     longer = interpolate_rows(table, 9)
     assert longer.shape == (9, 2)
-    assert torch.allclose(longer[4], table[2])  # the middle row is distance zero and stays there
+    # the middle row is distance zero and stays there, but for the rounding of its position
+    torch.testing.assert_close(longer[4], table[2], rtol=8 * 1.2e-7, atol=0)
     assert (longer[:, 0].diff() >= 0).all()
     assert torch.equal(interpolate_rows(table, 5), table)
 

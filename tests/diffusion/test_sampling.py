@@ -125,7 +125,8 @@ def test_eta_reaches_the_sampler(diffusion: GaussianDiffusion, data: GaussianDat
     def drawn(sampling: Sampling) -> Tensor:
         return sampling.sample(data.denoiser(diffusion), (2, 30), diffusion, device="cpu", seeds=[1, 2])
 
-    torch.testing.assert_close(drawn(Sampling(eta=1.0)), drawn(Sampling("ddpm")), rtol=1e-4, atol=1e-4)
+    # four steps of a dozen float32 operations on values of about 1, by two formulae: 50 roundings and a little more
+    torch.testing.assert_close(drawn(Sampling(eta=1.0)), drawn(Sampling("ddpm")), rtol=1e-5, atol=1e-5)
     assert not torch.allclose(drawn(Sampling(eta=1.0)), drawn(Sampling()), atol=0.01)
 
 
@@ -203,9 +204,9 @@ def test_configuration_file_and_overrides(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_mistakes_are_named(diffusion: GaussianDiffusion, data: GaussianData) -> None:
-    with pytest.raises(InputError, match=r"'euler'.*ddpm, ddim, dpm_solver_pp"):
+    with pytest.raises(InputError, match=r"algorithm=euler.*ddpm, ddim, dpm_solver_pp"):
         Sampling("euler")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"'even'.*linspace, leading, logsnr"):
+    with pytest.raises(InputError, match=r"spacing=even.*linspace, leading, logsnr"):
         Sampling(spacing="even")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="steps=0, samples=1"):
         Sampling(steps=0)
@@ -241,14 +242,17 @@ def test_a_symmetric_range_noises_other_values_and_gives_maps_all_the_same(algor
         seeds=[0, 1, 2],
         callback=seen.append,
     )
-    torch.testing.assert_close(drawn, truth, atol=1e-5, rtol=0)
+    # to a signal and back, and a mean of two: six roundings of values below 1
+    torch.testing.assert_close(drawn, truth, atol=1e-6, rtol=0)
     for step in seen:
-        torch.testing.assert_close(step.x0, truth.repeat_interleave(2, 0))
+        torch.testing.assert_close(step.x0, truth.repeat_interleave(2, 0), atol=1e-6, rtol=0)
     if algorithm == "ddim":  # what is left of noise at the second step lies around 2 y - 1
         ab = [symmetric.alpha_bar_at(step.t) for step in seen]
         noise = (seen[0].x_t - ab[0] ** 0.5 * (2 * seen[0].x0 - 1)) / (1 - ab[0]) ** 0.5
         expected = ab[1] ** 0.5 * (2 * truth.repeat_interleave(2, 0) - 1) + (1 - ab[1]) ** 0.5 * noise
-        torch.testing.assert_close(seen[1].x_t, expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            seen[1].x_t, expected, atol=1e-5, rtol=0
+        )  # a dozen operations on values of up to 4
 
 
 def test_limits_are_those_of_maps_in_either_range() -> None:
@@ -263,7 +267,7 @@ def test_limits_are_those_of_maps_in_either_range() -> None:
             callback=seen.append,
         )
         for maps in (drawn, seen[0].x0):
-            torch.testing.assert_close(maps[0], torch.linspace(-1, 2, 6).clamp(0.25, 0.75))
+            torch.testing.assert_close(maps[0], torch.linspace(-1, 2, 6).clamp(0.25, 0.75), atol=1e-6, rtol=0)
 
 
 def test_ranges_are_inverse_and_an_unknown_one_is_refused() -> None:
@@ -298,7 +302,8 @@ def test_each_clip_is_drawn_as_if_alone_with_its_number_of_steps(samples):
         alone = Sampling(steps=steps[row], samples=samples).sample(
             denoise_clips([row]), (1, *shape[1:]), diffusion, device="cpu", seeds=[seeds[row]]
         )
-        torch.testing.assert_close(together[row], alone[0])
+        # element by element the same operations, but a vector's last elements may be computed one by one
+        torch.testing.assert_close(together[row], alone[0], atol=1e-5, rtol=0)
 
 
 def test_clips_that_want_equally_many_share_a_batch():

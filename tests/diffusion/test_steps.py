@@ -97,11 +97,11 @@ def test_mistakes_of_a_spacing_are_named() -> None:
         space_timesteps(10, 11)
     with pytest.raises(InputError, match="cannot visit 0 of 10"):
         space_timesteps(10, 0, "leading")
-    with pytest.raises(InputError, match=r"all 10 steps, got none.*log_snr\(\)"):
+    with pytest.raises(InputError, match=r"log_snr of all 10 steps, got none.*log_snr\(\)"):
         space_timesteps(10, 2, "logsnr")
     with pytest.raises(InputError, match=r"all 10 steps, got shape \(9,\)"):
         space_timesteps(10, 2, "logsnr", torch.zeros(9))
-    with pytest.raises(InputError, match=r"'trailing'.*linspace, leading, logsnr"):
+    with pytest.raises(InputError, match=r"spacing=trailing.*linspace, leading, logsnr"):
         space_timesteps(10, 2, "trailing")  # type: ignore[arg-type]
 
 
@@ -168,5 +168,5 @@ def test_mistakes_of_a_draw_are_named() -> None:
         draw_timesteps(0, 10)
     with pytest.raises(InputError, match="batch=2, num_steps=0"):
         draw_timesteps(2, 0)
-    with pytest.raises(InputError, match=r"'low_noise'.*per_sample, per_batch, high_noise"):
+    with pytest.raises(InputError, match=r"how=low_noise.*per_sample, per_batch, high_noise"):
         draw_timesteps(2, 10, "low_noise")  # type: ignore[arg-type]

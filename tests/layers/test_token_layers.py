@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from rounding import assert_close
 
 from lightning_avsp.layers.attention import MultiHeadAttention
 from lightning_avsp.layers.embeddings import Modulation, PatchEmbedding, grid_positions, modulate, unpatchify
 
 
+@pytest.mark.usefixtures("double")
 def test_patches_come_back_where_they_were():
     maps = torch.randn(2, 1, 8, 12)
     cut = torch.nn.functional.unfold(maps, 4, stride=4).transpose(1, 2)  # (2, 6, 16), row by row
@@ -20,7 +22,9 @@ def test_patches_come_back_where_they_were():
 def test_coarse_and_fine_positions_agree_where_they_overlap():
     fine, coarse = grid_positions((6, 10), 32), grid_positions((2, 2), 32)
     centre_of_first_coarse = fine.view(6, 10, 32)[1, 2]  # row 1.5 of 6 and column 2.5 of 10
-    torch.testing.assert_close(coarse[0], centre_of_first_coarse)
+    assert_close(
+        coarse[0], centre_of_first_coarse, operations=32
+    )  # sines of angles of up to 16, float32 by design
     scores = fine @ coarse.T  # (60, 4)
     assert scores.argmax(1).view(6, 10)[0, 0] == 0
     assert scores.argmax(1).view(6, 10)[5, 9] == 3
@@ -38,6 +42,7 @@ def test_modulation_starts_as_said_and_depends_on_its_vector_later():
     assert torch.equal(modulate(x, gate, shift), 2 * x)
 
 
+@pytest.mark.usefixtures("double")
 def test_masked_tokens_are_not_read():
     attention = MultiHeadAttention(8, 2, 6)
     x, source = torch.randn(2, 5, 8), torch.randn(2, 4, 6)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from rounding import METRIC
 
 from lightning_avsp.metrics import functional as F
 
@@ -34,7 +35,7 @@ def test_the_loops_compute_the_same_values(benchmark: ModuleType) -> None:
             F.nss(prediction, fixations)[index].item()
         )
         without = F.auc_judd(prediction, fixations, ties="mit_nojitter")[index].item()
-        assert benchmark.loop_auc_judd(p[index], f[index]) == pytest.approx(without, abs=1e-12)
+        assert benchmark.loop_auc_judd(p[index], f[index]) == pytest.approx(without, abs=METRIC)
 
 
 def test_it_prints_a_row_for_each_metric(benchmark: ModuleType, monkeypatch, capsys) -> None:

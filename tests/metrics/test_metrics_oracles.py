@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from rounding import METRIC
 from scipy import stats
 from torch import Tensor
 
@@ -49,7 +50,7 @@ def test_cc_is_pearsons_r(maps) -> None:
         stats.pearsonr(p.ravel(), g.ravel()).statistic
         for p, g in zip(prediction.numpy(), target.double().numpy(), strict=True)
     ]
-    assert F.cc(prediction, target).tolist() == pytest.approx(expected, abs=1e-13)
+    assert F.cc(prediction, target).tolist() == pytest.approx(expected, abs=METRIC)
 
 
 def test_cc_keeps_its_digits_on_a_tiny_range(maps) -> None:
@@ -64,7 +65,7 @@ def test_sim_is_the_histogram_intersection(maps) -> None:
     for p, g in zip(prediction.numpy() - 3, target.double().numpy(), strict=True):
         p, g = (p - p.min()) / (p.max() - p.min()), (g - g.min()) / (g.max() - g.min())
         expected.append(np.minimum(p / p.sum(), g / g.sum()).sum())
-    assert F.sim(prediction - 3, target).tolist() == pytest.approx(expected, abs=1e-13)
+    assert F.sim(prediction - 3, target).tolist() == pytest.approx(expected, abs=METRIC)
 
 
 def test_nss_is_the_mean_z_score(maps) -> None:
@@ -73,7 +74,7 @@ def test_nss_is_the_mean_z_score(maps) -> None:
         stats.zscore(p, axis=None, ddof=1)[f > 0].mean()
         for p, f in zip(prediction.numpy(), fixations.numpy(), strict=True)
     ]
-    assert F.nss(prediction, fixations).tolist() == pytest.approx(expected, abs=1e-13)
+    assert F.nss(prediction, fixations).tolist() == pytest.approx(expected, abs=METRIC)
 
 
 def test_kld_is_the_relative_entropy(maps) -> None:
@@ -108,7 +109,7 @@ def test_information_gain_in_bits(maps) -> None:
         p, b = (p - p.min()) / (p - p.min()).sum(), (b - b.min()) / (b - b.min()).sum()
         eps = np.finfo(float).eps
         expected.append((np.log2(eps + p) - np.log2(eps + b))[f > 0].mean())
-    assert F.information_gain(prediction, fixations, baseline).tolist() == pytest.approx(expected, abs=1e-12)
+    assert F.information_gain(prediction, fixations, baseline).tolist() == pytest.approx(expected, abs=METRIC)
 
 
 def test_exact_shuffled_auc_is_mann_whitney(maps) -> None:
@@ -118,7 +119,7 @@ def test_exact_shuffled_auc_is_mann_whitney(maps) -> None:
         mann_whitney(p[f > 0], p[o > 0])
         for p, f, o in zip(coarse.numpy(), fixations.numpy(), other.numpy(), strict=True)
     ]
-    assert F.auc_shuffled_exact(coarse, fixations, other).tolist() == pytest.approx(expected, abs=1e-13)
+    assert F.auc_shuffled_exact(coarse, fixations, other).tolist() == pytest.approx(expected, abs=METRIC)
 
 
 def test_shuffled_auc_is_the_mean_over_random_splits(maps) -> None:
@@ -158,7 +159,7 @@ def test_judd_is_mann_whitney_plus_the_trapezoids_excess(maps) -> None:
         prediction.numpy(), fixations.numpy() > 0, F.auc_judd(prediction, fixations).tolist(), strict=True
     ):
         last = (p[~f] > p[f].min()).mean()
-        assert value == pytest.approx(mann_whitney(p[f], p[~f]) + last / (2 * f.sum()), abs=1e-13)
+        assert value == pytest.approx(mann_whitney(p[f], p[~f]) + last / (2 * f.sum()), abs=METRIC)
 
 
 def test_judd_without_jitter_counts_equal_thresholds_in_turn(maps) -> None:
@@ -172,7 +173,7 @@ def test_judd_without_jitter_counts_equal_thresholds_in_turn(maps) -> None:
             tp = np.r_[0, np.arange(1, n + 1) / n, 1]
             above = [((p >= t).sum() - i) / (pixels - n) for i, t in enumerate(thresholds, start=1)]
             fp = np.r_[0, above, 1]
-            assert value == pytest.approx((np.diff(fp) * (tp[1:] + tp[:-1]) / 2).sum(), abs=1e-13)
+            assert value == pytest.approx((np.diff(fp) * (tp[1:] + tp[:-1]) / 2).sum(), abs=METRIC)
 
 
 def test_repeats_count_each_fixation(maps) -> None:
@@ -195,11 +196,11 @@ def test_repeats_count_each_fixation(maps) -> None:
         )
     p, c = prediction[0].numpy(), counts[0].numpy()
     expected = np.repeat(stats.zscore(p, axis=None, ddof=1).ravel(), c.ravel()).mean()
-    assert F.nss(prediction, counts, repeats=True)[0].item() == pytest.approx(expected, abs=1e-13)
+    assert F.nss(prediction, counts, repeats=True)[0].item() == pytest.approx(expected, abs=METRIC)
     hits = np.repeat(p.ravel(), c.ravel())
     last = (p[c == 0] > hits.min()).mean()
     judd = mann_whitney(hits, p[c == 0]) + last / (2 * len(hits))
-    assert F.auc_judd(prediction, counts, repeats=True)[0].item() == pytest.approx(judd, abs=1e-13)
+    assert F.auc_judd(prediction, counts, repeats=True)[0].item() == pytest.approx(judd, abs=METRIC)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.uint8])
@@ -212,7 +213,7 @@ def test_any_type_equals_its_float64_copy(maps, dtype: torch.dtype) -> None:
     copy = F.saliency_scores(given.double(), names=names, **inputs)
     for name in names:
         assert ours[name].dtype == torch.float64
-        assert torch.allclose(ours[name], copy[name], rtol=0, atol=1e-14), name
+        assert torch.allclose(ours[name], copy[name], rtol=0, atol=METRIC), name
         assert not ours[name].isnan().any()
 
 
@@ -236,7 +237,7 @@ def test_all_at_once_equals_one_by_one_and_leaves_inputs_alone(maps) -> None:
     }
     assert set(together) == set(alone)
     for name, values in alone.items():
-        assert torch.allclose(together[name], values, rtol=0, atol=1e-15)
+        assert torch.allclose(together[name], values, rtol=0, atol=METRIC)
         assert not values.requires_grad
     for given, kept in zip(maps, before, strict=True):
         assert torch.equal(given.detach(), kept)
@@ -249,7 +250,7 @@ def test_a_batch_equals_its_frames(maps) -> None:
         one = slice(index, index + 1)
         frame = F.saliency_scores(prediction[one], target=target[one], fixations=fixations[one])
         for name, values in whole.items():
-            assert frame[name].item() == pytest.approx(values[index].item(), abs=1e-15)
+            assert frame[name].item() == pytest.approx(values[index].item(), abs=METRIC)
 
 
 def test_a_batch_of_several_chunks_equals_its_frames() -> None:
@@ -261,7 +262,7 @@ def test_a_batch_of_several_chunks_equals_its_frames() -> None:
     last = F.saliency_scores(prediction[2:], names=names, target=target[2:], fixations=fixations[2:])
     for name in names:
         assert whole[name].shape == (3,)
-        assert whole[name][2].item() == pytest.approx(last[name].item(), abs=1e-15)
+        assert whole[name][2].item() == pytest.approx(last[name].item(), abs=METRIC)
 
 
 @pytest.mark.parametrize("contiguous", [True, False])
@@ -272,4 +273,4 @@ def test_views_are_read_right(maps, contiguous: bool) -> None:
         flipped = [one.contiguous() for one in flipped]
     ours = F.saliency_scores(flipped[0], target=flipped[1], fixations=flipped[2])
     for name, values in F.saliency_scores(prediction, target=target, fixations=fixations).items():
-        assert torch.allclose(ours[name], values, rtol=0, atol=1e-13)
+        assert torch.allclose(ours[name], values, rtol=0, atol=METRIC)

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from rounding import METRIC
 from torch import Tensor
 
 from lightning_avsp.metrics.functional import resize_bicubic
@@ -40,9 +41,9 @@ def slow_resize(row: list[float], wanted: int) -> list[float]:
 def test_one_axis_is_the_definition(wanted: int) -> None:
     row = torch.rand(7, dtype=torch.float64)
     expected = torch.tensor(slow_resize(row.tolist(), wanted), dtype=torch.float64)
-    assert torch.allclose(resize_bicubic(row[None, None], (1, wanted))[0, 0], expected, rtol=0, atol=1e-14)
+    assert torch.allclose(resize_bicubic(row[None, None], (1, wanted))[0, 0], expected, rtol=0, atol=METRIC)
     assert torch.allclose(
-        resize_bicubic(row[None, :, None], (wanted, 1))[0, :, 0], expected, rtol=0, atol=1e-14
+        resize_bicubic(row[None, :, None], (wanted, 1))[0, :, 0], expected, rtol=0, atol=METRIC
     )
 
 
@@ -52,7 +53,7 @@ def test_interior_is_torchs_antialiased_bicubic(size: tuple[int, int]) -> None:
     ours = resize_bicubic(maps, size)
     torchs = torch.nn.functional.interpolate(maps[None], size, mode="bicubic", antialias=True)[0]
     inner = (slice(None), slice(4, -4), slice(5, -5))
-    assert torch.allclose(ours[inner], torchs[inner], rtol=0, atol=1e-13)
+    assert torch.allclose(ours[inner], torchs[inner], rtol=0, atol=METRIC)
     assert not torch.allclose(ours, torchs, rtol=0, atol=1e-4)  # borders differ: ours mirrors
 
 

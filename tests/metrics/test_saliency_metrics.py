@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from rounding import METRIC
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
@@ -46,7 +47,7 @@ def test_each_frame_at_its_own_size() -> None:
             "auc_judd": F.auc_judd(resized, [points[index]]),
         }
         for name, value in expected.items():
-            assert values_of(metrics, name)[key] == pytest.approx(value.item(), abs=1e-14)
+            assert values_of(metrics, name)[key] == pytest.approx(value.item(), abs=METRIC)
 
 
 def test_frames_make_videos_make_corpora() -> None:
@@ -57,9 +58,9 @@ def test_frames_make_videos_make_corpora() -> None:
     videos = [(v[KEYS[0]] + v[KEYS[1]]) / 2, v[KEYS[2]], (v[KEYS[3]] + v[KEYS[4]]) / 2]
     results = metrics.compute()
     assert results == {
-        "test/nss": pytest.approx(sum(videos) / 3, abs=1e-15),
-        "test/AVAD/nss": pytest.approx(sum(videos[:2]) / 2, abs=1e-15),
-        "test/DIEM/nss": pytest.approx(videos[2], abs=1e-15),
+        "test/nss": pytest.approx(sum(videos) / 3, abs=METRIC),
+        "test/AVAD/nss": pytest.approx(sum(videos[:2]) / 2, abs=METRIC),
+        "test/DIEM/nss": pytest.approx(videos[2], abs=METRIC),
         "test/frames": 5,
         "test/videos": 3,
     }
@@ -73,7 +74,7 @@ def test_order_batching_and_repeated_frames_change_nothing() -> None:
     for index in (4, 2, 0, 3, 1, 0, 4):  # two frames come twice
         other = [predictions[index]] if index % 2 else predictions[index : index + 1]
         parts.update(other, [truth[index]], [points[index]], [KEYS[index]])
-    assert parts.compute() == pytest.approx(whole.compute(), abs=1e-14)
+    assert parts.compute() == pytest.approx(whole.compute(), abs=METRIC)
     assert parts.compute()["frames"] == 5
     assert pickle.loads(pickle.dumps(parts)).compute() == parts.compute()
     parts.reset()
@@ -87,7 +88,7 @@ def test_predictions_of_several_sizes_and_types() -> None:
     metrics = SaliencyMetrics(names=("cc",))
     metrics.update(listed, truth, points, KEYS)
     expected = F.cc(F.resize_bicubic(listed[2][None], SIZES[2]), truth[2][None]).item()
-    assert values_of(metrics, "cc")[KEYS[2]] == pytest.approx(expected, abs=1e-14)
+    assert values_of(metrics, "cc")[KEYS[2]] == pytest.approx(expected, abs=METRIC)
     assert metrics.compute()["frames"] == 5
 
 
@@ -177,7 +178,7 @@ def test_postprocess_runs_at_prediction_size() -> None:
     hooked.update(predictions, truth, points, KEYS)
     plain.update(predictions**2, truth, points, KEYS)
     assert set(seen) == {(12, 16)}
-    assert hooked.compute() == pytest.approx(plain.compute(), abs=1e-14)
+    assert hooked.compute() == pytest.approx(plain.compute(), abs=METRIC)
 
 
 def test_shuffled_and_information_gain_read_their_inputs() -> None:
@@ -188,7 +189,7 @@ def test_shuffled_and_information_gain_read_their_inputs() -> None:
     metrics.update(predictions, truth, points, KEYS, other=others, baseline=baseline)
     resized = F.resize_bicubic(predictions[3:4], SIZES[3])
     expected = F.auc_shuffled(resized, [points[3]], [others[3]]).item()
-    assert values_of(metrics, "auc_shuffled")[KEYS[3]] == pytest.approx(expected, abs=1e-14)
+    assert values_of(metrics, "auc_shuffled")[KEYS[3]] == pytest.approx(expected, abs=METRIC)
     with pytest.raises(InputError, match="auc_shuffled reads other, which is missing"):
         metrics.update(predictions, truth, points, KEYS, baseline=baseline)
 

@@ -45,8 +45,8 @@ def auc_judd(
 ) -> Tensor:
     r"""AUC-Judd: area under the ROC curve whose thresholds are the fixated values.
 
-    The MIT saliency benchmark adds noise of 1e-7 to break ties; this is the exact expectation over all orders
-    of equal values, so it is deterministic, and without ties it equals the benchmark's code:
+    The benchmark adds noise of 1e-7 to break ties; this is the exact expectation over all orders of equal values, so it
+    is deterministic, and without ties it equals the benchmark's code:
 
     .. math:: AUC_J = \frac{1}{n m} \sum_{f, x} \left([P_f > P_x] + \tfrac12 [P_f = P_x]\right)
         + \frac{g + b \frac{a}{a + 1}}{2 n m}
@@ -55,23 +55,10 @@ def auc_judd(
     thresholds add to the Mann-Whitney area: with v the lowest fixated value, g negatives are > v, b are = v,
     and a fixated pixels are = v. It makes few fixations look better: one gains up to 0.5.
 
-    Args:
-        prediction: Predicted maps (B, H, W), any real type and range. uint8 maps have many ties; that is
-            harmless here.
-        fixations: Binary maps (B, H, W), fixated where > 0, or one int64 (N, 2) tensor of (row, column) per
-            frame.
-        repeats: Whether a pixel fixated n times counts n times. The benchmark counts it once.
-        ties: ``expected``, or ``mit_nojitter``: what the benchmark's code gives with its noise switched off.
-            That is badly wrong on ties (a binary map .175 instead of .578) and counts every pixel once; for
-            comparison only.
-
-    Returns:
-        AUC in [0, 1] (a few fixations can exceed a plain AUC), float64 (B,); higher is better; NaN without
-        fixations, when every pixel is fixated, or where the prediction is not finite. A constant prediction
-        has the expectation 0.5 + 0.5 / (n + 1); with ``mit_nojitter`` it is NaN.
-
-    Raises:
-        InputError: If shapes or types do not fit, or a point lies outside the map.
+    In [0, 1], higher is better; NaN without fixations, when every pixel is fixated, or where the prediction is not
+    finite. A constant prediction has the expectation 0.5 + 0.5 / (n + 1). ``ties="mit_nojitter"`` is what the
+    benchmark's code gives with its noise switched off: badly wrong on ties (a binary map .175 instead of .578), NaN for
+    a constant prediction, and every pixel counts once; for comparison only.
 
     Example:
         >>> import torch
@@ -93,9 +80,8 @@ def auc_shuffled_kernel(frames: Frames) -> Tensor:
     low, span = prediction.minimum, prediction.maximum - prediction.minimum
 
     def rates(points: FixationPoints) -> Tensor:
-        values = (points.read(prediction.flat).to(torch.float64) - low[points.frame]) / span[
-            points.frame
-        ]  # (M,)
+        values = points.read(prediction.flat).to(torch.float64)  # (M,)
+        values = (values - low[points.frame]) / span[points.frame]
         hits = (values[:, None] >= grid).to(torch.float64) * points.weight[:, None]  # (M, 11)
         return points.sum_by_frame(hits) / points.total[:, None]  # (B, 11)
 
@@ -109,7 +95,7 @@ def auc_shuffled_kernel(frames: Frames) -> Tensor:
 def auc_shuffled(
     prediction: Tensor, fixations: Fixations, other: Fixations, *, repeats: bool = False
 ) -> Tensor:
-    r"""Shuffled AUC (sAUC) as the MIT saliency benchmark computes it: eleven thresholds 0, 0.1, ..., 1.
+    r"""Shuffled AUC (sAUC) as the benchmark computes it: eleven thresholds 0, 0.1, ..., 1.
 
     .. math:: sAUC = \int TP \, dFP, \quad TP(\theta) = \tfrac1n |\{f : S_f \ge \theta\}|, \;
         FP(\theta) = \tfrac1k |\{o : S_o \ge \theta\}|
@@ -118,20 +104,8 @@ def auc_shuffled(
     negatives from ``other``; the area is linear in FP, so taking FP over all k points of ``other`` is their
     exact expectation. The grid makes it a different metric from :func:`auc_shuffled_exact` (up to .09 apart).
 
-    Args:
-        prediction: Predicted maps (B, H, W), any real type and range.
-        fixations: Binary maps (B, H, W), fixated where > 0, or one int64 (N, 2) tensor of (row, column) per
-            frame.
-        other: Fixations of other frames, in either form, taken as given: leave this frame's out beforehand if
-            the protocol does.
-        repeats: Whether a pixel fixated n times counts n times, in both.
-
-    Returns:
-        sAUC in [0, 1], 0.5 at chance, float64 (B,); higher is better; NaN without fixations, without other
-        points, or where the prediction is constant or not finite.
-
-    Raises:
-        InputError: If shapes or types do not fit, or a point lies outside the map.
+    In [0, 1], 0.5 at chance, higher is better; NaN without fixations, without other points, or where the prediction is
+    constant or not finite.
 
     Example:
         >>> import torch
@@ -148,13 +122,12 @@ def auc_shuffled_exact_kernel(frames: Frames) -> Tensor:
     assert fixations is not None
     assert other is not None
     fixated, negatives = (
-        points.read(prediction.flat).to(torch.float64) for points in (fixations, other)
-    )  # (M,)
-    fixated = fixations.pad(fixated, fill=torch.inf)  # (B, K)
-    ranked, order = other.pad(negatives, fill=torch.inf).sort(dim=-1)  # (B, L)
-    weight = (
-        other.pad(other.weight, fill=0.0).gather(1, order).to(torch.int64)
-    )  # whole; sums are deterministic
+        points.pad(points.read(prediction.flat).to(torch.float64), fill=torch.inf)
+        for points in (fixations, other)
+    )  # (B, K), (B, L)
+    ranked, order = negatives.sort(dim=-1)  # (B, L)
+    # whole numbers, whose cumulative sum is the same in every order
+    weight = other.pad(other.weight, fill=0.0).gather(1, order).to(torch.int64)
     below = torch.nn.functional.pad(weight.cumsum(-1), (1, 0)).to(torch.float64)  # (B, L + 1): of the first l
     lower = below.gather(1, torch.searchsorted(ranked, fixated))
     lower_equal = below.gather(1, torch.searchsorted(ranked, fixated, right=True))
@@ -170,19 +143,8 @@ def auc_shuffled_exact(
 
     .. math:: sAUC = \frac{1}{n k} \sum_{f, o} [P_f > P_o] + \tfrac12 [P_f = P_o]
 
-    Args:
-        prediction: Predicted maps (B, H, W), any real type and range.
-        fixations: Binary maps (B, H, W), fixated where > 0, or one int64 (N, 2) tensor of (row, column) per
-            frame.
-        other: Fixations of other frames, in either form, taken as given.
-        repeats: Whether a pixel fixated n times counts n times, in both.
-
-    Returns:
-        sAUC in [0, 1], 0.5 at chance and for a constant prediction, float64 (B,); higher is better; NaN
-        without fixations, without other points, or where the prediction is not finite.
-
-    Raises:
-        InputError: If shapes or types do not fit, or a point lies outside the map.
+    In [0, 1], 0.5 at chance and for a constant prediction, higher is better; NaN without fixations, without other
+    points, or where the prediction is not finite.
 
     Example:
         >>> import torch

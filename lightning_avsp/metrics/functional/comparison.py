@@ -37,18 +37,7 @@ def cc(prediction: Tensor, target: Tensor) -> Tensor:
     .. math:: CC = \frac{\sum_x (P_x - \bar P)(G_x - \bar G)}
         {\sqrt{\sum_x (P_x - \bar P)^2 \sum_x (G_x - \bar G)^2}}
 
-    As in the MIT saliency benchmark (Bylinskii et al., *What do different evaluation metrics tell us about
-    saliency models?*, TPAMI 2019), computed in float64.
-
-    Args:
-        prediction: Predicted maps (B, H, W), any real type and range.
-        target: Continuous ground truth (B, H, W), any real type and range.
-
-    Returns:
-        CC in [-1, 1], float64 (B,); higher is better; NaN where either map is constant or not finite.
-
-    Raises:
-        InputError: If the shapes are not (B, H, W) or differ.
+    In [-1, 1], higher is better; NaN where either map is constant or not finite.
 
     Example:
         >>> import torch
@@ -73,18 +62,8 @@ def sim(prediction: Tensor, target: Tensor) -> Tensor:
     .. math:: SIM = \sum_x \min(p_x, g_x), \quad
         p = \frac{P - \min P}{\sum (P - \min P)}, \; g = \frac{G - \min G}{\sum (G - \min G)}
 
-    As in the MIT saliency benchmark: an all-zero map stays zero and gives 0.
-
-    Args:
-        prediction: Predicted maps (B, H, W), any real type and range.
-        target: Continuous ground truth (B, H, W), any real type and range.
-
-    Returns:
-        SIM in [0, 1], float64 (B,); higher is better; NaN where either map is constant without being zero, or
-        not finite.
-
-    Raises:
-        InputError: If the shapes are not (B, H, W) or differ.
+    In [0, 1], higher is better; NaN where either map is constant without being zero, or not finite. As in the
+    benchmark, an all-zero map stays zero and gives 0.
 
     Example:
         >>> import torch
@@ -112,21 +91,8 @@ def nss(prediction: Tensor, fixations: Fixations, *, repeats: bool = False) -> T
 
     .. math:: NSS = \frac{1}{n} \sum_{f} \frac{P_f - \bar P}{s_P}
 
-    with the sample deviation :math:`s_P` (divisor N - 1), as in the MIT saliency benchmark.
-
-    Args:
-        prediction: Predicted maps (B, H, W), any real type and range.
-        fixations: Binary maps (B, H, W), fixated where > 0, or one int64 (N, 2) tensor of (row, column) per
-            frame.
-        repeats: Whether a pixel fixated n times (the map's value, or n equal points) counts n times. The
-            benchmark counts it once.
-
-    Returns:
-        NSS in standard deviations, 0 at chance, float64 (B,); higher is better; NaN without fixations or
-        where the prediction is constant or not finite.
-
-    Raises:
-        InputError: If shapes or types do not fit, or a point lies outside the map.
+    with the sample deviation :math:`s_P` (divisor N - 1), as in the benchmark. In standard deviations, 0 at chance,
+    higher is better; NaN without fixations or where the prediction is constant or not finite.
 
     Example:
         >>> import torch
@@ -154,22 +120,10 @@ def kld(prediction: Tensor, target: Tensor, *, negatives: Negatives = "clamp") -
     .. math:: KLD = \sum_x g_x \ln\left(\epsilon + \frac{g_x}{p_x + \epsilon}\right),
         \quad p = \frac{P}{\sum P}, \; g = \frac{G}{\sum G}, \; \epsilon = 2^{-52}
 
-    As in the MIT saliency benchmark, with one addition: negative pixels of either map, such as bicubic
-    resizing leaves, count as 0, since the benchmark's logarithm is complex there. The minimum is not
-    subtracted.
-
-    Args:
-        prediction: Predicted maps (B, H, W), any real type.
-        target: Continuous ground truth (B, H, W), any real type.
-        negatives: ``clamp``, or ``mit_real``: the real part of what the benchmark's code gives for maps with
-            negative pixels, which is no divergence; for comparison only.
-
-    Returns:
-        KLD, 0 for equal distributions, float64 (B,); lower is better; 0 for an all-zero target; NaN where a
-        map is not finite.
-
-    Raises:
-        InputError: If the shapes are not (B, H, W) or differ.
+    0 for equal distributions, lower is better; 0 for an all-zero target; NaN where a map is not finite. As in the
+    benchmark, which does not subtract the minimum, with one addition: negative pixels of either map, such as bicubic
+    resizing leaves, count as 0, since the benchmark's logarithm is complex there. ``negatives="mit_real"`` gives the
+    real part of what its code computes, which is no divergence; for comparison only.
 
     Example:
         >>> import torch
@@ -199,21 +153,9 @@ def information_gain(
 
     .. math:: IG = \frac{1}{n} \sum_{f} \log_2(\epsilon + p_f) - \log_2(\epsilon + b_f)
 
-    with both maps shifted to minimum 0 and scaled to sum 1, :math:`\epsilon = 2^{-52}`, as in the MIT
-    saliency benchmark. Where a map is 0 at a fixation, :math:`\epsilon` decides the value.
-
-    Args:
-        prediction: Predicted maps (B, H, W), any real type and range.
-        fixations: Binary maps (B, H, W), fixated where > 0, or one int64 (N, 2) tensor of (row, column) per
-            frame.
-        baseline: Maps to beat (B, H, W), such as a centre prior.
-        repeats: Whether a pixel fixated n times counts n times.
-
-    Returns:
-        IG, float64 (B,); higher is better; NaN without fixations or where a map is constant or not finite.
-
-    Raises:
-        InputError: If shapes or types do not fit, or a point lies outside the map.
+    with both maps, the prediction and the ``baseline`` to beat (B, H, W), such as a centre prior, shifted to minimum 0
+    and scaled to sum 1, :math:`\epsilon = 2^{-52}`, as in the benchmark. Higher is better; NaN without fixations or
+    where a map is constant or not finite. Where a map is 0 at a fixation, :math:`\epsilon` decides the value.
 
     Example:
         >>> import torch

@@ -60,16 +60,9 @@ def score_frames(
     other: Fixations | None = None,
     repeats: bool = False,
 ) -> Tensor:
-    """Values of ``kernel`` for every frame, float64 (..., B).
+    """Compute the values of ``kernel`` for every frame, float64 (..., B), on the prediction's device.
 
-    Args:
-        kernel: Computes the values.
-        prediction: Maps (B, H, W), any real type.
-        target: Continuous ground truth (B, H, W), or None when the kernel does not read it.
-        baseline: Baseline maps (B, H, W), or None.
-        fixations: Fixation maps or point lists, or None.
-        other: Fixations of other frames, in either form, or None.
-        repeats: Whether a pixel fixated n times counts n times; otherwise once.
+    Inputs as described in :mod:`lightning_avsp.metrics.functional`; None where the kernel does not read them.
 
     Raises:
         InputError: If a shape or type does not fit, or a point lies outside the map.

@@ -56,7 +56,7 @@ LOWER_IS_BETTER: frozenset[MetricName] = frozenset({"kld"})
 
 
 def check_names(names: Sequence[str]) -> tuple[MetricName, ...]:
-    """The names, each once.
+    """Return the names in the order of :data:`MetricName`.
 
     Raises:
         InputError: If there is none, one is unknown, or one is given twice.
@@ -78,16 +78,9 @@ def saliency_scores(
     baseline: Tensor | None = None,
     repeats: bool = False,
 ) -> dict[str, Tensor]:
-    """Several metrics at once: faster than one by one, and equal to them.
+    """Compute several metrics, by the names of their functions, at once: faster than one by one, and equal to them.
 
-    Args:
-        prediction: Predicted maps (B, H, W), any real type and range.
-        names: Metrics wanted, by the names of their functions.
-        target: Continuous ground truth (B, H, W); read by cc, sim, kld.
-        fixations: Binary maps or point lists; read by nss, information_gain and every AUC.
-        other: Fixations of other frames; read by auc_shuffled and auc_shuffled_exact.
-        baseline: Maps to beat (B, H, W); read by information_gain.
-        repeats: Whether a pixel fixated n times counts n times.
+    Each needs the inputs that :data:`READS` lists.
 
     Returns:
         Name to values, each float64 (B,), NaN where undefined.

@@ -15,13 +15,9 @@ START = -2.5
 
 
 class MapDecoder(nn.Module):
-    """Four blocks of a convolution and an upsampling, and a head that sums over time.
+    """Four blocks of a convolution and an upsampling, and a head that sums over ``steps`` of time (D11).
 
-    Args:
-        channels: Channels of the features.
-        inputs: Number of maps from each scale besides the block before, coarse to fine: 2 with gated fused features,
-            1 without.
-        steps: Time steps of the features.
+    ``inputs``: maps from each scale besides the block before, coarse to fine: 2 with gated fused features, 1 without.
     """
 
     def __init__(self, channels: int, inputs: tuple[int, int, int], steps: int) -> None:
@@ -32,15 +28,12 @@ class MapDecoder(nn.Module):
         nn.init.constant_(self.head.bias, START) if self.head.bias is not None else None
 
     def forward(self, fused: Tensor, scales: list[list[Tensor]], size: tuple[int, int]) -> Tensor:
-        """Predict the map of a clip.
+        """Predict the map of a clip, (B, 1, H, W) in [0, 1], float32 even under autocast.
 
         Args:
             fused: Fused features of the coarsest scale (B, C, T, h, w).
             scales: Maps of each finer scale, coarse to fine: visual features, then gated fused ones.
             size: Height and width of the map.
-
-        Returns:
-            (B, 1, H, W) in [0, 1], float32 even under autocast.
         """
         x = self.entry(fused)
         for block, handed in zip(self.blocks, scales, strict=True):

@@ -32,21 +32,19 @@ def explain_relevance(trace: Trace) -> list[Explanation]:
     if not trace.relevance:
         return []
     last = trace.relevance[-1]
-    shown: list[Explanation] = []
     maps = {
         "v2a": ("RetA, visual to audio", last.ret_a.mean(dim=3)),  # (B, heads, N)
         "a2v": ("RetV, audio to visual", last.ret_v.mean(dim=2)),
     }
-    for direction, (title, values) in maps.items():
-        for head in range(values.shape[1]):
-            grid = values[:, head].unflatten(1, trace.grid)  # (B, T, h, w)
-            shown.append(
-                Explanation(
-                    f"relevance_{direction}_head{head + 1}",
-                    f"{title} attention, head {head + 1}, mean over audio tokens, not normalised",
-                    grid,
-                )
-            )
+    shown = [
+        Explanation(
+            f"relevance_{direction}_head{head + 1}",
+            f"{title} attention, head {head + 1}, mean over audio tokens, not normalised",
+            values[:, head].unflatten(1, trace.grid),  # (B, T, h, w)
+        )
+        for direction, (title, values) in maps.items()
+        for head in range(values.shape[1])
+    ]
     found = trace.relevance
     numbers = {
         "retention_v2a": ("mean of |RetA|", [block.ret_a.abs().mean(dim=(2, 3)) for block in found]),

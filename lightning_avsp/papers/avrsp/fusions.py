@@ -1,4 +1,8 @@
-"""The other fusions of audio and video in Table V of AVRSP, and the product that is not in the paper."""
+"""The other fusions of audio and video in Table V of AVRSP (D12), and the product that is not in the paper.
+
+Each fuses visual features (B, C, T, h, w) and audio features (B, C_a, n) to features (B, C, T, h, w); ``channels`` are
+C and ``audio_channels`` C_a.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from torch import Tensor, nn
 from lightning_avsp.layers.attention import TransformerLayer
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.video_convolution import VideoConvolution
-from lightning_avsp.papers.avrsp.relevance import RAVF, Relevance
+from lightning_avsp.papers.avrsp.relevance import RAVF
 from lightning_avsp.papers.avrsp.settings import BilinearForm, FusionName, RAVFSettings
 
 
@@ -21,13 +25,7 @@ def align_time(audio: Tensor, steps: int) -> Tensor:
 
 
 class Elementwise(nn.Module):
-    """Audio of the same time step added to, multiplied with or concatenated to every position.
-
-    Args:
-        kind: ``add``, ``mul`` or ``concat``.
-        channels: Channels of the visual features.
-        audio_channels: Channels of the audio features.
-    """
+    """Audio of the same time step added to, multiplied with or concatenated to every position."""
 
     def __init__(self, kind: FusionName, channels: int, audio_channels: int) -> None:
         super().__init__()
@@ -35,25 +33,21 @@ class Elementwise(nn.Module):
         self.sound = nn.Conv1d(audio_channels, channels, 1)
         self.mix = VideoConvolution(2 * channels, channels, 1) if kind == "concat" else nn.Identity()
 
-    def forward(self, features: Tensor, audio: Tensor) -> tuple[Tensor, list[Relevance]]:
-        """Fuse visual features (B, C, T, h, w) and audio features (B, C_a, n) to (B, C, T, h, w)."""
+    def forward(self, features: Tensor, audio: Tensor) -> Tensor:
+        """Fuse."""
         sound = align_time(self.sound(audio), features.shape[2])[..., None, None].expand_as(features)
         if self.kind == "add":
-            return features + sound, []
+            return features + sound
         if self.kind == "mul":
-            return features * sound, []
-        return self.mix(torch.cat([features, sound], dim=1)), []
+            return features * sound
+        return self.mix(torch.cat([features, sound], dim=1))
 
 
 class Bilinear(nn.Module):
     """Bilinear form of the visual features at each position and the audio of its time step.
 
-    Args:
-        channels: Channels of the visual features.
-        audio_channels: Channels of the audio features.
-        rank: Width of the product.
-        form: ``low_rank``: a product of two projections, projected back; ``full``: ``nn.Bilinear`` on projections to
-            a quarter of ``rank`` (STAViS has 128).
+    ``low_rank``: a product of two projections to ``rank`` channels, projected back; ``full``: ``nn.Bilinear`` on
+    projections to a quarter of ``rank`` (STAViS has 128).
     """
 
     def __init__(self, channels: int, audio_channels: int, rank: int, form: BilinearForm) -> None:
@@ -66,30 +60,22 @@ class Bilinear(nn.Module):
             nn.Linear(width, channels) if form == "low_rank" else nn.Bilinear(width, width, channels)
         )
 
-    def forward(self, features: Tensor, audio: Tensor) -> tuple[Tensor, list[Relevance]]:
-        """Fuse visual features (B, C, T, h, w) and audio features (B, C_a, n) to (B, C, T, h, w)."""
+    def forward(self, features: Tensor, audio: Tensor) -> Tensor:
+        """Fuse."""
         visual = self.visual(features.movedim(1, -1))  # (B, T, h, w, width)
         sound = self.sound(align_time(audio, features.shape[2]).transpose(1, 2))[:, :, None, None]
         if self.form == "low_rank":
             fused = self.out(visual * sound)
         else:
             fused = self.out(visual.relu(), sound.relu().expand_as(visual).contiguous())
-        return fused.movedim(-1, 1), []
+        return fused.movedim(-1, 1)
 
 
 class BottleneckTransformer(nn.Module):
-    """Two transformers, one for each sense, that exchange what they know through a few tokens only.
+    """Two transformers, one for each modality, that exchange information through a few bottleneck tokens only.
 
     Source: Nagrani et al., "Attention Bottlenecks for Multimodal Fusion" (NeurIPS 2021), Equations 8 and 9: in each
-    layer both senses attend to themselves and to the bottleneck, whose two versions are then averaged.
-
-    Args:
-        channels: Channels of the visual features.
-        audio_channels: Channels of the audio features.
-        width: Width of the tokens.
-        layers: Layers of each transformer.
-        bottlenecks: Tokens of the bottleneck.
-        heads: Attention heads.
+    layer both modalities attend to themselves and to the bottleneck, whose two versions are then averaged.
     """
 
     def __init__(
@@ -117,8 +103,8 @@ class BottleneckTransformer(nn.Module):
         self.norm = LayerNorm(width)
         self.visual_out = nn.Linear(width, channels)
 
-    def forward(self, features: Tensor, audio: Tensor) -> tuple[Tensor, list[Relevance]]:
-        """Fuse visual features (B, C, T, h, w) and audio features (B, C_a, n) to (B, C, T, h, w)."""
+    def forward(self, features: Tensor, audio: Tensor) -> Tensor:
+        """Fuse."""
         visual = self.visual_in(features.flatten(2).transpose(1, 2))  # (B, N, width)
         sound = self.sound_in(audio.transpose(1, 2))  # (B, n, width)
         shared = self.bottleneck.expand(len(visual), -1, -1)
@@ -130,23 +116,17 @@ class BottleneckTransformer(nn.Module):
                 attended = self.sound_layers[index](torch.cat([sound, shared], dim=1))
                 sound, shared = attended[:, :n_sound], (shared_seen + attended[:, n_sound:]) / 2
         fused = self.visual_out(self.norm(visual)).transpose(1, 2)
-        return fused.unflatten(2, features.shape[2:]), []
+        return fused.unflatten(2, features.shape[2:])
 
 
 class SoundProduct(nn.Module):
     """One factor per channel, computed from the audio of the whole clip, on the visual features of every scale.
 
-    Not in the paper (see the model card): audio that is fused at the coarsest scale only is learned late or never where
-    small objects decide. It is averaged in a few spans, not over the clip, so that the factors reflect its order.
-
-    Args:
-        channels: Channels of the visual features.
-        audio_channels: Channels of the audio features.
-        scales: Number of scales.
+    Not in the paper (D13): audio that is fused at the coarsest scale only is learned late or never where small objects
+    decide. It is averaged in a few spans, not over the clip, so that the factors reflect its order.
     """
 
-    spans = 4
-    """Parts of the clip whose audio is averaged separately."""
+    spans = 4  # parts of the clip whose audio is averaged separately
 
     def __init__(self, channels: int, audio_channels: int, scales: int) -> None:
         super().__init__()
@@ -169,19 +149,9 @@ def build_fusion(
     ravf: RAVFSettings,
     bilinear: BilinearForm = "low_rank",
 ) -> nn.Module:
-    """Build a fusion module by name.
+    """Build a fusion by any name but ``none``; of ``ravf_product`` only its RAVF: its product works on every scale.
 
-    Args:
-        name: Any but ``none``; ``ravf_product`` gives its RAVF (the product works on every scale, see
-            :class:`SoundProduct`).
-        channels: Channels of the visual features.
-        audio_channels: Channels of the audio features.
-        width: Width of tokens, or rank of the bilinear form.
-        ravf: Options of RAVF.
-        bilinear: Which bilinear form.
-
-    Returns:
-        Module of features (B, C, T, h, w) and audio (B, C_a, n) that gives fused features and RAVF's findings.
+    ``width`` is that of the tokens, or the rank of the bilinear form.
     """
     if name in ("ravf", "ravf_product"):
         return RAVF(channels, audio_channels, width, ravf)

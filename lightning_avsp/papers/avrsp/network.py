@@ -21,13 +21,13 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.papers.avrsp.decoder import MapDecoder
 from lightning_avsp.papers.avrsp.explanation import Trace, explain_relevance
 from lightning_avsp.papers.avrsp.fusions import SoundProduct, build_fusion
+from lightning_avsp.papers.avrsp.relevance import RAVF
 from lightning_avsp.papers.avrsp.scales import DILATIONS, RegulatorGate, Scale, Synergy
 from lightning_avsp.papers.avrsp.settings import (
     BilinearForm,
     FusionName,
     GateForm,
     RAVFSettings,
-    check_avrsp_options,
 )
 from lightning_avsp.papers.gate_explanation import explain_gates
 from lightning_avsp.papers.inputs import check_frame_size, refuse_text
@@ -93,10 +93,22 @@ class AVRSP(DirectNetwork):
         freeze_audio: bool = False,
     ) -> None:
         super().__init__()
-        check_avrsp_options(audio, fusion, ms_mrg_pairs, clip_frames, lip_space_stride, audio_weights)
+        if not 0 <= ms_mrg_pairs <= 4:
+            raise InputError(f"ms_mrg_pairs={ms_mrg_pairs}: there are four scales; choose 0 to 4")
+        if clip_frames < 8 or clip_frames % 8:
+            raise InputError(
+                f"clip_frames={clip_frames}: the encoder divides time by 8; choose a multiple of 8"
+            )
+        if lip_space_stride < 1:
+            raise InputError(f"lip_space_stride={lip_space_stride} must be at least 1")
+        self.uses_audio = audio and fusion != "none"
+        if audio_weights is not None and not self.uses_audio:
+            raise InputError(
+                f"audio={str(audio).lower()} with fusion={fusion} has no audio encoder for "
+                f"audio_weights={audio_weights}; leave it out"
+            )
         tiny = video_encoder == "tiny"
         self.clip_frames = clip_frames
-        self.uses_audio = audio and fusion != "none"
         self.weight_report = WeightReport()
         self.video_encoder, part = build_video_encoder(
             video_encoder, weights=video_weights, frozen=freeze_video
@@ -137,8 +149,7 @@ class AVRSP(DirectNetwork):
 
         Args:
             video: Normalised frames (B, 3, T, H, W), T of ``clip_frames``, H and W multiples of 32.
-            audio: Waveforms (B, 1, N), 22050 Hz, in [-256, 256]; None stands for silence. Ignored by a network
-                without audio.
+            audio: Waveforms (B, 1, N), 22050 Hz, in [-256, 256]; None stands for silence (D5).
             text: Must be None.
 
         Returns:
@@ -157,10 +168,7 @@ class AVRSP(DirectNetwork):
         text: Tensor | None = None,
         saliency: Tensor | None = None,
     ) -> list[Explanation]:
-        """Show RetA and RetV per head (figure 6), weights of the heads, and gates, as far as the network has them.
-
-        Arguments and errors are those of :meth:`forward`; ``saliency`` is not read.
-        """
+        """Show RetA and RetV per head (figure 6), weights of the heads, and gates; arguments as of :meth:`forward`."""
         trace = Trace()
         self._pass(video, audio, text, trace)
         gates = {f"scale {scale}": gate for scale, gate in trace.gates.items()}
@@ -176,7 +184,8 @@ class AVRSP(DirectNetwork):
             x = self.product(x, encoded)
         fused = x[0]
         if self.fusion is not None and encoded is not None:
-            fused, trace.relevance = self.fusion(fused, encoded)
+            found = (trace.relevance,) if isinstance(self.fusion, RAVF) else ()
+            fused = self.fusion(fused, encoded, *found)
             trace.grid = fused.shape[2:]
         y = [self._enrich(x, scale) for scale in range(4)]
         gated: dict[int, Tensor] = {}

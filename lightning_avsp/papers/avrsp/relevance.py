@@ -25,12 +25,7 @@ class Relevance:
 
 
 class RAVFBlock(nn.Module):
-    """Relevance-aware multi-head cross-attention and feed-forward, each with a residual and a layer norm (figure 3).
-
-    Args:
-        width: Width of the tokens.
-        settings: Heads and options.
-    """
+    """Relevance-aware cross-attention and feed-forward part, each with a residual and a layer norm (figure 3, D6)."""
 
     def __init__(self, width: int, settings: RAVFSettings) -> None:
         super().__init__()
@@ -39,37 +34,28 @@ class RAVFBlock(nn.Module):
         self.visual = nn.Linear(width, 3 * width)  # W_vq, W_vk, W_vv
         self.sound = nn.Linear(width, 3 * width)  # W_aq, W_ak, W_av
         per_head = 2 * width // self.heads
-        if settings.weights == "pooled":
-            # the same for every head; no last bias, which would shift all scores alike
-            last = nn.Linear(per_head // 2, 1, bias=False)
-            self.weigh = nn.Sequential(nn.Linear(per_head, per_head // 2), nn.ReLU(), last)
-        else:
-            self.weigh = nn.Sequential(
-                nn.Linear(2 * width, per_head // 2), nn.ReLU(), nn.Linear(per_head // 2, self.heads)
-            )
+        pooled = settings.weights == "pooled"
+        # D7: the same network for every head; then no last bias, which would shift all scores alike
+        first = nn.Linear(per_head if pooled else 2 * width, per_head // 2)
+        last = nn.Linear(per_head // 2, 1 if pooled else self.heads, bias=not pooled)
+        self.weigh = nn.Sequential(first, nn.ReLU(), last)
         self.out = nn.Linear(width, width)
         self.norm1 = LayerNorm(width)
         self.feed_forward = FeedForward(width, 4 * width)
         self.norm2 = LayerNorm(width)
 
     def forward(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Relevance]:
-        """Fuse.
-
-        Args:
-            visual: Tokens (B, N, C).
-            audio: Tokens (B, n, C).
-
-        Returns:
-            Fused tokens (B, N, C), and the relevance that they were fused by.
-        """
+        """Fuse visual tokens (B, N, C) and audio tokens (B, n, C) to (B, N, C); also return the relevance."""
         v_query, v_key, v_value = self._split(self.visual(visual))  # each (B, heads, N, d), Equation 1
         a_query, a_key, a_value = self._split(self.sound(audio))  # each (B, heads, n, d)
         scale = v_query.shape[-1] ** -0.5
+        # no softmax, as printed: the retentions are unbounded and may be negative (X13)
         ret_a = self._retention(v_query @ a_key.transpose(-2, -1) * scale)  # (B, heads, N, n), Equation 2
         ret_v = self._retention(a_query @ v_key.transpose(-2, -1) * scale)  # (B, heads, n, N), Equation 3
         v2a = ret_a @ a_value + v_value  # (B, heads, N, d), Equation 4
         a2v = ret_v @ v_value + a_value  # (B, heads, n, d), Equation 5
         weights = self._head_weights(v2a.mean(dim=2), a2v.mean(dim=2))  # (B, heads), Equation 6
+        # as printed a2v only steers the head weights (X12)
         fused = v2a + a2v.mean(dim=2, keepdim=True) if self.settings.use_a2v else v2a
         fused = (fused * weights[..., None, None]).transpose(1, 2).flatten(2)  # (B, N, C), Equation 7
         visual = self.norm1(visual + self.out(fused))
@@ -100,14 +86,7 @@ class RAVFBlock(nn.Module):
 
 
 class RAVF(nn.Module):
-    """RAVF blocks between a projection of both senses and one back to the visual channels.
-
-    Args:
-        channels: Channels of the visual features.
-        audio_channels: Channels of the audio features.
-        width: Width of the tokens.
-        settings: Heads, blocks and options.
-    """
+    """RAVF blocks between a projection of both modalities to ``width`` and one back to the visual channels."""
 
     def __init__(self, channels: int, audio_channels: int, width: int, settings: RAVFSettings) -> None:
         super().__init__()
@@ -116,13 +95,15 @@ class RAVF(nn.Module):
         self.blocks = nn.ModuleList(RAVFBlock(width, settings) for _ in range(settings.blocks))
         self.visual_out = nn.Linear(width, channels)
 
-    def forward(self, features: Tensor, audio: Tensor) -> tuple[Tensor, list[Relevance]]:
-        """Fuse visual features (B, C, T, h, w) and audio features (B, C_a, n); also return the blocks' relevance."""
+    def forward(self, features: Tensor, audio: Tensor, found: list[Relevance] | None = None) -> Tensor:
+        """Fuse visual features (B, C, T, h, w) and audio features (B, C_a, n) to (B, C, T, h, w).
+
+        The blocks' relevance is added to ``found``, if given.
+        """
         visual = self.visual_in(features.flatten(2).transpose(1, 2))  # (B, T h w, width)
         audio = self.sound_in(audio.transpose(1, 2))  # (B, n, width)
-        found: list[Relevance] = []
         for block in self.blocks:
             visual, relevance = block(visual, audio)
-            found.append(relevance)
-        fused = self.visual_out(visual).transpose(1, 2).unflatten(2, features.shape[2:])
-        return fused, found
+            if found is not None:
+                found.append(relevance)
+        return self.visual_out(visual).transpose(1, 2).unflatten(2, features.shape[2:])

@@ -17,14 +17,10 @@ DILATIONS = ((1, 2, 3), (2, 4, 6), (4, 8, 12), (6, 12, 18))
 
 
 class Scale(nn.Module):
-    """One tap of the video encoder brought to the common width and number of time steps.
+    """One tap of the video encoder brought to ``channels`` and ``steps`` time steps.
 
-    Args:
-        in_channels: Channels of the tap.
-        channels: Channels of the result.
-        rates: Dilations of the ASPP, in cells.
-        steps: Time steps of the result.
-        space_stride: Height and width are divided by it.
+    ASPP with dilations in cells (D2), then local importance pooling, which divides height and width by
+    ``space_stride`` (D3).
     """
 
     def __init__(
@@ -59,14 +55,10 @@ def resize_space(x: Tensor, like: Tensor) -> Tensor:
 
 
 class Synergy(nn.Module):
-    """One scale enriched by its neighbours, of which the coarsest and the finest scale lack one.
+    """One scale enriched by its neighbours, of which the coarsest and the finest scale lack one (D9).
 
-    Upsampling and downsampling are a resizing and a 3-D convolution; every convolution has a batch norm and a ReLU.
-
-    Args:
-        channels: Channels of the features.
-        has_low: True if there is a coarser neighbour.
-        has_high: True if there is a finer one (Equation 8 asks for a neighbour of X^3 that does not exist).
+    Upsampling and downsampling are a resizing and a 3-D convolution; each convolution has a batch norm and a ReLU
+    (D8).
     """
 
     def __init__(self, channels: int, has_low: bool = True, has_high: bool = True) -> None:
@@ -86,16 +78,7 @@ class Synergy(nn.Module):
         self.third = nn.ModuleDict({level: ConvNorm3d(channels, channels) for level in self.resolutions})
 
     def forward(self, middle: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
-        """Enrich a scale.
-
-        Args:
-            middle: The scale (B, C, T, h, w).
-            low: Its coarser neighbour (B, C, T, h / 2, w / 2), where there is one.
-            high: Its finer neighbour (B, C, T, 2 h, 2 w), where there is one.
-
-        Returns:
-            (B, C, T, h, w).
-        """
+        """Enrich (B, C, T, h, w) by its neighbours (B, C, T, h / 2, w / 2) and (B, C, T, 2 h, 2 w), if any."""
         given = {"low": low, "middle": middle, "high": high}
         x: dict[str, Tensor] = {}
         for level in self.resolutions:
@@ -115,9 +98,7 @@ class Synergy(nn.Module):
 class RegulatorGate(nn.Module):
     """Gate of the fused features at a scale, computed from them and the visual features there.
 
-    Args:
-        channels: Channels of the features.
-        form: ``channel``: the mean over time and space of the gate, as Equation 14; ``spatial``: the gate itself.
+    ``channel``: the mean over time and space of the gate, as Equation 14; ``spatial``: the gate itself (X14).
     """
 
     def __init__(self, channels: int, form: GateForm = "channel") -> None:
@@ -127,14 +108,9 @@ class RegulatorGate(nn.Module):
         self.conv = ConvNorm3d(channels, channels)
 
     def forward(self, fused: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
-        """Gate the fused features for a scale.
+        """Gate fused features of a coarser scale (B, C, T, h', w') by visual features of this one (B, C, T, h, w).
 
-        Args:
-            fused: Fused features of a coarser scale (B, C, T, h', w').
-            visual: Visual features of this scale (B, C, T, h, w).
-
-        Returns:
-            Gated fused features (B, C, T, h, w), and the gate in [0, 1] before its mean (B, C, T, h, w).
+        Returns the gated features, and the gate in [0, 1] before its mean, both (B, C, T, h, w).
         """
         fused = resize_space(fused, visual)  # Equation 13
         gate = self.gate(torch.cat([fused, visual], dim=1)).sigmoid()

@@ -1,4 +1,4 @@
-"""Options of AVRSP, and checks that they go together."""
+"""Options of AVRSP."""
 
 from __future__ import annotations
 
@@ -42,31 +42,3 @@ class RAVFSettings:
             raise InputError(
                 f"ravf: width={self.width} is no multiple of heads={self.heads}; choose one that is"
             )
-
-
-def check_avrsp_options(
-    audio: bool,
-    fusion: FusionName,
-    ms_mrg_pairs: int,
-    clip_frames: int,
-    lip_space_stride: int,
-    audio_weights: str | None,
-) -> None:
-    """Refuse options of :class:`~lightning_avsp.papers.avrsp.AVRSP` that do not go together.
-
-    Raises:
-        InputError: Names the options and what to do.
-    """
-    if not 0 <= ms_mrg_pairs <= 4:
-        raise InputError(f"ms_mrg_pairs={ms_mrg_pairs}: there are four scales; choose 0 to 4")
-    if clip_frames < 8 or clip_frames % 8:
-        raise InputError(
-            f"clip_frames={clip_frames}: the encoder divides time by 8; choose a multiple of 8, 32 as in the paper"
-        )
-    if lip_space_stride < 1:
-        raise InputError(f"lip_space_stride={lip_space_stride} must be at least 1")
-    if audio_weights is not None and not (audio and fusion != "none"):
-        raise InputError(
-            f"audio={str(audio).lower()} with fusion={fusion} has no audio encoder for "
-            f"audio_weights={audio_weights}; leave it out"
-        )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lightning_avsp.layers.attention import EfficientCrossAttention, attention_heads, spatial_grid
 from lightning_avsp.layers.convolution import Axes, TimedResidualBlock
 from lightning_avsp.layers.embeddings import TimeEmbedding
-from lightning_avsp.layers.video_convolution import VideoConvolution
+from lightning_avsp.layers.video_convolution import VideoBatchNorm, VideoConvolution
 from lightning_avsp.papers.mubic.options import DecoderGate, Widths
 
 BLOCKS_PER_STAGE = 2
@@ -22,10 +22,8 @@ BLOCKS_PER_STAGE = 2
 class StepNoiseEncoder(nn.Module):
     """Noisy map to features at four scales, each half the size of the one before (Equations 3.18 to 3.23).
 
-    Args:
-        channels: Widths of the stages, finest first.
-        steps: Time steps T_v that ``3d`` repeats the map over.
-        axes: ``2d``: the map is one frame; ``3d``: repeated over time (X2).
+    ``axes``: ``2d``: the map is one frame; ``3d``: it is repeated over ``steps`` of time (X2). ``channels`` finest
+    first.
     """
 
     def __init__(self, channels: tuple[int, ...], steps: int, axes: Axes = "2d") -> None:
@@ -72,12 +70,10 @@ class StepNoiseEncoder(nn.Module):
 
 
 class DecoderFusion(nn.Module):
-    """Context of a decoder stage: fused features and the deeper stage's output, mixed by a gate.
+    """Context of a decoder stage: fused features and the deeper stage's output, mixed by a gate (X9).
 
-    Args:
-        channels: Channels of both maps.
-        kind: ``equations``: 3.44 to 3.46, each map convolved first; ``algorithm``: line 26 of Algorithm 1, the gate
-            from their sum; ``concat``: side by side through one convolution, no gate (X9).
+    ``equations``: 3.44 to 3.46, each map convolved first; ``algorithm``: line 26 of Algorithm 1, the gate from their
+    sum; ``concat``: side by side through one convolution, no gate.
     """
 
     def __init__(self, channels: int, kind: DecoderGate) -> None:
@@ -102,12 +98,8 @@ class DecoderFusion(nn.Module):
 class ConditionalDenoising(nn.Module):
     """One conditional denoising module (CDM): context, attention of the noise to it, convolution over time.
 
-    Args:
-        index: 0 for the finest scale to 3 for the deepest.
-        widths: Sizes.
-        gate: How fused features and the deeper stage are mixed.
-        denoises: Whether noise features ask; without, the context goes straight to the convolution (table 4.3, "w/o
-            diffusion decoder").
+    ``index`` is 0 for the finest scale to 3 for the deepest. Without ``denoises`` there are no noise features and the
+    context goes straight to the convolution (table 4.3, "w/o diffusion decoder").
     """
 
     def __init__(self, index: int, widths: Widths, gate: DecoderGate, denoises: bool) -> None:
@@ -131,44 +123,36 @@ class ConditionalDenoising(nn.Module):
             )
         self.temporal = nn.Sequential(
             VideoConvolution(channels, channels, (3, 1, 1), padding=(1, 0, 0), bias=False),
-            nn.BatchNorm3d(channels),
-            nn.ReLU(inplace=True),
+            VideoBatchNorm(channels),
+            nn.ReLU(),
         )
 
     def forward(
         self, fused: Tensor, deeper: Tensor | None, noise: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Refine one scale.
+        """Refine one scale; also return the gate, of the output's shape, if there is one.
 
         Args:
             fused: Fused features (B, C, T, h, w).
             deeper: Output of the deeper stage (B, C', T, h / 2, w / 2); None in the deepest.
             noise: Noise features (B, N, 1 or T, h, w); None without diffusion.
-
-        Returns:
-            Output (B, C, T, h, w), and the gate of the same shape if there is one.
         """
         context, gate = fused, None
         if self.enlarge is not None:
             context, gate = self.fusion(fused, self.enlarge(deeper))
         x = context
         if self.attention is not None and noise is not None:
-            query = (
-                (noise + self.time.to(noise.dtype)).flatten(2).transpose(1, 2)
-            )  # (B, T h w, N), one frame seen by all steps (X3)
+            # one frame of noise is seen by all steps, which only their learned position tells apart (X3)
+            query = (noise + self.time.to(noise.dtype)).flatten(2).transpose(1, 2)  # (B, T h w, N)
             # the residual carries where things are: without it all positions would come from noise (X35)
             x = x + spatial_grid(self.attention(query, context), context.shape[2:])
         return self.temporal(x), gate
 
 
 class DenoisingDecoder(nn.Module):
-    """From fused features, and noise features if there are any, to the map.
+    """From fused features, and noise features if it ``denoises``, to the map.
 
-    Args:
-        widths: Sizes.
-        gate: Kind of the decoder's gates.
-        denoises: Whether there are noise features.
-        bias: Start of the last bias: the sigmoid of it is the level of the first predicted maps.
+    ``bias`` is the start of the last one: its sigmoid is the level of the first predicted maps.
     """
 
     def __init__(self, widths: Widths, gate: DecoderGate, denoises: bool, bias: float = -2.5) -> None:
@@ -182,15 +166,12 @@ class DenoisingDecoder(nn.Module):
     def forward(
         self, fused: Sequence[Tensor], noise: Sequence[Tensor] | None, size: tuple[int, int]
     ) -> tuple[Tensor, list[Tensor]]:
-        """Predict the map.
+        """Predict the map, (B, 1, H, W) in [0, 1], float32 even under autocast; also return the stages' gates.
 
         Args:
-            fused: Fused features (B, C_i, T, h_i, w_i), finest first.
+            fused: Fused features (B, C_i, T, h_i, w_i), finest first, as the gates.
             noise: Noise features of the same scales, or None.
             size: H and W of the map.
-
-        Returns:
-            (B, 1, H, W) in [0, 1], float32 even under autocast, and the gates of the stages, finest first.
         """
         x: Tensor | None = None
         gates: list[Tensor] = []
@@ -203,13 +184,9 @@ class DenoisingDecoder(nn.Module):
 
 
 def normalized_entropy(features: Tensor) -> Tensor:
-    """Entropy of where the energy of a feature map lies, over that of an even spread (X18).
+    """Compute the entropy of where the energy of features lies, over that of an even spread (X18).
 
-    Args:
-        features: (B, C, T, h, w).
-
-    Returns:
-        (B,) in [0, 1]: 0 if all energy lies at one position and time, 1 if it is the same everywhere.
+    (B, C, T, h, w) to (B,) in [0, 1]: 0 if all energy lies at one position and time, 1 if it is the same everywhere.
     """
     energy = features.float().square().sum(dim=1).flatten(1)  # (B, T h w)
     p = energy / energy.sum(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
@@ -222,11 +199,6 @@ class AdaptiveSteps(nn.Module):
     Rounding has no gradient and no loss of the thesis reaches this network, so it **cannot be trained**: its fixed
     weights make a line from ``fewest`` steps at entropy 0 to ``most`` at entropy 1 (X18). What the thesis used is
     unknown.
-
-    Args:
-        fewest: Steps at entropy 0.
-        most: Steps at entropy 1.
-        hidden: Width of the hidden layer.
     """
 
     def __init__(self, fewest: int = 2, most: int = 8, hidden: int = 8) -> None:

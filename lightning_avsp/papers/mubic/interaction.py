@@ -16,19 +16,15 @@ from lightning_avsp.layers.attention import (
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.resampling import resample_time, resize_frames
 from lightning_avsp.layers.sound_product import ProductResidual
-from lightning_avsp.layers.video_convolution import VideoConvolution
+from lightning_avsp.layers.video_convolution import VideoBatchNorm, VideoConvolution
 from lightning_avsp.papers.mubic.options import Fusion, FusionGate, Widths
 
 
 class TemporalRefinement(nn.Module):
     """Learned position along time, then self-attention along time at each cell and a feed-forward part, post-norm.
 
-    DiffSal's temporal enhancement differs: it is pre-norm and attends over all cells at once.
-
-    Args:
-        channels: Width C_a of the audio features.
-        slices: Number of slices T_a; for another number the positions are interpolated linearly.
-        heads: Attention heads (X32).
+    DiffSal's temporal enhancement differs: it is pre-norm and attends over all cells at once. For another number of
+    slices than ``slices`` the positions are interpolated linearly.
     """
 
     def __init__(self, channels: int, slices: int, heads: int = 8) -> None:
@@ -58,13 +54,8 @@ class TemporalRefinement(nn.Module):
 class SoundMatching(nn.Module):
     """Audio features on the grid of one scale: 1x1x1 convolution, then depthwise transposed convolution (X11).
 
-    Nine slices become eight steps, and each cell becomes ``stride`` x ``stride``; what still differs from the
-    visual grid, with frames or audio of other sizes, is interpolated.
-
-    Args:
-        audio_channels: Channels C_a of the audio features.
-        channels: Channels C_i of the scale.
-        stride: How much finer this scale's grid is than the audio features'.
+    Nine slices become eight steps, and each cell becomes ``stride`` x ``stride``; what still differs from the visual
+    grid, with frames or audio of other sizes, is interpolated.
     """
 
     def __init__(self, audio_channels: int, channels: int, stride: int) -> None:
@@ -94,12 +85,7 @@ def as_tokens(x: Tensor) -> Tensor:
 
 
 class SeparateFFN(nn.Module):
-    """LayerNorm(FFN(... FFN(F)) + F): two networks in a row for video, one for audio (Equations 3.25 and 3.26).
-
-    Args:
-        channels: Channels of the map.
-        count: Networks in a row.
-    """
+    """LayerNorm(FFN(... FFN(F)) + F): two networks in a row for video, one for audio (Equations 3.25 and 3.26)."""
 
     def __init__(self, channels: int, count: int) -> None:
         super().__init__()
@@ -116,17 +102,14 @@ class SeparateFFN(nn.Module):
 class LocalContext(nn.Module):
     """Depthwise 3-D convolution of a gated linear unit, then a narrow feed-forward part (Equations 3.36 and 3.37).
 
-    The gated linear unit halves the channels without a projection, the depthwise convolution doubles them again (X33).
-
-    Args:
-        channels: Channels of the map, even.
+    The unit halves the channels without a projection, the depthwise convolution doubles them again (X33).
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         half = channels // 2
         self.conv = VideoConvolution(half, channels, 3, padding=1, groups=half, bias=False)
-        self.batch_norm = nn.BatchNorm3d(channels)
+        self.batch_norm = VideoBatchNorm(channels)
         self.feed_forward = FeedForward(channels, int(POST_FFN_RATIO * channels), nn.ReLU)
         self.norm = LayerNorm(channels)
 
@@ -138,12 +121,9 @@ class LocalContext(nn.Module):
 
 
 class Skip(nn.Module):
-    """Skip from the visual features: beta x Conv(f_v), beta a learned scalar that starts at 1 (Equation 3.41; X6, X7).
+    """Skip from the visual features: beta x Conv(f_v), beta a learned scalar from 1 on (Equation 3.41; X6, X7).
 
-    Args:
-        channels: Channels of the map.
-        factor: Compression of ``compressed``.
-        options: Kind of convolution, and whether beta stays in [0, 1].
+    ``factor`` is the compression of ``skip_conv: compressed``.
     """
 
     def __init__(self, channels: int, factor: int, options: Fusion) -> None:
@@ -171,9 +151,7 @@ class Skip(nn.Module):
 class GatedFusion(nn.Module):
     """Gate of the fusion: alpha F_va + (1 - alpha) F_av, with alpha from both (Equations 3.38 and 3.39).
 
-    Args:
-        channels: Channels of both maps.
-        kind: ``mlp``, ``conv1``, or ``concat``: both side by side through one convolution, no gate (X8).
+    ``mlp``, ``conv1``, or ``concat``: both side by side through one convolution, no gate (X8).
     """
 
     def __init__(self, channels: int, kind: FusionGate) -> None:
@@ -184,7 +162,7 @@ class GatedFusion(nn.Module):
             hidden = int(GATE_RATIO * channels)
             self.layers = nn.Sequential(
                 VideoConvolution(2 * channels, hidden, 1),
-                nn.ReLU(inplace=True),
+                nn.ReLU(),
                 VideoConvolution(hidden, channels, 1),
             )
 
@@ -198,13 +176,9 @@ class GatedFusion(nn.Module):
 
 
 class InteractionBlock(nn.Module):
-    """One MMI block, for one scale.
+    """One MMI block, for one scale, 0 the finest to 3 the deepest.
 
-    Args:
-        index: 0 for the finest scale to 3 for the deepest.
-        widths: Sizes.
-        options: What the block is made of.
-        uses_audio: Build the audio stream; without, only the visual stream and the skip are built (X34).
+    Without ``uses_audio`` only the visual stream and the skip are built (X34).
     """
 
     def __init__(self, index: int, widths: Widths, options: Fusion, uses_audio: bool) -> None:
@@ -235,14 +209,9 @@ class InteractionBlock(nn.Module):
             self.product = ProductResidual(widths.audio, channels, widths.mel_bins)
 
     def forward(self, f_v: Tensor, refined: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Fuse one scale.
+        """Fuse visual features (B, C, T, h, w) and audio features (B, C_a, S, h_a, w_a), if any, to (B, C, T, h, w).
 
-        Args:
-            f_v: Visual features (B, C, T, h, w).
-            refined: Audio features (B, C_a, S, h_a, w_a); None leaves the visual stream alone.
-
-        Returns:
-            Fused features (B, C, T, h, w), and the gate alpha of the same shape if there is one.
+        Also return the gate alpha, of the same shape, if there is one.
         """
         visual = self.visual_ffn(f_v)
         visual = visual + self.visual_time.to(visual.dtype)

@@ -74,11 +74,7 @@ class FusionNetwork(SaliencyNetwork):
     ) -> list[Explanation]:
         """Show gates and skip scalars of a clip; a denoiser's decoder gates in the first step, from fixed noise.
 
-        Args:
-            video: Normalised frames (B, 3, T, H, W).
-            audio: Log-mel slices (B, 1, S, Ha, Wa), or None.
-            text: Must be None.
-            saliency: Not read.
+        Arguments as of :meth:`FusionTrunk.forward`; ``saliency`` is not read.
         """
         fused = self.trunk(video, audio, text)
         alphas, gates = (
@@ -154,15 +150,9 @@ class MUBiC(FusionNetwork, DiffusionNetwork):
         return Condition(video=fused.features[::-1], audio=fused.refined)
 
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """Predict the clean map from a noisy one (Algorithm 1, lines 19 to 30).
+        """Predict the clean map (B, 1, H, W) in [0, 1], float32, from a noisy one (Algorithm 1, lines 19 to 30).
 
-        Args:
-            noisy_map: (B, 1, H, W) of any size; the thesis has half the frames' (X1).
-            t: Diffusion step of each map, int64 (B,), 0 to 999.
-            condition: Result of :meth:`encode`.
-
-        Returns:
-            Predicted clean map (B, 1, H, W) in [0, 1], float32.
+        The noisy map may have any size; the thesis has half the frames' (X1).
         """
         maps, gates = self._denoise(noisy_map, t, condition)
         self._levels |= gate_levels("gate_decoder", gates)
@@ -183,12 +173,10 @@ class MUBiC(FusionNetwork, DiffusionNetwork):
     def decoder_gates(self, fused: Fused) -> list[Tensor]:
         """Compute the decoder's gates (B, C, T, h, w) in the first denoising step, finest first, from fixed noise."""
         batch, _, _, height, width = fused.features[0].shape
-        device = fused.features[0].device
-        noise = torch.randn((1, 1, 2 * height, 2 * width), generator=torch.Generator().manual_seed(0)).to(
-            device
-        )
-        t = torch.full((batch,), FIRST_STEP, device=device)
-        return self._denoise(noise.expand(batch, -1, -1, -1), t, Condition(video=fused.features[::-1]))[1]
+        noise = torch.randn((1, 1, 2 * height, 2 * width), generator=torch.Generator().manual_seed(0))
+        noise = noise.to(fused.features[0].device).expand(batch, -1, -1, -1)
+        t = torch.full((batch,), FIRST_STEP, device=noise.device)
+        return self._denoise(noise, t, Condition(video=fused.features[::-1]))[1]
 
 
 class MUBiCRegression(FusionNetwork, DirectNetwork):
@@ -197,18 +185,8 @@ class MUBiCRegression(FusionNetwork, DirectNetwork):
     Shares encoders, fusion, decoder fusion, temporal convolutions and head with :class:`MUBiC`; there is no noise
     encoder and no attention in the decoder.
 
-    Args:
-        video_encoder: See :class:`MUBiC`, like all but the last.
-        audio_encoder: Audio backbone.
-        modality: ``av`` or ``v``.
-        fusion: The MMI blocks.
-        decoder_gate: ``equations``, ``algorithm``, or ``concat``.
-        compression: Compression of keys and values at the four scales.
-        video_weights: Where the video encoder starts.
-        audio_weights: Where the audio encoder starts.
-        freeze_video: Keep the video encoder as it is.
-        freeze_audio: Keep the audio encoder as it is.
-        map_size: Height and width of the maps; None for those of the frames. The thesis compares at 112x192 (X1).
+    Options as of :class:`MUBiC`, and ``map_size``: height and width of the maps; None for those of the frames. The
+    thesis compares at 112x192 (X1).
 
     Raises:
         InputError: If the options do not go together.
@@ -239,11 +217,7 @@ class MUBiCRegression(FusionNetwork, DirectNetwork):
     def forward(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
     ) -> Tensor:
-        """Predict the map of a clip.
-
-        Arguments and errors are those of :meth:`FusionTrunk.forward`; the result, (B, 1, H, W) in [0, 1], is of
-        ``map_size`` and float32.
-        """
+        """Predict the map of a clip, (B, 1, H, W) in [0, 1], float32; arguments and errors of :class:`FusionTrunk`."""
         fused = self.trunk(video, audio, text)
         assert video is not None  # the trunk refuses its absence
         maps, gates = self.decoder(fused.features, None, self.map_size or (video.shape[-2], video.shape[-1]))

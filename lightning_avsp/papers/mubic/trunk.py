@@ -46,14 +46,8 @@ class Fused:
 class FusionTrunk(nn.Module):
     """Encoders and cross-modal fusion, shared by the diffusion network and the regression network.
 
-    Args:
-        video_encoder: See :class:`~lightning_avsp.papers.mubic.network.MUBiC`, like ``audio_encoder``.
-        audio_encoder: Audio backbone.
-        modality: ``av``, or ``v``: no audio encoder and no attention between the modalities.
-        options: ``fusion`` there.
-        compression: As there.
-        weights: Where video and audio encoder start; as ``video_weights`` and ``audio_weights`` there.
-        frozen: Whether they are kept as they are; None: yes for ``vggish``, no for ``tiny`` (X23).
+    Options as of :class:`~lightning_avsp.papers.mubic.network.MUBiC`, where ``options`` is ``fusion``; ``weights`` and
+    ``frozen`` are those of the video and the audio encoder. Frozen None: yes for ``vggish``, no for ``tiny`` (X23).
 
     Raises:
         InputError: If the options do not go together.

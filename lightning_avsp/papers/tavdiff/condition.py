@@ -100,7 +100,8 @@ class PositionInClip(nn.Module):
         """Add positions to (B, d, T, h, w)."""
         steps, height, breadth = features.shape[2:]
         place = grid_positions((height, breadth), features.shape[1], features.device)  # (h w, d)
-        time = self.time(grid_positions((steps,), self.time_dim, features.device))  # (T, d)
+        sines = grid_positions((steps,), self.time_dim, features.device)  # (T, 16)
+        time = self.time(sines.to(self.time.weight.dtype))  # (T, d)
         features = features + place.T.unflatten(1, (1, height, breadth)).to(features.dtype)
         return features + time.T[:, :, None, None].to(features.dtype)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_choice
 from lightning_avsp.papers.tavdiff.saliency_dit import ConditionPath
 from lightning_avsp.papers.tavdiff.text_fusion import TextFusion
 
@@ -89,8 +89,7 @@ def check_tavdiff_options(
         ("size", size, SizeName),
     )
     for name, value, allowed in choices:
-        if value not in get_args(allowed):
-            raise InputError(f"{name}={value} is unknown: choose one of {', '.join(get_args(allowed))}")
+        require_choice(name, value, get_args(allowed))
     if denoiser == "unet" and (pooled_condition is not None or not residual):
         raise InputError(
             f"denoiser=unet has no pooled_condition={pooled_condition} and no residual={residual}; leave both out, or "

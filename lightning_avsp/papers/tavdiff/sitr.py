@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_choice
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.papers.tavdiff.condition import TokenRoles
 
@@ -81,10 +81,7 @@ class SITR(nn.Module):
             ("infer_select", infer_select, InferSelect),
             ("output", output, SITROutput),
         ):
-            if value not in get_args(choices):
-                raise InputError(
-                    f"sitr {name}={value} is unknown: choose one of {', '.join(get_args(choices))}"
-                )
+            require_choice(f"sitr_{name}", value, get_args(choices))
         if not 0 <= gt_share <= 1:
             raise InputError(f"sitr_gt_share={gt_share} is a share: choose 0 to 1")
         self.heads = heads

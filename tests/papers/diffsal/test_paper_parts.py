@@ -15,6 +15,8 @@ from lightning_avsp.papers.diffsal.paper.interaction import (
 )
 from lightning_avsp.papers.diffsal.paper.network import TemporalEnhancement
 
+pytestmark = pytest.mark.usefixtures("double")
+
 
 def stage(**options):
     settings = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
+from rounding import assert_close
 from torch import Tensor
 
 from lightning_avsp.backbones.vggish import VGGish
@@ -29,7 +29,7 @@ def tiny(modality: str = "av", **options: Any) -> ReleasedDiffSal:
         mel_bins=4,
         **options,
     )
-    # The published init (0.01) makes a tiny network's output all but constant.
+    # the published initialisation (0.01) makes a tiny network's output all but constant.
     for parameter in network.decoder.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -72,6 +72,7 @@ def test_with_sound_noise_step_and_sound_matter() -> None:
     assert not torch.equal(saliency, network(noisy_map, t, video, audio.flip(-1)))
 
 
+@pytest.mark.usefixtures("double")
 @torch.no_grad()
 def test_clips_of_a_batch_do_not_mix() -> None:
     noisy_map, t, video, audio = clip(batch=2)
@@ -80,20 +81,9 @@ def test_clips_of_a_batch_do_not_mix() -> None:
     for index in range(2):
         one = slice(index, index + 1)
         alone = network(noisy_map[one], t[one], video[one], audio[one])
-        torch.testing.assert_close(together[one], alone, rtol=1e-4, atol=1e-6)
-
-
-@torch.no_grad()
-def test_denoising_calls_no_encoder() -> None:
-    noisy_map, t, video, audio = clip()
-    network = tiny()
-    calls: list[str] = []
-    for name in ("video_encoder", "audio_encoder", "audio_transformer"):
-        network.get_submodule(name).register_forward_hook(lambda *_, name=name: calls.append(name))
-    condition = network.encode(video, audio)
-    for _ in range(4):
-        network.denoise(noisy_map, t, condition)
-    assert calls == ["video_encoder", "audio_encoder", "audio_transformer"]
+        # all in double but the sigmoid of the logits and the interpolation of the map, which are float32
+        assert_close(together[one], alone, operations=8)
+    assert (together[0] - together[1]).abs().max() > 0.01
 
 
 def test_every_trainable_parameter_gets_a_gradient() -> None:
@@ -106,6 +96,7 @@ def test_every_trainable_parameter_gets_a_gradient() -> None:
     assert fixed == {"audio_encoder", "audio_transformer"}  # of the latter, the discarded patch embedding
 
 
+@pytest.mark.usefixtures("double")
 @torch.no_grad()
 def test_mim_keys_are_the_memory_read_anew() -> None:
     batch, steps, width, height, columns = 2, 3, 4, 4, 6
@@ -122,9 +113,10 @@ def test_mim_keys_are_the_memory_read_anew() -> None:
     memory = (sound * mask).flatten().tolist()
     for frame, position, channel in ((0, 0, 0), (0, 5, 3), (4, 23, 1), (5, 23, 3)):
         index = (frame * height * columns + position) * width + channel
-        assert keys[frame, position, channel].item() == pytest.approx(memory[index], abs=1e-6)
+        assert keys[frame, position, channel].item() == pytest.approx(memory[index], abs=1e-12)
 
 
+@pytest.mark.usefixtures("double")
 @torch.no_grad()
 @pytest.mark.parametrize("attention", ["eca", "standard"])
 def test_attention_is_per_frame_and_scaled_by_the_full_width(attention: Any) -> None:
@@ -162,15 +154,7 @@ def test_relative_positions_count_in_steps_of_the_finer_axis() -> None:
     assert relative_positions(table, 3, 7)[0, :, 0].tolist() == [6, 5, 4, 3, 2, 1, 0]
 
 
-def test_relative_position_tables_are_interpolated_to_other_sizes() -> None:
-    table = torch.randn(13, 4)
-    stretched = F.interpolate(table.T[None], size=19, mode="linear", align_corners=False)[0].T
-    rows = relative_positions(table, 10, 10)
-    assert torch.equal(rows[9, 0], stretched[18])
-    assert torch.equal(rows[0, 9], stretched[0])
-    assert torch.equal(rows[4, 4], stretched[9])
-
-
+@pytest.mark.usefixtures("double")
 @torch.no_grad()
 def test_mim_residual_adds_the_product_of_picture_and_sound() -> None:
     modulation = SoundModulation(width=2, mel_bins=3)
@@ -195,18 +179,16 @@ def test_mim_residual_works_without_sound_as_mim_does() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("num_stages", [1, 2, 3, 4])
-def test_any_number_of_stages_runs(num_stages: int) -> None:
-    noisy_map, t, video, audio = clip()
+@pytest.mark.parametrize(
+    ("num_stages", "size"), [(1, (64, 96)), (2, (64, 96)), (3, (64, 96)), (4, (72, 112))]
+)
+def test_any_number_of_stages_and_frames_that_are_no_multiple_of_32(
+    num_stages: int, size: tuple[int, int]
+) -> None:
+    noisy_map, t, video, audio = clip(1, *size)
     network = tiny(num_stages=num_stages)
     assert len(network.decoder.stages) == num_stages
-    assert network(noisy_map, t, video, audio).shape == noisy_map.shape
-
-
-@torch.no_grad()
-def test_frames_that_are_no_multiple_of_32() -> None:
-    noisy_map, t, video, audio = clip(height=72, width=112)
-    assert tiny()(noisy_map, t, video, audio).shape == (1, 1, 72, 112)
+    assert network(noisy_map, t, video, audio).shape == (1, 1, *size)
 
 
 def test_standard_attention_drops_the_convolutions() -> None:

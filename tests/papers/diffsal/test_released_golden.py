@@ -17,6 +17,7 @@ from lightning_avsp.papers.diffsal.checkpoint import load_released_state
 from lightning_avsp.papers.diffsal.released import ReleasedDiffSal
 
 TOLERANCE = 1e-5
+"""Relative to the largest value recorded, or to the spread: the reference run's own order of operations is unknown."""
 
 
 def golden_weight(key: str, shape: list[int], dtype: str) -> Tensor:

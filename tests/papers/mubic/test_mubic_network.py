@@ -1,10 +1,10 @@
 import pytest
 import torch
-from jsonargparse import ArgumentParser
 from papers.mubic.mubic_rows import DENOISERS, SWITCHES
+from rounding import assert_close
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.papers.mubic import Fusion, MUBiC, MUBiCRegression
+from lightning_avsp.papers.mubic import Fusion, MUBiC
 
 GATES = [f"gate_alpha_stride{stride}" for stride in (4, 8, 16, 32)]
 DECODER_GATES = [f"gate_decoder_stride{stride}" for stride in (4, 8, 16)]
@@ -80,40 +80,6 @@ def test_output_depends_on_noise_step_frames_and_sound(tiny, clip):
         assert (base - other).abs().mean() > 2e-5 * base.std(), what
 
 
-def test_clips_of_a_batch_do_not_mix_in_evaluation(tiny, clip):
-    network = tiny().eval()
-    with torch.no_grad():
-        both = network(*clip)
-        second = network(*(x[1:] for x in clip))
-    torch.testing.assert_close(both[1:], second, atol=1e-5, rtol=1e-4)
-
-
-def test_encoders_and_fusion_run_once_for_any_number_of_steps(tiny, clip):
-    network = tiny().eval()
-    noisy, _, video, audio = clip
-    calls = []
-    for name, module in network.trunk.named_children():
-        module.register_forward_hook(lambda *_, name=name: calls.append(name))
-    network.trunk.blocks[0].register_forward_hook(lambda *_: calls.append("fusion"))
-    with torch.no_grad():
-        condition = network.encode(video, audio)
-        for step in (999, 749, 499, 249):
-            noisy = network.denoise(noisy, torch.full((2,), step), condition)
-    assert sorted(calls) == ["audio_encoder", "fusion", "refinement", "video_encoder"]
-
-
-def test_condition_is_what_the_interface_promises(tiny, clip):
-    condition = tiny().encode(clip[2], clip[3])
-    assert [tuple(f.shape) for f in condition.video] == [
-        (2, 64, 8, 2, 4),
-        (2, 48, 8, 4, 8),
-        (2, 32, 8, 8, 16),
-        (2, 16, 8, 16, 32),
-    ]
-    assert condition.audio.shape == (2, 64, 9, 2, 4)
-    assert condition.repeat_interleave(3).batch_size == 6
-
-
 def test_an_audio_visual_network_works_on_a_clip_without_sound(tiny, clip):
     network = tiny().eval()
     noisy, t, video, audio = clip
@@ -132,6 +98,7 @@ def test_visual_only_ignores_sound_and_says_so(tiny, clip):
         assert torch.equal(network(noisy, t, video, audio), network(noisy, t, video))
     assert not network.uses_audio
     assert tiny().uses_audio
+    assert tiny(audio_encoder="vggish").trunk.audio_encoder.frozen  # as DiffSal's, unless told otherwise
     assert not [name for name, _ in network.named_parameters() if "audio" in name or "gate" in name]
 
 
@@ -165,32 +132,6 @@ def test_other_video_encoders_fit():
             assert out.shape == (1, 1, 32, 32)
 
 
-def test_first_maps_are_almost_empty(tiny, clip):
-    with torch.no_grad():
-        out = tiny()(*clip)
-    assert 0.01 < out.mean() < 0.3
-
-
-def test_autocast_keeps_the_map_in_float32(tiny, clip):
-    network = tiny().eval()
-    with torch.no_grad():
-        exact = network(*clip)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            rough = network(*clip)
-    assert rough.dtype == torch.float32
-    torch.testing.assert_close(rough, exact, atol=0.01, rtol=0)
-
-
-def test_frozen_encoders_stay_out_of_training(tiny):
-    network = tiny(freeze_video=True, freeze_audio=True).train()
-    for encoder in (network.trunk.video_encoder, network.trunk.audio_encoder):
-        assert not any(module.training for module in encoder.modules())
-        assert not any(p.requires_grad for p in encoder.parameters())
-    assert network.trunk.refinement.training
-    assert "frozen" in network.weight_report.lines()[0]
-    assert tiny(audio_encoder="vggish").trunk.audio_encoder.frozen
-
-
 def test_explanation_shows_gates_and_scalars(tiny, tiny_regression, clip):
     _, _, video, audio = clip
     for network in (tiny().eval(), tiny_regression().eval()):
@@ -206,7 +147,8 @@ def test_explanation_shows_gates_and_scalars(tiny, tiny_regression, clip):
         assert shown["gate_decoder_stride16"].values.shape == (2, 8, 4, 8)
         means = shown["gate_alpha_means"]
         assert means.labels == ("stride 4", "stride 8", "stride 16", "stride 32")
-        torch.testing.assert_close(means.values[:, 1], shown["gate_alpha_stride8"].values.mean((1, 2, 3)))
+        # a mean of 32,768 values in (0, 1), of channels or of positions first: pairwise sums of 15 levels
+        assert_close(means.values[:, 1], shown["gate_alpha_stride8"].values.mean((1, 2, 3)), operations=64)
         assert shown["skip_beta"].values.tolist() == [[1.0] * 4] * 2
         for name in (*GATES, *DECODER_GATES):
             assert 0 < shown[name].values.min() < shown[name].values.max() < 1
@@ -256,48 +198,3 @@ def test_inputs_that_cannot_be_used_are_refused(tiny, clip):
         network.encode(video[..., :60, :], audio)
     with pytest.raises(InputError, match="1 slice"):
         network.encode(video, audio[:, :, :1])
-
-
-def test_every_option_can_be_set_from_yaml():
-    parser = ArgumentParser()
-    parser.add_subclass_arguments(MUBiC, "network")
-    config = parser.parse_string("""
-network:
-  class_path: lightning_avsp.papers.mubic.MUBiC
-  init_args:
-    video_encoder: tiny
-    audio_encoder: tiny
-    modality: av
-    fusion:
-      bidirectional: false
-      gate: conv1
-      skip: true
-      skip_conv: compressed
-      skip_clamp: true
-      value_from: own
-      attention_residual: false
-      sound_product: true
-    decoder_gate: algorithm
-    noise_axes: 3d
-    compression: [4, 4, 2, 1]
-    adaptive_steps: true
-    video_weights: null
-    audio_weights: null
-    freeze_video: false
-    freeze_audio: null
-""")
-    network = parser.instantiate(config).network
-    assert isinstance(network, MUBiC)
-    assert network.trunk.widths.factors == (4, 4, 2, 1)
-    assert not network.trunk.blocks[0].options.bidirectional
-
-
-def test_the_regression_can_be_set_from_yaml():
-    parser = ArgumentParser()
-    parser.add_subclass_arguments(MUBiCRegression, "network")
-    config = parser.parse_string("""
-network:
-  class_path: lightning_avsp.papers.mubic.MUBiCRegression
-  init_args: {video_encoder: tiny, audio_encoder: tiny, map_size: [32, 64], fusion: {gate: concat}}
-""")
-    assert parser.instantiate(config).network.map_size == (32, 64)

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from jsonargparse import ArgumentParser
+from rounding import assert_close
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.papers.tavdiff import TAVDiff
-from lightning_avsp.papers.tavdiff.condition import condition_tokens
+from lightning_avsp.papers.tavdiff.condition import Tokens, condition_tokens
 from lightning_avsp.papers.tavdiff.saliency_dit import SaliencyDiTBlock
 
 INPUTS = ("video", "audio", "text")
@@ -37,8 +37,10 @@ def test_a_network_reads_its_modalities_and_no_other(tiny, clip, modalities):
         assert torch.equal(base, other) == (name[0] not in modalities)
 
 
-@pytest.mark.parametrize("modalities", ["av", "tv", "ta", "tav"])
-@pytest.mark.parametrize("product", [False, True])
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize(
+    ("modalities", "product"), [("av", True), ("tv", True), ("ta", False), ("tav", False), ("tav", True)]
+)
 def test_what_is_missing_at_test_time_is_left_out(tiny, clip, modalities, product):
     options = {
         "audio_product": product and "a" in modalities and "v" in modalities,
@@ -56,8 +58,9 @@ def test_what_is_missing_at_test_time_is_left_out(tiny, clip, modalities, produc
         silent = predict(network, clip, text=torch.zeros_like(clip[4]))
         assert silent.isfinite().all()
         if "v" in modalities:
-            torch.testing.assert_close(silent, predict(network, clip, text=None))
-            torch.testing.assert_close(base[2], silent[2])
+            # SITR weighs by float32 maps, without a caption by ones
+            torch.testing.assert_close(silent, predict(network, clip, text=None), rtol=0, atol=1e-6)
+            torch.testing.assert_close(base[2], silent[2], rtol=0, atol=1e-6)
 
 
 def test_nothing_to_go_by_is_refused(tiny, clip):
@@ -107,6 +110,7 @@ def test_options_that_do_not_go_together_are_refused(tiny, options, match):
         tiny(**options)
 
 
+@pytest.mark.usefixtures("double")
 def test_noise_step_and_place_in_the_batch(tiny, clip):
     network = opened(tiny())
     noisy, t, video, audio, text, _ = clip
@@ -115,13 +119,12 @@ def test_noise_step_and_place_in_the_batch(tiny, clip):
         base = network.denoise(noisy, t, condition)
         assert not torch.allclose(base, network.denoise(torch.randn_like(noisy), t, condition), atol=1e-4)
         assert not torch.allclose(base, network.denoise(noisy, t + 50, condition), atol=1e-5)
-        alone = network.denoise(noisy[1:2], t[1:2], network.encode(video[1:2], audio[1:2], text[1:2]))
-        torch.testing.assert_close(base[1:2], alone, atol=1e-5, rtol=1e-4)
         repeated = condition.repeat_interleave(2)
         twice = network.denoise(noisy.repeat_interleave(2, 0), t.repeat_interleave(2), repeated)
-        torch.testing.assert_close(twice[1::2], base, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(twice[1::2], base)
 
 
+@pytest.mark.usefixtures("double")
 def test_longer_padding_changes_nothing(tiny, clip):
     """The mask hides rows of zeros from cross-attention, pooling and choice."""
     for options in (
@@ -133,16 +136,14 @@ def test_longer_padding_changes_nothing(tiny, clip):
     ):
         network = opened(tiny(**options))
         padded = torch.nn.functional.pad(clip[4], (0, 0, 0, 20))
-        torch.testing.assert_close(
-            predict(network, clip), predict(network, clip, text=padded), atol=1e-5, rtol=1e-4
-        )
+        found, expected = predict(network, clip, text=padded), predict(network, clip)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)  # SITR's maps are float32
 
 
+@pytest.mark.usefixtures("double")
 def test_a_block_follows_equations_3_to_7():
     tokens = torch.randn(2, 5, 16)
     time = torch.randn(2, 16)
-    from lightning_avsp.papers.tavdiff.condition import Tokens
-
     source = Tokens(torch.randn(2, 7, 16), None)
     for residual in (True, False):
         block = SaliencyDiTBlock(16, 2, residual=residual)
@@ -169,7 +170,7 @@ def test_the_ground_truth_is_read_in_training_alone(tiny, clip):
     assert network.reads_target
     with torch.no_grad():
         plain = network(noisy, t, video, audio, text)
-        torch.testing.assert_close(network(noisy, t, video, audio, text, saliency), plain)
+        assert torch.equal(network(noisy, t, video, audio, text, saliency), plain)
     for options in ({"modalities": "av"}, {"text_fusion": "concat"}, {"sitr_train_select": "infer_rule"}):
         assert not tiny(**options).reads_target
     with pytest.raises(InputError, match="ground truth"):
@@ -186,16 +187,16 @@ def test_agreement_of_both_choices_and_what_is_shown(tiny, clip):
     assert words == [f"sitr_token{row:02d}" for row in (1, 2, 3, 4)]  # the longer caption has four words
     grid = shown["sitr_chosen"].values.shape
     assert grid == (3, 4, 8, 8)  # 64x64 frames at stride 8, 16 of them at stride 4
-    torch.testing.assert_close(shown["sitr_token01"].values.mean((1, 2, 3))[:2], torch.ones(2))
+    # a softmax over 256 positions
+    assert_close(shown["sitr_token01"].values.mean((1, 2, 3))[:2], torch.ones(2), operations=256)
     assert not shown["sitr_token03"].values[0].any()  # the shorter caption has no third word
     choice = shown["sitr_choice"]
     assert len(choice.labels) == choice.values.shape[1] == 3
-    torch.testing.assert_close(choice.values[:, 2], agreement, equal_nan=True)
+    torch.testing.assert_close(choice.values[:, 2], agreement, rtol=0, atol=0, equal_nan=True)
     for clip_index in (0, 1):
         row = int(choice.values[clip_index, 0])
-        torch.testing.assert_close(
-            shown["sitr_chosen"].values[clip_index], shown[f"sitr_token{row:02d}"].values[clip_index]
-        )
+        word = shown[f"sitr_token{row:02d}"].values[clip_index]
+        assert torch.equal(shown["sitr_chosen"].values[clip_index], word)
     without = [e.name for e in network.explain(video, audio, text)]
     assert "sitr_chosen" in without
     assert "sitr_chosen_by_truth" not in without
@@ -246,37 +247,19 @@ def test_a_condition_joins_its_tokens_in_order(tiny, clip):
         6,
         1,
     ]  # the third has a learned token for no caption
-    torch.testing.assert_close(masked.mean()[2], masked.values[2, : sounds + 1].mean(0))
+    assert_close(
+        masked.mean()[2], masked.values[2, : sounds + 1].mean(0), operations=40
+    )  # means of 33 tokens
 
 
-def test_command_line_builds_it():
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(TAVDiff, "network")
-    config = parser.parse_args(
-        [
-            "--network=lightning_avsp.papers.tavdiff.TAVDiff",
-            "--network.video_encoder=tiny",
-            "--network.audio_encoder=tiny",
-            "--network.modalities=av",
-        ]
-    )
-    assert parser.instantiate_classes(config).network.modalities == "av"
-
-
-def test_the_tiny_encoder_gives_one_scale_and_refuses_published_weights(tiny, tmp_path):
-    encoder = tiny(modalities="v").condition.video_encoder
-    (features,) = encoder(torch.randn(1, 3, 16, 64, 96))
+def test_the_tiny_encoder_gives_one_scale_and_refuses_published_weights(tiny):
+    (features,) = tiny(modalities="v").condition.video_encoder(torch.randn(1, 3, 16, 64, 96))
     assert features.shape == (1, 64, 4, 8, 12)
-    path = tmp_path / "frames.pth"
-    torch.save(encoder.state_dict(), path)
-    other = tiny(modalities="v", video_weights=str(path), freeze_video=True).train().condition.video_encoder
-    assert other.frozen
-    assert not other.training
-    assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), other.parameters(), strict=True))
     with pytest.raises(InputError, match="no published weights"):
         tiny(modalities="v", video_weights="kinetics400")
 
 
+@pytest.mark.usefixtures("double")
 def test_products_multiply_the_visual_features(tiny, clip):
     network = tiny(audio_product=True, text_product=True).eval()
     _, _, video, audio, text, _ = clip
@@ -294,7 +277,7 @@ def test_products_multiply_the_visual_features(tiny, clip):
         expected = plain * ((1 + sound.project(spans)) * by_text)[:, :, None, None, None]
     torch.testing.assert_close(condition.features(video, heard, text), expected)
     # what is not there has no factor
-    torch.testing.assert_close(condition.features(video, None, None), condition.video_encoder(video)[0])
+    assert torch.equal(condition.features(video, None, None), condition.video_encoder(video)[0])
 
 
 def test_products_reach_a_frozen_encoder_too(tiny, clip):

@@ -104,7 +104,7 @@ def test_every_switch_trains_every_parameter(tiny, clip, options):
     assert not dead
 
 
-@pytest.mark.parametrize("steps", [1, 2, 4, 6, 8])
+@pytest.mark.parametrize("steps", [1, 6])
 def test_any_number_of_steps_encodes_a_clip_once(tiny, clip, steps):
     """Figure 5."""
     network = tiny().eval()

@@ -4,61 +4,44 @@ from __future__ import annotations
 
 import re
 
+_LAYER = r"spatiotemp_net\.transformer\.layers\.0\."
+_DECODER = r"decoder_net\.invpt_decoder\."
+_RESNET = r"decoder_net\.res_encoder\.(\d+)\."
+_STAGE = _DECODER + r"mid_stages\.(\d+)\."
+_BLOCK = _STAGE + r"blocks\.0\."
+
 RENAMED: tuple[tuple[str, str], ...] = (
-    (r"visual_net\.(.+)", r"video_encoder.\1"),
-    (r"audio_net\.features\.(.+)", r"audio_encoder.features.\1"),
-    (r"spatiotemp_net\.to_patch_embedding\.(.+)", r"audio_transformer.patch_embedding.\1"),
-    (r"spatiotemp_net\.transformer\.layers\.0\.0\.norm\.(.+)", r"audio_transformer.norm1.\1"),
-    (r"spatiotemp_net\.transformer\.layers\.0\.0\.to_qkv\.(.+)", r"audio_transformer.qkv.\1"),
-    (r"spatiotemp_net\.transformer\.layers\.0\.0\.to_out\.0\.(.+)", r"audio_transformer.out.\1"),
-    (r"spatiotemp_net\.transformer\.layers\.0\.1\.net\.0\.(.+)", r"audio_transformer.norm2.\1"),
-    (r"spatiotemp_net\.transformer\.layers\.0\.1\.net\.1\.(.+)", r"audio_transformer.feed_forward.0.\1"),
-    (r"spatiotemp_net\.transformer\.layers\.0\.1\.net\.4\.(.+)", r"audio_transformer.feed_forward.2.\1"),
-    (r"spatiotemp_net\.transformer\.norm\.(.+)", r"audio_transformer.norm.\1"),
-    (r"decoder_net\.temb\.dense\.0\.(.+)", r"decoder.time_embedding.layers.0.\1"),
-    (r"decoder_net\.temb\.dense\.1\.(.+)", r"decoder.time_embedding.layers.2.\1"),
-    (r"decoder_net\.conv_in\.(.+)", r"decoder.noise_encoder.stem.\1"),
-    (r"decoder_net\.down1\.(.+)", r"decoder.noise_encoder.down.\1"),
-    (r"decoder_net\.res_encoder\.(\d+)\.0\.temb_proj\.(.+)", r"decoder.noise_encoder.blocks.\1.time.\2"),
-    (
-        r"decoder_net\.res_encoder\.(\d+)\.0\.nin_shortcut\.(.+)",
-        r"decoder.noise_encoder.blocks.\1.shortcut.\2",
-    ),
-    (r"decoder_net\.res_encoder\.(\d+)\.0\.(.+)", r"decoder.noise_encoder.blocks.\1.\2"),
-    (r"decoder_net\.res_encoder\.(\d+)\.1\.(.+)", r"decoder.noise_encoder.downs.\1.\2"),
-    (r"decoder_net\.invpt_decoder\.norm_mts\.(\d+)\.(.+)", r"decoder.readouts.\1.norm.\2"),
-    (r"decoder_net\.invpt_decoder\.redu_chan_up\.(\d+)\.proj\.0\.(.+)", r"decoder.readouts.\1.conv.\2"),
-    (r"decoder_net\.invpt_decoder\.mt_proj\.(.+)", r"decoder.head.projection.\1"),
-    (r"decoder_net\.logits\.linear_pred\.(.+)", r"decoder.head.logit.\1"),
-    (
-        r"decoder_net\.invpt_decoder\.mid_stages\.(\d+)\.patch_embed\.0\.proj\.(.+)",
-        r"decoder.stages.\1.upsample.\2",
-    ),
-    (
-        r"decoder_net\.invpt_decoder\.mid_stages\.(\d+)\.blocks\.0\.norm\.(.+)",
-        r"decoder.stages.\1.norm1.\2",
-    ),
-    (
-        r"decoder_net\.invpt_decoder\.mid_stages\.(\d+)\.blocks\.0\.norm2\.(.+)",
-        r"decoder.stages.\1.norm2.\2",
-    ),
-    (
-        r"decoder_net\.invpt_decoder\.mid_stages\.(\d+)\.blocks\.0\.mlp\.fc1\.(.+)",
-        r"decoder.stages.\1.mlp.0.\2",
-    ),
-    (
-        r"decoder_net\.invpt_decoder\.mid_stages\.(\d+)\.blocks\.0\.mlp\.fc2\.(.+)",
-        r"decoder.stages.\1.mlp.2.\2",
-    ),
-    (
-        r"decoder_net\.invpt_decoder\.mid_stages\.(\d+)\.blocks\.0\.align_conv\.(.+)",
-        r"decoder.stages.\1.interaction.align.\2",
-    ),
+    (r"visual_net\.", "video_encoder."),
+    (r"audio_net\.features\.", "audio_encoder.features."),
+    (r"spatiotemp_net\.to_patch_embedding\.", "audio_transformer.patch_embedding."),
+    (_LAYER + r"0\.norm\.", "audio_transformer.norm1."),
+    (_LAYER + r"0\.to_qkv\.", "audio_transformer.qkv."),
+    (_LAYER + r"0\.to_out\.0\.", "audio_transformer.out."),
+    (_LAYER + r"1\.net\.0\.", "audio_transformer.norm2."),
+    (_LAYER + r"1\.net\.1\.", "audio_transformer.feed_forward.0."),
+    (_LAYER + r"1\.net\.4\.", "audio_transformer.feed_forward.2."),
+    (r"spatiotemp_net\.transformer\.norm\.", "audio_transformer.norm."),
+    (r"decoder_net\.temb\.dense\.0\.", "decoder.time_embedding.layers.0."),
+    (r"decoder_net\.temb\.dense\.1\.", "decoder.time_embedding.layers.2."),
+    (r"decoder_net\.conv_in\.", "decoder.noise_encoder.stem."),
+    (r"decoder_net\.down1\.", "decoder.noise_encoder.down."),
+    (_RESNET + r"0\.temb_proj\.", r"decoder.noise_encoder.blocks.\1.time."),
+    (_RESNET + r"0\.nin_shortcut\.", r"decoder.noise_encoder.blocks.\1.shortcut."),
+    (_RESNET + r"0\.", r"decoder.noise_encoder.blocks.\1."),
+    (_RESNET + r"1\.", r"decoder.noise_encoder.downs.\1."),
+    (_DECODER + r"norm_mts\.(\d+)\.", r"decoder.readouts.\1.norm."),
+    (_DECODER + r"redu_chan_up\.(\d+)\.proj\.0\.", r"decoder.readouts.\1.conv."),
+    (_DECODER + r"mt_proj\.", "decoder.head.projection."),
+    (r"decoder_net\.logits\.linear_pred\.", "decoder.head.logit."),
+    (_STAGE + r"patch_embed\.0\.proj\.", r"decoder.stages.\1.upsample."),
+    (_BLOCK + r"norm\.", r"decoder.stages.\1.norm1."),
+    (_BLOCK + r"norm2\.", r"decoder.stages.\1.norm2."),
+    (_BLOCK + r"mlp\.fc1\.", r"decoder.stages.\1.mlp.0."),
+    (_BLOCK + r"mlp\.fc2\.", r"decoder.stages.\1.mlp.2."),
+    (_BLOCK + r"align_conv\.", r"decoder.stages.\1.interaction.align."),
+    (_BLOCK + r"attn\.proj\.", r"decoder.stages.\1.attention.output."),
     *(
-        (
-            rf"decoder_net\.invpt_decoder\.mid_stages\.(\d+)\.blocks\.0\.attn\.{official}\.(.+)",
-            rf"decoder.stages.\1.attention.{ours}.\2",
-        )
+        (_BLOCK + rf"attn\.{official}\.", rf"decoder.stages.\1.attention.{ours}.")
         for letter, name in (("q", "query"), ("k", "key"), ("v", "value"))
         for official, ours in (
             (rf"conv_proj_{letter}\.conv", f"{name}.conv"),
@@ -66,12 +49,8 @@ RENAMED: tuple[tuple[str, str], ...] = (
             (f"proj_{letter}", f"{name}.linear"),
         )
     ),
-    (
-        r"decoder_net\.invpt_decoder\.mid_stages\.(\d+)\.blocks\.0\.attn\.proj\.(.+)",
-        r"decoder.stages.\1.attention.output.\2",
-    ),
 )
-"""Pairs of (pattern of the whole official name, our name); the first that matches counts."""
+"""Pairs of (pattern of the start of the official name, start of ours); the first that matches counts."""
 
 UNUSED: tuple[tuple[str, str], ...] = (
     (r"audio_net\.embeddings\..+", "VGGish's embedding head, 67,641,472 values that no output depends on"),
@@ -81,10 +60,7 @@ UNUSED: tuple[tuple[str, str], ...] = (
 """Official names that this package does not use, with the reason."""
 
 UNUSED_WITHOUT_AUDIO: tuple[tuple[str, str], ...] = (
-    (
-        r"decoder_net\.invpt_decoder\.mid_stages\.\d+\.blocks\.0\.align_conv\..+",
-        "the audio projections, never called",
-    ),
+    (_BLOCK + r"align_conv\..+", "the audio projections, never called"),
     (r"audio_net\..+", "the audio encoder"),
     (r"spatiotemp_net\..+", "the audio transformer"),
 )
@@ -94,9 +70,8 @@ UNUSED_WITHOUT_AUDIO: tuple[tuple[str, str], ...] = (
 def our_name(official: str) -> str | None:
     """Translate an official parameter's or buffer's name to this package's; None if there is none."""
     for pattern, replacement in RENAMED:
-        match = re.fullmatch(pattern, official)
-        if match:
-            return match.expand(replacement)
+        if match := re.match(pattern, official):
+            return match.expand(replacement) + official[match.end() :]
     return None
 
 

@@ -1,10 +1,11 @@
-"""What a GPU needs of every network, shown on the CPU: bf16 autocast is safe, and memory layouts stay as they are."""
+"""Behaviour of every network: clips apart, encoders once a clip and frozen on request, bf16 and memory layouts."""
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from lightning_avsp.backbones.encoder import Encoder
 from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.avrsp import AVRSP
 from lightning_avsp.papers.diffsal import DiffSal
@@ -28,6 +29,10 @@ def build(name, **options):
     return kind(**more, **options)
 
 
+def encoders(network):
+    return {name: module for name, module in network.named_modules() if isinstance(module, Encoder)}
+
+
 def inputs(network, mel=(112, 192)):
     generator = torch.Generator().manual_seed(1)
     frames = torch.randint(0, 256, (2, 16, 64, 128, 3), generator=generator, dtype=torch.uint8)
@@ -45,6 +50,60 @@ def inputs(network, mel=(112, 192)):
     return clip
 
 
+# the released initialisation makes a tiny network's maps all but constant: test_released.py has a wider one
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "diffsal_released"])
+def test_first_maps_are_almost_empty_and_clips_of_a_batch_do_not_mix(name):
+    network = build(name, **TINY).eval().double()
+    arguments = [x.double() if x.is_floating_point() else x for x in inputs(network, mel=(32, 64))]
+    with torch.no_grad():
+        both = network(*arguments)
+        second = network(*(x[1:] for x in arguments))
+    assert 0.01 < both.mean() < 0.3
+    assert (both[0] - both[1]).abs().max() > 1e-4
+    # float64 but for importances, maps of words and the last sigmoid: a rounding of float32, 6e-8, a few times over
+    torch.testing.assert_close(both[1:], second, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "avrsp"])
+def test_a_clip_is_encoded_once_for_any_number_of_steps(name):
+    network = build(name, **TINY).eval()
+    noisy, _, *clip = inputs(network, mel=(32, 64))
+    calls = []
+    once = {**encoders(network), **{part: getattr(network, part, None) for part in ("trunk", "condition")}}
+    for part, module in once.items():
+        if module is not None:
+            module.register_forward_hook(lambda *_, part=part: calls.append(part))
+    with torch.no_grad():
+        condition = network.encode(*clip)
+        for step in (999, 749, 499, 249):
+            noisy = network.denoise(noisy, torch.full((2,), step), condition)
+    assert len(calls) == len(set(calls)) >= 2
+    assert condition.repeat_interleave(3).batch_size == 6
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weight_files_reach_their_encoders_and_frozen_ones_rest(name, tmp_path):
+    source = build(name, **TINY)
+    files = {}
+    for part, encoder in encoders(source).items():
+        files[part] = tmp_path / f"{part}.pth"
+        torch.save(encoder.state_dict(), files[part])
+    video, audio = sorted(files, key=lambda part: "audio" in part)
+    options = {"video_weights": str(files[video]), "audio_weights": str(files[audio])}
+    torch.manual_seed(5)
+    kind, more = NETWORKS[name]
+    network = kind(**more, **TINY, **options, freeze_video=True, freeze_audio=True).train()
+    for part, encoder in encoders(network).items():
+        theirs = encoders(source)[part].state_dict()
+        assert all(torch.equal(value, theirs[key]) for key, value in encoder.state_dict().items())
+        assert not any(module.training for module in encoder.modules())
+        assert not any(parameter.requires_grad for parameter in encoder.parameters())
+        (line,) = (line for line in network.weight_report.lines() if str(files[part]) in line)
+        assert line.endswith("frozen")
+    assert any(module.training for module in network.modules() if not isinstance(module, Encoder))
+    assert network.weight_report.lines()[-1].endswith(": random")
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_bf16_autocast_is_near_float32_with_finite_gradients_and_float32_parameters(name):
     network = build(name, **TINY).eval()  # no dropout, no choice of words by the target
@@ -54,8 +113,8 @@ def test_bf16_autocast_is_near_float32_with_finite_gradients_and_float32_paramet
     with torch.autocast("cpu", torch.bfloat16):
         maps = network(*arguments)
     assert maps.dtype == torch.float32
-    # 8 bits of precision, .4 % of each value, through sigmoids of slope .25 at most
-    torch.testing.assert_close(maps, expected, atol=2e-2, rtol=0)
+    # bf16 has 8 bits, so logits of about 4 are off by .4 % of that, and the empty maps by a tenth of their logits
+    torch.testing.assert_close(maps, expected, atol=5e-3, rtol=0)
     maps.square().mean().backward()
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
@@ -112,7 +171,10 @@ def test_features_stay_in_bf16_under_autocast(name):
         network(*before, video, *rest)
     allowed, copies = ALLOWED[name]
     assert set(mode.found) - noise <= allowed
-    assert mode.copies <= copies
+    if (
+        torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    ):  # else the library convolves clips in its own layout, by copies
+        assert mode.copies <= copies
 
 
 @pytest.mark.parametrize("name", NETWORKS)
