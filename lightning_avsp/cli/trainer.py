@@ -35,7 +35,7 @@ from lightning_avsp.launch import (
 from lightning_avsp.run_folder import RunFolder
 from lightning_avsp.tasks import SaliencyTask
 from lightning_avsp.tasks.execution import Execution
-from lightning_avsp.tasks.experiment import CLI_SETTINGS, ExperimentCLI, forget_weight_files
+from lightning_avsp.tasks.experiment import CLI_SETTINGS, ExperimentCLI, forget_weight_files, spell_out_nulls
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def run_trainer(arguments: Sequence[str]) -> AVSPCLI:
         return AVSPCLI(
             SaliencyTask,
             AVSaliencyDataModule,
-            args=list(arguments),
+            args=spell_out_nulls(arguments),
             save_config_callback=RunRecord,
             save_config_kwargs={"save_to_log_dir": False},
             parser_kwargs={"prog": "lightning", "version": __version__, "epilog": EPILOG},
@@ -133,6 +133,11 @@ class AVSPCLI(ExperimentCLI):
             options.trainer.enable_checkpointing = (
                 False  # Lightning would add a checkpoint callback to a test
             )
+        elif options.data.validation.selection == "none" and self._plateau(options):
+            raise InputError(
+                "data.validation.selection=none leaves nothing for a plateau to watch; choose a fixed schedule, "
+                "such as --model.lr_scheduler=null"
+            )
         elif options.trainer.enable_checkpointing is False and options.test_after_fit:
             raise InputError(
                 "test_after_fit tests the best checkpoint, but trainer.enable_checkpointing is false"
@@ -141,6 +146,12 @@ class AVSPCLI(ExperimentCLI):
             **self.trainer_defaults,
             "callbacks": default_callbacks(self.run, options, str(self.subcommand)),
         }
+
+    @staticmethod
+    def _plateau(options: Any) -> bool:
+        """Return true if the rate follows a validated value."""
+        schedule = options.model.init_args.get("lr_scheduler")
+        return schedule is not None and str(schedule.get("class_path")).endswith("ReduceLROnPlateau")
 
     def _choose_processes(self, options: Any) -> None:
         """Choose processes, precision, arithmetic and the share of a global batch; log choices that were not given."""
@@ -223,6 +234,16 @@ class AVSPCLI(ExperimentCLI):
             self.model.resume_starts(Path(options.ckpt_path))
         elif options.init_from is not None:
             self.model.start_from(Path(options.init_from), tuple(options.init_drop), options.init_absent)
+        elif options.stage is not None and not options.get("ckpt_path"):
+            name = Path(options.stage).stem
+            log.warning(
+                "the paper starts this training from another one, which is missing here: all but the encoders start at "
+                "random. Train it first (`lightning fit --config %s --data.root %s`), then give --init_from "
+                "runs/%s/seed0/checkpoints/best.ckpt",
+                options.stage,
+                options.data.root,
+                name,
+            )
 
     def _loggers(self) -> list[Logger]:
         """Build the loggers: CSV always, W&B unless disabled."""
@@ -259,6 +280,7 @@ class AVSPCLI(ExperimentCLI):
             log.info("fast_dev_run keeps no checkpoint: the test runs on the weights as they are")
             self.trainer.test(self.model, datamodule=self.datamodule)
             return
-        path = self.run.checkpoint("best")
+        unvalidated = self.options.data.validation.selection == "none"
+        path = self.run.checkpoint("last" if unvalidated else "best")
         log.info("testing %s", path)
         self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=str(path), weights_only=True)

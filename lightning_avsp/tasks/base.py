@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 MetricName = Literal["cc", "sim", "nss", "auc_judd", "kld"]
 Stage = Literal["val", "test"]
+FEW_STEPS = 200
+"""Optimiser steps below which a fit is warned of."""
 INPUT_KEY = "input_spec"
 """Entry of a checkpoint that holds its :class:`InputSpec`."""
 
@@ -224,6 +226,27 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         return batch["saliency"].float() / 255
 
     # --- training --------------------------------------------------------------------------------------------
+
+    def on_train_start(self) -> None:
+        """Log clips and optimiser steps of an epoch and of the whole fit, and warn of a very short one."""
+        trainer = self.trainer
+        batches, accumulated = trainer.num_training_batches, trainer.accumulate_grad_batches
+        total = trainer.estimated_stepping_batches
+        dataset = getattr(trainer.train_dataloader, "dataset", None)
+        clips = "?" if dataset is None else len(dataset)
+        log.info(
+            "an epoch: %s clips, %s optimiser steps; the whole fit: %s steps",
+            clips,
+            batches if batches == float("inf") else -(-int(batches) // accumulated),
+            total,
+        )
+        if total < FEW_STEPS:
+            log.warning(
+                "this fit takes %s optimiser steps in all: fewer than %d train no network of this suite; see "
+                "data.clip.draw for longer epochs, data.corpora for more videos",
+                total,
+                FEW_STEPS,
+            )
 
     def on_train_batch_start(self, batch: SaliencyBatch, batch_idx: int) -> None:
         """Seed this step by (seed, epoch, batch, rank), so that a resumed run repeats it exactly."""

@@ -27,7 +27,9 @@ def kernel_against_library(device, dtype, shapes=((5, 6), (70, 96), (9, 200), (3
         # float32 sums of up to 1024 values in another order; bfloat16 results are rounded once, by 2**-9 at most
         share = 2**-8 if dtype == torch.bfloat16 else 2e-5
         for one, other in zip(ours, theirs, strict=True):
-            torch.testing.assert_close(one.float(), other.float(), rtol=share, atol=share * float(other.abs().max()))
+            torch.testing.assert_close(
+                one.float(), other.float(), rtol=share, atol=share * float(other.abs().max())
+            )
         assert means.dtype == scales.dtype == torch.float32
 
 
@@ -38,7 +40,9 @@ def test_kernel_equals_the_librarys_norm_in_tritons_interpreter():
         "from layers.test_normalization import kernel_against_library\n"
         "kernel_against_library('cpu', torch.float32)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="tests", check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd="tests", check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
+
 from lightning_avsp.structures import Condition
 from lightning_avsp.tasks import graphs
-from torch import nn
 
 
 class Denoiser(nn.Module):

@@ -93,12 +93,12 @@ class DiffSal(DiffusionNetwork):
             )
         if modality == "a" and video_weights is not None:
             raise InputError(
-                f"modality=a has no video encoder for video_weights={video_weights}; leave it out"
+                f"modality=a has no video encoder for video_weights={video_weights}; set it to null"
             )
         if audio_weights is not None and (modality == "v" or interaction == "none"):
             raise InputError(
                 f"modality={modality} with interaction={interaction} has no audio encoder for "
-                f"audio_weights={audio_weights}; leave it out"
+                f"audio_weights={audio_weights}; set it to null"
             )
         if variant == "released":
             _refuse_unreleased(modality, attention, interaction, video_encoder, channels)

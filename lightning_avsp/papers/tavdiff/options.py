@@ -109,4 +109,4 @@ def check_tavdiff_options(
             )
     for name, source, letter in (("video_weights", weights[0], "v"), ("audio_weights", weights[1], "a")):
         if source is not None and letter not in modalities:
-            raise InputError(f"modalities={modalities} has no encoder for {name}={source}; leave it out")
+            raise InputError(f"modalities={modalities} has no encoder for {name}={source}; set it to null")
