@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.plain_values import read_torch_file
 
 StateDict = dict[str, Tensor]
 RANDOM = "random"
@@ -98,19 +97,9 @@ def read_state_dict(path: str | Path) -> StateDict:
         InputError: If the file is missing, unreadable, or holds no tensors.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no weight file at {path}: give the path of a file, or leave the option out")
-    try:
-        content: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except Exception as error:  # unpickling raises whatever the bytes provoke: all mean unreadable
-        raise InputError(
-            f"{path} is no weight file that can be read safely ({type(error).__name__}: {error}); "
-            "save it again with torch.save(model.state_dict(), path)"
-        ) from error
+    if path.suffix == ".safetensors" and path.is_file():
+        return load_file(path)
+    content = read_torch_file(path, "the path of a weight file, made by torch.save(model.state_dict(), path)")
     for key in ("state_dict", "model_state"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

@@ -33,7 +33,8 @@ def train(
     Args:
         model: Experiment file; its model and data are built as `lightning fit` builds them.
         all: Instead measure the four papers' full-size experiments (those of experiments/, or of the folder --model),
-            batch 8 by default, each in a process of its own, in bf16, fp32 and compiled bf16, or as --against says.
+            batch 8 by default, each in a process of its own, in bf16 with CUDA graphs, bf16, fp32 and compiled bf16, or
+            as --against says.
         against: Further configurations, in turns with the first on the CPU: changes, separated by blanks, e.g.
             "precision=32-true compile=default", "experiments/mubic_avad.yaml", "batch=16" or
             "model.network.attention=standard". Several as a list: '["precision=32-true", "compile=default"]'.
@@ -78,10 +79,7 @@ def train(
         suite = {}
         for name in measuring.PAPERS:
             first = Configuration(folder / f"{name}.yaml", batch=batch or 8, root=root).changed(changes)
-            graphs = [measuring.GRAPHS] if "tavdiff" in name else []
-            suite[first.experiment] = [
-                first.changed(words) for words in others or [*measuring.EXECUTIONS, *graphs]
-            ]
+            suite[first.experiment] = [first.changed(words) for words in others or measuring.EXECUTIONS]
         found = measuring.bench_suite(
             suite, where, amount, limit, console.print, lambda joint: write_report(joint, out)
         )

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NoReturn, TypeVar
 
 import torch
 from lightning.pytorch import LightningModule
@@ -22,6 +22,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.metrics import SaliencyMetrics, ScoreTable
+from lightning_avsp.plain_values import read_torch_file
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
 from lightning_avsp.tasks.execution import Execution, compile_clock, prepare, shard
 from lightning_avsp.tasks.feature_cache import FeatureCache, TaskFeatures
@@ -32,6 +33,7 @@ from lightning_avsp.tasks.initial_weights import (
     initialise_from,
     refuse_random_frozen,
 )
+from lightning_avsp.tasks.loading import INPUT_KEY
 from lightning_avsp.tasks.prediction import clip_seeds, encode, frame_keys, network_inputs, sample_maps
 
 log = logging.getLogger(__name__)
@@ -40,8 +42,6 @@ MetricName = Literal["cc", "sim", "nss", "auc_judd", "kld"]
 Stage = Literal["val", "test"]
 FEW_STEPS = 200
 """Optimiser steps below which a fit is warned of."""
-INPUT_KEY = "input_spec"
-"""Entry of a checkpoint that holds its :class:`InputSpec`."""
 
 
 def default_optimizer(params: Any) -> torch.optim.Optimizer:
@@ -165,7 +165,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
 
     def resume_starts(self, checkpoint: Path) -> None:
         """Take over the sources that a checkpoint of this run names, since a resumed run reads no other weights."""
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        content = read_torch_file(checkpoint, "a checkpoint of this run", mapped=True)
         encoders = encoders_of(self.network)
         for name, source in content.get("starts", {}).items():
             if (encoder := encoders.get(name)) is not None and encoder.origin is not None:
@@ -427,6 +427,17 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         self.leaks = [line for line in checkpoint.get("weight_report", []) if line.startswith("LEAK")]
         if INPUT_KEY in checkpoint:
             self.input_spec = InputSpec.from_plain(checkpoint[INPUT_KEY])
+
+    @classmethod
+    def load_from_checkpoint(cls, *_: Any, **__: Any) -> NoReturn:
+        """Refuse Lightning's own way, which imports and calls whatever a checkpoint names.
+
+        Raises:
+            InputError: Always; names the way that runs nothing.
+        """
+        raise InputError(
+            "load_from_checkpoint would run what the file names; use lightning_avsp.tasks.loading.load_model(path)"
+        )
 
 
 def without_weight_sources(settings: Any) -> Any:

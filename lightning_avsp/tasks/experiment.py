@@ -19,15 +19,11 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning_avsp.backbones.weights import RANDOM
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import InputError
-from lightning_avsp.papers.avrsp import AVRSP as AVRSP  # registers the name for `class_path: AVRSP`
-from lightning_avsp.papers.diffsal import DiffSal as DiffSal  # likewise, and so on
-from lightning_avsp.papers.mubic import MUBiC as MUBiC
-from lightning_avsp.papers.mubic import MUBiCRegression as MUBiCRegression
-from lightning_avsp.papers.tavdiff import TAVDiff as TAVDiff
 from lightning_avsp.tasks.base import SaliencyTask
 from lightning_avsp.tasks.diffusion import DiffusionSaliencyTask as DiffusionSaliencyTask  # likewise
 from lightning_avsp.tasks.direct import DirectSaliencyTask as DirectSaliencyTask  # likewise
 from lightning_avsp.tasks.execution import CompileMode
+from lightning_avsp.tasks.loading import NETWORKS as NETWORKS  # registers their names for `class_path: AVRSP`
 
 CLI_SETTINGS: dict[str, Any] = {
     "subclass_mode_model": True,
@@ -55,7 +51,8 @@ class RunOptions:
         init_absent: Tensors of that network which this one lacks: refuse them, or leave them out with a warning.
         allow_seen_test_videos: Train although the starting checkpoint has seen test videos of this run; results report
             it.
-        compile: torch.compile of every kind of block: default, graphs (also replayed as CUDA graphs), max-autotune.
+        compile: graphs (passes replayed as CUDA graphs: starts in seconds, one process), default (torch.compile of
+            every kind of block: a minute or more at the first start), default-graphs (both), max-autotune.
         activation_checkpointing: Compute activations of every block anew in the backward pass: less memory, more time.
         deterministic: Repeat runs bit for bit: no TF32, no timed choice of kernels, no fused optimiser; slower.
         ema: Decay of an exponential average of the weights, e.g. 0.999; evaluation uses the average.
