@@ -119,6 +119,11 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "explanations of a clip: relevance, words, gates",
         ("ckpt",),
     ),
+    ("experiments",): Tool(
+        "lightning_avsp.cli.experiments",
+        "experiments",
+        "what every experiment and sweep trains, beside what its paper prints",
+    ),
     ("weights", "list"): Tool(
         "lightning_avsp.cli.weights", "show", "files that a model can start from, and where they are"
     ),
