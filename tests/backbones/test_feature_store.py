@@ -146,6 +146,18 @@ def test_impossible_settings_are_refused(tmp_path: Path) -> None:
         FeatureStore(tmp_path / "file")
 
 
+WRITER = """
+import sys, torch
+from pathlib import Path
+from lightning_avsp.backbones.feature_store import FeatureStore
+store = FeatureStore(Path(sys.argv[1]))
+print("ready", flush=True)
+for number in range(int(sys.argv[2])):
+    store.write("e" * 24, f"{number:040x}", [torch.full((256, 8, 16, 16), float(number))])
+print("done", flush=True)
+"""
+
+
 def writer(folder: Path, clips: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", WRITER, str(folder), str(clips)],
