@@ -1,16 +1,19 @@
-"""The process pool: order, named errors, a killed worker, Ctrl-C."""
+"""Process pool and work ahead: order, named errors, a killed worker, Ctrl-C."""
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import wait_for
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.parallel import completed_jobs, run_jobs
+from lightning_avsp.parallel import completed_jobs, run_jobs, work_ahead
 
 
 def square(number: int) -> int:
@@ -53,7 +56,9 @@ def test_a_killed_worker_is_reported_with_a_remedy() -> None:
         run_jobs(die, [0, 1], 2)
 
 
-def test_an_interrupt_ends_parent_and_workers_without_a_traceback_of_theirs(tmp_path: Path) -> None:
+def test_an_interrupt_ends_parent_and_workers_without_a_traceback_of_theirs(
+    tmp_path: Path, start: Callable
+) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import os, sys, time\n"
@@ -68,22 +73,40 @@ def test_an_interrupt_ends_parent_and_workers_without_a_traceback_of_theirs(tmp_
         "    except KeyboardInterrupt:\n"
         "        print('interrupted')\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    command = [sys.executable, str(script), str(tmp_path)]
+    process = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     pids = [tmp_path / "a.pid", tmp_path / "b.pid"]
-    while not all(path.exists() and path.read_text() for path in pids):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
+    wait_for(lambda: all(path.exists() and path.read_text() for path in pids), process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     assert out == "interrupted\n"
     assert "Traceback" not in err
     assert not (tmp_path / "c.pid").exists()
     for path in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(int(path.read_text()), 0)
+
+
+def test_work_ahead_keeps_order_raises_in_place_and_stops_with_its_caller() -> None:
+    begun = []
+
+    def items(failing: int) -> Iterator[int]:
+        try:
+            for number in range(10):
+                if number == failing:
+                    raise ValueError(f"item {number}")
+                begun.append((number, threading.get_ident()))
+                yield number
+        finally:
+            begun.append(("closed", 0))
+
+    assert list(work_ahead(items(-1))) == list(range(10))
+    assert {thread for number, thread in begun if number != "closed"} != {threading.get_ident()}
+    taken = []
+    with pytest.raises(ValueError, match="item 4"):
+        taken.extend(work_ahead(items(4)))
+    begun.clear()
+    ahead = work_ahead(items(-1), count=3)
+    assert next(ahead) == 0
+    ahead.close()
+    assert len(begun) <= 5  # the item taken, three ahead of it, and one begun when it was taken

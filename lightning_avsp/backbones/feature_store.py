@@ -72,6 +72,7 @@ class FeatureStore:
         """Clips whose features were read."""
         self.computed_clips = 0
         """Clips whose features had to be computed."""
+        # a look at the whole folder is slow, writing past the limit a little is harmless
         self._look_every = min(GIB, (self.limit or 100 * GIB) // 100)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

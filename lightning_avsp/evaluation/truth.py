@@ -1,12 +1,11 @@
-"""Ground truth of one video, frame by frame: from an annotated corpus, or from half of known observers."""
+"""Ground truth of one video, frame by frame: from an annotated corpus, or from some of known observers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 from zlib import crc32
 
 import numpy as np
@@ -14,8 +13,11 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.importing.observers import OBSERVERS, read_observers
+from lightning_avsp.data.importing.store import VideoPaths, read_record
+from lightning_avsp.data.importing.writing import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.data.manifest import read_manifest
-from lightning_avsp.evaluation.prediction_files import MapsByNumber
+from lightning_avsp.evaluation.prediction_files import PredictedVideo
 from lightning_avsp.synthetic.observers import saliency_maps
 from lightning_avsp.synthetic.record import read_video_record
 from lightning_avsp.synthetic.spec import SyntheticSpec
@@ -24,115 +26,124 @@ OTHER_FRAMES = 10
 """Frames of other videos whose fixations are the negatives of DHF1K's shuffled AUC."""
 
 
-class Truth(Protocol):
-    """Ground truth of one video; frames count from 1."""
-
-    def map(self, number: int) -> Tensor:
-        """Return the continuous map of a frame: uint8 (Hg, Wg)."""
-
-    def size(self, number: int) -> tuple[int, int]:
-        """Return (Hg, Wg) of a frame's map."""
-
-    def points(self, number: int) -> Tensor:
-        """Return the fixations of a frame: int64 (N, 2), (row, column)."""
-
-
 @dataclass(frozen=True)
 class AnnotatedTruth:
-    """Ground truth of a corpus: merged maps and fixated pixels."""
+    """Ground truth of a corpus: merged maps and fixated pixels; frames count from 1."""
 
     entry: VideoEntry
 
     def map(self, number: int) -> Tensor:
-        """Read the continuous map of a frame."""
+        """Read the continuous map of a frame: uint8 (Hg, Wg)."""
         return self.entry.maps.map(number)
 
     def size(self, number: int) -> tuple[int, int]:
-        """Read the size of a frame's map from its header."""
+        """Read (Hg, Wg) of a frame's map from its header."""
         return self.entry.maps.size(number)
 
     def points(self, number: int) -> Tensor:
-        """Read the fixated pixels of a frame."""
+        """Read the fixated pixels of a frame: int64 (N, 2), (row, column)."""
         return self.entry.fixations.points(number, self.size(number))
 
 
 @dataclass(frozen=True)
-class ObserverHalf(MapsByNumber):
-    """Every second observer of a synthetic video: ground truth for, or prediction by, the others."""
+class SomeObservers(PredictedVideo):
+    """Some observers of a video whose gaze is known one by one: ground truth for, or prediction by, the others."""
 
-    root: str
+    root: Path
     folder: str
     video: str
-    half: int
-    """0 or 1."""
+    chosen: tuple[int, ...]
+    """Numbers of the observers, from 0."""
 
     @cached_property
-    def _known(self) -> tuple[SyntheticSpec, np.ndarray]:
-        root = Path(self.root)
-        spec = SyntheticSpec.from_dict(read_manifest(root)["corpora"][self.folder]["spec"])
-        pixels = read_video_record(root, self.folder, self.video).fixations[
-            :, self.half :: 2
-        ]  # (T, O / 2, 2)
-        return spec, pixels
+    def _known(self) -> tuple[list[np.ndarray], tuple[int, int], Callable[[np.ndarray], np.ndarray]]:
+        """Positions of each frame, the size of maps, and the map of positions."""
+        corpora = read_manifest(self.root)["corpora"]
+        if self.folder in corpora:
+            spec = SyntheticSpec.from_dict(corpora[self.folder]["spec"])
+            pixels = read_video_record(self.root, self.folder, self.video).fixations[:, list(self.chosen)]
+            return list(pixels), spec.map_size, lambda points: saliency_maps(spec, points[None])[0]
+        paths = VideoPaths(self.root, self.folder, self.video)
+        record, (table, _) = read_record(paths), read_observers(paths.annotation)
+        assert record is not None  # count_observers has asked
+        height, width = record["map_size"]
+        table = table[table["observer"].isin(self.chosen)]
+        edges = np.searchsorted(table["frame"], np.arange(record["frames"] + 1))
+        places = np.split(table[["x", "y"]].to_numpy(), edges[1:-1])
+        sigma = (float(record["sigma"][0]), float(record["sigma"][1]))
+        return places, (height, width), lambda points: as_image(gaussian_sum(points, (height, width), sigma))
 
     @property
     def numbers(self) -> Sequence[int]:
         """All frames."""
-        return range(1, len(self._known[1]) + 1)
+        return range(1, len(self._known[0]) + 1)
+
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Compute the maps of these observers, as a prediction of the others'."""
+        for number in wanted:
+            yield number, self.map(number)
 
     def map(self, number: int) -> Tensor:
-        """Compute the map of these observers."""
-        spec, pixels = self._known
-        return torch.from_numpy(saliency_maps(spec, pixels[number - 1 : number])[0])
+        """Compute the map of these observers: uint8 (H, W), blank where none of them has gaze."""
+        places, _, draw = self._known
+        return torch.from_numpy(draw(places[number - 1]))
 
     def size(self, number: int) -> tuple[int, int]:
         """Return the size of the maps."""
-        return self._known[0].map_size
+        return self._known[1]
 
     def points(self, number: int) -> Tensor:
-        """Return the fixated pixels of these observers, each once, as in fixation maps."""
-        return torch.from_numpy(np.unique(self._known[1][number - 1], axis=0))
+        """Return the fixated pixels of these observers, each once, as in fixation maps: int64 (N, 2)."""
+        places = self._known[0][number - 1]
+        if places.dtype.kind == "f":  # shares of an imported video
+            places = np.argwhere(fixated_pixels(places, self._known[1]))
+        return torch.from_numpy(np.unique(places, axis=0).astype(np.int64))
 
 
-class SameVideo:
-    """Negatives of STAViS's shuffled AUC: everything fixated in the video, minus the current frame's fixations.
+def count_observers(root: Path, folder: str, video: str) -> int:
+    """Return the number of a video's observers whose gaze is known one by one; 0 if it was merged."""
+    if folder in read_manifest(root)["corpora"]:
+        return read_video_record(root, folder, video).fixations.shape[1]
+    annotation = VideoPaths(root, folder, video).annotation
+    return len(read_observers(annotation)[1]) if (annotation / OBSERVERS).is_file() else 0
+
+
+Truth = AnnotatedTruth | SomeObservers
+
+
+def video_negatives(points: Sequence[Tensor]) -> Tensor:
+    """Collect the negatives of STAViS's shuffled AUC: everything fixated in a video, int64 (M, 2), sorted.
 
     Args:
         points: Fixations of every frame of the video, (N, 2) each.
     """
-
-    def __init__(self, points: Sequence[Tensor]) -> None:
-        everything = torch.cat(list(points)) if points else torch.zeros(0, 2, dtype=torch.int64)
-        self.union = everything.unique(dim=0)  # (M, 2), sorted
-
-    def without(self, current: Tensor) -> Tensor:
-        """Return the union without the fixations of one frame: int64 (K, 2)."""
-        if not len(self.union) or not len(current):
-            return self.union
-        base = int(max(self.union[:, 1].max(), current[:, 1].max())) + 1
-        keys, gone = self.union[:, 0] * base + self.union[:, 1], current[:, 0] * base + current[:, 1]
-        return self.union[~torch.isin(keys, gone)]
+    return torch.cat([torch.zeros(0, 2, dtype=torch.int64), *points]).unique(dim=0)
 
 
-class OtherVideos:
-    """Negatives of DHF1K's shuffled AUC: fixations of ten frames of other videos, scaled to this one's size.
+def without(negatives: Tensor, current: Tensor) -> Tensor:
+    """Remove the fixations (N, 2) of one frame from the negatives of its video: int64 (K, 2)."""
+    # two numbers to one, so that rows can be looked up
+    base = 1 + max((int(one[:, 1].max()) for one in (negatives, current) if len(one)), default=0)
+    keys, gone = (one[:, 0] * base + one[:, 1] for one in (negatives, current))
+    return negatives[~torch.isin(keys, gone)]
+
+
+def corpus_negatives(entry: VideoEntry, others: Sequence[VideoEntry], size: tuple[int, int]) -> Tensor:
+    """Sample the negatives of DHF1K's shuffled AUC: fixations of ten frames of other videos, scaled to this one's size.
 
     Args:
-        entry: The video that is scored.
+        entry: The video that is scored; its name is the seed.
         others: The videos to sample from.
         size: (rows, columns) of its ground truth.
+
+    Returns:
+        int64 (M, 2), sorted, the same for every frame.
     """
-
-    def __init__(self, entry: VideoEntry, others: Sequence[VideoEntry], size: tuple[int, int]) -> None:
-        generator = np.random.default_rng([crc32(entry.corpus.encode()), crc32(entry.video.encode())])
-        drawn = [torch.zeros(0, 2, dtype=torch.int64)]
-        for _ in range(OTHER_FRAMES if others else 0):
-            other = others[int(generator.integers(len(others)))]
-            truth, number = AnnotatedTruth(other), int(generator.integers(other.n_frames)) + 1
-            scale = torch.tensor(size) / torch.tensor(truth.size(number))
-            drawn.append(((truth.points(number) + 0.5) * scale).floor().to(torch.int64))
-        self.union = torch.cat(drawn).unique(dim=0)
-
-    def without(self, current: Tensor) -> Tensor:
-        """Return the same fixations for every frame."""
-        return self.union
+    generator = np.random.default_rng([crc32(entry.corpus.encode()), crc32(entry.video.encode())])
+    drawn = []
+    for _ in range(OTHER_FRAMES if others else 0):
+        other = others[int(generator.integers(len(others)))]
+        truth, number = AnnotatedTruth(other), int(generator.integers(other.n_frames)) + 1
+        scale = torch.tensor(size) / torch.tensor(truth.size(number))
+        drawn.append(((truth.points(number) + 0.5) * scale).floor().to(torch.int64))
+    return video_negatives(drawn)

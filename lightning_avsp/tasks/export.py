@@ -10,7 +10,7 @@ from lightning_avsp import __version__
 from lightning_avsp.errors import InputError
 from lightning_avsp.files import atomic_write
 from lightning_avsp.run_folder import RunFolder, write_atomically, write_json
-from lightning_avsp.tasks.loading import EXPORTED, INPUT_KEY, load_model
+from lightning_avsp.tasks.loading import EXPORTED, INPUT_KEY, PRECISION_KEY, load_model
 
 CARD = "README.md"
 
@@ -39,6 +39,7 @@ def export_model(checkpoint: Path, out: Path, *, overwrite: bool = False) -> lis
         "pytorch-lightning_version": None,  # an entry that marks checkpoints of this project's tasks
         "hyper_parameters": _without_weight_files(model.settings),
         INPUT_KEY: model.spec.as_plain(),
+        PRECISION_KEY: "bf16-mixed" if model.half else "32-true",
         "datamodule_hyper_parameters": {"data": {"captions": model.captions}},
     }
     # copies: safetensors refuses tensors that share memory

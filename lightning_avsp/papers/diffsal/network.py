@@ -55,8 +55,8 @@ class DiffSal(DiffusionNetwork):
         num_stages: MAM stages, 1 to 4, from the deepest scale (Figure 6).
         channels: Decoder widths at strides 32, 16, 8, 4; None for (768, 384, 192, 96), or the tiny encoder's.
         head_channels: Width at the entry of the prediction head; None for 768, or 48 if tiny.
-        video_weights: None: random; ``kinetics400``: published weights, downloaded; else the path of a file.
-        audio_weights: None: random; else the path of a file (``torchvggish`` format for ``vggish``).
+        video_weights: None: random; ``kinetics400``: published weights, downloaded; else a file.
+        audio_weights: None: random; ``vggish``: published weights, downloaded; else a file.
         freeze_video: Keep the video encoder as it is.
         freeze_audio: Keep the audio encoder as it is; None: yes for ``vggish``, as released, no for ``tiny``.
 
@@ -93,15 +93,25 @@ class DiffSal(DiffusionNetwork):
             )
         if modality == "a" and video_weights is not None:
             raise InputError(
-                f"modality=a has no video encoder for video_weights={video_weights}; leave it out"
+                f"modality=a has no video encoder for video_weights={video_weights}; set it to null"
             )
         if audio_weights is not None and (modality == "v" or interaction == "none"):
             raise InputError(
                 f"modality={modality} with interaction={interaction} has no audio encoder for "
-                f"audio_weights={audio_weights}; leave it out"
+                f"audio_weights={audio_weights}; set it to null"
             )
         if variant == "released":
-            _refuse_unreleased(modality, attention, interaction, video_encoder, channels, video_weights)
+            for name, value, allowed in (
+                ("modality", modality, modality in ("av", "v")),
+                ("attention", attention, attention in ("eca", "standard")),
+                ("interaction", interaction, interaction in ("mim", "mim_residual", "none")),
+                ("video_encoder", video_encoder, video_encoder in ("mvitv2_s", "swin3d_t", "tiny")),
+                ("channels", channels, channels is None),
+            ):
+                if not allowed:
+                    raise InputError(
+                        f"variant=released has no {name}={value}; use variant=paper, or leave {name} at its default"
+                    )
         elif channels is not None and any(width % 8 for width in channels):
             raise InputError(
                 f"channels={channels}: every width must be a multiple of 8, for heads and group norms"
@@ -110,6 +120,7 @@ class DiffSal(DiffusionNetwork):
         self.modality = modality
         self.weight_report = WeightReport()
         tiny = video_encoder == "tiny"
+        # without an interaction audio has no way into the maps: no encoder is built
         self.uses_audio = modality != "v" and interaction != "none"
         frozen_audio = audio_encoder == "vggish" if freeze_audio is None else freeze_audio
         audio = None
@@ -127,7 +138,7 @@ class DiffSal(DiffusionNetwork):
             frames: VideoEncoder
             if video_encoder == "mvitv2_s":
                 frames = ReleasedMViT()
-                part = frames.prepare(None, freeze_video)
+                part = frames.prepare(video_weights, freeze_video)
             else:
                 frames, part = build_video_encoder(video_encoder, weights=video_weights, frozen=freeze_video)
                 # the released decoder never reads the finest scale, and DDP demands a gradient everywhere
@@ -159,6 +170,7 @@ class DiffSal(DiffusionNetwork):
                 mel_bins=mel_bins,
             )
         self.weight_report.add(PartReport("Saliency-UNet", "random"))
+        # each variant and modality was trained with its own statistics
         self.pixel_mean, self.pixel_std = self.core.pixel_mean, self.core.pixel_std
 
     def encode(
@@ -170,31 +182,3 @@ class DiffSal(DiffusionNetwork):
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """Predict the clean map (B, 1, H, W) in [0, 1] from a noisy one of the frames' size at steps ``t`` (B,)."""
         return self.core.denoise(noisy_map, t, condition)
-
-
-def _refuse_unreleased(
-    modality: DiffSalModality,
-    attention: AttentionKind,
-    interaction: Interaction,
-    video_encoder: VideoEncoderName,
-    channels: tuple[int, int, int, int] | None,
-    video_weights: str | None,
-) -> None:
-    """Refuse options of :class:`DiffSal` that the released network lacks, naming the option and the remedy."""
-    refused = [
-        ("modality", modality, modality in ("av", "v")),
-        ("attention", attention, attention in ("eca", "standard")),
-        ("interaction", interaction, interaction in ("mim", "mim_residual", "none")),
-        ("video_encoder", video_encoder, video_encoder in ("mvitv2_s", "swin3d_t", "tiny")),
-        ("channels", channels, channels is None),
-    ]
-    for name, value, allowed in refused:
-        if not allowed:
-            raise InputError(
-                f"variant=released has no {name}={value}; use variant=paper for it, or leave {name} at its default"
-            )
-    if video_encoder == "mvitv2_s" and video_weights is not None:
-        raise InputError(
-            f"variant=released with video_weights={video_weights}: its MViTv2-S differs from the published one; load a "
-            "released checkpoint with load_released, or use variant=paper"
-        )

@@ -67,8 +67,8 @@ class TAVDiff(DiffusionNetwork):
         size: ``S`` (width 384), ``B`` (768) or ``tiny`` (64); None: ``tiny`` with the tiny video encoder, else ``S``.
         patch: Side of a patch of the map in pixels; None: 8, or 4 if tiny.
         text_width: Width of the text token features: 512 for CLIP ViT-B/32.
-        video_weights: None: random; ``kinetics400``: published weights, downloaded; else the path of a file.
-        audio_weights: None: random; else the path of a file with SoundNet's weights.
+        video_weights: None: random; ``kinetics400``: published weights, downloaded; else a file.
+        audio_weights: None: random; ``soundnet8``: the file in the folder of weights; else a file.
         freeze_video: Keep the video encoder as it is.
         freeze_audio: Keep the audio encoder as it is.
         encoder_lr_scale: Factor on the learning rate of both encoders; None: 0.1, or 1 if tiny.
@@ -140,7 +140,7 @@ class TAVDiff(DiffusionNetwork):
                 )
             if weights is not None and letter not in modalities:
                 raise InputError(
-                    f"modalities={modalities} has no encoder for {name}_weights={weights}; leave it out"
+                    f"modalities={modalities} has no encoder for {name}_weights={weights}; set it to null"
                 )
         path = condition_path(denoiser, decoupled, pooled_condition)
         sizes = SIZES[size]
@@ -149,11 +149,13 @@ class TAVDiff(DiffusionNetwork):
         frames: VideoEncoder | None = None
         fusion: VisualOnly | SITR | None = None
         if "v" in modalities:
+            # its deepest scale alone is read
             frames, part = build_frames(video_encoder, video_weights, freeze_video)
             self.weight_report.add(part)
             self.pixel_mean, self.pixel_std = frames.pixel_mean, frames.pixel_std
             channels = frames.channels[0]
             if "t" not in modalities:
+                # names of its weights fit a network with text (X18)
                 fusion = VisualOnly(channels, sizes.width)
             elif text_fusion == "sitr":
                 fusion = SITR(
@@ -178,6 +180,7 @@ class TAVDiff(DiffusionNetwork):
                 sizes.width, sizes.depth, sizes.heads, patch or sizes.patch, path, residual
             )
         self.weight_report.add(PartReport(f"condition and denoiser ({denoiser})", "random"))
+        # pretrained encoders learn slower
         factor = encoder_lr_scale if encoder_lr_scale is not None else (1.0 if tiny else 0.1)
         self.lr_scales = {
             prefix: factor
@@ -185,6 +188,7 @@ class TAVDiff(DiffusionNetwork):
                 ("condition.video_encoder.", frames, freeze_video),
                 ("condition.audio_encoder.", waves, freeze_audio),
             )
+            # a frozen encoder has no rate
             if part is not None and not frozen and factor != 1
         }
         self.uses_audio = "a" in modalities
