@@ -29,11 +29,12 @@ _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 class Prediction:
     """The maps of a video.
 
-    >>> maps = avsp.load("best.ckpt").predict("video.mp4", stride=4)
-    >>> maps.frames[:3], maps.maps.shape, maps.maps.dtype
-    (array([1, 2, 3]), (12, 64, 96), dtype('float16'))
-    >>> maps.save("saliency").name, maps.overlay("overlay.mp4").name
-    ('saliency', 'overlay.mp4')
+    Examples:
+        >>> maps = avsp.load("best.ckpt").predict("video.mp4", stride=4)
+        >>> maps.frames[:3], maps.maps.shape, maps.maps.dtype
+        (array([1, 2, 3]), (12, 64, 96), dtype('float16'))
+        >>> maps.save("saliency").name, maps.overlay("overlay.mp4").name
+        ('saliency', 'overlay.mp4')
     """
 
     video: VideoInfo
@@ -104,9 +105,10 @@ class Prediction:
 class Model:
     """A trained network, ready to predict; made by :func:`load`.
 
-    >>> model = avsp.load("best.ckpt")
-    >>> type(model.loaded.network).__name__, model.loaded.spec.size
-    ('DiffSal', (64, 96))
+    Examples:
+        >>> model = avsp.load("best.ckpt")
+        >>> type(model.loaded.network).__name__, model.loaded.spec.size
+        ('DiffSal', (64, 96))
     """
 
     loaded: LoadedModel
@@ -164,9 +166,10 @@ def load(
 ) -> Model:
     """Load a trained model.
 
-    >>> model = avsp.load("exported")  # written by `avsp export best.ckpt --out exported`
-    >>> model.loaded.source
-    'trained DiffSal'
+    Examples:
+        >>> model = avsp.load("exported")  # written by `avsp export best.ckpt --out exported`
+        >>> model.loaded.source
+        'trained DiffSal'
 
     Args:
         path: Checkpoint of a training run, folder that ``avsp export`` wrote, official DiffSal file, or the name of an
@@ -195,11 +198,12 @@ def evaluate(
 ) -> Evaluation:
     """Score a folder of maps that any program made, as ``avsp evaluate`` does.
 
-    >>> scores = avsp.evaluate("maps", root="data", corpus="AVAD", protocol="plain")
-    >>> sorted(scores.corpora["AVAD"].metrics)[:3]
-    ['auc_judd', 'cc', 'kld']
-    >>> 0 < scores.corpora["AVAD"].metrics["sim"].interval.mean < 1
-    True
+    Examples:
+        >>> scores = avsp.evaluate("maps", root="data", corpus="AVAD", protocol="plain")
+        >>> sorted(scores.corpora["AVAD"].metrics)[:3]
+        ['auc_judd', 'cc', 'kld']
+        >>> 0 < scores.corpora["AVAD"].metrics["sim"].interval.mean < 1
+        True
 
     Args:
         predictions: Folder with ``<corpus>/<video>`` or ``<video>``: images, arrays or videos of maps.
