@@ -17,8 +17,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from lightning_avsp.array_file import ArrayWriter
-from lightning_avsp.data.cache.fingerprint import video_fingerprint
-from lightning_avsp.data.cache.sources import VERSION, fresh_index, pack_map, prepared_path
+from lightning_avsp.data.cache.sources import (
+    VERSION,
+    fresh_index,
+    pack_map,
+    prepared_path,
+    video_fingerprint,
+)
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.sources import NoFixations, PictureMaps
 from lightning_avsp.data.video_source import VideoFrames, VideoMaps
