@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lightning_avsp.data.text_files import read_json
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.images import read_grey, read_matrix, resize
+from lightning_avsp.media.images import read_grey, resize
+from lightning_avsp.media.matrices import read_matrix
 
 FIXATION_KEY = "eyeMap"
 """Name of the matrix inside a fixMap file."""
