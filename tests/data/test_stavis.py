@@ -8,9 +8,8 @@ import pytest
 
 from lightning_avsp.data.catalogue import find_corpus, own_corpus, register
 from lightning_avsp.data.corpora import listed_keys, read_videos
-from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.entries import FrameCountWarning, MissingAudio, VideoEntry
 from lightning_avsp.data.lists import list_path
-from lightning_avsp.data.stavis import FrameCountWarning, MissingAudio
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 
 
