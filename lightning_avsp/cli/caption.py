@@ -128,7 +128,7 @@ def _blip2(
 
     path = caption_path(out, name)
     videos = read_videos(root, [name], "all", missing_audio="silence", skip_missing_lists=True)
-    todo = uncaptioned_frames(videos, every, path, model)
+    todo = uncaptioned_frames(videos, every, path, model, prompt)
     total = sum(len(numbers) for numbers in todo.values())
     print(f"{name}: {len(videos)} videos, {total} frames to caption (every {every}) into {path}", flush=True)
     if total:

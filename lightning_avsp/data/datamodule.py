@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from lightning_avsp.data.cache.sources import attach_cache
 from lightning_avsp.data.captions.frames import CaptionedFrames, Captions, TextSource
+from lightning_avsp.data.captions.lines import caption_path, read_captions
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.data.clips import unscored_frames
 from lightning_avsp.data.corpora import Split, decoded_with, listed_keys, read_videos
@@ -24,7 +26,7 @@ from lightning_avsp.data.loader import ResumableDataLoader, default_workers, loa
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.data.mismatch import mismatched_audio, mismatched_text
 from lightning_avsp.data.options import EvaluationOptions, LoadingOptions, TrainingOptions, ValidationOptions
-from lightning_avsp.data.partition import SELECTION_LABELS, Partition, partition_videos
+from lightning_avsp.data.partition import SELECTION_LABELS, Partition, partition_videos, shared_films
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
 from lightning_avsp.errors import InputError
@@ -57,7 +59,7 @@ class AVSaliencyDataModule(LightningDataModule):
             always keeps its own size.
         clip: Rules by which clips are cut.
         audio: Form in which the network reads audio, with its settings: ``LogMel`` slices or the ``Waveform``.
-        captions: Folders of captions and their token features; None for networks that do not read.
+        captions: Captions and their token features, below the root unless given; None for networks that do not read.
         batch_size: Clips of a training batch, on each device.
         global_batch: Clips of an optimiser step over all devices, as papers say; the command line then chooses the
             largest batch up to ``batch_size`` that divides it evenly, and how many are accumulated. The learning rate
@@ -105,7 +107,7 @@ class AVSaliencyDataModule(LightningDataModule):
         self.map_size = self.size if map_size is None else (int(map_size[0]), int(map_size[1]))
         self.clip = clip
         self.audio = audio
-        self.captions = captions
+        self.captions = None if captions is None else captions.below(self.root)
         self.batch_size = batch_size
         self.global_batch = global_batch
         self.num_workers = num_workers
@@ -197,6 +199,18 @@ class AVSaliencyDataModule(LightningDataModule):
             return [entry.key for entry in self._entries[part]]
         return list(self._keys(part))
 
+    def caption_identity(self) -> dict[str, Any] | None:
+        """Describe captions for a run's record: text model, and each corpus' writers, prompts and file digest."""
+        if self.captions is None or self._text is None or self.captions.folder is None:
+            return None
+        found: dict[str, Any] = {"features of": str(self._text.model)}
+        for corpus in self.corpora:
+            path = caption_path(self.captions.folder, corpus)
+            lines = read_captions(path)
+            written = sorted({f"{line.model} ({line.prompt})" for line in lines})
+            found[corpus] = {"by": written, "sha256": sha256(path.read_bytes()).hexdigest()}
+        return found
+
     def input_spec(self) -> InputSpec:
         """Describe the input of a model, for its checkpoints."""
         text = None if self._text is None else self._text.input
@@ -258,6 +272,8 @@ class AVSaliencyDataModule(LightningDataModule):
             raise InputError(
                 f"videos in more than one part: {sorted(shared)}; this is a fault of the partition"
             )
+        if films := shared_films(train | validation, test):
+            log.info("films of which both training and test videos were cut: %s", ", ".join(films))
         if self.synthetic:
             log.warning("SYNTHETIC data, a diagnostic without human observers: %s", ", ".join(self.synthetic))
         for option, usual in (
@@ -291,8 +307,10 @@ class AVSaliencyDataModule(LightningDataModule):
             cast(Any, dataset), batch_size=self.batch_size, sampler=sampler, **settings
         )
 
-    def val_dataloader(self) -> DataLoader[SaliencyBatch]:
-        """Load every ``validation.every``-th frame of the validation videos."""
+    def val_dataloader(self) -> DataLoader[SaliencyBatch] | list[Any]:
+        """Load every ``validation.every``-th frame of the validation videos; nothing where nothing is validated."""
+        if self.validation.selection == "none":
+            return []
         dataset = EvaluationFrames(
             self.entries("validation"),
             self.clip,

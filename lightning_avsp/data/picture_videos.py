@@ -90,7 +90,8 @@ def report_lacking(corpus: Corpus, entries: Sequence[VideoEntry]) -> None:
     without = [entry.fixations for entry in entries if isinstance(entry.fixations, NoFixations)]
     if without:
         log.warning(
-            "%s: %d of %d videos have no fixations (first looked for: %s); they can train a model, but not score one",
+            "%s: %d of %d videos have no fixations (first looked for: %s); they are trained on, and scored "
+            "without metrics of fixations",
             corpus.name,
             len(without),
             len(entries),

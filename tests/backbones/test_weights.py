@@ -1,5 +1,3 @@
-from urllib.error import URLError
-
 import pytest
 import torch
 from torch import nn
@@ -7,7 +5,6 @@ from torch import nn
 from lightning_avsp.backbones.weights import (
     PartReport,
     WeightReport,
-    download_state_dict,
     interpolate_rows,
     load_strict,
     read_state_dict,
@@ -62,15 +59,6 @@ def test_loading_drops_and_leaves_out_only_what_is_named():
     report = load_strict(linear, state, "part", "file", drop=("head.",), fresh=("bias",))
     assert report == PartReport("part", "file", 1, (), ("head.0",), ("bias",))
     assert torch.equal(linear.weight, torch.zeros(3, 2))
-
-
-def test_failed_download_says_what_to_do(monkeypatch):
-    def fetch(*args, **kwargs):
-        raise URLError("no route")
-
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
-    with pytest.raises(InputError, match=r"could not download S3D.*give its path"):
-        download_state_dict("S3D", "s3d.pth")
 
 
 def test_rows_are_interpolated_linearly():

@@ -13,7 +13,7 @@ from lightning_avsp.errors import InputError
 
 
 def uncaptioned_frames(
-    videos: Sequence[VideoEntry], every: int, path: Path, model: str
+    videos: Sequence[VideoEntry], every: int, path: Path, model: str, prompt: str = "question"
 ) -> dict[str, list[int]]:
     """Return the frames of each video that have no caption yet.
 
@@ -24,9 +24,11 @@ def uncaptioned_frames(
         every: One frame in so many.
         path: The caption file so far; need not exist.
         model: Model that is to write the captions.
+        prompt: Form of its prompt; captions without one may stand beside those of any, since a model that says nothing
+            is asked again without.
 
     Raises:
-        InputError: If captions of another model are in the file: one file is one model's.
+        InputError: If captions of another model or prompt are in the file: one file is of one model and one prompt.
     """
     there = read_captions(path) if path.is_file() else []
     others = sorted({caption.model for caption in there if caption.model != model})
@@ -34,6 +36,12 @@ def uncaptioned_frames(
         raise InputError(
             f"{path} contains captions of {others[0]}, but {model} is to write now: choose another --out, or move "
             "the file away"
+        )
+    asked = sorted({caption.prompt for caption in there if caption.prompt} - {"none", prompt})
+    if asked:
+        raise InputError(
+            f"{path} holds captions asked for by {asked[0]!r}, but {prompt!r} is to ask now: choose another --out, or "
+            "move the file away"
         )
     done = {(caption.video, caption.frame) for caption in there}
     wanted = {}

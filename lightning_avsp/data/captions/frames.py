@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -39,10 +39,11 @@ class TextSource(Protocol):
 class Captions:
     """Folders of captions and of their token features."""
 
-    folder: Path
-    """Folder with ``CORPUS.jsonl``, one line for each caption: ``{"video": ..., "frame": ..., "text": ...}``."""
-    features: Path
-    """Folder of cached token features, made by ``avsp caption``."""
+    folder: Path | None = None
+    """Folder with ``CORPUS.jsonl``, one line for each caption: ``{"video": ..., "frame": ..., "text": ...}``;
+    ``captions`` below the data's root if unset."""
+    features: Path | None = None
+    """Folder of cached token features, made by ``avsp caption``; ``features`` below `folder` if unset."""
     missing: MissingCaption = "nearest"
     """Rule for a frame without a caption: an error, that of the nearest captioned frame of its video, or none."""
     tokens: int = 77
@@ -56,12 +57,22 @@ class Captions:
         if self.tokens < 3:
             raise InputError(f"captions.tokens is {self.tokens}; start, one word and end need at least 3")
 
+    def below(self, root: Path) -> Captions:
+        """Return the same with both folders given: where ``avsp caption`` writes them, unless set."""
+        folder = Path(self.folder or root / "captions")
+        return replace(self, folder=folder, features=Path(self.features or folder / "features"))
+
     def open(self, corpora: Sequence[str]) -> CaptionedFrames:
         """Read captions of the given corpora, by their public names.
 
         Raises:
-            InputError: If a file is missing or broken, a caption has no features, or these are of another model.
+            InputError: If the folders are not given, a file is missing or broken, a caption has no features, or these
+                are of another model.
         """
+        if self.folder is None or self.features is None:
+            raise InputError(
+                "captions.folder and captions.features are not given; they lie below no root here"
+            )
         cache = TokenFeatures(Path(self.features))
         model = cache.model()
         if model is None:
@@ -76,7 +87,8 @@ class Captions:
                 f"{self.features} contains features of {model}, but captions.model asks for {self.model}: give the "
                 "folder of that model's features, or make them with `avsp caption --text_model`"
             )
-        files = {corpus: caption_path(self.folder, corpus) for corpus in corpora}
+        folder = self.folder
+        files = {corpus: caption_path(folder, corpus) for corpus in corpora}
         captions = {corpus: read_captions(path) for corpus, path in files.items()}
         return CaptionedFrames(captions, cache, model, self.missing, self.tokens)
 

@@ -57,8 +57,8 @@ class AVRSP(DirectNetwork):
         lip_space_stride: Factor by which local importance pooling divides height and width.
         audio_tap: Layer that SoundNet's features are taken from.
         clip_frames: Frames per clip, a multiple of 8.
-        video_weights: None: random; ``kinetics400``: published weights, downloaded; else the path of a file.
-        audio_weights: None: random; else the path of a SoundNet-8 file, of STAViS or of ViNet.
+        video_weights: None: random; ``kinetics400``: published weights, downloaded; else a file.
+        audio_weights: None: random; ``soundnet8``: the file in the folder of weights; else a file.
         freeze_video: Keep the video encoder as it is.
         freeze_audio: Keep the audio encoder as it is.
 
@@ -105,7 +105,7 @@ class AVRSP(DirectNetwork):
         if audio_weights is not None and not self.uses_audio:
             raise InputError(
                 f"audio={str(audio).lower()} with fusion={fusion} has no audio encoder for "
-                f"audio_weights={audio_weights}; leave it out"
+                f"audio_weights={audio_weights}; set it to null"
             )
         tiny = video_encoder == "tiny"
         self.clip_frames = clip_frames

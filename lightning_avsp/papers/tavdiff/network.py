@@ -67,8 +67,8 @@ class TAVDiff(DiffusionNetwork):
         size: ``S`` (width 384), ``B`` (768) or ``tiny`` (64); None: ``tiny`` with the tiny video encoder, else ``S``.
         patch: Side of a patch of the map in pixels; None: 8, or 4 if tiny.
         text_width: Width of the text token features: 512 for CLIP ViT-B/32.
-        video_weights: None: random; ``kinetics400``: published weights, downloaded; else the path of a file.
-        audio_weights: None: random; else the path of a file with SoundNet's weights.
+        video_weights: None: random; ``kinetics400``: published weights, downloaded; else a file.
+        audio_weights: None: random; ``soundnet8``: the file in the folder of weights; else a file.
         freeze_video: Keep the video encoder as it is.
         freeze_audio: Keep the audio encoder as it is.
         encoder_lr_scale: Factor on the learning rate of both encoders; None: 0.1, or 1 if tiny.
@@ -140,7 +140,7 @@ class TAVDiff(DiffusionNetwork):
                 )
             if weights is not None and letter not in modalities:
                 raise InputError(
-                    f"modalities={modalities} has no encoder for {name}_weights={weights}; leave it out"
+                    f"modalities={modalities} has no encoder for {name}_weights={weights}; set it to null"
                 )
         path = condition_path(denoiser, decoupled, pooled_condition)
         sizes = SIZES[size]

@@ -136,10 +136,6 @@ def test_vggish_is_frozen_unless_told_otherwise(tiny):
         ({"variant": "released", "modality": "a"}, "modality=a"),
         ({"variant": "released", "video_encoder": "s3d"}, "video_encoder=s3d"),
         ({"variant": "released", "channels": (64, 48, 32, 16)}, "channels"),
-        (
-            {"variant": "released", "video_encoder": "mvitv2_s", "video_weights": "kinetics400"},
-            "load_released",
-        ),
         ({"modality": "a", "interaction": "none"}, "leaves no input"),
         ({"modality": "a", "video_weights": "kinetics400"}, "no video encoder"),
         ({"modality": "v", "audio_weights": "sound.pth"}, "no audio encoder"),
