@@ -158,14 +158,7 @@ def test_features_stay_in_bf16_under_autocast(name):
         *before, video, audio = *before, video
         rest = [audio, *rest]
     noise = {
-        "permute",
-        "transpose",
-        "view",
-        "clone",
-        "div",
-        "slice",
-        "expand",
-        "split",
+        *["permute", "transpose", "view", "clone", "div", "slice", "expand", "split"]
     }  # input and its views
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad(), Float32(20_000) as mode:
         network(*before, video, *rest)

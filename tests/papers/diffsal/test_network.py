@@ -128,18 +128,12 @@ def test_vggish_is_frozen_unless_told_otherwise(tiny):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"variant": "released", "attention": "convolution"},
-            "variant=released has no attention=convolution",
-        ),
+        ({"variant": "released", "attention": "convolution"}, "released has no attention=convolution"),
         ({"variant": "released", "interaction": "bilinear"}, "interaction=bilinear"),
         ({"variant": "released", "modality": "a"}, "modality=a"),
         ({"variant": "released", "video_encoder": "s3d"}, "video_encoder=s3d"),
         ({"variant": "released", "channels": (64, 48, 32, 16)}, "channels"),
-        (
-            {"variant": "released", "video_encoder": "mvitv2_s", "video_weights": "kinetics400"},
-            "load_released",
-        ),
+        ({"variant": "released", "video_encoder": "mvitv2_s", "video_weights": "x.pth"}, "load_released"),
         ({"modality": "a", "interaction": "none"}, "leaves no input"),
         ({"modality": "a", "video_weights": "kinetics400"}, "no video encoder"),
         ({"modality": "v", "audio_weights": "sound.pth"}, "no audio encoder"),

@@ -98,7 +98,7 @@ def test_wrong_sizes_are_refused(tiny, clip):
         ({"modalities": "ta", "text_product": True}, "modalities=tv or tav"),
         (
             {"video_encoder": "r3d_18", "audio_product": True},
-            "R3D18 does not expose; choose video_encoder=s3d or tiny",
+            "R3D18 does not expose; choose video_encoder=s3d",
         ),
         ({"modalities": "ta", "video_weights": "kinetics400"}, "no encoder for video_weights"),
         ({"modalities": "tv", "audio_weights": "soundnet8.pth"}, "no encoder for audio_weights"),
@@ -240,11 +240,8 @@ def test_a_condition_joins_its_tokens_in_order(tiny, clip):
     masked = condition_tokens(caption)
     sounds = caption.audio.shape[1]
     assert masked.mask[:, :sounds].all()
-    assert masked.mask[:, sounds:].sum(1).tolist() == [
-        4,
-        6,
-        1,
-    ]  # the third has a learned token for no caption
+    # the third has a learned token for no caption
+    assert masked.mask[:, sounds:].sum(1).tolist() == [4, 6, 1]
     assert_close(
         masked.mean()[2], masked.values[2, : sounds + 1].mean(0), operations=40
     )  # means of 33 tokens
