@@ -81,7 +81,7 @@ def test_tiny_random_is_the_same_everywhere(tiny: TextEncoder) -> None:
     assert load_text_encoder("tiny-random-128").model.width == 128
 
 
-def test_building_it_draws_nothing_from_the_global_generator() -> None:
+def test_building_it_leaves_the_global_generator_alone() -> None:
     before = torch.get_rng_state()
     load_text_encoder("tiny-random")
     assert torch.get_rng_state().equal(before)

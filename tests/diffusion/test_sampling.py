@@ -244,7 +244,7 @@ def denoise_clips(rows):
 
 
 @pytest.mark.parametrize("samples", [1, 2])
-def test_each_clip_is_drawn_as_if_alone_with_its_number_of_steps(samples):
+def test_each_clip_is_sampled_as_if_alone_with_its_number_of_steps(samples):
     diffusion, sampling = GaussianDiffusion(), Sampling(samples=samples)
     steps, seeds, shape = [4, 2, 4], [7, 8, 9], (3, 1, 4, 6)
     together = sample_per_clip(sampling, steps, denoise_clips, shape, diffusion, device="cpu", seeds=seeds)

@@ -41,7 +41,7 @@ def test_a_network_reads_its_modalities_and_no_other(tiny, clip, modalities):
 @pytest.mark.parametrize(
     ("modalities", "product"), [("av", True), ("tv", True), ("ta", False), ("tav", False), ("tav", True)]
 )
-def test_what_is_missing_at_test_time_is_left_out(tiny, clip, modalities, product):
+def test_inputs_missing_at_test_time_are_left_out(tiny, clip, modalities, product):
     options = {
         "audio_product": product and "a" in modalities and "v" in modalities,
         "text_product": product and "t" in modalities and "v" in modalities,
@@ -177,7 +177,7 @@ def test_the_ground_truth_is_read_in_training_alone(tiny, clip):
         network.train()(noisy, t, video, audio, text)
 
 
-def test_agreement_of_both_choices_and_what_is_shown(tiny, clip):
+def test_explanation_shows_both_choices_and_their_agreement(tiny, clip):
     network = opened(tiny())
     _, _, video, audio, text, saliency = clip
     shown = {e.name: e for e in network.explain(video, audio, text, saliency)}
