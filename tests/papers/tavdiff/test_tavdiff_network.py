@@ -242,9 +242,8 @@ def test_a_condition_joins_its_tokens_in_order(tiny, clip):
     assert masked.mask[:, :sounds].all()
     # the third has a learned token for no caption
     assert masked.mask[:, sounds:].sum(1).tolist() == [4, 6, 1]
-    assert_close(
-        masked.mean()[2], masked.values[2, : sounds + 1].mean(0), operations=40
-    )  # means of 33 tokens
+    # means of 33 tokens
+    assert_close(masked.mean()[2], masked.values[2, : sounds + 1].mean(0), operations=40)
 
 
 def test_the_tiny_encoder_gives_one_scale_and_refuses_published_weights(tiny):
