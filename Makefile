@@ -68,7 +68,7 @@ $(OUT)/audits/%.txt: | $(OUT)/corpus/synthetic.json
 
 .PHONY: test
 test: $(VENV)/.installed ## Run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: smoke
 smoke: $(VENV)/.installed ## Train and test a tiny network on a few generated clips (under a minute)

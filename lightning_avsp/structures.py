@@ -60,6 +60,7 @@ class Condition:
     def batch_size(self) -> int:
         """Number of clips."""
         tensors = (*self.video, self.audio, self.text)
+        # every condition has at least one part
         return next(tensor.shape[0] for tensor in tensors if tensor is not None)
 
     @property

@@ -1,13 +1,20 @@
-"""Shared fixtures: the reference folder (skips without it) and single-threaded, seeded torch."""
+"""Fixtures of all tests: reference values, a corpus, a finished run, processes, and torch seeded with one thread."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+LIMIT_S = 600
+"""Seconds after which an event that a test waits for will never come: a loaded machine is slower, not red."""
 
 # Two workers on two cores: more threads each only fight for them. Set before torch is imported anywhere.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,6 +25,40 @@ os.environ.setdefault("WANDB_SILENT", "true")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so would the programs that tests start and interrupt
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the few tests that take long first, so that no worker runs them while the others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def wait_for(event: Callable[[], object], process: subprocess.Popen[Any] | None = None) -> None:
+    """Wait until an event is true, and fail if the process that should bring it about ends before."""
+    deadline = time.monotonic() + LIMIT_S
+    while not event():
+        if process is not None and process.poll() is not None and not event():
+            output = "".join(str(stream.read()) for stream in (process.stdout, process.stderr) if stream)
+            pytest.fail(f"the process ended with {process.returncode} too early: {output[-3000:]}")
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a program in a session of its own; nothing of it survives the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(command: Sequence[str], **settings: Any) -> subprocess.Popen[str]:
+        started.append(subprocess.Popen(command, start_new_session=True, text=True, **settings))
+        return started[-1]
+
+    yield run
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for stream in filter(None, (process.stdout, process.stderr)):
+            stream.close()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,13 @@ from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.tasks.experiment import Experiment
 
 FILES = sorted(EXPERIMENTS.glob("*.yaml"))
+SAME_FORM = {
+    "avrsp_ablations": "avrsp_avad",
+    "avrsp_av6": "avrsp_avad",
+    "diffsal_av6": "diffsal_avad",
+    "tavdiff_av6": "tavdiff_avad",
+}
+"""Files whose network and form of data are those of another, which is trained in their place."""
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*is smaller than the logging interval.*"
@@ -64,7 +71,25 @@ def captions(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("name", "other"), SAME_FORM.items())
+def test_its_network_and_form_of_data_are_those_of_another(name: str, other: str) -> None:
+    forms = []
+    for stem in (name, other):
+        values = Experiment([f"--config={EXPERIMENTS / stem}.yaml"]).values
+        form = ("size", "target_size", "audio", "clip", "augmentation")
+        model = values["model"]
+        settings = [
+            model["class_path"],
+            model["init_args"]["network"],
+            values["data"].get("captions") is None,
+        ]
+        forms.append([*settings, *(values["data"].get(key) for key in form)])
+    assert forms[0] == forms[1]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.stem not in SAME_FORM], ids=lambda path: path.stem
+)
 def test_it_trains_and_tests_with_a_tiny_network(
     path: Path, corpus: Path, captions: Path, tmp_path: Path
 ) -> None:

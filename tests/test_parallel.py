@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import wait_for
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.parallel import completed_jobs, run_jobs
@@ -53,7 +55,9 @@ def test_a_killed_worker_is_reported_with_a_remedy() -> None:
         run_jobs(die, [0, 1], 2)
 
 
-def test_an_interrupt_ends_parent_and_workers_without_a_traceback_of_theirs(tmp_path: Path) -> None:
+def test_an_interrupt_ends_parent_and_workers_without_a_traceback_of_theirs(
+    tmp_path: Path, start: Callable
+) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import os, sys, time\n"
@@ -68,19 +72,12 @@ def test_an_interrupt_ends_parent_and_workers_without_a_traceback_of_theirs(tmp_
         "    except KeyboardInterrupt:\n"
         "        print('interrupted')\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    command = [sys.executable, str(script), str(tmp_path)]
+    process = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     pids = [tmp_path / "a.pid", tmp_path / "b.pid"]
-    while not all(path.exists() and path.read_text() for path in pids):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
+    wait_for(lambda: all(path.exists() and path.read_text() for path in pids), process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     assert out == "interrupted\n"
     assert "Traceback" not in err
     assert not (tmp_path / "c.pid").exists()

@@ -5,11 +5,23 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fit_script
+import pytest
 import torch
 from commandline import fit_arguments
+
+from lightning_avsp.cli import main
+
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:.*does not have many workers.*")]
+
+
+@pytest.fixture(autouse=True)
+def _deterministic_here_alone() -> Iterator[None]:
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 def arguments(corpus: Path, run: Path, *more: str) -> list[str]:
@@ -30,10 +42,6 @@ def arguments(corpus: Path, run: Path, *more: str) -> list[str]:
     )
 
 
-def command(args: list[str]) -> list[str]:
-    return [sys.executable, "-m", "lightning_avsp", *args]
-
-
 def losses(run: Path) -> dict[int, float]:
     found = {}
     for path in sorted((run / "metrics").glob("*/metrics.csv")):
@@ -43,27 +51,16 @@ def losses(run: Path) -> dict[int, float]:
     return found
 
 
-def kill_in_mid_epoch(args: list[str], run: Path) -> None:
-    last = run / "checkpoints" / "last.ckpt"
-    process = subprocess.Popen(
-        command(args), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    )
-    deadline = time.monotonic() + 240
-    while not last.is_file():
-        assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
-        assert time.monotonic() < deadline, "no checkpoint was written"
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-
-
-def test_a_killed_run_resumes_exactly(corpus: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_exactly(corpus: Path, tmp_path: Path, start: Callable) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(arguments(corpus, whole)), check=True, capture_output=True)
-    kill_in_mid_epoch(arguments(corpus, broken), broken)
+    main(arguments(corpus, whole))
+    command = [sys.executable, fit_script.__file__, *arguments(corpus, broken)]
+    process = start(command, stderr=subprocess.PIPE, env={**os.environ, "KILL_IN_STEP": "5"})
+    log = process.communicate()[1]
+    assert process.returncode == -signal.SIGKILL, log[-3000:]
     at = torch.load(broken / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
-    assert at % 6 != 0, "the run was not stopped in mid-epoch"
-    subprocess.run(command(arguments(corpus, broken, "--ckpt_path=last")), check=True, capture_output=True)
+    assert at == 4, "the last checkpoint lies in mid-epoch"
+    main(arguments(corpus, broken, "--ckpt_path=last"))
 
     a, b = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, broken))
     assert a["global_step"] == b["global_step"] == 12

@@ -94,10 +94,10 @@ class MultiscaleEncoder(VideoEncoder):
         use_video_layers(self.trunk)
         for module in self.trunk.modules():
             if isinstance(module, Pool):
-                module.__class__ = TokenPool
+                module.__class__ = TokenPool  # same parameters, so that published names fit
             elif isinstance(module, MultiscaleAttention):
                 module.__class__ = FusedAttention
-        self.taps = taps[-num_scales:]
+        self.taps = taps[-num_scales:]  # the trunk runs to its end anyway: only norms are spared
         widths = [blocks[tap].output_channels for tap in self.taps]
         self.norms = nn.ModuleList(LayerNorm(width, eps=1e-6) for width in widths)
         self.channels = tuple(widths[::-1])

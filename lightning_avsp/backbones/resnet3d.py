@@ -41,6 +41,7 @@ class R3D18(VideoEncoder):
         for stage in (self.trunk.layer1, self.trunk.layer2, self.trunk.layer3, self.trunk.layer4):
             x = stage(x)
             features.append(x)
+        # all encoders share strides 4 to 32
         return tuple(F.avg_pool3d(x, (1, 2, 2)) for x in features[::-1][: self.num_scales])
 
 

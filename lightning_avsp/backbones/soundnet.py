@@ -96,7 +96,7 @@ class SoundNet8(AudioEncoder):
         x = waveform
         last = len(self.stages) - 1
         for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            x = F.relu(norm(conv(x)))
+            x = F.relu(norm(conv(x)))  # pooling follows the activation, as in the published network
             pool = self.stages[index].pool
             if pool > 1 and (index < last or self.tap == "pool7"):
                 x = F.max_pool1d(x, pool)

@@ -53,7 +53,7 @@ def build_tiny_clip(name: str = "tiny-random") -> tuple[nn.Module, Any]:
     )
     with torch.random.fork_rng(devices=[]):  # the library draws weights that are replaced
         network = CLIPTextModel(config)
-    _draw_weights(network)
+    _draw_weights(network)  # the library's own initialisation changes between versions
     return network, tokenizer
 
 

@@ -75,6 +75,7 @@ class CachedVideoFeatures:
         self.store.read_clips += len(read)
         self.store.computed_clips += len(missing)
         # slices and not an index: that would have to be copied to the device first
+        # all or none in most cases: no copy then
         part = video if not read else torch.stack([video[place] for place in missing]) if missing else None
         computed = () if part is None else compute(part)
         for row, place in enumerate(missing):

@@ -34,7 +34,8 @@ def predict(
     """Predict the saliency of a video: maps, saliency video and overlay video with the original audio.
 
     OUT receives ``maps.npz`` (or ``maps/000001.png`` and so on), ``saliency.mp4``, ``overlay.mp4`` and
-    ``prediction.json``. It appears when everything is finished; after an error nothing is left behind.
+    ``prediction.json``. It appears when everything is finished; what an interrupted command has predicted stays hidden
+    beside it, and the same command goes on from there.
 
     Args:
         video: Video to predict: mp4, mov, webm, mkv, avi.
@@ -61,7 +62,7 @@ def predict(
     from lightning_avsp.predict.captions import find_video_captions
     from lightning_avsp.predict.job import describe_prediction, predict_to_folder
     from lightning_avsp.predict.overlay import colour_table
-    from lightning_avsp.predict.writer import PredictionWriter
+    from lightning_avsp.predict.writer import PredictionWriter, check_out
     from lightning_avsp.tasks.loading import load_model
 
     video, checkpoint, out = Path(video), Path(checkpoint), Path(out)
@@ -72,7 +73,7 @@ def predict(
         raise InputError(f"stride={stride} and batch={batch} must both be at least 1")
     colour_table(colours)
     info = open_video(video, allow_truncated=allow_truncated)
-    writer = PredictionWriter(out, info, format=format, overwrite=overwrite, colours=colours, opacity=opacity)
+    check_out(out.absolute(), overwrite)
     if modality == "a" and info.audio is None:
         raise InputError(f"{video} has no audio, which --modality a needs: use --modality v")
     model = load_model(checkpoint, device, steps, seed)
@@ -90,11 +91,26 @@ def predict(
         print(line, flush=True)
     if model.network.uses_text and texts is None:
         print("this network reads text, but is given no captions (--captions none)", flush=True)
-    request = {"checkpoint": str(checkpoint), "format": format, "colours": colours, "opacity": opacity}
+    files = {
+        str(path.resolve()): [path.stat().st_size, path.stat().st_mtime_ns] for path in (checkpoint, video)
+    }
+    request = {
+        "checkpoint": str(checkpoint),
+        "files": files,
+        "settings": [stride, modality, steps, seed, alignment, None if texts is None else texts.texts],
+    }
+    writer = PredictionWriter(
+        out,
+        info,
+        request,
+        model.spec.map_size,
+        format=format,
+        overwrite=overwrite,
+        colours=colours,
+        opacity=opacity,
+    )
     with _stopped_by_sigterm():
-        frames, seconds, used = predict_to_folder(
-            writer, model, info, stride, modality, texts, batch, request
-        )
+        frames, seconds, used = predict_to_folder(writer, model, info, stride, modality, texts, batch)
     if info.audio is not None and modality == "av" and "a" not in used:
         print("this network has no audio encoder: the maps do not depend on audio")
     print(

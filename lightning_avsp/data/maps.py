@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_avsp.data.text_files import read_json
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.images import read_grey, read_matrix, resize
+from lightning_avsp.media.images import read_grey, resize
+from lightning_avsp.media.matrices import read_matrix
 
 FIXATION_KEY = "eyeMap"
 """Name of the matrix inside a fixMap file."""
@@ -82,7 +83,7 @@ def read_fixation_lists(path: Path) -> tuple[np.ndarray, ...]:
 @lru_cache(maxsize=16)  # about a megabyte for a video of 18 seconds and 70 observers
 def _fixation_lists(path: Path, size: int, changed_ns: int) -> tuple[np.ndarray, ...]:
     try:
-        frames = json.loads(path.read_text(encoding="utf-8"))
+        frames = read_json(path)
         if not isinstance(frames, list):
             raise TypeError(f"expected a list with one list for each frame, found {type(frames).__name__}")
         lists = []
@@ -91,7 +92,7 @@ def _fixation_lists(path: Path, size: int, changed_ns: int) -> tuple[np.ndarray,
             if len(points) != len(pairs) or not np.isfinite(points).all():
                 raise ValueError(f"frame {number} is not a list of [row, column] pairs")
             lists.append(np.floor(points).astype(np.int64))  # the pixel in which a point lies
-    except (OSError, ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"{path} ({size} bytes) contains no lists of fixations: {error}; replace this file"
         ) from error

@@ -8,7 +8,7 @@ Under one root (STAViS: Tsiami, Koutras and Maragos, CVPR 2020, data package)::
     annotations/<folder>/<video>/fixMap_00001.mat
     fold_lists/<folder>_list_{train,test}_{1,2,3}_fps.txt
 
-Own corpora (:mod:`lightning_avsp.data.own`) have the same layout; instead of a folder of frames they may have a
+Own corpora (:mod:`lightning_avsp.data.catalogue`) have the same layout; instead of a folder of frames they may have a
 video file, ``videos/<folder>/<video>.mp4``, which also contains the audio where there is no wav.
 """
 

@@ -30,7 +30,7 @@ def draw_noise(
     Raises:
         InputError: If the number of generators is not B.
     """
-    drawn_as = torch.promote_types(dtype, torch.float32)
+    drawn_as = torch.promote_types(dtype, torch.float32)  # a bfloat16 draw has other values, not rounded ones
     if generator is None:
         return torch.randn(*shape, device=device, dtype=drawn_as).to(dtype)
     if isinstance(generator, torch.Generator):

@@ -100,6 +100,7 @@ class GaussianDiffusion(nn.Module):
 
     def to_maps(self, signal: Tensor) -> Tensor:
         """Convert a clean sample to maps, the inverse of :meth:`to_signal`; any shape."""
+        # networks see and give maps either way
         return signal if self.map_range == "unit" else (signal + 1) / 2
 
     def q_sample(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:

@@ -113,6 +113,7 @@ class Sampling:
             if len(seeds) != batch:
                 raise InputError(f"got {len(seeds)} seeds for {batch} clips; give one per clip")
             source = [
+                # on the CPU: the same noise on every device
                 torch.Generator("cpu").manual_seed(stable_seed(seed, index))
                 for seed in seeds
                 for index in range(self.samples)
@@ -134,6 +135,7 @@ class Sampling:
             x0 = diffusion.to_maps(x0)
             if self.clamp is not None:
                 x0 = x0.clamp(*self.clamp)
+            # as repeat_interleave orders a condition
             samples = x0.unflatten(0, (batch, self.samples))  # (B, samples, ...)
             return samples.mean(dim=1) if average else samples
 
@@ -178,7 +180,7 @@ def sample_per_clip(
             f"got {len(steps)} numbers of steps and {len(seeds)} seeds for {shape[0]} clips; give one per clip"
         )
     results: list[Tensor | None] = [None] * shape[0]
-    for count in sorted(set(steps)):
+    for count in sorted(set(steps)):  # as few batches as there are different numbers
         rows = [row for row, number in enumerate(steps) if number == count]
         sampled = replace(sampling, steps=count).sample(
             denoise_clips(rows),

@@ -100,7 +100,7 @@ def decode_audio(info: VideoInfo) -> Iterator[Any]:
             continue
         if kind not in convert:
             convert[kind] = pyav().AudioResampler(format=wanted[0], layout=wanted[1], rate=wanted[2])
-        yield from convert[kind].resample(block)
+        yield from _convert(info, convert[kind], block)
 
 
 def read_audio(
@@ -135,7 +135,7 @@ def read_audio(
     for frame in decode_audio(info):
         if frame.pts is not None:
             start = float(frame.pts * frame.time_base - info.start)
-        for converted in convert.resample(frame):
+        for converted in _convert(info, convert, frame):
             block = torch.from_numpy(converted.to_ndarray())
             block = to_mono(block)[None] if mono else block
             _check_finite(info.path, block, own, start)
@@ -167,6 +167,21 @@ def read_audio(
     if not blocks:
         return torch.zeros(1, 0), rate or own, offset
     return torch.cat(blocks, dim=-1), rate or own, offset
+
+
+def _convert(info: VideoInfo, resampler: Any, block: Any) -> list[Any]:
+    """Convert a block of audio.
+
+    Raises:
+        InputError: If damage gave it properties that cannot be.
+    """
+    try:
+        converted: list[Any] = resampler.resample(block)
+    except (pyav().error.FFmpegError, ValueError) as error:
+        raise InputError(
+            f"{info.path}: a block of its audio cannot be converted ({error}); re-encode it"
+        ) from error
+    return converted
 
 
 def _check_finite(path: Path, samples: Tensor, rate: int, start: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""Images and matrices from disk, read as the types that they are, and images at the network's size.
+"""Images from disk, read as the types that they are, and images at the network's size.
 
 A JPEG is decoded at the smallest of libjpeg's scales (k/8) that still covers the wanted size, then resized
 with a triangle filter whose support grows with the reduction (antialiased bilinear). Against decoding at full
@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -136,50 +136,6 @@ def reduce_channels(pixels: np.ndarray, tolerance: int, name: object) -> np.ndar
     if spread == 0:
         return np.ascontiguousarray(pixels[..., 0])
     return pixels.mean(axis=-1).astype(np.float32)
-
-
-def read_matrix(path: Path, key: str) -> np.ndarray:
-    """Read a matrix of real, finite numbers from a MATLAB file: (H, W) of its type, sparse ones filled with zeros.
-
-    Raises:
-        InputError: If the file is missing, damaged or of version 7.3, has no such matrix, or one of something else.
-    """
-    from scipy.io import loadmat
-    from scipy.sparse import issparse
-
-    if not path.is_file():
-        raise InputError(f"{path} is missing; unpack the annotations again")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scipy warns of names that occur twice
-            content: dict[str, Any] = loadmat(path)
-    except NotImplementedError as error:
-        raise InputError(
-            f"{path} cannot be read as a MATLAB file: it has version 7.3 (HDF5); save it with `save -v7`"
-        ) from error
-    except Exception as error:  # scipy's parser raises whatever the bytes provoke
-        raise InputError(
-            f"{path} cannot be read as a MATLAB file: {error or type(error).__name__}; replace this file"
-        ) from error
-    if key not in content:
-        keys = ", ".join(name for name in content if not name.startswith("__")) or "none"
-        raise InputError(f"{path} has no matrix {key!r}; its matrices: {keys}")
-    found = content[key]
-    matrix = found.toarray() if issparse(found) else np.asarray(found)
-    if matrix.dtype.kind not in "biuf":
-        kind = {"c": "complex numbers", "O": "a cell array or an object", "V": "a structure", "U": "text"}
-        raise InputError(
-            f"{path}: {key} holds {kind.get(matrix.dtype.kind, str(matrix.dtype))}, not a matrix of real numbers; save "
-            "the matrix itself"
-        )
-    if matrix.ndim != 2 or not matrix.size:
-        raise InputError(
-            f"{path}: {key} has size {' x '.join(map(str, matrix.shape))}, a matrix of rows and columns is needed"
-        )
-    if matrix.dtype.kind == "f" and not np.isfinite(matrix).all():
-        count = int((~np.isfinite(matrix)).sum())
-        raise InputError(f"{path}: {key} holds {count} values that are NaN or infinite; replace this file")
-    return matrix
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

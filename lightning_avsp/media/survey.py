@@ -49,9 +49,11 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
     size = path.stat().st_size
     names = container.format.name.split(",")
     indexed_end = _indexed_end(container) if "mov" in names else _matroska_end(path, names)
-    if indexed_end > size:
+    if "mpegts" in names and _transport_rest(path, size):
+        damage: str | None = f"it is cut off: its last packet has {_transport_rest(path, size)} of 188 bytes"
+    elif indexed_end > size:
         # The packets are still counted: a reader that accepts the cut wants to know how many there are.
-        damage: str | None = f"it is cut off: {size:,} of {indexed_end:,} bytes are there"
+        damage = f"it is cut off: {size:,} of {indexed_end:,} bytes are there"
     else:
         damage = None
     times: list[int | None] = []
@@ -120,6 +122,13 @@ def _misplaces(decoded: list[int], known: list[int], hidden: list[int], step: in
 def _indexed_end(container: Any) -> int:
     """Return the last byte that the sample tables of an mp4 or mov file refer to."""
     return max((e.pos + e.size for s in container.streams for e in s.index_entries), default=0)
+
+
+def _transport_rest(path: Path, size: int) -> int:
+    """Return the bytes behind the last whole packet of a transport stream; 0 where packets are not of 188 bytes."""
+    with path.open("rb") as file:
+        head = file.read(377)
+    return size % 188 if head[::188] == b"GGG" else 0  # each packet begins with 0x47
 
 
 def _matroska_end(path: Path, names: list[str]) -> int:

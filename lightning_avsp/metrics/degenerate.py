@@ -86,8 +86,9 @@ def judge(
         present: Reasons that hold for the frame.
         policy: Treatment of degenerate frames.
     """
+    # the ground truth is to blame first
     reason = next((one for one in _concerns(name) if one in present), None)
-    undefined = value != value
+    undefined = value != value  # NaN alone differs from itself
     if policy == "skip" and reason is not None:
         return FrameVerdict(float("nan"), reason)
     if not undefined:

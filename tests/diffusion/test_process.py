@@ -59,7 +59,7 @@ def test_q_sample_moments() -> None:
 )
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_conversions_are_inverse(t: int, x0: float, noise: float, schedule: str) -> None:
-    diffusion = GaussianDiffusion(1000, schedule)  # type: ignore[arg-type]
+    diffusion = GaussianDiffusion(1000, schedule)
     steps = torch.tensor([t])
     clean, eps = torch.tensor([[x0]], dtype=torch.float64), torch.tensor([[noise]], dtype=torch.float64)
     x_t = diffusion.q_sample(clean, steps, eps)
@@ -72,7 +72,7 @@ def test_conversions_are_inverse(t: int, x0: float, noise: float, schedule: str)
 
 @pytest.mark.parametrize("prediction", ["x0", "eps", "v"])
 def test_target_of_training_becomes_x0_in_sampling(prediction: str) -> None:
-    diffusion = GaussianDiffusion(prediction=prediction)  # type: ignore[arg-type]
+    diffusion = GaussianDiffusion(prediction=prediction)
     x0, noise = pair()
     x_t = diffusion.q_sample(x0, STEPS, noise)
     target = diffusion.target(x0, STEPS, noise)
@@ -144,7 +144,7 @@ def test_no_cast_spoils_the_schedule(cast: Callable[[nn.Module], nn.Module]) -> 
     alone = cast(GaussianDiffusion())
     assert isinstance(alone, GaussianDiffusion)
     inside = cast(nn.ModuleDict({"diffusion": GaussianDiffusion(), "network": nn.Linear(2, 2)}))
-    for diffusion in (alone, inside["diffusion"]):  # type: ignore[index]
+    for diffusion in (alone, inside["diffusion"]):
         assert torch.equal(diffusion.alpha_bar(everything), expected)
         assert all(buffer.dtype == torch.float64 for buffer in diffusion.buffers())
 
@@ -213,4 +213,4 @@ def test_shape_and_type_mistakes_are_named() -> None:
     with pytest.raises(InputError, match=r"meta.*cpu"):
         diffusion.q_sample(x0, t.to("meta"), noise)
     with pytest.raises(InputError, match=r"prediction=score.*x0, eps, v"):
-        GaussianDiffusion(prediction="score")  # type: ignore[arg-type]
+        GaussianDiffusion(prediction="score")

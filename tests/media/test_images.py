@@ -13,7 +13,8 @@ from scipy import sparse
 from scipy.io import savemat
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.images import decode_jpeg, image_size, read_grey, read_image, read_matrix, resize
+from lightning_avsp.media.images import decode_jpeg, image_size, read_grey, read_image, resize
+from lightning_avsp.media.matrices import read_matrix
 
 
 def smooth_picture(height: int, width: int) -> np.ndarray:

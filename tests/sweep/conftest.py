@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import wait_for
+from fake_sweep import EXPERIMENT, FakeSweep, fake_environment, is_alive
 
 from lightning_avsp.sweep.cluster import Cluster, connect
-
-sys.path.insert(0, str(Path(__file__).parent))
-from fake_sweep import EXPERIMENT, FakeSweep, fake_environment
 
 
 @pytest.fixture
@@ -44,6 +42,14 @@ def cluster() -> Iterator[Cluster]:
         entered = found.__enter__()  # Ray's processes keep the environment that they are started in
     yield entered
     found.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def ending() -> Iterator[list[int]]:
+    """Processes that end by themselves within a minute or two; seen at the end, so that no test waits for them."""
+    processes: list[int] = []
+    yield processes
+    wait_for(lambda: not any(map(is_alive, processes)))
 
 
 @pytest.fixture

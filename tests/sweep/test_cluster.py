@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import wait_for
+from fake_sweep import FakeSweep, fake_environment, is_alive, parent_of
 
 from lightning_avsp.cli import main
 from lightning_avsp.sweep.cluster import Cluster, run_plan
@@ -18,9 +20,7 @@ from lightning_avsp.sweep.execution import Runner
 from lightning_avsp.sweep.planning import SweepPlan
 from lightning_avsp.sweep.status import states_of
 
-sys.path.insert(0, str(Path(__file__).parent))
-from fake_sweep import FakeSweep, fake_environment, is_alive, parent_of, wait_for
-
+pytestmark = pytest.mark.long
 MakeSweep = Callable[..., FakeSweep]
 Meanwhile = Callable[[Callable[[], None]], None]
 
@@ -140,7 +140,9 @@ def test_sigterm_lets_trainings_save(make_sweep: MakeSweep, cluster: Cluster, me
     assert sweep.events(0)[3:] == ["resumed", "waits", "end"]
 
 
-def test_a_killed_driver_leaves_nothing_behind(make_sweep: MakeSweep, cluster: Cluster) -> None:
+def test_a_killed_driver_leaves_nothing_behind(
+    make_sweep: MakeSweep, cluster: Cluster, start: Callable, ending: list[int]
+) -> None:
     sweep = make_sweep(0, 1)
     sweep.go(0)
     environment = {**os.environ, **fake_environment()}
@@ -153,18 +155,20 @@ def test_a_killed_driver_leaves_nothing_behind(make_sweep: MakeSweep, cluster: C
         str(sweep.path),
         f"--runs={sweep.runs}",
     ]
-    with (sweep.path.parent / "driver.log").open("w") as log:
-        driver = subprocess.Popen(
-            [*command, "--jobs=2"], stdout=log, stderr=subprocess.STDOUT, env=environment
-        )
+    driver = start(
+        [*command, "--jobs=2"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
+    )
     survivor = sweep.pid(1)
     wait_for(lambda: sweep.results() == 1)
     left = descendants(driver.pid)
     assert survivor in left
     assert len(left) > 4  # Ray's own processes and its workers
+    # Ray's two agents need a minute to find out that their node is gone
+    ending += [pid for pid in left if b"Agent" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(ending) == 2
     driver.kill()
     driver.wait()
-    wait_for(lambda: not any(map(is_alive, left)))
+    wait_for(lambda: not any(map(is_alive, set(left) - set(ending))))
     assert lines(sweep) == ["finished", "interrupted"]
     sweep.go(1)
     assert sweep.run(cluster) == []
@@ -190,7 +194,7 @@ def descendants(pid: int) -> list[int]:
 CHILD = [sys.executable, "-m", "lightning_avsp.sweep.child"]
 
 
-def start_child(sweep: FakeSweep, **settings: object) -> subprocess.Popen:
+def start_child(sweep: FakeSweep, start: Callable) -> subprocess.Popen[str]:
     """A training's process, started by this one without Ray."""
     plan = sweep.plan()
     run = plan.trials[0].training.folder(sweep.runs)
@@ -200,14 +204,16 @@ def start_child(sweep: FakeSweep, **settings: object) -> subprocess.Popen:
     run.mkdir(parents=True, exist_ok=True)
     (run / "fit.yaml").write_text(yaml.safe_dump(config))
     environment = {**os.environ, **fake_environment(), "WANDB_RUN_ID": "x"}
-    return subprocess.Popen([*CHILD, "fit", "--config", str(run / "fit.yaml")], env=environment, **settings)
+    return start([*CHILD, "fit", "--config", str(run / "fit.yaml")], env=environment)
 
 
-def test_a_training_never_runs_beside_another_of_the_same_folder(make_sweep: MakeSweep) -> None:
+def test_a_training_never_runs_beside_another_of_the_same_folder(
+    make_sweep: MakeSweep, start: Callable
+) -> None:
     sweep = make_sweep(0)
-    first = start_child(sweep)
+    first = start_child(sweep, start)
     sweep.pid(0)
-    second = start_child(sweep)
+    second = start_child(sweep, start)
     wait_for(lambda: has_lock_open(second.pid))
     assert sweep.events(0) == ["new", "waits"]
     sweep.go(0)

@@ -101,6 +101,7 @@ def test_the_agent_runs_the_commands_that_local_workers_run(
         assert json.loads(told[-1]) == trial.overrides == json.loads(trial.command[-1])
 
 
+@pytest.mark.long
 def test_two_real_trials_share_one_training_under_the_agent_and_locally(
     at_home: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from commandline import EXPERIMENTS
-from jsonargparse import Namespace
 
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.report import published_tables
@@ -59,28 +58,24 @@ def rows(path: Path) -> dict[str, list[Trial]]:
     return found
 
 
-def of_fit(config: dict[str, Any]) -> tuple[str, ...]:
+@cache
+def parsed(config: str) -> tuple[Experiment, str]:
+    """An experiment and its complete configuration as JSON, every default filled in."""
+    experiment = Experiment(("--config", config))
+    return experiment, json.dumps(experiment.values, sort_keys=True, default=str)
+
+
+def of_fit(config: dict[str, Any]) -> str:
     """A composed configuration as `lightning fit` takes it."""
-    return ("--config", json.dumps({**config, "init_from": None}))
+    return json.dumps({**config, "init_from": None})
 
 
-@cache
-def parsed(arguments: tuple[str, ...]) -> Namespace:
-    return Experiment(arguments).config
-
-
-@cache
-def resolved(arguments: tuple[str, ...]) -> str:
-    """The complete configuration as JSON, every default filled in."""
-    return json.dumps(Experiment(arguments).values, sort_keys=True, default=str)
-
-
-def state(arguments: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+def state(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the network that `lightning fit` would build, full size, without memory."""
-    config = parsed(arguments)
-    network = json.dumps(config.model.init_args.network.as_dict(), sort_keys=True, default=str)
+    experiment, text = parsed(of_fit(config))
+    network = json.dumps(json.loads(text)["model"]["init_args"]["network"])
     if network not in _built:
-        made = Experiment(arguments).build("meta")[0].network
+        made = experiment.build("meta")[0].network
         assert isinstance(made, SaliencyNetwork)
         _built[network] = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
     return _built[network]
@@ -121,11 +116,20 @@ def test_wandbs_agent_renders_commands_of_a_trial(path: Path) -> None:
 
 
 @each_sweep
-def test_every_row_is_parsed_and_none_is_another(path: Path) -> None:
-    found = rows(path)
-    points = [of_row[0] for of_row in found.values()]
-    points.append(found.popitem()[1][-1])  # of the last seed, split and sets
-    texts = {resolved(of_fit(plans(path)[trial.id].config)) for trial in points}
+def test_every_row_is_another_and_builds_and_takes_what_its_stage_learned(path: Path) -> None:
+    points = [of_row[0] for of_row in rows(path).values()]
+    for trial in points:
+        training = plans(path)[trial.id].training
+        own = state(training.config)
+        assert own
+        if training.stage is not None:
+            stage = state(training.stage.config)
+            if training.config.get("init_absent") == "drop":
+                stage = {tensor: shape for tensor, shape in stage.items() if tensor in own}
+            assert stage
+            assert stage.items() <= own.items()
+    points.append(list(rows(path).values())[-1][-1])  # of the last seed, split and sets
+    texts = {parsed(of_fit(plans(path)[trial.id].config))[1] for trial in points}
     assert len(texts) == len({trial.id for trial in points})
 
 
@@ -156,24 +160,6 @@ def test_its_splits_exist_and_a_single_list_is_used_once(path: Path) -> None:
         assert {split for _, split in asked} == {1, 2, 3}
 
 
-@each_sweep
-def test_the_network_of_every_row_builds(path: Path) -> None:
-    assert all(state(of_fit(plans(path)[of_row[0].id].config)) for of_row in rows(path).values())
-
-
-@each_sweep
-def test_a_row_takes_what_its_first_stage_learned(path: Path) -> None:
-    for of_row in rows(path).values():
-        training = plans(path)[of_row[0].id].training
-        if training.stage is None:
-            continue
-        stage, own = state(of_fit(training.stage.config)), state(of_fit(training.config))
-        if training.config.get("init_absent") == "drop":
-            stage = {tensor: shape for tensor, shape in stage.items() if tensor in own}
-        assert stage
-        assert stage.items() <= own.items()
-
-
 def trainings(path: Path, trial: Trial) -> list[str]:
     """Names of the trainings of a trial, stages first."""
     return [one.name for one in plans(path)[trial.id].training.chain()]
@@ -184,7 +170,7 @@ def test_trainings_have_one_name_exactly_if_their_complete_settings_are_alike() 
     unused = (*PLACE, *TEST_ONLY[1:], "data.batch_size", "trainer.accumulate_grad_batches")
 
     def complete(training: Training) -> str:
-        settings = leaves("", json.loads(resolved(of_fit(training.config))))
+        settings = leaves("", json.loads(parsed(of_fit(training.config))[1]))
         kept = {n: v for n, v in settings if not any(n == key or n.startswith(f"{key}.") for key in unused)}
         before = complete(training.stage) if training.stage else None
         return json.dumps([kept, training.config["data"]["corpora"], before], sort_keys=True)

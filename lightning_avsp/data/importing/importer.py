@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lightning_avsp.data.catalogue import Part
+from lightning_avsp.data.catalogue import Part, own_corpus, read_own
 from lightning_avsp.data.importing.clock import FrameClock, video_clock
 from lightning_avsp.data.importing.frames import FrameGaze, assign_to_frames
 from lightning_avsp.data.importing.gaze import gaze_files, read_gaze
@@ -21,7 +21,6 @@ from lightning_avsp.data.importing.settings import ImportSettings, check_video_n
 from lightning_avsp.data.importing.store import VideoPaths, finish, locked, read_record, settle
 from lightning_avsp.data.importing.writing import Progress, write_audio, write_frames, write_ground_truth
 from lightning_avsp.data.lists import ListedVideo
-from lightning_avsp.data.own import OwnCorpus, read_own
 from lightning_avsp.data.stavis import VIDEO_SUFFIXES
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.video import VideoInfo, iterate_frames, open_video
@@ -88,7 +87,7 @@ def import_video(
     existing = known.splits if known else ()
     splits = parse_splits(split, existing)
     every = tuple(sorted({*existing, *splits}))
-    entry = OwnCorpus(corpus, splits=every).as_corpus()  # also refuses names of published corpora
+    entry = own_corpus(corpus, splits=every)  # also refuses names of published corpora
     check_parts(root, entry, name, part, splits)
     paths = VideoPaths(root, entry.folder, name)
     info = open_video(source)

@@ -26,9 +26,10 @@ class TokenRoles:
     @classmethod
     def of(cls, text: Tensor) -> TokenRoles:
         """Find the roles in features in which every row of zeros is padding."""
+        # padding is rows of zeros, which no token has
         filled = (text != 0).any(dim=-1)  # (B, N)
         rows = torch.arange(text.shape[1], device=text.device)
-        end = (filled * rows).amax(dim=1)
+        end = (filled * rows).amax(dim=1)  # CLIP summarises a caption at its last token
         words = filled & (rows > 0) & (rows < end[:, None])
         return cls(words=words, end=end, present=words.any(dim=1))
 

@@ -64,6 +64,7 @@ class ConditionEncoder(nn.Module):
         self.sound: SoundTokens | None = None
         if audio_encoder is not None:
             self.sound = SoundTokens(audio_encoder.out_channels, width)
+        # with video, text acts through its fusion alone
         in_condition = modalities.replace("t", "") if "v" in modalities else modalities
         self.caption = CaptionTokens(text_width, width) if "t" in in_condition else None
         self.products: StageProducts | None = None
@@ -79,6 +80,7 @@ class ConditionEncoder(nn.Module):
         """Compute the condition of a batch of clips; arguments and errors as of :meth:`TAVDiff.encode`."""
         given = {"video": video, "audio": audio, "text": text}
         missing = [NAMES[letter] for letter in self.modalities if given[NAMES[letter]] is None]
+        # a run that silently trains without an input would be scored as with it
         if self.training and missing:
             raise InputError(
                 f"modalities={self.modalities} reads {missing[0]}, which the training clips lack: {CAUSES[missing[0]]}"

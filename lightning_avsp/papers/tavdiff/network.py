@@ -149,11 +149,13 @@ class TAVDiff(DiffusionNetwork):
         frames: VideoEncoder | None = None
         fusion: VisualOnly | SITR | None = None
         if "v" in modalities:
+            # its deepest scale alone is read
             frames, part = build_frames(video_encoder, video_weights, freeze_video)
             self.weight_report.add(part)
             self.pixel_mean, self.pixel_std = frames.pixel_mean, frames.pixel_std
             channels = frames.channels[0]
             if "t" not in modalities:
+                # names of its weights fit a network with text (X18)
                 fusion = VisualOnly(channels, sizes.width)
             elif text_fusion == "sitr":
                 fusion = SITR(
@@ -178,6 +180,7 @@ class TAVDiff(DiffusionNetwork):
                 sizes.width, sizes.depth, sizes.heads, patch or sizes.patch, path, residual
             )
         self.weight_report.add(PartReport(f"condition and denoiser ({denoiser})", "random"))
+        # pretrained encoders learn slower
         factor = encoder_lr_scale if encoder_lr_scale is not None else (1.0 if tiny else 0.1)
         self.lr_scales = {
             prefix: factor
@@ -185,6 +188,7 @@ class TAVDiff(DiffusionNetwork):
                 ("condition.video_encoder.", frames, freeze_video),
                 ("condition.audio_encoder.", waves, freeze_audio),
             )
+            # a frozen encoder has no rate
             if part is not None and not frozen and factor != 1
         }
         self.uses_audio = "a" in modalities

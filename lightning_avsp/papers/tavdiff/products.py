@@ -37,7 +37,7 @@ class Product(nn.Module):
         """Weigh (B, C, T, h, w) by vectors (B, source_width), where clips are ``present``, bool (B,); None: all."""
         factor = self.project(vector)
         if present is not None:
-            factor = factor * present[:, None]
+            factor = factor * present[:, None]  # no caption: a factor of one
         return features * (1 + factor[:, :, None, None, None])
 
 

@@ -90,7 +90,7 @@ class MapTransformer(nn.Module):
         self.patch = patch
         self.path = path
         self.embedding = PatchEmbedding(1, width, patch)
-        self.time = TimeEmbedding(min(256, width), width)
+        self.time = TimeEmbedding(min(256, width), width)  # 256 sinusoids as in DiT
         self.blocks = nn.ModuleList(
             SaliencyDiTBlock(width, heads, path == "cross", residual) for _ in range(depth)
         )
@@ -127,7 +127,7 @@ class MapTransformer(nn.Module):
         elif self.path == "concat":
             time = self.pooled(torch.cat([time, tokens.mean()], dim=-1))
         elif self.path == "in_context":
-            x = torch.cat([x, self._visible(tokens).to(x.dtype)], dim=1)
+            x = torch.cat([x, self._visible(tokens).to(x.dtype)], dim=1)  # X7
         for block in self.blocks:
             x = block(x, time, tokens, positions)
         scale, shift = self.modulation(time)

@@ -134,8 +134,10 @@ class SITR(nn.Module):
         """Choose rows of tokens, int64 (B,), by ground truth (B, 1, H, W) or, without, by the rule; grid: (T, h, w)."""
         scores = responses.scores
         if saliency is not None:
+            # area: no fixated cell may be skipped
             small = F.interpolate(saliency.float(), size=(grid[1], grid[2]), mode="area")  # (B, 1, h, w)
             target = small.expand(-1, grid[0], -1, -1).flatten(1)  # (B, P), the same in every time step
+            # the choice itself has no gradient
             scores = (responses.maps.detach() * target[:, None]).sum(dim=-1)
         return scores.masked_fill(~responses.candidates, -torch.inf).argmax(dim=1)
 

@@ -60,6 +60,7 @@ class RepeatedText(VisualOnly):
         )
         if text is not None:
             rows = TokenRoles.of(text)
+            # a projection has a bias: absent text must stay zero
             repeated = self.text(rows.end_features(text))[:, None] * rows.present[:, None, None]  # (B, 1, d)
             present = rows.present[:, None, None].to(visual.dtype)
         if self.kind == "concat":

@@ -48,6 +48,7 @@ class TinySeparableEncoder(VideoEncoder):
         self.layers = nn.Sequential(
             SeparableConvolution(3, 32, kernel=7, stride=4, time_stride=2),
             SeparableConvolution(32, 64, stride=2, time_stride=2),
+            # the last stage keeps the size: 8x16 positions at 64x128
             SeparableConvolution(64, 64),
         )
 

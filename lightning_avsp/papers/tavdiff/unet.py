@@ -86,6 +86,7 @@ class UNet(nn.Module):
         self.conv_in = nn.Conv2d(1, channels[0], 3, padding=1)
 
         def width_at(scale: int) -> int | None:
+            # the finer scales have thousands of pixels
             return condition_width if scale >= self.scales - 2 else None
 
         skips = [channels[0]]
@@ -105,7 +106,7 @@ class UNet(nn.Module):
             width = channels[scale]
             inputs = []
             for _ in range(3):
-                inputs.append(previous + skips.pop())
+                inputs.append(previous + skips.pop())  # skips are read in reverse
                 previous = width
             up.append(UNetStage(tuple(inputs), width, time_dim, width_at(scale), heads))
             if scale:
@@ -143,5 +144,6 @@ class UNet(nn.Module):
             for index in range(3):
                 x = stage(index, torch.cat([x, skips.pop()], dim=1), time, tokens)
             if order < self.scales - 1:
+                # as DDPM's
                 x = self.ups[order](F.interpolate(x, scale_factor=2.0, mode="nearest"))
         return self.out(F.silu(self.norm(x)))

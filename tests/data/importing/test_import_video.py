@@ -16,6 +16,7 @@ import soundfile
 from PIL import Image
 from scipy.io import loadmat
 
+from lightning_avsp.data.catalogue import read_own
 from lightning_avsp.data.check import check_corpora
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.importing import (
@@ -28,7 +29,6 @@ from lightning_avsp.data.importing import (
     importer,
 )
 from lightning_avsp.data.importing.observers import read_observers
-from lightning_avsp.data.own import read_own
 from lightning_avsp.errors import InputError
 
 PLAIN = ImportSettings(maps=MapSettings(sigma=6.0))

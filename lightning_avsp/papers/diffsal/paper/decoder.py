@@ -37,6 +37,7 @@ class NoiseEncoder(nn.Module):
         self.num_scales = num_scales
         self.time = TimeEmbedding(widths[0])
         self.conv_in = nn.Conv2d(1, widths[0], 3, padding=1)
+        # to the stride of the finest video features
         self.down_in = Downsample(widths[0], widths[0], stride=4)
         time_dim = self.time.out_dim
         self.stages = nn.ModuleList(
@@ -55,7 +56,7 @@ class NoiseEncoder(nn.Module):
                 x = self.downs[index - 1](x)
             x = stage(x, time)
             features.append(x)
-        return features[::-1][: self.num_scales]
+        return features[::-1][: self.num_scales]  # fewer MAM stages read the deepest scales only (Figure 6)
 
 
 AttentionKind = Literal["eca", "standard", "convolution"]
@@ -87,6 +88,7 @@ class SpatioTemporalCrossAttention(nn.Module):
         size = x.shape[2:]
         tokens = x.flatten(2).transpose(1, 2)  # (B, T h w, C)
         normed = self.norm1(tokens)
+        # values are always visual; audio decides where to look, never what is brought
         values = spatial_grid(normed, size)  # (B, C, T, h, w)
         key = self.key(self.compress_key(values if interaction is None else interaction))  # (B, M, C)
         value = self.value(self.compress_value(values))  # (B, M, C)
@@ -169,12 +171,13 @@ class ModulationStage(nn.Module):
         """
         x = features
         if self.upsample is not None:
+            # the coarse stage is added, not concatenated (D5)
             x = x + self.upsample(previous, x.shape[-2:])  # (B, C, T+1, h, w)
         keys = None
         if audio is not None and self.interaction is not None:
             keys = self.interaction(x, audio)  # (B, C, T+1, h, w)
             if self.residual is not None:
-                x = x + self.residual(x, audio)
+                x = x + self.residual(x, audio)  # keys alone hardly bind audio to video (D13)
         x = self.attention(x, keys)
         return x, F.relu(self.temporal(self.norm(x))).squeeze(2)
 
@@ -201,6 +204,7 @@ class PredictionHead(nn.Module):
         total = maps[0]
         for finer in maps[1:]:
             total = interpolate_bilinear(total, (finer.shape[-2], finer.shape[-1])) + finer
+        # the head runs at half size: twice the finest features
         total = interpolate_bilinear(total, (size[0] // 2, size[1] // 2))  # (B, in, H/2, W/2)
         logits = self.out(F.relu(self.norm(self.conv(total))))  # (B, 1, H/2, W/2)
         return interpolate_bilinear(logits.to(dtype).sigmoid(), size)

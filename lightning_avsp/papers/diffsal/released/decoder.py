@@ -34,7 +34,7 @@ class ReleasedNoiseEncoder(nn.Module):
         super().__init__()
         widths = tuple(reversed(channels))
         self.stem = nn.Conv2d(1, widths[0], kernel_size=3, padding=1)
-        self.down = Downsample(widths[0], widths[0], stride=4)
+        self.down = Downsample(widths[0], widths[0], stride=4)  # to the stride of the finest video features
         self.blocks = nn.ModuleList()
         self.downs = nn.ModuleList()
         for in_width, width in itertools.pairwise(widths):
@@ -77,6 +77,7 @@ class AttentionStage(nn.Module):
         if in_width is not None:
             self.upsample = nn.Sequential(
                 DoubleSize(),
+                # dilation 2: neighbours of a bilinearly doubled map are copies
                 nn.Conv2d(in_width, width, kernel_size=3, padding=2, dilation=2, bias=False),
                 nn.BatchNorm2d(width),
                 nn.ReLU(inplace=True),
@@ -138,6 +139,7 @@ class TemporalReadout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Read out features (B, T, C, H, W), 5 <= T < 10, to (B, C', 1, H, W)."""
+        # over channels alone, as in a transformer
         normed = self.norm(x.movedim(2, -1))  # (B, T, H, W, C)
         return F.relu(self.conv(normed.movedim(-1, 1)))  # (B, C', 1, H, W)
 
@@ -159,6 +161,7 @@ class Head(nn.Module):
         total = interpolate_bilinear(maps[0], size)
         for scale in maps[1:]:
             total = total + interpolate_bilinear(scale, size)
+        # in bfloat16 a sigmoid has 8 bits, too few for a next step
         return self.logit(self.projection(total)).float().sigmoid()
 
 
@@ -194,7 +197,7 @@ class ReleasedDecoder(nn.Module):
             self.readouts.append(TemporalReadout(width, head_channels))
             in_width = width
         self.head = Head(head_channels, channels[-1])
-        self.apply(_initialise)
+        self.apply(_initialise)  # the video and audio encoders keep their own initialisation
 
     def forward(self, noisy_map: Tensor, t: Tensor, video: Sequence[Tensor], audio: Tensor | None) -> Tensor:
         """Predict the clean map (B, 1, H, W) in [0, 1] from a noisy one.
@@ -218,6 +221,7 @@ class ReleasedDecoder(nn.Module):
             x = stage(x, skip, audio, size)  # (B, T+1, C, h, w)
             maps.append(readout(x).squeeze(2))  # (B, C', h, w)
         height, width = noisy_map.shape[-2:]
+        # the released head works at half size
         half = self.head(maps, (height // 2, width // 2))  # (B, 1, H/2, W/2)
         return interpolate_bilinear(half, (height, width))
 

@@ -89,9 +89,6 @@ class ReleasedDiffSal(DiffusionNetwork):
         attention: ``eca`` as released, or ``standard`` cross-attention (within frames, Table 4).
         num_stages: Attention stages, 1 to 4, deepest first (Figure 6).
         mel_bins: Bins of the audio features along mel, for ``mim_residual``.
-
-    Raises:
-        InputError: If the options do not fit together.
     """
 
     def __init__(
@@ -123,11 +120,6 @@ class ReleasedDiffSal(DiffusionNetwork):
             self.pixel_mean = (0.485, 0.456, 0.406)
             self.pixel_std = (0.229, 0.224, 0.225)
         channels = self.video_encoder.channels
-        if not 1 <= num_stages <= len(channels):
-            raise InputError(
-                f"num_stages is {num_stages}, but the video encoder gives {len(channels)} feature maps. "
-                f"Choose 1 to {len(channels)} stages."
-            )
         self.decoder = ReleasedDecoder(
             channels, head_channels, audio_width, mel_bins, interaction, attention, num_stages
         )
@@ -167,7 +159,7 @@ class ReleasedDiffSal(DiffusionNetwork):
                 f"Use clips of {self.clip_frames} frames."
             )
         if audio is None or self.audio_encoder is None or self.audio_transformer is None:
-            return Condition(video=features)
+            return Condition(video=features)  # audio that is missing selects the path without keys from it
         if audio.shape[2] != steps:
             raise InputError(
                 f"audio has {audio.shape[2]} slices, but the video {steps} time steps with the noisy map; "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from conftest import wait_for
 
 from lightning_avsp.sweep import load_sweep
 from lightning_avsp.sweep.cluster import Cluster, run_plan
@@ -15,9 +15,7 @@ from lightning_avsp.sweep.execution import Runner
 from lightning_avsp.sweep.planning import SweepPlan, TrialPlan, plan_sweep
 
 HERE = Path(__file__).parent
-EXPERIMENT = HERE.parents[1] / "experiments" / "smoke.yaml"
-LIMIT = 300.0
-"""Seconds after which an event that tests wait for will never come; generous, no verdict depends on it."""
+EXPERIMENT = HERE.parent / "experiments" / "smoke.yaml"
 
 
 def fake_environment() -> dict[str, str]:
@@ -26,13 +24,6 @@ def fake_environment() -> dict[str, str]:
         "AVSP_SWEEP_PROGRAM": "fake_lightning",
         "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, sys.path)]),
     }
-
-
-def wait_for(event: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LIMIT
-    while not event():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:
