@@ -33,7 +33,7 @@ from lightning_avsp.tasks.initial_weights import (
     initialise_from,
     refuse_random_frozen,
 )
-from lightning_avsp.tasks.loading import INPUT_KEY
+from lightning_avsp.tasks.loading import INPUT_KEY, PRECISION_KEY
 from lightning_avsp.tasks.prediction import clip_seeds, encode, frame_keys, network_inputs, sample_maps
 
 log = logging.getLogger(__name__)
@@ -414,6 +414,8 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         """Add the input specification; drop the sources of the initial weights, since the trained ones are inside."""
         if self.input_spec is not None:
             checkpoint[INPUT_KEY] = self.input_spec.as_plain()
+        if self._trainer is not None:
+            checkpoint[PRECISION_KEY] = self._trainer.precision
         checkpoint["weight_report"] = self.weight_report()
         checkpoint["starts"] = self.starts()
         hparams = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY)

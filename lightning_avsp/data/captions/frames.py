@@ -93,31 +93,6 @@ class Captions:
         return CaptionedFrames(captions, cache, model, self.missing, self.tokens)
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """Coverage of some videos by captions."""
-
-    frames: int
-    """Frames of these videos."""
-    captioned: int
-    """Frames with a caption of their own."""
-    without: tuple[VideoKey, ...]
-    """Videos without any caption."""
-    farthest: int
-    """Most frames between a frame and the nearest captioned one of its video, where there is one."""
-
-    def __str__(self) -> str:
-        text = f"{self.captioned} of {self.frames} frames have a caption of their own"
-        if self.captioned < self.frames:
-            text += f", the others are at most {self.farthest} frames from one"
-        if self.without:
-            names = ", ".join("/".join(key) for key in self.without[:5])
-            text += (
-                f"; {len(self.without)} videos have none at all ({names}{', ...' * (len(self.without) > 5)})"
-            )
-        return text
-
-
 class CaptionedFrames:
     """Captions of some corpora with their token features, mapped into memory when first read.
 
@@ -205,36 +180,35 @@ class CaptionedFrames:
             self._open[shard] = self.cache.open_shard(self._shards[shard])
         return pad_tokens(self._open[shard][start : start + count], self.length), True
 
-    def coverage(self, frames: Mapping[VideoKey, int]) -> Coverage:
-        """Measure and log the coverage of videos of so many frames each; a warning if videos have none.
+    def log_coverage(self, frames: Mapping[VideoKey, int]) -> None:
+        """Log the share of captioned frames of videos of so many frames each; a warning if videos have none.
 
         Raises:
             InputError: If a frame has no caption and ``missing`` is ``error``.
         """
         captioned, farthest = 0, 0
-        without = tuple(key for key in frames if key not in self._videos)
-        for key, count in frames.items():
-            if key in self._videos:
-                numbers = self._videos[key][0]
-                inside = numbers[numbers <= count]
-                captioned += len(inside)
-                every = np.arange(1, count + 1)
-                distances = np.abs(every - numbers[nearest(numbers, every)])
-                farthest = max(farthest, int(distances.max(initial=0)))
-                if self.missing == "error" and len(inside) < count:
-                    raise self._absent(key, int(every[distances > 0][0]))
-            elif self.missing == "error":
-                raise self._absent(key, 1)
-        found = Coverage(sum(frames.values()), captioned, without, farthest)
-        stands_in = {"nearest": "the nearest caption of the video stands in", "empty": "the others get none"}
+        without = [key for key in frames if key not in self._videos]
+        if without and self.missing == "error":
+            raise self._absent(without[0], 1)
+        for key in frames.keys() & self._videos.keys():
+            numbers, every = self._videos[key][0], np.arange(1, frames[key] + 1)
+            captioned += int((numbers <= frames[key]).sum())  # captions past the end count for nothing
+            distances = np.abs(every - numbers[nearest(numbers, every)])
+            farthest = max(farthest, int(distances.max(initial=0)))
+            if self.missing == "error" and distances.any():
+                raise self._absent(key, int(every[distances > 0][0]))
+        text = f"{captioned} of {sum(frames.values())} frames have a caption of their own"
+        if farthest:
+            text += f", the others are at most {farthest} frames from one"
+        if without:
+            names = ", ".join("/".join(key) for key in without[:5]) + ", ..." * (len(without) > 5)
+            text += f"; {len(without)} videos have none at all ({names})"
         log.log(
             logging.WARNING if without else logging.INFO,
-            "captions: %s; missing is %r: %s",
-            found,
+            "captions: %s; captions.missing is %r",
+            text,
             self.missing,
-            stands_in.get(self.missing, "none is missing"),
         )
-        return found
 
     def _position(self, key: VideoKey, frame: int) -> tuple[int, int, int] | None:
         """Return (shard, first row, rows) of the caption that a frame gets."""

@@ -13,8 +13,7 @@ from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, known_corpo
 from lightning_avsp.data.check.report import CheckReport, CorpusReport, Fault
 from lightning_avsp.data.check.video import Depth, check_video
 from lightning_avsp.data.corpora import corpus_listing
-from lightning_avsp.data.dhf1k import base_folders
-from lightning_avsp.data.lists import ListedVideo, list_path, parse_fold_list
+from lightning_avsp.data.lists import ListedVideo, base_folders, list_path, parse_fold_list
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.data.partition import refuse_shared, shared_films
 from lightning_avsp.errors import AVSPError, CorpusNotFoundError, InputError

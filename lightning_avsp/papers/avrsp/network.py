@@ -20,7 +20,7 @@ from lightning_avsp.backbones.weights import PartReport, WeightReport
 from lightning_avsp.errors import InputError
 from lightning_avsp.papers.avrsp.decoder import MapDecoder
 from lightning_avsp.papers.avrsp.explanation import Trace, explain_relevance
-from lightning_avsp.papers.avrsp.fusions import SoundProduct, build_fusion
+from lightning_avsp.papers.avrsp.fusions import AudioProduct, build_fusion
 from lightning_avsp.papers.avrsp.relevance import RAVF
 from lightning_avsp.papers.avrsp.scales import DILATIONS, RegulatorGate, Scale, Synergy
 from lightning_avsp.papers.avrsp.settings import (
@@ -132,7 +132,7 @@ class AVRSP(DirectNetwork):
         self.weight_report.add(PartReport("scales, synergy, gates and decoder", "random"))
         self.audio_encoder: nn.Module | None = None
         self.fusion: nn.Module | None = None
-        self.product: SoundProduct | None = None
+        self.product: AudioProduct | None = None
         if self.uses_audio:
             encoder, part = build_waveform_encoder(audio_encoder, audio_tap, audio_weights, freeze_audio)
             self.audio_encoder = encoder
@@ -140,7 +140,7 @@ class AVRSP(DirectNetwork):
             width = ravf.width or (64 if tiny else 512)
             self.fusion = build_fusion(fusion, channels, encoder.out_channels, width, ravf, bilinear)
             if fusion == "ravf_product":
-                self.product = SoundProduct(channels, encoder.out_channels, 4)
+                self.product = AudioProduct(channels, encoder.out_channels, 4)
             self.weight_report.add(PartReport(f"fusion ({fusion})", "random"))
 
     def forward(

@@ -22,7 +22,7 @@ from lightning_avsp.backbones.weights import PartReport, WeightReport
 from lightning_avsp.errors import InputError, require_choice
 from lightning_avsp.papers.tavdiff.condition import condition_tokens
 from lightning_avsp.papers.tavdiff.condition_encoder import ConditionEncoder
-from lightning_avsp.papers.tavdiff.explain import explain_sitr, sitr_agreement
+from lightning_avsp.papers.tavdiff.explain import explain_sitr
 from lightning_avsp.papers.tavdiff.options import (
     SIZES,
     Denoiser,
@@ -240,26 +240,6 @@ class TAVDiff(DiffusionNetwork):
     ) -> Tensor:
         """Encode and denoise once: the training pass, with the ground truth where SITR chooses by it."""
         return self.denoise(noisy_map, t, self.encode(video, audio, text, saliency))
-
-    def selection_agreement(
-        self, video: Tensor | None, audio: Tensor | None, text: Tensor | None, saliency: Tensor | None
-    ) -> Tensor:
-        """Compare the choice of SITR's rule of test time with that of the ground truth (X2).
-
-        float32 (B,): 1 where both choose the same word, 0 where not, NaN for clips without a caption.
-
-        Raises:
-            InputError: If the network has no SITR, or video, text or saliency is missing.
-        """
-        sitr = self.condition.fusion
-        if not isinstance(sitr, SITR):
-            raise InputError(
-                f"modalities={self.modalities} with this text_fusion has no SITR whose choices could agree"
-            )
-        if video is None or text is None or saliency is None:
-            raise InputError("agreement of SITR's choices needs video, text and saliency")
-        with torch.no_grad():
-            return sitr_agreement(sitr, self.condition.shown(video, audio, text), text, saliency)
 
     def explain(
         self,
