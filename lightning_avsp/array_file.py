@@ -12,6 +12,7 @@ memory. All numbers are little-endian.
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import os
 import struct
@@ -75,7 +76,7 @@ class ArrayWriter:
 
 
 def read_index(path: Path) -> dict[str, Any] | None:
-    """Read the index at the end of a file; None for a missing, truncated or foreign file."""
+    """Read the index at the end of a file; None for a missing, truncated, foreign or altered file."""
     try:
         with path.open("rb") as stream:
             end = stream.seek(0, os.SEEK_END) - _TAIL.size
@@ -85,9 +86,18 @@ def read_index(path: Path) -> dict[str, Any] | None:
                 return None
             stream.seek(end - length)
             index = json.loads(stream.read(length))
-    except (OSError, ValueError, struct.error):
+        # Readers trust the table of arrays: each must lie inside the file
+        for entry in index["arrays"].values():
+            shape, dtype = entry["shape"], np.dtype(entry["dtype"])
+            sizes = [entry["offset"], *shape]
+            if dtype.hasobject or not all(isinstance(size, int) and size >= 0 for size in sizes):
+                return None
+            if entry["offset"] + math.prod(shape) * dtype.itemsize > end - length:
+                return None
+    # Whatever else stands where an index should be, deeply nested JSON among it
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
         return None
-    return index if isinstance(index, dict) else None
+    return index
 
 
 class ArrayFile:

@@ -1,21 +1,32 @@
-"""Atomic writing: the one place in which a file is written so that no reader ever sees half of it."""
+"""Files that no reader sees half of, and folders that no two writers share: atomic writing, and locks."""
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import socket
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from lightning_avsp.errors import InputError
+
+log = logging.getLogger(__name__)
+
+_cleared: set[Path] = set()
+_held: set[Path] = set()
 
 
 @contextmanager
 def atomic_write(path: Path, *, fsync: bool = True) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path`` for writing; it replaces ``path`` when the block ends without an error.
 
-    Missing parent folders are made. After an error the temporary file is gone and ``path`` is as it was; a killed
-    process may leave the hidden temporary file ``.<name>.<random>.part``.
+    Missing parent folders are made. After an error the temporary file is gone and ``path`` is as it was. A killed
+    process leaves its ``.<name>.<random>.part``; the next process that writes into the folder removes it.
 
     Args:
         path: File to make or to replace.
@@ -23,8 +34,8 @@ def atomic_write(path: Path, *, fsync: bool = True) -> Iterator[BinaryIO]:
             saves the wait where a damaged file is found out by its reader and can be made again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    temporary = Path(name)
+    remove_leftovers(path.parent)
+    handle, temporary = _own_file(path)
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, 0o644)  # mkstemp makes files that only their owner can read
@@ -36,3 +47,125 @@ def atomic_write(path: Path, *, fsync: bool = True) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _own_file(path: Path) -> tuple[int, Path]:
+    """Make a temporary file, locked as long as it is open: by that others see that its owner lives."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        _lock(handle, wait=True)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # removed between its making and its lock by a process that took it for a leftover
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of killed writers in a folder, the first time that this process writes there."""
+    if folder in _cleared:
+        return
+    _cleared.add(folder)
+    for path in folder.glob(".*.part"):
+        with suppress(OSError):  # another process is faster, or may not be disturbed
+            handle = os.open(path, os.O_RDWR)
+            try:
+                if _lock(handle, wait=False):  # not so where the file system has no locks
+                    path.unlink()
+            finally:
+                os.close(handle)
+
+
+@contextmanager
+def lock_folder(folder: Path, name: str = "lock", *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder; a process that holds it already gets it again.
+
+    The lock is the kernel's, and ends with its owner: a file that a killed process left is no lock. Processes forked
+    from the owner inherit it, so it is free only when they are gone too.
+
+    Args:
+        folder: The folder; made if it is missing.
+        name: Name of the lock's file, which holds host and process id of the owner.
+        wait: Wait until the lock is free instead of refusing.
+
+    Raises:
+        InputError: If another process holds the lock; names its host and process id. With ``wait`` also if the file
+            system has no locks, of which there is a warning otherwise.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = (folder / name).resolve()
+    if path in _held:
+        yield
+        return
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            got = _lock(handle, wait)
+            if got is None and wait:
+                raise InputError(
+                    f"{path} cannot be locked: this file system has no flock, which keeps two processes from one "
+                    "training; choose another folder with --runs"
+                )
+            if got is None:
+                log.warning("%s cannot be locked: do not start another run in this folder", path)
+            if got is False:
+                raise InputError(
+                    f"{folder} is used by {_owner(handle)}: wait for its end, or choose another folder"
+                )
+            if os.fstat(handle).st_nlink:
+                break
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # the last owner removed the file while this process waited
+    try:
+        os.truncate(handle, 0)
+        os.pwrite(handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode(), 0)
+        _held.add(path)
+        yield
+    finally:
+        _held.discard(path)
+        os.close(handle)
+
+
+def is_locked(folder: Path, name: str = "lock") -> bool:
+    """Return true if a process holds the lock of a folder."""
+    try:
+        handle = os.open(folder / name, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return _lock(handle, wait=False) is False
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, wait: bool) -> bool | None:
+    """Lock an open file: False if another process has locked it, None where there are no locks."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _owner(handle: int) -> str:
+    try:
+        found = json.loads(os.pread(handle, 1000, 0))
+        host, pid = str(found["host"])[:80], int(found["pid"])
+    except (ValueError, LookupError, TypeError):
+        return "another process, which is just starting"
+    if host == socket.gethostname():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return (
+                f"what process {pid} on this host ({host}) started: it is gone, its workers are about to end"
+            )
+        except PermissionError:
+            pass
+    return f"process {pid} on host {host}"

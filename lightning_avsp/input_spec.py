@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
+from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import AudioInput, LogMel
 from lightning_avsp.media.waveform import Waveform
+from lightning_avsp.plain_values import build_from, fit_arguments, fit_value
 from lightning_avsp.structures import ClipPolicy
 
 _AUDIO: dict[str, type[AudioInput]] = {"log_mel": LogMel, "waveform": Waveform}
+
+LARGEST_SIDE = 8192
+"""Most pixels on a side, and most frames that a clip spans, of a model that is loaded."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +53,24 @@ class InputSpec:
         return plain
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> InputSpec:
-        """Rebuild a spec from :meth:`as_plain`."""
-        audio: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain["audio"].items()}
-        text = plain["text"]
-        return cls(
-            size=tuple(plain["size"]),
-            map_size=tuple(plain["map_size"]),
-            clip=ClipPolicy(**plain["clip"]),
-            audio=_AUDIO[audio.pop("form")](**audio),
-            text=None if text is None else TextInput(**text),
+    def from_plain(cls, plain: Any) -> InputSpec:
+        """Rebuild a spec from :meth:`as_plain`.
+
+        Raises:
+            InputError: If it is not one, or its sizes are absurd.
+        """
+        values = dict(plain) if isinstance(plain, dict) else {}
+        if missing := {"size", "map_size", "clip", "audio"} - values.keys():
+            raise InputError(f"input_spec lacks {min(missing)}")
+        audio = dict(values.pop("audio")) if isinstance(values["audio"], dict) else {}
+        form = fit_value(audio.pop("form", None), Literal["log_mel", "waveform"], "input_spec.audio.form")
+        spec = cls(
+            **fit_arguments(cls, values, "input_spec"),
+            audio=build_from(_AUDIO[form], audio, "input_spec.audio"),
         )
+        most = max(*spec.size, *spec.map_size, spec.clip.frames * spec.clip.stride)
+        if min(*spec.size, *spec.map_size) < 1 or most > LARGEST_SIDE:
+            raise InputError(
+                f"input_spec has sizes {spec.size} and {spec.map_size}, clips of {spec.clip.frames} frames"
+            )
+        return spec

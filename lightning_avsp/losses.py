@@ -40,7 +40,7 @@ def kl(prediction: Tensor, target: Tensor, reduction: Reduction = "sum") -> Tens
 
 def ce(prediction: Tensor, target: Tensor, reduction: Reduction = "sum") -> Tensor:
     """Binary cross-entropy per pixel, the target read as a probability, summed or averaged over pixels."""
-    p = prediction.flatten(1).clamp(EPSILON, 1 - EPSILON)
+    p = prediction.flatten(1).clamp(EPSILON, 1 - EPSILON)  # log 0 would be infinite where the map saturates
     q = target.flatten(1).clamp(0, 1)
     entropy = -(q * torch.log(p) + (1 - q) * torch.log1p(-p))
     return entropy.sum(1) if reduction == "sum" else entropy.mean(1)
@@ -50,6 +50,7 @@ def cc(prediction: Tensor, target: Tensor, reduction: Reduction = "sum") -> Tens
     """Pearson correlation of the two maps in [-1, 1]; give it a negative weight to maximise it."""
     p, q = prediction.flatten(1), target.flatten(1)
     p, q = p - p.mean(1, keepdim=True), q - q.mean(1, keepdim=True)
+    # two roots: the root of a product would underflow
     norms = p.square().sum(1).sqrt() * q.square().sum(1).sqrt()
     return (p * q).sum(1) / (norms + EPSILON)
 
@@ -61,7 +62,7 @@ def sim(prediction: Tensor, target: Tensor, reduction: Reduction = "sum") -> Ten
 
 def _distribution(maps: Tensor) -> Tensor:
     """Non-negative maps (B, 1, H, W) as distributions (B, N) that sum to 1."""
-    flat = maps.flatten(1).clamp_min(0)
+    flat = maps.flatten(1).clamp_min(0)  # a sampled map may lie below 0
     return flat / (flat.sum(1, keepdim=True) + EPSILON)
 
 
@@ -111,6 +112,7 @@ class SaliencyLoss(nn.Module):
                 f"prediction has shape {tuple(prediction.shape)} but target {tuple(target.shape)}; "
                 "set the data's map_size to the network's map size"
             )
+        # sums over pixels in bfloat16 lose the third digit
         with torch.autocast(prediction.device.type, enabled=False):
             prediction, target = prediction.float(), target.float()
             total = prediction.new_zeros(())

@@ -60,6 +60,7 @@ class Condition:
     def batch_size(self) -> int:
         """Number of clips."""
         tensors = (*self.video, self.audio, self.text)
+        # every condition has at least one part
         return next(tensor.shape[0] for tensor in tensors if tensor is not None)
 
     @property
@@ -158,15 +159,7 @@ class DirectNetwork(SaliencyNetwork, ABC):
     def forward(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
     ) -> Tensor:
-        """Predict the map of a clip.
-
-        Args:
-            video: Normalised frames (B, 3, T, H, W), or None.
-            audio: Audio in the network's form (``audio_form``), or None.
-            text: Text token features (B, N, C), or None.
-
-        Returns:
-            (B, 1, H, W) in [0, 1], of the frames' size.
+        """Predict the map of a clip, (B, 1, H, W) in [0, 1], of the frames' size; arguments as of :meth:`explain`.
 
         Raises:
             InputError: If the network cannot work with the given modalities.
@@ -183,12 +176,9 @@ class DiffusionNetwork(SaliencyNetwork, ABC):
     def encode(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
     ) -> Condition:
-        """Compute the features of a clip; call once per clip.
+        """Compute the features of a clip; call once per clip; arguments as of :meth:`explain`.
 
-        Args:
-            video: Normalised frames (B, 3, T, H, W), or None.
-            audio: Audio in the network's form (``audio_form``), or None.
-            text: Text token features (B, N, C), rows of zeros where there is no token, or None.
+        Rows of zeros in the text are no tokens.
 
         Raises:
             InputError: If the network cannot work with the given modalities.

@@ -25,6 +25,7 @@ def make_film(tmp_path: Path) -> Callable[..., Path]:
         pts: list[int] | None = None,
         sound_delay: float = 0.0,
         gap: tuple[float, float] | None = None,
+        gap_becomes_s: float = 0.0,
         rotation: int = 0,
         pix_fmt: str = "yuv420p",
         options: dict[str, str] | None = None,
@@ -61,7 +62,8 @@ def make_film(tmp_path: Path) -> Callable[..., Path]:
                     block = np.ascontiguousarray(wave[:, start : start + 1024])
                     piece = av.AudioFrame.from_ndarray(block, "fltp", LAYOUTS[channels])
                     piece.sample_rate, piece.time_base = rate, Fraction(1, rate)
-                    piece.pts = start + round(sound_delay * rate)
+                    later = gap_becomes_s if gap and start >= gap[1] * rate else 0.0
+                    piece.pts = start + round((sound_delay + later) * rate)
                     container.mux(sound.encode(piece))
                 container.mux(sound.encode(None))
         return path

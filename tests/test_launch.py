@@ -116,12 +116,13 @@ def test_arithmetic_is_chosen_and_reported_in_one_place(
     assert set_arithmetic(deterministic) == []  # nothing to choose on the CPU
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     cudnn, matmul = torch.backends.cudnn, torch.get_float32_matmul_precision()
-    before = cudnn.benchmark, cudnn.allow_tf32, cudnn.benchmark_limit
+    before = cudnn.benchmark, cudnn.allow_tf32
     try:
         (line,) = set_arithmetic(deterministic)
         assert ("deterministic:" in line) is deterministic
-        assert cudnn.benchmark is cudnn.allow_tf32 is not deterministic
+        assert cudnn.allow_tf32 is not deterministic
+        assert not cudnn.benchmark
         assert torch.get_float32_matmul_precision() == ("highest" if deterministic else "high")
     finally:
-        cudnn.benchmark, cudnn.allow_tf32, cudnn.benchmark_limit = before
+        cudnn.benchmark, cudnn.allow_tf32 = before
         torch.set_float32_matmul_precision(matmul)

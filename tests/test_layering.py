@@ -14,7 +14,7 @@ import lightning_avsp
 ROOT = Path(lightning_avsp.__file__).parent
 ROOMS = (
     ("errors",),
-    ("files", "array_file", "parallel", "structures", "clip_policy", "run_folder", "launch"),
+    ("files", "array_file", "parallel", "plain_values", "structures", "clip_policy", "run_folder", "launch"),
     ("media",),
     ("input_spec",),
     ("diffusion",),

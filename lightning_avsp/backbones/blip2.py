@@ -1,10 +1,10 @@
-"""BLIP-2 as the writer of captions, asked as TAVDiff asks it.
+"""BLIP-2 as the writer of captions, prompted as TAVDiff prompts it.
 
-The paper (section III-A) gives BLIP-2 each frame and one prompt; it names neither the model's size nor how the
-prompt is put. The smallest published model, ``Salesforce/blip2-opt-2.7b``, was never taught to follow instructions: it
-may repeat the prompt or say nothing. So the prompt is put as a question, the form that its authors question it in; a
-repeated prompt is removed, and a frame without an answer is asked again without any prompt. How each caption came
-about is part of its line.
+The paper (section III-A) gives BLIP-2 each frame and one prompt; it names neither the model's size nor the form of the
+prompt. The smallest published model, ``Salesforce/blip2-opt-2.7b``, was never taught to follow instructions: it may
+repeat the prompt or return nothing. So the prompt is put as a question, the form that its authors use; a repeated
+prompt is removed, and a frame without an answer is tried again without any prompt. The mode of each caption is part of
+its line.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LONGEST = 20
 """Words of a caption, as the prompt asks; what follows is cut."""
 
 PromptMode = Literal["question", "plain", "none"]
-"""How the prompt is put: ``Question: ... Answer:``, as it stands, or not at all."""
+"""Form of the prompt: ``Question: ... Answer:``, as it stands, or none at all."""
 
 _NEW_TOKENS = 48  # 20 words are seldom more than 30 tokens
 _FILES = (
@@ -45,12 +45,12 @@ _FILES = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said of one frame."""
+    """The model's answer for one frame."""
 
     text: str
-    """At most :data:`LONGEST` words; empty if it said nothing, even without a prompt."""
+    """At most :data:`LONGEST` words; empty if there was none, even without a prompt."""
     mode: PromptMode
-    """How it was asked when it said that."""
+    """Form of the prompt that it answers."""
 
 
 @dataclass
@@ -64,10 +64,10 @@ class Captioner:
     processor: Any
     """transformers' ``Blip2Processor``."""
     mode: PromptMode = "question"
-    """How it is asked first."""
+    """First form of the prompt."""
 
     def caption(self, frames: Sequence[np.ndarray]) -> list[Answer]:
-        """Captions of frames, each uint8 (H, W, 3), RGB. Greedy, so the same frame always gets the same caption."""
+        """Caption frames, each uint8 (H, W, 3), RGB; greedily, so that the same frame always gets the same caption."""
         answers = [Answer(text, self.mode) for text in self._ask(frames, self.mode)]
         silent = [index for index, answer in enumerate(answers) if not answer.text]
         if silent and self.mode != "none":
@@ -79,10 +79,10 @@ class Captioner:
     @torch.inference_mode()
     def _ask(self, frames: Sequence[np.ndarray], mode: PromptMode) -> list[str]:
         prompt = put_prompt(mode)
-        # Text is given even if empty: it decides the start token in the same way for every language model.
+        # text is given even if empty: it decides the start token in the same way for every language model
         inputs = self.processor(images=list(frames), text=[prompt] * len(frames), return_tensors="pt")
         network: Any = self.network
-        # Half precision keeps the middle part in single precision: the picture part says what pictures must be.
+        # half precision keeps the middle part in single precision: the vision model decides the type of images
         weights = next(network.vision_model.parameters())
         inputs = {
             name: value.to(weights.device, weights.dtype if value.is_floating_point() else value.dtype)
@@ -97,17 +97,12 @@ class Captioner:
 
 
 def put_prompt(mode: PromptMode) -> str:
-    """The prompt in the form that a mode gives it."""
+    """Return the prompt in the form of a mode."""
     return {"question": f"Question: {PROMPT} Answer:", "plain": PROMPT, "none": ""}[mode]
 
 
 def tidy(text: str, prompt: str) -> str:
-    """An answer on one line, without a repeated prompt, cut to :data:`LONGEST` words.
-
-    Args:
-        text: What the model said.
-        prompt: What it was asked (:func:`put_prompt`).
-    """
+    """Return an answer on one line, without the repeated prompt, cut to :data:`LONGEST` words."""
     answer = " ".join(text.split())
     for echo in (prompt, PROMPT):
         if echo and answer.lower().startswith(echo.lower()):
@@ -126,12 +121,12 @@ def open_captioner(
     mode: PromptMode = "question",
     dtype: torch.dtype | None = None,
 ) -> Captioner:
-    """A captioner by the name or folder of its BLIP-2 model.
+    """Open a captioner by the name of its BLIP-2 model on the Hugging Face hub, or a folder with its files.
 
     Args:
-        name: A model of the Hugging Face hub, or a folder with its files.
-        device: Where to run it.
-        mode: How to ask first.
+        name: Name or folder of the model.
+        device: Device to run it on.
+        mode: First form of the prompt.
         dtype: Precision; half on a GPU and single on the CPU by default.
 
     Raises:
@@ -160,7 +155,7 @@ def open_captioner(
     found = processor.tokenizer.convert_tokens_to_ids("<image>")
     if expected is not None and found != expected:
         raise InputError(
-            f"{name}: its tokenizer puts pictures at token {found}, its network expects them at {expected}; "
+            f"{name}: its tokenizer puts images at token {found}, its network expects them at {expected}; "
             "fetch all of its files again, from one version"
         )
     return Captioner(name, network.eval().requires_grad_(False).to(device), processor, mode)

@@ -7,10 +7,10 @@ A folder contains the features of any number of encoders::
 
 ``<encoder>`` is a hash of everything that shapes features beside the frames: class, settings and weights of the
 encoder, normalisation, precision, device and versions. ``<clip>`` is a hash of the frames themselves. Names of videos
-and numbers of frames would not do: where a video is shorter than a clip the same frame is the target of one clip in
-training and of another one in evaluation, windows of the head may run backwards, and a corpus may be read from
-pictures, films or the prepared cache, which differ by some grey levels. Hashing 16 frames of 224x384 takes 2 ms,
-reading their features 6 ms or more.
+and indices of frames would not do: where a video is shorter than a clip the same frame is the target of one clip in
+training and of another one in evaluation, padded windows may run backwards, and a corpus may be read from images,
+videos or the prepared cache, which differ by some grey levels. Hashing 16 frames of 224x384 takes 2 ms, reading their
+features 6 ms or more.
 
 Processes may share a folder: every file is written beside its path and renamed. Compiling or rearranging an encoder
 changes features by rounding alone and does not change their name. The files are torch's own and not of the format of
@@ -23,8 +23,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import time
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 GIB = 2**30
 SPARE_BYTES = 5 * GIB
 """Space left free on the disk, for checkpoints and others."""
-_ABANDONED_S = 3600  # an unfinished file of this age was left by a run that was killed
 
 
 def frames_key(frames: Tensor) -> str:
@@ -73,6 +72,7 @@ class FeatureStore:
         """Clips whose features were read."""
         self.computed_clips = 0
         """Clips whose features had to be computed."""
+        # a look at the whole folder is slow, writing past the limit a little is harmless
         self._look_every = min(GIB, (self.limit or 100 * GIB) // 100)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ class FeatureStore:
         except FileNotFoundError:
             return None
         except Exception as error:  # noqa: BLE001  # unpickling raises whatever the bytes provoke
-            why = f"{type(error).__name__} {error}".strip().splitlines()[0]
+            why = type(error).__name__  # its text may advise to switch the protection off
             log.warning("%s is damaged and computed anew (%s)", path, why)
             if self.writes:
                 path.unlink(missing_ok=True)
@@ -166,19 +166,12 @@ class FeatureStore:
         return self.writes
 
     def _look(self) -> int:
-        """Measure the bytes in the folder, and remove unfinished files of killed runs."""
+        """Measure the bytes in the folder."""
         total = 0
         for place, _, names in os.walk(self.folder):
             for name in names:
-                path = Path(place, name)
-                try:
-                    state = path.stat()
-                    if name.endswith(".part") and time.time() - state.st_mtime > _ABANDONED_S:
-                        path.unlink()
-                    else:
-                        total += state.st_size
-                except FileNotFoundError:  # finished or removed by another process meanwhile
-                    continue
+                with suppress(FileNotFoundError):  # finished or removed by another process meanwhile
+                    total += Path(place, name).stat().st_size
         return total
 
     def _stop(self, why: str) -> None:

@@ -45,9 +45,8 @@ class FusedAttention(MultiscaleAttention):
     def forward(self, x: Tensor, thw: Grid) -> tuple[Tensor, Grid]:
         """Attend over tokens (B, 1 + T H W, C); return (B, 1 + T' H' W', C') and their grid."""
         pooled, grids = [], []
-        for tokens, pool in zip(
-            self.qkv(x).chunk(3, dim=-1), (self.pool_q, self.pool_k, self.pool_v), strict=True
-        ):
+        pools = (self.pool_q, self.pool_k, self.pool_v)
+        for tokens, pool in zip(self.qkv(x).chunk(3, dim=-1), pools, strict=True):
             tokens, grid = (tokens, thw) if pool is None else pool(tokens, thw)
             tokens = tokens.unflatten(-1, (self.num_heads, -1))  # (B, 1 + N, heads, C)
             pooled.append(tokens if pool is None else pool.norm_act(tokens))
@@ -68,7 +67,7 @@ class MultiscaleEncoder(VideoEncoder):
         taps: Index of the last block of each stage.
         frame_size: Height and width that the relative-position tables are made for; other sizes interpolate them.
         clip_frames: Frames per clip that the tables are made for.
-        num_scales: How many scales are returned, from the deepest.
+        num_scales: Number of scales that are returned, from the deepest.
     """
 
     def __init__(
@@ -95,10 +94,10 @@ class MultiscaleEncoder(VideoEncoder):
         use_video_layers(self.trunk)
         for module in self.trunk.modules():
             if isinstance(module, Pool):
-                module.__class__ = TokenPool
+                module.__class__ = TokenPool  # same parameters, so that published names fit
             elif isinstance(module, MultiscaleAttention):
                 module.__class__ = FusedAttention
-        self.taps = taps[-num_scales:]
+        self.taps = taps[-num_scales:]  # the trunk runs to its end anyway: only norms are spared
         widths = [blocks[tap].output_channels for tap in self.taps]
         self.norms = nn.ModuleList(LayerNorm(width, eps=1e-6) for width in widths)
         self.channels = tuple(widths[::-1])
@@ -123,10 +122,7 @@ class MultiscaleEncoder(VideoEncoder):
 class MViTv2Small(MultiscaleEncoder):
     """MViTv2-S: 16 blocks, widths 96 to 768; at 16x224x384 features 8x56x96 ... 8x7x12.
 
-    Args:
-        num_scales: How many scales are returned, from the deepest.
-        frame_size: Height and width that the relative-position tables are made for.
-        clip_frames: Frames per clip.
+    Arguments as of :class:`MultiscaleEncoder`.
     """
 
     label = "video encoder (mvitv2_s)"
@@ -153,11 +149,6 @@ class TinyMViT(MultiscaleEncoder):
 
     At 16x64x128 its features are 8x16x32, 8x8x16, 8x4x8 and 8x2x4. Queries are pooled where the size halves only,
     which spares the costly depthwise convolutions at full size. There are no published weights.
-
-    Args:
-        num_scales: How many scales are returned, from the deepest.
-        frame_size: Height and width that the relative-position tables are made for.
-        clip_frames: Frames per clip.
     """
 
     label = "video encoder (tiny)"

@@ -16,9 +16,6 @@ class R3D18(VideoEncoder):
 
     Its four stages have strides 2, 4, 8 and 16; each is averaged over 2x2 pixels to the common 4, 8, 16 and 32. Of 16
     frames it gives 16, 8, 4 and 2 time steps (finest to deepest).
-
-    Args:
-        num_scales: How many scales are returned, from the deepest.
     """
 
     pixel_mean = (0.43216, 0.394666, 0.37645)
@@ -44,6 +41,7 @@ class R3D18(VideoEncoder):
         for stage in (self.trunk.layer1, self.trunk.layer2, self.trunk.layer3, self.trunk.layer4):
             x = stage(x)
             features.append(x)
+        # all encoders share strides 4 to 32
         return tuple(F.avg_pool3d(x, (1, 2, 2)) for x in features[::-1][: self.num_scales])
 
 
@@ -51,9 +49,6 @@ class SlowR50(VideoEncoder):
     """Slow R50, the 3D ResNet-50 of PyTorchVideo (Apache-2.0); Feichtenhofer et al., "SlowFast" (ICCV 2019).
 
     It never strides in time: every scale has as many steps as the clip has frames.
-
-    Args:
-        num_scales: How many scales are returned, from the deepest.
 
     Raises:
         MissingDependencyError: If PyTorchVideo is not installed.

@@ -18,9 +18,6 @@ class S3DEncoder(VideoEncoder):
     """S3D without its classifier, tapped before each spatial halving.
 
     Of 16 frames it gives 8, 8, 4 and 2 time steps (finest to deepest).
-
-    Args:
-        num_scales: How many scales are returned, from the deepest.
     """
 
     pixel_mean = (0.43216, 0.394666, 0.37645)

@@ -54,13 +54,8 @@ NAME_PREFIX = re.compile(r"(module\.)?(soundnet8?|audionet)\.")
 class SoundNet8(AudioEncoder):
     """Waveform to a sequence of features: one token for every 2^15 samples, or 2^11 at ``conv5``.
 
-    Args:
-        tap: Layer that features are taken from. ``conv7``: 3 tokens of 1024 channels from 70560 samples, 2 from 35280;
-            ``pool7``: 1 and 1 of them, as STAViS; ``conv5``: 36 and 18 tokens of 256 channels.
-
-    Attributes:
-        out_channels: Channels of the features.
-        tap: As given.
+    Of 70560 and 35280 samples ``conv7`` gives 3 and 2 tokens of 1024 channels, ``pool7`` one each, as STAViS,
+    ``conv5`` 36 and 18 tokens of 256 channels.
 
     Raises:
         InputError: If the tap is unknown.
@@ -88,13 +83,7 @@ class SoundNet8(AudioEncoder):
         self.out_channels = width
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Encode waveforms.
-
-        Args:
-            waveform: (B, 1, N), 22050 Hz, in [-256, 256] as SoundNet was trained.
-
-        Returns:
-            (B, C, n), n of :meth:`tokens`.
+        """Encode waveforms (B, 1, N), 22050 Hz, in [-256, 256] as SoundNet was trained, to (B, C, n).
 
         Raises:
             InputError: If the waveform is too short for a single token.
@@ -107,7 +96,7 @@ class SoundNet8(AudioEncoder):
         x = waveform
         last = len(self.stages) - 1
         for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            x = F.relu(norm(conv(x)))
+            x = F.relu(norm(conv(x)))  # pooling follows the activation, as in the published network
             pool = self.stages[index].pool
             if pool > 1 and (index < last or self.tap == "pool7"):
                 x = F.max_pool1d(x, pool)

@@ -17,9 +17,6 @@ class Swin3DTiny(VideoEncoder):
     """Swin3D-T without its classifier, tapped after each of its four stages, with a layer norm at each tap.
 
     Of 16 frames it gives 8 time steps at every scale.
-
-    Args:
-        num_scales: How many scales are returned, from the deepest.
     """
 
     pixel_mean = (0.485, 0.456, 0.406)

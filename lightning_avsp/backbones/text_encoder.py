@@ -88,6 +88,7 @@ class TextEncoder:
             attention_mask=tokens["attention_mask"].to(self.device),
         ).last_hidden_state  # (B, N, C)
         hidden = hidden.float().cpu()
+        # padding is cut off: its rows depend on the batch
         return [rows[kept].numpy() for rows, kept in zip(hidden, mask, strict=True)]
 
     def count_cut(self, texts: Sequence[str]) -> int:
@@ -125,6 +126,7 @@ def load_text_encoder(name: str = DEFAULT_TEXT_MODEL, device: str = "cpu") -> Te
                 f"{name} lacks {len(missing)} weights of CLIP's text encoder, e.g. {missing[0]}: fetch its files "
                 "again, or give another --text_model"
             )
+    # features are stored once: the precision of the file must not decide
     network = network.float().eval().requires_grad_(False).to(device)
     config: Any = network.config
     model = TextModel(

@@ -29,10 +29,9 @@ _SEED = 20
 
 
 def build_tiny_clip(name: str = "tiny-random") -> tuple[nn.Module, Any]:
-    """``CLIPTextModel`` of 2 layers and a word-level tokenizer.
+    """Build a ``CLIPTextModel`` of 2 layers and a word-level tokenizer.
 
-    Args:
-        name: ``tiny-random``, or ``tiny-random-WIDTH`` for another multiple of 16 channels.
+    ``tiny-random``, or ``tiny-random-WIDTH`` for another multiple of 16 channels.
 
     Raises:
         InputError: If the name is another.
@@ -54,12 +53,12 @@ def build_tiny_clip(name: str = "tiny-random") -> tuple[nn.Module, Any]:
     )
     with torch.random.fork_rng(devices=[]):  # the library draws weights that are replaced
         network = CLIPTextModel(config)
-    _draw_weights(network)
+    _draw_weights(network)  # the library's own initialisation changes between versions
     return network, tokenizer
 
 
 def build_word_tokenizer() -> Any:
-    """A tokenizer of whole lower-case words: those of synthetic captions; any other is ``<unknown>``."""
+    """Build a tokenizer of whole lower-case words: those of synthetic captions; any other is ``<unknown>``."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -94,7 +93,7 @@ def _width(name: str) -> int:
 
 
 def _draw_weights(network: nn.Module) -> None:
-    """Words one apart from the other, positions a little, layers that mix without drowning them."""
+    """Draw words one apart from the other, positions a little, layers that mix without drowning them."""
     generator = torch.Generator().manual_seed(_SEED)
     named = {name.removeprefix("text_model."): value for name, value in network.named_parameters()}
     with torch.no_grad():

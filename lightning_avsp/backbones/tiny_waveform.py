@@ -21,17 +21,10 @@ LOWEST, HIGHEST = 80.0, 8000.0
 class TinyWaveformEncoder(AudioEncoder):
     """Waveform to one token for every 2048 samples: a learned filter bank, then two strided convolutions.
 
-    The filters start as pairs of a windowed cosine and sine, so that their energy distinguishes a pitch from its octave
-    from the first step on; filters that start at random have to learn that. The logarithm of the energy makes quiet
-    audio as visible as loud audio, as a log-mel front end does. A sinusoid of the token's position in time is added,
-    for layers that ignore the order of the tokens.
-
-    Args:
-        filters: Filters of the bank, log-spaced from 80 to 8000 Hz.
-        channels: Channels of the features.
-
-    Attributes:
-        out_channels: Channels of the features.
+    The filters start as pairs of a windowed cosine and sine, so that their energy distinguishes a pitch from its
+    octave from the first step on; filters that start at random have to learn that. The logarithm of the energy makes
+    quiet audio as visible as loud audio, as a log-mel front end does. A sinusoid of the token's position in time is
+    added, for layers that ignore the order of the tokens.
     """
 
     label = "audio encoder (tiny)"
@@ -55,13 +48,7 @@ class TinyWaveformEncoder(AudioEncoder):
         self.out_channels = channels
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Encode waveforms.
-
-        Args:
-            waveform: (B, 1, N), 22050 Hz, in [-256, 256].
-
-        Returns:
-            (B, C, n), n of :meth:`tokens`.
+        """Encode waveforms (B, 1, N), 22050 Hz, in [-256, 256], to (B, C, n), n of :meth:`tokens`.
 
         Raises:
             InputError: If the waveform is empty.

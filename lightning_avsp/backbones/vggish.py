@@ -19,13 +19,8 @@ class VGGish(AudioEncoder):
     """Features of log-mel slices, 16 times smaller in time and in mel.
 
     Args:
-        channels: Width of each of the four stages; the published network has (64, 128, 256, 512): 4,499,712
-            parameters. Small widths make a tiny encoder for demonstrations and tests.
+        channels: Width of each of the four stages; the published network has (64, 128, 256, 512): 4,499,712 parameters.
         frozen: Start frozen; the released DiffSal runs it without gradient.
-
-    Attributes:
-        out_channels: Width of the features.
-        strides: Reduction of a slice's time axis and of its mel axis.
 
     Raises:
         InputError: If there is not one width per stage.
@@ -44,8 +39,7 @@ class VGGish(AudioEncoder):
         super().__init__()
         if len(channels) != len(CONVOLUTIONS_PER_STAGE):
             raise InputError(
-                f"VGGish has {len(CONVOLUTIONS_PER_STAGE)} stages, but {len(channels)} widths were given: "
-                f"{tuple(channels)}. Give one width per stage."
+                f"VGGish has 4 stages, but {len(channels)} widths were given: {channels}; give one for each"
             )
         layers: list[nn.Module] = []
         width = 1
@@ -60,13 +54,6 @@ class VGGish(AudioEncoder):
             self.freeze()
 
     def forward(self, slices: Tensor) -> Tensor:
-        """Encode independent slices.
-
-        Args:
-            slices: Log-mel slices (N, 1, H, W): H frames of time, W mel bands, each at least 16.
-
-        Returns:
-            Features (N, C, H/16, W/16), rounded down.
-        """
+        """Encode log-mel slices (N, 1, H, W), H frames of time, W mel bands, to (N, C, H/16, W/16), rounded down."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return self.features(slices)

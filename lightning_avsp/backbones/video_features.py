@@ -75,6 +75,7 @@ class CachedVideoFeatures:
         self.store.read_clips += len(read)
         self.store.computed_clips += len(missing)
         # slices and not an index: that would have to be copied to the device first
+        # all or none in most cases: no copy then
         part = video if not read else torch.stack([video[place] for place in missing]) if missing else None
         computed = () if part is None else compute(part)
         for row, place in enumerate(missing):
@@ -106,14 +107,8 @@ class CachedVideoFeatures:
     def _fingerprint(self, encoder: nn.Module) -> str:
         """Hash settings and weights; again only after a tensor was replaced, moved or written to."""
         tensors = list(chain(encoder.parameters(), encoder.buffers()))
-        state = tuple(
-            (
-                id(x),
-                x.data_ptr(),
-                0 if x.is_inference() else x._version,
-            )  # what is made for inference has none
-            for x in tensors
-        )
+        # tensors made for inference have no version
+        state = tuple((id(x), x.data_ptr(), 0 if x.is_inference() else x._version) for x in tensors)
         if self._weights is None or self._weights[0] != state:
             self._weights = (state, weights_fingerprint(encoder))
         return self._weights[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.plain_values import read_torch_file
 
 StateDict = dict[str, Tensor]
 
@@ -84,16 +85,9 @@ def read_state_dict(path: str | Path) -> StateDict:
     Raises:
         InputError: If the file is missing, unreadable, or holds no tensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no weight file at {path}: give the path of a file, or leave the option out")
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling raises whatever the bytes provoke: all mean unreadable
-        raise InputError(
-            f"{path} is no weight file that can be read safely ({type(error).__name__}: {error}); "
-            "save it again with torch.save(model.state_dict(), path)"
-        ) from error
+    content = read_torch_file(
+        Path(path), "the path of a weight file, made by torch.save(model.state_dict(), path)"
+    )
     for key in ("state_dict", "model_state"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -125,9 +119,11 @@ def download_state_dict(name: str, url: str) -> StateDict:
         content = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", check_hash=True, weights_only=True
         )
-    except (URLError, OSError, RuntimeError) as error:
+    except (URLError, OSError, RuntimeError, UnpicklingError) as error:
+        # torch would advise to switch its protection off
+        why = "it contains more than tensors" if isinstance(error, UnpicklingError) else error
         raise InputError(
-            f"could not download {name} ({error}); fetch {url} elsewhere and give its path instead"
+            f"could not download {name} ({why}); fetch {url} elsewhere and give its path instead"
         ) from error
     state: StateDict = content.get("model_state", content)
     return state

@@ -12,6 +12,8 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from lightning_avsp.errors import AVSPError
 from lightning_avsp.files import atomic_write
+from lightning_avsp.plain_values import read_torch_file
+from lightning_avsp.tasks.loading import WANTED, refuse_foreign
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -20,6 +22,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Lightning's own writer builds its temporary file in the system's temporary folder: on another disk than the run, the
     last step is a copy, and a kill in its middle leaves half a ``last.ckpt``.
     """
+
+    def load_checkpoint(self, path: str | os.PathLike[str], *_: Any, **__: Any) -> dict[str, Any]:
+        """Read a checkpoint as data, whatever options say: it must not be able to run code.
+
+        Raises:
+            InputError: If it cannot be read, or is no checkpoint of a training run.
+        """
+        content = read_torch_file(Path(path), WANTED)
+        refuse_foreign(Path(path), content)
+        return dict(content)
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None

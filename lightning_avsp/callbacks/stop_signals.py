@@ -1,4 +1,4 @@
-"""Stop at SIGTERM and SIGUSR1 after the current step, with a checkpoint to resume from."""
+"""Stop at SIGTERM, SIGUSR1 and Ctrl-C after the current step, with a checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lightning_avsp.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-WATCHED = (signal.SIGTERM, signal.SIGUSR1)
+WATCHED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class StopSignals(Callback):
@@ -25,6 +25,8 @@ class StopSignals(Callback):
     Lightning acts inside the signal handler: it broadcasts there, which hangs if only some processes get the signal,
     and without SLURM SIGUSR1 kills the process. Here the handler only notes the signal. The exit code is 128 plus the
     signal's number, as shells count.
+
+    A second Ctrl-C does not wait for the step, and saves nothing.
 
     Under SLURM, SIGUSR1 also puts the job back into the queue (``scontrol requeue``) unless ``requeue`` is false.
 
@@ -43,7 +45,7 @@ class StopSignals(Callback):
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Install the handler of the two signals."""
+        """Install the handler of the signals."""
         self.received = 0
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in WATCHED}
@@ -64,6 +66,11 @@ class StopSignals(Callback):
         self._before = {}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self.received == number:
+                raise KeyboardInterrupt
+            # not by logging, which may be in the middle of a line
+            os.write(2, b"\nCtrl-C: saving after this step; once more stops without it\n")
         self.received = number
 
     def on_train_batch_end(

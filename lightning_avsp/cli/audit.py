@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -114,11 +114,10 @@ def _perturb(
     modality: Modality, ckpt: Path, options: AuditOptions, out: Path | None, settings: dict[str, Any]
 ) -> None:
     from lightning_avsp.evaluation.audit.perturbation import audit_modality
-    from lightning_avsp.evaluation.audit.perturbation_report import perturbation_report
 
     model, data = options.open(ckpt)
     found = audit_modality(model, data, modality, progress=progress("clips"), **settings)
-    _finish(perturbation_report(found), ckpt, modality, out, {**model_record(ckpt, model, data), **settings})
+    _finish(found.report(), ckpt, modality, out, {**model_record(ckpt, model, data), **settings})
 
 
 def noise(ckpt: Path, samples: int = 4, out: Path | None = None, **options: Any) -> None:
@@ -131,10 +130,9 @@ def noise(ckpt: Path, samples: int = 4, out: Path | None = None, **options: Any)
         options: See :class:`AuditOptions`.
     """
     from lightning_avsp.evaluation.audit.denoising import audit_denoising
-    from lightning_avsp.evaluation.audit.denoising_report import denoising_report
 
     model, data = AuditOptions(**options).open(Path(ckpt))
-    report = denoising_report(audit_denoising(model, data, samples, progress("clips")))
+    report = audit_denoising(model, data, samples, progress("clips")).report()
     _finish(report, Path(ckpt), "noise", out, model_record(Path(ckpt), model, data))
 
 
@@ -149,11 +147,12 @@ def leak(runs: list[str], strict: bool = False, out: Path | None = None) -> None
         out: JSON file to write.
     """
     from lightning_avsp.evaluation.audit.leaks import audit_leaks, leak_report
+    from lightning_avsp.run_folder import write_json
 
     found = audit_leaks([Path(run) for run in runs])
     report = leak_report(found)
     if out is not None:
-        report.write(Path(out))
+        write_json(Path(out), report.record)
     print("\n".join(report.lines()))
     states = {finding.state for finding in found}
     if "leak" in states or (strict and "unknown" in states):
@@ -162,10 +161,10 @@ def leak(runs: list[str], strict: bool = False, out: Path | None = None) -> None
 
 def _finish(report: AuditReport, ckpt: Path, name: str, out: Path | None, settings: dict[str, Any]) -> None:
     from lightning_avsp.evaluation.audit.report import report_file
+    from lightning_avsp.run_folder import write_json
 
     path = report_file(ckpt, name) if out is None else Path(out)
-    report.record = {**settings, **report.record}
-    report.write(path)
+    write_json(path, {**settings, **report.record})
     print("\n".join(report.lines()))
     print(f"written to {path}")
 
@@ -177,7 +176,7 @@ def model_record(ckpt: Path, model: LoadedModel, data: AuditData) -> dict[str, A
         "source": model.source,
         "seed": model.seed,
         "sampling": None if model.sampling is None else vars(model.sampling),
-        **data.as_plain(),
+        **asdict(data),
     }
 
 

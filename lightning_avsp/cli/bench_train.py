@@ -33,7 +33,8 @@ def train(
     Args:
         model: Experiment file; its model and data are built as `lightning fit` builds them.
         all: Instead measure the four papers' full-size experiments (those of experiments/, or of the folder --model),
-            batch 8 by default, each in a process of its own, in bf16 with CUDA graphs, bf16, fp32 and compiled bf16, or as --against says.
+            batch 8 by default, each in a process of its own, in bf16 with CUDA graphs, bf16, fp32 and compiled bf16, or
+            as --against says.
         against: Further configurations, in turns with the first on the CPU: changes, separated by blanks, e.g.
             "precision=32-true compile=default", "experiments/mubic_avad.yaml", "batch=16" or
             "model.network.attention=standard". Several as a list: '["precision=32-true", "compile=default"]'.

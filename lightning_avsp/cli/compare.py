@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 
@@ -28,6 +29,6 @@ def compare(first: Path, second: Path, out: Path | None = None, seed: int = 0) -
     print_comparison(comparison, Console())
     if out is not None:
         try:
-            write_json(Path(out), comparison.as_plain())
+            write_json(Path(out), asdict(comparison))
         except OSError as error:
             raise cannot_write(Path(out), error) from error

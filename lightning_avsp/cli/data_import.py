@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from lightning_avsp.data.importing.settings import Columns, EyeLink, Files, MapSettings, Screen, TimeStamps
+from lightning_avsp.data.importing.settings import (
+    Columns,
+    EyeLink,
+    Files,
+    Format,
+    MapSettings,
+    Screen,
+    TimeStamps,
+)
 
 
 def import_recording(
@@ -16,11 +24,13 @@ def import_recording(
     columns: Columns = Columns(),  # noqa: B008  # frozen; jsonargparse makes option groups of them
     time: TimeStamps = TimeStamps(),  # noqa: B008
     eyelink: EyeLink = EyeLink(),  # noqa: B008
+    format: Format = "auto",
     screen: Screen = Screen(),  # noqa: B008
     maps: MapSettings = MapSettings(),  # noqa: B008
     files: Files = Files(),  # noqa: B008
     drop_zero: bool = False,
     max_outside: float = 0.5,
+    max_blank: float = 0.05,
     video_name: str = "",
     part: Literal["train", "test"] = "train",
     split: str = "1",
@@ -33,18 +43,20 @@ def import_recording(
 
     Args:
         video: Video to import.
-        gaze: Raw gaze of all observers of this video: a table (CSV with any delimiter, or parquet), an EyeLink
-            recording (.asc), or a folder of recordings, one for each observer.
+        gaze: Raw gaze of all observers of this video: a table (text with any delimiter, or parquet), an EyeLink
+            recording (.asc), or a folder or pattern ('dir/*.txt') of either, one for each observer, named by the file.
         corpus: Name of the corpus, new or imported before.
         root: Folder of the corpora; made if it does not exist.
         columns: Columns of a gaze table.
         time: Time column of a gaze table.
         eyelink: EyeLink recordings.
+        format: Export of a tracker, with its columns and units; auto recognises what is unmistakable, table none.
         screen: Position of the video on the screen.
         maps: Maps and fixations.
         files: Written files.
         drop_zero: Count samples at exactly (0, 0) as lost, as many trackers write them.
         max_outside: Share of valid samples outside the video from which on the geometry is taken to be wrong.
+        max_blank: Share of frames between a recording's first and last sample that may be without any.
         video_name: Name of the video; that of its file by default.
         part: List to enter it into.
         split: Splits to enter it into: 1, or 1,2, or all.
@@ -53,7 +65,9 @@ def import_recording(
     from lightning_avsp.cli.progress import progress_bar
     from lightning_avsp.data.importing import ImportSettings, import_video
 
-    settings = ImportSettings(columns, time, eyelink, screen, maps, files, drop_zero, max_outside)
+    settings = ImportSettings(
+        columns, time, eyelink, format, screen, maps, files, drop_zero, max_outside, max_blank
+    )
     with progress_bar("video and gaze") as advance:
         report = import_video(
             Path(video),
@@ -76,10 +90,13 @@ def import_recording(
         f"samples: {samples['used']} used of {samples['total']}; {samples['invalid']} invalid, {samples['missing']} "
         f"without numbers, {samples['out_of_time']} before or after the video, {samples['outside']} outside it"
     )
+    for reason, example in facts["examples"].items():
+        print(f"first left out as {reason}: {example}")
     rows, across = facts["sigma"]
     print(
         f"maps: {facts['map_size'][1]}x{facts['map_size'][0]}, sigma {across:.2f} across and {rows:.2f} down, in pixels"
     )
+    print(f"frames with their gaze, to look at: {report.picture}")
     for path in report.lists:
         print(f"listed in {path}")
     for note in report.notes:

@@ -6,7 +6,9 @@ is imported before it is known which command runs, so `avsp --help` answers at o
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -155,14 +157,43 @@ def main(args: Sequence[str] | None = None, program: str | None = None) -> None:
     """
     arguments = list(sys.argv[1:] if args is None else args)
     program = program or (Path(sys.argv[0]).stem if args is None else "avsp")
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         _dispatch(arguments, program)
-    except AVSPError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except BrokenPipeError:  # `avsp report | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except Exception as error:
+        line = error_line(error)
+        if line is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        print(f"error: {line}", file=sys.stderr)
         raise SystemExit(2) from error
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def error_line(error: Exception) -> str | None:
+    """Describe an error that the files, the disk or the user's input caused; None for one of this program.
+
+    An error of a dataloader worker arrives as the text of its traceback, of which the last line is the error.
+    """
+    text = str(error)
+    if "Original Traceback" in text:
+        text = text.strip().splitlines()[-1].partition(": ")[2] or text.strip().splitlines()[-1]
+    if isinstance(error, AVSPError):
+        return text
+    media = sys.modules.get("av")
+    foreign = (OSError, UnicodeError, RecursionError, *((media.FFmpegError,) if media else ()))
+    if not isinstance(error, foreign):
+        return None
+    return (
+        f"{' '.join(text.split())[:500] or type(error).__name__} ({type(error).__name__}; --debug shows more)"
+    )
 
 
 def _dispatch(arguments: list[str], program: str) -> None:
@@ -253,7 +284,7 @@ def overview(group: str | None = None) -> str:
             "",
             *lines,
             "",
-            "`COMMAND --help` explains a command.",
+            "`COMMAND --help` explains a command; `COMMAND ... --debug` shows where an error came from.",
             "`lightning fit --config experiments/diffsal_avad.yaml --data.root DATA` trains DiffSal.",
         ]
     )

@@ -44,8 +44,7 @@ def explain(
     from lightning_avsp.cli.audit import names, progress
     from lightning_avsp.errors import InputError
     from lightning_avsp.evaluation.audit.data import AuditData, find_corpus_captions
-    from lightning_avsp.evaluation.explain.clips import Explainer
-    from lightning_avsp.evaluation.explain.drawing import draw_clip
+    from lightning_avsp.evaluation.explain import Explainer, draw_clip
     from lightning_avsp.run_folder import write_json
     from lightning_avsp.tasks.loading import load_model
 

@@ -59,7 +59,7 @@ def report(
         eval_clips_per_s: Predicted clips per second of one GPU, with the sweep's denoising steps.
     """
     from lightning_avsp.evaluation.results import cannot_write
-    from lightning_avsp.report.efficiency import CostCounter
+    from lightning_avsp.report.costs import CostCounter
     from lightning_avsp.report.leaderboard import read_leaderboard
     from lightning_avsp.report.published import published_tables
     from lightning_avsp.report.table import read_report, report_published

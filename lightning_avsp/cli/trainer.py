@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +24,9 @@ from lightning_avsp.callbacks.checkpoint_io import AtomicCheckpointIO
 from lightning_avsp.callbacks.origins import weight_options
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.loader import start_worker_server
-from lightning_avsp.errors import InputError, MissingDependencyError
+from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
 from lightning_avsp.evaluation.audit.leaks import seen_test_videos
+from lightning_avsp.files import lock_folder
 from lightning_avsp.launch import (
     accumulation,
     check_slurm,
@@ -32,10 +36,12 @@ from lightning_avsp.launch import (
     fsdp2_strategy,
     set_arithmetic,
 )
+from lightning_avsp.plain_values import read_torch_file
 from lightning_avsp.run_folder import RunFolder
 from lightning_avsp.tasks import SaliencyTask
 from lightning_avsp.tasks.execution import Execution
 from lightning_avsp.tasks.experiment import CLI_SETTINGS, ExperimentCLI
+from lightning_avsp.tasks.loading import WANTED, refuse_foreign
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +100,10 @@ class AVSPCLI(ExperimentCLI):
 
     run: RunFolder
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        with ExitStack() as self.locks:  # LightningCLI does everything in its constructor
+            super().__init__(*args, **kwargs)
+
     @property
     def options(self) -> Any:
         """Settings of the running command."""
@@ -102,8 +112,7 @@ class AVSPCLI(ExperimentCLI):
     def before_instantiate_classes(self) -> None:
         """Check the options before anything heavy is built, and set those that follow from others."""
         options = self.options
-        if options.get("weights_only") is None:
-            options.weights_only = True  # a checkpoint is data: it must not be able to run code
+        options.weights_only = True  # a checkpoint is data: it must not be able to run code
         if options.trainer.precision in ("bf16-true", "16-true"):
             raise InputError(
                 f"trainer.precision={options.trainer.precision} would round the noise schedule and the metric sums to "
@@ -117,12 +126,18 @@ class AVSPCLI(ExperimentCLI):
             if part is not None and "seed" in part and part.seed is None:
                 part.seed = int(seed) if isinstance(seed, int) else 0
         self.run = RunFolder(options.run_dir or Path("runs") / options.experiment / f"seed{seed}")
+        first = int(getattr(rank_zero_only, "rank", 0)) == 0
+        if self.subcommand in ("fit", "predict") and first and not options.trainer.fast_dev_run:
+            name = "lock" if self.subcommand == "fit" else "predict.lock"
+            self.locks.enter_context(lock_folder(self.run.path, name))
         if options.get("ckpt_path"):
-            options.ckpt_path = str(self.run.checkpoint(options.ckpt_path))
+            path = self.run.checkpoint(options.ckpt_path)
+            refuse_foreign(path, read_torch_file(path, WANTED, mapped=True))  # before anything heavy is built
+            options.ckpt_path = str(path)
         elif self.subcommand == "fit" and not options.trainer.fast_dev_run:
             if not options.overwrite:
                 self.run.refuse_overwriting()
-            elif int(getattr(rank_zero_only, "rank", 0)) == 0:
+            elif first:
                 self.run.clear()
         elif self.subcommand in ("test", "validate", "predict") and not options.trainer.fast_dev_run:
             raise InputError(
@@ -140,6 +155,31 @@ class AVSPCLI(ExperimentCLI):
             **self.trainer_defaults,
             "callbacks": default_callbacks(self.run, options, str(self.subcommand)),
         }
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run the command; an error inside Lightning's restoring of a checkpoint becomes one line on that file."""
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            super()._run_subcommand(subcommand)
+        except SystemExit as stop:
+            if isinstance(
+                stop.__context__, KeyboardInterrupt
+            ):  # Lightning ignores Ctrl-C from here on, and exits with 1
+                signal.signal(signal.SIGINT, handler)
+                raise KeyboardInterrupt from None
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            restoring = any(
+                Path(frame.filename).name == "checkpoint_connector.py" and "restore" in frame.name
+                for frame in traceback.extract_tb(error.__traceback__)
+            )
+            if isinstance(error, AVSPError) or not restoring:
+                raise
+            why = " ".join(str(error).split())[:300]
+            raise InputError(
+                f"{self.options.ckpt_path} does not fit this run ({type(error).__name__}: {why}): give the checkpoint "
+                "of a run with the same model, or start anew without --ckpt_path"
+            ) from error
 
     def _choose_processes(self, options: Any) -> None:
         """Choose processes, precision, arithmetic and the share of a global batch; log choices that were not given."""

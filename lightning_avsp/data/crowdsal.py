@@ -14,7 +14,6 @@ which of them a video is.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from lightning_avsp.data.dhf1k import base_folders
 from lightning_avsp.data.entries import MissingAudio, VideoEntry, apply_policy, usable_frames
 from lightning_avsp.data.lists import ListedVideo, require_root
 from lightning_avsp.data.sources import JsonFixations
+from lightning_avsp.data.text_files import check_name, read_json
 from lightning_avsp.data.video_source import VideoFacts, VideoFrames, VideoMaps, probe_video
 from lightning_avsp.errors import CorpusNotFoundError, InputError, MissingDependencyError
 
@@ -58,14 +58,16 @@ def read_split(base: Path) -> dict[str, list[str]]:
         InputError: If the file contains anything else, or names a video twice.
     """
     path = base / SPLIT_FILE
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         split = {
-            key: [str(name).removesuffix(".mp4") for name in content[key]]
+            key: [check_name(name.removesuffix(".mp4")) for name in content[key]]
             for part in SUBSETS.values()
             for key in part
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} is no split of this corpus ({error!r}): it needs lists train, public_test and private_test; "
             "download it again"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightning_avsp.data.catalogue import Corpus, Part
+from lightning_avsp.data.text_files import check_name, read_text
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 
 LISTS_FOLDER = "fold_lists"
@@ -16,11 +17,15 @@ class ListedVideo:
     """One line of a fold list."""
 
     name: str
-    """Name of the video's folders; unique inside one corpus only."""
+    """Name of the video's folders; unique inside one corpus only, and checked, as it becomes part of paths."""
     frames: int
     """Number of frames according to the list; 0 where a corpus comes without one."""
     fps: float
     """Frames per second; the lists carry float noise such as 29.999999999999996."""
+
+    def __post_init__(self) -> None:
+        """Check the name."""
+        check_name(self.name)
 
 
 def parse_fold_list(path: Path, errors: list[InputError] | None = None) -> list[ListedVideo]:
@@ -36,7 +41,7 @@ def parse_fold_list(path: Path, errors: list[InputError] | None = None) -> list[
 
     Raises:
         CorpusNotFoundError: If the list does not exist.
-        InputError: If a line cannot be read, a video is named twice, or the list is empty.
+        InputError: If it is not UTF-8, a line cannot be read, a video is named twice, or the list is empty.
     """
     if not path.is_file():
         raise CorpusNotFoundError(
@@ -44,7 +49,7 @@ def parse_fold_list(path: Path, errors: list[InputError] | None = None) -> list[
             "`avsp data synth --root DIR`"
         )
     videos: dict[str, ListedVideo] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -70,7 +75,10 @@ def _parse_line(line: str, where: str) -> ListedVideo:
         raise InputError(f"{where}: expected '<name> <frames> <fps>', found {line!r}") from error
     if frames < 1 or not 0 < fps < 1000:
         raise InputError(f"{where}: frames must be positive and fps between 0 and 1000, found {line!r}")
-    return ListedVideo(name, frames, fps)
+    try:
+        return ListedVideo(name, frames, fps)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def list_path(root: Path, corpus: Corpus, part: Part, split: int) -> Path:

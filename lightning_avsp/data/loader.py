@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import warnings
 from collections.abc import Iterator
 from itertools import islice
@@ -52,7 +53,12 @@ def start_worker_server() -> None:
     if worker_context().get_start_method() == "forkserver":
         from multiprocessing.forkserver import ensure_running
 
-        ensure_running()
+        # Ctrl-C reaches every process of a terminal: workers inherit this, or they would end before the step is saved
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, handler)
 
 
 def loader_settings(num_workers: int, start_method: StartMethod | None, seed: int) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from lightning_avsp.data.text_files import read_json
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 
 MANIFEST = "synthetic.json"
@@ -22,9 +22,9 @@ def read_manifest(root: Path | str) -> dict[str, Any]:
     if not path.exists():
         return {"corpora": {}}
     try:
-        manifest = json.loads(path.read_text())
+        manifest = read_json(path)
         manifest["corpora"].items()
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} does not describe synthetic corpora ({error}); move it away or choose another root"
         ) from error

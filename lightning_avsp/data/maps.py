@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,16 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_avsp.data.text_files import read_json
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.images import read_image, resize
+from lightning_avsp.media.images import read_grey, resize
+from lightning_avsp.media.matrices import read_matrix
 
 FIXATION_KEY = "eyeMap"
 """Name of the matrix inside a fixMap file."""
 
 
 def read_map(path: Path) -> Tensor:
-    """Read a continuous map at its own size: uint8 (Hg, Wg), grey."""
-    return torch.from_numpy(np.array(read_image(path, mode="GRAY")))
+    """Read a continuous map at its own size: uint8 (Hg, Wg), scaled over the range of its type."""
+    return torch.from_numpy(np.array(read_grey(path, deep=False)))
 
 
 def resize_map(saliency: Tensor, size: tuple[int, int]) -> Tensor:
@@ -42,7 +43,7 @@ def read_fixations(path: Path, size: tuple[int, int], key: str = FIXATION_KEY) -
     Raises:
         InputError: If the file is missing, broken, has another key or another size.
     """
-    return _points(_load_matrix(path, key), size, f"{path}: {key}")
+    return _points(read_matrix(path, key), size, f"{path}: {key}")
 
 
 def read_fixation_picture(path: Path, size: tuple[int, int]) -> Tensor:
@@ -58,7 +59,7 @@ def read_fixation_picture(path: Path, size: tuple[int, int]) -> Tensor:
     Raises:
         InputError: If the file is missing, broken or has another size.
     """
-    return _points(read_image(path, mode="GRAY"), size, f"{path}: the image of fixations")
+    return _points(read_grey(path), size, f"{path}: the image of fixations")
 
 
 def read_fixation_lists(path: Path) -> tuple[np.ndarray, ...]:
@@ -82,7 +83,7 @@ def read_fixation_lists(path: Path) -> tuple[np.ndarray, ...]:
 @lru_cache(maxsize=16)  # about a megabyte for a video of 18 seconds and 70 observers
 def _fixation_lists(path: Path, size: int, changed_ns: int) -> tuple[np.ndarray, ...]:
     try:
-        frames = json.loads(path.read_text(encoding="utf-8"))
+        frames = read_json(path)
         if not isinstance(frames, list):
             raise TypeError(f"expected a list with one list for each frame, found {type(frames).__name__}")
         lists = []
@@ -91,7 +92,7 @@ def _fixation_lists(path: Path, size: int, changed_ns: int) -> tuple[np.ndarray,
             if len(points) != len(pairs) or not np.isfinite(points).all():
                 raise ValueError(f"frame {number} is not a list of [row, column] pairs")
             lists.append(np.floor(points).astype(np.int64))  # the pixel in which a point lies
-    except (OSError, ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"{path} ({size} bytes) contains no lists of fixations: {error}; replace this file"
         ) from error
@@ -105,20 +106,3 @@ def _points(matrix: np.ndarray, size: tuple[int, int], what: str) -> Tensor:
             f"{size[0]} x {size[1]}; both must have one size: unpack the annotations again"
         )
     return torch.from_numpy(np.argwhere(matrix != 0).astype(np.int64))  # (N, 2)
-
-
-def _load_matrix(path: Path, key: str) -> np.ndarray:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    if not path.is_file():
-        raise InputError(f"{path} is missing; unpack the annotations again")
-    try:
-        content = loadmat(path)
-    # ValueError and TypeError: what scipy raises for garbage; NotImplementedError: version 7.3 (HDF5)
-    except (MatReadError, ValueError, TypeError, NotImplementedError, OSError) as error:
-        raise InputError(f"{path} cannot be read as a MATLAB file: {error}; replace this file") from error
-    if key not in content:
-        keys = ", ".join(name for name in content if not name.startswith("__")) or "none"
-        raise InputError(f"{path} has no matrix {key!r}; its matrices: {keys}")
-    return np.asarray(content[key])

@@ -39,8 +39,11 @@ class NumberedFiles:
 
     def first_beyond(self, count: int, at_most: int) -> int | None:
         """Return the first number in ``count + 2 .. at_most`` that exists; if there is one, ``count + 1`` is a gap."""
-        names = {entry.name for entry in self.folder.iterdir()} if self.folder.is_dir() else set()
-        return next((n for n in range(count + 2, at_most + 1) if self._file(n) in names), None)
+        # By the files that are there: a list may claim any number
+        matches = (NUMBERED.fullmatch(entry.name) for entry in self.folder.iterdir())
+        numbers = (int(match["number"]) + 1 - self.first for match in matches if match)
+        beyond = (n for n in numbers if count + 2 <= n <= at_most and self.path(n).is_file())
+        return min(beyond, default=None)
 
     def _file(self, number: int) -> str:
         return self.pattern.format(number - 1 + self.first)

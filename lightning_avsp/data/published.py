@@ -1,14 +1,15 @@
-"""The published corpora: where each lies in its package, how it is split, and the counts that were published."""
+"""The published corpora: paths in their packages, splits, and published counts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from lightning_avsp.errors import InputError
 
 Part = Literal["train", "test"]
-"""The two parts that published lists know; validation videos are taken from ``train``."""
+"""The two parts of published lists; validation videos are taken from ``train``."""
 
 Layout = Literal["stavis", "dhf1k", "hollywood", "crowdsal"]
 """Layouts of a corpus' files; each has one reader (:mod:`lightning_avsp.data.corpora`)."""
@@ -16,18 +17,18 @@ Layout = Literal["stavis", "dhf1k", "hollywood", "crowdsal"]
 
 @dataclass(frozen=True)
 class Corpus:
-    """One entry of the catalogue: facts about a corpus, no behaviour of its own."""
+    """Facts about a corpus: a published one, or one's own."""
 
     name: str
-    """Public name, as papers and our commands write it."""
+    """Public name, in papers and in commands."""
     folder: str
     """Folder name inside the package, and stem of its lists."""
     videos: int
-    """Distinct videos in all published lists; 0 if nobody counted them."""
+    """Distinct videos in all its lists; 0 if not counted."""
     frames: int | None
-    """Frames of these videos, by the published lists; None where no count is published."""
+    """Frames of these videos, by the lists; None if not counted."""
     counts: tuple[tuple[int, int], ...]
-    """Published (train, test) number of videos, one pair for each split; empty if nobody counted them."""
+    """(train, test) number of videos, one pair for each split; empty if not counted."""
     licence: str
     """Terms as far as they were published."""
     source: str
@@ -39,25 +40,27 @@ class Corpus:
     layout: Layout = "stavis"
     """Layout of its files, which chooses the reader (:mod:`lightning_avsp.data.corpora`)."""
     aliases: tuple[str, ...] = ()
-    """Other names by which papers and their folders call it."""
+    """Other names, in papers and of folders."""
     has_sound: bool = True
     """False for a corpus without audio, where a missing audio file is no fault."""
     fps: float | None = None
     """Frames per second where the layout does not say."""
     shots: bool = False
-    """Whether its folders hold shots of the videos that are counted here, so that there are more folders."""
+    """True if its folders contain shots of the videos that are counted here, so that there are more folders."""
     note: str = ""
-    """What one has to know to read a score on it, in one sentence."""
+    """Remark on scores on it, in one sentence."""
     own: bool = False
-    """Whether it was registered by ``avsp data import`` and is in no published catalogue."""
+    """True if it was registered by ``avsp data import`` and is in no published catalogue."""
+    made: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Settings of the import of one's own corpus, for the record: JSON values."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Everything that the corpus answers to."""
+        """All names of the corpus."""
         return tuple(dict.fromkeys((self.name, self.folder, *self.aliases)))
 
     def list_name(self, part: Part, split: int) -> str:
-        """File name of the list of one part of one split.
+        """Return the file name of the list of one part of one split.
 
         Raises:
             InputError: If the corpus has no such split.
@@ -68,10 +71,10 @@ class Corpus:
         return self.list_pattern.format(folder=self.folder, part=part, split=split)
 
     def published_count(self, part: Part, split: int) -> int:
-        """Number of videos that the published list of this part and split has.
+        """Return the published number of videos of this part and split.
 
         Raises:
-            InputError: If nobody counted them.
+            InputError: If they were not counted.
         """
         if not self.counts:
             raise InputError(
@@ -130,7 +133,7 @@ _ENTRIES = (
         videos=700,
         frames=406_413,
         counts=((600, 100),),
-        licence="research use, by its authors' terms; films from YouTube",
+        licence="research use, by its authors' terms; videos from YouTube",
         source=(
             "follow the links at github.com/wenguanwang/DHF1K and unpack video and annotation into a folder DHF1K "
             "under the root"

@@ -8,7 +8,7 @@ Under one root (STAViS: Tsiami, Koutras and Maragos, CVPR 2020, data package)::
     annotations/<folder>/<video>/fixMap_00001.mat
     fold_lists/<folder>_list_{train,test}_{1,2,3}_fps.txt
 
-Own corpora (:mod:`lightning_avsp.data.own`) have the same layout; instead of a folder of frames they may have a
+Own corpora (:mod:`lightning_avsp.data.catalogue`) have the same layout; instead of a folder of frames they may have a
 video file, ``videos/<folder>/<video>.mp4``, which also contains the audio where there is no wav.
 """
 
@@ -32,6 +32,7 @@ from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
 from lightning_avsp.data.video_source import VideoFrames, probe_video
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.media.images import image_size
+from lightning_avsp.media.video_index import check_even, video_info
 
 __all__ = ["FrameCountWarning", "MissingAudio", "read_stavis", "video_file", "wave_path"]
 
@@ -100,6 +101,7 @@ def _read_video(root: Path, corpus: Corpus, listed: ListedVideo) -> VideoEntry:
     film_sound = None
     if isinstance(frames, VideoFrames):
         facts = probe_video(frames.path)
+        check_even(video_info(frames.path), listed.fps)
         n_pictures, size = facts.n_frames, (facts.height, facts.width)
         film_sound = frames.path if facts.has_audio else None
     else:

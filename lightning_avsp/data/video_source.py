@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.random_access import Backend, PyAVReader, reader
+from lightning_avsp.media.video import VideoInfo, set_upright, to_rgb
 from lightning_avsp.media.video_index import check_seekable, decode_in_order, video_info
 
 
@@ -72,10 +73,8 @@ class VideoFrames:
         Raises:
             InputError: If the file is damaged; the message names file and frame.
         """
-        from lightning_avsp.media.video import to_rgb
-
-        for frame, rotation in decode_in_order(self.path):
-            yield to_rgb(frame, rotation, size)
+        for frame, info in decode_in_order(self.path):
+            yield to_rgb(frame, info, size)
 
     def name(self, number: int) -> str:
         """Name one frame, for messages."""
@@ -101,12 +100,12 @@ class VideoMaps:
         _check_numbers(self.path, [number])
         decoder = reader(self.path, "pyav", None)
         assert isinstance(decoder, PyAVReader)
-        return torch.from_numpy(grey(decoder.frame(number - 1), decoder.info.rotation))
+        return torch.from_numpy(grey(decoder.frame(number - 1), decoder.info))
 
     def in_order(self) -> Iterator[np.ndarray]:
         """Yield every map from the first to the last, uint8 (Hg, Wg)."""
-        for frame, rotation in decode_in_order(self.path):
-            yield grey(frame, rotation)
+        for frame, info in decode_in_order(self.path):
+            yield grey(frame, info)
 
     def size(self, number: int) -> tuple[int, int]:
         """Return (Hg, Wg), the same for every frame."""
@@ -118,13 +117,11 @@ class VideoMaps:
         return f"{self.path}, frame {number}"
 
 
-def grey(frame: Any, rotation: int = 0) -> np.ndarray:
+def grey(frame: Any, info: VideoInfo) -> np.ndarray:
     """Convert the luma of an ``av.VideoFrame`` as uint8 (H, W), rounded from 16 bit."""
     # One thread: with several, swscale left garbage in 15 of 16000 frames (PyAV 18.1), and with one in none.
     luma = frame.reformat(format="gray16le", threads=1).to_ndarray()
-    return np.ascontiguousarray(
-        np.rot90(((luma.astype(np.uint32) + 128) // 257).astype(np.uint8), rotation // 90)
-    )
+    return set_upright(((luma.astype(np.uint32) + 128) // 257).astype(np.uint8), info)
 
 
 def _check_numbers(path: Path, numbers: Sequence[int]) -> None:

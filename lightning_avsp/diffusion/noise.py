@@ -21,25 +21,16 @@ def draw_noise(
     device: torch.device | str,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Draw standard normal noise.
+    """Draw standard normal noise of a shape (B, ...).
 
-    A generator draws on its own device and the result is moved, so a CPU generator gives the same noise
-    wherever the network runs. Draws are made in at least float32 and then rounded to ``dtype``.
-
-    Args:
-        shape: Shape (B, ...).
-        generator: One generator for the batch; or B of them, each drawing its own sample, so that a sample's
-            noise does not depend on its neighbours; or None.
-        device: Device of the result.
-        dtype: Floating dtype of the result.
-
-    Returns:
-        Noise of the given shape.
+    A generator draws on its own device and the result is moved, so a CPU generator gives the same noise wherever the
+    network runs. Draws are made in at least float32 and then rounded to ``dtype``. With one generator per sample a
+    sample's noise does not depend on its neighbours.
 
     Raises:
         InputError: If the number of generators is not B.
     """
-    drawn_as = torch.promote_types(dtype, torch.float32)
+    drawn_as = torch.promote_types(dtype, torch.float32)  # a bfloat16 draw has other values, not rounded ones
     if generator is None:
         return torch.randn(*shape, device=device, dtype=drawn_as).to(dtype)
     if isinstance(generator, torch.Generator):
@@ -48,12 +39,8 @@ def draw_noise(
         batch, *sample_shape = shape
         if len(generator) != batch:
             raise InputError(f"got {len(generator)} generators for {batch} samples; give one per sample")
-        noise = torch.stack(
-            [
-                torch.randn(*sample_shape, generator=each, device=each.device, dtype=drawn_as)
-                for each in generator
-            ]
-        )
+        rows = [torch.randn(*sample_shape, generator=g, device=g.device, dtype=drawn_as) for g in generator]
+        noise = torch.stack(rows)
     return noise.to(device=device, dtype=dtype)
 
 

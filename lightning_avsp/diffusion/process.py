@@ -1,4 +1,4 @@
-"""The Gaussian diffusion process: noising, posteriors, and conversions between what networks predict.
+"""The Gaussian diffusion process: noising, and conversions between what networks predict.
 
 Ho et al. 2020 (DDPM); Song et al. 2021 (DDIM); Salimans and Ho 2022 (v-prediction). Steps are numbered 0
 (least noise) to T-1 (most noise), and -1 stands for the clean sample: alpha_bar(-1) = 1. Papers that count
@@ -72,23 +72,16 @@ class GaussianDiffusion(nn.Module):
         return settings if self.map_range == "unit" else f"{settings}, map_range={self.map_range!r}"
 
     def alpha_bar(self, t: Tensor) -> Tensor:
-        """Return the share of the signal's variance left at steps ``t``.
-
-        Args:
-            t: Steps -1 (clean) to T-1, integers of any shape.
-
-        Returns:
-            Values in (0, 1]: float64, shape of ``t``.
+        """Return the share of the signal's variance left at steps -1 (clean) to T-1: float64 in (0, 1], shape of ``t``.
 
         Raises:
-            InputError: If ``t`` is not integer, lies on another device than the process, or (CPU) is out of
-                range.
+            InputError: If ``t`` is not integer, lies on another device than the process, or (CPU) is out of range.
         """
         self._check_steps(t, lowest=-1)
         return self._look_up(t)
 
     def alpha_bar_at(self, step: int) -> float:
-        """:meth:`alpha_bar` of one step, -1 to T-1, as a number.
+        """Return :meth:`alpha_bar` of one step, -1 to T-1, as a number.
 
         Raises:
             InputError: If the step is out of range.
@@ -107,6 +100,7 @@ class GaussianDiffusion(nn.Module):
 
     def to_maps(self, signal: Tensor) -> Tensor:
         """Convert a clean sample to maps, the inverse of :meth:`to_signal`; any shape."""
+        # networks see and give maps either way
         return signal if self.map_range == "unit" else (signal + 1) / 2
 
     def q_sample(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
@@ -118,7 +112,7 @@ class GaussianDiffusion(nn.Module):
             noise: Standard normal noise, shape of ``x0``.
 
         Returns:
-            Shape of ``x0``, at least float32.
+            Shape of ``x0``, at least float32, as of all conversions below, whose arguments and errors are alike.
 
         Raises:
             InputError: If shapes, dtype or (CPU) range of ``t`` do not fit.
@@ -127,45 +121,8 @@ class GaussianDiffusion(nn.Module):
         signal, sigma = self._coefficients(t, x0)
         return signal * x0 + sigma * noise
 
-    def posterior_mean_variance(
-        self, x0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return mean and variance of ``q(x_s | x_t, x0)``.
-
-        DDPM Eq. 6 and 7 for ``s = t - 1``; for other ``s`` the same in the respaced chain, where
-        beta = 1 - ab_t / ab_s (Nichol and Dhariwal 2021, section 4).
-
-        Args:
-            x0: Clean sample (B, ...).
-            x_t: Noised sample, shape of ``x0``.
-            t: Step of each sample, int (B,), 0..T-1.
-            s: Less noisy step of each sample, int (B,), -1..t-1; by default t - 1.
-
-        Returns:
-            Mean, shape of ``x0``, and variance (B, 1, ..., 1); both at least float32.
-
-        Raises:
-            InputError: If shapes, dtype or (CPU) range of ``t`` or ``s`` do not fit.
-        """
-        self._check_shapes("x_t", x_t, "x0", x0)
-        self._check_batch(t, x0)
-        self._check_steps(t, lowest=0)
-        s = t - 1 if s is None else s
-        self._check_batch(s, x0)
-        if _readable(t) and _readable(s) and bool((s >= t).any()):
-            raise InputError(
-                f"the posterior goes to a less noisy step: s={s.tolist()} must lie below t={t.tolist()}"
-            )
-        ab_t, ab_s = self._look_up(t), self.alpha_bar(s)
-        beta = 1 - ab_t / ab_s
-        x0_weight = ab_s.sqrt() * beta / (1 - ab_t)
-        xt_weight = (ab_t / ab_s).sqrt() * (1 - ab_s) / (1 - ab_t)
-        variance = beta * (1 - ab_s) / (1 - ab_t)
-        mean = _expand(x0_weight, x0) * x0 + _expand(xt_weight, x_t) * x_t
-        return mean, _expand(variance, x0)
-
     def predict_x0_from_eps(self, x_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """Return the clean sample that remains of ``x_t`` without ``eps``. Args, shapes, errors as in :meth:`q_sample`.
+        """Return the clean sample that remains of ``x_t`` without ``eps``.
 
         Errors of ``eps`` grow by ``sqrt(1 / ab_t - 1)``, which is 2e4 at the end of the cosine schedule.
         """
@@ -173,47 +130,20 @@ class GaussianDiffusion(nn.Module):
         signal, sigma = self._coefficients(t, x_t)
         return (x_t - sigma * eps) / signal
 
-    def predict_eps_from_x0(self, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:
-        """Return the noise that remains of ``x_t`` without ``x0``. Args, shapes, errors as in :meth:`q_sample`."""
-        self._check_shapes("x0", x0, "x_t", x_t)
-        signal, sigma = self._coefficients(t, x_t)
-        return (x_t - signal * x0) / sigma
-
     def velocity(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """``v = sqrt(ab) eps - sqrt(1 - ab) x0``, Salimans and Ho 2022, section 4.
-
-        Args, shapes and errors as in :meth:`q_sample`.
-        """
+        """Return ``v = sqrt(ab) eps - sqrt(1 - ab) x0``, Salimans and Ho 2022, section 4."""
         self._check_shapes("noise", noise, "x0", x0)
         signal, sigma = self._coefficients(t, x0)
         return signal * noise - sigma * x0
 
     def predict_x0_from_v(self, x_t: Tensor, t: Tensor, v: Tensor) -> Tensor:
-        """Clean sample ``sqrt(ab) x_t - sqrt(1 - ab) v``. Args, shapes and errors as in :meth:`q_sample`."""
+        """Return the clean sample ``sqrt(ab) x_t - sqrt(1 - ab) v``."""
         self._check_shapes("v", v, "x_t", x_t)
         signal, sigma = self._coefficients(t, x_t)
         return signal * x_t - sigma * v
 
-    def predict_eps_from_v(self, x_t: Tensor, t: Tensor, v: Tensor) -> Tensor:
-        """Noise ``sqrt(1 - ab) x_t + sqrt(ab) v``. Args, shapes and errors as in :meth:`q_sample`."""
-        self._check_shapes("v", v, "x_t", x_t)
-        signal, sigma = self._coefficients(t, x_t)
-        return sigma * x_t + signal * v
-
     def to_x0(self, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """Convert a network's output to the clean sample, according to ``prediction``.
-
-        Args:
-            output: What the network returned for ``x_t`` at ``t``, (B, ...).
-            x_t: Its noisy input, same shape.
-            t: Step of each sample, int (B,), 0..T-1.
-
-        Returns:
-            Shape of ``output``, at least float32.
-
-        Raises:
-            InputError: If shapes, dtype or (CPU) range of ``t`` do not fit.
-        """
+        """Convert a network's output for ``x_t`` at ``t`` to the clean sample, according to ``prediction``."""
         if self.prediction == "eps":
             return self.predict_x0_from_eps(x_t, t, output)
         if self.prediction == "v":
@@ -223,10 +153,7 @@ class GaussianDiffusion(nn.Module):
         return output.to(_working_dtype(output))
 
     def target(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Return the training target of the network for ``q_sample(x0, t, noise)``, according to ``prediction``.
-
-        Args, shapes and errors as in :meth:`q_sample`.
-        """
+        """Return the training target of the network for ``q_sample(x0, t, noise)``, according to ``prediction``."""
         if self.prediction == "v":
             return self.velocity(x0, t, noise)
         self._check_shapes("noise", noise, "x0", x0)

@@ -99,16 +99,18 @@ def _sampler(make_update: Callable[[GaussianDiffusion, float, Generators], Updat
         clip: Range | None = None,
         callback: Callable[[SamplerStep], None] | None = None,
     ) -> Tensor:
+        # anew for every run: multistep solvers keep a history
         update = make_update(diffusion, eta, generator)
         _check(x_T, timesteps, diffusion, clip)
         x_t = x_T.to(torch.promote_types(x_T.dtype, torch.float32))
         for index, (t, s) in enumerate(pairwise([*timesteps, -1])):
+            # filled on the device: a copy would wait for it
             steps = torch.full(x_T.shape[:1], t, dtype=torch.int64, device=x_T.device)  # (B,)
             x0 = denoise(x_t.to(x_T.dtype), steps).to(x_t.dtype)
             if x0.shape != x_t.shape:
                 raise InputError(f"denoise returned {tuple(x0.shape)} for an input of {tuple(x_t.shape)}")
             if clip is not None:
-                x0 = x0.clamp(*clip)
+                x0 = x0.clamp(*clip)  # before the callback, which sees what is used
             if callback is not None:
                 callback(SamplerStep(index=index, t=t, x_t=x_t, x0=x0))
             # s = -1 is the clean sample: there every algorithm returns the prediction itself
@@ -154,6 +156,7 @@ def ddim(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Upd
 
     def update(x_t: Tensor, x0: Tensor, t: int, s: int) -> Tensor:
         ab_t, ab_s = diffusion.alpha_bar_at(t), diffusion.alpha_bar_at(s)
+        # of the clipped x0, so that both stay consistent
         eps = (x_t - math.sqrt(ab_t) * x0) / math.sqrt(1 - ab_t)
         variance = eta**2 * (1 - ab_s) / (1 - ab_t) * (1 - ab_t / ab_s)
         x_s = math.sqrt(ab_s) * x0 + math.sqrt(1 - ab_s - variance) * eps

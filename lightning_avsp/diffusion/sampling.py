@@ -113,14 +113,13 @@ class Sampling:
             if len(seeds) != batch:
                 raise InputError(f"got {len(seeds)} seeds for {batch} clips; give one per clip")
             source = [
+                # on the CPU: the same noise on every device
                 torch.Generator("cpu").manual_seed(stable_seed(seed, index))
                 for seed in seeds
                 for index in range(self.samples)
             ]
         with torch.no_grad():
-            x_T = draw_noise(
-                (batch * self.samples, *sample_shape), source, device, dtype
-            )  # (B * samples, ...)
+            x_T = draw_noise((batch * self.samples, *sample_shape), source, device, dtype)
             x0 = SAMPLERS[self.algorithm](
                 lambda x, t: diffusion.to_signal(denoise(x, t)),
                 x_T,
@@ -128,24 +127,22 @@ class Sampling:
                 diffusion,
                 eta=self.eta,
                 generator=source,
-                clip=None if self.clip is None else self._signal_limits(diffusion),
-                callback=None if callback is None else _of_maps(callback, diffusion),
+                clip=None if self.clip is None else _signal_limits(self.clip, diffusion),
+                callback=None
+                if callback is None
+                else lambda step: callback(replace(step, x0=diffusion.to_maps(step.x0))),
             )
             x0 = diffusion.to_maps(x0)
             if self.clamp is not None:
                 x0 = x0.clamp(*self.clamp)
+            # as repeat_interleave orders a condition
             samples = x0.unflatten(0, (batch, self.samples))  # (B, samples, ...)
             return samples.mean(dim=1) if average else samples
 
-    def _signal_limits(self, diffusion: GaussianDiffusion) -> tuple[float, float]:
-        low, high = diffusion.to_signal(torch.tensor(self.clip, dtype=torch.float64)).tolist()
-        return low, high
 
-
-def _of_maps(
-    callback: Callable[[SamplerStep], None], diffusion: GaussianDiffusion
-) -> Callable[[SamplerStep], None]:
-    return lambda step: callback(replace(step, x0=diffusion.to_maps(step.x0)))
+def _signal_limits(clip: tuple[float, float], diffusion: GaussianDiffusion) -> tuple[float, float]:
+    low, high = diffusion.to_signal(torch.tensor(clip, dtype=torch.float64)).tolist()
+    return low, high
 
 
 def sample_per_clip(
@@ -161,22 +158,19 @@ def sample_per_clip(
 ) -> Tensor:
     """Sample each clip with its own number of steps: clips with equally many go through the denoiser together.
 
-    A clip's noise is a function of its seed alone, so its result is that of :meth:`Sampling.sample` with its number of
-    steps, whatever the other clips take.
+    A clip's noise is a function of its seed alone, so its result is that of :meth:`Sampling.sample`, whose other
+    arguments these are, with its number of steps, whatever the other clips take.
 
     Args:
         sampling: All but the number of steps.
         steps: Calls of the denoiser per sample, for each of the B clips.
-        denoise_clips: Given the numbers of some clips (rows of the batch), their denoiser; its input holds
+        denoise_clips: Given the indices of some clips (rows of the batch), their denoiser; its input holds
             ``sampling.samples`` rows per clip, side by side.
         shape: Shape (B, ...) of the result.
         diffusion: The process whose schedule is followed.
         device: Device to sample on.
         seeds: One seed per clip.
         average: Return the mean over the samples of each clip, or each of them.
-
-    Returns:
-        As :meth:`Sampling.sample`.
 
     Raises:
         InputError: If steps or seeds are not one per clip, or a number of steps does not fit the process.
@@ -186,7 +180,7 @@ def sample_per_clip(
             f"got {len(steps)} numbers of steps and {len(seeds)} seeds for {shape[0]} clips; give one per clip"
         )
     results: list[Tensor | None] = [None] * shape[0]
-    for count in sorted(set(steps)):
+    for count in sorted(set(steps)):  # as few batches as there are different numbers
         rows = [row for row, number in enumerate(steps) if number == count]
         sampled = replace(sampling, steps=count).sample(
             denoise_clips(rows),

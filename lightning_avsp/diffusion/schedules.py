@@ -45,6 +45,7 @@ def schedule_betas(schedule: ScheduleName, num_steps: int) -> Tensor:
     if num_steps < 1:
         raise InputError(f"a diffusion process needs at least 1 step, got num_steps={num_steps}")
     if schedule == "cosine":
+        # on the CPU in float64, whatever the defaults
         i = torch.arange(num_steps + 1, dtype=torch.float64, device="cpu")
         f = torch.cos((i / num_steps + OFFSET) / (1 + OFFSET) * (math.pi / 2)).square()
         betas = 1 - f[1:] / f[:-1]

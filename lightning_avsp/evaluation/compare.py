@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import pandas as pd
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.evaluation.formatting import shorten
 from lightning_avsp.evaluation.results import read_results
 from lightning_avsp.evaluation.statistics import Interval, bootstrap_mean, sign_test
 from lightning_avsp.metrics.functional.scores import LOWER_IS_BETTER
 
-_Entry = tuple[str, str, str]
+_KEYS = ["split", "corpus", "video"]
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,6 @@ class Comparison:
     uneven: tuple[str, ...]
     """Shared entries of which a different number of frames was scored."""
 
-    def as_plain(self) -> dict[str, Any]:
-        """Everything, for JSON."""
-        return asdict(self)
-
 
 def compare_results(first: Path, second: Path, *, seed: int = 0) -> Comparison:
     """Compare two results of the same protocol, video by video.
@@ -72,74 +70,68 @@ def compare_results(first: Path, second: Path, *, seed: int = 0) -> Comparison:
         InputError: If a file is not a result, the protocols differ, or nothing is shared.
     """
     records = [read_results(Path(path)) for path in (first, second)]
-    protocols = [record["protocol"] for record in records]
-    if protocols[0] != protocols[1]:
-        differing = sorted(key for key in protocols[0] if protocols[0][key] != protocols[1].get(key))
+    mine, theirs = (record["protocol"] for record in records)
+    if mine != theirs:
+        differing = sorted(key for key in mine if mine[key] != theirs.get(key))
         raise InputError(
-            f"{first} was scored with protocol {protocols[0]['name']}, {second} with {protocols[1]['name']} "
+            f"{first} was scored with protocol {mine['name']}, {second} with {theirs['name']} "
             f"(different: {', '.join(differing)}); score both with the same --protocol"
         )
-    entries = [{_entry(row): row for row in record["videos"]} for record in records]
-    shared = [key for key in entries[0] if key in entries[1]]
-    if not shared:
-        raise InputError(
-            f"{first} and {second} share no video: the first has {_some(entries[0])}, the second {_some(entries[1])}"
-        )
-    rows = [
-        _difference(corpus, metric, [key for key in shared if key[1] == corpus], entries, seed)
-        for corpus in dict.fromkeys(key[1] for key in shared)
-        for metric in protocols[0]["metrics"]
+    entries = [
+        {"/".join(str(row[key]) for key in _KEYS): row for row in record["videos"]} for record in records
     ]
+    shared = [(entries[0][key], entries[1][key]) for key in entries[0] if key in entries[1]]
+    if not shared:
+        named = [shorten(list(of), 3) or "none" for of in entries]
+        raise InputError(
+            f"{first} and {second} share no video: the first has {named[0]}, the second {named[1]}"
+        )
     return Comparison(
         first=str(first),
         second=str(second),
-        protocol=str(protocols[0]["name"]),
-        rows=tuple(rows),
-        only_first=tuple("/".join(key) for key in entries[0] if key not in entries[1]),
-        only_second=tuple("/".join(key) for key in entries[1] if key not in entries[0]),
+        protocol=str(mine["name"]),
+        rows=tuple(
+            _difference(
+                corpus,
+                metric,
+                pd.DataFrame(
+                    [(a["video"], a[metric], b[metric]) for a, b in shared if a["corpus"] == corpus],
+                    columns=["video", "first", "second"],
+                ),
+                seed,
+            )
+            for corpus in dict.fromkeys(a["corpus"] for a, _ in shared)
+            for metric in mine["metrics"]
+        ),
+        only_first=tuple(key for key in entries[0] if key not in entries[1]),
+        only_second=tuple(key for key in entries[1] if key not in entries[0]),
         uneven=tuple(
-            "/".join(key) for key in shared if entries[0][key]["frames"] != entries[1][key]["frames"]
+            key
+            for key, row in entries[0].items()
+            if key in entries[1] and row["frames"] != entries[1][key]["frames"]
         ),
     )
 
 
-def _difference(
-    corpus: str, metric: str, shared: list[_Entry], entries: list[dict[_Entry, dict[str, Any]]], seed: int
-) -> Difference:
-    pairs: dict[str, list[tuple[float, float]]] = {}
-    undefined: set[str] = set()
-    for key in shared:
-        first, second = (entries[side][key][metric] for side in (0, 1))
-        if first is None or second is None:
-            undefined.add(key[2])
-        else:
-            pairs.setdefault(key[2], []).append((first, second))
-    means = {
-        video: tuple(math.fsum(pair[side] for pair in values) / len(values) for side in (0, 1))
-        for video, values in pairs.items()
-    }
-    differences = {video: first - second for video, (first, second) in means.items()}
-    positive, negative, p_value = sign_test(list(differences.values()))
+def _difference(corpus: str, metric: str, values: pd.DataFrame, seed: int) -> Difference:
+    """Compare one metric: columns video, first and second, a row for each split and video."""
+    known = values.dropna().astype({"first": float, "second": float})
+    means = known.groupby("video", sort=False)[["first", "second"]].agg(
+        lambda column: math.fsum(column) / len(column)
+    )
+    differences = means["first"] - means["second"]
+    positive, negative, p_value = sign_test(list(differences))
     better, worse = (negative, positive) if metric in LOWER_IS_BETTER else (positive, negative)
-    count = len(means)
+    first, second = (math.fsum(means[side]) / len(means) if len(means) else math.nan for side in means)
     return Difference(
         corpus=corpus,
         metric=metric,
-        first=math.fsum(pair[0] for pair in means.values()) / count if count else math.nan,
-        second=math.fsum(pair[1] for pair in means.values()) / count if count else math.nan,
+        first=first,
+        second=second,
         difference=bootstrap_mean([list(differences.items())], seed=seed),
-        videos=count,
+        videos=len(means),
         better=better,
         worse=worse,
         p_value=p_value,
-        undefined=len(undefined),
+        undefined=values.video[values.isna().any(axis=1)].nunique(),
     )
-
-
-def _entry(row: dict[str, Any]) -> _Entry:
-    return str(row["split"]), str(row["corpus"]), str(row["video"])
-
-
-def _some(entries: dict[_Entry, Any]) -> str:
-    names = ["/".join(key) for key in entries]
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "none"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,7 @@ from lightning_avsp.evaluation.predictions import (
     folder_of_split,
 )
 from lightning_avsp.evaluation.protocols import Protocol
-from lightning_avsp.evaluation.references import PlannedReference, plan_references
+from lightning_avsp.evaluation.references import plan_references
 from lightning_avsp.evaluation.scoring import ScoringJob, score_video
 from lightning_avsp.evaluation.summary import CorpusSummary, summarise_corpus
 from lightning_avsp.evaluation.truth import AnnotatedTruth
@@ -96,34 +97,28 @@ def evaluate_predictions(
             f"{plan.missing.sentence()}; complete {predictions}, or pass --allow_missing to score the rest"
         )
 
-    planned: list[tuple[str, PlannedReference]] = []
+    planned: dict[tuple[str, str, int], list[ScoringJob]] = {}  # by row, corpus and split
     impossible: dict[str, dict[str, str]] = {}
     for corpus in found if references else ():
-        members = {n: [plan.jobs[k] for k in keys if k[1] == corpus.name] for n, keys in plan.members.items()}
         # reference rows score the same frames
-        rows, reasons = plan_references(
-            root, corpus.name, protocol, {n: jobs for n, jobs in members.items() if jobs}
-        )
-        planned += [(corpus.name, row) for row in rows]
+        members = {n: [plan.jobs[k] for k in keys if k[1] == corpus.name] for n, keys in plan.members.items()}
+        rows, reasons = plan_references(root, corpus, {n: jobs for n, jobs in members.items() if jobs})
+        planned |= {(name, corpus.name, number): jobs for (name, number), jobs in rows.items()}
         for name, reason in reasons.items():
             impossible.setdefault(name, {})[corpus.name] = reason
-    jobs = [*plan.jobs.values(), *(job for _, row in planned for job in row.jobs)]
-    scored = run_jobs(score_video, jobs, workers, progress=progress, name=lambda job: job.entry.video)
-
-    by_job = dict(zip(plan.jobs, scored, strict=False))
-    tables = {
-        number: _table(protocol, [by_job[key] for key in keys])
-        for number, keys in sorted(plan.members.items())
-    }
-    rest = iter(scored[len(plan.jobs) :])
+    jobs = [*plan.jobs.values(), *chain(*planned.values())]
+    scored = iter(run_jobs(score_video, jobs, workers, progress=progress, name=lambda job: job.entry.video))
+    by_job = {key: next(scored) for key in plan.jobs}
+    tables = {n: _table(protocol, [by_job[key] for key in keys]) for n, keys in sorted(plan.members.items())}
     reference_tables: dict[str, dict[str, dict[int, ScoreTable]]] = {}
-    for corpus_name, row in planned:
-        rows_of_videos = _directions_averaged(row.jobs, [next(rest) for _ in row.jobs])
-        of_corpus = reference_tables.setdefault(row.name, {}).setdefault(corpus_name, {})
-        of_corpus[row.split] = _table(protocol, rows_of_videos)
+    for (name, corpus_name, number), jobs in planned.items():
+        of_videos = _directions_averaged(jobs, list(islice(scored, len(jobs))))
+        of_corpus = reference_tables.setdefault(name, {}).setdefault(corpus_name, {})
+        of_corpus[number] = _table(protocol, of_videos)
 
-    def summary(corpus: Corpus, of: dict[int, ScoreTable]) -> CorpusSummary:
-        return summarise_corpus(corpus, protocol, of, seed=seed)
+    def summarise(of: Mapping[str, Mapping[int, ScoreTable]]) -> dict[str, CorpusSummary]:
+        corpora = [corpus for corpus in found if corpus.name in of]
+        return {one.name: summarise_corpus(one, protocol, of[one.name], seed=seed) for one in corpora}
 
     return Evaluation(
         protocol=protocol,
@@ -134,15 +129,8 @@ def evaluate_predictions(
         missing=plan.missing,
         unscored=plan.unscored,
         shared=len(tables) > 1 and len({folder_of_split(predictions, number) for number in tables}) == 1,
-        corpora={
-            corpus.name: summary(corpus, tables)
-            for corpus in found
-            if corpus.name in {key[1] for key in plan.jobs}
-        },
-        references={
-            name: {corpus.name: summary(corpus, of[corpus.name]) for corpus in found if corpus.name in of}
-            for name, of in reference_tables.items()
-        },
+        corpora=summarise({key[1]: tables for key in plan.jobs}),
+        references={name: summarise(of) for name, of in reference_tables.items()},
         not_computable=impossible,
     )
 

@@ -13,17 +13,17 @@ from typing import IO
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.images import read_grey, reduce_channels
+from lightning_avsp.media.video import VideoInfo, decode_video, open_video, set_upright
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".mkv", ".webm", ".mov", ".avi")
-_GREY_TOLERANCE = 2
-"""Levels by which the channels of a grey image may differ: lossy coders round each of them."""
 _GREY_TOLERANCE_VIDEO = 8
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error, KeyError)
+"""Levels by which the channels of a grey frame may differ."""
+_UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError)
 
 
 class PredictedVideo(ABC):
@@ -39,21 +39,8 @@ class PredictedVideo(ABC):
         """Read number and map (H, W) of the wanted frames, ascending, one at a time; uint8 or floating point."""
 
 
-class MapsByNumber(PredictedVideo):
-    """Maps that are reached in any order."""
-
-    @abstractmethod
-    def map(self, number: int) -> Tensor:
-        """Return the map (H, W) of one frame."""
-
-    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """Yield the wanted frames' maps."""
-        for number in wanted:
-            yield number, self.map(number)
-
-
 @dataclass(frozen=True)
-class NumberedMaps(MapsByNumber):
+class NumberedMaps(PredictedVideo):
     """One file per frame: images, or arrays (H, W) in .npy."""
 
     files: dict[int, Path]
@@ -63,10 +50,11 @@ class NumberedMaps(MapsByNumber):
         """Frames with a file."""
         return sorted(self.files)
 
-    def map(self, number: int) -> Tensor:
-        """Read the file of one frame."""
-        path = self.files[number]
-        return read_map_array(path) if path.suffix.lower() == ".npy" else read_map_image(path)
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Read the files of the wanted frames."""
+        for number in wanted:
+            path = self.files[number]
+            yield number, read_map_array(path) if path.suffix.lower() == ".npy" else read_map_image(path)
 
 
 @dataclass(frozen=True)
@@ -74,23 +62,12 @@ class StackedMaps(PredictedVideo):
     """All frames in one array (N, H, W): .npy, or .npz with an array ``maps`` or a single one."""
 
     path: Path
-    first: int
     count: int
-
-    @classmethod
-    def open(cls, path: Path, first: int = 1) -> StackedMaps:
-        """Read an array's header.
-
-        Raises:
-            InputError: If the file is broken or holds no stack of maps.
-        """
-        with _open_stack(path) as (_, shape, _):
-            return cls(path, first, shape[0])
 
     @property
     def numbers(self) -> Sequence[int]:
         """Frames in the order of the array."""
-        return range(self.first, self.first + self.count)
+        return range(1, self.count + 1)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Read maps one by one; the array is never in memory as a whole."""
@@ -114,41 +91,39 @@ class StackedMaps(PredictedVideo):
 class SaliencyVideo(PredictedVideo):
     """A video whose brightness is saliency."""
 
-    path: Path
-    count: int
-
-    @classmethod
-    def open(cls, path: Path) -> SaliencyVideo:
-        """Open a video, and check that it is whole.
-
-        Raises:
-            InputError: If it cannot be read.
-        """
-        from lightning_avsp.media.video import open_video
-
-        return cls(path, open_video(path).frames)
+    info: VideoInfo
 
     @property
     def numbers(self) -> Sequence[int]:
         """Frames in the order of presentation."""
-        return range(1, self.count + 1)
+        return range(1, self.info.frames + 1)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Decode maps one by one in one pass, with more than 8 bits if the video has them."""
-        from lightning_avsp.media.video import decode_video, open_video
-
-        info = open_video(self.path)
-        chosen = set(wanted)
-        number = 0
-        for number, (_, frame) in enumerate(decode_video(info), start=1):
+        path, chosen, number = self.info.path, set(wanted), 0
+        for number, (_, frame) in enumerate(decode_video(self.info), start=1):
             if number in chosen:
                 deep = frame.format.components[0].bits > 8
                 pixels = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
-                pixels = np.rot90(pixels, info.rotation // 90)
-                tolerance = _GREY_TOLERANCE_VIDEO * (257 if deep else 1)
-                yield number, _from_channels(pixels, tolerance, f"{self.path}, frame {number}")
-        if number < self.count:
-            raise InputError(f"{self.path} announces {self.count} frames but holds {number}: encode it again")
+                pixels = set_upright(pixels, self.info)
+                tolerance, name = _GREY_TOLERANCE_VIDEO * (257 if deep else 1), f"{path}, frame {number}"
+                yield number, as_map(reduce_channels(pixels, tolerance, name), name)
+        if number < self.info.frames:
+            raise InputError(
+                f"{path} announces {self.info.frames} frames but holds {number}: encode it again"
+            )
+
+
+def open_file(path: Path) -> PredictedVideo:
+    """Open the maps of a video in one file: an array or a video. Its first frame is frame 1.
+
+    Raises:
+        InputError: If the file is broken or holds no stack of maps.
+    """
+    if path.suffix.lower() in VIDEOS:
+        return SaliencyVideo(open_video(path))
+    with _open_stack(path) as (_, shape, _):
+        return StackedMaps(path, shape[0])
 
 
 def read_map_image(path: Path) -> Tensor:
@@ -157,24 +132,7 @@ def read_map_image(path: Path) -> Tensor:
     Raises:
         InputError: If it cannot be read, or is a colour image.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
-            pixels = np.array(image if mode == image.mode else image.convert(mode))
-    except _UNREADABLE as error:
-        raise _broken(path, error) from error
-    if mode in ("LA", "RGBA"):
-        if (pixels[..., -1] != 255).any():
-            raise InputError(
-                f"{path} is partly transparent, which has no meaning in a map: save it without alpha"
-            )
-        pixels = pixels[..., :-1]
-    if pixels.ndim == 3 and mode in ("LA", "RGB", "RGBA"):
-        return _from_channels(pixels, _GREY_TOLERANCE, str(path))
-    if pixels.ndim != 2:
-        raise InputError(f"{path} is an image of mode {mode}, not a map: save it in grey")
-    return as_map(pixels, path)
+    return as_map(read_grey(path), path)
 
 
 def read_map_array(path: Path) -> Tensor:
@@ -194,7 +152,7 @@ def read_map_array(path: Path) -> Tensor:
     return as_map(values, path)
 
 
-def as_map(values: np.ndarray, path: Path) -> Tensor:
+def as_map(values: np.ndarray, path: Path | str) -> Tensor:
     """Convert an array to a type that metrics accept: uint8 and floats stay, others become float64."""
     kind = values.dtype
     if kind == np.uint8 or kind in (np.float32, np.float64):
@@ -204,23 +162,6 @@ def as_map(values: np.ndarray, path: Path) -> Tensor:
     if kind.kind in "iu":
         return torch.from_numpy(values.astype(np.float64))
     raise InputError(f"{path} holds values of type {kind}, but a map is made of real numbers")
-
-
-def _from_channels(pixels: np.ndarray, tolerance: int, name: str) -> Tensor:
-    """Reduce an image (H, W, C) whose channels agree to a map (H, W).
-
-    Raises:
-        InputError: If they do not.
-    """
-    spread = int((pixels.max(axis=-1).astype(np.int64) - pixels.min(axis=-1)).max())
-    if spread > tolerance:
-        raise InputError(
-            f"{name} is in colour (its channels differ by up to {spread} levels), but a map is grey: "
-            "give the maps themselves, not heat maps or overlays"
-        )
-    if spread == 0 and pixels.dtype == np.uint8:
-        return torch.from_numpy(np.ascontiguousarray(pixels[..., 0]))
-    return torch.from_numpy(pixels.mean(axis=-1).astype(np.float32))
 
 
 @contextmanager

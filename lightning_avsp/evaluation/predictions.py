@@ -12,13 +12,13 @@ from torch import Tensor
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
+from lightning_avsp.evaluation.formatting import shorten
 from lightning_avsp.evaluation.prediction_files import (
     IMAGES,
     VIDEOS,
     NumberedMaps,
     PredictedVideo,
-    SaliencyVideo,
-    StackedMaps,
+    open_file,
 )
 
 SMALLEST_SIDE = 8
@@ -26,7 +26,6 @@ SMALLEST_SIDE = 8
 STRETCH = 1.5
 """Largest ratio of a map's aspect ratio to the frames' or the ground truth's; square maps always pass, since
 networks of this field see square frames and their maps are stretched back when they are scored."""
-
 NEARLY_SQUARE = 1.05
 
 
@@ -51,11 +50,11 @@ class Missing:
         """Describe the missing predictions in one line."""
         parts = []
         if self.videos:
-            parts.append(f"{len(self.videos)} videos have no predictions ({_some(self.videos)})")
+            parts.append(f"{len(self.videos)} videos have no predictions ({shorten(self.videos)})")
         if self.frames:
             named = [f"{name} lacks {count}, first {first}" for name, count, first in self.frames]
             parts.append(
-                f"{self.frame_count} frames of {len(self.frames)} videos are missing ({_some(named)})"
+                f"{self.frame_count} frames of {len(self.frames)} videos are missing ({shorten(named)})"
             )
         return "; ".join(parts)
 
@@ -65,10 +64,8 @@ def folder_of_split(predictions: Path, split: int) -> Path:
 
     Models are trained per split; a folder without such parts holds one model's predictions for all.
     """
-    for name in (f"split{split}_results", f"split{split}", f"split_{split}"):
-        if (predictions / name).is_dir():
-            return predictions / name
-    return predictions
+    names = (f"split{split}_results", f"split{split}", f"split_{split}")
+    return next((predictions / name for name in names if (predictions / name).is_dir()), predictions)
 
 
 def check_folder(predictions: Path) -> None:
@@ -80,14 +77,13 @@ def check_folder(predictions: Path) -> None:
     if not predictions.is_dir():
         found = f"{predictions} is a file" if predictions.exists() else f"no folder at {predictions}"
         raise InputError(f"{found}: give the folder that holds <corpus>/<video>/... or <video>/...")
-    if not any(not path.name.startswith(".") for path in predictions.iterdir()):
+    if all(path.name.startswith(".") for path in predictions.iterdir()):
         raise InputError(f"{predictions} is empty: predict first, or give another folder")
 
 
 def candidates_of(folder: Path, corpus: Corpus, video: str) -> list[Path]:
     """List the possible paths of a video's predictions, without a suffix."""
-    names = (folder / corpus.name / video, folder / corpus.folder / video, folder / video)
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys((folder / corpus.name / video, folder / corpus.folder / video, folder / video)))
 
 
 def find_video(folder: Path, corpus: Corpus, video: str, count_from: int = 1) -> PredictedVideo | None:
@@ -103,12 +99,9 @@ def find_video(folder: Path, corpus: Corpus, video: str, count_from: int = 1) ->
         InputError: If files cannot be predictions, or there are several predictions.
     """
     found: list[Path] = []
-    for place in candidates_of(folder, corpus, video):
-        endings = ("", *VIDEOS, ".npz", ".npy")
-        candidates = [place.with_name(place.name + ending) for ending in endings]
-        found += [
-            path for path in candidates if (path.is_file() if path.suffix in endings[1:] else path.is_dir())
-        ]
+    for path in candidates_of(folder, corpus, video):
+        files = [path.with_name(path.name + suffix) for suffix in (*VIDEOS, ".npz", ".npy")]
+        found += [path] * path.is_dir() + [file for file in files if file.is_file()]
     if len(found) > 1:
         raise InputError(
             f"{corpus.name}/{video} is predicted twice, by {found[0]} and {found[1]}: remove one of them"
@@ -116,11 +109,6 @@ def find_video(folder: Path, corpus: Corpus, video: str, count_from: int = 1) ->
     if not found:
         return None
     return open_folder(found[0], count_from) if found[0].is_dir() else open_file(found[0])
-
-
-def open_file(path: Path) -> PredictedVideo:
-    """Open the maps of a video in one file: an array or a video. Its first frame is frame 1."""
-    return SaliencyVideo.open(path) if path.suffix.lower() in VIDEOS else StackedMaps.open(path)
 
 
 def open_folder(folder: Path, count_from: int = 1) -> PredictedVideo:
@@ -131,21 +119,19 @@ def open_folder(folder: Path, count_from: int = 1) -> PredictedVideo:
     """
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     numbered = [path for path in files if path.suffix.lower() in IMAGES]
-    arrays = [path for path in files if path.suffix.lower() == ".npy" and _number(path) is not None]
-    if numbered or arrays:
-        return NumberedMaps(_by_number([*numbered, *arrays], count_from))
+    numbered += [path for path in files if path.suffix.lower() == ".npy" and re.search(r"\d", path.stem)]
+    if numbered:
+        return NumberedMaps(_by_number(numbered, count_from))
     if (folder / "maps").is_dir():
         return open_folder(folder / "maps", count_from)
-    for name in ("maps.npz", "maps.npy", "saliency.mp4"):
-        if (folder / name).is_file():
-            return open_file(folder / name)
+    # what `avsp predict` writes beside other files
+    usual = [folder / name for name in ("maps.npz", "maps.npy", "saliency.mp4") if (folder / name).is_file()]
     single = [path for path in files if path.suffix.lower() in (*VIDEOS, ".npz", ".npy")]
-    if len(single) == 1:
-        return open_file(single[0])
-    held = _some([path.name for path in files]) if files else "nothing"
+    if usual or len(single) == 1:
+        return open_file((usual or single)[0])
     raise InputError(
-        f"{folder} holds no predictions that can be read ({held}): put numbered images or arrays, one array of "
-        "all frames, or one video there"
+        f"{folder} holds no predictions that can be read ({shorten([path.name for path in files]) or 'nothing'}): put "
+        "numbered images or arrays, one array of all frames, or one video there"
     )
 
 
@@ -164,17 +150,16 @@ def checked_frames(
         InputError: If the size changes within the video, or the shape fits neither frames nor ground truth.
     """
     name = f"{entry.corpus}/{entry.video}"
-    size: tuple[int, int] | None = None
-    first = 0
+    first: tuple[int, tuple[int, int]] | None = None
     for number, saliency in source.frames(wanted):
         rows, columns = saliency.shape
-        if size is None:
-            size, first = (rows, columns), number
-            _check_size(name, size, entry.size, truth_size)
-        elif (rows, columns) != size:
+        if first is None:
+            first = number, (rows, columns)
+            _check_size(name, (rows, columns), entry.size, truth_size)
+        elif (rows, columns) != first[1]:
             raise InputError(
-                f"{name}: the map of frame {number} is {rows} x {columns} (rows x columns), that of frame {first} is "
-                f"{size[0]} x {size[1]}: maps of a video must have one size"
+                f"{name}: the map of frame {number} is {rows} x {columns} (rows x columns), that of frame {first[0]} "
+                f"is {first[1][0]} x {first[1][1]}: maps of a video must have one size"
             )
         yield number, saliency
 
@@ -186,9 +171,10 @@ def _check_size(name: str, size: tuple[int, int], frames: tuple[int, int], truth
             f"{name}: maps are {rows} x {columns} (rows x columns): too small to be saliency maps"
         )
     aspect = columns / rows
-    allowed = [1.0, frames[1] / frames[0], truth[1] / truth[0]]
-    fits = [max(aspect / other, other / aspect) for other in allowed]
-    if fits[0] > NEARLY_SQUARE and min(fits[1:]) > STRETCH:
+    square, *fits = (
+        max(aspect / other, other / aspect) for other in (1.0, frames[1] / frames[0], truth[1] / truth[0])
+    )
+    if square > NEARLY_SQUARE and min(fits) > STRETCH:
         raise InputError(
             f"{name}: maps are {rows} x {columns} (rows x columns), but frames are {frames[0]} x {frames[1]} and the "
             f"ground truth {truth[0]} x {truth[1]}: they are of another video, or rotated"
@@ -196,12 +182,13 @@ def _check_size(name: str, size: tuple[int, int], frames: tuple[int, int], truth
 
 
 def _by_number(files: Sequence[Path], count_from: int) -> dict[int, Path]:
+    """Name files by the last number in their names; refuse missing, repeated and impossible ones."""
     numbered: dict[int, Path] = {}
     for path in files:
-        number = _number(path)
-        if number is None:
+        digits = re.findall(r"\d+", path.stem)
+        if not digits:
             raise InputError(f"{path} carries no frame number in its name: name predictions like 00001.png")
-        number += 1 - count_from
+        number = int(digits[-1]) + 1 - count_from
         if number < 1:
             raise InputError(
                 f"{path} is numbered 0, but frames count from 1: pass --count_from=0 if that is the first"
@@ -212,12 +199,3 @@ def _by_number(files: Sequence[Path], count_from: int) -> dict[int, Path]:
             )
         numbered[number] = path
     return numbered
-
-
-def _number(path: Path) -> int | None:
-    digits = re.findall(r"\d+", path.stem)
-    return int(digits[-1]) if digits else None
-
-
-def _some(names: Sequence[str], shown: int = 5) -> str:
-    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import correlate1d
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
@@ -109,10 +110,6 @@ class Protocol:
         values = torch.where(given.constant[:, None, None], level[:, None, None], values)
         return values.masked_fill(~given.finite[:, None, None], torch.nan)
 
-    def as_plain(self) -> dict[str, Any]:
-        """Return every setting, for results."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
-
 
 _AUDIO_VISUAL: tuple[MetricName, ...] = ("cc", "sim", "nss", "auc_judd", "auc_shuffled")
 
@@ -202,30 +199,12 @@ def blur(maps: Tensor, sigma: float, size: int, border: Literal["symmetric", "re
     Separable: MATLAB's ``fspecial`` window is the outer product of its profile, whose smallest values lie above the
     threshold below which it would be cut.
     """
-    rows = blur_weights(maps.shape[1], sigma, size, border).to(maps)
-    columns = blur_weights(maps.shape[2], sigma, size, border).to(maps)
-    return rows @ maps @ columns.T  # (B, H, W)
-
-
-@lru_cache(maxsize=32)
-def blur_weights(length: int, sigma: float, size: int, border: str) -> Tensor:
-    """Build the matrix that blurs one axis, mirrored border included: float64 (length, length). Do not write to it."""
-    if size < 1 or size % 2 == 0 or sigma <= 0:
-        raise InputError(f"a blur needs an odd window and a positive sigma, got {size} and {sigma}")
-    if border == "reflect" and length < 2:
-        raise InputError("a map of one pixel's width cannot be mirrored at its border")
-    offsets = torch.arange(size, dtype=torch.float64) - size // 2
-    profile = torch.exp(-(offsets**2) / (2 * sigma**2))
-    profile = profile / profile.sum()
-    position = torch.arange(length)[:, None] + offsets.to(torch.int64)  # (length, size)
-    if border == "symmetric":  # ... 1 0 | 0 1 ... L-1 | L-1 ..., of period 2 L
-        position = position % (2 * length)
-        source = torch.minimum(position, 2 * length - 1 - position)
-    else:  # ... 2 1 | 0 1 ... L-1 | L-2 ..., of period 2 L - 2
-        position = position % (2 * length - 2)
-        source = torch.minimum(position, 2 * length - 2 - position)
-    weights = torch.zeros(length, length, dtype=torch.float64)
-    return weights.scatter_add_(1, source, profile.expand(length, size).contiguous())
+    profile = np.exp(-((np.arange(size) - size // 2) ** 2) / (2 * sigma**2))
+    mode = {"symmetric": "reflect", "reflect": "mirror"}[border]  # scipy's names
+    values = maps.numpy()
+    for axis in (1, 2):
+        values = correlate1d(values, profile / profile.sum(), axis, mode=mode)
+    return torch.from_numpy(values)
 
 
 def resize_as_opencv(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.manifest import read_manifest
-from lightning_avsp.evaluation.prediction_files import MapsByNumber
-from lightning_avsp.evaluation.protocols import Protocol
+from lightning_avsp.evaluation.prediction_files import PredictedVideo
 from lightning_avsp.evaluation.scoring import ScoringJob
 from lightning_avsp.evaluation.truth import ObserverHalf
 
@@ -41,7 +41,7 @@ _FRAMES_PER_VIDEO = 100
 
 
 @dataclass(frozen=True)
-class ConstantMap(MapsByNumber):
+class ConstantMap(PredictedVideo):
     """The same map for every frame of a video."""
 
     values: Tensor
@@ -53,60 +53,43 @@ class ConstantMap(MapsByNumber):
         """All frames."""
         return range(1, self.n_frames + 1)
 
-    def map(self, number: int) -> Tensor:
-        """Return the map."""
-        return self.values
-
-
-@dataclass(frozen=True)
-class PlannedReference:
-    """One reference row: jobs of the test videos. Several jobs of a video are averaged."""
-
-    name: str
-    split: int
-    jobs: tuple[ScoringJob, ...]
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Repeat the map."""
+        return ((number, self.values) for number in wanted)
 
 
 def plan_references(
-    root: Path, corpus: str, protocol: Protocol, scored: Mapping[int, Sequence[ScoringJob]]
-) -> tuple[list[PlannedReference], dict[str, str]]:
+    root: Path, corpus: Corpus, scored: Mapping[int, Sequence[ScoringJob]]
+) -> tuple[dict[tuple[str, int], list[ScoringJob]], dict[str, str]]:
     """Plan the jobs of every reference row of a corpus.
 
     Args:
         root: Root of the package.
-        corpus: Public name of the corpus.
-        protocol: Scoring protocol.
+        corpus: The corpus.
         scored: Jobs of each split: references score the same videos and frames.
 
     Returns:
-        One entry per row and split, and the rows that cannot be computed with the reason.
+        Jobs by row and split, several of a video to be averaged, and the rows that cannot be computed with the reason.
     """
     means: dict[VideoKey, Tensor] = {}
-    folder = find_corpus(corpus, root).folder
-    observers_known = folder in read_manifest(root)["corpora"]
-    planned = []
+    observers_known = corpus.folder in read_manifest(root)["corpora"]
+    planned: dict[tuple[str, int], list[ScoringJob]] = {}
     for split, jobs in scored.items():
-        training = read_videos(root, [corpus], split, "train", missing_audio="silence")
+        training = read_videos(root, [corpus.name], split, "train", missing_audio="silence")
         mean = mean_training_map(training, means)
-        constants = {"mean_training_map": mean, "centre_prior": fit_gaussian(mean), "uniform": None}
         if observers_known:
-            # Both directions, one after the other for each video; they are averaged.
-            halves = [
-                replace(
-                    job,
-                    truth=ObserverHalf(str(root), folder, job.entry.video, half),
-                    source=ObserverHalf(str(root), folder, job.entry.video, 1 - half),
+            planned["human_ceiling", split] = [
+                replace(job, truth=truth, source=source)
+                for job in jobs
+                for truth, source in permutations(
+                    [ObserverHalf(root, corpus.folder, job.entry.video, half) for half in (0, 1)]
                 )
-                for job in jobs
-                for half in (0, 1)
             ]
-            planned.append(PlannedReference("human_ceiling", split, tuple(halves)))
-        for name, values in constants.items():
-            same = [
-                replace(job, source=None if values is None else ConstantMap(values, job.entry.n_frames))
-                for job in jobs
+        for name, values in (("mean_training_map", mean), ("centre_prior", fit_gaussian(mean))):
+            planned[name, split] = [
+                replace(job, source=ConstantMap(values, job.entry.n_frames)) for job in jobs
             ]
-            planned.append(PlannedReference(name, split, tuple(same)))
+        planned["uniform", split] = [replace(job, source=None) for job in jobs]
     return planned, {} if observers_known else {"human_ceiling": NO_CEILING}
 
 
@@ -119,12 +102,22 @@ def mean_training_map(training: Sequence[VideoEntry], known: dict[VideoKey, Tens
     """
     for entry in training:
         if entry.key not in known:
-            known[entry.key] = _mean_of_video(entry)
-    size = known[training[0].key].shape
-    total = torch.zeros(size, dtype=torch.float64)
-    for entry in training:
-        total += _at_size(known[entry.key], (size[0], size[1]))
-    return (total / len(training)).float()
+            count = min(entry.n_frames, _FRAMES_PER_VIDEO)
+            numbers = np.unique(np.linspace(1, entry.n_frames, count).round().astype(int))
+            known[entry.key] = _mean(entry.maps.map(int(number)).double() / 255 for number in numbers)
+    return _mean(known[entry.key] for entry in training).float()
+
+
+def _mean(maps: Iterable[Tensor]) -> Tensor:
+    """Average maps one by one, at the first one's size: float64 (H, W)."""
+    total, count = torch.zeros(0), 0
+    for count, one in enumerate(maps, start=1):
+        if count == 1:
+            total = torch.zeros_like(one)
+        elif one.shape != total.shape:
+            one = F.interpolate(one[None, None], size=total.shape, mode="bilinear", antialias=True)[0, 0]
+        total += one
+    return total / count
 
 
 def fit_gaussian(density: Tensor) -> Tensor:
@@ -142,21 +135,3 @@ def fit_gaussian(density: Tensor) -> Tensor:
         variance = (mass * (position - centre) ** 2).sum() / mass.sum()
         profiles.append(torch.exp(-((position - centre) ** 2) / (2 * variance)))
     return torch.outer(*profiles).float()
-
-
-def _mean_of_video(entry: VideoEntry) -> Tensor:
-    """Average the maps of a video, each divided by 255: float64 (H, W)."""
-    count = min(entry.n_frames, _FRAMES_PER_VIDEO)
-    numbers = np.unique(np.linspace(1, entry.n_frames, count).round().astype(int))
-    total: Tensor | None = None
-    for number in numbers:
-        saliency = entry.maps.map(int(number)).double() / 255
-        total = saliency if total is None else total + _at_size(saliency, (total.shape[0], total.shape[1]))
-    assert total is not None
-    return total / len(numbers)
-
-
-def _at_size(values: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(values.shape) == size:
-        return values
-    return F.interpolate(values[None, None], size=size, mode="bilinear", antialias=True)[0, 0]

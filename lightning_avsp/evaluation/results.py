@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,18 +29,27 @@ FORMAT = 1
 
 def as_record(evaluation: Evaluation) -> dict[str, Any]:
     """Return the content of the JSON file."""
-    missing = evaluation.missing
+    missing, tables = evaluation.missing, evaluation.tables.items()
     manifest = read_manifest(evaluation.root)
+
+    def plain(summaries: Mapping[str, CorpusSummary]) -> dict[str, Any]:
+        return {name: asdict(summary) for name, summary in summaries.items()}
+
     return {
         "kind": KIND,
         "format": FORMAT,
-        "versions": versions(),
+        "versions": {
+            "lightning_avsp": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
         "predictions": str(evaluation.predictions),
         "root": str(evaluation.root),
         "synthetic": manifest["statement"] if manifest["corpora"] else None,
         "split": evaluation.split,
         "same_predictions_for_all_splits": evaluation.shared,
-        "protocol": evaluation.protocol.as_plain(),
+        "protocol": asdict(evaluation.protocol),
         "interval": {
             "level": LEVEL,
             "resamples": RESAMPLES,
@@ -52,25 +62,14 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
             "frame_count": missing.frame_count,
         },
         "predicted_but_not_scored": evaluation.unscored,
-        "corpora": {name: _plain(summary) for name, summary in evaluation.corpora.items()},
+        "corpora": plain(evaluation.corpora),
         "references": {
-            row: {
-                "what": DESCRIPTIONS[row],
-                "corpora": {name: _plain(summary) for name, summary in of.items()},
-            }
+            row: {"what": DESCRIPTIONS[row], "corpora": plain(of)}
             for row, of in evaluation.references.items()
         },
         "not_computable": evaluation.not_computable,
-        "videos": [
-            {"split": split} | record
-            for split, table in evaluation.tables.items()
-            for record in table.video_records()
-        ],
-        "frames": [
-            {"split": split} | record
-            for split, table in evaluation.tables.items()
-            for record in _frames(table)
-        ],
+        "videos": [{"split": split} | record for split, table in tables for record in table.video_records()],
+        "frames": [{"split": split} | record for split, table in tables for record in _frames(table)],
     }
 
 
@@ -90,16 +89,6 @@ def _frames(table: ScoreTable) -> list[dict[str, Any]]:
     return list(columns.values())
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the software that computed the numbers."""
-    return {
-        "lightning_avsp": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
-
-
 def write_results(evaluation: Evaluation, out: Path) -> list[Path]:
     """Write ``out`` (JSON) and beside it ``<stem>_corpora.csv``, ``<stem>_videos.csv`` and ``<stem>_frames.csv``.
 
@@ -112,17 +101,16 @@ def write_results(evaluation: Evaluation, out: Path) -> list[Path]:
         InputError: If the disk is full or may not be written to; nothing of this call is left behind then.
     """
     tables = evaluation.tables.items()
-    frames = [{"split": split} | row for split, table in tables for row in table.frame_records()]
-    videos = [{"split": split} | row for split, table in tables for row in table.video_records()]
-    texts = {
-        out.with_name(f"{out.stem}_corpora.csv"): as_csv(corpus_records(evaluation)),
-        out.with_name(f"{out.stem}_videos.csv"): as_csv(videos),
-        out.with_name(f"{out.stem}_frames.csv"): as_csv(frames),
+    rows = {
+        "corpora": corpus_records(evaluation),
+        "videos": [{"split": split} | row for split, table in tables for row in table.video_records()],
+        "frames": [{"split": split} | row for split, table in tables for row in table.frame_records()],
     }
     written: list[Path] = []
     try:
-        for path, text in texts.items():
-            write_atomically(path, text)
+        for name, records in rows.items():
+            path = out.with_name(f"{out.stem}_{name}.csv")
+            write_atomically(path, as_csv(records))
             written.append(path)
         write_json(out, as_record(evaluation))
     except OSError as error:
@@ -134,12 +122,10 @@ def write_results(evaluation: Evaluation, out: Path) -> list[Path]:
 
 def cannot_write(path: Path, error: OSError) -> InputError:
     """Build the error of results that do not reach the disk."""
-    advice = {
-        errno.ENOSPC: "make room",
-        errno.EDQUOT: "make room",
-        errno.EACCES: "choose a folder that you may write to",
-        errno.EROFS: "choose a folder that you may write to",
-    }.get(error.errno or 0, "choose another folder")
+    full, forbidden = (errno.ENOSPC, errno.EDQUOT), (errno.EACCES, errno.EROFS)
+    advice = "make room" if error.errno in full else "choose another folder"
+    if error.errno in forbidden:
+        advice = "choose a folder that you may write to"
     return InputError(f"cannot write {path}: {error.strerror or error}; {advice}, or give another --out")
 
 
@@ -153,7 +139,7 @@ def corpus_records(evaluation: Evaluation) -> list[dict[str, Any]]:
             "split": evaluation.split,
             "protocol": evaluation.protocol.name,
             "metric": name,
-            **one.as_plain(),
+            **vars(one),
             "skipped": " ".join(f"{reason}:{count}" for reason, count in one.skipped.items()),
             "zeroed": " ".join(f"{reason}:{count}" for reason, count in one.zeroed.items()),
         }
@@ -185,8 +171,3 @@ def read_results(path: Path) -> dict[str, Any]:
             f"{path} holds {kind!r} of format {version}, but {KIND!r} of format {FORMAT} is needed"
         )
     return dict(record)
-
-
-def _plain(summary: CorpusSummary) -> dict[str, Any]:
-    metrics = {name: one.as_plain() for name, one in summary.metrics.items()}
-    return asdict(summary) | {"metrics": metrics}

@@ -28,23 +28,18 @@ class Interval:
 
 
 def bootstrap_mean(
-    groups: Sequence[Sequence[tuple[str, float]]],
-    *,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-    level: float = LEVEL,
+    groups: Sequence[Sequence[tuple[str, float]]], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> Interval:
     """Bootstrap a mean over videos by percentiles (Efron and Tibshirani, *An Introduction to the Bootstrap*, ch. 13).
 
     Videos are resampled with replacement, each with all its values: a video that several splits test counts as one
-    observation.
+    observation, which scipy's bootstrap cannot express.
 
     Args:
         groups: Values with the name of their video, grouped: the statistic is the mean of the groups' means (one
             group: a plain mean). NaN values do not count.
         seed: Seed of the resampling.
         resamples: Number of resamples.
-        level: Share of the resamples inside the interval.
 
     Example:
         >>> interval = bootstrap_mean([[("a", 0.2), ("b", 0.4), ("c", 0.6)]])
@@ -56,41 +51,30 @@ def bootstrap_mean(
     if not counted:
         return Interval(math.nan, math.nan, math.nan)
     mean = math.fsum(math.fsum(v for _, v in group) / len(group) for group in counted) / len(counted)
-    videos = sorted({video for group in counted for video, _ in group})
-    if len(videos) < 2:
+    row = {
+        video: index for index, video in enumerate(sorted({video for group in counted for video, _ in group}))
+    }
+    videos = len(row)
+    if videos < 2:
         return Interval(mean, math.nan, math.nan)
-    row = {video: index for index, video in enumerate(videos)}
-    sums, counts = np.zeros((len(videos), len(counted))), np.zeros((len(videos), len(counted)))
+    sums, counts = np.zeros((2, videos, len(counted)))
     for column, group in enumerate(counted):
         for video, value in group:
             sums[row[video], column] += value
             counts[row[video], column] += 1
-    draws = _resampled_means(sums, counts, np.random.default_rng(seed), resamples)
-    tail = (1 - level) / 2
-    low, high = np.nanquantile(draws, [tail, 1 - tail])
-    return Interval(mean, float(low), float(high))
-
-
-def _resampled_means(
-    sums: np.ndarray, counts: np.ndarray, generator: np.random.Generator, resamples: int
-) -> np.ndarray:
-    """Compute the statistic of each resample from sums and counts by video and group, (V, G) each: (resamples,).
-
-    NaN where a resample has no value at all.
-    """
-    videos = len(sums)
-    draws = []
+    generator, draws = np.random.default_rng(seed), []
     step = max(1, _DRAWS_AT_ONCE // videos)
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
         times = generator.multinomial(videos, np.full(videos, 1 / videos), size=size)  # (size, V)
         total, number = times @ sums, times @ counts  # (size, G)
-        means = np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
-        seen = ~np.isnan(means)
-        found = np.where(seen, means, 0.0).sum(axis=1)
-        groups = seen.sum(axis=1)
-        draws.append(np.divide(found, groups, out=np.full(size, np.nan), where=groups > 0))
-    return np.concatenate(draws)
+        present = number > 0
+        means = np.divide(total, number, out=np.zeros_like(total), where=present)
+        with np.errstate(invalid="ignore"):  # a resample may have drawn no value at all: NaN
+            draws.append(means.sum(axis=1) / present.sum(axis=1))
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanquantile(np.concatenate(draws), [tail, 1 - tail])
+    return Interval(mean, float(low), float(high))
 
 
 def sign_test(differences: Sequence[float]) -> tuple[int, int, float]:

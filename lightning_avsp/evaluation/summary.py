@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.evaluation.protocols import Averaging, Protocol
@@ -15,11 +14,9 @@ from lightning_avsp.metrics import ScoreTable
 
 
 @dataclass(frozen=True)
-class MetricSummary:
-    """One metric of one corpus."""
+class MetricSummary(Interval):
+    """One metric of one corpus: mean and bootstrap interval over videos, and counts."""
 
-    interval: Interval
-    """Mean and bootstrap interval over videos."""
     videos: int
     """Entries (split, video) with a value."""
     frames: int
@@ -28,12 +25,6 @@ class MetricSummary:
     """Frames without one, by reason."""
     zeroed: dict[str, int]
     """Frames counted as 0 or at another fixed value although degenerate, by reason."""
-
-    def as_plain(self) -> dict[str, Any]:
-        """Return everything flat: mean, low, high, counts."""
-        return {
-            name: one for name, one in (asdict(self.interval) | asdict(self)).items() if name != "interval"
-        }
 
 
 @dataclass(frozen=True)
@@ -66,21 +57,21 @@ def summarise_corpus(
         seed: Seed of the bootstrap.
     """
     averaging = averaging_of(corpus, protocol)
-    videos = {n: [row for row in table.videos if row.corpus == corpus.name] for n, table in tables.items()}
+    videos = [[row for row in table.videos if row.corpus == corpus.name] for table in tables.values()]
     frames = [row for table in tables.values() for row in table.frames if row.corpus == corpus.name]
     metrics: dict[str, MetricSummary] = {}
     for name in protocol.metrics:
-        groups = [[(row.video, row.values[name]) for row in rows] for rows in videos.values()]
-        if averaging == "pooled":
-            groups = [[pair for group in groups for pair in group]]
-        reasons = Counter(
-            (math.isnan(row.values[name]), row.reasons[name]) for row in frames if name in row.reasons
-        )
+        groups = [[(row.video, row.values[name]) for row in rows] for rows in videos]
+        values = [pair for group in groups for pair in group]
+        counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+        for row in frames:
+            if name in row.reasons:
+                counts[math.isnan(row.values[name])][row.reasons[name]] += 1
         metrics[name] = MetricSummary(
-            interval=bootstrap_mean(groups, seed=seed),
-            videos=sum(not math.isnan(value) for group in groups for _, value in group),
+            **vars(bootstrap_mean([values] if averaging == "pooled" else groups, seed=seed)),
+            videos=sum(not math.isnan(value) for _, value in values),
             frames=sum(not math.isnan(row.values[name]) for row in frames),
-            skipped={reason: count for (undefined, reason), count in reasons.items() if undefined},
-            zeroed={reason: count for (undefined, reason), count in reasons.items() if not undefined},
+            skipped=dict(counts[True]),
+            zeroed=dict(counts[False]),
         )
-    return CorpusSummary(sum(map(len, videos.values())), len(frames), averaging, metrics)
+    return CorpusSummary(sum(map(len, videos)), len(frames), averaging, metrics)

@@ -9,13 +9,7 @@ from lightning_avsp.layers.video_convolution import VideoBatchNorm, VideoConvolu
 
 
 class ConvNorm3d(nn.Sequential):
-    """3-D convolution that keeps the size, batch norm, ReLU.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        kernel: Odd kernel of time, height and width.
-    """
+    """3-D convolution with an odd kernel that keeps the size, batch norm, ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, int, int] = (3, 3, 3)) -> None:
         padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
@@ -30,13 +24,8 @@ class AtrousPyramid3d(nn.Module):
     """Features at a point, around it at growing distances, and of the whole frame, side by side, then mixed.
 
     Source: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation" (2017), frame by frame; the
-    dilated convolutions are depthwise, each followed by one of 1x1x1, as in DeepLabv3+ (2018).
-
-    Args:
-        in_channels: Channels of the features.
-        out_channels: Channels of the result.
-        rates: Dilation of each 3x3 convolution, in cells.
-        width: Channels of each branch; ``out_channels`` if None.
+    3x3 convolutions, dilated by ``rates`` cells, are depthwise, each followed by one of 1x1x1, as in DeepLabv3+
+    (2018). ``width`` is that of each branch; ``out_channels`` if None.
     """
 
     def __init__(

@@ -11,13 +11,7 @@ from lightning_avsp.layers.video_convolution import VideoConvolution
 
 
 class FeedForward(nn.Sequential):
-    """Linear, activation, linear.
-
-    Args:
-        dim: Width of the tokens.
-        hidden_dim: Width between the two layers.
-        activation: Between the two layers.
-    """
+    """Linear layer, activation, linear layer."""
 
     def __init__(self, dim: int, hidden_dim: int, activation: type[nn.Module] = nn.GELU) -> None:
         super().__init__(nn.Linear(dim, hidden_dim), activation(), nn.Linear(hidden_dim, dim))
@@ -26,17 +20,10 @@ class FeedForward(nn.Sequential):
 def multi_head_attention(
     query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None = None
 ) -> Tensor:
-    """Scaled dot-product attention (Vaswani et al., 2017), scale by the head's width.
+    """Compute scaled dot-product attention (Vaswani et al., 2017), scaled by the head's width: (B, N, C).
 
-    Args:
-        query: (B, N, C), already projected.
-        key: (B, M, C), already projected.
-        value: (B, M, C), already projected.
-        heads: Number of heads; divides C.
-        mask: True for keys that exist: bool (B, 1, 1, M); all if None.
-
-    Returns:
-        (B, N, C).
+    Projected queries (B, N, C), keys and values (B, M, C); ``mask`` is True for keys that exist, bool (B, 1, 1, M);
+    all if None.
     """
 
     def split(tokens: Tensor) -> Tensor:
@@ -49,11 +36,7 @@ def multi_head_attention(
 class TransformerLayer(nn.Module):
     """Pre-norm self-attention and feed-forward, each with a residual.
 
-    Args:
-        dim: Width of the tokens.
-        heads: Number of attention heads.
-        head_dim: Width of each head; ``heads * head_dim`` may differ from ``dim``.
-        hidden_dim: Width inside the feed-forward part.
+    ``head_dim`` is the width of each head; ``heads * head_dim`` may differ from ``dim``.
     """
 
     def __init__(self, dim: int, heads: int, head_dim: int, hidden_dim: int) -> None:
@@ -75,11 +58,8 @@ class TransformerLayer(nn.Module):
 class SpatialCompression(nn.Module):
     """Fewer tokens per frame: depthwise convolution with kernel and stride (1, k, k), then layer norm.
 
-    Starts as the mean over each k x k cell. Source: DiffSal, Equation 8 (STC).
-
-    Args:
-        channels: Channels of the map.
-        factor: k; 1 keeps every token (then there is no convolution, only the norm).
+    Starts as the mean over each k x k cell, k of ``factor``; 1 keeps every token (then there is no convolution, only
+    the norm). Source: DiffSal, Equation 8 (STC).
     """
 
     def __init__(self, channels: int, factor: int) -> None:
@@ -112,8 +92,8 @@ def attention_heads(channels: int, head_dim: int) -> int:
 class EfficientCrossAttention(nn.Module):
     """Efficient cross-attention (ECA): every token of one map attends to the compressed tokens of another.
 
-    Source: DiffSal, Equations 7 and 8, and MUBiC, Equations 3.28 to 3.35. This is the attention alone: norms, residuals
-    and feed-forward parts belong to the block around it.
+    Source: DiffSal, Equations 7 and 8, and MUBiC, Equations 3.28 to 3.35. This is the attention alone: norms,
+    residuals and feed-forward parts belong to the block around it.
 
     Args:
         channels: Width of keys, values and result.
@@ -142,15 +122,9 @@ class EfficientCrossAttention(nn.Module):
         self.out = nn.Linear(channels, channels)
 
     def forward(self, query: Tensor, context: Tensor, values: Tensor | None = None) -> Tensor:
-        """Attend.
+        """Attend from tokens (B, N, C_q) to a map of keys (B, C, T, h, w): (B, N, C).
 
-        Args:
-            query: Tokens (B, N, C_q).
-            context: Map of keys, and of values unless those are given: (B, C, T, h, w).
-            values: Map of values (B, C, T, h, w), only with ``values_apart``.
-
-        Returns:
-            Tokens (B, N, C).
+        Values come from that map too, or with ``values_apart`` from another of the same shape.
         """
         key = self.compress(context)  # (B, M, C), M = T (h // k) (w // k)
         value = key if self.compress_value is None else self.compress_value(values)
@@ -161,10 +135,7 @@ class EfficientCrossAttention(nn.Module):
 class MultiHeadAttention(nn.Module):
     """Query, key, value and output projections around scaled dot-product attention (Vaswani et al., 2017).
 
-    Args:
-        dim: Width of the queries' tokens, and of the result.
-        heads: Number of heads; divides ``dim``.
-        source_dim: Width of the tokens of keys and values; ``dim`` if None.
+    ``source_dim`` is the width of the tokens of keys and values; ``dim`` if None.
     """
 
     def __init__(self, dim: int, heads: int, source_dim: int | None = None) -> None:

@@ -21,13 +21,8 @@ class ResNetBlock(nn.Module):
     """Residual block conditioned on the diffusion step.
 
     GroupNorm, swish, 3x3 convolution; plus a projection of the time vector; GroupNorm, swish, dropout, 3x3
-    convolution; plus the input. Source: Ho et al. (2020), the block of the DDPM U-Net.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output; a 1x1 convolution fits the shortcut where they differ.
-        time_dim: Width of the time vector.
-        dropout: Probability of dropping an activation before the last convolution.
+    convolution; plus the input, through a 1x1 convolution where the channels differ. Source: Ho et al. (2020), the
+    block of the DDPM U-Net.
     """
 
     def __init__(self, in_channels: int, out_channels: int, time_dim: int, dropout: float = 0.0) -> None:
@@ -50,13 +45,7 @@ class ResNetBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """3x3 convolution with a stride, padded at the bottom and the right so that sizes divide exactly.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        stride: Height and width are divided by it.
-    """
+    """3x3 convolution with a stride, padded at the bottom and the right so that sizes divide exactly."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 2) -> None:
         super().__init__()
@@ -68,12 +57,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Frame-wise enlargement: bilinear resizing, then two dilated 3x3 convolutions with norm and ReLU.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-    """
+    """Frame-wise enlargement: bilinear resizing, then two dilated 3x3 convolutions with norm and ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -107,17 +91,9 @@ def convolution(axes: Axes, in_channels: int, out_channels: int, kernel: int, st
 class TimedResidualBlock(nn.Module):
     """Basic block of a ResNet (He et al., 2016), scaled and shifted by the diffusion step after its first norm.
 
-    Convolution, batch norm, x (1 + gamma) + beta, ReLU, convolution, batch norm; plus the input; ReLU. Unlike
-    :class:`~lightning_avsp.layers.convolution.ResNetBlock`, the block of DDPM's U-Net, it normalises over the batch and
-    takes the step as factor and summand.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        time_dim: Width of the time vector.
-        stride: Height and width are divided by it; where it or the channels change, a 1x1 convolution with batch
-            norm fits the shortcut.
-        axes: On maps or on clips.
+    Convolution, batch norm, x (1 + gamma) + beta, ReLU, convolution, batch norm; plus the input, through a 1x1
+    convolution with batch norm where stride or channels change it; ReLU. Unlike :class:`ResNetBlock`, the block of
+    DDPM's U-Net, it normalises over the batch and takes the step as factor and summand.
     """
 
     def __init__(

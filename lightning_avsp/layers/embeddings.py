@@ -12,15 +12,9 @@ from torch import Tensor, nn
 def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
     """Compute sines and cosines of the diffusion step, frequencies from 1 down to ``1 / max_period``.
 
-    Source: Ho et al., "Denoising Diffusion Probabilistic Models" (2020), after Vaswani et al. (2017).
-
-    Args:
-        t: Diffusion steps (B,), integers as they are, not scaled to [0, 1].
-        dim: Width of the embedding, even.
-        max_period: Longest period, in steps.
-
-    Returns:
-        (B, dim) float32: sines in the first half, cosines in the second.
+    Source: Ho et al., "Denoising Diffusion Probabilistic Models" (2020), after Vaswani et al. (2017). Steps (B,) are
+    integers as they are, not scaled to [0, 1]; the result is (B, dim) float32, sines in the first half, cosines in the
+    second.
     """
     half = dim // 2
     # float32 whatever the autocast type: bf16 rounds step 999 to 1000
@@ -30,12 +24,7 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> T
 
 
 class TimeEmbedding(nn.Module):
-    """Embedding of the diffusion step: sinusoids, then two linear layers with swish between.
-
-    Args:
-        dim: Width of the sinusoids.
-        out_dim: Width of the result; ``4 * dim`` if None.
-    """
+    """Embedding of the diffusion step: sinusoids of width ``dim``, then two linear layers with swish between."""
 
     def __init__(self, dim: int, out_dim: int | None = None) -> None:
         super().__init__()
@@ -60,13 +49,8 @@ def grid_positions(
     """Compute sines and cosines of the position of each cell's centre; each axis has an equal share of the width.
 
     A cell's position is a share of the axis, not its index: two grids over the same frame, one coarse and one fine,
-    agree where they overlap, so that tokens of one find those of the other.
-
-    Args:
-        size: Cells along each axis.
-        dim: Width; what is left over when it is divided into sines and cosines of each axis stays 0.
-        device: Device of the result.
-        max_period: Longest period, in radians, as a multiple of the shortest.
+    agree where they overlap, so that tokens of one find those of the other. What is left over when ``dim`` is divided
+    into sines and cosines of each axis stays 0. ``max_period`` is the longest period as a multiple of the shortest.
 
     Returns:
         float32 (cells, dim), the last axis running fastest.
@@ -88,13 +72,7 @@ def grid_positions(
 
 
 class PatchEmbedding(nn.Module):
-    """One token per patch: a convolution whose kernel is its stride.
-
-    Args:
-        channels: Channels of the map.
-        dim: Width of the tokens.
-        patch: Side of a patch in pixels; divides height and width.
-    """
+    """One token per patch of so many pixels, which divide height and width: a convolution, its kernel its stride."""
 
     def __init__(self, channels: int, dim: int, patch: int) -> None:
         super().__init__()
@@ -120,12 +98,9 @@ def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 
 class Modulation(nn.Module):
-    """Swish and one linear layer that turn a vector into several vectors, one set per sample.
+    """Swish and one linear layer that turn a vector into several vectors of ``width``, one set per sample.
 
-    Args:
-        dim: Width of the vector.
-        width: Width of each result.
-        starts: Value of each result before training, whatever the vector; its length is the number of results.
+    ``starts`` are the values of the results before training, whatever the vector.
     """
 
     def __init__(self, dim: int, width: int, starts: tuple[float, ...]) -> None:

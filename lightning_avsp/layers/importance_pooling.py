@@ -14,14 +14,10 @@ SHARPNESS = 12.0
 
 
 class LocalImportancePooling3d(nn.Module):
-    """Local importance pooling (LIP) of a clip: a mean weighted by a learned importance.
+    """Local importance pooling (LIP) of a clip: a mean weighted by a learned importance of each channel.
 
     Source: Gao et al., "LIP: Local Importance-based Pooling" (ICCV 2019), Equation 6, with the bounded logits of its
     section 4.1 on instance-normalised features of a depthwise convolution of each frame.
-
-    Args:
-        channels: Channels of the features, each with an importance of its own.
-        space_stride: Height and width are divided by it.
     """
 
     def __init__(self, channels: int, space_stride: int = 1) -> None:
@@ -33,15 +29,7 @@ class LocalImportancePooling3d(nn.Module):
         )
 
     def forward(self, x: Tensor, time_stride: int = 1) -> Tensor:
-        """Pool.
-
-        Args:
-            x: (B, C, T, h, w).
-            time_stride: Steps of time that become one; divides T.
-
-        Returns:
-            (B, C, T / time_stride, ceil(h / space_stride), ceil(w / space_stride)).
-        """
+        """Pool (B, C, T, h, w) to (B, C, T / time_stride, ceil(h / space_stride), ceil(w / space_stride))."""
         # minus 1: only ratios count; an importance of at most 1 fits into half precision, its logarithm does not
         importance = torch.exp(SHARPNESS * (self.logits(x).sigmoid() - 1)).to(x.dtype)
 

@@ -90,10 +90,8 @@ def attend_by_relative_positions(
     ]
     positions = F.pad(torch.cat(scores, dim=-1).flatten(1, 3), (0, extra, 0, 0, 1, 0))
     longer_query = torch.cat([query * width**-0.5, positions.to(query.dtype)], dim=-1)
-    codes = position_codes(k_grid, sum(k_grid) + extra, key)[
-        None, :, None
-    ]  # (1, 1 + M, 1, T' + H' + W' + extra)
-    longer_key = torch.cat([key, codes.expand(*key.shape[:3], -1)], dim=-1)
+    codes = position_codes(k_grid, sum(k_grid) + extra, key)  # (1 + M, T' + H' + W' + extra)
+    longer_key = torch.cat([key, codes[None, :, None].expand(*key.shape[:3], -1)], dim=-1)
     # values as wide as keys: the flash kernels take no others
     wide_value = F.pad(value, (0, longer_key.shape[-1] - width))
     attended = F.scaled_dot_product_attention(

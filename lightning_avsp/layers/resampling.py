@@ -8,15 +8,7 @@ from torch import Tensor, nn
 
 
 def resample_time(x: Tensor, steps: int) -> Tensor:
-    """Interpolate linearly along time; whole-number reductions are the mean of each group of steps.
-
-    Args:
-        x: (B, C, T, h, w).
-        steps: Wanted number of time steps.
-
-    Returns:
-        (B, C, steps, h, w).
-    """
+    """Interpolate (B, C, T, h, w) linearly along time; whole-number reductions are means of groups of steps."""
     length = x.shape[2]
     if length == steps:
         return x

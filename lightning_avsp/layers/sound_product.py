@@ -13,12 +13,8 @@ class ProductResidual(nn.Module):
     """Audio vector per time step, multiplied into the features, to be added to them.
 
     Each slice is averaged over its time and weighted per channel over its mel bins, so that the pitch survives; the
-    vector is the same at every position of the frame. In no paper: see DiffSal's deviation D13.
-
-    Args:
-        audio_channels: Channels C_a of the audio features.
-        channels: Channels C_i of the scale.
-        mel_bins: Width w_a of the audio features; another width is averaged to this one.
+    vector is the same at every position of the frame. Audio of another width than ``mel_bins`` is averaged to it. In
+    no paper: see DiffSal's deviation D13.
     """
 
     def __init__(self, audio_channels: int, channels: int, mel_bins: int) -> None:

@@ -208,6 +208,54 @@ def resample(wave: Tensor, rate: int, new_rate: int) -> Tensor:
     return resample_sinc(wave, rate, new_rate)
 
 
+class PartResampler:
+    """Resampler of one track that comes block by block, in parts that share their edges.
+
+    A track of one part, and any that keeps its rate, gives exactly the samples of :func:`resample`; in longer ones
+    the same sums are taken in parts.
+
+    Args:
+        rate: Samples per second of the track.
+        new_rate: Those of the result.
+        part: Samples of a part (2 ** 21: 44 s at 48 kHz).
+    """
+
+    def __init__(self, rate: int, new_rate: int, part: int = 1 << 21) -> None:
+        self.rate, self.new_rate = rate, new_rate
+        common = math.gcd(rate, new_rate)
+        self.step = rate // common  # input samples after which the phases of input and output meet again
+        self.new_step = new_rate // common
+        # The filter reaches 6 zero crossings (torchaudio's default) of the lower of both rates to either side.
+        self.edge = (math.ceil(8 * rate / min(rate, new_rate)) // self.step + 2) * self.step
+        self.part = max(part // self.step, 4 * self.edge // self.step) * self.step
+        self.waiting: list[Tensor] = []
+        self.length = 0
+        self.started = False
+
+    def feed(self, block: Tensor | None) -> list[Tensor]:
+        """Take a block (C, n), or None for the end; return what is finished by it, each (C, m)."""
+        if self.rate == self.new_rate:
+            return [] if block is None else [block]
+        if block is not None:
+            self.waiting.append(block)
+            self.length += block.shape[-1]
+            if self.length < self.part + 2 * self.edge:
+                return []
+        if not self.waiting:
+            return []
+        wave = torch.cat(self.waiting, dim=-1)
+        found = resample(wave, self.rate, self.new_rate)
+        first = self.edge // self.step * self.new_step if self.started else 0
+        if block is None:
+            self.waiting, self.length = [], 0
+            return [found[..., first:]]
+        whole = (self.length - self.edge) // self.step  # steps whose filter has all of its samples
+        self.waiting = [wave[..., whole * self.step - self.edge :]]
+        self.length = self.waiting[0].shape[-1]
+        self.started = True
+        return [found[..., first : whole * self.new_step]]
+
+
 def released_examples(wave: Tensor, start_s: float, stop_s: float, config: LogMel, rate: int) -> Tensor:
     """Cut examples as DiffSal's published code does, before nine are taken and resized: (n, 64, n_mels).
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.audio import to_mono
-from lightning_avsp.media.video import VideoInfo, decode_stream, open_video, pyav
+from lightning_avsp.media.audio import PartResampler, to_mono
+from lightning_avsp.media.video import VideoInfo, check_rate, decode_stream, open_video, pyav
 from lightning_avsp.media.video_index import VIDEO_SUFFIXES, video_info
 
 GAP_SECONDS = 0.05
 """Gaps in the timestamps longer than this are filled with silence; shorter ones are rounding."""
+LONGEST_GAP = 3600.0
+"""Longer gaps in the timestamps of audio, in seconds, are damage."""
 
 
-def load_audio(source: Path | VideoInfo, mono: bool = False) -> tuple[Tensor, int]:
+def load_audio(source: Path | VideoInfo, mono: bool = False, rate: int | None = None) -> tuple[Tensor, int]:
     """Load audio as float32 (C, N) in [-1, 1], with its sample rate in Hz.
 
     Args:
@@ -27,6 +28,7 @@ def load_audio(source: Path | VideoInfo, mono: bool = False) -> tuple[Tensor, in
             first frame is shown.
         mono: Mix the channels of a video's audio down to one, (1, N), as it is decoded, so that the memory for all
             channels of a long video is never needed.
+        rate: Sample rate in Hz to which a video's audio is resampled as it is decoded; its own if None.
 
     Raises:
         InputError: If the file is missing, empty, damaged or without audio; the message names it.
@@ -35,37 +37,47 @@ def load_audio(source: Path | VideoInfo, mono: bool = False) -> tuple[Tensor, in
 
     if not isinstance(source, VideoInfo) and source.suffix.lower() not in VIDEO_SUFFIXES:
         try:
-            samples, rate = soundfile.read(source, dtype="float32", always_2d=True)  # (N, C)
+            samples, own = soundfile.read(source, dtype="float32", always_2d=True)  # (N, C)
         except (soundfile.SoundFileError, OSError) as error:
             state = f"{source.stat().st_size} bytes" if source.exists() else "missing"
             raise InputError(
                 f"{source} ({state}) cannot be read as audio: {error}; replace this file"
             ) from error
+        except (
+            ValueError,
+            MemoryError,
+        ) as error:  # a header that claims absurd numbers of channels or samples
+            raise InputError(f"{source} cannot be read as audio: {error}; replace this file") from error
         if samples.shape[0] == 0:
             raise InputError(
                 f"{source} holds no sample; replace it, or remove it and set missing_audio: silence"
             )
-        return torch.from_numpy(samples.T.copy()), int(rate)  # (C, N)
+        check_rate(source, own)
+        track = torch.from_numpy(samples.T.copy())  # (C, N)
+        _check_finite(source, track, own)
+        return track, int(own)
     info = source if isinstance(source, VideoInfo) else video_info(source)
     if info.audio is None:
         raise InputError(f"{info.path} has no audio; set missing_audio: silence or skip")
     try:
-        track, rate, offset_s = read_audio(info, (lambda block: to_mono(block)[None]) if mono else None)
+        track, rate, _ = read_audio(info, mono, rate, align=True)
     except InputError as error:
+        if error.__cause__ is None:
+            raise
         raise InputError(
-            f"{info.path}: its audio cannot be decoded ({error.__cause__ or error}); replace it"
+            f"{info.path}: its audio cannot be decoded ({error.__cause__}); replace it"
         ) from error
-    late = round(offset_s * rate)  # samples by which audio begins after the first frame; negative: before
-    aligned = F.pad(track, (late, 0)) if late > 0 else track[:, -late:]
-    if aligned.shape[1] == 0:
+    if track.shape[1] == 0:
         raise InputError(
             f"{info.path}: its audio ends before the first frame; set missing_audio: silence or skip"
         )
-    return aligned, rate
+    return track, rate
 
 
 def decode_audio(info: VideoInfo) -> Iterator[Any]:
     """Decode every block of audio, an ``av.AudioFrame`` in the container's clock; none without audio.
+
+    A track may change its layout, format or rate on the way; every block has those of its first.
 
     Raises:
         InputError: If a packet cannot be decoded and the video was not opened with ``allow_truncated``.
@@ -77,49 +89,109 @@ def decode_audio(info: VideoInfo) -> Iterator[Any]:
     def damage() -> str:
         return f"its audio cannot be decoded after {done:.1f} s"
 
+    wanted: tuple[str, str, int] | None = None
+    convert: dict[tuple[str, str, int], Any] = {}
     for block in decode_stream(info, info.audio.index, damage):
+        kind = (block.format.name, block.layout.name, block.sample_rate)
+        wanted = wanted or kind
         done += block.samples / block.sample_rate
-        yield block
+        if kind == wanted:
+            yield block
+            continue
+        if kind not in convert:
+            convert[kind] = pyav().AudioResampler(format=wanted[0], layout=wanted[1], rate=wanted[2])
+        yield from _convert(info, convert[kind], block)
 
 
 def read_audio(
-    source: VideoInfo | Path | str, reduce: Callable[[Tensor], Tensor] | None = None
+    source: VideoInfo | Path | str, mono: bool = False, rate: int | None = None, align: bool = False
 ) -> tuple[Tensor, int, float]:
     """Read the whole audio of a video.
 
     Args:
         source: A path, or the result of :func:`open_video`.
-        reduce: Applied to each block (C, n) as it is decoded, e.g. a down-mix to one channel (1, n).
+        mono: Mix each block down to one channel as it is decoded.
+        rate: Sample rate to resample to, part by part, so that the memory for the track's own rate is never needed;
+            the track's own if None.
+        align: Let sample 0 be played when the first frame is shown: silence before a late track, an early one cut.
 
     Returns:
-        Samples in [-1, 1], float32 (C, N) (or the result of ``reduce``), samples per second, and the time of the first
-        sample in seconds after the first frame. Gaps in the timestamps are silence.
+        Samples in [-1, 1], float32 (C, N), samples per second, and the time of the first sample in seconds after the
+        first frame. Gaps in the timestamps are silence.
 
     Raises:
-        InputError: If the video has no audio, or it cannot be decoded.
+        InputError: If the video has no audio, it cannot be decoded, holds values that are not finite, or its
+            timestamps leave absurd gaps.
     """
     info = source if isinstance(source, VideoInfo) else open_video(source)
     if info.audio is None:
         raise InputError(f"{info.path} has no audio")
-    convert = pyav().AudioResampler(format="fltp", layout=info.audio.layout, rate=info.audio.rate)
+    own = info.audio.rate
+    convert = pyav().AudioResampler(format="fltp", layout=info.audio.layout, rate=own)
+    resampler = PartResampler(own, rate or own)
     blocks: list[Tensor] = []
-    rate, offset, length = info.audio.rate, 0.0, 0
+    offset, length, early = 0.0, 0, 0
     start = float(info.audio.start - info.start)  # of the next block, in seconds after the first frame
     for frame in decode_audio(info):
         if frame.pts is not None:
             start = float(frame.pts * frame.time_base - info.start)
-        for converted in convert.resample(frame):
+        for converted in _convert(info, convert, frame):
             block = torch.from_numpy(converted.to_ndarray())
-            block = block if reduce is None else reduce(block)
-            if not blocks:
+            block = to_mono(block)[None] if mono else block
+            _check_finite(info.path, block, own, start)
+            if not length:
                 offset = start
-            gap = round((start - offset) * rate) - length
-            if gap > GAP_SECONDS * rate:
-                blocks.append(block.new_zeros((*block.shape[:-1], gap)))
+                late = (
+                    round(offset * own) if align else 0
+                )  # samples; negative where audio begins before the frames
+                early = max(0, -late)
+                if late > 0:
+                    blocks += resampler.feed(block.new_zeros((*block.shape[:-1], late)))
+            gap = round((start - offset) * own) - length
+            if gap > LONGEST_GAP * own:
+                raise InputError(
+                    f"{info.path}: the timestamps of its audio jump by {gap / own:,.0f} s at {length / own:.1f} s; "
+                    "re-encode it"
+                )
+            if gap > GAP_SECONDS * own:
                 length += gap
-            blocks.append(block)
+                blocks += resampler.feed(block.new_zeros((*block.shape[:-1], max(0, gap - early))))
+                early = max(0, early - gap)
             length += block.shape[-1]
-            start += block.shape[-1] / rate
-    if not blocks:
+            start += block.shape[-1] / own
+            blocks += resampler.feed(block[..., early:])
+            early = max(0, early - block.shape[-1])
+    blocks += resampler.feed(None)
+    if not length:
         raise InputError(f"{info.path}: its audio holds no samples")
-    return torch.cat(blocks, dim=-1), rate, offset
+    if not blocks:
+        return torch.zeros(1, 0), rate or own, offset
+    return torch.cat(blocks, dim=-1), rate or own, offset
+
+
+def _convert(info: VideoInfo, resampler: Any, block: Any) -> list[Any]:
+    """Convert a block of audio.
+
+    Raises:
+        InputError: If damage gave it properties that cannot be.
+    """
+    try:
+        converted: list[Any] = resampler.resample(block)
+    except (pyav().error.FFmpegError, ValueError) as error:
+        raise InputError(
+            f"{info.path}: a block of its audio cannot be converted ({error}); re-encode it"
+        ) from error
+    return converted
+
+
+def _check_finite(path: Path, samples: Tensor, rate: int, start: float = 0.0) -> None:
+    """Refuse NaN and infinite samples (C, N), naming the time of the first."""
+    if not bool(
+        torch.isfinite(samples.sum())
+    ):  # one number to look at: the sum of finite float32 audio is finite
+        bad = (~torch.isfinite(samples)).any(dim=0)
+        first = start + int(bad.int().argmax()) / rate
+        raise InputError(
+            f"{path}: {int(bad.sum())} of its audio samples are NaN or infinite, the first at {first:.3f} s; write it "
+            "again"
+        )

@@ -52,7 +52,7 @@ class PyAVReader:
 
     def read(self, indices: Sequence[int], size: tuple[int, int] | None) -> list[np.ndarray]:
         """Read frames by index, see :class:`FrameDecoder`."""
-        return [to_rgb(self.frame(position), self.info.rotation, size) for position in indices]
+        return [to_rgb(self.frame(position), self.info, size) for position in indices]
 
     def frame(self, position: int) -> Any:
         """Decode one frame as an ``av.VideoFrame``."""
@@ -197,6 +197,7 @@ def refuse_for(info: VideoInfo, backend: str, open_groups: bool = True) -> None:
         InputError: If it is stored turned, or has open groups of pictures and these are refused.
     """
     turned = f"stored rotated by {info.rotation} degrees" if info.rotation else None
+    turned = "stored mirrored" if info.mirrored else turned
     grouped = "coded in open groups of pictures" if info.open_groups and open_groups else None
     for fault in filter(None, (turned, grouped)):
         raise InputError(

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from lightning_avsp.errors import InputError
+
+LONGEST_STILL = 3600
+"""Seconds for which one frame may be shown; longer steps of the timestamps are damage."""
+MOST_REORDERED = 16
+"""Frames that may be stored after one and shown before it (H.264, table A-1)."""
 #: Containers whose stated duration comes from their header, so that a shortfall means a missing tail.
 STATED_DURATION = ("mov", "matroska", "avi", "flv", "asf")
 
@@ -42,20 +49,27 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
     size = path.stat().st_size
     names = container.format.name.split(",")
     indexed_end = _indexed_end(container) if "mov" in names else _matroska_end(path, names)
-    if indexed_end > size:
+    if "mpegts" in names and _transport_rest(path, size):
+        damage: str | None = f"it is cut off: its last packet has {_transport_rest(path, size)} of 188 bytes"
+    elif indexed_end > size:
         # The packets are still counted: a reader that accepts the cut wants to know how many there are.
-        damage: str | None = f"it is cut off: {size:,} of {indexed_end:,} bytes are there"
+        damage = f"it is cut off: {size:,} of {indexed_end:,} bytes are there"
     else:
         damage = None
     times: list[int | None] = []
     keys: list[int | None] = []
-    open_groups, last_end = False, Fraction(0)
+    decoded: list[int] = []  # times in the order of the file
+    hidden: list[int] = []  # those that an edit list does not show
+    open_groups, last_end, packets = False, Fraction(0), 0
     try:
         for packet in container.demux():
             if packet.size == 0:  # the flush packets that end a demux
                 continue
             if packet.stream is stream and packet.is_corrupt:
                 damage = damage or "it holds packets that its container marks as corrupt"
+            packets += packet.stream is stream
+            if packet.stream is stream and packet.pts is not None:
+                (hidden if packet.is_discard else decoded).append(packet.pts)
             if packet.stream is stream and not packet.is_discard:
                 times.append(packet.pts)
                 if packet.is_keyframe:
@@ -66,6 +80,20 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
                 last_end = max(last_end, (packet.pts + (packet.duration or 0)) * packet.time_base)
     except FFmpegError as error:
         damage = damage or f"reading stops in the middle ({error.strerror})"
+    known = sorted(decoded)
+    step = max((after - before for before, after in pairwise(known)), default=0)
+    gap = step * Fraction(stream.time_base)
+    if gap > LONGEST_STILL:
+        raise InputError(
+            f"{path}: the timestamps of its frames jump by {float(gap):,.0f} s, at most {LONGEST_STILL:,} are a still "
+            "image: re-encode it"
+        )
+    if damage is None and _misplaces(decoded, known, hidden, step):
+        damage = "its table of times does not fit its frames"
+    stated_frames = stream.frames if {"mov", "avi"} & set(names) else 0
+    # Sample tables count exactly; the header of an avi counts frames that were dropped too.
+    if damage is None and stated_frames - packets > (0 if "mov" in names else max(2, stated_frames // 100)):
+        damage = f"it is cut off: {packets} of {stated_frames} frames are there"
     if damage is None and container.duration and set(names) & set(STATED_DURATION):
         stated = Fraction(container.duration, 1_000_000)
         played = last_end - Fraction(container.start_time or 0, 1_000_000)
@@ -74,9 +102,33 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
     return Survey(times, keys, open_groups, damage)
 
 
+def _misplaces(decoded: list[int], known: list[int], hidden: list[int], step: int) -> bool:
+    """True if times are those of no codec: a frame after more than 16 later ones, or hidden far from those shown.
+
+    Args:
+        decoded: Times of the shown frames in the order of the file.
+        known: The same, sorted.
+        hidden: Times of frames that an edit list hides, before the first shown and after the last.
+        step: Longest time for which a frame is shown.
+    """
+    places = {time: place for place, time in enumerate(known)}
+    if any(places[time] - place > MOST_REORDERED for place, time in enumerate(decoded)):
+        return True
+    late = [time for time in hidden if known and time > known[-1]]
+    early = [time for time in hidden if known and time < known[0]]
+    return bool(late and min(late) - known[-1] > 2 * step) or bool(early and known[0] - max(early) > 2 * step)
+
+
 def _indexed_end(container: Any) -> int:
     """Return the last byte that the sample tables of an mp4 or mov file refer to."""
     return max((e.pos + e.size for s in container.streams for e in s.index_entries), default=0)
+
+
+def _transport_rest(path: Path, size: int) -> int:
+    """Return the bytes behind the last whole packet of a transport stream; 0 where packets are not of 188 bytes."""
+    with path.open("rb") as file:
+        head = file.read(377)
+    return size % 188 if head[::188] == b"GGG" else 0  # each packet begins with 0x47
 
 
 def _matroska_end(path: Path, names: list[str]) -> int:

@@ -7,7 +7,8 @@ groups of pictures, variable frame rate); a forward pass gives every frame once,
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -23,8 +24,15 @@ log = logging.getLogger(__name__)
 #: swscale: triangle filter, which shrinks with antialiasing; exact rounding and chroma at full resolution.
 #: Agrees with ``torch.nn.functional.interpolate(mode="bilinear", antialias=True)`` to about 55 dB PSNR.
 RESIZE_FLAGS = 0x2 | 0x40000 | 0x2000
-#: Demuxers that turn text and single images into "video".
-NOT_VIDEOS = ("tty", "image2", "ico", "apng")
+CONTAINERS = (
+    "mov,matroska,avi,flv,live_flv,asf,asf_o,mpegts,mpeg,mpegvideo,ogg,gif,nut,mxf,ivf,dv,rm,wtv,yuv4mpegpipe,h264,hevc,"
+    "av1,obu,vc1,m4v,mjpeg,swf,wav,w64,aiff,mp3,aac,ac3,flac,caf"
+)
+"""Formats that FFmpeg may open: none that turns text or images into video, or opens other files (playlists)."""
+LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
+"""Sample rates of audio in Hz that can be meant; resampling others needs absurd amounts of memory."""
+LOST_AT_START = 8
+"""Frames before the first that stands on its own, which a decoder may leave out."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,8 @@ class VideoInfo:
     """Matrix, primaries and transfer as coded in the stream (ITU-T H.273), kept when videos are written."""
     audio: AudioInfo | None
     """The audio stream, or None."""
+    mirrored: bool = False
+    """True if frames were mirrored, left to right, before they were rotated."""
     tolerant: bool = False
     """True to skip what cannot be decoded (``allow_truncated``) instead of refusing it."""
     times: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), compare=False, repr=False)
@@ -84,6 +94,8 @@ class VideoInfo:
     """True if frames that follow a key frame in the file are shown before it, and so need the group before."""
     damage: str | None = None
     """Damage of a video opened with ``allow_truncated``."""
+    complete: bool = False
+    """True in containers that keep a whole frame in each packet."""
     notes: tuple[str, ...] = field(default=())
     """Notes for the user: streams not selected, rotation, damage."""
 
@@ -128,23 +140,28 @@ def open_container(path: Path) -> Any:
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a video: give a file such as video.mp4")
     if not path.is_file():
-        raise InputError(f"{path} does not exist: check the path of the video")
+        state = (
+            "is no regular file: give a video file"
+            if path.exists()
+            else "does not exist: check the path of the video"
+        )
+        raise InputError(f"{path} {state}")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes): copy or download it again")
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        # The protocol by name: a colon in a name is no protocol, and nothing but this file is opened.
+        return av.open(
+            f"file:{path}",
+            metadata_errors="replace",
+            options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
+        )
     except PermissionError as error:
         raise InputError(f"{path} cannot be read: permission denied; check its access rights") from error
-    except av.error.FFmpegError as error:
+    except (av.error.FFmpegError, UnicodeError) as error:
         raise InputError(
-            f"{path} is not a video that can be read, or its index was cut off ({error.strerror}): "
-            "give a whole mp4, webm or mkv file"
+            f"{path} is not a video that can be read, or its index was cut off "
+            f"({getattr(error, 'strerror', error)}): give a whole mp4, webm or mkv file"
         ) from error
-    name = container.format.name
-    if name in NOT_VIDEOS or name.endswith("_pipe"):
-        container.close()
-        raise InputError(f"{path} is not a video (recognised as {name}): give an mp4, webm or mkv file")
-    return container
 
 
 def open_video(path: Path | str, *, allow_truncated: bool = False) -> VideoInfo:
@@ -165,11 +182,7 @@ def open_video(path: Path | str, *, allow_truncated: bool = False) -> VideoInfo:
     path = Path(path)
     with open_container(path) as container:
         stream, notes = _choose_video(container, path)
-        audio = _choose_audio(container)
-        if len(container.streams.audio) > 1 and audio is not None:
-            notes.append(
-                f"{len(container.streams.audio)} audio streams: taking stream {audio.index} ({audio.layout})"
-            )
+        audio = _choose_audio(container, path, notes)
         found = survey(container, stream, path)
         number = stream.index  # a stream's attributes must not be read once its container is closed
     if found.damage and not allow_truncated:
@@ -190,9 +203,11 @@ def open_video(path: Path | str, *, allow_truncated: bool = False) -> VideoInfo:
         if frame is None:
             raise InputError(f"{path} holds no frame that can be decoded: give a whole video")
         known = None not in found.times
-        rotation = round(frame.rotation / 90) % 4 * 90
+        rotation, mirrored = _orientation(frame)
         if rotation:
             notes.append(f"video is stored rotated: rotating by {rotation} degrees")
+        if mirrored:
+            notes.append("video is stored mirrored: mirroring it")
         width, height = (frame.width, frame.height) if rotation % 180 == 0 else (frame.height, frame.width)
         fps = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
         aspect = Fraction(stream.sample_aspect_ratio or 1)
@@ -209,6 +224,7 @@ def open_video(path: Path | str, *, allow_truncated: bool = False) -> VideoInfo:
             time_base=Fraction(stream.time_base),
             start=Fraction(frame.pts or 0) * Fraction(stream.time_base),
             rotation=rotation,
+            mirrored=mirrored,
             pixel_aspect=aspect if rotation % 180 == 0 else 1 / aspect,
             colour=(int(context.colorspace), int(context.color_primaries), int(context.color_trc)),
             audio=audio,
@@ -217,6 +233,7 @@ def open_video(path: Path | str, *, allow_truncated: bool = False) -> VideoInfo:
             keys=np.sort(np.array(found.keys if known else [], dtype=np.int64)),
             open_groups=found.open_groups,
             damage=found.damage,
+            complete=bool({"mov", "matroska"} & set(container.format.name.split(","))),
             notes=tuple(notes),
         )
 
@@ -239,10 +256,22 @@ def decode_video(info: VideoInfo) -> Generator[tuple[int, Any], None, None]:
         return f"decoding stops after frame {index}"
 
     for frame in decode_stream(info, info.video_index, damage):
+        if frame.is_corrupt and index and not info.tolerant:
+            raise InputError(
+                f"{info.path} is damaged: the decoder marks frame {index + 1} as corrupt; copy it again, or pass "
+                "--allow_truncated to use the rest"
+            )
         pts = frame.pts if frame.pts is not None else base + round(index * step)
         pts = last + 1 if pts <= last else pts
         index, last = index + 1, pts
         yield pts, frame
+    lost = info.frames - index
+    # Elsewhere two packets may be one frame, or a packet none (fields).
+    if info.complete and lost > (LOST_AT_START if info.open_groups else 0) and not info.tolerant:
+        raise InputError(
+            f"{info.path} is damaged: {index} of its {info.frames} frames can be decoded; copy it again, or pass "
+            "--allow_truncated to use the rest"
+        )
 
 
 def decode_stream(info: VideoInfo, index: int, damage: Callable[[], str]) -> Iterator[Any]:
@@ -298,36 +327,64 @@ def iterate_frames(
     for index, (pts, frame) in enumerate(decode_video(info)):
         start = float((pts - base) * info.time_base)
         shown = float(frame.duration * info.time_base) if frame.duration else float(1 / info.fps)
-        yield DecodedFrame(index, pts, start, start + shown, to_rgb(frame, info.rotation, size))
+        yield DecodedFrame(index, pts, start, start + shown, to_rgb(frame, info, size))
 
 
-def to_rgb(frame: Any, rotation: int = 0, size: tuple[int, int] | None = None) -> np.ndarray:
+def to_rgb(frame: Any, info: VideoInfo | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
     """Convert an ``av.VideoFrame`` to upright RGB, uint8 (H, W, 3).
 
     Args:
         frame: Any pixel format; its own colour matrix and range are used.
-        rotation: Counter-clockwise degrees, a multiple of 90.
-        size: (H, W) after rotation, or None for the frame's own.
+        info: Its video, for orientation and size; without it a frame is taken as it is.
+        size: (H, W) of the upright frame; that of the video's first frame if None, since later ones may differ.
     """
-    height, width = size or (None, None)
-    if rotation % 180:
+    height, width = size or ((info.height, info.width) if info else (None, None))
+    if info and info.rotation % 180:
         height, width = width, height
     rgb = frame.reformat(width=width, height=height, format="rgb24", interpolation=RESIZE_FLAGS).to_ndarray()
-    return np.ascontiguousarray(np.rot90(rgb, rotation // 90)) if rotation else rgb
+    return set_upright(rgb, info) if info else rgb
+
+
+def set_upright(pixels: np.ndarray, info: VideoInfo) -> np.ndarray:
+    """Mirror and rotate a stored frame (h, w, ...) as its video is shown: (H, W, ...)."""
+    if info.mirrored:
+        pixels = pixels[:, ::-1]
+    return (
+        np.ascontiguousarray(np.rot90(pixels, info.rotation // 90))
+        if info.rotation or info.mirrored
+        else pixels
+    )
+
+
+def _orientation(frame: Any) -> tuple[int, bool]:
+    """Counter-clockwise degrees by which a frame must be rotated, after it was mirrored if the second is True."""
+    from av.sidedata.sidedata import Type
+
+    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    if matrix is None:
+        return 0, False
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(float)  # columns of x and y, 16.16 bits
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    return round(math.degrees(math.atan2(-b, a)) / 90) % 4 * 90, bool(mirrored)
 
 
 def _choose_video(container: Any, path: Path) -> tuple[Any, list[str]]:
-    """Select the video stream with the most pixels, and note the others."""
+    """Select the video stream with the most pixels that can be decoded, and note the others."""
     from av.stream import Disposition
 
     images = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-    streams = [s for s in container.streams.video if not s.disposition & images and s.codec_context.width]
+    every = [s for s in container.streams.video if not s.disposition & images]
+    streams = [s for s in every if s.codec_context is not None and s.codec_context.width]
     if not streams:
         audio = len(container.streams.audio)
         found = f"only audio ({audio} stream{'s' * (audio != 1)})" if audio else "neither video nor audio"
+        if every:
+            found = "only some that cannot be decoded, for lack of a decoder or of a size"
         raise InputError(f"{path} has no video stream, {found}: give a file with frames")
     stream = max(streams, key=lambda s: s.codec_context.width * s.codec_context.height)  # the first of equals
-    notes = []
+    notes = _undecodable(every, "video")
     if len(streams) > 1:
         others = ", ".join(f"stream {s.index} ({_size(s)})" for s in streams if s is not stream)
         notes.append(
@@ -337,12 +394,19 @@ def _choose_video(container: Any, path: Path) -> tuple[Any, list[str]]:
     return stream, notes
 
 
-def _choose_audio(container: Any) -> AudioInfo | None:
-    """Select the audio stream that FFmpeg ranks best, or None."""
-    stream = container.streams.best("audio")
-    if stream is None:
+def _choose_audio(container: Any, path: Path, notes: list[str]) -> AudioInfo | None:
+    """Select the audio stream that FFmpeg ranks best among those that can be decoded, or None; notes the others."""
+    every = container.streams.audio
+    streams = [s for s in every if s.codec_context is not None and s.codec_context.sample_rate]
+    notes += _undecodable(every, "audio")
+    if not streams:
         return None
+    best = container.streams.best("audio")
+    stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
     context = stream.codec_context
+    check_rate(path, context.sample_rate)
+    if len(every) > 1:
+        notes.append(f"{len(every)} audio streams: taking stream {stream.index} ({context.layout.name})")
     return AudioInfo(
         index=stream.index,
         codec=context.name,
@@ -351,6 +415,25 @@ def _choose_audio(container: Any) -> AudioInfo | None:
         rate=context.sample_rate,
         start=Fraction(stream.start_time or 0) * Fraction(stream.time_base),
     )
+
+
+def check_rate(path: Path, rate: int) -> None:
+    """Refuse sample rates that cannot be meant: resampling them needs absurd amounts of memory.
+
+    Raises:
+        InputError: If the rate lies outside the limits.
+    """
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise InputError(
+            f"{path}: its audio claims {rate} samples per second; {LOWEST_RATE} to {HIGHEST_RATE} can be read: "
+            "re-encode it"
+        )
+
+
+def _undecodable(streams: Iterable[Any], kind: str) -> list[str]:
+    """Note the streams in codecs that FFmpeg's libraries do not have."""
+    lacking = [str(s.index) for s in streams if s.codec_context is None]
+    return [f"no decoder for {kind} stream {', '.join(lacking)}: not used"] if lacking else []
 
 
 def _size(stream: Any) -> str:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.video import VideoInfo, decode_video, open_video
 
@@ -14,6 +16,9 @@ UNSEEKABLE = (".avi", ".mpg", ".mpeg")
 """Containers without presentation times: every decoder that seeks in them was seen to return other frames."""
 VIDEO_SUFFIXES = (*UNSEEKABLE, ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".wmv", ".flv")
 """File names that are taken for videos, in lower case."""
+OFF_CLOCK_SECONDS = 0.1
+"""A frame may be so far from the even clock by which audio is read."""
+EVEN_REMEDY = "correct the list's rate, or import the video with `avsp data import`, which writes even frames"
 
 
 def video_info(path: Path) -> VideoInfo:
@@ -44,8 +49,28 @@ def check_seekable(info: VideoInfo) -> None:
         )
 
 
-def decode_in_order(path: Path) -> Iterator[tuple[object, int]]:
-    """Decode every ``av.VideoFrame`` from the first to the last, with the rotation in degrees that it needs.
+def seconds_off_clock(info: VideoInfo, fps: float) -> float:
+    """Largest distance in seconds of a frame's time from an even clock of ``fps`` frames per second."""
+    times = (info.times - info.times[:1]) * float(info.time_base)
+    return float(np.abs(times - np.arange(len(times)) / fps).max(initial=0.0))
+
+
+def check_even(info: VideoInfo, fps: float) -> None:
+    """Refuse a video whose frames cannot be numbered on an even clock, by which its audio is read.
+
+    Raises:
+        InputError: If frames are too far off; the message names the remedy.
+    """
+    off = seconds_off_clock(info, fps)
+    if off > OFF_CLOCK_SECONDS:
+        raise InputError(
+            f"{info.path}: frames are up to {off:.2f} s off an even clock of {fps:g}/s, by which audio is read; "
+            f"{EVEN_REMEDY}"
+        )
+
+
+def decode_in_order(path: Path) -> Iterator[tuple[object, VideoInfo]]:
+    """Decode every ``av.VideoFrame`` from the first to the last, with its video.
 
     Raises:
         InputError: If the file is damaged; the message names file and frame.
@@ -55,7 +80,7 @@ def decode_in_order(path: Path) -> Iterator[tuple[object, int]]:
     try:
         for _, frame in decode_video(info):
             number += 1
-            yield frame, info.rotation
+            yield frame, info
     except InputError as error:
         raise damaged(path, number + 1, error.__cause__ or error) from error
 

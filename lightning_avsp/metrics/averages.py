@@ -105,12 +105,9 @@ class VideoAverage:
         self._gathered: ScoreTable | None = None
 
     def add(self, key: FrameKey, values: dict[str, float], reasons: dict[str, str] | None = None) -> None:
-        """Add one frame; a frame that is already there is kept.
+        """Add a frame with a value for every metric, NaN where it does not count; a frame that is there stays as it is.
 
-        Args:
-            key: Corpus, video, frame number.
-            values: A value for every metric, NaN where the frame does not count.
-            reasons: Why, for every metric where it does not count or counts as 0.
+        ``reasons`` hold why, for every metric where it does not count or counts as 0.
 
         Raises:
             InputError: If the metrics are not the ones announced.
@@ -122,7 +119,7 @@ class VideoAverage:
         corpus, video, frame = str(key[0]), str(key[1]), int(key[2])
         ordered = {name: float(values[name]) for name in self.names}
         row = FrameRow(corpus, video, frame, ordered, dict(reasons or {}))
-        self._rows.setdefault((corpus, video, frame), row)
+        self._rows.setdefault((corpus, video, frame), row)  # padding samplers repeat frames: the first counts
         self._gathered = None
 
     def reset(self) -> None:
@@ -136,7 +133,7 @@ class VideoAverage:
             merged: dict[FrameKey, FrameRow] = {}
             for rows in _gather(self._rows):
                 for key, row in rows.items():
-                    merged.setdefault(key, row)
+                    merged.setdefault(key, row)  # by rank: the same frame wins everywhere
             frames = tuple(merged[key] for key in sorted(merged))
             self._gathered = ScoreTable(frames, tuple(_video_rows(frames, self.names)))
         return self._gathered
@@ -159,11 +156,7 @@ class VideoAverage:
                 of_corpus = (row.values[name] for row in table.videos if row.corpus == corpus)
                 results[f"{corpus}/{name}"] = _mean(of_corpus)
         results |= {"frames": len(table.frames), "videos": len(table.videos)}
-        return results | self._skipped(table)
-
-    def _skipped(self, table: ScoreTable) -> dict[str, float]:
-        """Counts of what did not enter an average as an ordinary value."""
-        counts: dict[str, float] = {}
+        counts: dict[str, float] = {}  # of what did not enter an average as an ordinary value
         for name in self.names:
             for row in table.frames:
                 if name in row.reasons:
@@ -173,7 +166,7 @@ class VideoAverage:
             empty = sum(row.counted[name] == 0 for row in table.videos)
             if empty:
                 counts[f"skipped_videos/{name}"] = empty
-        return counts
+        return results | counts
 
 
 def _gather(rows: dict[FrameKey, FrameRow]) -> list[dict[FrameKey, FrameRow]]:
@@ -205,4 +198,5 @@ def _video_rows(frames: Iterable[FrameRow], names: Sequence[str]) -> list[VideoR
 def _mean(values: Iterable[float]) -> float:
     """Correctly rounded mean of what is not NaN; NaN of nothing."""
     counted = [value for value in values if not math.isnan(value)]
+    # fsum: independent of the order of processes
     return math.fsum(counted) / len(counted) if counted else math.nan

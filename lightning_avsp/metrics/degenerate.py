@@ -63,7 +63,7 @@ def diagnose(frames: Frames) -> Tensor:
     if target is not None:
         holds["non_finite_target"] = ~target.finite
         holds["zero_target"] = target.zero
-        holds["constant_target"] = target.constant & ~target.zero
+        holds["constant_target"] = target.constant
     if fixations is not None:
         holds["no_fixations"] = fixations.count == 0
         holds["all_fixated"] = fixations.count == prediction.pixels
@@ -86,8 +86,9 @@ def judge(
         present: Reasons that hold for the frame.
         policy: Treatment of degenerate frames.
     """
+    # the ground truth is to blame first
     reason = next((one for one in _concerns(name) if one in present), None)
-    undefined = value != value
+    undefined = value != value  # NaN alone differs from itself
     if policy == "skip" and reason is not None:
         return FrameVerdict(float("nan"), reason)
     if not undefined:

@@ -92,13 +92,13 @@ class SaliencyMetrics:
             InputError: If numbers, shapes or types do not fit, or a metric lacks what it reads.
         """
         maps = _as_list(predictions)
-        optional = {"other": other, "baseline": baseline}
         given: dict[str, Sequence[object]] = {
             "ground_truth": ground_truth,
             "fixations": fixations,
             "keys": keys,
         }
-        given |= {name: values for name, values in optional.items() if values is not None}
+        given |= {"other": other} if other is not None else {}
+        given |= {"baseline": baseline} if baseline is not None else {}
         for name, values in given.items():
             if len(values) != len(maps):
                 raise InputError(
@@ -108,21 +108,16 @@ class SaliencyMetrics:
         parts, columns = list(_same_size(maps, ground_truth)), []
         for part in parts:
             try:
-                columns.append(  # values, then flags (0 or 1) of REASONS: (K + len(REASONS), b)
-                    score_frames(
-                        self._kernel,
-                        self._at_size(
-                            torch.stack([maps[index] for index in part]), ground_truth[part[0]].shape
-                        ),
-                        target=torch.stack([ground_truth[index] for index in part]),
-                        fixations=[fixations[index] for index in part],
-                        other=None if other is None else [other[index] for index in part],
-                        baseline=None
-                        if baseline is None
-                        else torch.stack([baseline[index] for index in part]),
-                        repeats=self.repeats,
-                    )
+                found = score_frames(  # values, then flags (0 or 1) of REASONS: (K + len(REASONS), b)
+                    self._kernel,
+                    self._at_size(torch.stack([maps[i] for i in part]), ground_truth[part[0]].shape),
+                    target=torch.stack([ground_truth[i] for i in part]),
+                    fixations=[fixations[i] for i in part],
+                    other=None if other is None else [other[i] for i in part],
+                    baseline=None if baseline is None else torch.stack([baseline[i] for i in part]),
+                    repeats=self.repeats,
                 )
+                columns.append(found)
             except InputError as error:
                 named = ", ".join("/".join(map(str, keys[index])) for index in part)
                 raise InputError(f"{error} (scoring {named})") from error
@@ -154,6 +149,7 @@ class SaliencyMetrics:
             return prediction
         if bool(given.constant.any()):
             # Filters leave noise of 1e-16 on constant maps, which would pass for a prediction.
+            # the level itself, so that it counts as constant again
             level = given.maximum.to(resized.dtype)[:, None, None]
             resized = torch.where(given.constant[:, None, None], level, resized)
         return resized
@@ -170,8 +166,8 @@ class SaliencyMetrics:
             for name, value in zip(self.names, column[:count], strict=True)
         }
         values: dict[str, float] = {name: verdict.value for name, verdict in verdicts.items()}
-        reasons: dict[str, str] = {
-            name: verdict.reason for name, verdict in verdicts.items() if verdict.reason is not None
+        reasons = {
+            str(name): verdict.reason for name, verdict in verdicts.items() if verdict.reason is not None
         }
         self.average.add(key, values, reasons)
 

@@ -24,5 +24,6 @@ def explain_gates(stem: str, title: str, gates: Mapping[str, Tensor]) -> list[Ex
         Explanation(f"{stem}_{scale.replace(' ', '')}", f"{title}; {scale}", gate.float().mean(dim=1))
         for scale, gate in gates.items()
     ]
+    # one number a scale tells a dead gate from an open one
     means = torch.stack([gate.float().flatten(1).mean(dim=1) for gate in gates.values()], dim=1)  # (B, K)
     return [*maps, Explanation(f"{stem}_means", f"{title}; means per scale", means, tuple(gates))]

@@ -28,7 +28,7 @@ class VideoCaptions:
     def __init__(
         self, texts: dict[int, str], model: LoadedModel, text_model: str | None = None, device: str = "cpu"
     ) -> None:
-        from lightning_avsp.backbones.text_encoder import load_text_encoder
+        from lightning_avsp.backbones.text_encoder import DEFAULT_TEXT_MODEL, load_text_encoder
 
         texts = {frame: text for frame, text in texts.items() if text.strip()}
         if not texts:
@@ -38,6 +38,12 @@ class VideoCaptions:
                 "the checkpoint does not name the text model of its training: train it with captions"
             )
         self.spec = model.spec.text
+        if text_model is None and not (
+            self.spec.model == DEFAULT_TEXT_MODEL or self.spec.model.startswith("tiny-random")
+        ):  # a name in a file must not decide what is downloaded or opened
+            raise InputError(
+                f"the checkpoint was trained with the text model {self.spec.model}: give --text_model"
+            )
         encoder = load_text_encoder(text_model or self.spec.model, device)
         if encoder.model.fingerprint != self.spec.fingerprint:
             raise InputError(

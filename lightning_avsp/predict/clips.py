@@ -26,7 +26,9 @@ class VideoClip:
     """Seconds after the first frame at which each frame of the video is shown, as far as it is decoded."""
 
 
-def video_clips(frames: Iterable[DecodedFrame], policy: ClipPolicy, stride: int = 1) -> Iterator[VideoClip]:
+def video_clips(
+    frames: Iterable[DecodedFrame], policy: ClipPolicy, stride: int = 1, start: int = 0
+) -> Iterator[VideoClip]:
     """Cut a clip for every ``stride``-th frame, and for the last frame, in order.
 
     They are the clips that score the frames of a test video (:func:`~lightning_avsp.data.clips.evaluation_clip`). Each
@@ -37,6 +39,7 @@ def video_clips(frames: Iterable[DecodedFrame], policy: ClipPolicy, stride: int 
         frames: The video from its first frame on.
         policy: Length of clips, target frame, start padding.
         stride: Distance between targets in frames.
+        start: First target, from 0; a multiple of ``stride``.
     """
     held: dict[int, np.ndarray] = {}
     times: list[float] = []
@@ -44,7 +47,7 @@ def video_clips(frames: Iterable[DecodedFrame], policy: ClipPolicy, stride: int 
     def cut(clip: Clip) -> VideoClip:
         return VideoClip(clip, np.stack([held[number] for number in clip.frames]), times)
 
-    target, done = 1, 0
+    target, done = start + 1, start
     for frame in frames:
         times.append(frame.start)
         held[len(times)] = frame.pixels

@@ -1,84 +1,70 @@
-"""Predicted maps on disk: one npz file, or a folder of PNG images."""
+"""Predicted maps on disk: a raw file while they are predicted, then one npz file or a folder of PNG images."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 MapFormat = Literal["npz", "png", "png16"]
+_STORED = {"npz": ("<f2", 1), "png": ("|u1", 255), "png16": ("<u2", 65535)}
+"""Number type of a format, and the number that means 1.0. Half precision keeps 11 significant bits."""
 
 
-class MapSink(ABC):
-    """Writer of the maps of a video, in order."""
+class MapSpool:
+    """Maps of a video in order, rounded as their format stores them, in one raw file that a later start continues.
 
-    @abstractmethod
-    def write(self, saliency: np.ndarray) -> None:
-        """Add the next frame's map, float32 (H, W) in [0, 1]."""
-
-    def close(self, times: np.ndarray) -> None:
-        """Finish; ``times`` are the frames' seconds after the first frame, float64 (N,)."""
-        self.abort()
-
-    def abort(self) -> None:  # noqa: B027  # most sinks keep no file open
-        """Close open files without finishing them."""
-
-
-def open_maps(folder: Path, format: MapFormat) -> MapSink:
-    """Open a sink in ``folder``: ``maps.npz``, or ``maps/000001.png`` and so on."""
-    return (
-        NpzMaps(folder / "maps.npz")
-        if format == "npz"
-        else PngMaps(folder / "maps", bits=16 if format == "png16" else 8)
-    )
-
-
-class NpzMaps(MapSink):
-    """``maps.npz``: ``maps`` float16 (N, H, W) in [0, 1], ``times`` float64 (N,) seconds.
-
-    Half precision keeps 11 significant bits, more than an 8-bit map at any brightness. Frames go to a file
-    beside it first, because an array's shape stands before its data and the number of frames is known last.
+    Args:
+        path: The file.
+        format: Format that the maps end in.
+        shape: Height and width.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.raw_path = path.with_suffix(".raw")
-        self.raw = self.raw_path.open("wb")
-        self.shape: tuple[int, ...] = (0, 0)
-        self.count = 0
+    def __init__(self, path: Path, format: MapFormat, shape: tuple[int, int]) -> None:
+        self.path, self.format, self.shape = path, format, shape
+        self.dtype, self.top = np.dtype(_STORED[format][0]), _STORED[format][1]
+        self.bytes = self.dtype.itemsize * shape[0] * shape[1]
+        """Size of one map."""
+        self._file = path.open("ab")
 
-    def write(self, saliency: np.ndarray) -> None:
-        """Add the next frame's map."""
-        self.shape = saliency.shape
-        self.raw.write(saliency.astype("<f2").tobytes())
-        self.count += 1
+    def __len__(self) -> int:
+        return self._file.tell() // self.bytes
 
-    def close(self, times: np.ndarray) -> None:
-        """Compress all maps into the npz file."""
-        self.raw.close()
-        # never in memory as a whole
-        maps = np.memmap(self.raw_path, "<f2", "r", shape=(self.count, *self.shape))
-        np.savez_compressed(self.path, maps=maps, times=times)
-        self.raw_path.unlink()
+    def truncate(self, count: int) -> None:
+        """Keep the first ``count`` maps, whole ones alone."""
+        self._file.truncate(count * self.bytes)
+        self._file.seek(0, 2)
 
-    def abort(self) -> None:
-        """Close the temporary file."""
-        self.raw.close()
+    def append(self, saliency: np.ndarray) -> None:
+        """Add the next frame's map, float32 (H, W) in [0, 1]."""
+        scaled = saliency if self.top == 1 else np.round(saliency * self.top)
+        self._file.write(scaled.astype(self.dtype).tobytes())
+
+    def read(self) -> np.ndarray:
+        """Map all maps into memory as they are stored, (N, H, W)."""
+        self._file.flush()
+        return np.memmap(self.path, self.dtype, "r", shape=(len(self), *self.shape))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
-class PngMaps(MapSink):
-    """``maps/%06d.png``, numbered from 1: grey, value = round(saliency * (2**bits - 1))."""
+def write_maps(folder: Path, format: MapFormat, maps: np.ndarray, times: np.ndarray) -> None:
+    """Write ``maps.npz`` (``maps`` float16 (N, H, W), ``times`` float64 (N,) in seconds) or ``maps/000001.png`` etc.
 
-    def __init__(self, folder: Path, bits: Literal[8, 16] = 8) -> None:
-        self.folder, self.bits, self.count = folder, bits, 0
-        folder.mkdir()
+    Args:
+        folder: Folder to write into.
+        format: Format; grey levels of PNG images are round(saliency * (2**bits - 1)).
+        maps: Maps of :meth:`MapSpool.read`, which are never in memory as a whole.
+        times: Seconds after the first frame.
+    """
+    if format == "npz":
+        np.savez_compressed(folder / "maps.npz", maps=maps, times=times)
+        return
+    from PIL import Image
 
-    def write(self, saliency: np.ndarray) -> None:
-        """Add the next frame's map."""
-        from PIL import Image
-
-        self.count += 1
-        grey = np.round(saliency * (2**self.bits - 1)).astype(np.uint8 if self.bits == 8 else np.uint16)
-        Image.fromarray(grey).save(self.folder / f"{self.count:06d}.png", compress_level=4)
+    (folder / "maps").mkdir()
+    for number, stored in enumerate(maps, start=1):
+        Image.fromarray(stored).save(folder / "maps" / f"{number:06d}.png", compress_level=4)

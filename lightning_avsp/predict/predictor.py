@@ -15,7 +15,8 @@ import torch
 from lightning_avsp.data.reader import clip_audio, clip_span
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio_track import load_audio
-from lightning_avsp.media.video import VideoInfo, iterate_frames
+from lightning_avsp.media.video import DecodedFrame, VideoInfo, iterate_frames
+from lightning_avsp.parallel import work_ahead
 from lightning_avsp.predict.captions import VideoCaptions
 from lightning_avsp.predict.clips import VideoClip, video_clips
 from lightning_avsp.structures import SaliencyBatch
@@ -30,10 +31,12 @@ class PredictionReport:
     """Course of a prediction; filled in by :func:`predict_video`."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    """Time spent in ``audio``, ``decode`` (with the cutting of clips) and ``network``."""
+    """Time spent in ``audio`` and ``decode`` (with the cutting of clips), in a thread of their own, and ``network``."""
     used: str = ""
     """Modalities that the maps depend on, e.g. ``av`` or ``tav``. A network without an audio encoder leaves audio
     unused."""
+    damage: str = ""
+    """Error that ended the decoding of the video before its end; frames before it are predicted."""
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
@@ -51,6 +54,7 @@ def predict_video(
     modality: Modality = "av",
     captions: VideoCaptions | None = None,
     batch: int = 4,
+    start: int = 0,
     report: PredictionReport | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Predict a map for every frame of a video, in order.
@@ -66,7 +70,8 @@ def predict_video(
         modality: Frames and audio, frames only, or audio only. A video without audio is predicted from its frames.
         captions: Captions, for a network that reads text.
         batch: Clips per forward pass.
-        report: Filled in during prediction.
+        start: First predicted frame, from 0; a multiple of ``stride``.
+        report: Filled in during prediction. Damage of the video ends the frames and is noted here, if it is given.
 
     Yields:
         Frame number from 0, and its map, float32 (H, W) in [0, 1].
@@ -79,12 +84,21 @@ def predict_video(
         raise InputError(f"stride={stride} and batch={batch} must both be at least 1")
     if modality == "a" and video.audio is None:
         raise InputError(f"{video.path} has no audio, which modality 'a' needs: use --modality v")
-    report = report if report is not None else PredictionReport()
+    noted, report = report is not None, report or PredictionReport()
     audio, fps = model.spec.audio, float(video.fps)
     with report.timed("audio"):
         silent = modality == "v" or video.audio is None
-        wave = None if silent else audio.prepare(*load_audio(video, mono=True))
-    clips = video_clips(iterate_frames(video, model.spec.size), model.spec.clip, stride)
+        wave = None if silent else audio.prepare(*load_audio(video, mono=True, rate=audio.target_rate))
+
+    def decoded() -> Iterator[DecodedFrame]:
+        try:
+            yield from iterate_frames(video, model.spec.size)
+        except InputError as error:
+            if not noted:
+                raise
+            report.damage = str(error)
+
+    clips = video_clips(decoded(), model.spec.clip, stride, start)
 
     def read(group: list[VideoClip]) -> SaliencyBatch:
         numbers = [item.clip.target for item in group]
@@ -101,20 +115,24 @@ def predict_video(
             found["text"] = torch.stack([captions.tokens(number) for number in numbers])
         return found
 
-    def predicted() -> Iterator[tuple[int, np.ndarray]]:
+    def batches() -> Iterator[SaliencyBatch]:
         while True:
             with report.timed("decode"):
                 group = list(islice(clips, batch))
             if not group:
                 return
             with report.timed("audio"):
-                clip_batch = read(group)
+                found = read(group)
+            yield found
+
+    def predicted() -> Iterator[tuple[int, np.ndarray]]:
+        for clip_batch in work_ahead(batches()):
             with report.timed("network"), torch.inference_mode():
                 inputs = model.inputs(clip_batch)
                 encoded = model.encode(inputs)
                 report.used = used_modalities(model.network, inputs, encoded)
                 maps = model.sample(encoded, clip_batch)[:, 0].cpu().numpy()
-            yield from zip([item.clip.target - 1 for item in group], maps, strict=True)
+            yield from zip((clip_batch["frame"] - 1).tolist(), maps, strict=True)
 
     yield from fill_between(predicted())
 

@@ -1,40 +1,48 @@
-"""The output folder of a prediction: maps, saliency video, overlay video and a record; all of it or nothing."""
+"""The output folder of a prediction: claimed and probed first, continued after a stop, whole at the end."""
 
 from __future__ import annotations
 
 import json
-import os
+import logging
 import shutil
-from collections.abc import Generator
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
-from tempfile import mkdtemp
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.files import lock_folder
 from lightning_avsp.media.mp4_writer import Mp4Writer
 from lightning_avsp.media.video import VideoInfo, decode_video, pyav, to_rgb
-from lightning_avsp.predict.maps import MapFormat, MapSink, open_maps
+from lightning_avsp.predict.maps import MapFormat, MapSpool, write_maps
 from lightning_avsp.predict.overlay import overlay
+from lightning_avsp.run_folder import write_json
+
+log = logging.getLogger(__name__)
 
 #: Everything a prediction writes; ``--overwrite`` replaces a folder that holds nothing else.
 OUTPUTS = ("maps.npz", "maps", "saliency.mp4", "overlay.mp4", "prediction.json")
+VIDEOS = ("saliency.mp4", "overlay.mp4")
+SPARE_BYTES = 64 << 20
+"""Space that a prediction leaves free."""
 
 
 class PredictionWriter:
     """Writer of a video's maps; a context manager.
 
-    All files grow in a hidden folder beside ``out``, which takes its name when the block ends well. On any
-    error, and on Ctrl-C, the hidden folder is removed and ``out`` is as it was.
-
-    The video is decoded a second time, in step with the maps, for the overlay at its own resolution: keeping
-    full-size frames until their maps are predicted would need memory for a clip and a batch of them.
+    Everything grows in ``.<out>.partial`` beside ``out``, which takes its name when :meth:`finish` ends well. Until
+    then ``out`` is as it was; after an error or a kill the maps predicted so far stay in the hidden folder, and the
+    same request goes on behind them. Entering the block claims the folder and tries what could fail at the end.
 
     Args:
         out: Folder to create. It must not exist, or be empty, unless ``overwrite``.
         info: The video.
+        request: Everything that decides the maps, as plain values; maps of another request are not continued.
+        shape: Height and width of the maps.
         format: ``npz`` (one file, half precision), ``png`` (8 bits) or ``png16`` (16 bits).
         overwrite: Replace an earlier prediction in ``out``.
         colours: Colour map of the overlay.
@@ -44,10 +52,14 @@ class PredictionWriter:
         InputError: If ``out`` is a file, not empty, or holds other files than those of a prediction.
     """
 
+    maps: MapSpool
+
     def __init__(
         self,
         out: Path | str,
         info: VideoInfo,
+        request: dict[str, Any],
+        shape: tuple[int, int],
         *,
         format: MapFormat = "npz",
         overwrite: bool = False,
@@ -55,79 +67,82 @@ class PredictionWriter:
         opacity: float = 0.7,
     ) -> None:
         self.out = Path(out).absolute()
-        self.info = info
+        self.folder = self.out.with_name(f".{self.out.name}.partial")
+        self.info, self.shape, self.overwrite = info, shape, overwrite
         self.format: MapFormat = format
-        self.overwrite = overwrite
+        self.request: dict[str, Any] = json.loads(json.dumps({**request, "shape": shape, "format": format}))
         self.colours, self.opacity = colours, opacity
         check_out(self.out, overwrite)
-        self.record: dict[str, Any] = {}
-        """Content of ``prediction.json``; the writer adds ``frames``."""
+        self._held = ExitStack()
 
     def __enter__(self) -> PredictionWriter:
-        self.out.parent.mkdir(parents=True, exist_ok=True)
-        self.folder = Path(mkdtemp(prefix=f".{self.out.name}.", suffix=".partial", dir=self.out.parent))
-        self.encoders: list[Mp4Writer] = []
-        self.maps: MapSink | None = None
-        self.frames: Generator[tuple[int, Any], None, None] = decode_video(self.info)
-        self.times: list[int] = []
+        """Claim the folder and probe it.
+
+        Raises:
+            InputError: If another process predicts into it, the disk is too full, or a video cannot be encoded.
+        """
+        self._held.enter_context(lock_folder(self.folder))
         try:
-            self.maps = open_maps(self.folder, self.format)
-            self.saliency = self._encoder("saliency.mp4")
-            self.overlay = self._encoder("overlay.mp4")
-        except BaseException:
-            self._discard()
+            check_out(self.out, self.overwrite)  # another process may have finished meanwhile
+            state, raw = self.folder / "request.json", self.folder / "maps.raw"
+            if not (state.is_file() and raw.is_file() and _read(state) == self.request):
+                if raw.is_file() and raw.stat().st_size:
+                    log.warning("maps of another request in %s are removed", self.folder)
+                raw.unlink(missing_ok=True)
+            self._remove_results()
+            write_json(state, self.request)
+            self.maps = MapSpool(raw, self.format, self.shape)
+            self._probe()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
             raise
         return self
+
+    def resume(self, stride: int) -> int:
+        """Return the number of the frame, from 0, that prediction starts at; earlier maps are there already.
+
+        It is the last predicted one of those that are there, so that interpolated maps are what they would have been.
+        """
+        first = max(0, len(self.maps) - 1) // stride * stride
+        self.maps.truncate(first)
+        return first
 
     def write(self, index: int, saliency: np.ndarray) -> None:
         """Add the map of the next frame.
 
         Args:
             index: 0-based frame number; must follow the one before.
-            saliency: float32 (H, W) in [0, 1], any size.
+            saliency: float32 (H, W) in [0, 1].
         """
-        if index != len(self.times):
-            raise ValueError(f"got map {index}, expected map {len(self.times)}: write every frame in order")
-        found = next(self.frames, None)
-        if found is None:
-            raise InputError(f"{self.info.path} changed while it was read: frame {index} is gone; run again")
-        pts, frame = found
-        self.times.append(pts)
-        assert self.maps is not None
-        self.maps.write(saliency)
-        levels = to_levels(saliency, (self.info.height, self.info.width))
-        self.saliency.write(levels, pts)
-        image = to_rgb(frame, self.info.rotation, (self.info.height, self.info.width))
-        self.overlay.write(overlay(image, levels, self.colours, self.opacity), pts)
+        if index != len(self.maps):
+            raise ValueError(f"got map {index}, expected map {len(self.maps)}: write every frame in order")
+        if saliency.shape != self.shape:
+            raise ValueError(f"got a map of {saliency.shape}, expected {self.shape}")
+        self.maps.append(saliency)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            self._discard()
-            return
-        try:
-            self._finish()
-        except BaseException:
-            self._discard()
-            raise
+    def finish(self, record: dict[str, Any], progress: Callable[[int], None] = lambda done: None) -> int:
+        """Write all files and give the folder its name; returns the number of frames.
 
-    def _finish(self) -> None:
-        if not self.times:
+        The video is decoded a second time, for the overlay at its own resolution: keeping full-size frames until their
+        maps are predicted would need memory for a clip and a batch of them.
+
+        Args:
+            record: Content of ``prediction.json``; ``frames`` is added.
+            progress: Called with the number of written frames.
+        """
+        maps = self.maps.read()
+        times = self._write_videos(maps, progress)
+        if not times:
             raise InputError(f"{self.info.path} holds no frame: nothing was predicted")
-        times = (np.array(self.times) - self.times[0]) * float(self.info.time_base)
-        assert self.maps is not None
-        self.maps.close(times)
-        self.frames.close()
-        while self.encoders:
-            self.encoders.pop().close()
-        record = {**self.record, "frames": len(self.times)}
-        (self.folder / "prediction.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        umask = os.umask(0)
-        os.umask(umask)
-        self.folder.chmod(0o777 & ~umask)  # mkdtemp made it private
-        check_out(self.out, self.overwrite)  # another process may have written there meanwhile
-        replaced = self.folder.with_suffix(".replaced")
+        seconds = (np.array(times) - times[0]) * float(self.info.time_base)
+        write_maps(self.folder, self.format, maps[: len(times)], seconds)
+        write_json(self.folder / "prediction.json", {**record, "frames": len(times)})
+        self.maps.close()
+        for name in ("maps.raw", "request.json"):
+            (self.folder / name).unlink()
+        check_out(self.out, self.overwrite)
+        replaced = self.out.with_name(f".{self.out.name}.replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
         if self.out.exists():
             self.out.rename(replaced)
         try:
@@ -136,23 +151,73 @@ class PredictionWriter:
             if replaced.exists():
                 replaced.rename(self.out)
             raise
+        (self.out / "lock").unlink()
         shutil.rmtree(replaced, ignore_errors=True)
+        return len(times)
 
-    def _encoder(self, name: str) -> Mp4Writer:
-        encoder = Mp4Writer(self.folder / name, self.info)
-        self.encoders.append(encoder)
-        return encoder
-
-    def _discard(self) -> None:
-        """Close open files without finishing them, and remove the hidden folder."""
+    def _write_videos(self, maps: np.ndarray, progress: Callable[[int], None]) -> list[int]:
+        size = (self.info.height, self.info.width)
+        writers: list[Mp4Writer] = []
+        frames, times = decode_video(self.info), []
         try:
-            self.frames.close()
-            if self.maps is not None:
-                self.maps.abort()
-            for encoder in self.encoders:
-                encoder.abort()
+            writers = [Mp4Writer(self.folder / name, self.info) for name in VIDEOS]
+            saliency, coloured = writers
+            with suppress(InputError):  # damage ends the frames here as it did when they were predicted
+                for stored, (pts, frame) in zip(maps, islice(frames, len(maps)), strict=False):
+                    levels = to_levels(stored / np.float32(self.maps.top), size)
+                    saliency.write(levels, pts)
+                    image = to_rgb(frame, self.info)
+                    coloured.write(overlay(image, levels, self.colours, self.opacity), pts)
+                    times.append(pts)
+                    progress(len(times))
+            while writers:
+                writers.pop().close()
         finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            frames.close()
+            for writer in writers:
+                writer.abort()
+        return times
+
+    def _probe(self) -> None:
+        """Try what would otherwise fail after hours: space on the disk, and the two encoders."""
+        source = self.info.path.stat().st_size
+        # the maps raw and compressed, two videos, and what of it is there already
+        needed = 2 * self.maps.bytes * self.info.frames + 2 * source - len(self.maps) * self.maps.bytes
+        free = shutil.disk_usage(self.folder).free
+        if free < needed + SPARE_BYTES:
+            raise InputError(
+                f"{self.out} needs up to {(needed + SPARE_BYTES) >> 20} MiB, but its disk has {free >> 20} MiB free: "
+                "make room, or give another --out"
+            )
+        black = np.zeros((self.info.height, self.info.width), np.uint8)
+        try:
+            writer = Mp4Writer(self.folder / VIDEOS[0], self.info)
+            try:
+                writer.write(black, round(self.info.start / self.info.time_base))
+            finally:
+                writer.abort()
+        except (pyav().error.FFmpegError, ValueError) as error:
+            raise InputError(f"{self.out}: its videos cannot be encoded ({error})") from error
+        self._remove_results()
+
+    def _remove_results(self) -> None:
+        for name in OUTPUTS:
+            path = self.folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release the folder; without :meth:`finish` its maps stay for the next start, if there are any."""
+        with self._held:
+            count = 0
+            if hasattr(self, "maps") and self.folder.exists():
+                count = len(self.maps)
+                self.maps.close()
+            if self.folder.exists() and count == 0:
+                shutil.rmtree(self.folder, ignore_errors=True)
+            elif self.folder.exists():
+                self._remove_results()
 
 
 def check_out(out: Path, overwrite: bool) -> None:
@@ -181,3 +246,10 @@ def to_levels(saliency: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     grey = np.round(np.clip(saliency, 0, 1) * 255).astype(np.uint8)
     frame = pyav().VideoFrame.from_ndarray(np.ascontiguousarray(grey), format="gray")
     return frame.reformat(width=size[1], height=size[0], interpolation=0x2 | 0x40000).to_ndarray()
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return None

@@ -1,1 +1,1 @@
-"""What networks cost: counters and the table of every model."""
+"""Cost and speed of networks: counters, the table of every DiffSal, and timed training steps."""

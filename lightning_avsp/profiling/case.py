@@ -43,8 +43,8 @@ class Configuration:
     """As ``--compile``."""
     activation_checkpointing: bool = False
     """As ``--activation_checkpointing``."""
-    tuning: bool = True
-    """TF32 and cuDNN's timed choice of kernels; False as ``--deterministic``."""
+    tf32: bool = True
+    """TF32 for float32 products on a GPU; False as ``--deterministic``."""
     root: Path | None = None
     """Folder of the corpora, to measure the data module too; None for random clips that lie on the device."""
 
@@ -86,7 +86,10 @@ class Configuration:
         """All settings that are not at their defaults, in one line."""
         words = [self.experiment.stem, "" if self.batch is None else f"batch {self.batch}", self.precision]
         words += [f"compiled ({self.compile})" if self.compile != "none" else ""]
-        words += ["checkpointed" if self.activation_checkpointing else "", "" if self.tuning else "not tuned"]
+        words += [
+            "checkpointed" if self.activation_checkpointing else "",
+            "" if self.tf32 else "without TF32",
+        ]
         return ", ".join(word for word in (*words, *self.settings) if word)
 
 
@@ -94,7 +97,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "precision": get_args(Precision),
     "compile": get_args(CompileMode),
     "activation_checkpointing": ("true", "false"),
-    "tuning": ("true", "false"),
+    "tf32": ("true", "false"),
 }
 
 
@@ -117,7 +120,7 @@ class BenchmarkCase:
         settings = list(configuration.settings)
         settings += [f"data.root={configuration.root}"] if configuration.root is not None else []
         settings += [f"data.batch_size={configuration.batch}"] if configuration.batch is not None else []
-        set_arithmetic(deterministic=not configuration.tuning)
+        set_arithmetic(deterministic=not configuration.tf32)
         experiment = Experiment.read(configuration.experiment, settings)
         self.task, self.data = experiment.build()
         self.configuration = replace(configuration, batch=self.data.batch_size)

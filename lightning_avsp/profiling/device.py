@@ -21,14 +21,9 @@ match counts. Source: the makers' data sheets, whose larger figures are for spar
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def matrix_peak(device: torch.device) -> float | None:
-    """Return the bfloat16 operations per second of the device's matrix units; None where they are unknown."""
-    return peak_by_name(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
-
-
-def peak_by_name(name: str) -> float | None:
-    """Return the same by the name that CUDA gives; None for a slice of a device (MIG), which has a part of it."""
-    if "MIG" in name:
+def matrix_peak(name: str) -> float | None:
+    """Return the bfloat16 operations per second of a device by the name that CUDA gives; None where unknown."""
+    if "MIG" in name:  # a slice of a device has a part of its units
         return None
     return next((peak for words, peak in MATRIX_PEAKS if all(word in name for word in words)), None)
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import pandas as pd
 import torch
 from torch import Tensor
 
+from lightning_avsp.evaluation.formatting import print_table
 from lightning_avsp.profiling.counting import activation_memory, count_as_papers, count_flops
-from lightning_avsp.profiling.tables import print_table
 from lightning_avsp.structures import SaliencyNetwork
 
 if TYPE_CHECKING:
@@ -94,22 +95,18 @@ def bench_model(
             for attention in get_args(Attention):
                 with torch.device("meta"):
                     network = DiffSal(variant=variant, modality=modality, attention=attention)
-                    inputs = published_inputs(with_audio=modality == "av")
+                    # noisy map, step, frames and log-mel slices of the published sizes
+                    inputs: list[Tensor | None] = [
+                        torch.zeros(1, 1, 224, 384),
+                        torch.zeros(1, dtype=torch.int64),
+                        torch.zeros(1, 3, 16, 224, 384),
+                        torch.zeros(1, 1, 9, 112, 192) if modality == "av" else None,
+                    ]
                     cost = asdict(count_cost(network, inputs))
                     training = weight_memory(network) + activation_memory(network, *inputs, training=True)
                 names = {"variant": variant, "modality": modality, "attention": attention}
                 records.append({**names, **cost, "training_memory": training})
     return records
-
-
-def published_inputs(with_audio: bool) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Make noisy map, step, frames and log-mel slices of the published sizes on the current device, batch 1."""
-    return (
-        torch.zeros(1, 1, 224, 384),
-        torch.zeros(1, dtype=torch.int64),
-        torch.zeros(1, 3, 16, 224, 384),
-        torch.zeros(1, 1, 9, 112, 192) if with_audio else None,
-    )
 
 
 def truncated(value: float, unit: float) -> str:
@@ -127,13 +124,15 @@ def print_records(records: Sequence[dict[str, Any]], console: Console | None = N
     from rich.console import Console
 
     found = {(one["variant"], one["modality"], one["attention"]): one for one in records}
-    networks = list(dict.fromkeys((variant, modality) for variant, modality, _ in found))
-    rows = [["", "as printed, av", "as printed, v", *(", ".join(network) for network in networks)]]
+    networks = dict.fromkeys((variant, modality) for variant, modality, _ in found)
+    rows: dict[str, dict[str, str]] = {}
     for title, unit, cost, attention, printed in LINES:
-        values = [printed.get("av"), printed.get("v"), *(found[(*one, attention)][cost] for one in networks)]
-        rows.append([title, *("-" if value is None else truncated(value, unit) for value in values)])
+        values = {f"as printed, {modality}": printed.get(modality) for modality in ("av", "v")}
+        values |= {", ".join(network): found[(*network, attention)][cost] for network in networks}
+        rows[title] = {k: "-" if value is None else truncated(value, unit) for k, value in values.items()}
     console = console or Console()
-    print_table("DiffSal: one denoising step of one clip, 16x224x384, audio 9x112x192", rows, console)
+    title = "DiffSal: one denoising step of one clip, 16x224x384, audio 9x112x192"
+    print_table(title, pd.DataFrame(rows).T, console)
     console.print(
         "Parameters and MACs as the papers count: leaf modules called in one pass, without attention's matrix "
         "products. Memory: weights and the peak of activations in one forward pass, float32, attention "

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -19,11 +20,12 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from torch._C._autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.profiling.case import BenchmarkCase, Configuration
 from lightning_avsp.profiling.device import matrix_peak, peak_memory, reset_peak_memory
-from lightning_avsp.profiling.operators import OperatorTime, profile_steps
 from lightning_avsp.structures import DiffusionNetwork
 from lightning_avsp.tasks.execution import compile_clock
 
@@ -67,10 +69,10 @@ class Speed:
     """Seconds of building the network and of the first steps, compiling included."""
     clips_per_s: dict[str, list[float]] = field(default_factory=dict)
     """Predicted clips per second by number of denoising steps (``one pass`` for direct networks), for each round."""
-    operators: list[OperatorTime] = field(default_factory=list)
-    """Largest operators of a training step."""
-    kernels: list[OperatorTime] = field(default_factory=list)
-    """Largest kernels of a training step, on a GPU."""
+    operators: list[dict[str, Any]] = field(default_factory=list)
+    """Largest operators of a training step: ``name``, ``ms`` (without the operators that it calls) and ``calls``."""
+    kernels: list[dict[str, Any]] = field(default_factory=list)
+    """The same of kernels, on a GPU; compiled code calls kernels without operators."""
     error: str | None = None
     """Reason for which there are no measurements, or not all."""
 
@@ -136,13 +138,12 @@ def bench_train(
     """
     flops: dict[Any, int] = {}
     cases = [Measurement(one, device, amount, flops) for one in configurations]
-    cases[0].trace = trace
     found = Speeds(describe_machine(device), [case.speed for case in cases])
     save(found)
-    rounds = [
-        (f"round {index + 1} of {amount.rounds}", Measurement.add_round) for index in range(amount.rounds)
-    ]
-    stages = [("warming up", Measurement.warm_up), *rounds, ("profiling", Measurement.add_operators)]
+    stages: list[tuple[str, Callable[[Measurement], None]]] = [("warming up", Measurement.warm_up)]
+    add_round = partial(Measurement.add_round, best=found.machine["matrix_peak"])
+    stages += [(f"round {index + 1} of {amount.rounds}", add_round) for index in range(amount.rounds)]
+    stages.append(("profiling", lambda case: case.add_operators(trace if case is cases[0] else None)))
     stages += [("predicting", Measurement.add_predictions)] if amount.inference else []
     first = cases[0].speed.samples_per_s
     for group in [cases] if device.type == "cpu" else [[case] for case in cases]:
@@ -154,13 +155,16 @@ def bench_train(
                 except InputError:
                     raise
                 except Exception as error:  # noqa: BLE001  # the other configurations can still be measured
-                    case.fail(error, doing)
-                case.speed.ratios = [
-                    own / its for own, its in zip(case.speed.samples_per_s, first, strict=False)
-                ]
+                    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+                    reason = f"{type(error).__name__}: {lines[0] if lines else ''}"
+                    full = isinstance(error, torch.OutOfMemoryError)
+                    case.speed.error = f"{'out of memory' if full else reason} ({doing})"
+                    vars(case).pop("case", None)  # gives the memory back
+                pairs = zip(case.speed.samples_per_s, first, strict=False)
+                case.speed.ratios = [own / its for own, its in pairs]
                 save(found)
         for case in group:
-            case.case = None
+            vars(case).pop("case", None)
         # memory that nothing refers to any more, that of compiled code and CUDA graphs included
         torch._dynamo.reset()
         gc.collect()
@@ -172,9 +176,10 @@ def bench_train(
 def describe_machine(device: torch.device) -> dict[str, Any]:
     """Return what a speed depends on beside the configuration, as plain values."""
     cuda = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if cuda else "CPU"
     return {
-        "device": torch.cuda.get_device_name(device) if cuda else "CPU",
-        "matrix_peak": matrix_peak(device),
+        "device": name,
+        "matrix_peak": matrix_peak(name),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "torch": torch.__version__,
@@ -193,21 +198,13 @@ class Measurement:
         flops: Operations of a clip by experiment and settings, so that each is counted once.
     """
 
+    case: BenchmarkCase
+
     def __init__(
         self, configuration: Configuration, device: torch.device, amount: Rounds, flops: dict[Any, int]
     ) -> None:
         self.configuration, self.device, self.amount, self.flops = configuration, device, amount, flops
         self.speed = Speed(configuration.name)
-        self.case: BenchmarkCase | None = None
-        self.trace: Path | None = None
-
-    def fail(self, error: Exception, doing: str) -> None:
-        """Note the reason, and give the memory back."""
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = f"{type(error).__name__}: {lines[0] if lines else ''}"
-        full = isinstance(error, torch.OutOfMemoryError)
-        self.speed.error = f"{'out of memory' if full else reason} ({doing})"
-        self.case = None
 
     def warm_up(self) -> None:
         """Build the case and take its first steps."""
@@ -220,9 +217,8 @@ class Measurement:
         speed.name, speed.batch, speed.flops_per_clip = case.configuration.name, case.batch, case.flops
         speed.warmup_s, speed.compile_s = perf_counter() - start, compile_clock.seconds - compiled
 
-    def add_round(self) -> None:
-        """Time a round of training steps."""
-        assert self.case is not None
+    def add_round(self, best: float | None) -> None:
+        """Time a round of training steps on a device with this matrix peak."""
         case, speed = self.case, self.speed
         reset_peak_memory(self.device)
         before = case.clips
@@ -231,26 +227,38 @@ class Measurement:
         for name, seconds in sections.items():
             share = seconds / (self.amount.steps * self.amount.rounds)
             speed.sections[name] = speed.sections.get(name, 0.0) + share
-        found, best = peak_memory(self.device), matrix_peak(self.device)
+        found = peak_memory(self.device)
         if found is not None:
             speed.peak_bytes = max(speed.peak_bytes or 0, found)
         if best is not None and speed.flops_per_clip is not None:
             speed.utilisation = speed.flops_per_clip * speed.median / best
 
-    def add_operators(self) -> None:
-        """Profile two steps."""
-        assert self.case is not None
-        operators, kernels = profile_steps(self.case.train, self.device, trace=self.trace)
-        self.speed.operators, self.speed.kernels = operators[:MAX_OPERATORS], kernels[:MAX_OPERATORS]
+    def add_operators(self, trace: Path | None) -> None:
+        """Profile two steps; also write a trace for Perfetto or ``chrome://tracing`` to a file."""
+        steps, cuda = 2, self.device.type == "cuda"
+        activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
+        with profile(activities=activities, acc_events=True) as found:
+            self.case.train(steps)
+        if trace is not None:
+            trace.parent.mkdir(parents=True, exist_ok=True)
+            found.export_chrome_trace(str(trace))
+        for event in found.key_averages():
+            micro = event.self_device_time_total if cuda else event.self_cpu_time_total
+            # the sections of a step are annotations, on the device too
+            if event.is_user_annotation or micro <= 0:
+                continue
+            kind = self.speed.kernels if event.device_type == DeviceType.CUDA else self.speed.operators
+            kind.append({"name": event.key, "ms": micro / 1000 / steps, "calls": event.count / steps})
+        for kind in (self.speed.operators, self.speed.kernels):
+            kind.sort(key=lambda one: -one["ms"])
+            del kind[MAX_OPERATORS:]
 
     def add_predictions(self) -> None:
         """Time predictions."""
-        assert self.case is not None
         case, compiled = self.case, compile_clock.seconds
         for count in DENOISING_STEPS if isinstance(case.task.network, DiffusionNetwork) else (None,):
             case.predict(count)  # warms up
-            name = "one pass" if count is None else str(count)
-            self.speed.clips_per_s[name] = [
+            self.speed.clips_per_s["one pass" if count is None else str(count)] = [
                 case.batch / case.predict(count) for _ in range(self.amount.rounds)
             ]
         self.speed.compile_s += compile_clock.seconds - compiled

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
-from lightning_avsp.evaluation.formatting import METRIC_NAMES
-from lightning_avsp.report.formatting import as_latex, as_markdown, escape_markdown
-from lightning_avsp.report.frames import LEGEND, Part, Scores, Section, Table
+from lightning_avsp.evaluation.formatting import METRIC_NAMES, Value, as_markdown, escape_markdown
+from lightning_avsp.report.frames import LEGEND, Section
 from lightning_avsp.report.leaderboard import Leaderboard
 from lightning_avsp.report.table import SweepReport
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "[": "{[}",  # else read as an option of a line break before it
+    "–": "--",
+    "±": r"$\pm$",
+    "Δ": r"$\Delta$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "\n": "; ",
+}
 
 
 def render_markdown(sections: Sequence[Section]) -> str:
@@ -20,49 +34,68 @@ def render_markdown(sections: Sequence[Section]) -> str:
     for section in sections:
         blocks.append(f"## {escape_markdown(section.title)}")
         if section.status:
-            mark = "SYNTHETIC, " if section.synthetic else ""
-            blocks.append(f"{section.id}: {mark}{section.status}.")
-        blocks += [block for part in section.parts for block in _markdown(part)]
+            blocks.append(f"{section.id}: {section.status}.")
+        for table in section.tables:
+            if table.folded:
+                continue
+            for caption, frame in table.frames.items():
+                blocks += [f"**{escape_markdown(caption)}**", as_markdown(frame)]
+            if table.notes:
+                blocks.append("\n".join(f"- {escape_markdown(note)}" for note in table.notes))
     if any(section.report for section in sections):
         blocks.append(f"{LEGEND}.")
     return "\n\n".join(blocks) + "\n"
 
 
-def _markdown(part: Part) -> list[str]:
-    if isinstance(part, str):
-        return [escape_markdown(part)]
-    if isinstance(part, list):
-        return ["\n".join(f"- {escape_markdown(line)}" for line in part)]
-    tables = part.by_dataset() if isinstance(part, Scores) else {part.caption: part.frame}
-    if isinstance(part, Table) and part.folded:
-        return []
-    return [
-        block
-        for caption, frame in tables.items()
-        for block in (f"**{escape_markdown(caption)}**", as_markdown(frame))
-    ]
-
-
 def render_latex(sections: Sequence[Section]) -> str:
-    """Write tables alone; other parts of a section go into captions: of its first table, or of the one before them."""
-    blocks = ["% needs \\usepackage{booktabs} and \\usepackage{graphicx}"]
+    """Write a float for each table, with a caption of a few words and the notes below the table."""
+    blocks = ["% needs \\usepackage{booktabs} and \\usepackage{adjustbox}"]
     for section in sections:
-        tables: list[tuple[str, pd.DataFrame]] = []
-        texts: list[list[str]] = [["SYNTHETIC"] * section.synthetic + [section.status] * bool(section.status)]
-        for part in section.parts:
-            if isinstance(part, Scores):
-                tables.append((section.title, part.stacked()))
-                texts[0].append("First line: ours, second line: as printed")
-            elif isinstance(part, Table) and not part.folded:
-                tables.append((f"{section.title}: {part.caption}", part.frame))
-            else:
-                texts[-1] += part if isinstance(part, list) else [part] if isinstance(part, str) else []
-            if len(tables) > len(texts):
-                texts.append([])
-        for position, ((title, frame), notes) in enumerate(zip(tables, texts, strict=True)):
-            sentences = " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in notes)
-            blocks.append(as_latex(frame, f"{title}. {sentences}".strip(), f"tab:{section.id}-{position}"))
+        shown = [table for table in section.tables if not table.folded]
+        for position, table in enumerate(shown):
+            caption, frame = next(iter(table.frames.items()))
+            title, notes = section.title, [section.status] * bool(section.status and position == 0)
+            if table.joint is not None:
+                frame = table.joint
+                notes.append("First line: ours, second line: as printed")
+            elif caption not in title:
+                title = f"{title}: {caption}"
+            text = " ".join(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in (*notes, *table.notes))
+            blocks.append(as_latex(frame, title, f"tab:{section.id}-{position}", text))
     return "\n".join(blocks)
+
+
+def as_latex(frame: pd.DataFrame, caption: str, label: str, notes: str) -> str:
+    """Write a ``booktabs`` table that is at most as wide as the text; columns and rows may have several levels."""
+
+    def cell(value: Value | str) -> str:
+        if isinstance(value, str):
+            return escape_latex(value)
+        text = escape_latex(value.text)
+        text = {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(value.rank, text)
+        return " ".join([text, *(rf"{{\scriptsize {escape_latex(one)}}}" for one in value.details)])
+
+    styler = frame.style.format(cell).hide(names=True).hide(names=True, axis=1)
+    for axis in (0, 1):
+        styler = styler.format_index(lambda name: escape_latex(str(name)), axis=axis)
+    text = styler.to_latex(
+        hrules=True,
+        position_float="centering",
+        multicol_align="c",
+        multirow_align="naive",
+        column_format="l" * frame.index.nlevels + "r" * frame.shape[1],
+        caption=escape_latex(caption),
+        label=label,
+    )
+    fitted = "\\begin{adjustbox}{max width=\\linewidth, max totalheight=.8\\textheight}\n\\begin{tabular}"
+    below = f"\n\n\\smallskip\\parbox{{\\linewidth}}{{\\footnotesize {escape_latex(notes)}}}" if notes else ""
+    text = text.replace(r"\begin{tabular}", fitted)
+    return text.replace(r"\end{tabular}", f"\\end{{tabular}}\n\\end{{adjustbox}}{below}")
+
+
+def escape_latex(text: str) -> str:
+    """Escape characters that LaTeX would interpret."""
+    return "".join(_LATEX.get(sign, sign) for sign in text)
 
 
 def reports_as_csv(reports: Sequence[SweepReport]) -> str:
@@ -73,23 +106,22 @@ def reports_as_csv(reports: Sequence[SweepReport]) -> str:
 
 def leaderboard_as_csv(board: Leaderboard) -> str:
     """Write one record for each entry and metric."""
-    records: list[dict[str, Any]] = []
-    for entry in (*board.entries, *board.aside):
-        for metric, interval in entry.values.items():
-            records.append(
-                {
-                    "corpus": board.corpus,
-                    "metric": metric,
-                    "rank_by": METRIC_NAMES[board.metric],
-                    "rank": entry.rank,
-                    "model": entry.name,
-                    "ours": entry.ours,
-                    "synthetic": "SYNTHETIC" if entry.synthetic else "",
-                    "value": interval.mean,
-                    "low": interval.low,
-                    "high": interval.high,
-                    "places": "; ".join(entry.places),
-                    "flags": "; ".join(entry.flags),
-                }
-            )
+    records = [
+        {
+            "corpus": board.corpus,
+            "metric": metric,
+            "rank_by": METRIC_NAMES[board.metric],
+            "rank": entry.rank,
+            "model": entry.name,
+            "ours": entry.ours,
+            "synthetic": "SYNTHETIC" if entry.synthetic else "",
+            "value": interval.mean,
+            "low": interval.low,
+            "high": interval.high,
+            "places": "; ".join(entry.places),
+            "flags": "; ".join(entry.flags),
+        }
+        for entry in (*board.entries, *board.aside)
+        for metric, interval in entry.values.items()
+    ]
     return str(pd.DataFrame(records).to_csv(index=False))

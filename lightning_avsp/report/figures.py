@@ -13,7 +13,7 @@ import pandas as pd
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.formatting import METRIC_NAMES
-from lightning_avsp.report.table import ReportRow, SweepReport
+from lightning_avsp.report.table import SweepReport
 
 MOST_POINTS = 200
 """Most points of a curve; more are averaged in bins."""
@@ -30,9 +30,8 @@ class Picture:
     caption: str
     description: str
     """Alternative text for screen readers."""
-    uri: str
+    uri: str = ""
     """``data:`` address; empty where the picture was left out."""
-    synthetic: bool = False
 
 
 Curves = Mapping[str, Sequence["pd.Series[float]"]]
@@ -46,7 +45,10 @@ def read_curves(report: SweepReport) -> dict[tuple[str, str, str], Curves]:
         InputError: If a metrics file cannot be read.
     """
     metric = report.ordering.metric
-    runs = {name: [_read_run(folder) for folder in _run_folders(row)] for name, row in report.rows.items()}
+    runs: dict[str, list[pd.DataFrame]] = {}
+    for name, row in report.rows.items():
+        folders = {one.training: folder for one in row.results if (folder := one.run_folder()) is not None}
+        runs[name] = [_read_run(folder) for folder in folders.values()]
     wanted = {
         (f"{metric} on validation videos", "epoch", metric): f"val/{METRIC_NAMES.get(metric, 'cc')}",
         ("training loss", "step", "loss"): "train/loss",
@@ -58,12 +60,6 @@ def read_curves(report: SweepReport) -> dict[tuple[str, str, str], Curves]:
         if any(curves.values()):
             charts[key] = {name: of_row for name, of_row in curves.items() if of_row}
     return charts
-
-
-def _run_folders(row: ReportRow) -> list[Path]:
-    """List the run folders of a row's trainings that exist, each once."""
-    found = {one.training: folder for one in row.results if (folder := one.run_folder()) is not None}
-    return list(found.values())
 
 
 def _read_run(folder: Path) -> pd.DataFrame:
@@ -155,19 +151,19 @@ def read_samples(report: SweepReport, budget: int = PAGE_BYTES) -> list[Picture]
 def _encode(row: str, path: Path, synthetic: bool, budget: int) -> Picture:
     from PIL import Image, UnidentifiedImageError
 
-    caption = f"{row}: {path.stem}"
+    caption = f"{row}: {path.stem}{', SYNTHETIC' * synthetic}"
     try:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
     except (OSError, UnidentifiedImageError) as error:
-        return Picture(f"{caption}, cannot be read: {error}", "", "", synthetic)
+        return Picture(f"{caption}, cannot be read: {error}", "")
     image.thumbnail((MOST_WIDTH, image.height), Image.Resampling.LANCZOS)
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=80)
     uri = _data_uri(encoded, "jpeg")
     if len(uri) > budget:
-        return Picture(f"{caption}, left out: the page is full", "", "", synthetic)
-    return Picture(caption, f"{row}: frames, ground truth, predictions and denoising steps", uri, synthetic)
+        return Picture(f"{caption}, left out: the page is full", "")
+    return Picture(caption, f"{row}: frames, ground truth, predictions and denoising steps", uri)
 
 
 def _data_uri(encoded: io.BytesIO, kind: str) -> str:

@@ -1,10 +1,10 @@
-"""A report as sections of text and tables, one DataFrame a table, which every format renders."""
+"""A report as sections of captioned tables with notes, one DataFrame a table, which every format renders."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,15 +13,14 @@ from lightning_avsp.evaluation.formatting import (
     DASH,
     Value,
     arrow,
-    interval_text,
     lower_is_better,
     number,
     signed,
+    with_interval,
 )
 from lightning_avsp.evaluation.statistics import Interval
-from lightning_avsp.report.formatting import rank_values
 from lightning_avsp.report.leaderboard import SCORING, Entry, Leaderboard
-from lightning_avsp.report.ordering import Ordering
+from lightning_avsp.report.ordering import Ordering, rank_values
 from lightning_avsp.report.published import COSTS, printed
 from lightning_avsp.report.table import SweepReport
 
@@ -34,7 +33,6 @@ COST_LEGEND = (
     "the papers count (papers call MACs FLOPs); memory: weights and peak of activations in float32, attention matrices "
     "materialised; times: means over the row's runs on their devices"
 )
-
 COST_COLUMNS = {
     "params_M": (COSTS["params_M"], 2),
     "flops_G": (COSTS["flops_G"], 2),
@@ -47,46 +45,17 @@ COST_COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Our numbers beside the paper's: rows by (dataset, metric, paper | ours | Δ), and finished runs of each row."""
-
-    frame: pd.DataFrame
-    runs: pd.Series
-
-    def by_dataset(self) -> dict[str, pd.DataFrame]:
-        """Split into one table for each dataset, with flat columns."""
-        tables = {}
-        for dataset in self.frame.columns.unique(0):
-            part = self.frame[dataset]
-            names = {"paper": "{0} paper", "ours": "{1} ours", "Δ": "Δ {0}"}
-            flat = [names[kind].format(metric, arrow(metric)) for metric, kind in part.columns]
-            tables[dataset] = part.set_axis(flat, axis=1).assign(runs=self.runs)
-        return tables
-
-    def stacked(self) -> pd.DataFrame:
-        """Join all datasets in one table: our number above the paper's."""
-        lines = {}
-        for name, runs in self.runs.items():
-            for kind in ("ours", "paper"):
-                line = self.frame.loc[name].xs(kind, level=2)
-                lines[name, kind] = [*line, runs if kind == "ours" else Value("")]
-        columns = [(dataset, arrow(metric)) for dataset, metric in line.index] + [("", "runs")]
-        frame = pd.DataFrame.from_dict(lines, orient="index", columns=pd.MultiIndex.from_tuples(columns))
-        return frame.set_axis(pd.MultiIndex.from_tuples(lines), axis=0)
-
-
-@dataclass(frozen=True)
 class Table:
-    """A captioned table."""
+    """One table, or several that share their notes."""
 
-    caption: str
-    frame: pd.DataFrame
+    frames: Mapping[str, pd.DataFrame]
+    """By caption."""
+    notes: Sequence[str] = ()
+    """Sentences below it."""
+    joint: pd.DataFrame | None = None
+    """All frames in one, for LaTeX."""
     folded: bool = False
     """True if only the page has it, closed."""
-
-
-Part = str | list[str] | Scores | Table
-"""A paragraph, a bulleted list, or a table."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +65,7 @@ class Section:
     id: str
     title: str
     status: str
-    parts: tuple[Part, ...]
-    synthetic: bool
+    tables: tuple[Table, ...]
     report: SweepReport | None = None
     """The report behind it, for curves and pictures."""
 
@@ -105,74 +73,84 @@ class Section:
 def report_section(report: SweepReport) -> Section:
     """Lay out a table of a paper."""
     ordering = report.ordering
-    parts: list[Part] = [list(report.notes), scores(report), f"Order of rows: {ordering.sentence()}"]
+    notes = [*report.notes, f"order of rows: {ordering.sentence()}"]
     if ordering.excluded:
-        parts.append(f"Suspect or derived, so not compared: {', '.join(ordering.excluded)}.")
+        notes.append(f"suspect or derived, so not compared: {', '.join(ordering.excluded)}")
     wrong = ordering.pairs[ordering.pairs.verdict.isin(["reversed", "undecided"])]
-    parts.append(
-        [
-            f"{pair.dataset}: {pair.better} should be above {pair.worse}; ours differ by {signed(pair.difference)} "
-            f"({'reversed' if pair.verdict == 'reversed' else 'within the interval'})"
-            for pair in wrong.itertuples()
-        ]
-    )
-    if len(ordering.pairs):
-        parts.append(Table(f"All {len(ordering.pairs)} pairs of rows", pairs(ordering), folded=True))
-    faults = [
-        f"{name} cannot be built: {row.cost}"
-        for name, row in report.rows.items()
-        if isinstance(row.cost, str)
+    notes += [
+        f"{pair.dataset}: {pair.better} should be above {pair.worse}; ours differ by {signed(pair.difference)} "
+        f"({'reversed' if pair.verdict == 'reversed' else 'within the interval'})"
+        for pair in wrong.itertuples()
     ]
-    devices = sorted({one.device for row in report.rows.values() for one in row.results} - {""})
-    faults += [f"times were taken on {'; '.join(devices)}"] if devices else []
+    by_dataset, joint = scores(report)
+    tables = [Table(by_dataset, notes, joint)]
+    if len(ordering.pairs):
+        caption = f"All {len(ordering.pairs)} pairs of rows"
+        tables.append(Table({caption: pairs(ordering)}, folded=True))
     if not report.table.no_sweep:
-        parts += [Table("Cost", costs(report)), faults, f"{COST_LEGEND}."]
-    kept = tuple(part for part in parts if not isinstance(part, list) or part)
-    return Section(report.name, report.title, report.summary, kept, report.synthetic, report)
+        faults = [
+            f"{name} cannot be built: {row.cost}"
+            for name, row in report.rows.items()
+            if isinstance(row.cost, str)
+        ]
+        devices = sorted({one.device for row in report.rows.values() for one in row.results} - {""})
+        faults += [f"times were taken on {'; '.join(devices)}"] if devices else []
+        tables.append(Table({"Cost": costs(report)}, [*faults, COST_LEGEND]))
+    return Section(report.name, report.title, report.summary, tuple(tables), report)
 
 
 def leaderboard_section(board: Leaderboard) -> Section:
     """Lay out a leaderboard."""
     title = f"{board.corpus}, by {board.metric}"
-    parts: list[Part] = [SCORING, Table(title, entries(board, board.entries))]
+    tables = [Table({title: entries(board, board.entries)}, [SCORING])]
     if board.aside:
-        parts.append(Table("Not ranked", entries(board, board.aside)))
-    synthetic = any(entry.synthetic for entry in board.aside)
-    return Section("leaderboard", f"Leaderboard: {title}", "", tuple(parts), synthetic)
+        generated = ", ".join(entry.name for entry in board.aside if entry.synthetic)
+        notes = [f"SYNTHETIC, of a generated corpus: {generated}"] if generated else []
+        tables.append(Table({"Not ranked": entries(board, board.aside)}, notes))
+    return Section("leaderboard", f"Leaderboard: {title}", "", tuple(tables))
 
 
-def scores(report: SweepReport) -> Scores:
-    """Tabulate printed numbers, ours, and differences."""
-    columns: dict[tuple[str, str, str], list[Value]] = {}
-    cells = report.frame[report.frame.dataset != ""]
-    for (dataset, metric), column in cells.groupby(["dataset", "metric"], sort=False):
-        records = list(column.itertuples())
-        columns[dataset, metric, "paper"] = [
-            number(c.paper, printed(c.paper, metric), c.rank_paper) for c in records
-        ]
-        columns[dataset, metric, "ours"] = [_ours(cell) for cell in records]
-        columns[dataset, metric, "Δ"] = [number(c.difference, signed(c.difference)) for c in records]
-    names = pd.Index(list(report.rows), name="row")
+def scores(report: SweepReport) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """Tabulate printed numbers, ours, and differences.
+
+    Returns:
+        One table for each dataset, and all in one: our number above the paper's.
+    """
+    rows = list(report.rows)
     runs = [
         number(len(row.results) / row.planned, f"{len(row.results)}/{row.planned}")
         if row.planned
         else Value(DASH)
         for row in report.rows.values()
     ]
-    return Scores(pd.DataFrame(columns, index=names), pd.Series(runs, index=names))
+    flat: dict[str, dict[str, list[Value]]] = {}
+    stacked: dict[tuple[str, str], list[Value]] = {}
+    cells = report.frame[report.frame.dataset != ""]
+    for (dataset, metric), column in cells.groupby(["dataset", "metric"], sort=False):
+        records = list(column.itertuples())
+        paper = [number(c.paper, printed(c.paper, metric), c.rank_paper) for c in records]
+        ours = [_ours(cell) for cell in records]
+        of_dataset = flat.setdefault(dataset, {})
+        of_dataset[f"{metric} paper"], of_dataset[f"{arrow(metric)} ours"] = paper, ours
+        of_dataset[f"Δ {metric}"] = [number(c.difference, signed(c.difference)) for c in records]
+        stacked[dataset, arrow(metric)] = [one for pair in zip(ours, paper, strict=True) for one in pair]
+    stacked["", "runs"] = [one for run in runs for one in (run, Value(""))]
+    names = pd.Index(rows, name="row")
+    frames = {dataset: pd.DataFrame({**of, "runs": runs}, index=names) for dataset, of in flat.items()}
+    lines = pd.MultiIndex.from_product([rows, ["ours", "paper"]])
+    return frames, pd.DataFrame(stacked, index=lines)
 
 
 def _ours(cell: Any) -> Value:
     if math.isnan(cell.ours):
         return Value(DASH if cell.state == "external" else cell.state)
-    details = list(interval_text(cell.low, cell.high))
+    details = list(with_interval(Interval(cell.ours, cell.low, cell.high)).details)
     spreads = [number(spread).text for spread in (cell.spread_seeds, cell.spread_splits)]
     if spreads != [DASH, DASH]:
         details.insert(0, f"± {' / '.join(spreads)}")
     if cell.state == "incomplete":
         details.append(f"({cell.runs} of {cell.planned} runs)")
-    plain = number(cell.ours, rank=cell.rank)
-    return replace(plain, details=tuple(details), synthetic=bool(cell.synthetic))
+    return number(cell.ours, rank=cell.rank, details=tuple(details))
 
 
 def costs(report: SweepReport) -> pd.DataFrame:
@@ -194,9 +172,7 @@ def pairs(ordering: Ordering) -> pd.DataFrame:
     """Tabulate every two rows that the paper ranks."""
     shown = ordering.pairs
     differences = [
-        replace(
-            number(pair.difference, signed(pair.difference)), details=interval_text(pair.low, pair.high, "+")
-        )
+        with_interval(Interval(pair.difference, pair.low, pair.high), sign=True)
         for pair in shown.itertuples()
     ]
     columns = {"its worse row": shown.worse, "dataset": shown.dataset, "in ours": shown.verdict}
@@ -206,27 +182,23 @@ def pairs(ordering: Ordering) -> pd.DataFrame:
 
 def entries(board: Leaderboard, rows: Sequence[Entry]) -> pd.DataFrame:
     """Tabulate entries of a leaderboard."""
-    unknown = Interval(math.nan, math.nan, math.nan)
-    ranks = {
-        metric: rank_values(
-            [entry.values.get(metric, unknown).mean for entry in rows], lower_is_better(metric)
-        )
-        for metric in board.metrics
-    }
-    records = []
-    for position, entry in enumerate(rows):
-        record: dict[str, Value | str] = {"rank": number(entry.rank, str(entry.rank))}
-        for metric in board.metrics:
-            one = entry.values.get(metric, unknown)
-            best = ranks[metric][position] if entry.ranked else 0
-            plain = number(one.mean, None if entry.ours else printed(one.mean, metric), best)
-            details = interval_text(one.low, one.high)
-            record[arrow(metric)] = replace(
-                plain, details=details, synthetic=entry.synthetic and metric in entry.values
+    columns: dict[str, list[Any]] = {"rank": [number(entry.rank, str(entry.rank)) for entry in rows]}
+    for metric in board.metrics:
+        found = [entry.values.get(metric, Interval(math.nan, math.nan, math.nan)) for entry in rows]
+        ranks = rank_values([one.mean for one in found], lower_is_better(metric))
+        columns[arrow(metric)] = [
+            number(
+                one.mean,
+                None if entry.ours else printed(one.mean, metric),
+                rank if entry.ranked else 0,
+                with_interval(one).details,
             )
-        several = entry.ours and len(entry.places) > 2
-        record["printed in"] = f"{len(entry.places)} results" if several else "\n".join(entry.places)
-        record["care"] = "\n".join(entry.flags)
-        records.append(record)
+            for entry, one, rank in zip(rows, found, ranks, strict=True)
+        ]
+    columns["printed in"] = [
+        f"{len(entry.places)} results" if entry.ours and len(entry.places) > 2 else "\n".join(entry.places)
+        for entry in rows
+    ]
+    columns["care"] = ["\n".join(entry.flags) for entry in rows]
     names = [f"{entry.name} (ours)" if entry.ours else entry.name for entry in rows]
-    return pd.DataFrame(records, index=pd.Index(names, name="model"))
+    return pd.DataFrame(columns, index=pd.Index(names, name="model"))

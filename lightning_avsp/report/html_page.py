@@ -9,10 +9,12 @@ from datetime import datetime, timezone
 from html import escape
 from importlib.resources import files
 
+import pandas as pd
+
 from lightning_avsp import __version__
+from lightning_avsp.evaluation.formatting import Value
 from lightning_avsp.report.figures import PAGE_BYTES, Picture, draw_curves, read_curves, read_samples
-from lightning_avsp.report.formatting import SYNTHETIC, as_html
-from lightning_avsp.report.frames import LEGEND, Part, Scores, Section
+from lightning_avsp.report.frames import LEGEND, Section, Table
 
 TITLE = "Published and measured saliency results"
 
@@ -40,11 +42,6 @@ def render_html(sections: Sequence[Section]) -> str:
         f'<li><a href="#{escape(section.id)}">{escape(section.title)}</a>{_badge(section)}</li>'
         for section in sections
     )
-    warning = (
-        f"<p>{SYNTHETIC}: numbers with this word are of generated corpora and not comparable with the papers'.</p>"
-        if any(section.synthetic for section in sections)
-        else ""
-    )
     written = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -52,7 +49,7 @@ def render_html(sections: Sequence[Section]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{TITLE}</title><style>{style}</style></head><body>
 <a class="skip" href="#content">To the tables</a><header><h1>{TITLE}</h1>
-<p class="quiet">lightning-avsp {escape(__version__)}, written {written}</p>{warning}</header>
+<p class="quiet">lightning-avsp {escape(__version__)}, written {written}</p></header>
 <nav aria-label="Tables"><ul>{links}</ul></nav><main id="content">
 <p class="quiet">{escape(LEGEND[:1].upper() + LEGEND[1:])}. A heading sorts its table.</p>
 {"".join(parts)}</main><p class="unseen" id="sorted" role="status" aria-live="polite"></p>
@@ -61,13 +58,11 @@ def render_html(sections: Sequence[Section]) -> str:
 
 
 def _section(section: Section, pictures: Sequence[Picture]) -> str:
-    mark = f" {SYNTHETIC}" if section.synthetic else ""
-    status = f" {escape(section.status)} · {escape(section.id)}" if section.status else ""
-    parts = [
-        f'<section id="{escape(section.id)}"><h2>{escape(section.title)}</h2>',
-        f'<p class="quiet">{_badge(section)}{mark}{status}</p>' if status else "",
-        *(_part(part) for part in section.parts),
-    ]
+    parts = [f'<section id="{escape(section.id)}"><h2>{escape(section.title)}</h2>']
+    if section.status:
+        status = f"{escape(section.status)} · {escape(section.id)}"
+        parts.append(f'<p class="quiet">{_badge(section)} {status}</p>')
+    parts += map(_tables, section.tables)
     if section.report is not None:
         charts = [draw_curves(*key, curves) for key, curves in read_curves(section.report).items()]
         if charts:
@@ -77,38 +72,64 @@ def _section(section: Section, pictures: Sequence[Picture]) -> str:
     return "".join([*parts, "</section>"])
 
 
-def _part(part: Part) -> str:
-    if isinstance(part, str):
-        return f"<p>{escape(part).replace('SYNTHETIC:', f'{SYNTHETIC}:')}</p>"
-    if isinstance(part, list):
-        return f'<ul class="notes">{"".join(f"<li>{escape(line)}</li>" for line in part)}</ul>'
-    if isinstance(part, Scores):
-        return "".join(as_html(frame, dataset) for dataset, frame in part.by_dataset().items())
-    if part.folded:
-        table = as_html(part.frame, part.caption, hidden=True)
-        return f"<details><summary>{escape(part.caption)}</summary>{table}</details>"
-    return as_html(part.frame, part.caption)
+def _tables(table: Table) -> str:
+    if table.folded:
+        return "".join(
+            f"<details><summary>{escape(caption)}</summary>{as_html(frame, caption, hidden=True)}</details>"
+            for caption, frame in table.frames.items()
+        )
+    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
+    notes = notes.replace("<li>SYNTHETIC", '<li><strong class="synthetic">SYNTHETIC</strong>')
+    frames = "".join(as_html(frame, caption) for caption, frame in table.frames.items())
+    return frames + (f'<ul class="notes">{notes}</ul>' if notes else "")
+
+
+def as_html(frame: pd.DataFrame, caption: str, hidden: bool = False) -> str:
+    """Write a table that the page's script sorts by any column.
+
+    Args:
+        frame: One level of rows and columns.
+        caption: Plain text.
+        hidden: True if the caption is for screen readers alone, as a heading above has the same words.
+    """
+
+    def cell(value: Value | str) -> str:
+        if isinstance(value, str):
+            return "<br>".join(map(escape, value.split("\n")))
+        text = escape(value.text)
+        text = {1: f"<b>{text}</b>", 2: f"<u>{text}</u>"}.get(value.rank, text)
+        text += "".join(f"<small>{escape(one)}</small>" for one in value.details)
+        key = "" if value.value is None else f"{value.value:.6g}"
+        return f'<data value="{key}">{text}</data>'
+
+    styler = frame.style.format(cell).hide(names=True)
+    for axis in (0, 1):
+        styler = styler.format_index(lambda name: escape(str(name)), axis=axis)
+    title = f'<span class="{"unseen" if hidden else "title"}">{escape(caption)}</span>'
+    # without its styles, which the page's security policy forbids, Styler leaves attributes and caption out too
+    text = styler.to_html(exclude_styles=True).replace(
+        "<table>", f'<table class="sortable"><caption>{title}</caption>', 1
+    )
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">{text}</div>'
 
 
 def _figure(picture: Picture) -> str:
-    mark = f" {SYNTHETIC}" if picture.synthetic else ""
     image = (
         f'<img src="{picture.uri}" alt="{escape(picture.description)}" loading="lazy">' if picture.uri else ""
     )
-    return f"<figure><figcaption>{escape(picture.caption)}{mark}</figcaption>{image}</figure>"
+    return f"<figure><figcaption>{escape(picture.caption)}</figcaption>{image}</figure>"
 
 
 def _badge(section: Section) -> str:
     report = section.report
     if report is None:
         return ""
+    kind, text = "warn" if report.done else "bad", f"{report.done}/{report.planned} trials"
     if not report.planned:
-        return '<span class="badge">printed only</span>'
-    if report.complete:
-        return '<span class="badge good">complete</span>'
-    return (
-        f'<span class="badge {"warn" if report.done else "bad"}">{report.done}/{report.planned} trials</span>'
-    )
+        kind, text = "", "printed only"
+    elif report.complete:
+        kind, text = "good", "complete"
+    return f'<span class="badge {kind}">{text}</span>'
 
 
 def _hash(text: str) -> str:

@@ -19,8 +19,8 @@ from lightning_avsp.report.results import RunResult, read_all_results
 
 SCORING = (
     "Published numbers as their papers print them, by their own evaluation; ours as `lightning test` scores (maps as "
-    "given, every frame), which docs/evaluation.md compares with the published protocols. SYNTHETIC results and "
-    "results with test-set contamination are never ranked."
+    "given, every frame), which docs/evaluation.md compares with the published protocols. results on generated "
+    "corpora and results with test-set contamination are never ranked"
 )
 
 

@@ -42,23 +42,14 @@ class Measured:
     entries: pd.DataFrame
     """Everything behind it: columns seed, split (-1 for none), video, value."""
 
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Seeds in order."""
-        return self._distinct("seed")
-
-    @property
-    def splits(self) -> tuple[int, ...]:
-        """Splits in order."""
-        return self._distinct("split")
+    def distinct(self, column: str) -> tuple[int, ...]:
+        """List the seeds or splits in order."""
+        return tuple(int(value) for value in sorted(self.entries[column].unique()) if value >= 0)
 
     @property
     def videos(self) -> int:
         """Number of distinct videos."""
         return int(self.entries.video.nunique())
-
-    def _distinct(self, column: str) -> tuple[int, ...]:
-        return tuple(int(value) for value in sorted(self.entries[column].unique()) if value >= 0)
 
 
 def dataset_corpus(dataset: str) -> tuple[str, int | None]:
@@ -130,18 +121,17 @@ def paired_difference(first: Measured, second: Measured) -> Interval:
     return _bootstrap(shared.assign(value=shared.value - shared.value_second), first.averaging)
 
 
+_GROUPING = {"pooled": ["seed"], "split_means": ["seed", "split"]}
+"""Columns whose groups' means are averaged."""
+
+
 def _bootstrap(entries: pd.DataFrame, averaging: Averaging) -> Interval:
-    groups = entries.groupby(_grouping(averaging))
+    groups = entries.groupby(_GROUPING[averaging])
     return bootstrap_mean([list(zip(group.video, group.value, strict=True)) for _, group in groups])
 
 
-def _grouping(averaging: Averaging) -> list[str]:
-    """Return the columns whose groups' means are averaged."""
-    return ["seed"] if averaging == "pooled" else ["seed", "split"]
-
-
 def _mean(entries: pd.DataFrame, averaging: Averaging) -> float:
-    return float(entries.groupby(_grouping(averaging)).value.mean().mean())
+    return float(entries.groupby(_GROUPING[averaging]).value.mean().mean())
 
 
 def _spread(entries: pd.DataFrame, by: str, over: str, averaging: Averaging) -> float | None:

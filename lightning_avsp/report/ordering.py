@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
 import pandas as pd
 
-from lightning_avsp.evaluation.formatting import lower_is_better
+from lightning_avsp.evaluation.formatting import DIGITS, lower_is_better
 from lightning_avsp.report.measured import Measured, paired_difference
 from lightning_avsp.report.published import PublishedTable
 
@@ -29,21 +29,17 @@ class Ordering:
     tested with its interval, NaN where it is not known."""
     excluded: tuple[str, ...]
     """Rows with a suspect or derived number, with their dataset."""
-    synthetic: bool
-    """True if any of our numbers is of a SYNTHETIC corpus."""
 
     def sentence(self) -> str:
         """Report the result in one sentence."""
-        count = self.pairs.verdict.value_counts().reindex(
-            ["holds", "undecided", "reversed", "missing"], fill_value=0
-        )
+        verdicts = ["holds", "undecided", "reversed", "missing"]
+        count = self.pairs.verdict.value_counts().reindex(verdicts, fill_value=0)
         total, known = len(self.pairs), len(self.pairs) - count.missing
         if not total:
             return "The paper ranks no two of its own rows here."
         if not known:
             return f"Not known yet: none of the {total} pairs that the paper ranks has runs of both rows."
-        mark = "SYNTHETIC: " if self.synthetic else ""
-        parts = [f"{mark}{count.holds} of {known} pairs are in the paper's order ({self.metric})"]
+        parts = [f"{count.holds} of {known} pairs are in the paper's order ({self.metric})"]
         if count.undecided:
             parts.append(f"{count.undecided} reversed, but by less than the interval over videos")
         if count.reversed:
@@ -53,6 +49,15 @@ class Ordering:
         if count.holds == total:
             parts.append("the paper's ordering holds")
         return "; ".join(parts) + "."
+
+
+def rank_values(values: Iterable[float | None], lower: bool = False) -> list[int]:
+    """Rank values as they are printed: 1 for the best, 2 for the second best, else 0; equal values share a rank."""
+    rounded = pd.Series(list(values), dtype=float).round(DIGITS)
+    if rounded.count() < 2:
+        return [0] * len(rounded)
+    ranks = rounded.rank(method="dense", ascending=lower)
+    return [int(one) if one <= 2 else 0 for one in ranks]
 
 
 def compare_order(table: PublishedTable, measured: Mapping[tuple[str, str, str], Measured]) -> Ordering:
@@ -80,8 +85,7 @@ def compare_order(table: PublishedTable, measured: Mapping[tuple[str, str, str],
                 pairs.append((better, worse, dataset, *_compare(ours[0], ours[1], sign)))
     excluded = cells[~targets]
     names = tuple(f"{row} ({corpus})" for row, corpus in zip(excluded.row, excluded.corpus, strict=True))
-    synthetic = any(one.synthetic for key, one in measured.items() if key[2] == metric)
-    return Ordering(metric, pd.DataFrame(pairs, columns=COLUMNS), names, synthetic)
+    return Ordering(metric, pd.DataFrame(pairs, columns=COLUMNS), names)
 
 
 def _compare(better: Measured | None, worse: Measured | None, sign: int) -> tuple[str, float, float, float]:

@@ -160,4 +160,5 @@ def _result(path: Path, content: Mapping[str, Any], origin: Mapping[str, Any], *
 
 
 def _unreadable(path: Path, kind: str, remedy: str, error: Exception) -> InputError:
-    return InputError(f"{path} is not {kind} ({type(error).__name__}: {error}); remove it, or {remedy}")
+    why = " ".join(str(error).split())
+    return InputError(f"{path} is not {kind} ({type(error).__name__}: {why}); remove it, or {remedy}")

@@ -11,14 +11,12 @@ from typing import Any
 import pandas as pd
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.formatting import lower_is_better
+from lightning_avsp.evaluation.formatting import lower_is_better, shorten
 from lightning_avsp.evaluation.statistics import FEW_VIDEOS
 from lightning_avsp.profiling.model import NetworkCost
-from lightning_avsp.report.efficiency import FIGURES, CostCounter, figures
-from lightning_avsp.report.formatting import rank_values
-from lightning_avsp.report.gpu_hours import count_gpu_hours
+from lightning_avsp.report.costs import FIGURES, CostCounter, count_gpu_hours, figures
 from lightning_avsp.report.measured import Measured, dataset_corpus, measure
-from lightning_avsp.report.ordering import Ordering, compare_order
+from lightning_avsp.report.ordering import Ordering, compare_order, rank_values
 from lightning_avsp.report.published import FLAGS, PublishedTable, published_tables
 from lightning_avsp.report.results import RunResult, read_trial_results
 from lightning_avsp.sweep import Sweep, load_sweep
@@ -82,11 +80,6 @@ class SweepReport:
         """True once every trial has a result and every planned cell a number."""
         states = self.frame.state[self.frame.dataset != ""]
         return self.done == self.planned and not states.isin(["missing", "incomplete"]).any()
-
-    @property
-    def synthetic(self) -> bool:
-        """True if any number is of a SYNTHETIC corpus."""
-        return bool(self.frame.synthetic.eq("SYNTHETIC").any())
 
     @property
     def title(self) -> str:
@@ -218,8 +211,8 @@ def _cell_record(cell: Any, ours: Measured | None, planned: int) -> dict[str, An
         "spread_seeds": ours.seed_spread,
         "spread_splits": ours.split_spread,
         "difference": None if ours.synthetic else ours.interval.mean - cell.value,
-        "seeds": " ".join(map(str, ours.seeds)),
-        "splits": " ".join(map(str, ours.splits)),
+        "seeds": " ".join(map(str, ours.distinct("seed"))),
+        "splits": " ".join(map(str, ours.distinct("split"))),
         "videos": ours.videos,
         "synthetic": "SYNTHETIC" if ours.synthetic else "",
     }
@@ -266,12 +259,18 @@ def _notes(report: SweepReport, measured: Sequence[Measured], strays: list[str])
     notes = [] if report.planned else ["no sweep reproduces this table: printed numbers alone"]
     if report.table.no_sweep:
         notes.append(f"ours are {report.table.no_sweep}")
-    if report.synthetic:
+    measured_cells = report.frame[report.frame.runs.gt(0) & report.frame.dataset.ne("")]
+    generated = []
+    for dataset, cells in measured_cells.groupby("dataset", sort=False):
+        named = cells[cells.synthetic.eq("SYNTHETIC")].row.unique()
+        some = f" ({', '.join(named)})" if len(named) < cells.row.nunique() else ""
+        generated += [f"{dataset}{some}"] if len(named) else []
+    if generated:
         notes.append(
-            "SYNTHETIC: numbers with this word are of a generated corpus; they are not comparable with the paper's, "
-            "and no difference is given"
+            f"SYNTHETIC: ours on {', '.join(generated)} are of a generated corpus; they are not comparable with the "
+            "paper's, and no difference is given"
         )
-    ways = {cell.averaging for cell in measured if len(cell.splits) > 1}
+    ways = {cell.averaging for cell in measured if len(cell.distinct("split")) > 1}
     notes += [text for way, text in JOINED.items() if way in ways]
     labels = {one.selection for one in results if not one.selection.startswith(FAIR_SELECTION)}
     notes += [f"checkpoints {label}" for label in sorted(labels - {""})]
@@ -292,8 +291,7 @@ def _notes(report: SweepReport, measured: Sequence[Measured], strays: list[str])
     if strays:
         notes.append(
             f"{len(strays)} results belong to trials that the sweep file no longer lists, and are left out: "
-            + ", ".join(strays[:5])
-            + (", ..." if len(strays) > 5 else "")
+            f"{shorten(strays)}"
         )
     table = report.table
     notes += [f"printed table: {table.note}"] if table.note else []

@@ -8,7 +8,6 @@ Lightning with the same words, and die with the first.
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
 import runpy
@@ -16,12 +15,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.files import lock_folder
 from lightning_avsp.run_folder import RunFolder, write_json
 
 PARENT = "AVSP_SWEEP_PARENT"
@@ -43,7 +40,7 @@ def run_child() -> None:
     if "LOCAL_RANK" in os.environ:  # a further process of the run that holds the lock
         _run()
         return
-    with lock_folder(folder.path):
+    with lock_folder(folder.path, wait=True):
         if is_done(folder, command):
             return
         if command == "fit" and (folder.checkpoints / "last.ckpt").is_file():
@@ -66,51 +63,6 @@ def is_done(folder: RunFolder, command: str) -> bool:
     if command == "test":
         return (folder.results / "test.json").is_file()
     return folder.is_finished
-
-
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run folder, waiting for it as long as another process holds it.
-
-    Loader processes that are forked inherit it, so it is free only when they are gone too.
-
-    Raises:
-        InputError: If the file system has no ``flock``.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    number = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        _flock(number, folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(number)
-
-
-def is_locked(folder: Path) -> bool:
-    """Return true if a process holds the lock of a run folder."""
-    try:
-        number = os.open(folder / "lock", os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        _flock(number, folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(number)
-    return False
-
-
-def _flock(number: int, folder: Path, operation: int) -> None:
-    try:
-        fcntl.flock(number, operation)
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        raise InputError(
-            f"{folder / 'lock'} cannot be locked ({error.strerror}): this file system has no flock, which keeps two "
-            "processes from one training; choose another folder with --runs"
-        ) from error
 
 
 class Attempts:

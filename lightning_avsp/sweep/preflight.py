@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.files import lock_folder
 from lightning_avsp.run_folder import RunFolder, write_json
-from lightning_avsp.sweep.child import lock_folder
 from lightning_avsp.sweep.composition import lookup
 from lightning_avsp.sweep.identity import caption_files, weight_files
 from lightning_avsp.sweep.planning import SweepPlan, Training
@@ -72,7 +72,7 @@ def _configurations(plan: SweepPlan) -> list[tuple[str, dict[str, Any]]]:
 
 def _disk_faults(plan: SweepPlan, runs: Path) -> list[str]:
     try:
-        with lock_folder(runs):
+        with lock_folder(runs, wait=True):
             pass
     except InputError as error:
         return [str(error)]

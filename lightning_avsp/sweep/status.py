@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.files import is_locked
 from lightning_avsp.run_folder import RunFolder, write_json
-from lightning_avsp.sweep.child import Attempts, is_locked
+from lightning_avsp.sweep.child import Attempts
 from lightning_avsp.sweep.execution import log_end
 from lightning_avsp.sweep.planning import SweepPlan, TrialPlan
 from lightning_avsp.sweep.sweep_file import Sweep

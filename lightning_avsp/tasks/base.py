@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NoReturn, TypeVar
 
 import torch
 from lightning.pytorch import LightningModule
@@ -26,14 +26,13 @@ from lightning_avsp.tasks.execution import Execution, compile_clock, prepare, sh
 from lightning_avsp.tasks.feature_cache import FeatureCache, TaskFeatures
 from lightning_avsp.tasks.fused import fuse
 from lightning_avsp.tasks.initial_weights import InitialWeights, initialise_from
+from lightning_avsp.tasks.loading import INPUT_KEY, PRECISION_KEY
 from lightning_avsp.tasks.prediction import clip_seeds, encode, frame_keys, network_inputs, sample_maps
 
 log = logging.getLogger(__name__)
 
 MetricName = Literal["cc", "sim", "nss", "auc_judd", "kld"]
 Stage = Literal["val", "test"]
-INPUT_KEY = "input_spec"
-"""Entry of a checkpoint that holds its :class:`InputSpec`."""
 
 
 def default_optimizer(params: Any) -> torch.optim.Optimizer:
@@ -359,6 +358,8 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         """Add the input specification; drop the sources of the initial weights, since the trained ones are inside."""
         if self.input_spec is not None:
             checkpoint[INPUT_KEY] = self.input_spec.as_plain()
+        if self._trainer is not None:
+            checkpoint[PRECISION_KEY] = self._trainer.precision
         checkpoint["weight_report"] = self.weight_report()
         hparams = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY)
         if hparams:
@@ -371,6 +372,17 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         self.leaks = [line for line in checkpoint.get("weight_report", []) if line.startswith("LEAK")]
         if INPUT_KEY in checkpoint:
             self.input_spec = InputSpec.from_plain(checkpoint[INPUT_KEY])
+
+    @classmethod
+    def load_from_checkpoint(cls, *_: Any, **__: Any) -> NoReturn:
+        """Refuse Lightning's own way, which imports and calls whatever a checkpoint names.
+
+        Raises:
+            InputError: Always; names the way that runs nothing.
+        """
+        raise InputError(
+            "load_from_checkpoint would run what the file names; use lightning_avsp.tasks.loading.load_model(path)"
+        )
 
 
 def without_weight_sources(settings: Any) -> Any:

@@ -16,15 +16,11 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import InputError
-from lightning_avsp.papers.avrsp import AVRSP as AVRSP  # registers the name for `class_path: AVRSP`
-from lightning_avsp.papers.diffsal import DiffSal as DiffSal  # likewise, and so on
-from lightning_avsp.papers.mubic import MUBiC as MUBiC
-from lightning_avsp.papers.mubic import MUBiCRegression as MUBiCRegression
-from lightning_avsp.papers.tavdiff import TAVDiff as TAVDiff
 from lightning_avsp.tasks.base import SaliencyTask
 from lightning_avsp.tasks.diffusion import DiffusionSaliencyTask as DiffusionSaliencyTask  # likewise
 from lightning_avsp.tasks.direct import DirectSaliencyTask as DirectSaliencyTask  # likewise
 from lightning_avsp.tasks.execution import CompileMode
+from lightning_avsp.tasks.loading import NETWORKS as NETWORKS  # registers their names for `class_path: AVRSP`
 
 CLI_SETTINGS: dict[str, Any] = {
     "subclass_mode_model": True,

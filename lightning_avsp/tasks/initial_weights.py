@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from lightning_avsp.backbones.weights import interpolate_rows
 from lightning_avsp.errors import InputError
-
-PREFIX = "network."
-"""Prefix of the network's names in a task's checkpoint."""
+from lightning_avsp.plain_values import read_torch_file
+from lightning_avsp.tasks.loading import network_tensors
 
 
 @dataclass(frozen=True)
@@ -124,21 +121,7 @@ def read_network(checkpoint: Path) -> dict[str, Tensor]:
     Raises:
         InputError: If the file is missing, unreadable, or no checkpoint of this project's tasks.
     """
-    if not checkpoint.is_file():
-        raise InputError(f"init_from: no checkpoint at {checkpoint}; give the .ckpt file of an earlier run")
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"init_from: {checkpoint} ({checkpoint.stat().st_size} bytes) cannot be read: {error}; give the .ckpt file "
-            "of an earlier run"
-        ) from error
-    state = content.get("state_dict") if isinstance(content, dict) else None
-    network = {
-        name.removeprefix(PREFIX): tensor
-        for name, tensor in (state or {}).items()
-        if name.startswith(PREFIX) and isinstance(tensor, Tensor)
-    }
+    network = network_tensors(read_torch_file(checkpoint, "init_from: the .ckpt file of an earlier run"))
     if not network:
         raise InputError(
             f"init_from: {checkpoint} holds no network of this project's tasks; for published weights use the "

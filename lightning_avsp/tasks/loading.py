@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from lightning_avsp.tasks import SaliencyTask
 
 from lightning_avsp.diffusion import GaussianDiffusion, SamplerStep, Sampling
 from lightning_avsp.errors import InputError
 from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.launch import choose_device
 from lightning_avsp.media.audio import LogMel
-from lightning_avsp.structures import ClipPolicy, SaliencyBatch, SaliencyNetwork
+from lightning_avsp.papers.avrsp import AVRSP
+from lightning_avsp.papers.diffsal import DiffSal
+from lightning_avsp.papers.mubic import MUBiC, MUBiCRegression
+from lightning_avsp.papers.tavdiff import TAVDiff
+from lightning_avsp.plain_values import build_from, read_torch_file
+from lightning_avsp.structures import ClipPolicy, DiffusionNetwork, SaliencyBatch, SaliencyNetwork
 from lightning_avsp.tasks.prediction import (
     Encoded,
     Inputs,
@@ -29,6 +31,19 @@ from lightning_avsp.tasks.prediction import (
     network_inputs,
     sample_maps,
 )
+
+NETWORKS: tuple[type[SaliencyNetwork], ...] = (AVRSP, DiffSal, MUBiC, MUBiCRegression, TAVDiff)
+"""Networks that a checkpoint may name; any other class in a file is refused before anything is built."""
+INPUT_KEY = "input_spec"
+"""Entry of a checkpoint that holds its :class:`InputSpec`."""
+PRECISION_KEY = "precision"
+"""Entry of a checkpoint that holds the ``trainer.precision`` of its training."""
+PREFIX = "network."
+"""Prefix of the network's names in a task's checkpoint."""
+WANTED = "the .ckpt file of a training run, or a released DiffSal file"
+MOST_SAMPLES = 1000
+"""Most samples a clip of a checkpoint: all of them lie in memory together."""
+AnyKind = TypeVar("AnyKind")
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,8 @@ class LoadedModel:
     """Seed of the noise; with that of the training, maps are those of `lightning test`."""
     captions: dict[str, Any] | None = None
     """The training data's ``captions`` option, as the checkpoint holds it."""
+    half: bool = False
+    """True if it was trained in mixed bfloat16, in which a GPU predicts, too."""
 
     @property
     def device(self) -> torch.device:
@@ -62,7 +79,11 @@ class LoadedModel:
 
     def encode(self, inputs: Inputs) -> Encoded:
         """Run the part of the network that runs once per clip, see :func:`~lightning_avsp.tasks.prediction.encode`."""
-        return encode(self.network, inputs)
+        with self._precision():
+            return encode(self.network, inputs)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.half and self.device.type == "cuda")
 
     def sample(
         self,
@@ -87,17 +108,18 @@ class LoadedModel:
         sampling = self.sampling
         if sampling is not None and samples is not None:
             sampling = replace(sampling, samples=samples)
-        return sample_maps(
-            self.network,
-            encoded,
-            self.spec.map_size,
-            clip_seeds(batch, self.seed),
-            sampling,
-            self.diffusion,
-            steps=self.steps if steps is None else steps,
-            average=average,
-            callback=callback,
-        )
+        with self._precision():
+            return sample_maps(
+                self.network,
+                encoded,
+                self.spec.map_size,
+                clip_seeds(batch, self.seed),
+                sampling,
+                self.diffusion,
+                steps=self.steps if steps is None else steps,
+                average=average,
+                callback=callback,
+            )
 
 
 def load_model(
@@ -116,18 +138,7 @@ def load_model(
             schedule has fewer steps.
     """
     chosen = choose_device(device)
-    if not path.is_file():
-        raise InputError(
-            f"no checkpoint at {path}: give the .ckpt file of a training run, or a released DiffSal file"
-        )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
-        size = path.stat().st_size
-        raise InputError(
-            f"{path} ({size} bytes) is no readable checkpoint: give the .ckpt file of a training run, or a "
-            "released DiffSal file; only plain tensors and settings are accepted"
-        ) from error
+    content = read_torch_file(path, WANTED)
     if isinstance(content, dict) and "pytorch-lightning_version" in content:
         model = _load_trained(path, content)
     else:
@@ -147,41 +158,107 @@ def load_model(
 
 
 def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
-    """Load the model of a checkpoint that ``lightning fit`` wrote."""
-    from lightning_avsp.tasks.base import INPUT_KEY
-
-    if INPUT_KEY not in content:
-        raise InputError(
-            f"{path} is a Lightning checkpoint, but not of this project's tasks (it has no {INPUT_KEY!r}): "
-            "give one that `lightning fit` of this project wrote"
-        )
-    kind = task_class(content.get("hyper_parameters", {}))
+    """Rebuild the model of a checkpoint that ``lightning fit`` wrote; its optimiser, loss and callbacks stay data."""
+    refuse_foreign(path, content)
+    settings, data = (content.get(key) for key in ("hyper_parameters", "datamodule_hyper_parameters"))
+    settings = settings if isinstance(settings, dict) else {}
     try:
-        task: SaliencyTask[Any] = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, KeyError, TypeError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path} does not fit {kind.__name__} ({reason}): train it anew") from error
-    assert task.input_spec is not None  # INPUT_KEY was there
-    data = (content.get("datamodule_hyper_parameters") or {}).get("data") or {}
+        spec = InputSpec.from_plain(content[INPUT_KEY])
+        network = _build_network(settings.get("network"), network_tensors(content))
+        sampling = diffusion = None
+        if isinstance(network, DiffusionNetwork):
+            sampling = build_named(settings.get("sampling") or {}, (Sampling,), "sampling")
+            diffusion = build_named(settings.get("diffusion") or {}, (GaussianDiffusion,), "diffusion")
+            if sampling.samples > MOST_SAMPLES:
+                raise InputError(f"sampling.samples is {sampling.samples}, more than {MOST_SAMPLES}")
+        if spec.clip.frames != network.clip_frames:
+            raise InputError(f"clips of {spec.clip.frames} frames for a network of {network.clip_frames}")
+    except InputError as error:
+        raise InputError(f"{path} does not fit this project's networks ({error}): train it anew") from error
+    seed = settings.get("seed")
+    data = data.get("data") if isinstance(data, dict) else None
+    captions = data.get("captions") if isinstance(data, dict) else None
     return LoadedModel(
-        network=task.network,
-        spec=task.input_spec,
-        source=f"trained with {type(task).__name__}",
-        sampling=task.sampling,
-        diffusion=task.diffusion,
-        seed=task.seed,
-        captions=data.get("captions"),
+        network=network,
+        spec=spec,
+        source=f"trained {type(network).__name__}",
+        sampling=sampling,
+        diffusion=diffusion,
+        seed=seed if type(seed) is int else 0,
+        captions=captions if isinstance(captions, dict) else None,
+        half=content.get(PRECISION_KEY) == "bf16-mixed",
     )
 
 
-def task_class(settings: dict[str, Any]) -> type[SaliencyTask[Any]]:
-    """Return the task that wrote a checkpoint by its settings, which a task built in Python lacks: a diffusion task."""
-    from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask
+def refuse_foreign(path: Path, content: Any) -> None:
+    """Refuse the content of a file that is no checkpoint of this project's tasks.
 
-    noted = str(settings.get("_class_path", "")).rpartition(".")[2]
-    return {task.__name__: task for task in (DiffusionSaliencyTask, DirectSaliencyTask)}.get(
-        noted, DiffusionSaliencyTask
-    )
+    Raises:
+        InputError: Names the file.
+    """
+    found = set(content) if isinstance(content, dict) else set()
+    missing = {"pytorch-lightning_version", "state_dict", INPUT_KEY} - found
+    if missing:
+        raise InputError(
+            f"{path} is a checkpoint, but not of this project's tasks (it has no {min(missing)!r}): give one that "
+            "`lightning fit` of this project wrote"
+        )
+
+
+def network_tensors(content: Any) -> dict[str, Tensor]:
+    """Return the tensors of the network inside a checkpoint's content, by the network's own names."""
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    return {
+        name.removeprefix(PREFIX): tensor
+        for name, tensor in (state.items() if isinstance(state, Mapping) else ())
+        if isinstance(name, str) and name.startswith(PREFIX) and isinstance(tensor, Tensor)
+    }
+
+
+def build_named(value: Any, kinds: tuple[type[AnyKind], ...], name: str) -> AnyKind:
+    """Build an object from settings as the command line writes them: arguments, or ``class_path`` and ``init_args``.
+
+    Args:
+        value: The settings.
+        kinds: Classes that may be named; nothing is imported to find another. Without a name the first is meant.
+        name: Name of the settings, for the error.
+
+    Raises:
+        InputError: If another class is named, or an argument does not fit (:func:`fit_arguments`).
+    """
+    kind, arguments = kinds[0], value
+    if isinstance(value, dict) and ("class_path" in value or len(kinds) > 1):
+        module, _, last = str(value.get("class_path"))[:200].rpartition(".")
+        named = [k for k in kinds if k.__name__ == last and f"{k.__module__}.".startswith(f"{module}.")]
+        if (
+            not named
+            or not module.startswith("lightning_avsp")
+            or not value.keys() <= {"class_path", "init_args"}
+        ):
+            raise InputError(
+                f"{name} names {module}.{last}, not one of {', '.join(k.__name__ for k in kinds)}"
+            )
+        kind, arguments = named[0], value.get("init_args") or {}
+    if isinstance(arguments, dict):
+        # the trained tensors are in the file: weights of an encoder must be neither read nor downloaded
+        arguments = {key: item for key, item in arguments.items() if not str(key).endswith("_weights")}
+    return build_from(kind, arguments, name)
+
+
+def _build_network(settings: Any, tensors: dict[str, Tensor]) -> SaliencyNetwork:
+    """Build a network and load its tensors, which are compared with it before it takes any memory."""
+    if settings is None:
+        raise InputError("it does not name its network, as a run of `lightning fit` does")
+    with torch.device("meta"):
+        expected = build_named(settings, NETWORKS, "network").state_dict()
+    wrong = expected.keys() ^ tensors.keys() or [n for n in expected if expected[n].shape != tensors[n].shape]
+    if wrong:
+        raise InputError(
+            f"{len(wrong)} tensors are missing, unexpected or of another shape, e.g. {min(wrong)[:80]}"
+        )
+    network = build_named(settings, NETWORKS, "network")
+    network.load_state_dict(tensors)
+    return network
 
 
 def _load_official(path: Path) -> LoadedModel:

@@ -14,7 +14,7 @@ from lightning_avsp.errors import InputError
 
 @pytest.mark.parametrize("mode", ["question", "plain", "none"])
 def test_an_echo_is_removed(mode: str) -> None:
-    prompt = put_prompt(mode)  # type: ignore[arg-type]
+    prompt = put_prompt(mode)
     assert tidy(f"{prompt} a dog\n barks ", prompt) == "a dog barks"
 
 
@@ -42,7 +42,7 @@ def frames(count: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("mode", ["question", "none"])
 def test_a_small_blip2_captions(blip2_folder: Path, mode: str) -> None:
-    captioner = open_captioner(str(blip2_folder), "cpu", mode)  # type: ignore[arg-type]
+    captioner = open_captioner(str(blip2_folder), "cpu", mode)
     answers = captioner.caption(frames(4))
     assert [answer.mode for answer in answers] == [mode] * 4
     assert all(0 < len(answer.text.split()) <= LONGEST for answer in answers)
@@ -79,7 +79,7 @@ def test_a_frame_without_an_answer_is_asked_without_a_prompt(
     ask = Captioner._ask
 
     def silent(self: Captioner, given: list, mode: str) -> list[str]:
-        texts = ask(self, given, mode)  # type: ignore[arg-type]
+        texts = ask(self, given, mode)
         return texts if mode == "none" else ["", *texts[1:]]
 
     unprompted = open_captioner(str(blip2_folder), "cpu", "none").caption(frames(1))

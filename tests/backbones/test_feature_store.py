@@ -146,18 +146,6 @@ def test_impossible_settings_are_refused(tmp_path: Path) -> None:
         FeatureStore(tmp_path / "file")
 
 
-def test_leftovers_of_killed_runs_are_removed_and_those_of_running_ones_kept(tmp_path: Path) -> None:
-    folder = tmp_path / ENCODER / "00"
-    folder.mkdir(parents=True)
-    old, new = folder / ".old.part", folder / ".new.part"
-    for path in (old, new):
-        path.write_bytes(b"x")
-    os.utime(old, (time.time() - 7200,) * 2)
-    FeatureStore(tmp_path)
-    assert not old.exists()
-    assert new.exists()
-
-
 WRITER = """
 import sys, torch
 from pathlib import Path

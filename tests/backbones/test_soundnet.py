@@ -98,27 +98,23 @@ def test_a_waveform_too_short_is_refused(network):
         network(torch.zeros(1, 1, 100))
 
 
-@pytest.mark.parametrize("counters", [True, False])
-def test_reads_the_file_of_stavis(network, tmp_path: Path, counters: bool):
-    state = stavis_file(network, counters)
-    state["module.fusion3.affine_audio.weight"] = torch.zeros(2)
-    state["module.conv1.weight"] = torch.zeros(64, 3, 7, 7, 7)  # of its video network: not SoundNet's conv1
-    torch.save({"state_dict": state}, tmp_path / "soundnet8.pth")
-    other = SoundNet8().eval()
-    report = other.load(str(tmp_path / "soundnet8.pth"))
-    assert report.loaded == 7 * (7 if counters else 6)
-    assert set(report.dropped) == {"fusion3.affine_audio.weight", "conv1.weight"}
-    wave = 100 * torch.randn(1, 1, 35280)
-    with torch.no_grad():
-        assert torch.equal(other(wave), network(wave))
+VIDEO_NETWORK = {"module.fusion3.affine_audio.weight": (2,), "module.conv1.weight": (64, 3, 7, 7, 7)}
+"""Tensors of STAViS' video network in the file, one of them named as SoundNet's conv1 is by ViNet."""
 
 
-def test_reads_the_file_of_vinet(network, tmp_path: Path):
-    torch.save(vinet_file(network), tmp_path / "soundnet8_final.pth")
+@pytest.mark.parametrize("kind", ["stavis", "stavis without counters", "vinet", "own"])
+def test_reads_every_file_that_it_is_distributed_in(network, tmp_path: Path, kind: str):
+    state = {"vinet": vinet_file(network), "own": network.state_dict()}.get(kind)
+    dropped = {"conv8_objs.weight", "conv8_scns.bias"} if kind == "vinet" else set()
+    if state is None:
+        state = stavis_file(network, counters=kind == "stavis")
+        state |= {name: torch.zeros(shape) for name, shape in VIDEO_NETWORK.items()}
+        dropped = {name.removeprefix("module.") for name in VIDEO_NETWORK}
+    torch.save({"state_dict": state}, tmp_path / "soundnet.pth")
     other = SoundNet8().eval()
-    report = other.load(str(tmp_path / "soundnet8_final.pth"))
-    assert report.loaded == 49
-    assert report.dropped == ("conv8_objs.weight", "conv8_scns.bias")
+    report = other.load(str(tmp_path / "soundnet.pth"))
+    assert report.loaded == 7 * (6 if "without" in kind else 7)
+    assert set(report.dropped) == dropped
     wave = 100 * torch.randn(1, 1, 35280)
     with torch.no_grad():
         assert torch.equal(other(wave), network(wave))
@@ -126,15 +122,9 @@ def test_reads_the_file_of_vinet(network, tmp_path: Path):
 
 def test_a_shallow_tap_leaves_the_deeper_layers_out(network, tmp_path: Path):
     torch.save(vinet_file(network), tmp_path / "deep.pth")
-    shallow = SoundNet8("conv5").eval()
-    report = shallow.load(str(tmp_path / "deep.pth"))
+    report = SoundNet8("conv5").load(str(tmp_path / "deep.pth"))
     assert report.loaded == 5 * 7
     assert {"conv6.weight", "batchnorm7.bias"} < set(report.dropped)
-
-
-def test_reads_what_it_saved(network, tmp_path: Path):
-    torch.save(network.state_dict(), tmp_path / "own.pth")
-    assert SoundNet8().load(str(tmp_path / "own.pth")).loaded == 49
 
 
 def test_what_is_no_soundnet_is_refused_and_changes_nothing(network, tmp_path: Path):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from lightning_avsp.backbones.registry import build_waveform_encoder
-from lightning_avsp.backbones.soundnet import SoundNet8
 from lightning_avsp.backbones.tiny_waveform import RATE, TinyWaveformEncoder
 from lightning_avsp.errors import InputError
 
@@ -83,21 +81,14 @@ def test_tokens_know_their_place() -> None:
     assert (features[:, 2] - features[:, 5]).abs().max() > 0.1
 
 
-def test_built_by_name_and_loaded_from_its_own_file(tmp_path: Path) -> None:
+def test_built_by_name() -> None:
     encoder, report = build_waveform_encoder("tiny")
-    assert str(report) == "audio encoder (tiny): random"
-    torch.save(encoder.state_dict(), tmp_path / "tiny.pth")
-    other, report = build_waveform_encoder("tiny", weights=str(tmp_path / "tiny.pth"), frozen=True)
-    assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), other.parameters(), strict=True))
-    assert report.frozen
-    assert not other.train().training
-    soundnet, _ = build_waveform_encoder("soundnet8", "conv5")
-    assert isinstance(soundnet, SoundNet8)
-    assert soundnet.out_channels == 256
+    assert (type(encoder), str(report)) == (TinyWaveformEncoder, "audio encoder (tiny): random")
+    assert build_waveform_encoder("soundnet8", "conv5")[0].out_channels == 256
 
 
 def test_what_it_cannot_do_is_refused() -> None:
     with pytest.raises(InputError, match=r"vggish.*soundnet8, tiny"):
-        build_waveform_encoder("vggish")  # type: ignore[arg-type]
+        build_waveform_encoder("vggish")
     with pytest.raises(InputError, match="empty"):
         TinyWaveformEncoder()(torch.zeros(1, 1, 0))

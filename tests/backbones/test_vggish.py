@@ -30,7 +30,7 @@ def test_trainable_takes_gradient() -> None:
 
 def test_refuses_another_number_of_stages() -> None:
     with pytest.raises(InputError, match="4 stages, but 3 widths"):
-        VGGish((4, 6, 8))  # type: ignore[arg-type]
+        VGGish((4, 6, 8))
 
 
 def test_loads_a_torchvggish_file_and_lists_what_it_drops(tmp_path: Path) -> None:

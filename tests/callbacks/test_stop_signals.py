@@ -1,4 +1,4 @@
-"""SIGTERM and SIGUSR1 end a training after the current step, with a checkpoint; resuming completes it exactly."""
+"""Signals and Ctrl-C end a training after the current step, with a checkpoint; resuming completes it exactly."""
 
 import json
 import os
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_signal_saves_and_leaves_and_the_resumed_run_equals_an_uninterrupted_one(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,14 @@ from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
 from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.launch import choose_device
+from lightning_avsp.media import video
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.media.video import open_video
+from lightning_avsp.predict import job, writer
 from lightning_avsp.predict.job import describe_prediction
 from lightning_avsp.structures import ClipPolicy, Condition, DiffusionNetwork
 from lightning_avsp.tasks import loading
-from lightning_avsp.tasks.loading import LoadedModel, load_model
+from lightning_avsp.tasks.loading import LoadedModel
 
 # Lightning's own command line still calls a function that jsonargparse has renamed.
 pytestmark = [
@@ -65,7 +68,9 @@ def trained(monkeypatch, tmp_path: Path) -> Path:
         return replace(model, seed=seed, steps=steps, sampling=sampling)
 
     monkeypatch.setattr(loading, "load_model", load)
-    return tmp_path / "model.ckpt"
+    path = tmp_path / "model.ckpt"
+    path.touch()
+    return path
 
 
 @pytest.fixture
@@ -94,9 +99,7 @@ def refused(capsys, *arguments: object) -> str:
     with pytest.raises(SystemExit) as stop:
         predict(*arguments)
     assert stop.value.code == 2
-    line = capsys.readouterr().err.strip()
-    assert line.startswith("error: ")
-    assert "\n" not in line
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     return line
 
 
@@ -160,16 +163,64 @@ def test_mistakes_are_one_line_and_leave_nothing(trained, film: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_nothing(
-    trained, film: Path, tmp_path: Path, monkeypatch, stop_signal
+def test_an_interrupted_prediction_goes_on_where_it_stopped(
+    trained, film: Path, tmp_path: Path, monkeypatch, capsys, stop_signal
 ) -> None:
-    before = sorted(tmp_path.iterdir())
-    monkeypatch.setattr(Dot, "denoise", lambda *_: signal.raise_signal(stop_signal))
+    common = (film, "--checkpoint", trained, "--batch", 1, "--stride", 3)
+    predict(*common, "--out", tmp_path / "whole")
+    encode, targets = Dot.encode, []
+
+    def interrupted(self, video, audio=None, text=None) -> Condition:
+        targets.append(len(targets))
+        if len(targets) == 3:
+            signal.raise_signal(stop_signal)
+        return encode(self, video, audio, text)
+
+    monkeypatch.setattr(Dot, "encode", interrupted)
     with pytest.raises(SystemExit) as stop:
-        predict(film, "--checkpoint", trained, "--out", tmp_path / "out")
+        predict(*common, "--out", tmp_path / "out")
     assert stop.value.code == 130
-    assert sorted(tmp_path.iterdir()) == before
+    assert "maps of 4 frames are kept in" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    predict(*common, "--out", tmp_path / "out")
+    assert "3 frames of an interrupted prediction are there" in capsys.readouterr().out
+    assert len(targets) == 3 + 4  # frames 4, 7, 10 and 12
+    maps, whole = (np.load(tmp_path / name / "maps.npz")["maps"] for name in ("out", "whole"))
+    assert np.array_equal(maps, whole)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_damage_late_in_a_film_keeps_the_frames_before_it(
+    trained, film: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    decode = video.decode_video
+
+    def damaged(info):
+        for index, frame in enumerate(decode(info)):
+            if index == 10:
+                raise InputError(f"{film} is damaged: decoding stops after frame 10")
+            yield frame
+
+    monkeypatch.setattr(video, "decode_video", damaged)
+    monkeypatch.setattr(writer, "decode_video", damaged)
+    line = refused(capsys, film, "--checkpoint", trained, "--out", tmp_path / "out", "--stride", 4)
+    assert "Frames 1 to 10 are written" in line
+    assert "frames 11 to 12 are missing" in line
+    assert np.load(tmp_path / "out" / "maps.npz")["maps"].shape == (10, 24, 32)
+    assert open_video(tmp_path / "out" / "overlay.mp4").frames == 10
+    record = json.loads((tmp_path / "out" / "prediction.json").read_text())
+    assert record["frames"] == 10
+    assert "decoding stops" in record["damage"]
+
+
+def test_a_package_without_a_record_loses_nothing(trained, film: Path, tmp_path: Path, monkeypatch) -> None:
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(job, "version", absent)
+    predict(film, "--checkpoint", trained, "--out", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["versions"]["torch"] is None
 
 
 def test_an_earlier_prediction_is_kept_unless_asked(trained, film: Path, tmp_path: Path, capsys) -> None:
@@ -179,24 +230,6 @@ def test_an_earlier_prediction_is_kept_unless_asked(trained, film: Path, tmp_pat
     assert "is not empty" in refused(capsys, *common)
     predict(*common, "--overwrite", "true", "--seed", 5)
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["seed"] == 5
-
-
-def test_checkpoints_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no checkpoint at"):
-        load_model(tmp_path / "missing.ckpt")
-    (tmp_path / "words.ckpt").write_text("words")
-    (tmp_path / "empty.ckpt").touch()
-    for name in ("words.ckpt", "empty.ckpt"):
-        with pytest.raises(InputError, match="no readable checkpoint"):
-            load_model(tmp_path / name)
-    torch.save({"pytorch-lightning_version": "2.6.6", "state_dict": {}}, tmp_path / "foreign.ckpt")
-    with pytest.raises(InputError, match="not of this project's tasks"):
-        load_model(tmp_path / "foreign.ckpt")
-    torch.save({"weight": torch.zeros(3)}, tmp_path / "tensors.pth")
-    with pytest.raises(
-        InputError, match="neither a checkpoint of `lightning fit` nor an official DiffSal file"
-    ):
-        load_model(tmp_path / "tensors.pth")
 
 
 def test_devices() -> None:
@@ -247,36 +280,3 @@ def test_a_network_without_audio_is_reported(
     predict(loud, "--checkpoint", trained, "--out", tmp_path / "out")
     assert "the maps do not depend on audio" in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["modality_used"] == "v"
-
-
-def test_a_checkpoint_of_a_training_run(tmp_path: Path) -> None:
-    from lightning_avsp.papers.diffsal import DiffSal
-    from lightning_avsp.tasks import DiffusionSaliencyTask
-    from lightning_avsp.tasks.base import INPUT_KEY
-
-    network = DiffSal(video_encoder="tiny", audio_encoder="tiny")
-    task = DiffusionSaliencyTask(network, sampling=Sampling(steps=2))
-    spec = InputSpec((64, 96), (64, 96), ClipPolicy(target="last"), LogMel(size=(16, 32)))
-    options = {"video_encoder": "tiny", "audio_encoder": "tiny"}
-    content = {
-        "pytorch-lightning_version": "2.6.6",
-        "state_dict": task.state_dict(),
-        "hyper_parameters": {
-            "network": {"class_path": "lightning_avsp.papers.diffsal.DiffSal", "init_args": options},
-            "sampling": {"steps": 2},
-            "_instantiator": "lightning.pytorch.cli.instantiate_module",
-            "_class_path": "lightning_avsp.tasks.DiffusionSaliencyTask",
-        },
-        INPUT_KEY: spec.as_plain(),
-    }
-    torch.save(content, tmp_path / "last.ckpt")
-    model = load_model(tmp_path / "last.ckpt")
-    assert model.spec == spec
-    assert model.sampling.steps == 2
-    loaded = model.network.state_dict()
-    assert all(torch.equal(loaded[name], tensor) for name, tensor in network.state_dict().items())
-
-    content["state_dict"].pop(next(iter(content["state_dict"])))
-    torch.save(content, tmp_path / "torn.ckpt")
-    with pytest.raises(InputError, match="does not fit DiffusionSaliencyTask"):
-        load_model(tmp_path / "torn.ckpt")

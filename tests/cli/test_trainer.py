@@ -10,6 +10,7 @@ import yaml
 from commandline import EXPERIMENTS, fit_arguments
 
 from lightning_avsp.cli import main
+from lightning_avsp.tasks.loading import load_model
 
 pytestmark = pytest.mark.filterwarnings(
     # a test's loaders are small on purpose, and its epochs shorter than the logging interval
@@ -62,16 +63,46 @@ def test_saved_configuration_feeds_back(run: Path, tmp_path: Path, capsys: pytes
     assert again["data"] == before["data"]
 
 
-def test_checkpoints_load_with_weights_only_and_without_the_command_line(run: Path) -> None:
-    from lightning_avsp.tasks import DiffusionSaliencyTask
+def test_a_checkpoint_loads_without_the_command_line(run: Path) -> None:
+    model = load_model(run / "checkpoints" / "best.ckpt")
+    assert model.spec.size == (64, 128)
+    assert model.spec.audio.size == (32, 64)
 
-    task = DiffusionSaliencyTask.load_from_checkpoint(
-        run / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True
-    )
-    assert task.input_spec.size == (64, 128)
-    assert task.input_spec.audio.size == (32, 64)
-    saved = load(run, "best")["state_dict"]
-    assert all(torch.equal(value, saved[name]) for name, value in task.state_dict().items())
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("state_dict", {}, "does not fit this run"),
+        ("loops", {"fit_loop": 1}, "does not fit this run"),
+        ("optimizer_states", [{"state": 3}], "does not fit this run"),
+        ("input_spec", {"size": "a"}, "input_spec"),
+        ("pytorch-lightning_version", None, "not of this project's tasks"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_resumed_is_one_line(
+    run: Path,
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    name: str,
+    value: object,
+    message: str,
+) -> None:
+    content = load(run)
+    if value is None:
+        del content[name]
+    else:
+        content[name] = value
+    torch.save(content, tmp_path / "bad.ckpt")
+    with pytest.raises(SystemExit) as stop:
+        main(
+            fit_arguments(
+                corpus, tmp_path / "new", f"--ckpt_path={tmp_path / 'bad.ckpt'}", "--trainer.max_epochs=2"
+            )
+        )
+    assert stop.value.code == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert message in line
 
 
 def test_a_finished_run_is_not_overwritten(run: Path, corpus: Path, capsys: pytest.CaptureFixture) -> None:

@@ -4,8 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from lightning_avsp.data.catalogue import CATALOGUE, find_corpus, known_corpora, splits_in_mix
-from lightning_avsp.data.own import OwnCorpus, register
+from lightning_avsp.data.catalogue import (
+    CATALOGUE,
+    find_corpus,
+    known_corpora,
+    own_corpus,
+    register,
+    splits_in_mix,
+)
 from lightning_avsp.errors import InputError
 
 SIX = ["AVAD", "Coutrot1", "Coutrot2", "DIEM", "ETMD", "SumMe"]
@@ -57,13 +63,13 @@ def test_alone_it_has_split_1_only() -> None:
 
 
 def test_a_split_that_one_of_several_lacks() -> None:
-    own = OwnCorpus("Lab", splits=(1, 2)).as_corpus()
+    own = own_corpus("Lab", splits=(1, 2))
     with pytest.raises(InputError, match="Lab has no split 3; its splits are 1, 2"):
         splits_in_mix([CATALOGUE["AVAD"], own], 3)
 
 
 def test_own_corpora_are_found_under_their_root_only(tmp_path: Path) -> None:
-    register(tmp_path, OwnCorpus("Lab", fps=25.0))
+    register(tmp_path, own_corpus("Lab", fps=25.0))
     assert find_corpus("Lab", tmp_path).own
     assert list(known_corpora(tmp_path)) == [*CATALOGUE, "Lab"]
     with pytest.raises(InputError, match="no corpus is called 'Lab'"):
@@ -74,7 +80,7 @@ def test_own_corpora_are_found_under_their_root_only(tmp_path: Path) -> None:
 
 def test_counts_that_nobody_published() -> None:
     with pytest.raises(InputError, match="Lab: the number of its videos is not known"):
-        OwnCorpus("Lab").as_corpus().published_count("train", 1)
+        own_corpus("Lab").published_count("train", 1)
 
 
 @pytest.mark.parametrize(

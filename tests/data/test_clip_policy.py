@@ -163,6 +163,17 @@ LAST = ClipPolicy(frames=32, target="last")
 REVERSED = ClipPolicy(frames=32, target="last", start_padding="reversed")
 
 
+def test_time_of_a_clip_at_a_varying_rate() -> None:
+    times, policy = (0.0, 0.1, 0.3, 0.6), ClipPolicy(frames=2)
+    assert clip_at(2, 4, policy).span(10.0, times) == pytest.approx((0.1 - 0.05, 0.3 + 0.05))
+    # frames outside of the video are one period of the mean rate apart
+    assert clip_at(-1, 4, policy).span(10.0, times) == pytest.approx((-0.2 - 0.05, -0.1 + 0.05))
+
+
+def test_every_fourth_frame_starts_in_the_middle_of_four() -> None:
+    assert [clip.target for clip in evaluation_clips(10, ClipPolicy(), every=4)] == [3, 7]
+
+
 def test_reversed_head_written_out() -> None:
     # Frame i is seen after i + 31, ..., i + 1 (AVRSP); from frame 32 on, the 32 frames up to it.
     n = 63

@@ -1,12 +1,23 @@
 """Fold lists: what published files hold, and what must not pass."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lightning_avsp.data.catalogue import find_corpus
-from lightning_avsp.data.lists import ListedVideo, listed_videos, parse_fold_list
+from lightning_avsp.data.captions.features import TokenFeatures
+from lightning_avsp.data.captions.lines import read_captions
+from lightning_avsp.data.catalogue import find_corpus, read_own
+from lightning_avsp.data.corpora import read_videos
+from lightning_avsp.data.crowdsal import read_split
+from lightning_avsp.data.entries import FrameCountWarning
+from lightning_avsp.data.lists import ListedVideo, list_path, listed_videos, parse_fold_list
+from lightning_avsp.data.manifest import read_manifest
+from lightning_avsp.data.maps import read_fixation_lists
 from lightning_avsp.errors import CorpusNotFoundError, InputError
+
+HOSTILE_NAMES = ["../x", "..", "/tmp/x", "a/b", "a\\b", "a\x1b[2Jb", "a\x00b", "x" * 300]
 
 
 def written(folder: Path, text: str) -> Path:
@@ -35,6 +46,64 @@ def test_bad_line_is_named(tmp_path: Path, line: str) -> None:
     path = written(tmp_path, f"V0 10 25.0\n{line}\n")
     with pytest.raises(InputError, match=r"list\.txt:2: "):
         parse_fold_list(path)
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_names_that_leave_their_folder_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"list\.txt:1: .*cannot name a video"):
+        parse_fold_list(written(tmp_path, f"{name} 10 25.0\n"))
+    base = tmp_path / "CrowdSAL"
+    base.mkdir()
+    split = {"train": [f"{name}.mp4"], "public_test": [], "private_test": []}
+    (base / "TrainTestSplit.json").write_text(json.dumps(split))
+    with pytest.raises(InputError, match=r"TrainTestSplit\.json: .*cannot name a video"):
+        read_split(base)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_other_encodings_are_named(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("caf\u00e9 10 25.0\n", encoding=encoding)
+    with pytest.raises(InputError, match=r"list\.txt is not UTF-8 text \(byte 0x.*save it as UTF-8"):
+        parse_fold_list(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("caf\u00e9 10 25.0\r\n", encoding="utf-8-sig")
+    assert parse_fold_list(path) == [ListedVideo("caf\u00e9", 10, 25.0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("synthetic.json", read_manifest),
+        ("corpora/Lab.json", read_own),
+        ("TrainTestSplit.json", read_split),
+        ("fixations.json", lambda root: read_fixation_lists(root / "fixations.json")),
+        ("AVAD.jsonl", lambda root: read_captions(root / "AVAD.jsonl")),
+        ("model.json", lambda root: TokenFeatures(root).model()),
+    ],
+)
+@pytest.mark.parametrize("content", [b"[" * 100_000 + b"\n", b"\xff\xfe{\x00", b'{"a": "\xe9"}\n'])
+def test_json_that_cannot_be_read_is_one_line(
+    tmp_path: Path, name: str, read: Callable[[Path], object], content: bytes
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    if name == "AVAD.jsonl":
+        path.write_bytes(content + b"\n")  # a whole line: a half-written last one is passed over
+    with pytest.raises(InputError, match=Path(name).name) as refused:
+        read(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_list_that_claims_any_number_of_frames_is_bounded_by_files(own_root: Path) -> None:
+    path = list_path(own_root, find_corpus("AVAD"), "test", 1)
+    path.write_text("".join(f"{v.name} 99999999999 25.0\n" for v in parse_fold_list(path)))
+    with pytest.warns(FrameCountWarning, match="the list says 99999999999 frames"):
+        assert {entry.n_frames for entry in read_videos(own_root, ["AVAD"], 1, "test")} == {40}
 
 
 def test_name_listed_twice(tmp_path: Path) -> None:

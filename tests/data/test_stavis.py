@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.data.catalogue import find_corpus, own_corpus, register
 from lightning_avsp.data.corpora import listed_keys, read_videos
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.lists import list_path
-from lightning_avsp.data.own import OwnCorpus, register
 from lightning_avsp.data.stavis import FrameCountWarning, MissingAudio
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 
@@ -166,7 +165,7 @@ def test_a_corpus_without_sound_by_nature_keeps_every_video(
         (own_root / kind / "AVAD").rename(own_root / kind / "Silent")
     for path in (own_root / "fold_lists").glob("AVAD_*"):
         path.rename(path.with_name(path.name.replace("AVAD", "Silent")))
-    register(own_root, OwnCorpus("Silent", splits=(1, 2, 3), has_sound=False))
+    register(own_root, own_corpus("Silent", splits=(1, 2, 3), has_sound=False))
     for policy in ("error", "skip"):
         videos = read_videos(own_root, ["Silent"], 1, "train", missing_audio=policy)
         assert [video.wave for video in videos] == [None] * 4

@@ -60,8 +60,8 @@ def test_ddim(schedule: str, spacing: str, steps: int, eta: float) -> None:
         timestep_spacing=SPACING_NAMES[spacing],
     )
     scheduler.set_timesteps(steps)
-    diffusion = GaussianDiffusion(1000, schedule)  # type: ignore[arg-type]
-    visited = space_timesteps(1000, steps, spacing)  # type: ignore[arg-type]
+    diffusion = GaussianDiffusion(1000, schedule)
+    visited = space_timesteps(1000, steps, spacing)
     ours = ddim(wavy, start(), visited, diffusion, eta=eta, generator=torch.Generator().manual_seed(2))
     expected = theirs(scheduler, visited, eta=eta, generator=torch.Generator().manual_seed(2))
     torch.testing.assert_close(ours, expected, **CLOSE)
@@ -94,8 +94,8 @@ def test_ddpm(schedule: str, spacing: str, steps: int) -> None:
         timestep_spacing=SPACING_NAMES[spacing],
     )
     scheduler.set_timesteps(steps)
-    diffusion = GaussianDiffusion(1000, schedule)  # type: ignore[arg-type]
-    visited = space_timesteps(1000, steps, spacing)  # type: ignore[arg-type]
+    diffusion = GaussianDiffusion(1000, schedule)
+    visited = space_timesteps(1000, steps, spacing)
     ours = ddpm(wavy, start(), visited, diffusion, generator=torch.Generator().manual_seed(2))
     expected = theirs(scheduler, visited, generator=torch.Generator().manual_seed(2))
     torch.testing.assert_close(ours, expected, **CLOSE)
@@ -114,8 +114,8 @@ def test_dpm_solver_pp(schedule: str, spacing: str, steps: int) -> None:
         solver_type="midpoint",
         final_sigmas_type="zero",
     )
-    diffusion = GaussianDiffusion(1000, schedule)  # type: ignore[arg-type]
-    visited = space_timesteps(1000, steps, spacing, diffusion.log_snr())  # type: ignore[arg-type]
+    diffusion = GaussianDiffusion(1000, schedule)
+    visited = space_timesteps(1000, steps, spacing, diffusion.log_snr())
     scheduler.set_timesteps(timesteps=visited)
     ours = dpm_solver_pp(wavy, start(), visited, diffusion)
     torch.testing.assert_close(ours, theirs(scheduler, visited), **CLOSE)

@@ -47,7 +47,7 @@ def test_linear_is_published_one_at_1000_steps() -> None:
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
 @pytest.mark.parametrize("num_steps", [10, 50, 250, 1000, 4000])
 def test_every_chain_ends_in_noise_and_starts_clean(schedule: str, num_steps: int) -> None:
-    betas = schedule_betas(schedule, num_steps)  # type: ignore[arg-type]
+    betas = schedule_betas(schedule, num_steps)
     assert betas.dtype == torch.float64
     assert betas.shape == (num_steps,)
     assert ((betas > 0) & (betas <= 0.999)).all()
@@ -72,6 +72,6 @@ def test_default_dtype_and_device_do_not_reach_the_schedule() -> None:
 def test_mistakes_are_named() -> None:
     for schedule in ("cosine", "linear"):
         with pytest.raises(InputError, match="num_steps=0"):
-            schedule_betas(schedule, 0)  # type: ignore[arg-type]
+            schedule_betas(schedule, 0)
     with pytest.raises(InputError, match=r"schedule=quadratic.*cosine, linear"):
-        schedule_betas("quadratic", 10)  # type: ignore[arg-type]
+        schedule_betas("quadratic", 10)

@@ -25,7 +25,7 @@ from lightning_avsp.errors import InputError
     ],
 )
 def test_published_examples(spacing: str, steps: int, expected: list[int]) -> None:
-    assert space_timesteps(1000, steps, spacing) == expected  # type: ignore[arg-type]
+    assert space_timesteps(1000, steps, spacing) == expected
 
 
 @given(num_steps=st.integers(1, 1200), share=st.floats(0, 1))
@@ -48,8 +48,8 @@ def test_always_n_steps_strictly_descending(
     num_steps: int, share: float, spacing: str, schedule: str
 ) -> None:
     steps = max(1, round(share * num_steps))
-    log_snr = GaussianDiffusion(num_steps, schedule).log_snr()  # type: ignore[arg-type]
-    visited = space_timesteps(num_steps, steps, spacing, log_snr)  # type: ignore[arg-type]
+    log_snr = GaussianDiffusion(num_steps, schedule).log_snr()
+    visited = space_timesteps(num_steps, steps, spacing, log_snr)
     assert len(visited) == steps
     assert visited[0] <= num_steps - 1
     assert visited[-1] >= 0
@@ -61,8 +61,8 @@ def test_always_n_steps_strictly_descending(
 @pytest.mark.parametrize("spacing", ["linspace", "leading", "logsnr"])
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
 def test_all_steps_are_all_steps(spacing: str, schedule: str) -> None:
-    log_snr = GaussianDiffusion(1000, schedule).log_snr()  # type: ignore[arg-type]
-    assert space_timesteps(1000, 1000, spacing, log_snr) == list(range(999, -1, -1))  # type: ignore[arg-type]
+    log_snr = GaussianDiffusion(1000, schedule).log_snr()
+    assert space_timesteps(1000, 1000, spacing, log_snr) == list(range(999, -1, -1))
 
 
 def test_log_snr_spacing_is_even_in_log_snr() -> None:
@@ -102,7 +102,7 @@ def test_mistakes_of_a_spacing_are_named() -> None:
     with pytest.raises(InputError, match=r"all 10 steps, got shape \(9,\)"):
         space_timesteps(10, 2, "logsnr", torch.zeros(9))
     with pytest.raises(InputError, match=r"spacing=trailing.*linspace, leading, logsnr"):
-        space_timesteps(10, 2, "trailing")  # type: ignore[arg-type]
+        space_timesteps(10, 2, "trailing")
 
 
 HOW = ["per_sample", "per_batch", "high_noise"]
@@ -111,7 +111,7 @@ HOW = ["per_sample", "per_batch", "high_noise"]
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("num_steps", [1, 2, 7, 1000])
 def test_range_shape_dtype(how: str, num_steps: int) -> None:
-    t = draw_timesteps(500, num_steps, how)  # type: ignore[arg-type]
+    t = draw_timesteps(500, num_steps, how)
     assert t.shape == (500,)
     assert t.dtype == torch.int64
     assert t.min() >= 0
@@ -147,7 +147,7 @@ def test_high_noise_prefers_the_noisiest_two_fifths() -> None:
 def test_generator_decides_alone(how: str) -> None:
     def drawn(seed: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
-        return draw_timesteps(32, 1000, how, generator)  # type: ignore[arg-type]
+        return draw_timesteps(32, 1000, how, generator)
 
     first = drawn(1)
     torch.manual_seed(99)
@@ -169,4 +169,4 @@ def test_mistakes_of_a_draw_are_named() -> None:
     with pytest.raises(InputError, match="batch=2, num_steps=0"):
         draw_timesteps(2, 0)
     with pytest.raises(InputError, match=r"how=low_noise.*per_sample, per_batch, high_noise"):
-        draw_timesteps(2, 10, "low_noise")  # type: ignore[arg-type]
+        draw_timesteps(2, 10, "low_noise")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import pickle
 import resource
 import shutil
 from collections.abc import Callable, Iterator
@@ -22,31 +21,24 @@ from lightning_avsp.evaluation import evaluate_predictions, find_protocol
 from lightning_avsp.evaluation.results import as_record, write_results
 from lightning_avsp.metrics import SaliencyMetrics
 
-EVALUATE = cli.Tool("lightning_avsp.cli.evaluate", "evaluate", "score predictions", ("predictions",))
 
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cli.TOOLS, ("evaluate",), EVALUATE)
-
-
-@pytest.mark.parametrize("name", ["plain", "ntire26", "dhf1k"])
+@pytest.mark.parametrize("name", ["plain", "ntire26", "dhf1k", "stavis"])
 def test_the_truth_predicts_itself(corpus: Path, copy_truth: Callable[..., Path], name: str) -> None:
     result = evaluate_predictions(copy_truth(split=1), corpus, ["AVAD"], find_protocol(name))
     summary = result.corpora["AVAD"]
+    metrics = summary.metrics
+    assert metrics["auc_judd"].mean > 0.95
+    if name == "stavis":  # from the ninth frame on, blurred
+        assert {row.frame for row in result.tables[1].frames} == set(range(9, 26))
+        assert result.unscored == 16
+        assert 0.9 < metrics["cc"].mean < 1 - 1e-4
+        return
     assert (summary.videos, summary.frames) == (2, 50)
-    assert summary.metrics["cc"].interval.mean == pytest.approx(1, abs=1e-9)
-    assert summary.metrics["sim"].interval.mean == pytest.approx(1, abs=1e-8)
-    assert summary.metrics["auc_judd"].interval.mean > 0.95
+    # float64 formulas with an epsilon of 1e-7 (ntire26) or less
+    assert metrics["cc"].mean == pytest.approx(1, abs=1e-9)
+    assert metrics["sim"].mean == pytest.approx(1, abs=1e-8)
     if name == "plain":
-        assert summary.metrics["kld"].interval.mean == pytest.approx(0, abs=1e-9)
-
-
-def test_stavis_scores_from_the_ninth_frame_and_blurs(corpus: Path, copy_truth: Callable[..., Path]) -> None:
-    result = evaluate_predictions(copy_truth(split=1), corpus, ["AVAD"], find_protocol("stavis"))
-    assert {row.frame for row in result.tables[1].frames} == set(range(9, 26))
-    assert result.unscored == 16
-    assert 0.9 < result.corpora["AVAD"].metrics["cc"].interval.mean < 1 - 1e-4
+        assert metrics["kld"].mean == pytest.approx(0, abs=1e-9)
 
 
 def test_plain_equals_what_the_trainer_scores(
@@ -69,31 +61,19 @@ def test_plain_equals_what_the_trainer_scores(
             metrics.update(levels[None], [truth], [points], [(entry.corpus, entry.video, number)])
     result = evaluate_predictions(tmp_path / "maps", corpus, ["AVAD"], find_protocol("plain"))
     expected = metrics.compute()
-    for name in ("cc", "sim", "nss", "auc_judd"):
-        assert result.corpora["AVAD"].metrics[name].interval.mean == pytest.approx(expected[name], abs=1e-12)
+    for name in ("cc", "sim", "nss", "auc_judd"):  # the same float64 operations, averaged in another order
+        assert result.corpora["AVAD"].metrics[name].mean == pytest.approx(expected[name], abs=1e-12)
 
 
 def test_processes_change_nothing(corpus: Path, copy_truth: Callable[..., Path]) -> None:
     folder, protocol = copy_truth(split=1), find_protocol("stavis")
     progress: list[tuple[int, int]] = []
     alone = evaluate_predictions(folder, corpus, ["AVAD"], protocol)
-    two = evaluate_predictions(
-        folder,
-        corpus,
-        ["AVAD"],
-        protocol,
-        workers=2,
-        progress=lambda done, total: progress.append((done, total)),
-    )
+    report = lambda done, total: progress.append((done, total))  # noqa: E731
+    two = evaluate_predictions(folder, corpus, ["AVAD"], protocol, workers=2, progress=report)
     assert two.tables == alone.tables
     assert two.corpora == alone.corpora
     assert progress == [(1, 2), (2, 2)]
-
-
-def test_errors_come_back_from_processes() -> None:
-    found = pickle.loads(pickle.dumps(InputError("file.png cannot be read")))
-    assert isinstance(found, InputError)
-    assert str(found) == "file.png cannot be read"
 
 
 def test_three_splits_are_pooled_with_folders_of_their_own(
@@ -154,18 +134,8 @@ def test_the_command_prints_and_writes(
     corpus: Path, copy_truth: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = copy_truth(split=1), tmp_path / "results" / "avad.json"
-    cli.main(
-        [
-            "evaluate",
-            str(folder),
-            f"--root={corpus}",
-            "--protocol=plain",
-            f"--out={out}",
-            "--workers=1",
-            "--count_from=1",
-            "--seed=3",
-        ]
-    )
+    options = ["--protocol=plain", "--workers=1", "--count_from=1", "--seed=3"]
+    cli.main(["evaluate", str(folder), f"--root={corpus}", f"--out={out}", *options])
     printed = capsys.readouterr().out
     assert "protocol plain, split 1" in printed
     assert "AVAD" in printed
@@ -187,15 +157,7 @@ def test_the_command_prints_and_writes(
     }
     assert [len(rows[name]) for name in ("corpora", "videos", "frames")] == [5, 2, 50]
     assert float(rows["frames"][0]["cc"]) == pytest.approx(1, abs=1e-9)
-    assert {path.name for path in out.parent.iterdir()} == {
-        "avad.json",
-        *(f"avad_{name}.csv" for name in rows),
-    }
-
-
-def empty_folder(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.mkdir()
+    assert len(list(out.parent.iterdir())) == 4
 
 
 def cut_file(folder: Path) -> None:
@@ -208,18 +170,17 @@ def turned(folder: Path) -> None:
         Image.fromarray(np.array(Image.open(path)).T).save(path)
 
 
-def other_corpus(folder: Path) -> None:
-    (folder / "AVAD").rename(folder / "DIEM")
-
-
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (empty_folder, "is empty: predict first"),
+        (lambda folder: shutil.rmtree(folder / "AVAD"), "is empty: predict first"),
         (shutil.rmtree, "no folder at"),
-        (cut_file, "eyeMap_00009.jpg (200 bytes) cannot be read as saliency maps"),
+        (cut_file, "eyeMap_00009.jpg (200 bytes) cannot be read as an image"),
         (turned, "they are of another video, or rotated"),
-        (other_corpus, "holds no predictions of the 2 listed test videos; looked for"),
+        (
+            lambda folder: (folder / "AVAD").rename(folder / "DIEM"),
+            "holds no predictions of the 2 listed test videos; looked for",
+        ),
     ],
 )
 def test_damage_gives_one_line_and_no_results(
@@ -264,11 +225,3 @@ def test_a_full_disk_leaves_nothing(corpus: Path, copy_truth: Callable[..., Path
     assert "\n" not in str(caught.value)
     assert list(out.parent.iterdir()) == []
     assert len(write_results(result, out)) == 4
-
-
-def test_videos_too_short_for_a_protocol_are_named(corpus: Path, copy_truth: Callable[..., Path]) -> None:
-    from dataclasses import replace
-
-    protocol = replace(find_protocol("plain"), first_frame=26)
-    with pytest.raises(InputError, match=r"has 25 frames, but protocol plain scores from frame 26 on"):
-        evaluate_predictions(copy_truth(split=1), corpus, ["AVAD"], protocol)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_avsp.evaluation.ntire26 import auc_judd_counting_repeats, ntire26_scores
+from lightning_avsp.evaluation.formulas import auc_judd_counting_repeats, ntire26_scores
 from lightning_avsp.evaluation.protocols import find_protocol
 
 EPS32 = float(np.finfo(np.float32).eps)
@@ -47,7 +47,7 @@ def expected(levels: np.ndarray, truth: np.ndarray, points: list[list[int]]) -> 
     }
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_against_the_definitions(seed: int) -> None:
     generator = np.random.default_rng(seed)
     levels = generator.integers(20, 200, (9, 14)).astype(np.uint8)
@@ -58,7 +58,9 @@ def test_against_the_definitions(seed: int) -> None:
     ((values, reasons),) = ntire26_scores(prepared, torch.from_numpy(truth)[None], [torch.from_numpy(points)])
     assert not reasons
     for name, value in expected(levels, truth, points.tolist()).items():
-        assert values[name] == pytest.approx(value, abs=1e-12), name
+        assert values[name] == pytest.approx(value, abs=1e-12), (
+            name
+        )  # 126 pixels in float64, summed in other orders
 
 
 def test_the_population_deviation_and_every_repeat_count() -> None:
@@ -84,9 +86,7 @@ def test_what_is_undefined_is_reported() -> None:
     assert values["cc"] == pytest.approx(1, abs=1e-6)
     assert reasons == {"nss": "no_fixations", "auc_judd": "no_fixations"}
     assert math.isnan(values["nss"])
-
-
-def test_a_constant_map_gives_zero_as_the_challenge_has_it() -> None:
+    # a constant map gives 0, as the challenge has it
     constant = find_protocol("ntire26").prepare(torch.full((1, 6, 7), 9, dtype=torch.uint8), (6, 7))
     ((values, reasons),) = ntire26_scores(constant, torch.rand(1, 6, 7), [torch.tensor([[1, 1]])])
     assert values["cc"] == values["nss"] == values["sim"] == 0

@@ -13,10 +13,9 @@ from torch import Tensor
 
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
-from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.protocols import PROTOCOLS, find_protocol, resize_as_opencv
 from lightning_avsp.evaluation.scoring import ScoringJob, score_video
-from lightning_avsp.evaluation.truth import SameVideo
+from lightning_avsp.evaluation.truth import video_negatives, without
 from lightning_avsp.metrics.functional import resize_bicubic
 
 
@@ -173,13 +172,6 @@ def test_negatives_are_the_rest_of_the_video() -> None:
         torch.tensor([[2, 3], [5, 0]]),
         torch.zeros(0, 2, dtype=torch.int64),
     ]
-    negatives = SameVideo(points)
-    assert negatives.without(points[0]).tolist() == [[5, 0]]
-    assert negatives.without(points[2]).tolist() == [[0, 1], [2, 3], [5, 0]]
-
-
-def test_an_unknown_protocol_is_named() -> None:
-    with pytest.raises(
-        InputError, match=r"no protocol is called 'stavs'; known: stavis, vinet, dhf1k, ntire26, plain"
-    ):
-        find_protocol("stavs")
+    negatives = video_negatives(points)
+    assert without(negatives, points[0]).tolist() == [[5, 0]]
+    assert without(negatives, points[2]).tolist() == [[0, 1], [2, 3], [5, 0]]

@@ -14,9 +14,8 @@ import torch
 
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.maps import read_map
-from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation import Evaluation, evaluate_predictions, find_protocol
-from lightning_avsp.evaluation.chance import chance_scores
+from lightning_avsp.evaluation.formulas import chance_scores
 from lightning_avsp.evaluation.references import NO_CEILING, fit_gaussian, mean_training_map
 from lightning_avsp.evaluation.results import as_record, corpus_records
 from lightning_avsp.metrics import functional as F
@@ -31,7 +30,7 @@ def test_people_beat_the_mean_map_and_the_mean_map_beats_chance(
 ) -> None:
     result = evaluate(corpus, copy_truth())
     mean = {
-        row: {name: one.interval.mean for name, one in of["AVAD"].metrics.items()}
+        row: {name: one.mean for name, one in of["AVAD"].metrics.items()}
         for row, of in result.references.items()
     }
     assert set(mean) == {"human_ceiling", "mean_training_map", "centre_prior", "uniform"}
@@ -117,13 +116,3 @@ def test_chance_on_a_blank_frame_is_as_undefined_as_any_prediction() -> None:
     }
     assert values["sim"] == 0
     assert math.isnan(values["cc"])
-
-
-def test_references_need_training_videos(
-    corpus: Path, copy_truth: Callable[..., Path], tmp_path: Path
-) -> None:
-    root = tmp_path / "tests_only"
-    shutil.copytree(corpus, root)
-    (root / "fold_lists" / "AVAD_list_train_2_fps.txt").unlink()
-    with pytest.raises(InputError, match=r"no fold list at .*AVAD_list_train_2_fps\.txt"):
-        evaluate(root, copy_truth())

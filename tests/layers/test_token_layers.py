@@ -4,7 +4,7 @@ import pytest
 import torch
 from rounding import assert_close
 
-from lightning_avsp.layers.attention import MultiHeadAttention
+from lightning_avsp.layers.attention import MultiHeadAttention, multi_head_attention
 from lightning_avsp.layers.embeddings import Modulation, PatchEmbedding, grid_positions, modulate, unpatchify
 
 
@@ -48,6 +48,15 @@ def test_masked_tokens_are_not_read():
     x, source = torch.randn(2, 5, 8), torch.randn(2, 4, 6)
     mask = torch.tensor([[True, True, False, False]] * 2)
     torch.testing.assert_close(attention(x, source, mask), attention(x, source[:, :2]))
+
+
+@pytest.mark.usefixtures("double")
+def test_positions_are_projected_as_the_keys_are_and_added_to_the_queries():
+    attention = MultiHeadAttention(8, 2, 6)
+    x, source, positions = torch.randn(2, 5, 8), torch.randn(2, 4, 6), torch.randn(5, 6)
+    query = attention.query(x) + positions @ attention.key_value.weight[:8].T
+    expected = attention.out(multi_head_attention(query, *attention.key_value(source).chunk(2, dim=-1), 2))
+    torch.testing.assert_close(attention(x, source, positions=positions), expected)
 
 
 def reading_error(attention: MultiHeadAttention, dim: int) -> float:

@@ -89,13 +89,3 @@ def modules() -> list[str]:
 @pytest.mark.parametrize("name", modules())
 def test_examples_run(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0
-
-
-def test_every_public_function_and_class_has_an_example() -> None:
-    finder = doctest.DocTestFinder(recurse=False)
-    functions = [getattr(F, name) for name in ("saliency_scores", "resize_bicubic")] + [
-        f for f, _ in CASES.values()
-    ]
-    classes = [getattr(metrics, name) for name in (*CASES, "SaliencyMetrics", "VideoAverage")]
-    for public in functions + classes:
-        assert any(test.examples for test in finder.find(public)), public

@@ -25,10 +25,6 @@ def maps() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return prediction, target, fixations, other
 
 
-def points_of(maps: Tensor) -> list[Tensor]:
-    return [one.nonzero() for one in maps]
-
-
 def mann_whitney(positive: np.ndarray, negative: np.ndarray) -> float:
     return stats.mannwhitneyu(positive, negative).statistic / (len(positive) * len(negative))
 
@@ -241,16 +237,6 @@ def test_all_at_once_equals_one_by_one_and_leaves_inputs_alone(maps) -> None:
         assert not values.requires_grad
     for given, kept in zip(maps, before, strict=True):
         assert torch.equal(given.detach(), kept)
-
-
-def test_a_batch_equals_its_frames(maps) -> None:
-    prediction, target, fixations, _ = maps
-    whole = F.saliency_scores(prediction, target=target, fixations=points_of(fixations))
-    for index in range(B):
-        one = slice(index, index + 1)
-        frame = F.saliency_scores(prediction[one], target=target[one], fixations=fixations[one])
-        for name, values in whole.items():
-            assert frame[name].item() == pytest.approx(values[index].item(), abs=METRIC)
 
 
 def test_a_batch_of_several_chunks_equals_its_frames() -> None:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_avsp.predict.maps import open_maps
+from lightning_avsp.predict.maps import MapSpool, write_maps
+
+TIMES = np.arange(5) / 25
 
 
 @pytest.fixture
@@ -14,24 +16,34 @@ def maps() -> np.ndarray:
     return np.random.default_rng(0).random((5, 12, 20)).astype(np.float32)
 
 
+def write(folder: Path, maps: np.ndarray, format) -> None:
+    """Write three maps and half of the fourth, as a killed process does, then the rest in a second start."""
+    first = MapSpool(folder / "raw", format, (12, 20))
+    for saliency in maps[:3]:
+        first.append(saliency)
+    first.close()
+    with (folder / "raw").open("ab") as file:
+        file.write(bytes(first.bytes // 2))
+    second = MapSpool(folder / "raw", format, (12, 20))
+    assert len(second) == 3
+    second.truncate(2)
+    for saliency in maps[2:]:
+        second.append(saliency)
+    write_maps(folder, format, second.read(), TIMES)
+    second.close()
+
+
 def test_npz(tmp_path: Path, maps) -> None:
-    sink = open_maps(tmp_path, "npz")
-    for saliency in maps:
-        sink.write(saliency)
-    sink.close(np.arange(5) / 25)
+    write(tmp_path, maps, "npz")
     with np.load(tmp_path / "maps.npz") as stored:
         assert stored["maps"].dtype == np.float16
-        np.testing.assert_allclose(stored["maps"], maps, atol=3e-4)
-        np.testing.assert_array_equal(stored["times"], np.arange(5) / 25)
-    assert [path.name for path in tmp_path.iterdir()] == ["maps.npz"]
+        assert np.array_equal(stored["maps"], maps.astype(np.float16))
+        assert np.array_equal(stored["times"], TIMES)
 
 
 @pytest.mark.parametrize(("format", "top"), [("png", 255), ("png16", 65535)])
 def test_png(tmp_path: Path, maps, format, top) -> None:
-    sink = open_maps(tmp_path, format)
-    for saliency in maps:
-        sink.write(saliency)
-    sink.close(np.zeros(5))
+    write(tmp_path, maps, format)
     paths = sorted((tmp_path / "maps").iterdir())
     assert [path.name for path in paths] == [f"{i:06d}.png" for i in range(1, 6)]
     for path, saliency in zip(paths, maps, strict=True):

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,12 +16,25 @@ from lightning_avsp.media.audio_track import read_audio
 from lightning_avsp.media.video import VideoInfo, iterate_frames, open_video
 from lightning_avsp.predict.writer import PredictionWriter, to_levels
 
+SHAPE = (16, 24)
+
+
+def open_writer(out: Path, info: VideoInfo, request: str = "a", **settings) -> PredictionWriter:
+    return PredictionWriter(out, info, {"request": request}, SHAPE, **settings)
+
 
 def write_all(out: Path, info: VideoInfo, saliency: np.ndarray, **settings) -> None:
-    with PredictionWriter(out, info, **settings) as writer:
+    with open_writer(out, info, **settings) as writer:
         for index in range(info.frames):
             writer.write(index, saliency)
-        writer.record = {"seed": 3}
+        writer.finish({"seed": 3})
+
+
+def stop_after(frames: int, out: Path, info: VideoInfo, error: type[BaseException], **settings) -> None:
+    with open_writer(out, info, **settings) as writer:
+        for index in range(frames):
+            writer.write(index, right_half(index / 100))
+        raise error("stop")
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -101,21 +119,72 @@ def test_record_maps_and_nothing_else(make_film, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, InputError])
-@pytest.mark.parametrize("frames", [0, 7])
-def test_nothing_stays_behind_after_an_error(make_film, tmp_path: Path, error, frames) -> None:
-    info = open_video(make_film())
-    folder = tmp_path / "here"
-    folder.mkdir()
-
-    def fail() -> None:
-        with PredictionWriter(folder / "out", info) as writer:
-            for index in range(frames):
-                writer.write(index, right_half())
-            raise error("stop")
-
+def test_an_error_keeps_the_maps_for_the_next_start(make_film, tmp_path: Path, error) -> None:
+    info, folder = open_video(make_film()), tmp_path / "here"
     with pytest.raises(error, match="stop"):
-        fail()
+        stop_after(0, folder / "out", info, error)
     assert list(folder.iterdir()) == []
+    with pytest.raises(error, match="stop"):
+        stop_after(7, folder / "out", info, error)
+    with open_writer(folder / "out", info) as writer:
+        assert (
+            writer.resume(stride=4) == 4
+        )  # frames 5 and 6 were interpolated with one that was not there yet
+        for index in range(4, 30):
+            writer.write(index, right_half(index / 100))
+        assert writer.finish({}) == 30
+    assert [path.name for path in folder.iterdir()] == ["out"]
+    with np.load(folder / "out" / "maps.npz") as stored:
+        np.testing.assert_allclose(
+            stored["maps"][:, 0, 0], np.arange(30) / 100, rtol=2**-11
+        )  # half precision
+
+
+def test_maps_of_another_request_are_not_continued(make_film, tmp_path: Path, caplog) -> None:
+    info = open_video(make_film())
+    for request, settings in (("b", {}), ("a", {"format": "png"})):
+        with pytest.raises(RuntimeError, match="stop"):
+            stop_after(7, tmp_path / "out", info, RuntimeError)
+        with open_writer(tmp_path / "out", info, request, **settings) as writer:
+            assert writer.resume(1) == 0
+        assert "maps of another request" in caplog.text
+
+
+def test_a_second_prediction_into_the_folder_fails_at_its_start(make_film, tmp_path: Path) -> None:
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / ".out.partial")], stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    other.stdout.readline()
+    try:
+        with pytest.raises(InputError, match=rf"is used by process {other.pid} "):
+            open_writer(tmp_path / "out", open_video(make_film())).__enter__()
+    finally:
+        other.kill()
+        other.communicate()
+    write_all(tmp_path / "out", open_video(make_film()), right_half())  # a killed owner holds nothing
+    assert not (tmp_path / "out" / "lock").exists()
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from lightning_avsp.files import lock_folder
+with lock_folder(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_would_fail_at_the_end_is_tried_first(make_film, tmp_path: Path, monkeypatch) -> None:
+    info = open_video(make_film())
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+        with pytest.raises(InputError, match=r"needs up to \d+ MiB, but its disk has 1 MiB free"):
+            open_writer(tmp_path / "out", info).__enter__()
+    with pytest.raises(InputError, match="cannot be encoded"):
+        open_writer(tmp_path / "out", replace(info, width=info.width + 16386)).__enter__()
+    assert [path.name for path in tmp_path.iterdir()] == [info.path.name]
 
 
 def test_an_error_keeps_what_was_to_be_overwritten(make_film, tmp_path: Path) -> None:
@@ -123,14 +192,8 @@ def test_an_error_keeps_what_was_to_be_overwritten(make_film, tmp_path: Path) ->
     out = tmp_path / "out"
     write_all(out, info, right_half())
     before = (out / "overlay.mp4").read_bytes()
-
-    def fail() -> None:
-        with PredictionWriter(out, info, overwrite=True) as writer:
-            writer.write(0, right_half())
-            raise RuntimeError("stop")
-
     with pytest.raises(RuntimeError, match="stop"):
-        fail()
+        stop_after(1, out, info, RuntimeError, overwrite=True)
     assert (out / "overlay.mp4").read_bytes() == before
 
 
@@ -139,14 +202,14 @@ def test_what_lies_in_out_is_not_lost(make_film, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_all(out, info, right_half())
     with pytest.raises(InputError, match="--overwrite"):
-        PredictionWriter(out, info)
+        open_writer(out, info)
     write_all(out, info, right_half(), overwrite=True, format="png16")
     assert not (out / "maps.npz").exists()
     (out / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match=r"thesis\.tex"):
-        PredictionWriter(out, info, overwrite=True)
+        open_writer(out, info, overwrite=True)
     with pytest.raises(InputError, match="is a file"):
-        PredictionWriter(out / "thesis.tex", info)
+        open_writer(out / "thesis.tex", info)
 
 
 def test_an_empty_out_is_used(make_film, tmp_path: Path) -> None:
@@ -158,7 +221,7 @@ def test_an_empty_out_is_used(make_film, tmp_path: Path) -> None:
 def test_frames_must_come_in_order(make_film, tmp_path: Path) -> None:
     with (
         pytest.raises(ValueError, match="got map 1, expected map 0"),
-        PredictionWriter(tmp_path / "out", open_video(make_film())) as writer,
+        open_writer(tmp_path / "out", open_video(make_film())) as writer,
     ):
         writer.write(1, right_half())
 

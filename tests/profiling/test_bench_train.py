@@ -14,7 +14,7 @@ from rich.console import Console
 from lightning_avsp.cli.bench_train import train
 from lightning_avsp.errors import InputError
 from lightning_avsp.profiling.case import BenchmarkCase, Configuration
-from lightning_avsp.profiling.device import peak_by_name, peak_memory, reset_peak_memory
+from lightning_avsp.profiling.device import matrix_peak, peak_memory, reset_peak_memory
 from lightning_avsp.profiling.random_clips import random_batch
 from lightning_avsp.profiling.timeline import Timeline, marked
 from lightning_avsp.profiling.train import Rounds, Speed, Speeds, bench_suite, bench_train
@@ -62,8 +62,8 @@ def test_measures_configurations_in_turns(measured: tuple[Speeds, Path]) -> None
         assert speed.peak_bytes is None or speed.peak_bytes > 1e6
         assert speed.error is None
         assert len(speed.operators) == 10
-        assert any("convolution" in operator.name for operator in speed.operators)
-        times = [operator.ms for operator in speed.operators]
+        assert any("convolution" in operator["name"] for operator in speed.operators)
+        times = [operator["ms"] for operator in speed.operators]
         assert times == sorted(times, reverse=True)
     assert first.flops_per_clip == second.flops_per_clip  # what is computed anew does not count
     assert second.ratios[0] == second.samples_per_s[0] / first.samples_per_s[0]
@@ -254,7 +254,7 @@ def test_the_command_writes_its_files(tmp_path: Path, capsys: pytest.CaptureFixt
     ],
 )
 def test_matrix_peaks_by_name(name: str, peak: float | None) -> None:
-    assert peak_by_name(name) == peak
+    assert matrix_peak(name) == peak
 
 
 def test_peak_of_the_process_grows_with_what_is_held() -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from lightning_avsp.report.efficiency import CostCounter
+from lightning_avsp.report.costs import CostCounter
 from lightning_avsp.report.published import PublishedTable, parse_table
 from lightning_avsp.report.table import SweepReport, read_report
 from lightning_avsp.sweep import Trial, expand, load_sweep

@@ -51,17 +51,16 @@ def test_a_query_narrows_down_by_every_name():
     assert set(published(model="Vinet(AV)").model) == {"ViNet"}
     assert published(corpus="AVAD", metric="AUC-J").equals(published(corpus="AVAD", metric="auc_judd"))
     assert published("DiffSal", "4", metric="memory_G").value.tolist() == [5.32, 1.2]
+    # one model has one name in all papers
+    assert set(published(model="ViNet").row) == {"ViNet", "Vinet(AV)", "AViNet", "ViNet(V)", "ViNet(AV)"}
+    shown = [printed(0.58, "CC"), printed(2.1, "NSS"), printed(2.541, "NSS"), printed(76.6, "params_M")]
+    assert shown == ["0.580", "2.10", "2.541", "76.6"]
 
 
 @pytest.mark.parametrize("name", ["paper", "table", "model", "corpus", "metric"])
 def test_an_unknown_name_is_refused_with_the_known_ones(name: str):
     with pytest.raises(InputError, match=f"no {name} 'nowhere' among"):
         published(**{name: "nowhere"})
-
-
-def test_one_model_has_one_name_in_all_papers():
-    assert set(published(model="ViNet").row) == {"ViNet", "Vinet(AV)", "AViNet", "ViNet(V)", "ViNet(AV)"}
-    assert set(published(model="UNISAL").row) == {"UNIVSAL"}
 
 
 def test_disagreements_are_found_on_both_sides():
@@ -90,11 +89,3 @@ def test_flags_name_reasons_for_care():
     assert set(found.row[found["flags"] == "derived"]) == {"steps=12"}
     assert found.value[found["flags"].isin(["plot_only", "not_printed"])].isna().all()
     assert set(found["flags"]) - {""} == set(FLAGS)
-
-
-@pytest.mark.parametrize(
-    ("value", "metric", "text"),
-    [(0.58, "CC", "0.580"), (2.1, "NSS", "2.10"), (2.541, "NSS", "2.541"), (76.6, "params_M", "76.6")],
-)
-def test_numbers_have_their_decimals(value: float, metric: str, text: str):
-    assert printed(value, metric) == text

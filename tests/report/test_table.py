@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,7 +9,7 @@ import yaml
 from lightning_avsp.errors import InputError
 from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.report import published_tables
-from lightning_avsp.report.efficiency import CostCounter
+from lightning_avsp.report.costs import CostCounter
 from lightning_avsp.report.table import SweepReport, read_report, report_published
 
 
@@ -19,14 +18,11 @@ def cells(report: SweepReport, metric: str = "CC", dataset: str = "AVAD") -> pd.
     return frame[(frame.metric == metric) & (frame.dataset == dataset)].set_index("row")
 
 
-def test_without_any_run_every_cell_is_missing(table):
+def test_finished_trials_fill_their_rows(table):
     report = table.report()
     assert cells(report).state.tolist() == ["missing"] * 3 + ["external"]
     assert cells(report).paper.tolist() == [0.70, 0.71, 0.72, 0.608]
     assert (report.done, report.planned, report.complete) == (0, 18, False)
-
-
-def test_finished_trials_fill_their_rows(table):
     table.finish_all()
     report = table.report()
     assert report.complete
@@ -48,16 +44,6 @@ def test_a_trial_that_is_not_finished_makes_its_row_incomplete(filled):
     assert (filled.done, filled.complete) == (17, False)
 
 
-def test_a_cell_without_a_number_keeps_a_table_incomplete(table):
-    table.finish_all()
-    table.printed["metrics"].append("KLD")
-    for row in table.printed["rows"]:
-        row["AVAD"].append(None)
-    report = table.report()
-    assert cells(report, "KLD").state.iloc[0] == "missing"
-    assert not report.complete
-
-
 def test_a_dataset_that_no_trial_tests_is_not_missing_but_not_planned(table):
     table.finish_all()
     for row in table.printed["rows"]:
@@ -65,24 +51,31 @@ def test_a_dataset_that_no_trial_tests_is_not_missing_but_not_planned(table):
     report = table.report()
     assert cells(report, dataset="ETMD").state.iloc[0] == "not planned"
     assert report.complete
-
-
-def test_corpora_of_the_experiment_count_where_the_sweep_names_none(table):
+    # corpora of the experiment (AVAD in smoke.yaml) count where the sweep names none
     del table.content["parameters"]["data"]["parameters"]["corpora"]
     table.write()
+    report = table.report()
+    assert [cells(report, dataset=name).planned.iloc[0] for name in ("AVAD", "ETMD")] == [6, 0]
+    # a planned cell without a number keeps a table incomplete
+    table.printed["metrics"].append("KLD")
     for row in table.printed["rows"]:
-        row["DIEM"] = [0.5, 0.5]
-    report = table.report()  # smoke.yaml tests AVAD
-    assert [cells(report, dataset=name).planned.iloc[0] for name in ("AVAD", "DIEM")] == [6, 0]
+        row["AVAD"].append(None)
+        row["ETMD"].append(None)
+    assert not table.report().complete
 
 
 def test_synthetic_results_are_marked_and_not_compared(table):
     table.finish_all(synthetic=True)
     report = table.report()
-    assert report.synthetic
-    assert report.ordering.sentence().startswith("SYNTHETIC")
     assert cells(report).difference.isna().all()
-    assert report.notes[0].startswith("SYNTHETIC")
+    assert report.notes[0].startswith("SYNTHETIC: ours on AVAD are of a generated corpus")
+
+
+def test_rows_with_synthetic_results_are_named_where_others_are_real(table):
+    for trial in table.trials():
+        table.finish(trial, synthetic=trial.row == 1)
+    (note,) = [one for one in table.report().notes if "SYNTHETIC" in one]
+    assert "on AVAD (+ECA <b>bold</b>) are" in note
 
 
 def test_results_of_trials_that_the_file_no_longer_lists_are_left_out_and_named(table):
@@ -183,50 +176,6 @@ def test_networks_are_counted_before_any_training(table):
     assert cells(report, "params_M", "").paper.iloc[2] == 76.57
 
 
-def test_a_row_whose_network_cannot_be_built_has_the_reason(table):
-    table.vary_sampling()
-    table.content["parameters"]["model"]["values"][1] = {
-        "init_args": {"network": {"init_args": {"interaction": "not there yet"}}}
-    }
-    table.write()
-    report = table.report(CostCounter())
-    costs = [row.cost for row in report.rows.values()]
-    assert isinstance(costs[1], str)
-    assert isinstance(costs[2], NetworkCost)
-    assert cells(report, "params_M", "").state.iloc[1] == f"cannot be built: {costs[1]}"
-
-
-def test_a_missing_experiment_is_named(table):
-    command = table.content["command"]
-    command[command.index("--config") + 1] = "experiments/gone.yaml"
-    table.write()
-    with pytest.raises(InputError, match=r"experiments/gone.yaml cannot be read"):
-        table.report()
-
-
-def test_runs_of_another_network_than_the_sweep_describes_are_noted(table):
-    table.vary_sampling()
-    table.finish(table.trials()[0], parameters={"trainable": 1_000, "frozen": 234})
-    notes = table.report(CostCounter()).notes
-    assert any("trained a network of 0.00 M parameters" in note for note in notes)
-
-
-def test_equal_networks_are_counted_once(table, monkeypatch: pytest.MonkeyPatch):
-    from lightning_avsp.report import efficiency
-
-    calls: list[int] = []
-    real = efficiency.count
-
-    def counted(*arguments: Any) -> NetworkCost:
-        calls.append(1)
-        return real(*arguments)
-
-    monkeypatch.setattr(efficiency, "count", counted)
-    table.vary_sampling()
-    costs = {row.cost for row in list(table.report(CostCounter()).rows.values())[:3]}
-    assert (len(costs), len(calls)) == (1, 1)
-
-
 def test_a_table_without_a_sweep_is_shown_alone():
     report = report_published(published_tables()["mubic_fig41"])
     assert report.complete
@@ -243,3 +192,21 @@ def test_runs_of_a_trial_result_are_found_where_they_were_moved(table):
     report = read_report(table.path, moved, None, table.published)
     (found,) = [one for row in report.rows.values() for one in row.results]
     assert found.run_folder() == moved / "trainings" / result["training"]
+
+
+def test_equal_networks_are_counted_once_and_a_fault_is_the_reason(table):
+    table.vary_sampling()
+    counter = CostCounter()
+    costs = {row.cost for row in list(table.report(counter).rows.values())[:3]}
+    assert (len(costs), len(counter.known)) == (1, 1)
+    table.content["parameters"]["model"]["values"][1] = {
+        "init_args": {"network": {"init_args": {"interaction": "not there yet"}}}
+    }
+    table.write()
+    table.finish(table.trials()[0], parameters={"trainable": 1_000, "frozen": 234})
+    report = table.report(counter)
+    costs = [row.cost for row in report.rows.values()]
+    assert isinstance(costs[1], str)
+    assert isinstance(costs[2], NetworkCost)
+    assert cells(report, "params_M", "").state.iloc[1] == f"cannot be built: {costs[1]}"
+    assert any("trained a network of 0.00 M parameters" in note for note in report.notes)

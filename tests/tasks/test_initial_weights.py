@@ -71,7 +71,7 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"broken.ckpt .* cannot be read"):
         initialise_from(Small(), path)
-    with pytest.raises(InputError, match="no checkpoint at"):
+    with pytest.raises(InputError, match="no file at"):
         initialise_from(Small(), tmp_path / "absent.ckpt")
 
 

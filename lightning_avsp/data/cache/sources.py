@@ -184,7 +184,7 @@ def prepared_wave(path: Path, rate: int | None) -> Wave | Path:
         InputError: If the file is damaged or has no audio.
     """
     index = read_index(path)
-    if index is None or index.get("wave") is None:
+    if index is None or not isinstance(index.get("wave"), str):
         raise InputError(f"{path} is truncated or has no audio; run `avsp data prepare` again")
     name = f"audio_{rate}"
     if name not in index["arrays"]:
@@ -211,7 +211,31 @@ def fresh_index(path: Path, mark: str) -> dict | str:
         return "damaged" if path.exists() else "not prepared"
     if index.get("version") != VERSION:
         return f"of format version {index.get('version')}, not {VERSION}"
-    return index if index.get("fingerprint") == mark else "changed since they were prepared"
+    if index.get("fingerprint") != mark:
+        return "changed since they were prepared"
+    return index if _complete(index) else "damaged"
+
+
+def _complete(index: dict) -> bool:
+    """True if an index has the arrays that the sources read, for as many frames as it claims."""
+    arrays, count, form = index["arrays"], index.get("n_frames"), index.get("format")
+    if not isinstance(index.get("built"), str) or not isinstance(count, int) or count < 1:
+        return False
+    ends: tuple[str, list, int] = ("<i8", [], count + 1)
+    wanted = {"maps": ("|u1", [], 0), "maps_ends": ends, "map_sizes": ("<i4", [2], count)}
+    if form == "raw":
+        wanted |= {"frames": ("|u1", [*index.get("size", ()), 3], count)}
+    else:
+        wanted |= {"frames": ("|u1", [], 0), "frames_ends": ends}
+    if "fixations" in arrays:
+        wanted |= {"fixations": ("<i2", [2], 0), "fixations_ends": ends}
+    wanted |= {name: ("<f4", [], 0) for name in arrays if name.startswith("audio_")}
+    return form in ("raw", "packed") and all(
+        name in arrays
+        and (arrays[name]["dtype"], arrays[name]["shape"][1:]) == (dtype, tail)
+        and arrays[name]["shape"][0] >= least
+        for name, (dtype, tail, least) in wanted.items()
+    )
 
 
 def attach_cache(entries: Sequence[VideoEntry], cache: Path, size: tuple[int, int]) -> list[VideoEntry]:

@@ -7,7 +7,6 @@ precision stores a row of CLIP's final normalisation to 3 digits at half the siz
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -17,6 +16,7 @@ import numpy as np
 
 from lightning_avsp.array_file import ArrayFile, ArrayWriter, read_index
 from lightning_avsp.backbones.text_encoder import TextEncoder, TextModel
+from lightning_avsp.data.text_files import read_json
 from lightning_avsp.errors import InputError
 from lightning_avsp.files import atomic_write
 from lightning_avsp.run_folder import write_json
@@ -63,13 +63,13 @@ class TokenFeatures:
         path = self.folder / "model.json"
         if not path.is_file():
             return None
+        values = read_json(path)
         try:
-            values = json.loads(path.read_text())
             version = values.pop("version")
             if version == VERSION:
                 return TextModel(**values)
             reason = f"version {version}, this program reads {VERSION}"
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError) as error:
             reason = f"no text model: {error}"
         raise InputError(
             f"{path}: {reason}; remove {self.folder} and make the features again with `avsp caption`"

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from lightning_avsp.data.text_files import parse_json
 from lightning_avsp.errors import InputError
 from lightning_avsp.run_folder import write_atomically
 
@@ -97,10 +98,7 @@ def parse_caption(line: bytes | str, where: str) -> Caption:
     Raises:
         InputError: If it is no caption.
     """
-    try:
-        values = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{where} is no JSON ({error}); correct or remove the line") from error
+    values = parse_json(line, where)
     if not isinstance(values, dict) or not {"video", "frame", "text"} <= set(values):
         found = sorted(values) if isinstance(values, dict) else type(values).__name__
         raise InputError(f"{where}: a caption needs video, frame and text, found {found}; correct the line")

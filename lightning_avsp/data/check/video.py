@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
-import numpy as np
+import torch
 from PIL import Image
 
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.check.report import Fault, Severity
 from lightning_avsp.data.corpora import LAYOUTS
+from lightning_avsp.data.importing.store import VideoPaths, read_record
 from lightning_avsp.data.lists import ListedVideo
 from lightning_avsp.data.numbered_files import NUMBERED, PICTURES, NumberedFiles
 from lightning_avsp.data.sources import (
@@ -35,7 +36,15 @@ from lightning_avsp.data.video_source import VideoFrames, VideoMaps
 from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.media.audio_track import load_audio
 from lightning_avsp.media.images import image_size, read_image
-from lightning_avsp.media.video_index import VIDEO_SUFFIXES, check_seekable, decode_in_order, video_info
+from lightning_avsp.media.video_index import (
+    EVEN_REMEDY,
+    OFF_CLOCK_SECONDS,
+    VIDEO_SUFFIXES,
+    check_seekable,
+    decode_in_order,
+    seconds_off_clock,
+    video_info,
+)
 
 Depth = Literal["quick", "standard", "full"]
 """``quick``: names, empty files and headers. ``standard``: every map, fixation file and audio read, frames by header
@@ -50,6 +59,10 @@ LOWEST_RATE, HIGHEST_RATE = 16_000, 22_050
 """Rates of the published audio files; log-mel input uses the first, and waveform input was built for the second."""
 SILENCE = 1e-4
 """Audio below this share of full scale is silent (-80 dB; one step of 8-bit audio is 7.8e-3)."""
+LOUD = 4.0
+"""Audio above this multiple of full scale is no audio in [-1, 1]; lossy coders exceed 1 by a little."""
+MOST_FIXATED = 0.1
+"""Share of pixels above which a matrix is a density, not fixations."""
 UNPACK = "restore it from the corpus' archive"
 
 T = TypeVar("T")
@@ -154,12 +167,29 @@ def _check_sources(root: Path, corpus: Corpus, listed: ListedVideo, silent: bool
     _check_maps(cast("Maps", maps), present["maps"], check)
     if fixations is not None and (check.map_size is not None or check.depth == "quick"):
         _check_fixations(cast("Fixations", fixations), present["fixations"], check)
+    if isinstance(frames, VideoFrames) and present["frames"] and fps:
+        off = seconds_off_clock(video_info(frames.path), fps)
+        if off > OFF_CLOCK_SECONDS:
+            text = f"frames are up to {off:.2f} s off an even clock of {fps:g}/s, by which audio is read; {EVEN_REMEDY}"
+            check.add(frames.path, text, "error" if corpus.layout == "stavis" else "warning")
     if corpus.has_sound:
         if isinstance(frames, VideoFrames) and not (wave and wave.is_file()):
             wave = frames.path
         assert wave is not None
+        if corpus.own and _is_silent(root, corpus, listed.name, wave):
+            text = "the video has no audio: train with --data.loading.missing_audio silence or skip"
+            check.add(wave, text, "warning")
+            return
         most = max(map(len, present.values()))
         _check_audio(wave, min(listed.frames or most, most or listed.frames), fps, silent, check)
+
+
+def _is_silent(root: Path, corpus: Corpus, video: str, wave: Path) -> bool:
+    """True for a video of one's own that never had audio, which is allowed."""
+    if wave.is_file():
+        return wave.suffix.lower() in VIDEO_SUFFIXES and video_info(wave).audio is None
+    record = read_record(VideoPaths(root, corpus.folder, video), tolerant=True)
+    return record is not None and record.get("audio") is None
 
 
 def _find_numbers(source: Source, check: VideoCheck) -> set[int]:
@@ -335,7 +365,14 @@ def _check_fixations(fixations: Fixations, numbers: set[int], check: VideoCheck)
 def _count_fixations(fixations: Fixations, number: int, path: Path, size: Size) -> int:
     if isinstance(fixations, PictureFixations):
         _check_whole(path, decode=False)
-    return len(fixations.points(number, size))
+    points = fixations.points(number, size)
+    most = MOST_FIXATED * size[0] * size[1]
+    if len(points) > most and (distinct := len(torch.unique(points, dim=0))) > most:
+        raise InputError(
+            f"{path}: {distinct} of {size[0] * size[1]} pixels are fixated in frame {number}, a density, not "
+            f"fixations: {UNPACK}"
+        )
+    return len(points)
 
 
 def _check_audio(wave: Path, frames: int, fps: float, silent_by_design: bool, check: VideoCheck) -> None:
@@ -349,7 +386,7 @@ def _check_audio(wave: Path, frames: int, fps: float, silent_by_design: bool, ch
     found = check.attempt(wave, _measure_audio, wave, in_video, check.depth)
     if found is None:
         return
-    seconds, check.rate, check.channels, silent = found
+    seconds, check.rate, check.channels, peak = found
     wanted = frames / fps
     lacking = wanted - seconds
     text = f"{seconds:.2f} s of audio, {frames} frames at {fps:g}/s last {wanted:.2f} s"
@@ -367,21 +404,25 @@ def _check_audio(wave: Path, frames: int, fps: float, silent_by_design: bool, ch
             "`alignment: released` sees fewer examples at high rates"
         )
         check.add(wave, text, "warning")
-    if silent and not silent_by_design:
+    if peak > LOUD:
+        check.add(
+            wave, f"its samples reach {peak:.3g}, full scale is 1; {UNPACK}, or write it as 16-bit integers"
+        )
+    if peak < SILENCE and not silent_by_design:
         check.add(wave, f"silent for all of its {seconds:.2f} s; {UNPACK} if the video has audio", "warning")
 
 
-def _measure_audio(wave: Path, in_video: bool, depth: Depth) -> tuple[float, int, int, bool]:
-    """(seconds, rate, channels, silent) of audio; by its header alone, and taken for audible, if ``quick``."""
+def _measure_audio(wave: Path, in_video: bool, depth: Depth) -> tuple[float, int, int, float]:
+    """(seconds, rate, channels, peak) of audio; by its header alone, with a peak of 1, if ``quick``."""
     if depth != "quick":
         samples, rate = load_audio(wave)
-        return samples.shape[1] / rate, rate, len(samples), float(np.abs(samples.numpy()).max()) < SILENCE
+        return samples.shape[1] / rate, rate, len(samples), float(samples.abs().max())
     if in_video:
         info = video_info(wave)
         if info.audio is None:
             raise InputError(f"{wave} has no audio track; set missing_audio: silence or skip")
-        return info.seconds, info.audio.rate, info.audio.channels, False
+        return info.seconds, info.audio.rate, info.audio.channels, 1.0
     import soundfile
 
     found = soundfile.info(wave)
-    return found.frames / found.samplerate, int(found.samplerate), int(found.channels), False
+    return found.frames / found.samplerate, int(found.samplerate), int(found.channels), 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,57 +11,73 @@ import numpy as np
 import pandas as pd
 
 from lightning_avsp.data.importing.clock import FrameClock
+from lightning_avsp.data.importing.gaze import GazeTable
 from lightning_avsp.data.importing.geometry import ScreenGeometry
-from lightning_avsp.data.importing.settings import ImportSettings, Pick, TimeStamps
+from lightning_avsp.data.importing.plausibility import judge_placement, judge_units
+from lightning_avsp.data.importing.settings import Pick, TimeStamps
 from lightning_avsp.errors import InputError
 
-SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 SLOWEST, FASTEST = 4.0, 5000.0
 """Sampling rates of trackers (and mouse tracking) in Hz, generously."""
 LONGER, SHORTER = 10.0, 0.02
 """A recording may be longer than its video by this factor, or shorter by it."""
 RATE_TOLERANCE = 0.2
-"""The rate of the time stamps may differ from the stated one by this share."""
+"""The rate of the time stamps may differ from the stated one, or be taken for the video's, by this share."""
+EARLY = 5e-4
+"""A sample may come so many seconds before its frame: stamps are rounded to milliseconds, 33 of 33.333."""
+SPARSE = 1.5
+"""Rows further apart than so many frames are fixations, or samples of a tracker slower than the video."""
 
 
 @dataclass(frozen=True)
 class FrameGaze:
     """Gaze of a video, frame by frame."""
 
-    points: tuple[np.ndarray, ...]
-    """For each frame one row (x, y) for each observer who looked at the video: float64 (N, 2), shares of it."""
+    positions: pd.DataFrame
+    """``frame`` (from 0), ``observer`` (code), ``x`` and ``y`` (shares of the video), a row for each observer and frame
+    with gaze, in the order of frames."""
+    frames: int
+    observers: tuple[str, ...]
+    """Names of the observers with gaze on the video, by code."""
     counts: dict[str, float]
     """Numbers of samples, each counted once under the first reason that applies: ``total``, ``invalid`` (by the table's
     own column), ``missing`` (no number for x, y or time, or (0, 0) where that means lost), ``out_of_time`` (before the
     first frame or after the last), ``outside`` (valid, during the video, but not on it) and ``used``. ``zeros`` of them
     lie at exactly (0, 0); ``outside_share`` is outside / (outside + used)."""
-    observers: int
+    examples: dict[str, str]
+    """File, line and values of the first sample that was left out for each reason."""
+    notes: tuple[str, ...]
+
+    @cached_property
+    def points(self) -> tuple[np.ndarray, ...]:
+        """For each frame one row (x, y) for each observer who looked at the video: float64 (N, 2), shares of it."""
+        edges = np.searchsorted(self.positions["frame"], np.arange(self.frames + 1))
+        values = self.positions[["x", "y"]].to_numpy(np.float64)
+        return tuple(values[start:stop] for start, stop in pairwise(edges))
 
     @property
     def empty_frames(self) -> int:
         """Number of frames without gaze."""
-        return sum(len(points) == 0 for points in self.points)
+        return self.frames - self.positions["frame"].nunique()
 
 
-def assign_to_frames(
-    path: Path, gaze: pd.DataFrame, clock: FrameClock, geometry: ScreenGeometry, settings: ImportSettings
-) -> FrameGaze:
+def assign_to_frames(path: Path, table: GazeTable, clock: FrameClock, geometry: ScreenGeometry) -> FrameGaze:
     """Sort samples into frames and take one position for each observer.
 
     Args:
         path: File of the samples, for error messages.
-        gaze: Samples, as :func:`~lightning_avsp.data.importing.gaze.read_gaze` returns them.
+        table: Samples, as :func:`~lightning_avsp.data.importing.gaze.read_gaze` returns them.
         clock: Frames of the video.
         geometry: Position of the video on the screen.
-        settings: Settings of the import.
 
     Raises:
-        InputError: If no sample falls on the video, too many lie outside it, or times are implausible.
+        InputError: If no sample falls on the video, too many lie outside it or too many observers have none there,
+            frames in the middle have none, or times or places are implausible.
     """
+    gaze, settings = table.samples, table.settings
     zeros = (gaze.x == 0) & (gaze.y == 0)
     lost = gaze[["x", "y", "time"]].isna().any(axis=1)
-    if settings.drop_zero:
-        lost |= zeros
     good = gaze[gaze.valid & ~lost]
     invalid = int((~gaze.valid).sum())
     if good.empty:
@@ -68,99 +85,148 @@ def assign_to_frames(
             f"{path}: none of {len(gaze)} samples is valid ({invalid} marked invalid, {int(lost.sum())} without "
             "numbers); check --columns.valid and --columns.valid_is"
         )
-    if settings.time.unit == "frame":
-        table = _frames_by_number(path, good, clock, settings.time.start)
-    else:
-        frame = clock.frame_at(_video_seconds(path, gaze, good, clock, settings.time))
-        table = good.assign(frame=frame)[frame >= 0]
-    in_time = table.index.nunique()
-    if in_time == 0:
+    judge_units(path, good, geometry)
+    frame, row = _frames_of_rows(path, gaze, clock, settings.time)
+    _check_gaps(path, gaze, frame, row, clock, settings.max_blank)
+    shown = pd.DataFrame({"row": row, "frame": frame})[frame >= 0]
+    shown = shown[shown["row"].isin(good.index)]
+    if shown.empty:
         raise InputError(
             f"{path}: no valid sample falls into the video of {clock.seconds:.2f} s and {len(clock.source)} frames; "
             f"times run from {gaze.time.min():g} to {gaze.time.max():g} {settings.time.unit}: give --time.start, the "
             "time at which the video began"
         )
-    u, v = geometry.in_video(table.x, table.y)
-    used = (u >= 0) & (u < 1) & (v >= 0) & (v < 1)
-    outside, inside = table.index[~used].nunique(), table.index[used].nunique()
-    share = outside / (outside + inside)
+    in_time = good.loc[shown["row"].unique()]
+    u, v = geometry.in_video(in_time.x, in_time.y)
+    on_video = (u >= 0) & (u < 1) & (v >= 0) & (v < 1)
+    share = float((~on_video).mean())
     counts = {
         "total": len(gaze),
         "invalid": invalid,
         "missing": int((gaze.valid & lost).sum()),
-        "out_of_time": len(good) - in_time,
-        "outside": outside,
-        "used": inside,
+        "out_of_time": len(good) - len(in_time),
+        "outside": int((~on_video).sum()),
+        "used": int(on_video.sum()),
         "zeros": 0 if settings.drop_zero else int((zeros & gaze.valid).sum()),
         "outside_share": share,
     }
-    if share > settings.max_outside or not inside:
-        raise InputError(
-            f"{path}: {share:.0%} of the valid samples lie outside the video (at most {settings.max_outside:.0%}); x "
-            f"runs from {table.x.min():g} to {table.x.max():g}, y from {table.y.min():g} to {table.y.max():g}, read as "
-            f"{geometry.coordinates!r} for a video of {geometry.video[0]} x {geometry.video[1]}: correct the --screen "
-            "options, or raise --max_outside"
-        )
-    table = table.assign(x=u, y=v)[used]
-    points = _pick_positions(table, len(clock.source), settings.maps.pick)
-    return FrameGaze(points, counts, table["observer"].nunique())
+    notes = judge_placement(path, in_time, geometry, share, settings.max_outside)
+    used = in_time.assign(x=u, y=v)[on_video]
+    positions = _pick_positions(
+        used.loc[shown["row"][shown["row"].isin(used.index)]].assign(
+            frame=shown["frame"][shown["row"].isin(used.index)].to_numpy()
+        ),
+        settings.maps.pick,
+    )
+    notes += _check_observers(path, gaze, used)
+    kept = [str(name) for name in gaze["observer"].cat.categories if (used["observer"] == name).any()]
+    codes = {name: code for code, name in enumerate(kept)}
+    positions["observer"] = positions["observer"].astype(str).map(codes).astype(np.int64)
+    left_out = {
+        "invalid": gaze[~gaze.valid],
+        "missing": gaze[gaze.valid & lost],
+        "out_of_time": good.drop(in_time.index),
+        "outside": in_time[~on_video],
+    }
+    examples = {
+        reason: f"{row.file}, line {row.line}: time {row.time:g}, x {row.x:g}, y {row.y:g}"
+        for reason, rows in left_out.items()
+        for row in rows.head(1).itertuples()
+    }
+    return FrameGaze(positions, len(clock.source), tuple(kept), counts, examples, tuple(notes))
 
 
-def _frames_by_number(path: Path, good: pd.DataFrame, clock: FrameClock, first: float) -> pd.DataFrame:
-    """Samples with their ``frame`` where frame numbers are given; a video's frame may be shown twice or never."""
-    numbers = good.time - first
-    odd = good.time[numbers % 1 != 0]
+def _frames_of_rows(
+    path: Path, gaze: pd.DataFrame, clock: FrameClock, stamps: TimeStamps
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frame of each row, -1 outside the video, and the row; a row that lasts stands once for each of its frames."""
+    if stamps.unit == "frame":
+        return _frames_by_number(path, gaze, clock, stamps.start)
+    seconds, step = _video_seconds(path, gaze, clock, stamps)
+    rows = gaze.index.to_numpy()
+    length = gaze["duration"].to_numpy() * SECONDS[stamps.unit]
+    frame = 1 / clock.fps
+    if np.isnan(length).all() and step is not None and step > SPARSE * frame:
+        if stamps.rate is None:
+            raise InputError(
+                f"{path}: rows come every {step * 1000:.0f} ms, a frame lasts {frame * 1000:.0f} ms: for a table of "
+                "fixations give --columns.duration, for a tracker that is slower than the video --time.rate"
+            )
+        length = np.full(len(gaze), 1 / stamps.rate)
+    if np.isfinite(length).any():
+        middles = (clock.start + clock.stop) / 2
+        edge = seconds - 1e-6  # stamps and middles are rounded
+        first, last = (np.searchsorted(middles, each) for each in (edge, edge + np.nan_to_num(length)))
+        within = clock.frame_at(seconds + np.nan_to_num(length) / 2)
+        several = (last > first) & np.isfinite(seconds)
+        count = np.where(several, last - first, 1)
+        frames = np.repeat(np.where(several, first, within), count)
+        frames += np.arange(len(frames)) - np.repeat(np.cumsum(count) - count, count)
+        return frames, np.repeat(rows, count)
+    # Stamps of a tracker that is locked to the video lie on the edges of frames: the nearest is meant.
+    locked = step is not None and abs(step - frame) <= RATE_TOLERANCE * frame
+    early = 0.5 * frame if locked else EARLY
+    found = clock.frame_at(seconds + early)
+    return np.where(found < 0, clock.frame_at(seconds), found), rows
+
+
+def _frames_by_number(
+    path: Path, gaze: pd.DataFrame, clock: FrameClock, first: float | str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames where their numbers are given; a video's frame may be shown twice or never."""
+    if first == "first":
+        raise InputError("--time.start first is for times; with frame numbers give the first one's, 0 or 1")
+    numbers = gaze.time - float(first)
+    odd = gaze.time[numbers.notna() & (numbers % 1 != 0)]
     if len(odd):
         raise InputError(
             f"{path}: frame {odd.iloc[0]:g} minus the first, {first:g}, is not a whole number; for times give "
-            "--time.unit s, ms or us"
+            "--time.unit s, ms, us or ns"
         )
     if (numbers < 0).any():
         raise InputError(
-            f"{path}: frame {good.time.min():g} comes before the first, {first:g}; give its number with --time.start "
+            f"{path}: frame {gaze.time.min():g} comes before the first, {first:g}; give its number with --time.start "
             "(0 or 1)"
         )
+    if numbers.min() == 1 and numbers.max() == clock.video_frames:
+        raise InputError(
+            f"{path}: frames are numbered from {gaze.time.min():g} to {gaze.time.max():g}, the video has "
+            f"{clock.video_frames}: they count from 1; give --time.start 1"
+        )
     frames = pd.Series(np.arange(len(clock.source)), clock.source.astype(np.float64), name="frame")
-    return good.assign(number=numbers).join(frames, on="number", how="inner")
-
-
-def _pick_positions(table: pd.DataFrame, frames: int, pick: Pick) -> tuple[np.ndarray, ...]:
-    """Pick one position for each observer and frame.
-
-    Args:
-        table: Samples with frame (from 0), observer, time, x and y.
-        frames: Frames of the video.
-        pick: ``median`` and ``mean`` are taken of x and y apart; ``last`` is the sample of the latest time, of equal
-            ones the last row.
-
-    Returns:
-        For each frame float64 (observers, 2), (x, y), in the order of observers' categories.
-    """
-    ordered = table.sort_values("time", kind="stable") if pick == "last" else table
-    groups = ordered.groupby(["frame", "observer"], observed=True)[["x", "y"]]
-    positions = {"median": groups.median, "mean": groups.mean, "last": groups.last}[pick]()
-    of_frame = positions.index.get_level_values("frame")
-    edges = np.searchsorted(of_frame, np.arange(frames + 1))
-    values = positions.to_numpy(np.float64)
-    return tuple(values[start:stop] for start, stop in pairwise(edges))
+    found = numbers.rename("number").to_frame().join(frames, on="number", how="left")
+    return found["frame"].fillna(-1).to_numpy(np.int64), found.index.to_numpy()
 
 
 def _video_seconds(
-    path: Path, gaze: pd.DataFrame, good: pd.DataFrame, clock: FrameClock, stamps: TimeStamps
-) -> np.ndarray:
-    """Seconds after the video's first frame of each good sample, float64 (N,).
+    path: Path, gaze: pd.DataFrame, clock: FrameClock, stamps: TimeStamps
+) -> tuple[np.ndarray, float | None]:
+    """Seconds after the video's first frame of each row, float64 (N,), and the median step of a recording.
 
     Raises:
-        InputError: If length or rate of the recording are implausible in this unit; the message has both values and
+        InputError: If length or rate of the recordings are implausible in this unit; the message has both values and
             the units that would fit.
     """
     unit = stamps.unit
-    seconds = ((good.time - stamps.start) * SECONDS[unit]).to_numpy()
-    steps = gaze.sort_values("time").groupby("observer", observed=True)["time"].diff()
+    of_observer = gaze.groupby("observer", observed=True)["time"]
+    start: float | pd.Series = (
+        of_observer.transform("min") if stamps.start == "first" else gaze["start"].fillna(float(stamps.start))
+    )
+    seconds = ((gaze.time - start) * SECONDS[unit]).to_numpy()
+    steps = gaze.sort_values("time", kind="stable").groupby("observer", observed=True)["time"].diff().dropna()
+    still = float((steps == 0).mean()) if len(steps) else 0.0
+    if still > 0.25 and gaze["duration"].isna().all():
+        raise InputError(
+            f"{path}: {still:.0%} of the samples have the time of another of the same observer, as where several "
+            "viewers are in one table; name their column with --columns.observer"
+        )
     steps = steps[steps > 0]
+    step = None
     if len(steps):
+        step = float(steps.median()) * SECONDS[unit]
         rates = {name: 1 / (steps.median() * scale) for name, scale in SECONDS.items()}
-        if not SLOWEST <= rates[unit] <= FASTEST:
+        slowest = 0.2 if gaze["duration"].notna().any() else SLOWEST  # fixations may last for seconds
+        if not slowest <= rates[unit] <= FASTEST:
             fits = [f"{name} ({r:g} per second)" for name, r in rates.items() if SLOWEST <= r <= FASTEST]
             remedy = f"--time.unit {' or '.join(fits)} would fit" if fits else "check the time column"
             raise InputError(
@@ -172,10 +238,68 @@ def _video_seconds(
                 f"{path}: time in {unit} means {rates[unit]:g} samples per second, --time.rate is {stamps.rate:g}; "
                 "correct one of them"
             )
-    span = float(np.ptp(seconds))
+    spans = (of_observer.max() - of_observer.min()) * SECONDS[unit]
+    span = float(spans.max())
     if not SHORTER * clock.seconds <= span <= LONGER * clock.seconds:
         raise InputError(
             f"{path}: time in {unit} means a recording of {span:g} s, the video lasts {clock.seconds:g} s; give "
             "another --time.unit, or gaze of this video alone"
         )
-    return seconds
+    return seconds, step
+
+
+def _check_gaps(
+    path: Path, gaze: pd.DataFrame, frame: np.ndarray, row: np.ndarray, clock: FrameClock, allowed: float
+) -> None:
+    """Refuse recordings with frames in their middle that have no row at all, valid or not."""
+    if gaze["duration"].notna().any():
+        return  # between fixations there is nothing
+    observer = gaze["observer"].cat.codes.loc[row].to_numpy()
+    rows = pd.DataFrame({"observer": observer, "frame": frame})[frame >= 0]
+    if rows.empty:
+        return
+    per_frame = rows.groupby(["observer", "frame"]).size()
+    ends = per_frame.reset_index().groupby("observer")["frame"].agg(["min", "max"])
+    spanned = int((ends["max"] - ends["min"] + 1).sum())
+    blank = spanned - len(per_frame)
+    if blank > allowed * spanned:
+        counted = per_frame.clip(upper=4).value_counts().reindex(range(1, 5), fill_value=0)
+        bars = [
+            f"no sample: {blank}",
+            *(f"{n}{' or more' if n == 4 else ''}: {counted[n]}" for n in counted.index),
+        ]
+        raise InputError(
+            f"{path}: {blank} of {spanned} frames between first and last sample of a recording have none, at most "
+            f"{allowed:.0%} may; frames by samples: {', '.join(bars)}. Check --time.unit and --time.rate, or raise "
+            "--max_blank"
+        )
+
+
+def _check_observers(path: Path, gaze: pd.DataFrame, used: pd.DataFrame) -> list[str]:
+    """Name observers without a sample on the video; refuse if they are most."""
+    names = list(map(str, gaze["observer"].cat.categories))
+    without = [name for name in names if not (used["observer"] == name).any()]
+    if not without:
+        return []
+    text = f"{len(without)} of {len(names)} observers have no sample on the video: {', '.join(without[:10])}"
+    if len(without) >= len(names) / 2:
+        raise InputError(
+            f"{path}: {text}; where each has a clock of its own give --columns.start, or --time.start first"
+        )
+    return [text]
+
+
+def _pick_positions(table: pd.DataFrame, pick: Pick) -> pd.DataFrame:
+    """Pick one position for each observer and frame.
+
+    Args:
+        table: Samples with frame (from 0), observer, time, x and y.
+        pick: ``median`` and ``mean`` are taken of x and y apart; ``last`` is the sample of the latest time, of equal
+            ones the last row.
+
+    Returns:
+        ``frame``, ``observer``, ``x``, ``y``, sorted by frame, then in the order of observers' categories.
+    """
+    ordered = table.sort_values("time", kind="stable") if pick == "last" else table
+    groups = ordered.groupby(["frame", "observer"], observed=True)[["x", "y"]]
+    return {"median": groups.median, "mean": groups.mean, "last": groups.last}[pick]().reset_index()

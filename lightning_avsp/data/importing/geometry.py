@@ -14,6 +14,8 @@ from lightning_avsp.errors import InputError
 Coordinates = Literal["video", "screen", "video_unit", "screen_unit"]
 """Meaning of x and y: pixels of the video, pixels of the screen, or shares (0 to 1) of either. The origin is the
 outer corner of the top left pixel, so pixel 0 covers 0 to 1."""
+Origin = Literal["top_left", "bottom_left", "centre"]
+"""Where x and y are 0. From the bottom and from the centre y counts upwards."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class ScreenGeometry:
     """(column, row) of the screen where the video begins."""
     shown: tuple[float, float] = (1.0, 1.0)
     """(width, height) of the screen that the video covers."""
+    origin: Origin = "top_left"
+    pixel_aspect: float = 1.0
+    """Width of a pixel of the video over its height."""
 
     def __post_init__(self) -> None:
         """Check that the video is on the screen."""
@@ -55,13 +60,25 @@ class ScreenGeometry:
 
     def in_video(self, x: pd.Series, y: pd.Series) -> tuple[pd.Series, pd.Series]:
         """Gaze as shares of the video: 0 at its left (top) edge, 1 at its right (bottom) edge; float64 (N,) each."""
-        if self.coordinates == "video_unit":
-            return x, y
-        if self.coordinates == "video":
-            return x / self.video[0], y / self.video[1]
+        wide, high = self.extent
+        if self.origin != "top_left":
+            y = high - y
+        if self.origin == "centre":
+            x, y = x + wide / 2, y - high / 2
+        if self.coordinates.startswith("video"):
+            return x / wide, y / high
         assert self.screen is not None
-        wide, high = self.screen if self.coordinates == "screen_unit" else (1, 1)
-        return (x * wide - self.at[0]) / self.shown[0], (y * high - self.at[1]) / self.shown[1]
+        return (
+            (x * (self.screen[0] / wide) - self.at[0]) / self.shown[0],
+            (y * (self.screen[1] / high) - self.at[1]) / self.shown[1],
+        )
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """(width, height) of what x and y count on, in their unit: (1, 1) for shares."""
+        if self.coordinates.endswith("unit"):
+            return 1, 1
+        return self.video if self.coordinates == "video" or self.screen is None else self.screen
 
 
 def screen_pixels(degrees: float, distance_cm: float, screen_cm: float, screen_px: int) -> float:

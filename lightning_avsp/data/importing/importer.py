@@ -8,22 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.data.catalogue import Part
+import numpy as np
+
+from lightning_avsp.data.catalogue import Part, own_corpus, read_own
 from lightning_avsp.data.importing.clock import FrameClock, video_clock
 from lightning_avsp.data.importing.frames import FrameGaze, assign_to_frames
-from lightning_avsp.data.importing.gaze import read_gaze
+from lightning_avsp.data.importing.gaze import gaze_files, read_gaze
 from lightning_avsp.data.importing.lists import check_parts, enter_video, register_corpus
+from lightning_avsp.data.importing.observers import write_observers
+from lightning_avsp.data.importing.plausibility import draw_placement, judge_sigma
 from lightning_avsp.data.importing.settings import ImportSettings, check_video_name, parse_splits
 from lightning_avsp.data.importing.store import VideoPaths, finish, locked, read_record, settle
 from lightning_avsp.data.importing.writing import Progress, write_audio, write_frames, write_ground_truth
 from lightning_avsp.data.lists import ListedVideo
-from lightning_avsp.data.own import OwnCorpus, read_own
 from lightning_avsp.data.stavis import VIDEO_SUFFIXES
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.video import VideoInfo, open_video
+from lightning_avsp.media.video import VideoInfo, iterate_frames, open_video
 
-VERSION = 2
+VERSION = 3
 """Version of the files of a video, raised when the same input would give others or settings have other names."""
+PLACEMENT = "placement.jpg"
+"""In a video's annotation folder: three frames with their gaze over them."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class ImportReport:
     """Frames, fps, size, samples and all else that the record holds."""
     lists: tuple[Path, ...]
     """Lists that were written."""
+    picture: Path
+    """Three frames with their gaze over them."""
     notes: tuple[str, ...]
     """Remarks for the user."""
 
@@ -80,7 +87,7 @@ def import_video(
     existing = known.splits if known else ()
     splits = parse_splits(split, existing)
     every = tuple(sorted({*existing, *splits}))
-    entry = OwnCorpus(corpus, splits=every).as_corpus()  # also refuses names of published corpora
+    entry = own_corpus(corpus, splits=every)  # also refuses names of published corpora
     check_parts(root, entry, name, part, splits)
     paths = VideoPaths(root, entry.folder, name)
     info = open_video(source)
@@ -89,7 +96,7 @@ def import_video(
         "video": source.name,
         "video_sha256": _digest(source),
         "gaze": gaze.name,
-        "gaze_sha256": _digest(gaze) if gaze.exists() else None,
+        "gaze_sha256": _digest(*gaze_files(gaze)),
         "settings": settings.as_json(),
     }
     with locked(root, f"{entry.folder}_{name}"):
@@ -117,7 +124,7 @@ def import_video(
     different = [key for key, value in settings.as_json().items() if own.made.get(key) != value]
     if own.made and different:
         notes.append(f"settings differ from those of the corpus' first video: {', '.join(different)}")
-    return ImportReport(corpus, name, kept, record, tuple(lists), tuple(notes))
+    return ImportReport(corpus, name, kept, record, tuple(lists), paths.annotation / PLACEMENT, tuple(notes))
 
 
 def _make(
@@ -130,23 +137,30 @@ def _make(
 ) -> dict[str, Any]:
     """Write everything below the staging folder, then move it; returns the record."""
     files, staged = settings.files, paths.staged
-    geometry = settings.geometry((info.width, info.height))
+    table = read_gaze(gaze, settings)
+    settings = table.settings
+    geometry = settings.geometry((info.width, info.height), float(info.pixel_aspect))
     size, sigma = settings.map_size(geometry.video), settings.map_sigma(geometry)
-    samples = read_gaze(gaze, settings.columns, settings.eyelink)
     clock = video_clock(info)
     if files.frames == "video":
         _check_readable(info, clock)
-    found = assign_to_frames(gaze, samples, clock, geometry, settings)
+    found = assign_to_frames(gaze, table, clock, geometry)
+    count = len(clock.source)
+    sheet = sorted({round(count * share) for share in (0.1, 0.5, 0.9)} & set(range(count)))
+    kept: dict[int, np.ndarray] = {}
     if files.frames == "video":
         copy = staged.copy(info.path.suffix.lower())
         copy.parent.mkdir(parents=True)
         shutil.copyfile(info.path, copy)
+        kept = {frame.index: frame.pixels for frame in iterate_frames(info) if frame.index in sheet}
     else:
-        write_frames(info, clock, staged.frames, files.quality, progress)
+        kept = write_frames(info, clock, staged.frames, files.quality, sheet, progress)
     silence = None
     if info.audio is not None:
-        silence = write_audio(info, staged.audio, len(clock.source) / clock.fps, files.audio_rate)
+        silence = write_audio(info, staged.audio, count / clock.fps, files.audio_rate)
     write_ground_truth(found.points, staged.annotation, size, sigma, files.quality, progress)
+    write_observers(staged.annotation, found)
+    draw_placement(kept, found.points, staged.annotation / PLACEMENT)
     record = {
         "source": origin,
         "frames": len(clock.source),
@@ -154,23 +168,30 @@ def _make(
         "size": [info.height, info.width],
         "map_size": list(size),
         "sigma": list(sigma),
-        "observers": found.observers,
+        "observers": len(found.observers),
+        "format": settings.as_json(),
         "samples": found.counts,
+        "examples": found.examples,
         "empty_frames": found.empty_frames,
         "video_frames": clock.video_frames,
         "source_frames": None if clock.even else clock.source.tolist(),
         "audio": None if silence is None else {"rate": files.audio_rate, "added_silence": silence},
-        "notes": _notes(info, clock, found, silence),
+        "notes": [
+            *table.notes,
+            *found.notes,
+            *judge_sigma(sigma, size),
+            *_notes(info, clock, found, silence),
+        ],
     }
     finish(paths, record)
     return record
 
 
-def _digest(path: Path) -> str:
-    """SHA-256 of a file, or of all recordings in a folder."""
+def _digest(*paths: Path) -> str:
+    """SHA-256 of files, one after the other."""
     digest = hashlib.sha256()
-    for each in sorted(path.glob("*.asc")) if path.is_dir() else [path]:
-        with each.open("rb") as file:
+    for path in paths:
+        with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
@@ -228,11 +249,6 @@ def _notes(info: VideoInfo, clock: FrameClock, found: FrameGaze, silence: float 
         notes.append("no audio track; train with --data.loading.missing_audio silence or skip")
     elif silence > 0.1:
         notes.append(f"audio does not cover the frames: {silence:.2f} s of silence added")
-    if counts["outside"]:
-        notes.append(
-            f"{counts['outside']} of {counts['outside'] + counts['used']} valid samples "
-            f"({counts['outside_share']:.1%}) lie outside the video and are left out"
-        )
     if counts["zeros"]:
         notes.append(
             f"{counts['zeros']} samples are at exactly (0, 0), which many trackers write for blinks: --drop_zero "

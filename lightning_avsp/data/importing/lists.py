@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.data.catalogue import Corpus, Part
+from lightning_avsp.data.catalogue import Corpus, Part, own_corpus, read_own, register
 from lightning_avsp.data.lists import ListedVideo, list_path, parse_fold_list
-from lightning_avsp.data.own import OwnCorpus, read_own, register
 from lightning_avsp.errors import InputError
 from lightning_avsp.run_folder import write_atomically
 
@@ -60,11 +60,11 @@ def enter_video(
     return written
 
 
-def register_corpus(root: Path, name: str, splits: tuple[int, ...], made: dict[str, Any]) -> OwnCorpus:
+def register_corpus(root: Path, name: str, splits: tuple[int, ...], made: dict[str, Any]) -> Corpus:
     """Describe a corpus as its lists have it now, keeping the terms, the source and the settings of its first video."""
     known = read_own(root).get(name)
     every = tuple(sorted(set(known.splits if known else ()) | set(splits)))
-    bare = OwnCorpus(name, splits=every).as_corpus()
+    bare = own_corpus(name, splits=every)
     videos: dict[str, ListedVideo] = {}
     counts = []
     for split in every:
@@ -73,16 +73,15 @@ def register_corpus(root: Path, name: str, splits: tuple[int, ...], made: dict[s
         videos |= train | test
     audio = root / "video_audio" / bare.folder
     rates = {round(video.fps, 3) for video in videos.values()}
-    entry = OwnCorpus(
-        name,
-        splits=every,
+    entry = replace(
+        bare,
         counts=tuple(counts),
         videos=len(videos),
         frames=sum(video.frames for video in videos.values()),
         fps=rates.pop() if len(rates) == 1 else None,
         has_sound=audio.is_dir() and any(audio.iterdir()),
-        licence=known.licence if known else OwnCorpus.licence,
-        source=known.source if known else OwnCorpus.source,
+        licence=(known or bare).licence,
+        source=(known or bare).source,
         made=known.made if known and known.made else made,
     )
     register(root, entry)

@@ -8,28 +8,36 @@ from typing import Any, Literal, cast
 
 from lightning_avsp.data.importing.geometry import (
     Coordinates,
+    Origin,
     ScreenGeometry,
     parse_pair,
     parse_size,
     screen_pixels,
 )
+from lightning_avsp.data.importing.numbers import Decimal
 from lightning_avsp.errors import InputError
 
-TimeUnit = Literal["s", "ms", "us", "frame"]
+Format = Literal["auto", "table", "eyelink", "neon", "pupil", "tobii", "diem", "coord", "webgazer"]
+"""Exports of trackers (:mod:`~lightning_avsp.data.importing.formats`); auto recognises what is unmistakable."""
+TimeUnit = Literal["s", "ms", "us", "ns", "frame"]
 Pick = Literal["median", "mean", "last"]
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of a gaze table.
+    """Columns of a gaze table, by name, or by number from 1 in a table without a header.
 
     Args:
         observer: Name of the observer; empty for a table of one observer.
         time: Time, or number of the frame.
-        x: Horizontal position, from the left.
-        y: Vertical position, from the top.
-        valid: Validity of the sample; empty for a table without such a column.
-        valid_is: Values of that column that mean valid, with commas between them; true, 1, valid, yes by default.
+        x: Horizontal position; two columns with a comma between them are two eyes, averaged where both are valid.
+        y: Vertical position, likewise.
+        valid: Validity of the sample, or of each eye; empty for a table without such a column.
+        valid_is: Values of that column that mean valid, with commas between them, or a limit such as >=0.6 for a
+            confidence; true, 1, valid, yes by default.
+        start: Time at which the first frame was shown, for viewers with clocks of their own.
+        duration: Duration of a fixation, in the unit of time, for a table of fixations.
+        decimal: Decimal mark; auto decides for each column from the whole column.
     """
 
     observer: str = "observer"
@@ -38,6 +46,9 @@ class Columns:
     y: str = "y"
     valid: str = "valid"
     valid_is: str = ""
+    start: str = ""
+    duration: str = ""
+    decimal: Decimal = "auto"
 
 
 @dataclass(frozen=True)
@@ -46,12 +57,14 @@ class TimeStamps:
 
     Args:
         unit: Unit of times; frame for frame numbers.
-        start: Time at which the first frame was shown, in that unit; number of the first frame for frame.
-        rate: Samples per second of the tracker, to check times against.
+        start: Time at which the first frame was shown, in that unit; number of the first frame for frame; first for the
+            first sample of each viewer.
+        rate: Samples per second of the tracker, to check times against. Samples of a tracker slower than the video
+            hold until the next is due.
     """
 
     unit: TimeUnit = "ms"
-    start: float = 0.0
+    start: float | Literal["first"] = 0.0
     rate: float | None = None
 
 
@@ -75,20 +88,23 @@ class Screen:
 
     Args:
         coordinates: Meaning of x and y: pixels or shares (0 to 1) of video or screen; auto is screen if its size is
-            given, else video.
+            given, else video; unit is screen_unit or video_unit likewise.
         size: WIDTHxHEIGHT of the screen in pixels.
         video_at: COLUMN,ROW of the screen where the video began; needed if it did not fill the screen.
-        video_shown: WIDTHxHEIGHT of the screen that the video covered.
+        video_shown: WIDTHxHEIGHT of the screen that the video covered; fit (as large as possible, in the middle) or
+            unscaled (in the middle), without video_at.
         width_cm: Width of the screen.
         distance_cm: Distance from the eyes to the screen.
+        origin: Where x and y are 0; y counts upwards from the bottom and from the centre.
     """
 
-    coordinates: Literal["auto", "video", "screen", "video_unit", "screen_unit"] = "auto"
+    coordinates: Literal["auto", "unit", "video", "screen", "video_unit", "screen_unit"] = "auto"
     size: str = ""
     video_at: str = ""
     video_shown: str = ""
     width_cm: float | None = None
     distance_cm: float | None = None
+    origin: Origin = "top_left"
 
 
 @dataclass(frozen=True)
@@ -134,6 +150,7 @@ class ImportSettings:
     columns: Columns = field(default_factory=Columns)
     time: TimeStamps = field(default_factory=TimeStamps)
     eyelink: EyeLink = field(default_factory=EyeLink)
+    format: Format = "auto"
     screen: Screen = field(default_factory=Screen)
     maps: MapSettings = field(default_factory=MapSettings)
     files: Files = field(default_factory=Files)
@@ -141,6 +158,8 @@ class ImportSettings:
     """Count samples at exactly (0, 0) as lost, as many trackers write them."""
     max_outside: float = 0.5
     """Share of valid samples that may lie outside the video before the geometry is thought to be wrong."""
+    max_blank: float = 0.05
+    """Share of frames between a recording's first and last sample that may be without any."""
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
@@ -161,38 +180,60 @@ class ImportSettings:
         for name, text in (("--screen.size", screen.size), ("--maps.size", maps.size)):
             if text:
                 parse_size(text, name)
-        if not 1 <= files.quality <= 100 or files.audio_rate < 1 or not 0 <= self.max_outside <= 1:
+        if (
+            not 1 <= files.quality <= 100
+            or files.audio_rate < 1
+            or not all(0 <= share <= 1 for share in (self.max_outside, self.max_blank))
+        ):
             raise InputError(
-                "--files.quality must lie in 1 to 100, --files.audio_rate above 0, --max_outside in 0 to 1, got "
-                f"{files.quality}, {files.audio_rate}, {self.max_outside}"
+                "--files.quality must lie in 1 to 100, --files.audio_rate above 0, --max_outside and --max_blank in 0 "
+                f"to 1, got {files.quality}, {files.audio_rate}, {self.max_outside}, {self.max_blank}"
             )
         if self.time.rate is not None and self.time.rate <= 0:
             raise InputError(f"--time.rate must be positive, got {self.time.rate} samples per second")
 
-    def geometry(self, video: tuple[int, int]) -> ScreenGeometry:
+    def geometry(self, video: tuple[int, int], pixel_aspect: float = 1.0) -> ScreenGeometry:
         """Position on the screen of a video of (width, height) pixels.
+
+        Args:
+            video: Size of the stored frames.
+            pixel_aspect: Width of a pixel over its height, as the video is shown.
 
         Raises:
             InputError: If the video has another size than the screen and its position is not given.
         """
-        given = self.screen
-        kind = given.coordinates
-        coordinates: Coordinates = ("screen" if given.size else "video") if kind == "auto" else kind
+        given, whole = self.screen, ("screen" if self.screen.size else "video")
+        names = {"auto": whole, "unit": f"{whole}_unit"}
+        coordinates = cast("Coordinates", names.get(given.coordinates, given.coordinates))
         if not given.size:
-            return ScreenGeometry(video, coordinates)
+            return ScreenGeometry(video, coordinates, origin=given.origin, pixel_aspect=pixel_aspect)
         size = parse_size(given.size, "--screen.size")
-        if video != size and not (given.video_at and given.video_shown):
-            scale = min(size[0] / video[0], size[1] / video[1])
-            wide, high = video[0] * scale, video[1] * scale
+        natural = (video[0] * pixel_aspect, float(video[1]))  # as players show it
+        scale = min(size[0] / natural[0], size[1] / natural[1])
+        if given.video_shown in ("fit", "unscaled"):
+            if given.video_at:
+                raise InputError(
+                    f"--screen.video_shown {given.video_shown} has a place of its own; omit --screen.video_at"
+                )
+            scale = scale if given.video_shown == "fit" else 1.0
+            shown = (natural[0] * scale, natural[1] * scale)
+            at = ((size[0] - shown[0]) / 2, (size[1] - shown[1]) / 2)
+        elif given.video_at and given.video_shown:
+            at = parse_pair(given.video_at, "--screen.video_at", ",")
+            shown = parse_pair(given.video_shown, "--screen.video_shown")
+        elif max(abs(natural[0] - size[0]), abs(natural[1] - size[1])) < 1:
+            at = parse_pair(given.video_at, "--screen.video_at", ",") if given.video_at else (0.0, 0.0)
+            shown = parse_pair(given.video_shown, "--screen.video_shown") if given.video_shown else natural
+        else:
+            wide, high = natural[0] * scale, natural[1] * scale
             raise InputError(
-                f"the video has {video[0]} x {video[1]} pixels, the screen {size[0]} x {size[1]}: give its position. "
-                f"Unscaled in the middle: --screen.video_at {(size[0] - video[0]) / 2:g},{(size[1] - video[1]) / 2:g} "
-                f"--screen.video_shown {video[0]}x{video[1]}. As large as it fits: --screen.video_at "
+                f"the video has {natural[0]:g} x {natural[1]:g} pixels, the screen {size[0]} x {size[1]}: "
+                "give its position. Unscaled in the middle (--screen.video_shown unscaled): --screen.video_at "
+                f"{(size[0] - natural[0]) / 2:g},{(size[1] - natural[1]) / 2:g} --screen.video_shown "
+                f"{natural[0]:g}x{natural[1]:g}. As large as it fits (--screen.video_shown fit): --screen.video_at "
                 f"{(size[0] - wide) / 2:g},{(size[1] - high) / 2:g} --screen.video_shown {wide:g}x{high:g}"
             )
-        at = parse_pair(given.video_at, "--screen.video_at", ",") if given.video_at else (0.0, 0.0)
-        shown = parse_pair(given.video_shown, "--screen.video_shown") if given.video_shown else None
-        return ScreenGeometry(video, coordinates, size, at, shown or (float(video[0]), float(video[1])))
+        return ScreenGeometry(video, coordinates, size, at, shown, given.origin, pixel_aspect)
 
     def map_size(self, video: tuple[int, int]) -> tuple[int, int]:
         """(height, width) of the maps of a video of (width, height) pixels."""
@@ -207,7 +248,8 @@ class ImportSettings:
             lengths = (self.maps.sigma_degrees, self.screen.distance_cm, self.screen.width_cm)
             sigma = screen_pixels(*cast("tuple[float, float, float]", lengths), geometry.screen[0])
             return sigma * rows / geometry.shown[1], sigma * columns / geometry.shown[0]
-        return sigma * rows / high, sigma * columns / wide
+        # A pixel of the video is as high as sigma counts, and wider by its aspect.
+        return sigma * rows / high, sigma / geometry.pixel_aspect * columns / wide
 
     def as_json(self) -> dict[str, Any]:
         """Flat settings for the record of the import, e.g. ``maps.sigma``."""

@@ -6,14 +6,13 @@ A map is a sum of Gaussians, one for each observer, scaled to a peak of 255.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from lightning_avsp.data.importing.clock import FrameClock
-from lightning_avsp.media.audio import resample, to_mono
 from lightning_avsp.media.audio_track import read_audio
 from lightning_avsp.media.video import VideoInfo, iterate_frames
 
@@ -22,23 +21,34 @@ Progress = Callable[[str, int, int], None]
 
 
 def write_frames(
-    info: VideoInfo, clock: FrameClock, folder: Path, quality: int, progress: Progress | None = None
-) -> None:
+    info: VideoInfo,
+    clock: FrameClock,
+    folder: Path,
+    quality: int,
+    wanted: Collection[int] = (),
+    progress: Progress | None = None,
+) -> dict[int, np.ndarray]:
     """Write each frame of the clock as ``img_00001.jpg``: upright, at the video's size, chroma at full resolution.
+
+    Returns:
+        Frames of the wanted numbers, from 0.
 
     Raises:
         InputError: If the video cannot be decoded to its end.
     """
     folder.mkdir(parents=True)
-    written, total = 0, len(clock.source)
+    written, total, kept = 0, len(clock.source), {}
     for frame in iterate_frames(info):
         data = b""
         while written < total and clock.source[written] == frame.index:
             data = data or encode_image(frame.pixels, quality)
+            if written in wanted:
+                kept[written] = frame.pixels
             written += 1
             (folder / f"img_{written:05d}.jpg").write_bytes(data)
         if progress is not None:
             progress("frames", written, total)
+    return kept
 
 
 def write_audio(info: VideoInfo, path: Path, seconds: float, rate: int) -> float:
@@ -55,8 +65,8 @@ def write_audio(info: VideoInfo, path: Path, seconds: float, rate: int) -> float
     """
     import soundfile
 
-    samples, own_rate, offset = read_audio(info, reduce=to_mono)
-    wave = resample(samples, own_rate, rate).numpy()
+    samples, _, offset = read_audio(info, mono=True, rate=rate)
+    wave = samples[0].numpy()
     count, begin = round(seconds * rate), round(offset * rate)
     audio = np.zeros(count, np.float32)
     source = wave[max(0, -begin) :]

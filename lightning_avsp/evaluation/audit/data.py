@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +69,6 @@ class AuditData:
             test=EvaluationOptions(every=self.every, **test_options),
             loading=LoadingOptions(missing_audio=self.missing_audio, limit_videos=self.limit_videos),
         )
-
-    def as_plain(self) -> dict[str, Any]:
-        """Return the settings for a JSON record."""
-        plain = {**asdict(self), "root": str(self.root), "corpora": list(self.corpora)}
-        if self.captions is not None:
-            plain["captions"] = {
-                k: str(v) if isinstance(v, Path) else v for k, v in plain["captions"].items()
-            }
-        return plain
 
 
 def scored_frames(module: AVSaliencyDataModule) -> EvaluationFrames:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import combinations
-from typing import cast
+from itertools import combinations, product
+from typing import Any, cast
 
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -16,8 +17,16 @@ from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.diffusion import SamplerStep, draw_noise, stable_seed
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.data import AuditData
-from lightning_avsp.evaluation.audit.perturbation import check_finite
-from lightning_avsp.evaluation.audit.report import MapChange, mean_difference, mean_value
+from lightning_avsp.evaluation.audit.report import (
+    AuditReport,
+    MapChange,
+    check_finite,
+    common_notes,
+    difference,
+    mean_difference,
+    mean_value,
+)
+from lightning_avsp.evaluation.formatting import number, with_interval
 from lightning_avsp.evaluation.statistics import Interval, bootstrap_mean
 from lightning_avsp.metrics import SaliencyMetrics, ScoreTable
 from lightning_avsp.metrics.functional import cc
@@ -28,6 +37,10 @@ from lightning_avsp.tasks.prediction import frame_keys, move_batch
 METRICS = ("cc", "nss")
 INPUTS = ("noise", "map", "t")
 """Inputs that are exchanged: the noise alone, the map under the noise, the step t."""
+PRACTICALLY = 0.01
+"""Mean change below which an input counts as unused, relative to the maps' standard deviation over pixels."""
+ALIKE = 0.99
+"""CC between samples above which they count as one map."""
 
 
 @dataclass
@@ -73,7 +86,125 @@ class DenoisingAudit:
     def over_videos(self, values: dict[VideoKey, list[float]]) -> Interval:
         """Return the mean over videos of means over clips, with its interval."""
         means = {"/".join(key): [v for v in found if v == v] for key, found in values.items()}
-        return bootstrap_mean([[(key, sum(v) / len(v)) for key, v in means.items() if v]], seed=0)
+        return bootstrap_mean([[(key, sum(v) / len(v)) for key, v in means.items() if v]])
+
+    def report(self) -> AuditReport:
+        """Format the tables, notes, verdicts and record."""
+        alike, spread = self.over_videos(self.agreement), self.over_videos(self.spread)
+        verdicts = {
+            "inputs": self._input_verdict(),
+            "diversity": self._diversity_verdict(alike),
+            "gain": self._gain_verdict(),
+        }
+        notes = [
+            f"samples of a clip: CC between them {with_interval(alike)}, standard deviation of a pixel over them "
+            f"{with_interval(spread)} of the maps' spread over pixels",
+            *common_notes(self.frames, len(self.videos), self.synthetic),
+            "exchanged at each visited step, on noised target maps: noise = another noise on the same map; map = the "
+            "mirrored map under the same noise; t = a step half the process away",
+        ]
+        if self.adaptive:
+            notes.append(
+                "the network chooses a number of steps for each clip; here every clip takes the same"
+            )
+        steps, inputs, gains = [], [], []
+        for index, t in enumerate(self.timesteps):
+            step: dict[str, Any] = {"step": index + 1, "t": t}
+            moved, columns = {}, {"t": str(t)}
+            for name in INPUTS:
+                shift = self.shifts[index, name]
+                step[f"exchanged_{name}"] = {k: getattr(shift, k) for k in ("mean", "relative", "largest")}
+                text = f"{shift.mean:.2g} ({_percent(shift.relative)}; {shift.largest:.2g})"
+                moved[name] = text if shift.largest else "exactly 0"
+            for of_mean, metric in product((False, True), self.metrics):
+                key = f"{'mean' if of_mean else 'sample'}/{metric}"
+                step[key], change = self.value(index, metric, of_mean), ""
+                if index:
+                    gain, videos = self.gain(index, index - 1, metric, of_mean)
+                    step[f"{key}_gain"] = vars(gain) | {"videos": videos}
+                    change = difference(gain)
+                columns[f"{metric}, {'mean' if of_mean else 'one'}"] = f"{number(step[key])} {change:>23}"
+            steps.append(step)
+            inputs.append(moved)
+            gains.append(columns)
+        numbers = pd.Index([str(index + 1) for index in range(len(steps))])
+        tables = {
+            "mean change of a predicted pixel when one input is exchanged (over the maps' spread; largest)": (
+                pd.DataFrame(inputs, index=list(map(str, self.timesteps))).rename_axis(columns="t")
+            ),
+            f"x0 after each step: one sample, and the mean of {self.samples}; gain over the step before": (
+                pd.DataFrame(gains, index=numbers).rename_axis(columns="step")
+            ),
+        }
+        record = {
+            "synthetic": self.synthetic,
+            "frames": self.frames,
+            "videos": len(self.videos),
+            "samples": self.samples,
+            "samples_identical": self.identical,
+            "adaptive_steps_overridden": self.adaptive,
+            "cc_between_samples": vars(alike) | {"videos": len(self.videos)},
+            "deviation_over_samples": vars(spread) | {"videos": len(self.videos)},
+            "steps": steps,
+            "verdicts": verdicts,
+        }
+        return AuditReport(record, tables, notes, list(verdicts.values()))
+
+    def _input_verdict(self) -> str:
+        """Describe the use of noisy map and t in one sentence."""
+        if self.ignores(*INPUTS):
+            return (
+                "the output is exactly independent of the noisy map and of t: a regressor; more steps and more samples "
+                "change nothing"
+            )
+        if self.ignores("noise", "map"):
+            return "the output is exactly independent of the noisy map: a regressor, whose map depends on t alone"
+        used = {
+            name: max(shift.relative for (_, exchanged), shift in self.shifts.items() if exchanged == name)
+            for name in INPUTS
+        }
+        noisy = max(used["noise"], used["map"])
+        first = f"the output uses the noisy map (up to {_percent(noisy)} of the maps' spread)"
+        if noisy < PRACTICALLY:
+            first = (
+                f"the output practically ignores the noisy map (at most {_percent(noisy)} of the maps' spread): close "
+                "to a regressor"
+            )
+        if self.ignores("t"):
+            return f"{first}; it is exactly independent of t"
+        if used["t"] < PRACTICALLY:
+            return f"{first}; it practically ignores t (at most {_percent(used['t'])})"
+        return f"{first} and t (up to {_percent(used['t'])})"
+
+    def _diversity_verdict(self, alike: Interval) -> str:
+        """Describe the difference of a clip's samples in one sentence."""
+        if self.identical:
+            return f"all {self.samples} samples of every clip are the same map, to the last bit"
+        text = f"CC between samples of a clip {with_interval(alike)}"
+        if alike.mean >= ALIKE:
+            return f"the samples are nearly one map ({text}): averaging them gains little"
+        return f"the samples differ ({text}): one sample is not the model's expectation, average several"
+
+    def _gain_verdict(self) -> str:
+        """Describe the gain of the steps after the first in one sentence."""
+        last = len(self.timesteps) - 1
+        if last == 0:
+            return "one step: there is no gain to measure, give --steps to visit more"
+        sentences = []
+        for of_mean, title in ((False, "of one sample"), (True, f"of the mean of {self.samples} samples")):
+            found, _ = self.gain(last, 0, "cc", of_mean)
+            direction = "denoising raises" if found.low > 0 else "no change is shown in"
+            if found.mean == found.low == found.high == 0:
+                direction = "nothing changes in"
+            elif found.high < 0:
+                direction = "denoising lowers"
+            sentences.append(f"{direction} CC {title} ({difference(found)})")
+        return f"from step 1 to step {last + 1}: " + "; ".join(sentences)
+
+
+def _percent(share: float) -> str:
+    """Format a share with two digits, however small: ``0.0021 %``."""
+    return f"{100 * share:.2g} %"
 
 
 @torch.inference_mode()

@@ -11,10 +11,9 @@ from lightning_avsp.callbacks.origins import published_training_data
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.report import AuditReport
 from lightning_avsp.evaluation.audit.runs import RunFacts, Video, find_runs, read_run, video_keys
+from lightning_avsp.evaluation.formatting import shorten
 
 State = Literal["leak", "unknown", "clean"]
-NAMED = 5
-"""Videos that a line names before it gives the number of the others."""
 
 
 @dataclass(frozen=True)
@@ -88,47 +87,39 @@ def _exposures(facts: RunFacts, unknown: list[str], followed: set[Path]) -> list
     if facts.selected_on_test and not facts.test <= facts.selection:
         found.append(Exposure("its selection on its test list", facts.test))
     for option, value in facts.origins.items():
-        exposures, gaps = follow_origin(option, value, facts.path, followed)
-        found += exposures
-        unknown += gaps
+        found += follow_origin(option, value, facts.path, followed, unknown)
     return found
 
 
 def follow_origin(
-    option: str, value: str, run: Path, followed: set[Path]
-) -> tuple[list[Exposure], list[str]]:
-    """Collect the videos behind a checkpoint or weight file, and what is unknown about it.
+    option: str, value: str, run: Path, followed: set[Path], unknown: list[str]
+) -> list[Exposure]:
+    """Collect the videos behind a checkpoint or weight file.
 
     Args:
         option: Option that named it.
         value: Path, or name of published weights.
         run: Folder of the run that started from it; relative paths are tried from there and from its parents too.
         followed: Runs that were followed already; the ones of this chain are added.
+        unknown: Receives what is not known about it.
     """
     if known := published_training_data(value):
-        return [Exposure(f"{option}={value} ({known})", frozenset())], []
+        return [Exposure(f"{option}={value} ({known})", frozenset())]
     origin, state = _run_behind(value, run)
     if origin is None:
-        return [], [f"it started from {option}={value}, which {state}: its training data are unknown"]
+        unknown.append(f"it started from {option}={value}, which {state}: its training data are unknown")
+        return []
     if origin.resolve() in followed:
-        return [], []
-    facts = read_run(origin)
-    unknown: list[str] = []
-    exposures = _exposures(facts, unknown, followed)
+        return []
+    gaps: list[str] = []
     name = f"{origin.parent.name}/{origin.name}"
-    own = {"its training", "its selection", "its selection on its test list"}
-    return (
-        [
-            Exposure(
-                f"{seen.how.removeprefix('its ')} of {name}, from which it started ({option})"
-                if seen.how in own
-                else f"{seen.how}, through {name}",
-                seen.videos,
-            )
-            for seen in exposures
-        ],
-        [f"{gap} (started from through {option})" for gap in unknown],
-    )
+    found = []
+    for seen in _exposures(read_run(origin), gaps, followed):
+        own = seen.how.removeprefix("its ")
+        how = f"{own} of {name}, from which it started ({option})"
+        found.append(Exposure(how if own != seen.how else f"{seen.how}, through {name}", seen.videos))
+    unknown += [f"{gap} (started from through {option})" for gap in gaps]
+    return found
 
 
 def _run_behind(value: str, run: Path) -> tuple[Path | None, str]:
@@ -141,15 +132,14 @@ def _run_behind(value: str, run: Path) -> tuple[Path | None, str]:
     Returns:
         The folder, or None and the reason.
     """
-    path, found = Path(value), False
-    for candidate in [path] if path.is_absolute() else [base / path for base in (Path(), run, *run.parents)]:
+    for base in (Path(), run, *run.parents):
+        candidate = base / value  # an absolute path stays as it is
         folder = candidate.parent
         if folder.name == "checkpoints" and folder.parent.is_dir():
             return folder.parent, ""
         if candidate.exists():
-            found = True
-            break
-    return None, "lies in no run folder" if found else "is not there"
+            return None, "lies in no run folder"
+    return None, "is not there"
 
 
 def seen_test_videos(
@@ -174,14 +164,14 @@ def seen_test_videos(
         InputError: If the checkpoint, or one that it started from, was fitted to or chosen by one of the videos.
     """
     wanted = video_keys([list(key) for key in test], frozenset(synthetic))
-    exposures, unknown = follow_origin(option, checkpoint, run, set())
+    unknown: list[str] = []
+    exposures = follow_origin(option, checkpoint, run, set(), unknown)
     lines = [f"unknown: {gap}" for gap in unknown]
     for exposure in exposures:
-        seen = sorted(exposure.videos & wanted)
+        seen = _names(exposure.videos & wanted)
         if not seen:
             continue
-        some = ", ".join(f"{corpus}/{video}" for corpus, video in seen[:3])
-        found = f"{len(seen)} of {len(wanted)} test videos were seen by {exposure.how}: {some}"
+        found = f"{len(seen)} of {len(wanted)} test videos were seen by {exposure.how}: {shorten(seen, 3)}"
         if not allow:
             raise InputError(
                 f"{found}; each split is a model of its own: start from a checkpoint of the same split, "
@@ -197,7 +187,7 @@ def leak_report(findings: Sequence[LeakFinding]) -> AuditReport:
     for finding in findings:
         lines.append(f"{finding.state.upper():<8}{finding.run}: {len(finding.test)} videos, {finding.what}")
         lines += [
-            f"        seen by {leak.how}: {len(leak.videos)} of them, {_named(leak.videos)}"
+            f"        seen by {leak.how}: {len(leak.videos)} of them, {shorten(_names(leak.videos))}"
             for leak in finding.leaks
         ]
         lines += [f"        unknown: {gap}" for gap in finding.unknown]
@@ -208,11 +198,8 @@ def leak_report(findings: Sequence[LeakFinding]) -> AuditReport:
             "run": str(finding.run),
             "what": finding.what,
             "state": finding.state,
-            "test": ["/".join(key) for key in sorted(finding.test)],
-            "leaks": [
-                {"how": leak.how, "videos": ["/".join(key) for key in sorted(leak.videos)]}
-                for leak in finding.leaks
-            ],
+            "test": _names(finding.test),
+            "leaks": [{"how": leak.how, "videos": _names(leak.videos)} for leak in finding.leaks],
             "unknown": finding.unknown,
             "checked": finding.checked,
         }
@@ -221,8 +208,5 @@ def leak_report(findings: Sequence[LeakFinding]) -> AuditReport:
     return AuditReport(record, notes=[*lines, "{} with a leak, {} unknown, {} clean".format(*counts)])
 
 
-def _named(videos: frozenset[Video]) -> str:
-    """Name the first videos, and the number of the others."""
-    names = ["/".join(key) for key in sorted(videos)]
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+def _names(videos: frozenset[Video]) -> list[str]:
+    return ["/".join(key) for key in sorted(videos)]

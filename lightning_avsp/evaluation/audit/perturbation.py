@@ -4,7 +4,7 @@ The one answer to "does this network use audio?", for the command, the demo and 
 
     found = audit_modality(load_model(checkpoint), AuditData(root))
     found.verdict().finding  # "uses audio"
-    perturbation_report(found).record  # everything, for JSON
+    found.report().record  # everything, for JSON
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from itertools import product
+from typing import Any, Literal, NamedTuple, cast
 
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -25,7 +27,16 @@ from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.data.reader import ClipReader, Sample
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.data import AuditData, scored_frames, video_groups
-from lightning_avsp.evaluation.audit.report import MapChange, difference, mean_difference, mean_value
+from lightning_avsp.evaluation.audit.report import (
+    AuditReport,
+    MapChange,
+    check_finite,
+    common_notes,
+    difference,
+    mean_difference,
+    mean_value,
+)
+from lightning_avsp.evaluation.formatting import number
 from lightning_avsp.evaluation.statistics import Interval
 from lightning_avsp.metrics import SaliencyMetrics, ScoreTable
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
@@ -38,14 +49,11 @@ LEAST = 0.01
 """Smallest difference in CC that counts as use of a modality."""
 
 
-@dataclass(frozen=True)
-class Perturbation:
-    """One input that videos are predicted with."""
+class Perturbation(NamedTuple):
+    """One input that videos are predicted with: its name in JSON and its title in tables."""
 
     name: str
-    """Name in the JSON record."""
     title: str
-    """Name in the table."""
     options: Mapping[str, Any] | None
     """Options of the data module's test; None to leave the input out."""
 
@@ -87,10 +95,8 @@ class PerturbedFrames(Dataset[tuple[Sample, dict[str, Tensor]]]):
     def __init__(
         self, modality: Modality, frames: EvaluationFrames, readers: Mapping[str, ClipReader]
     ) -> None:
-        self.modality = modality
-        self.frames = frames
-        self.readers = dict(readers)
-        for reader in self.readers.values():
+        self.modality, self.frames, self.readers = modality, frames, readers
+        for reader in readers.values():
             reader.waves = frames.reader.waves  # each file is decoded and resampled once
 
     def __len__(self) -> int:
@@ -113,10 +119,8 @@ class PerturbedFrames(Dataset[tuple[Sample, dict[str, Tensor]]]):
     @staticmethod
     def collate(samples: Sequence[tuple[Sample, dict[str, Tensor]]]) -> PerturbedBatch:
         """Stack samples to a batch and each input to (B, ...)."""
-        names = samples[0][1]
-        return collate([sample for sample, _ in samples]), {
-            name: torch.stack([inputs[name] for _, inputs in samples]) for name in names
-        }
+        clips, inputs = zip(*samples, strict=True)
+        return collate(clips), {name: torch.stack([one[name] for one in inputs]) for name in inputs[0]}
 
 
 def perturbed_loader(
@@ -179,8 +183,7 @@ def maps_by_setting(
     return maps
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A finding and the reason for it."""
 
     finding: str
@@ -238,18 +241,85 @@ class PerturbationAudit:
         yes, no = f"uses {self.modality}", f"does not use {self.modality}"
         if self.changes[MISMATCHED].largest == 0:
             return Verdict(no, f"another video's {self.modality} moves no pixel of any map: exactly 0")
-        gains: list[tuple[str, Interval]] = []
+        gains: dict[str, Interval] = {}
         for setting in self.settings:
             if not setting.commits:
                 change, _ = self.change(MISMATCHED, setting.name, "cc", group)
-                gains.append((setting.name, Interval(-change.mean, -change.high, -change.low)))
-        text = "; ".join(f"CC {difference(gain)} at {name}" for name, gain in gains)
+                gains[setting.name] = Interval(-change.mean, -change.high, -change.low)
+        text = "; ".join(f"CC {difference(gain)} at {name}" for name, gain in gains.items())
         reason = f"gain of own {self.modality} over another video's: {text}"
-        if all(gain.low > 0 and gain.mean >= self.least for _, gain in gains):
+        if all(gain.low > 0 and gain.mean >= self.least for gain in gains.values()):
             return Verdict(yes, reason)
-        if all(-self.least < gain.low and gain.high < self.least for _, gain in gains):
+        if all(-self.least < gain.low and gain.high < self.least for gain in gains.values()):
             return Verdict(no, f"{reason}, all within {self.least:g} of 0")
         return Verdict("undecided", reason)
+
+    def report(self) -> AuditReport:
+        """Format the tables, notes, verdicts and record."""
+        modality = self.modality
+        verdicts = {group: self.verdict(group) for group in self.groups}
+        overall, *others = verdicts.items()
+        rows: list[dict[str, Any]] = []
+        tables: dict[str, pd.DataFrame] = {}
+        for group, videos in self.groups.items():
+            cells: dict[str, dict[str, dict[str, str]]] = {metric: {} for metric in self.metrics}
+            for given, setting in product(self.inputs, self.settings):
+                row: dict[str, Any] = {"group": group, "input": given.name, "setting": setting.name}
+                for metric in self.metrics:
+                    value = self.value(given.name, setting.name, metric, group)
+                    change, count = self.change(given.name, setting.name, metric, group)
+                    row[metric] = {"value": value, "change": vars(change) | {"videos": count}}
+                    moved = "" if given.name == OWN else difference(change)
+                    column = cells[metric].setdefault(f"{setting.name}{' (*)' * setting.commits}", {})
+                    column[given.title] = f"{number(value)} {moved:>24}"
+                rows.append(row)
+            largest = {p.title: self.changes[p.name].largest for p in self.inputs if p.name != OWN}
+            last = {title: f"{change:.2g}" if change else "exactly 0" for title, change in largest.items()}
+            for metric, columns in cells.items():
+                frame = pd.DataFrame({**columns, "largest change of a pixel": last}).fillna("")
+                title = f"{metric}, {group} ({len(videos)}): value, and change against the own {modality}"
+                tables[title] = frame.reindex([p.title for p in self.inputs])
+        notes = common_notes(self.frames, len(self.groups[overall[0]]), self.synthetic)
+        if any(setting.commits for setting in self.settings):
+            notes.append(
+                "(*) one sample over several steps commits to one object where a model is uncertain, which overstates "
+                f"the effect of {modality}: the verdict is based on the other columns"
+            )
+        if not self.encodes:
+            notes.append(f"the network has no {modality} encoder: its maps do not depend on {modality}")
+        if self.exactly_zero:
+            notes.append("no input moved any pixel of any map: all differences are exactly 0")
+        for text in self.refused.values():
+            notes.append(f"no {modality} input: not possible with this network ({text})")
+        notes.append(
+            f"rule: 'uses {modality}' if the own {modality} gains at least {self.least:g} CC over another video's and "
+            f"the interval of that gain lies above 0; 'does not use {modality}' if the interval lies within "
+            f"{self.least:g} of 0, or nothing moves; at every setting without (*)"
+        )
+        record = {
+            "modality": modality,
+            "synthetic": self.synthetic,
+            "frames": self.frames,
+            "encodes": self.encodes,
+            "exactly_0": self.exactly_zero,
+            "refused": self.refused,
+            "inputs": {perturbation.name: perturbation.title for perturbation in self.inputs},
+            "settings": [vars(setting) for setting in self.settings],
+            "pixel_changes": {
+                name: {"largest": moved.largest, "mean": moved.mean} for name, moved in self.changes.items()
+            },
+            "least": self.least,
+            "verdicts": {group: found._asdict() for group, found in verdicts.items()},
+            "groups": {group: ["/".join(key) for key in keys] for group, keys in self.groups.items()},
+            "rows": rows,
+            "videos": [
+                {"input": name, "setting": setting, **row}
+                for (name, setting), table in self.tables.items()
+                for row in table.video_records()
+            ],
+        }
+        sentences = [f"{found.finding}, in {group} ({found.reason})" for group, found in others]
+        return AuditReport(record, tables, notes, [*sentences, "{} ({})".format(*overall[1])])
 
 
 @torch.inference_mode()
@@ -334,17 +404,3 @@ def audit_modality(
     audit.groups = video_groups(module, module.videos("test"))
     audit.synthetic = module.synthetic
     return audit
-
-
-def check_finite(maps: Tensor, batch: SaliencyBatch, title: str) -> None:
-    """Refuse NaN maps, in which a comparison would find no change.
-
-    Raises:
-        InputError: If a map is not finite.
-    """
-    if not bool(maps.isfinite().all()):
-        keys = frame_keys(batch)
-        raise InputError(
-            f"the model predicts NaN among frames {keys[0]} to {keys[-1]} ({title}); its training diverged, audit "
-            "another checkpoint"
-        )

@@ -9,12 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from torch import Tensor
 
 from lightning_avsp.data.entries import VideoKey
+from lightning_avsp.errors import InputError
+from lightning_avsp.evaluation.formatting import with_interval
 from lightning_avsp.evaluation.statistics import LEVEL, Interval, bootstrap_mean
 from lightning_avsp.metrics import ScoreTable
-from lightning_avsp.run_folder import RunFolder, write_json
+from lightning_avsp.run_folder import RunFolder
+from lightning_avsp.structures import SaliencyBatch
+from lightning_avsp.tasks.prediction import frame_keys
 
 
 @dataclass
@@ -23,23 +28,19 @@ class AuditReport:
 
     record: Any
     """All values, for JSON."""
-    tables: list[tuple[str, list[list[str]]]] = field(default_factory=list)
-    """Titles with rows of cells, the header first."""
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """Tables by title."""
     notes: list[str] = field(default_factory=list)
     verdicts: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """Format tables, notes and verdicts as lines of text."""
         lines = []
-        for title, rows in self.tables:
-            lines += ["", title, *aligned(rows)]
+        for title, frame in self.tables.items():
+            lines += ["", title, *(line.rstrip() for line in frame.to_string().splitlines())]
         if self.verdicts:
             return [*lines, "", *self.notes, "", *(f"verdict: {text}" for text in self.verdicts)]
         return [*lines, *self.notes]
-
-    def write(self, path: Path) -> None:
-        """Write the record as JSON."""
-        write_json(path, self.record)
 
 
 @dataclass
@@ -71,6 +72,20 @@ class MapChange:
         self.clips += len(base)
 
 
+def check_finite(maps: Tensor, batch: SaliencyBatch, title: str) -> None:
+    """Refuse NaN maps, in which a comparison would find no change.
+
+    Raises:
+        InputError: If a map is not finite.
+    """
+    if not bool(maps.isfinite().all()):
+        keys = frame_keys(batch)
+        raise InputError(
+            f"the model predicts NaN among frames {keys[0]} to {keys[-1]} ({title}); its training diverged, audit "
+            "another checkpoint"
+        )
+
+
 def report_file(checkpoint: Path, name: str) -> Path:
     """Return the default JSON file of an audit: in the run's ``results/``, or beside a file outside any run."""
     folder = checkpoint.resolve().parent
@@ -91,36 +106,11 @@ def common_notes(frames: int, videos: int, synthetic: Sequence[str]) -> list[str
     return notes
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Format rows of cells as lines with columns of equal width, the first left-aligned."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def decimals(value: float) -> str:
-    """Format a value, ``-`` for NaN."""
-    return "-" if math.isnan(value) else f"{value:.3f}"
-
-
 def difference(interval: Interval) -> str:
     """Format a difference: ``-0.123 [-0.150, -0.098]``, or ``exactly 0``."""
-    if math.isnan(interval.mean):
-        return "-"
     if interval.mean == 0 and (math.isnan(interval.low) or interval.low == interval.high == 0):
         return "exactly 0"
-    ends = "" if math.isnan(interval.low) else f" [{interval.low:+.3f}, {interval.high:+.3f}]"
-    return f"{interval.mean:+.3f}{ends}"
-
-
-def plain(interval: Interval, videos: int) -> dict[str, Any]:
-    """Return an interval for JSON."""
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high, "videos": videos}
+    return str(with_interval(interval, sign=True))
 
 
 def mean_difference(
@@ -135,16 +125,15 @@ def mean_difference(
     base = {(row.corpus, row.video, row.frame): row.values[metric] for row in second.frames}
     wanted, found = set(videos), defaultdict(list)
     for row in first.frames:
-        difference = row.values[metric] - base[row.corpus, row.video, row.frame]
-        if (row.corpus, row.video) in wanted and not math.isnan(difference):
-            found[row.corpus, row.video].append(difference)
+        change = row.values[metric] - base[row.corpus, row.video, row.frame]
+        if (row.corpus, row.video) in wanted and not math.isnan(change):
+            found[row.corpus, row.video].append(change)
     means = [("/".join(key), math.fsum(values) / len(values)) for key, values in found.items()]
-    return bootstrap_mean([means], seed=0), len(means)
+    return bootstrap_mean([means]), len(means)
 
 
 def mean_value(table: ScoreTable, metric: str, videos: Collection[VideoKey]) -> float:
     """Average a metric over some videos' means over frames; NaN of nothing."""
-    wanted = set(videos)
-    values = [row.values[metric] for row in table.videos if (row.corpus, row.video) in wanted]
-    counted = [value for value in values if not math.isnan(value)]
+    rows = [row for row in table.videos if (row.corpus, row.video) in set(videos)]
+    counted = [row.values[metric] for row in rows if not math.isnan(row.values[metric])]
     return math.fsum(counted) / len(counted) if counted else math.nan

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lightning_avsp.callbacks.origins import reported_sources, started_from, weight_options
 from lightning_avsp.run_folder import RunFolder
 
@@ -35,6 +37,22 @@ class RunFacts:
     unknown: list[str] = field(default_factory=list)
     """Facts that the folder lacks."""
 
+    def load(self, path: Path) -> dict[str, Any] | None:
+        """Read a JSON or YAML file of the folder; one that is absent or broken is noted as unknown."""
+        try:
+            text = path.read_text(encoding="utf-8")
+            content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        except FileNotFoundError:
+            self.unknown.append(f"{self.path} has no {path.relative_to(self.path)}")
+            return None
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            self.unknown.append(f"{path} cannot be read ({str(error).splitlines()[0]})")
+            return None
+        if not isinstance(content, dict):
+            self.unknown.append(f"{path} holds no mapping")
+            return None
+        return content
+
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
     """Find run folders at or below the given paths, each once; a path without any is returned as it is."""
@@ -42,8 +60,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         given = path.parent.parent if path.is_file() and path.parent.name == "checkpoints" else path
         inside = sorted(record.parent for record in given.rglob("run.json")) if given.is_dir() else []
-        own = RunFolder(given)
-        here = own.record.is_file() or own.checkpoints.is_dir() or (given / "config.yaml").is_file()
+        here = any((given / name).exists() for name in ("run.json", "checkpoints", "config.yaml"))
         found += [given] if here or not inside else inside
     return list(dict.fromkeys(run.resolve() for run in found))
 
@@ -54,48 +71,46 @@ def read_run(path: Path) -> RunFacts:
     if not path.is_dir():
         facts.unknown.append(f"{path} is not there")
         return facts
-    config = _config(path / "config.yaml", facts)
-    record = _json(run.record, facts, "run.json")
+    settings = path / "config.yaml"
+    config = (facts.load(settings) or {}) if settings.is_file() else {}
+    record = facts.load(run.record)
+    synthetic = frozenset(map(str, (record or {}).get("synthetic") or []))
     if record is not None:
-        _read_record(record, facts)
+        _read_videos(record, facts, synthetic)
     _read_origins(config, record, facts)
     validation = (config.get("data") or {}).get("validation") or {}
-    if validation.get("selection") == "test":
-        facts.selected_on_test = True
-    _read_results(run, facts, _synthetic(record or {}))
+    facts.selected_on_test |= validation.get("selection") == "test"
+    if (run.results / "test.json").is_file():
+        _read_results(run, facts, synthetic)
     if record is not None and not facts.test and not facts.tested_elsewhere:
         facts.unknown.append(f"{run.record} names no test video")
     return facts
 
 
-def _read_record(record: dict[str, Any], facts: RunFacts) -> None:
-    synthetic = _synthetic(record)
-    parts = [record, *[entry for entry in record.get("earlier") or [] if isinstance(entry, dict)]]
-    for index, part in enumerate(parts):
+def _read_videos(record: dict[str, Any], facts: RunFacts, synthetic: frozenset[str]) -> None:
+    for part in [record, *[entry for entry in record.get("earlier") or [] if isinstance(entry, dict)]]:
         videos = part.get("videos") or {}
         facts.train |= video_keys(videos.get("train"), synthetic)
         facts.selection |= video_keys(videos.get("validation"), synthetic)
-        if index == 0:
-            facts.test |= video_keys(videos.get("test"), synthetic)
+    facts.test = video_keys((record.get("videos") or {}).get("test"), synthetic)
+    facts.selected_on_test = "TEST" in str(record.get("selection"))
     if not facts.train:
         facts.unknown.append(f"{facts.path / 'run.json'} names no training video")
-    facts.selected_on_test |= "TEST" in str(record.get("selection"))
 
 
 def _read_origins(config: dict[str, Any], record: dict[str, Any] | None, facts: RunFacts) -> None:
     """Read all initial weights that the folder names: in its record, its configuration, and earlier records."""
+    absolute = started_from(config, facts.path)
     named = {
-        option: value
+        option: absolute.get(option, value)
         for option, value in weight_options(config).items()
         if not _own_checkpoint(value, config, facts.path)
     }
-    named |= {k: v for k, v in started_from(config, facts.path).items() if k in named}
     if record is not None:
         lines = record.get("weights")
-        known = set(named.values())
-        for part, source in reported_sources(lines if isinstance(lines, list) else []).items():
-            if source not in known and Path(source).name not in {Path(value).name for value in known}:
-                named[part] = source
+        known = {Path(value).name for value in named.values()}
+        reported = reported_sources(lines if isinstance(lines, list) else [])
+        named |= {part: source for part, source in reported.items() if Path(source).name not in known}
         for index, entry in enumerate([record, *(record.get("earlier") or [])]):
             for option, value in (entry.get("started_from") or {}).items():
                 named[option if index == 0 else f"{option} (earlier command {index})"] = value
@@ -106,69 +121,32 @@ def _read_origins(config: dict[str, Any], record: dict[str, Any] | None, facts: 
 
 def _own_checkpoint(value: str, config: dict[str, Any], run: Path) -> bool:
     """Return True if a path is a checkpoint of this folder, here or at the folder's path during the run."""
-    path = Path(value)
+    path, before = Path(value), config.get("run_dir")
     if path.exists():
         return run.resolve() in path.resolve().parents
-    before = config.get("run_dir")
     return bool(before) and Path(str(before)) in path.parents
 
 
 def _read_results(run: RunFolder, facts: RunFacts, synthetic: frozenset[str]) -> None:
-    path = run.results / "test.json"
-    if not path.is_file():
-        return
-    results = _json(path, facts, "results/test.json")
+    results = facts.load(run.results / "test.json")
     if results is None:
         return
-    made = synthetic | frozenset(results.get("synthetic") or [])
     rows = [row for row in results.get("videos") or [] if isinstance(row, dict)]
-    tested = video_keys([[row.get("corpus"), row.get("video")] for row in rows], made)
-    checkpoint = results.get("checkpoint")
-    command = _config(run.path / "config-test.yaml", facts)
-    if checkpoint is None or _own_checkpoint(str(checkpoint), command, run.path):
+    pairs = [[row.get("corpus"), row.get("video")] for row in rows]
+    tested = video_keys(pairs, synthetic | frozenset(results.get("synthetic") or []))
+    checkpoint, command = results.get("checkpoint"), run.path / "config-test.yaml"
+    config = (facts.load(command) or {}) if command.is_file() else {}
+    if checkpoint is None or _own_checkpoint(str(checkpoint), config, run.path):
         facts.test |= tested
     else:
         facts.tested_elsewhere[Path(checkpoint)] = tested
 
 
-def _synthetic(record: dict[str, Any]) -> frozenset[str]:
-    return frozenset(str(name) for name in record.get("synthetic") or [])
-
-
 def video_keys(pairs: Any, synthetic: frozenset[str]) -> frozenset[Video]:
     """Parse (corpus, video) pairs of a record and mark those of generated corpora; anything else is left out."""
-    if not isinstance(pairs, list):
-        return frozenset()
-    keys = [
-        (str(pair[0]), str(pair[1])) for pair in pairs if isinstance(pair, (list, tuple)) and len(pair) == 2
-    ]
+    keys = [pair for pair in pairs if isinstance(pair, (list, tuple)) and len(pair) == 2] if pairs else []
     # a generated video may have the name of a real one
-    return frozenset((f"{c} (SYNTHETIC)" if c in synthetic else c, video) for c, video in keys)
-
-
-def _json(path: Path, facts: RunFacts, name: str) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        facts.unknown.append(f"{facts.path} has no {name}")
-        return None
-    except (OSError, ValueError) as error:
-        facts.unknown.append(f"{path} cannot be read ({error})")
-        return None
-    if not isinstance(content, dict):
-        facts.unknown.append(f"{path} is no record")
-        return None
-    return content
-
-
-def _config(path: Path, facts: RunFacts) -> dict[str, Any]:
-    import yaml
-
-    if not path.is_file():
-        return {}
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        facts.unknown.append(f"{path} cannot be read ({str(error).splitlines()[0]})")
-        return {}
-    return content if isinstance(content, dict) else {}
+    return frozenset(
+        (f"{corpus} (SYNTHETIC)" if str(corpus) in synthetic else str(corpus), str(video))
+        for corpus, video in keys
+    )

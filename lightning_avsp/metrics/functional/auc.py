@@ -21,6 +21,7 @@ def auc_judd_kernel(frames: Frames, ties: Ties = "expected") -> Tensor:
     """AUC-Judd of each frame: float64 (B,)."""
     prediction, points = frames.prediction, frames.fixations
     assert points is not None
+    # padding sorts last
     fixated = points.pad(points.read(prediction.flat).to(torch.float64), fill=torch.inf)  # (B, K)
     parts = [_counts(_sort_rows(prediction.sort_keys(part)), fixated[part]) for part in prediction.chunks()]
     # How many pixels are below each fixated one, and how many at most as high: each (B, K).
@@ -35,7 +36,7 @@ def auc_judd_kernel(frames: Frames, ties: Ties = "expected") -> Tensor:
     won_pairs = (weight * 0.5 * (lower + lower_equal)).sum(-1)
     values = won_pairs / (points.total * negatives)
     values = values + _judd_excess(fixated, lower, lower_equal, points, negatives)
-    values = torch.where(prediction.constant, _all_tied(points), values)
+    values = torch.where(prediction.constant, _all_tied(points), values)  # rounding noise is no order
     nothing_to_rank = (points.count == 0) | (negatives == 0)
     return undefined_where(values, nothing_to_rank | ~prediction.finite)
 

@@ -81,6 +81,7 @@ def nss_kernel(frames: Frames) -> Tensor:
     assert fixations is not None
     moments = frames.prediction_moments
     deviation = (moments.squares / (prediction.pixels - 1)).sqrt()  # (B,)
+    # minima cancel in the difference below
     mean = moments.mass / prediction.pixels  # (B,) above the minimum
     looked_at = fixations.read(prediction.flat).to(mean.dtype) - prediction.minimum[fixations.frame]
     return undefined_where((fixations.mean_by_frame(looked_at) - mean) / deviation, prediction.undefined)
@@ -174,7 +175,7 @@ def _shares(values: Tensor, negatives: Negatives) -> Tensor:
     if negatives == "clamp":
         values.clamp_(min=0)
     mass = values.sum(-1, keepdim=True)
-    return values.mul_(torch.where(mass != 0, 1 / mass, 0.0))
+    return values.mul_(torch.where(mass != 0, 1 / mass, 0.0))  # no mass, no shares: KLD 0
 
 
 def _divergence(p: Tensor, g: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ class Frames:
     @cached_property
     def prediction_moments(self) -> Moments:
         """Sums over the prediction, from the pass over both maps if there is a target."""
+        # one pass over the pixels instead of two
         return self.prediction.moments if self.target is None else self.pair.prediction
 
 

@@ -65,7 +65,7 @@ def check_names(names: Sequence[str]) -> tuple[MetricName, ...]:
     unknown = [name for name in names if name not in known]
     if unknown or not names or len(set(names)) != len(names):
         raise InputError(f"metrics are {list(names)}; choose one or more of {', '.join(known)}, each once.")
-    return tuple(name for name in known if name in names)
+    return tuple(name for name in known if name in names)  # in one order, so that tables of runs compare
 
 
 def saliency_scores(

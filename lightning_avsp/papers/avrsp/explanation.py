@@ -60,6 +60,7 @@ def explain_relevance(trace: Trace) -> list[Explanation]:
         for head in range(relevance.head_weights.shape[1])
     )
     return shown + [
+        # blocks side by side, in the order of the labels
         Explanation(name, title, torch.cat(values, dim=1), labels)
         for name, (title, values) in numbers.items()
     ]

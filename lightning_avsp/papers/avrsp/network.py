@@ -116,16 +116,17 @@ class AVRSP(DirectNetwork):
         self.weight_report.add(part)
         self.pixel_mean, self.pixel_std = self.video_encoder.pixel_mean, self.video_encoder.pixel_std
         channels = channels or (16 if tiny else 64)
-        steps = clip_frames // 8
+        steps = clip_frames // 8  # the time steps of S3D's deepest scale (D3)
         self.scales = nn.ModuleList(
             Scale(width, channels, rates, steps, lip_space_stride)
             for width, rates in zip(self.video_encoder.channels, DILATIONS, strict=True)
         )
-        paired = range(4 - ms_mrg_pairs, 4)
+        paired = range(4 - ms_mrg_pairs, 4)  # the finest scales come first (Table IV)
         self.synergy = nn.ModuleDict(
             {str(scale): Synergy(channels, scale > 0, scale < 3) for scale in paired if ms}
         )
         self.gates = nn.ModuleDict({str(scale): RegulatorGate(channels, mrg_gate) for scale in paired if mrg})
+        # a gated scale hands its fused features on too (D11)
         one, two, three = (2 if str(scale) in self.gates else 1 for scale in (1, 2, 3))
         self.decoder = MapDecoder(channels, (one, two, three), steps)
         self.weight_report.add(PartReport("scales, synergy, gates and decoder", "random"))
@@ -187,9 +188,11 @@ class AVRSP(DirectNetwork):
             found = (trace.relevance,) if isinstance(self.fusion, RAVF) else ()
             fused = self.fusion(fused, encoded, *found)
             trace.grid = fused.shape[2:]
+        # synergy reads visual features only: audio reaches the finer scales through the gates
         y = [self._enrich(x, scale) for scale in range(4)]
         gated: dict[int, Tensor] = {}
         for name, gate in self.gates.items():  # coarse to fine
+            # gates chain over the scales that have one (D10)
             fused_here = gated[max(gated)] if gated else fused
             gated[int(name)], trace.gates[int(name)] = gate(fused_here, y[int(name)])
         handed = [[y[scale], *([gated[scale]] if scale in gated else [])] for scale in (1, 2, 3)]
@@ -209,6 +212,7 @@ class AVRSP(DirectNetwork):
         if self.audio_encoder is None:
             return None
         if audio is None:
+            # a missing track is silence, of the clip length (D5)
             audio = video.new_zeros(len(video), 1, SILENCE_PER_FRAME * self.clip_frames)
         if audio.dim() != 3 or audio.shape[1] != 1:
             raise InputError(

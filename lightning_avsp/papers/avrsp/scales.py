@@ -42,6 +42,7 @@ class Scale(nn.Module):
                 f"the video encoder gives {x.shape[2]} time steps, which {self.steps} do not divide; "
                 "give clips of clip_frames frames"
             )
+        # every scale is brought to the same 4 steps (D3)
         return self.pool(self.pyramid(x), x.shape[2] // self.steps)
 
 
@@ -88,7 +89,7 @@ class Synergy(nn.Module):
         y: dict[str, Tensor] = {}
         for name, conv in self.second.items():  # Equation 10
             source, level = name.split("_to_")
-            term = conv(resize_space(x[source], x[level]))
+            term = conv(resize_space(x[source], x[level]))  # resized, then convolved (D8)
             y[level] = y[level] + term if level in y else term
         for level, conv in self.third.items():  # Equations 11 and 12
             middle = middle + conv(resize_space(y[level], middle))
@@ -112,6 +113,7 @@ class RegulatorGate(nn.Module):
 
         Returns the gated features, and the gate in [0, 1] before its mean, both (B, C, T, h, w).
         """
+        # l = 0 needs no upsampling (X3)
         fused = resize_space(fused, visual)  # Equation 13
         gate = self.gate(torch.cat([fused, visual], dim=1)).sigmoid()
         opened = gate.mean(dim=(2, 3, 4), keepdim=True) if self.form == "channel" else gate  # Equation 14

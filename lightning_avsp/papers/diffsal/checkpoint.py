@@ -87,6 +87,7 @@ def load_released_state(
             unused[official] = reason
         else:
             name = our_name(official)
+            # an official name without a counterpart is reported as it is
             renamed[name if name in expected else official] = tensor
     load_strict(network, renamed, f"released DiffSal (modality {network.modality!r})", source)
     return unused

@@ -101,7 +101,22 @@ class DiffSal(DiffusionNetwork):
                 f"audio_weights={audio_weights}; leave it out"
             )
         if variant == "released":
-            _refuse_unreleased(modality, attention, interaction, video_encoder, channels, video_weights)
+            for name, value, allowed in (
+                ("modality", modality, modality in ("av", "v")),
+                ("attention", attention, attention in ("eca", "standard")),
+                ("interaction", interaction, interaction in ("mim", "mim_residual", "none")),
+                ("video_encoder", video_encoder, video_encoder in ("mvitv2_s", "swin3d_t", "tiny")),
+                ("channels", channels, channels is None),
+            ):
+                if not allowed:
+                    raise InputError(
+                        f"variant=released has no {name}={value}; use variant=paper, or leave {name} at its default"
+                    )
+            if video_encoder == "mvitv2_s" and video_weights is not None:
+                raise InputError(
+                    f"variant=released with video_weights={video_weights}: its MViTv2-S is not the published one; "
+                    "load a released checkpoint with load_released, or use variant=paper"
+                )
         elif channels is not None and any(width % 8 for width in channels):
             raise InputError(
                 f"channels={channels}: every width must be a multiple of 8, for heads and group norms"
@@ -110,6 +125,7 @@ class DiffSal(DiffusionNetwork):
         self.modality = modality
         self.weight_report = WeightReport()
         tiny = video_encoder == "tiny"
+        # without an interaction audio has no way into the maps: no encoder is built
         self.uses_audio = modality != "v" and interaction != "none"
         frozen_audio = audio_encoder == "vggish" if freeze_audio is None else freeze_audio
         audio = None
@@ -159,6 +175,7 @@ class DiffSal(DiffusionNetwork):
                 mel_bins=mel_bins,
             )
         self.weight_report.add(PartReport("Saliency-UNet", "random"))
+        # each variant and modality was trained with its own statistics
         self.pixel_mean, self.pixel_std = self.core.pixel_mean, self.core.pixel_std
 
     def encode(
@@ -170,31 +187,3 @@ class DiffSal(DiffusionNetwork):
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """Predict the clean map (B, 1, H, W) in [0, 1] from a noisy one of the frames' size at steps ``t`` (B,)."""
         return self.core.denoise(noisy_map, t, condition)
-
-
-def _refuse_unreleased(
-    modality: DiffSalModality,
-    attention: AttentionKind,
-    interaction: Interaction,
-    video_encoder: VideoEncoderName,
-    channels: tuple[int, int, int, int] | None,
-    video_weights: str | None,
-) -> None:
-    """Refuse options of :class:`DiffSal` that the released network lacks, naming the option and the remedy."""
-    refused = [
-        ("modality", modality, modality in ("av", "v")),
-        ("attention", attention, attention in ("eca", "standard")),
-        ("interaction", interaction, interaction in ("mim", "mim_residual", "none")),
-        ("video_encoder", video_encoder, video_encoder in ("mvitv2_s", "swin3d_t", "tiny")),
-        ("channels", channels, channels is None),
-    ]
-    for name, value, allowed in refused:
-        if not allowed:
-            raise InputError(
-                f"variant=released has no {name}={value}; use variant=paper for it, or leave {name} at its default"
-            )
-    if video_encoder == "mvitv2_s" and video_weights is not None:
-        raise InputError(
-            f"variant=released with video_weights={video_weights}: its MViTv2-S differs from the published one; load a "
-            "released checkpoint with load_released, or use variant=paper"
-        )

@@ -108,6 +108,7 @@ class ConditionalDenoising(nn.Module):
         self.enlarge: nn.Module | None = None
         if index < len(widths.channels) - 1:  # the deepest stage has nothing below it (X10)
             kernel = (1, 2, 2)
+            # in space only: all stages have T_v steps
             self.enlarge = nn.ConvTranspose3d(widths.channels[index + 1], channels, kernel, stride=kernel)
             self.fusion = DecoderFusion(channels, gate)
         self.attention: nn.Module | None = None
@@ -189,6 +190,7 @@ def normalized_entropy(features: Tensor) -> Tensor:
     (B, C, T, h, w) to (B,) in [0, 1]: 0 if all energy lies at one position and time, 1 if it is the same everywhere.
     """
     energy = features.float().square().sum(dim=1).flatten(1)  # (B, T h w)
+    # a map of zeros has no energy to divide by
     p = energy / energy.sum(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
     return torch.special.entr(p).sum(dim=1) / math.log(p.shape[1])
 
@@ -218,4 +220,4 @@ class AdaptiveSteps(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             entropy = normalized_entropy(features)[:, None].to(self.first.weight.dtype)  # (B, 1)
             wanted = self.second(F.relu(self.first(entropy)))[:, 0]
-        return wanted.round().long().clamp(self.fewest, self.most)
+        return wanted.round().long().clamp(self.fewest, self.most)  # rounding has no gradient (X18)

@@ -46,6 +46,7 @@ class TemporalRefinement(nn.Module):
             position = F.interpolate(position.transpose(1, 2), size=slices, mode="linear").transpose(1, 2)
         tokens = x.permute(0, 3, 4, 2, 1).flatten(0, 2) + position.to(x.dtype)  # (B h w, S, C)
         query, key, value = self.qkv(tokens).chunk(3, dim=-1)
+        # post-norm: norms come after the sums
         tokens = self.norm1(tokens + self.out(multi_head_attention(query, key, value, self.heads)))
         tokens = self.norm2(tokens + self.feed_forward(tokens))
         return tokens.unflatten(0, (batch, height, width)).permute(0, 4, 3, 1, 2)  # (B, C, S, h, w)
@@ -115,7 +116,7 @@ class LocalContext(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform (B, C, T, h, w)."""
-        x = self.batch_norm(self.conv(F.glu(x, dim=1))) + x
+        x = self.batch_norm(self.conv(F.glu(x, dim=1))) + x  # X33: C to C / 2 and back to C
         tokens = as_tokens(x)
         return spatial_grid(self.norm(self.feed_forward(tokens) + tokens), x.shape[2:])
 
@@ -223,9 +224,10 @@ class InteractionBlock(nn.Module):
             audio = self.audio_ffn(self.match(refined, size))  # (B, C, T, h, w)
             audio = audio + self.audio_time.to(audio.dtype)
             if self.product is not None:
+                # before the attention, whose keys alone would not bind (X31)
                 visual = visual + self.product(visual, refined)
             f_va = self.visual_context(self._attend(self.visual_attention, visual, audio))
-            f_av = audio
+            f_av = audio  # X28: the gate mixes with the aligned audio
             if self.options.bidirectional:
                 f_av = self.audio_context(self._attend(self.audio_attention, audio, visual))
             fused, alpha = self.gate(f_va, f_av)

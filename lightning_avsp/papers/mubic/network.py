@@ -147,6 +147,7 @@ class MUBiC(FusionNetwork, DiffusionNetwork):
         """
         fused = self.trunk(video, audio, text)
         self._levels = gate_levels("gate_alpha", fused.gates)
+        # a condition holds the deepest first, the thesis numbers from the finest
         return Condition(video=fused.features[::-1], audio=fused.refined)
 
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:

@@ -76,7 +76,7 @@ class FusionTrunk(nn.Module):
         if modality == "v" and options.sound_product:
             raise InputError("modality=v has no audio for fusion.sound_product=true; leave one of them out")
         tiny = video_encoder == "tiny"
-        factors = compression or (TINY_FACTORS if tiny else THESIS_FACTORS)
+        factors = compression or (TINY_FACTORS if tiny else THESIS_FACTORS)  # X5: 3x6 keys at every scale
         if any(factor < 1 for factor in factors):
             raise InputError(
                 f"compression={factors}: each factor must be at least 1, which compresses nothing"
@@ -95,6 +95,7 @@ class FusionTrunk(nn.Module):
             channels=self.video_encoder.channels[::-1],
             factors=factors,
             noise=TINY_NOISE if tiny else THESIS_NOISE,
+            # as wide as those of MViTv2-S
             head_dim=16 if tiny else 96,
             audio=audio_channels,
             mel_bins=4 if audio_encoder == "tiny" else 12,  # 64 and 192 columns, 16 times smaller
@@ -123,10 +124,11 @@ class FusionTrunk(nn.Module):
                 "MUBiC fuses audio into visual features and cannot work without video: give frames"
             )
         check_frame_size("MUBiC", video, 64)
+        # other encoders stride in time
         seen = [resample_time(feature, self.widths.steps) for feature in self.video_encoder(video)[::-1]]
         refined = None
         if audio is not None and self.audio_encoder is not None:
-            if audio.shape[2] < 2:
+            if audio.shape[2] < 2:  # the matching turns S slices into S - 1 steps (X11)
                 raise InputError(
                     f"{audio.shape[2]} slice of audio: MUBiC needs at least 2; set data.audio.slices"
                 )

@@ -26,9 +26,10 @@ class TokenRoles:
     @classmethod
     def of(cls, text: Tensor) -> TokenRoles:
         """Find the roles in features in which every row of zeros is padding."""
+        # padding is rows of zeros, which no token has
         filled = (text != 0).any(dim=-1)  # (B, N)
         rows = torch.arange(text.shape[1], device=text.device)
-        end = (filled * rows).amax(dim=1)
+        end = (filled * rows).amax(dim=1)  # CLIP summarises a caption at its last token
         words = filled & (rows > 0) & (rows < end[:, None])
         return cls(words=words, end=end, present=words.any(dim=1))
 
@@ -83,9 +84,6 @@ class PositionInClip(nn.Module):
     """Sum of features with their positions in the frame and in time.
 
     The position in the frame is that of the map's patches, sine for sine, so that patches find it; time is projected.
-
-    Args:
-        width: Width d of the features.
     """
 
     time_dim = 16
@@ -107,12 +105,7 @@ class PositionInClip(nn.Module):
 
 
 class SoundTokens(nn.Module):
-    """Audio features as tokens of the condition: projection, layer norm, position in time.
-
-    Args:
-        channels: Channels of the audio features.
-        width: Width d of the tokens.
-    """
+    """Audio features as tokens of the condition: projection, layer norm, position in time."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -130,10 +123,6 @@ class CaptionTokens(nn.Module):
     """Caption features as tokens of the condition, for networks without video: projection and layer norm.
 
     CLIP's features carry their positions. A clip without a caption has one learned token in place of them.
-
-    Args:
-        text_width: Width of the text token features.
-        width: Width d of the tokens.
     """
 
     def __init__(self, text_width: int, width: int) -> None:

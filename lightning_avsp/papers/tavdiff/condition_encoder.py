@@ -26,20 +26,19 @@ CAUSES = {
 
 
 class ConditionEncoder(nn.Module):
-    """Encoder of visual tokens f_tv, audio tokens and, without video, caption tokens.
+    """Encoder of visual tokens f_tv, audio tokens and, without video, caption tokens, all of the denoiser's width.
 
-    In training every input of the network must be given. At test time missing ones are left out: without audio or video
-    their tokens are, without text the visual features are those of a network without text.
+    In training every input of the network must be given. At test time missing ones are left out: without audio or
+    video their tokens are, without text the visual features are those of a network without text.
 
     Args:
-        modalities: Inputs: ``v``, ``av``, ``tv``, ``ta`` or ``tav``.
+        modalities: Inputs: ``v``, ``av``, ``tv``, ``ta`` or ``tav``; an encoder is needed for each letter.
         width: Width d of the tokens.
         text_width: Width of the text token features.
-        video_encoder: Encoder of the frames, needed with ``v``.
-        fusion: Fusion of text and video, needed with ``v``; made for the encoder's channels.
-        audio_encoder: Encoder of the waveform, needed with ``a``.
-        audio_product: Multiply the visual features by a function of the audio, stage by stage (X20).
-        text_product: Multiply them by a function of the caption (X20).
+        video_encoder: Encoder of the frames.
+        fusion: Fusion of text and video, made for the video encoder's channels.
+        audio_encoder: Encoder of the waveform.
+        products: True for the audio, and for the text, whose function the visual features are multiplied by (X20).
 
     Raises:
         InputError: If there are to be products and the video encoder cannot be run stage by stage.
@@ -53,8 +52,7 @@ class ConditionEncoder(nn.Module):
         video_encoder: VideoEncoder | None = None,
         fusion: VisualOnly | SITR | None = None,
         audio_encoder: AudioEncoder | None = None,
-        audio_product: bool = False,
-        text_product: bool = False,
+        products: tuple[bool, bool] = (False, False),
     ) -> None:
         super().__init__()
         self.modalities = modalities
@@ -66,39 +64,30 @@ class ConditionEncoder(nn.Module):
         self.sound: SoundTokens | None = None
         if audio_encoder is not None:
             self.sound = SoundTokens(audio_encoder.out_channels, width)
+        # with video, text acts through its fusion alone
         in_condition = modalities.replace("t", "") if "v" in modalities else modalities
         self.caption = CaptionTokens(text_width, width) if "t" in in_condition else None
         self.products: StageProducts | None = None
-        if video_encoder is not None and (audio_product or text_product):
-            sound_width = audio_encoder.out_channels if audio_product and audio_encoder is not None else None
-            self.products = StageProducts(video_encoder, sound_width, text_width if text_product else None)
+        if video_encoder is not None and any(products):
+            sound_width = audio_encoder.out_channels if products[0] and audio_encoder is not None else None
+            self.products = StageProducts(video_encoder, sound_width, text_width if products[1] else None)
         # marks the modality of each token of the condition
         self.kind = nn.ParameterDict({NAMES[letter]: torch.randn(width) * 0.02 for letter in in_condition})
 
     def forward(
         self, video: Tensor | None, audio: Tensor | None, text: Tensor | None, saliency: Tensor | None
     ) -> Condition:
-        """Compute the condition of a batch of clips.
-
-        Args:
-            video: Normalised frames (B, 3, T, H, W), or None.
-            audio: Waveforms (B, 1, N), or None.
-            text: Token features (B, N, text_width), or None.
-            saliency: Ground truth (B, 1, H, W) in [0, 1], where SITR chooses by it.
-
-        Raises:
-            InputError: If no usable input is given, or in training not all of them.
-        """
+        """Compute the condition of a batch of clips; arguments and errors as of :meth:`TAVDiff.encode`."""
         given = {"video": video, "audio": audio, "text": text}
         missing = [NAMES[letter] for letter in self.modalities if given[NAMES[letter]] is None]
+        # a run that silently trains without an input would be scored as with it
         if self.training and missing:
             raise InputError(
                 f"modalities={self.modalities} reads {missing[0]}, which the training clips lack: {CAUSES[missing[0]]}"
             )
         text = self._check_text(text)
-        encoded = (
-            None if audio is None or self.audio_encoder is None else self.audio_encoder(audio)
-        )  # (B, C, n)
+        # (B, C, n)
+        encoded = None if audio is None or self.audio_encoder is None else self.audio_encoder(audio)
         sound = None if encoded is None or self.sound is None else self.sound(encoded)
         sound = None if sound is None else sound + self.kind["audio"].to(sound.dtype)
         visual = self._encode_video(video, encoded, text, saliency)
@@ -116,15 +105,12 @@ class ConditionEncoder(nn.Module):
         return Condition(video=() if visual is None else (visual,), audio=sound, text=caption)
 
     def features(self, video: Tensor, encoded: Tensor | None, text: Tensor | None) -> Tensor:
-        """Compute the visual features f_v of normalised frames, times audio and caption where there are products.
+        """Compute the visual features f_v (B, C, T', h, w), times audio and caption where there are products.
 
         Args:
-            video: (B, 3, T, H, W).
+            video: Normalised frames (B, 3, T, H, W).
             encoded: Audio features (B, C_a, n), or None.
             text: Token features (B, N, text_width), or None.
-
-        Returns:
-            (B, C, T', h, w).
 
         Raises:
             InputError: If this network reads no video, or the frames' size is no multiple of 32.

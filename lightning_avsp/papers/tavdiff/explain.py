@@ -10,16 +10,9 @@ from lightning_avsp.structures import Explanation
 
 
 def sitr_agreement(sitr: SITR, features: Tensor, text: Tensor, saliency: Tensor) -> Tensor:
-    """Compare the choice of the rule of test time with that of the ground truth.
+    """Compare the choice of the rule of test time with that of the ground truth; arguments as below.
 
-    Args:
-        sitr: The module.
-        features: Visual features f_v (B, C, T, h, w).
-        text: Token features (B, N, text_width).
-        saliency: Ground truth (B, 1, H, W).
-
-    Returns:
-        float32 (B,): 1 or 0; NaN for clips without a caption.
+    float32 (B,): 1 where they are the same, 0 where not, NaN for clips without a caption.
     """
     responses = sitr.respond(features, text)
     grid = features.shape[2:]
@@ -45,30 +38,18 @@ def explain_sitr(sitr: SITR, features: Tensor, text: Tensor, saliency: Tensor | 
     maps = (maps * responses.candidates[..., None]).unflatten(2, grid)  # (B, N, T, h, w)
     clips = torch.arange(len(maps), device=maps.device)
     by_rule = sitr.choose(responses, None, grid)
+    unit = "(attention, mean 1)"
     found = [
-        Explanation(
-            f"sitr_token{row:02d}",
-            f"map of token {row} of the caption (attention, mean 1)",
-            maps[:, row],
-        )
+        Explanation(f"sitr_token{row:02d}", f"map of token {row} of the caption {unit}", maps[:, row])
         for row in range(maps.shape[1])
         if bool(responses.candidates[:, row].any())
     ]
-    found.append(
-        Explanation(
-            "sitr_chosen", "the map that SITR's rule chooses (attention, mean 1)", maps[clips, by_rule]
-        )
-    )
+    found.append(Explanation("sitr_chosen", f"the map that SITR's rule chooses {unit}", maps[clips, by_rule]))
     numbers, labels = [by_rule.float()], ["token chosen by the rule"]
     if saliency is not None:
         by_truth = sitr.choose(responses, saliency, grid)
-        found.append(
-            Explanation(
-                "sitr_chosen_by_truth",
-                "the map that the ground truth chooses (attention, mean 1)",
-                maps[clips, by_truth],
-            )
-        )
+        title = f"the map that the ground truth chooses {unit}"
+        found.append(Explanation("sitr_chosen_by_truth", title, maps[clips, by_truth]))
         numbers += [by_truth.float(), (by_rule == by_truth).float()]
         labels += ["token chosen by the ground truth", "both choose the same (1: yes)"]
     values = torch.stack(numbers, dim=1)

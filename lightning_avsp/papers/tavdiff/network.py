@@ -6,6 +6,8 @@ silent or contradicts itself the choice is numbered (X1 ...) in the model card, 
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,7 @@ from lightning_avsp.backbones.registry import (
 )
 from lightning_avsp.backbones.soundnet import SoundNetTap
 from lightning_avsp.backbones.weights import PartReport, WeightReport
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_choice
 from lightning_avsp.papers.tavdiff.condition import condition_tokens
 from lightning_avsp.papers.tavdiff.condition_encoder import ConditionEncoder
 from lightning_avsp.papers.tavdiff.explain import explain_sitr, sitr_agreement
@@ -27,7 +29,6 @@ from lightning_avsp.papers.tavdiff.options import (
     Modalities,
     PooledCondition,
     SizeName,
-    check_tavdiff_options,
     condition_path,
 )
 from lightning_avsp.papers.tavdiff.saliency_dit import MapTransformer
@@ -113,66 +114,73 @@ class TAVDiff(DiffusionNetwork):
         super().__init__()
         tiny = video_encoder == "tiny"
         size = size or ("tiny" if tiny else "S")
-        check_tavdiff_options(
-            modalities,
-            denoiser,
-            decoupled,
-            pooled_condition,
-            text_fusion,
-            size,
-            residual,
-            (audio_product, text_product),
-            (video_weights, audio_weights),
-        )
+        require_choice("modalities", modalities, get_args(Modalities))
+        require_choice("denoiser", denoiser, get_args(Denoiser))
+        require_choice("text_fusion", text_fusion, get_args(TextFusion))
+        require_choice("size", size, SIZES)
+        if denoiser == "unet" and (pooled_condition is not None or not residual):
+            raise InputError(
+                f"denoiser=unet has no pooled_condition={pooled_condition} and no residual={residual}; leave both out, "
+                "or choose another denoiser"
+            )
+        if not decoupled and denoiser != "saliency_dit":
+            raise InputError(
+                f"decoupled=false is Saliency-DiT without its cross-attention, but denoiser={denoiser}; "
+                "set denoiser=saliency_dit"
+            )
+        for letter, name, wanted, weights in (
+            ("a", "audio", audio_product, audio_weights),
+            ("t", "text", text_product, None),
+            ("v", "video", False, video_weights),
+        ):
+            if wanted and not ("v" in modalities and letter in modalities):
+                raise InputError(
+                    f"{name}_product=true multiplies visual features, but modalities={modalities}; leave it out or set "
+                    f"modalities={'tv' if letter == 't' else 'av'} or tav"
+                )
+            if weights is not None and letter not in modalities:
+                raise InputError(
+                    f"modalities={modalities} has no encoder for {name}_weights={weights}; leave it out"
+                )
+        path = condition_path(denoiser, decoupled, pooled_condition)
         sizes = SIZES[size]
         self.modalities = modalities
         self.weight_report = WeightReport()
         frames: VideoEncoder | None = None
         fusion: VisualOnly | SITR | None = None
         if "v" in modalities:
+            # its deepest scale alone is read
             frames, part = build_frames(video_encoder, video_weights, freeze_video)
             self.weight_report.add(part)
             self.pixel_mean, self.pixel_std = frames.pixel_mean, frames.pixel_std
             channels = frames.channels[0]
             if "t" not in modalities:
+                # names of its weights fit a network with text (X18)
                 fusion = VisualOnly(channels, sizes.width)
             elif text_fusion == "sitr":
                 fusion = SITR(
-                    text_width,
-                    channels,
-                    sizes.width,
-                    sizes.sitr_heads,
-                    sitr_tokens,
-                    sitr_train_select,
-                    sitr_infer_select,
-                    sitr_output,
-                    sitr_gt_share,
-                )
+                    text_width, channels, sizes.width, sizes.sitr_heads,
+                    sitr_tokens, sitr_train_select, sitr_infer_select, sitr_output, sitr_gt_share,
+                )  # fmt: skip
             else:
                 fusion = RepeatedText(text_fusion, text_width, channels, sizes.width)
         waves: AudioEncoder | None = None
         if "a" in modalities:
             waves, part = build_waveform_encoder(audio_encoder, audio_tap, audio_weights, freeze_audio)
             self.weight_report.add(part)
+        products = (audio_product, text_product)
         self.condition = ConditionEncoder(
-            modalities,
-            sizes.width,
-            text_width,
-            frames,
-            fusion,
-            waves,
-            audio_product,
-            text_product,
+            modalities, sizes.width, text_width, frames, fusion, waves, products
         )
         self.denoiser: MapTransformer | UNet
         if denoiser == "unet":
             self.denoiser = UNet(sizes.unet_channels, sizes.width, sizes.unet_heads)
         else:
-            path = condition_path(denoiser, decoupled, pooled_condition)
             self.denoiser = MapTransformer(
                 sizes.width, sizes.depth, sizes.heads, patch or sizes.patch, path, residual
             )
         self.weight_report.add(PartReport(f"condition and denoiser ({denoiser})", "random"))
+        # pretrained encoders learn slower
         factor = encoder_lr_scale if encoder_lr_scale is not None else (1.0 if tiny else 0.1)
         self.lr_scales = {
             prefix: factor
@@ -180,6 +188,7 @@ class TAVDiff(DiffusionNetwork):
                 ("condition.video_encoder.", frames, freeze_video),
                 ("condition.audio_encoder.", waves, freeze_audio),
             )
+            # a frozen encoder has no rate
             if part is not None and not frozen and factor != 1
         }
         self.uses_audio = "a" in modalities
@@ -212,15 +221,9 @@ class TAVDiff(DiffusionNetwork):
         return self.condition(video, audio, text, saliency)
 
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """Predict the clean map from a noisy one (Equation 2).
+        """Predict the clean map (B, 1, H, W) in [0, 1] from a noisy one (Equation 2).
 
-        Args:
-            noisy_map: (B, 1, H, W), the map at diffusion step ``t``, H and W multiples of the patch.
-            t: Diffusion step of each map, int64 (B,), 0 to 999: the paper's 1 to 1000.
-            condition: Result of :meth:`encode`.
-
-        Returns:
-            Predicted clean map (B, 1, H, W) in [0, 1].
+        H and W are multiples of the patch; ``t`` is 0 to 999, the paper's 1 to 1000.
         """
         logits = self.denoiser(noisy_map, t, condition_tokens(condition))
         # under autocast in the noisy map's float32, so that no step rounds it to bfloat16
@@ -243,13 +246,10 @@ class TAVDiff(DiffusionNetwork):
     ) -> Tensor:
         """Compare the choice of SITR's rule of test time with that of the ground truth (X2).
 
-        Arguments as of :meth:`explain`.
-
-        Returns:
-            float32 (B,): 1 where both choose the same word, 0 where not, NaN for clips without a caption.
+        float32 (B,): 1 where both choose the same word, 0 where not, NaN for clips without a caption.
 
         Raises:
-            InputError: If the network has no SITR, or one of the three is missing.
+            InputError: If the network has no SITR, or video, text or saliency is missing.
         """
         sitr = self.condition.fusion
         if not isinstance(sitr, SITR):
@@ -270,14 +270,8 @@ class TAVDiff(DiffusionNetwork):
     ) -> list[Explanation]:
         """Show SITR's map of every word, the chosen one, and, given ground truth, the agreement of both (Figure 6).
 
-        Args:
-            video: Normalised frames (B, 3, T, H, W).
-            audio: Waveforms (B, 1, N), which only ``audio_product`` reads here, or None.
-            text: Token features (B, N, text_width).
-            saliency: Ground truth (B, 1, H, W) in [0, 1], or None.
-
-        Returns:
-            Nothing for a network without SITR, or without video or text.
+        Arguments as of :meth:`encode`; ``audio`` is read with ``audio_product`` only. Nothing for a network without
+        SITR, or without video or text.
         """
         sitr = self.condition.fusion
         if not isinstance(sitr, SITR) or video is None or text is None:

@@ -27,31 +27,17 @@ class StagedEncoder(Protocol):
 
 
 class Product(nn.Module):
-    """Visual features times one plus a linear function of another modality.
-
-    Args:
-        source_width: Width of the other modality's vector.
-        channels: Channels of the visual features.
-    """
+    """Visual features times one plus a linear function of another modality."""
 
     def __init__(self, source_width: int, channels: int) -> None:
         super().__init__()
         self.project = nn.Linear(source_width, channels)
 
     def forward(self, features: Tensor, vector: Tensor, present: Tensor | None = None) -> Tensor:
-        """Weigh visual features.
-
-        Args:
-            features: (B, C, T, h, w).
-            vector: Of the other modality (B, source_width).
-            present: True for clips that have it: bool (B,); others keep their features. None: all have.
-
-        Returns:
-            (B, C, T, h, w).
-        """
+        """Weigh (B, C, T, h, w) by vectors (B, source_width), where clips are ``present``, bool (B,); None: all."""
         factor = self.project(vector)
         if present is not None:
-            factor = factor * present[:, None]
+            factor = factor * present[:, None]  # no caption: a factor of one
         return features * (1 + factor[:, :, None, None, None])
 
 
@@ -59,12 +45,8 @@ class StageProducts(nn.Module):
     """Run of a video encoder with each stage's features multiplied by audio, by caption, or by both.
 
     A product after the last stage alone was found to be of no use: by then a tiny encoder has mixed what the audio
-    should have distinguished (see *Does it listen?* in the model card).
-
-    Args:
-        encoder: The encoder that it will run; not kept.
-        sound_width: Channels of the audio features, to multiply by audio; None to leave audio out.
-        text_width: Width of the text token features, to multiply by the caption; None to leave text out.
+    should have distinguished (see *Does it listen?* in the model card). Without ``sound_width``, the channels of the
+    audio features, audio is left out, without ``text_width`` the caption. The encoder itself is not kept.
 
     Raises:
         InputError: If the encoder cannot be run stage by stage.
@@ -83,16 +65,9 @@ class StageProducts(nn.Module):
     def forward(
         self, encoder: nn.Module, video: Tensor, encoded: Tensor | None, text: Tensor | None
     ) -> Tensor:
-        """Compute the deepest visual features of a batch of clips.
+        """Compute the deepest visual features (B, C, T', h, w) of normalised frames (B, 3, T, H, W).
 
-        Args:
-            encoder: The video encoder.
-            video: Normalised frames (B, 3, T, H, W).
-            encoded: Audio features (B, C_a, n); None leaves their factors out.
-            text: Token features (B, N, text_width); None leaves their factors out.
-
-        Returns:
-            (B, C, T', h, w).
+        Audio features (B, C_a, n) or text token features (B, N, C) that are None leave their factors out.
 
         Raises:
             InputError: If the encoder's features were to come from a store: they differ with audio and caption.

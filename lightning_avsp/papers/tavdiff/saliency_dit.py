@@ -33,12 +33,7 @@ drive the map into the flat end of the sigmoid."""
 class SaliencyDiTBlock(nn.Module):
     """Self-attention, cross-attention to the condition, MLP; the step modulates the first and the last (Eqs. 3-7).
 
-    Args:
-        width: Width of the tokens.
-        heads: Attention heads.
-        cross: Attend to the condition.
-        residual: Residual around each part, as DiT has it; without, the equations as they are printed (X4).
-        mlp_ratio: Width inside the MLP over ``width``.
+    ``residual``: around each part, as DiT has it; without, the equations as they are printed (X4).
     """
 
     def __init__(
@@ -61,16 +56,9 @@ class SaliencyDiTBlock(nn.Module):
             self.cross_norm_out = LayerNorm(width)
 
     def forward(self, x: Tensor, time: Tensor, tokens: Tokens, positions: Tensor | None = None) -> Tensor:
-        """Run one block.
+        """Run one block on the map's tokens (B, N, width), whose positions are (N, width).
 
-        Args:
-            x: Tokens of the map (B, N, width).
-            time: Time vector (B, width).
-            tokens: The condition, tokens (B, M, width).
-            positions: Positions of the map's tokens (N, width).
-
-        Returns:
-            (B, N, width).
+        ``time`` is the time vector (B, width), ``tokens`` the condition's (B, M, width).
         """
         keep = 1.0 if self.residual else 0.0
         scale1, shift1, gate1, scale2, shift2, gate2 = self.modulation(time)
@@ -86,13 +74,7 @@ class SaliencyDiTBlock(nn.Module):
 class MapTransformer(nn.Module):
     """Transformer over the patches of the noisy map: Saliency-DiT, or DiT, by the path of the condition.
 
-    Args:
-        width: Width of the tokens, and of the condition's.
-        depth: Number of blocks.
-        heads: Attention heads; divides ``width``.
-        patch: Side of a patch of the map in pixels.
-        path: Path of the condition.
-        residual: See :class:`SaliencyDiTBlock`.
+    ``width`` is that of its tokens and of the condition's, ``patch`` the side of a patch of the map in pixels.
     """
 
     def __init__(
@@ -108,7 +90,7 @@ class MapTransformer(nn.Module):
         self.patch = patch
         self.path = path
         self.embedding = PatchEmbedding(1, width, patch)
-        self.time = TimeEmbedding(min(256, width), width)
+        self.time = TimeEmbedding(min(256, width), width)  # 256 sinusoids as in DiT
         self.blocks = nn.ModuleList(
             SaliencyDiTBlock(width, heads, path == "cross", residual) for _ in range(depth)
         )
@@ -123,15 +105,7 @@ class MapTransformer(nn.Module):
         nn.init.constant_(self.out.bias, EMPTY_MAP)
 
     def forward(self, noisy_map: Tensor, t: Tensor, tokens: Tokens) -> Tensor:
-        """Predict logits of the clean map.
-
-        Args:
-            noisy_map: (B, 1, H, W), H and W multiples of the patch.
-            t: Diffusion step of each map, int64 (B,).
-            tokens: The condition, tokens (B, M, width).
-
-        Returns:
-            (B, 1, H, W).
+        """Predict logits (B, 1, H, W) of the clean map from the noisy one, steps (B,) and the condition.
 
         Raises:
             InputError: If the map cannot be cut into patches.
@@ -153,7 +127,7 @@ class MapTransformer(nn.Module):
         elif self.path == "concat":
             time = self.pooled(torch.cat([time, tokens.mean()], dim=-1))
         elif self.path == "in_context":
-            x = torch.cat([x, self._visible(tokens).to(x.dtype)], dim=1)
+            x = torch.cat([x, self._visible(tokens).to(x.dtype)], dim=1)  # X7
         for block in self.blocks:
             x = block(x, time, tokens, positions)
         scale, shift = self.modulation(time)

@@ -101,12 +101,7 @@ class SITR(nn.Module):
         return self.train_select != "infer_rule"
 
     def respond(self, features: Tensor, text: Tensor) -> Responses:
-        """Compute every token's map and its score under the rule of test time.
-
-        Args:
-            features: Visual features f_v (B, C, T, h, w).
-            text: Token features (B, N, text_width), rows of zeros after the end token.
-        """
+        """Compute every token's map, and its score under the rule of test time; arguments as of :meth:`forward`."""
         rows = TokenRoles.of(text)
         query = self._split(self.query(text))  # (B, heads, N, d_k)
         key = self._split(self.key(features.flatten(2).transpose(1, 2)))  # (B, heads, P, d_k)
@@ -136,17 +131,13 @@ class SITR(nn.Module):
         return (text.float().sum(dim=-1) * 1e4).frac().abs()
 
     def choose(self, responses: Responses, saliency: Tensor | None, grid: torch.Size) -> Tensor:
-        """Choose the row of a token: int64 (B,).
-
-        Args:
-            responses: Result of :meth:`respond`.
-            saliency: Ground truth (B, 1, H, W) that chooses, or None for the rule of test time.
-            grid: (T, h, w) of the visual features.
-        """
+        """Choose rows of tokens, int64 (B,), by ground truth (B, 1, H, W) or, without, by the rule; grid: (T, h, w)."""
         scores = responses.scores
         if saliency is not None:
+            # area: no fixated cell may be skipped
             small = F.interpolate(saliency.float(), size=(grid[1], grid[2]), mode="area")  # (B, 1, h, w)
             target = small.expand(-1, grid[0], -1, -1).flatten(1)  # (B, P), the same in every time step
+            # the choice itself has no gradient
             scores = (responses.maps.detach() * target[:, None]).sum(dim=-1)
         return scores.masked_fill(~responses.candidates, -torch.inf).argmax(dim=1)
 
@@ -187,11 +178,8 @@ class SITR(nn.Module):
             relevance = tokens.new_ones(tokens.shape[:2])
         else:
             responses = self.respond(features, text)
-            chosen = (
-                self._choose_in_training(responses, saliency, grid)
-                if self.training
-                else self.choose(responses, None, grid)
-            )
+            choose = self._choose_in_training if self.training else self.choose
+            chosen = choose(responses, saliency if self.training else None, grid)
             clips = torch.arange(len(chosen), device=chosen.device)
             # times the number of positions: the mean of the map is 1, whatever the grid
             relevance = responses.maps[clips, chosen] * tokens.shape[1]  # (B, P)

@@ -18,12 +18,7 @@ TextFusion = Literal["sitr", "concat", "repeat_add", "repeat_average"]
 
 
 class VisualOnly(nn.Module):
-    """No text: layer norm of the projected visual features.
-
-    Args:
-        video_channels: Channels C of the visual features.
-        width: Width d of the result.
-    """
+    """No text: layer norm of the projected visual features."""
 
     reads_target = False
 
@@ -44,14 +39,10 @@ class VisualOnly(nn.Module):
 
 
 class RepeatedText(VisualOnly):
-    """Table V: the end token's features, projected and repeated at every visual position, mixed with the visual ones.
+    """Table V: the end token's features, projected, repeated at every visual position, mixed with the visual ones.
 
-    Args:
-        kind: ``repeat_add``: sum; ``repeat_average``: mean, or the visual features alone where there is no text;
-            ``concat``: both side by side, brought back to d channels.
-        text_width: Width of the text token features.
-        video_channels: Channels C of the visual features.
-        width: Width d of the result.
+    ``repeat_add``: sum; ``repeat_average``: mean, or the visual features alone where there is no text; ``concat``:
+    both side by side, brought back to d channels.
     """
 
     def __init__(self, kind: TextFusion, text_width: int, video_channels: int, width: int) -> None:
@@ -69,6 +60,7 @@ class RepeatedText(VisualOnly):
         )
         if text is not None:
             rows = TokenRoles.of(text)
+            # a projection has a bias: absent text must stay zero
             repeated = self.text(rows.end_features(text))[:, None] * rows.present[:, None, None]  # (B, 1, d)
             present = rows.present[:, None, None].to(visual.dtype)
         if self.kind == "concat":

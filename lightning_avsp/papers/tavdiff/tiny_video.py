@@ -14,15 +14,7 @@ from lightning_avsp.layers.video_convolution import VideoConvolution
 
 
 class SeparableConvolution(nn.Sequential):
-    """Convolution in space, then in time, each with group norm and swish: S3D's separable block.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        kernel: Height and width of the kernel in space; in time it is 3.
-        stride: Stride in space.
-        time_stride: Stride in time.
-    """
+    """Convolution in space, then in time (kernel 3), each with group norm and swish: S3D's separable block."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, time_stride: int = 1
@@ -56,6 +48,7 @@ class TinySeparableEncoder(VideoEncoder):
         self.layers = nn.Sequential(
             SeparableConvolution(3, 32, kernel=7, stride=4, time_stride=2),
             SeparableConvolution(32, 64, stride=2, time_stride=2),
+            # the last stage keeps the size: 8x16 positions at 64x128
             SeparableConvolution(64, 64),
         )
 
@@ -73,13 +66,8 @@ def build_frames(
 ) -> tuple[VideoEncoder, PartReport]:
     """Build the encoder of the frames, which returns its deepest scale alone, and report what it started from.
 
-    Args:
-        name: Any video encoder; ``tiny`` is :class:`TinySeparableEncoder`.
-        weights: None for random weights, ``kinetics400`` for published ones, or a file.
-        frozen: Keep it in eval mode and without gradient.
-
-    Raises:
-        InputError: If the name is unknown, or the weights are missing or do not fit.
+    Any video encoder; ``tiny`` is :class:`TinySeparableEncoder`. Arguments and errors as of
+    :func:`build_video_encoder`.
     """
     if name != "tiny":
         return build_video_encoder(name, 1, weights, frozen)

@@ -20,13 +20,7 @@ from lightning_avsp.papers.tavdiff.saliency_dit import EMPTY_MAP
 
 
 class AttentionBlock(nn.Module):
-    """Self-attention, cross-attention to the condition and MLP over the pixels of a feature map, each with a residual.
-
-    Args:
-        channels: Channels of the map.
-        condition_width: Width of the condition's tokens.
-        heads: Attention heads; divides ``channels``.
-    """
+    """Self-attention, cross-attention to the condition and MLP over the pixels of a map, each with a residual."""
 
     def __init__(self, channels: int, condition_width: int, heads: int) -> None:
         super().__init__()
@@ -50,14 +44,9 @@ class AttentionBlock(nn.Module):
 
 
 class UNetStage(nn.Module):
-    """ResNet blocks of one scale, each followed by attention where the scale has it.
+    """ResNet blocks of one scale, one for each of the input ``channels``, each followed by attention, if any.
 
-    Args:
-        channels: Input channels of each block.
-        out_channels: Channels that every block gives.
-        time_dim: Width of the time vector.
-        condition_width: Width of the condition's tokens, None for a stage without attention.
-        heads: Attention heads.
+    ``condition_width`` is that of the condition's tokens, None for a stage without attention.
     """
 
     def __init__(
@@ -85,10 +74,8 @@ class UNetStage(nn.Module):
 class UNet(nn.Module):
     """Noisy map to the logits of the clean one, on a path down and up again with skips.
 
-    Args:
-        channels: Channels of each scale, finest first; two blocks a scale on the way down, three on the way up.
-        condition_width: Width of the condition's tokens.
-        heads: Attention heads at the two coarsest scales.
+    ``channels`` of each scale, finest first: two blocks a scale on the way down, three on the way up; attention at the
+    two coarsest scales.
     """
 
     def __init__(self, channels: tuple[int, ...], condition_width: int, heads: int) -> None:
@@ -99,6 +86,7 @@ class UNet(nn.Module):
         self.conv_in = nn.Conv2d(1, channels[0], 3, padding=1)
 
         def width_at(scale: int) -> int | None:
+            # the finer scales have thousands of pixels
             return condition_width if scale >= self.scales - 2 else None
 
         skips = [channels[0]]
@@ -118,7 +106,7 @@ class UNet(nn.Module):
             width = channels[scale]
             inputs = []
             for _ in range(3):
-                inputs.append(previous + skips.pop())
+                inputs.append(previous + skips.pop())  # skips are read in reverse
                 previous = width
             up.append(UNetStage(tuple(inputs), width, time_dim, width_at(scale), heads))
             if scale:
@@ -156,5 +144,6 @@ class UNet(nn.Module):
             for index in range(3):
                 x = stage(index, torch.cat([x, skips.pop()], dim=1), time, tokens)
             if order < self.scales - 1:
+                # as DDPM's
                 x = self.ups[order](F.interpolate(x, scale_factor=2.0, mode="nearest"))
         return self.out(F.silu(self.norm(x)))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import torch
 from lightning_avsp.array_file import ArrayWriter, read_index
 from lightning_avsp.data.cache import attach_cache, prepare
 from lightning_avsp.data.cache.prepare import DiskFullError, prepare_cache
-from lightning_avsp.data.cache.sources import PreparedFrames, pack_map, unpack_map
+from lightning_avsp.data.cache.sources import PreparedFrames, open_prepared, pack_map, unpack_map
 from lightning_avsp.data.clips import clip_at
 from lightning_avsp.data.corpora import read_every_video
 from lightning_avsp.data.entries import VideoEntry
@@ -208,6 +209,28 @@ def test_a_cut_file_is_never_taken_for_a_whole_one(
     assert read_index(path) is None
     assert attach_cache(entries[:1], tmp_path, SIZE)[0] is entries[0]
     assert prepare_cache(entries[:1], tmp_path, SIZE, workers=1).made == 1
+
+
+def test_an_altered_index_is_refused_or_harmless(
+    entries: list[VideoEntry], caches: dict[str, Path], tmp_path: Path
+) -> None:
+    key = attach_cache(entries[:1], caches["packed"], SIZE)[0].frames.path  # type: ignore[attr-defined]
+    whole = key.read_bytes()
+    path = tmp_path / key.relative_to(caches["packed"])
+    path.parent.mkdir(parents=True)
+    length = int.from_bytes(whole[-24:-16], "little")
+    generator = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        altered = bytearray(whole)
+        altered[len(whole) - 24 - int(generator.integers(1, length))] = int(generator.integers(32, 127))
+        path.write_bytes(altered)
+        open_prepared.cache_clear()
+        attached = attach_cache(entries[:1], tmp_path, SIZE)
+        refused += attached[0] is entries[0]
+        with suppress(InputError):  # anything else would be a traceback
+            read_all(attached, LogMel())
+    assert refused > 20
 
 
 def test_a_file_that_is_made_anew_while_in_use_stops_reading(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import simplejpeg
 import soundfile
+from PIL import Image
 from scipy.io import savemat
 
 from lightning_avsp.data.check import CheckReport, check_corpora
@@ -179,6 +180,35 @@ def fixmap_blank(p: Planted, video: str) -> None:
     p.expect(p.fixations(video, 19), "no fixation", "warning")
 
 
+def fixmap_of(name: str, matrix: np.ndarray, message: str) -> Callable[[Planted, str], None]:
+    def plant(p: Planted, video: str) -> None:
+        savemat(p.fixations(video, 21), {"eyeMap": matrix})
+        p.expect(p.fixations(video, 21), message)
+
+    plant.__name__ = f"fixmap_{name}"
+    return plant
+
+
+def map_of(name: str, image: Image.Image, message: str) -> Callable[[Planted, str], None]:
+    def plant(p: Planted, video: str) -> None:
+        image.save(p.map(video, 22), "JPEG")
+        p.expect(p.map(video, 22), message)
+
+    plant.__name__ = f"map_{name}"
+    return plant
+
+
+def sound_of(name: str, value: float, message: str) -> Callable[[Planted, str], None]:
+    def plant(p: Planted, video: str) -> None:
+        samples, rate = soundfile.read(p.wave(video), dtype="float32")
+        samples[rate // 2] = value
+        soundfile.write(p.wave(video), samples, rate, subtype="FLOAT")
+        p.expect(p.wave(video), message)
+
+    plant.__name__ = f"sound_{name}"
+    return plant
+
+
 def fixmap_without_frame(p: Planted, video: str) -> None:
     shutil.copy(p.fixations(video, 25), p.fixations(video, 27))
     p.expect(p.fixations(video, 27), "beyond the 25 listed", "warning")
@@ -246,6 +276,17 @@ FILE_FAULTS = (
     fixmap_blank,
     fixmap_without_frame,
     name_duplicate,
+)
+MEANINGLESS = (
+    fixmap_of("nan", np.full((64, 128), np.nan), "8192 values that are NaN or infinite"),
+    fixmap_of("infinite", np.full((64, 128), -np.inf), "8192 values that are NaN or infinite"),
+    fixmap_of("density", np.random.default_rng(0).random((64, 128)), "a density, not fixations"),
+    fixmap_of("complex", np.ones((64, 128)) * 1j, "complex numbers"),
+    map_of("cmyk", Image.new("CMYK", (128, 64), (0, 90, 90, 0)), "mode CMYK, not a map"),
+    map_of("coloured", Image.new("RGB", (128, 64), (250, 20, 20)), "is in colour"),
+    sound_of("nan", np.nan, "1 of its audio samples are NaN or infinite, the first at 0.500 s"),
+    sound_of("infinite", np.inf, "NaN or infinite"),
+    sound_of("loud", 1e4, "its samples reach 1e+04, full scale is 1"),
 )
 SOUND_FAULTS = (
     sound_missing,
@@ -316,7 +357,7 @@ def test_a_clean_corpus_has_no_fault(corpus: Path) -> None:
     assert avad.generated
 
 
-@pytest.mark.parametrize("plant", FILE_FAULTS + SOUND_FAULTS, ids=lambda plant: plant.__name__)
+@pytest.mark.parametrize("plant", FILE_FAULTS + MEANINGLESS + SOUND_FAULTS, ids=lambda plant: plant.__name__)
 def test_a_fault_of_a_file_is_reported_and_nothing_else(
     plant: Callable[[Planted, str], None], planted: Planted, videos: list[str]
 ) -> None:

@@ -33,7 +33,7 @@ def make_film(tmp_path: Path) -> Callable[..., Path]:
                 video.set_display_rotation(rotation)
             track = container.add_stream("aac", rate=rate, layout="stereo") if sound else None
             for index, time in enumerate(times_ms):
-                picture = np.full((*size, 3), 40 + 7 * index, np.uint8)
+                picture = np.full((*size, 3), min(40 + 7 * index, 255), np.uint8)
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
                 frame.pts, frame.time_base = time, base
                 container.mux(video.encode(frame))

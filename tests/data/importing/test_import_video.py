@@ -16,6 +16,7 @@ import soundfile
 from PIL import Image
 from scipy.io import loadmat
 
+from lightning_avsp.data.catalogue import read_own
 from lightning_avsp.data.check import check_corpora
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.importing import (
@@ -27,7 +28,7 @@ from lightning_avsp.data.importing import (
     import_video,
     importer,
 )
-from lightning_avsp.data.own import read_own
+from lightning_avsp.data.importing.observers import read_observers
 from lightning_avsp.errors import InputError
 
 PLAIN = ImportSettings(maps=MapSettings(sigma=6.0))
@@ -94,6 +95,20 @@ def test_maps_and_fixations_equal_a_direct_computation(
         np.testing.assert_array_equal(fixations[frame], matrix)
     samples = report.facts["samples"]
     assert (samples["total"], samples["invalid"], samples["used"]) == (240, 24, 216)
+    table, names = read_observers(report.picture.parent)
+    assert names == ["anna", "ben", "cleo"]
+    for code, name in enumerate(names):
+        own = [row for row in gaze_rows if row[0] == name]
+        places = np.concatenate([direct_places(own, frame) for frame in range(20)]) / (96, 48)
+        np.testing.assert_allclose(table.loc[table["observer"] == code, ["x", "y"]], places, rtol=1e-12)
+    with Image.open(report.picture) as sheet:
+        assert sheet.size == (3 * 540, 270)
+        yellow = np.asarray(sheet.convert("RGB"), int)
+        for panel, frame in enumerate((2, 10, 18)):
+            part = yellow[:, 540 * panel : 540 * (panel + 1)]
+            rings = np.argwhere((part[..., 0] - part[..., 2] > 90) & (np.arange(270) > 20)[:, None])
+            centre = direct_places(gaze_rows, frame).mean(axis=0) / (96, 48) * (540, 270)
+            assert np.abs(rings.mean(axis=0)[::-1] - centre).max() < 20  # a ring is 10 pixels wide
 
 
 @pytest.mark.parametrize("pick", ["median", "mean", "last"])
@@ -338,6 +353,38 @@ def test_a_silent_film(make_film: Callable, make_table: Callable, gaze_rows: lis
     assert not (tmp_path / "root" / "video_audio").exists()
     assert any("no audio track" in note for note in report.notes)
     assert not read_own(tmp_path / "root")["Lab"].has_sound
+
+
+@pytest.mark.parametrize("frames", ["jpeg", "video"])
+def test_a_silent_film_among_others_passes_the_check(
+    frames: str, make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
+) -> None:
+    root, settings = tmp_path / "root", replace(PLAIN, files=Files(frames=frames))
+    import_video(make_film(), make_table(gaze_rows), root, "Lab", settings)
+    import_video(
+        make_film("mute.mp4", sound=False), make_table(gaze_rows), root, "Lab", settings, part="test"
+    )
+    (fault,) = check_corpora(root).faults
+    assert (fault.severity, fault.video) == ("warning", "mute")
+    assert "train with --data.loading.missing_audio silence or skip" in fault.message
+
+
+def test_uneven_frames_placed_by_hand_are_refused(lab: Lab, make_film: Callable) -> None:
+    """25 frames at 30 per second, then 25 at 15, listed with 20: audio would be 0.4 s apart."""
+    root, film, table = lab
+    import_video(film, table, root, "Lab", replace(PLAIN, files=Files(frames="video")))
+    times = [round(1000 * k / 30) for k in range(25)] + [
+        round(25_000 / 30 + 1000 * k / 15) for k in range(25)
+    ]
+    make_film("uneven.mp4", times_ms=times).rename(root / "videos" / "Lab" / "film.mp4")
+    listed = root / "fold_lists" / "Lab_list_train_1_fps.txt"
+    listed.write_text("film 20 20.000000\n")
+    with pytest.raises(InputError, match=r"film\.mp4: frames are up to 0\.4\d s off an even clock of 20/s"):
+        read_videos(root, ["Lab"], 1, "train")
+    assert any(
+        "off an even clock" in fault.message and fault.severity == "error"
+        for fault in check_corpora(root).faults
+    )
 
 
 @pytest.mark.filterwarnings(

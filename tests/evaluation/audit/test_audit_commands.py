@@ -8,7 +8,7 @@ import torch
 from commandline import fit_arguments
 
 from lightning_avsp.cli import main
-from lightning_avsp.cli.audit import audio, leak, noise, progress
+from lightning_avsp.cli.audit import audio, leak, noise
 from lightning_avsp.data import AVSaliencyDataModule, LogMel
 from lightning_avsp.data.options import EvaluationOptions
 from lightning_avsp.errors import InputError
@@ -25,22 +25,14 @@ def runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     main(fit_arguments(corpus, folder / "one", *options, "--seed_everything=3"))
     last = folder / "one" / "checkpoints" / "last.ckpt"
     for index, checkpoint in enumerate((str(last), "last")):
-        main(
-            fit_arguments(
-                corpus,
-                folder / "two",
-                *options,
-                "--data.split=2",
-                f"--ckpt_path={checkpoint}",
-                "--allow_seen_test_videos=true",  # or the second would be refused
-                f"--trainer.max_epochs={2 + index}",
-            )
-        )
+        # allowed, or the second would be refused
+        more = ("--data.split=2", f"--ckpt_path={checkpoint}", "--allow_seen_test_videos=true")
+        main(fit_arguments(corpus, folder / "two", *options, *more, f"--trainer.max_epochs={2 + index}"))
     return folder
 
 
 def test_a_trained_network_without_audio_does_not_use_audio(
-    runs: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+    runs: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = runs / "one" / "checkpoints" / "last.ckpt"
     audio(checkpoint, root=corpus, every=10, samples=2, device="cpu")
@@ -52,19 +44,7 @@ def test_a_trained_network_without_audio_does_not_use_audio(
     assert found["exactly_0"] is True
     assert found["seed"] == 3
     assert all(change["largest"] == 0 for change in found["pixel_changes"].values())
-
-
-def test_the_released_network_without_audio_is_a_regressor(
-    runs: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    noise(
-        runs / "one" / "checkpoints" / "last.ckpt",
-        root=corpus,
-        every=10,
-        samples=2,
-        device="cpu",
-        out=tmp_path / "n.json",
-    )
+    noise(checkpoint, root=corpus, every=10, samples=2, device="cpu", out=tmp_path / "n.json")
     assert "exactly independent of the noisy map and of t: a regressor" in capsys.readouterr().out
     assert json.loads((tmp_path / "n.json").read_text())["samples_identical"] is True
 
@@ -78,14 +58,9 @@ def test_a_run_that_went_on_from_another_split_leaks(runs: Path, capsys: pytest.
     text = capsys.readouterr().out
     assert "1 with a leak, 0 unknown, 1 clean" in text
     assert "from which it started (ckpt_path (earlier command 1))" in text
-
-
-def test_the_record_keeps_what_was_started_from(runs: Path) -> None:
-    one, two = (json.loads((runs / name / "run.json").read_text()) for name in ("one", "two"))
-    assert one["started_from"] == {}
-    assert one["earlier"] == []
     # the last command went on from the run's own checkpoint; the first one's origin is not forgotten
-    assert two["started_from"] == {}
+    one, two = (json.loads((runs / name / "run.json").read_text()) for name in ("one", "two"))
+    assert (one["started_from"], one["earlier"], two["started_from"]) == ({}, [], {})
     origin = str((runs / "one" / "checkpoints" / "last.ckpt").resolve())
     assert [part["started_from"] for part in two["earlier"]] == [{"ckpt_path": origin}]
 
@@ -109,33 +84,18 @@ def test_a_model_has_the_settings_of_its_checkpoint(runs: Path) -> None:
         load_model(checkpoint, "cpu", steps=1001)
 
 
-def test_progress_speaks_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
-    progress("clips")(1, 2)
-    assert capsys.readouterr().err == ""
-    progress("clips", seconds=0)(1, 2)
-    assert capsys.readouterr().err == "1 of 2 clips\n"
-
-
 def test_shifted_audio_is_the_audio_of_another_moment(corpus: Path) -> None:
-    def sounds(shift: float) -> torch.Tensor:
-        audio_settings = LogMel(size=(64, 64))
-        data = AVSaliencyDataModule(
-            corpus,
-            size=(16, 32),
-            audio=audio_settings,
-            num_workers=0,
-            batch_size=30,
-            test=EvaluationOptions(audio_shift=shift),
-        )
+    def waves(shift: float) -> torch.Tensor:
+        options = {"audio": LogMel(size=(64, 64)), "test": EvaluationOptions(audio_shift=shift)}
+        data = AVSaliencyDataModule(corpus, size=(16, 32), num_workers=0, batch_size=30, **options)
         data.setup("test")
         return next(iter(data.test_dataloader()))["audio"]
 
-    true, late, early, gone = sounds(0.0), sounds(0.16), sounds(-0.16), sounds(1e4)
-    frames = 2  # 0.16 s at 12.5 frames per second
+    true, late, early, gone = map(waves, (0.0, 0.16, -0.16, 1e4))
+    # 0.16 s are 2 frames at 12.5 frames per second; float32 windows that start at another sample
+    torch.testing.assert_close(late[10], true[8])
+    torch.testing.assert_close(early[10], true[12])
     assert not torch.equal(true[10], late[10])
-    # what frame k hears late is what frame k - 2 hears in time
-    torch.testing.assert_close(late[10], true[10 - frames])
-    torch.testing.assert_close(early[10], true[10 + frames])
     torch.testing.assert_close(gone, torch.full_like(gone, 0.01).log())
     with pytest.raises(InputError, match=r"test\.audio_shift"):
         EvaluationOptions(audio_shift=float("inf"))

@@ -8,8 +8,6 @@ import torch
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.data import AuditData
 from lightning_avsp.evaluation.audit.denoising import DenoisingAudit, audit_denoising
-from lightning_avsp.evaluation.audit.denoising_report import denoising_report
-from lightning_avsp.structures import DirectNetwork
 
 
 def improving(noisy: torch.Tensor, t: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
@@ -22,11 +20,13 @@ def worsening(noisy: torch.Tensor, t: torch.Tensor, known: torch.Tensor) -> torc
 
 
 def text_of(audit: DenoisingAudit) -> str:
-    return "\n".join(denoising_report(audit).lines())
+    return "\n".join(audit.report().lines())
 
 
 def test_a_regressor_is_exactly_independent(make_model, audit_data: AuditData) -> None:
-    found = audit_denoising(make_model(listens=False, steps=3), audit_data, samples=2)
+    model = make_model(listens=False, steps=3)
+    found = audit_denoising(model, audit_data, samples=2)
+    assert sum(model.network.encoded) == found.frames  # each clip once
     assert found.timesteps == (999, 665, 332)
     assert all(shift.largest == 0 for shift in found.shifts.values())
     assert found.identical
@@ -84,36 +84,18 @@ def test_steps_that_help_and_steps_that_hurt(make_model, audit_data: AuditData) 
     assert "denoising raises CC of one sample" in text_of(helped)
     assert "denoising lowers CC of one sample" in text_of(hurt)
     assert "the samples differ" in text_of(hurt)
-    assert denoising_report(helped).record["steps"][3]["sample/cc"] == helped.value(3, "cc")
+    assert helped.report().record["steps"][3]["sample/cc"] == helped.value(3, "cc")
 
 
-def test_one_step_has_no_gain(make_model, audit_data: AuditData) -> None:
-    found = audit_denoising(make_model(listens=False, steps=1), audit_data, samples=2)
-    assert "one step: there is no gain to measure" in text_of(found)
-
-
-def test_each_clip_is_encoded_once(make_model, audit_data: AuditData) -> None:
-    model = make_model(listens=False, steps=4)
-    found = audit_denoising(model, audit_data, samples=4)
-    assert sum(model.network.encoded) == found.frames
-
-
-def test_diversity_needs_two_samples(make_model, audit_data: AuditData) -> None:
-    with pytest.raises(InputError, match="at least 2 samples"):
-        audit_denoising(make_model(listens=False), audit_data, samples=1)
-
-
-def test_a_diverged_model_is_refused(make_model, audit_data: AuditData) -> None:
-    model = make_model(listens=False, rule=lambda noisy, t, known: known * float("nan"))
-    with pytest.raises(InputError, match="predicts NaN"):
-        audit_denoising(model, audit_data)
-
-
-def test_a_direct_network_has_no_denoising_to_audit(make_model, audit_data: AuditData) -> None:
-    class Direct(DirectNetwork):
-        def forward(self, video, audio=None, text=None):
-            raise AssertionError
-
-    model = replace(make_model(listens=False), network=Direct(), sampling=None, diffusion=None)
-    with pytest.raises(InputError, match="predicts in one pass"):
-        audit_denoising(model, audit_data)
+def test_what_cannot_be_audited_is_reported(make_model, audit_data: AuditData) -> None:
+    model = make_model(listens=False, steps=1)
+    assert "one step: there is no gain to measure" in text_of(audit_denoising(model, audit_data, samples=2))
+    direct = replace(model, sampling=None, diffusion=None)
+    diverged = make_model(listens=False, rule=lambda noisy, t, known: known * float("nan"))
+    for given, samples, message in (
+        (model, 1, "at least 2 samples"),
+        (diverged, 2, "predicts NaN"),
+        (direct, 2, "Fake predicts in one pass"),
+    ):
+        with pytest.raises(InputError, match=message):
+            audit_denoising(given, audit_data, samples=samples)

@@ -17,7 +17,6 @@ from lightning_avsp.papers.avrsp.fusions import (
     Elementwise,
     SoundProduct,
     align_time,
-    build_fusion,
 )
 from lightning_avsp.papers.avrsp.relevance import RAVF, RAVFBlock, Relevance
 from lightning_avsp.papers.avrsp.scales import RegulatorGate, Scale, Synergy, resize_space
@@ -152,21 +151,13 @@ def test_the_product_multiplies_each_channel_by_what_is_heard():
     product = SoundProduct(4, 5, 2)
     features = [torch.randn(2, 4, 1, 2, 2), torch.randn(2, 4, 1, 4, 4)]
     audio = torch.randn(2, 5, 8)
-    ratio = product(features, audio)[1] / features[1]
-    torch.testing.assert_close(ratio, ratio[..., :1, :1, :1].expand_as(ratio))
+    factor = product.factors[1](audio.unflatten(2, (4, 2)).mean(3).flatten(1))[..., None, None, None]
+    torch.testing.assert_close(product(features, audio)[1], features[1] * (1 + factor))
     late = audio.clone()
     late[..., 6:] += 1  # the factors know the last span from the others
     early = audio.clone()
     early[..., :2] += 1
     assert not torch.allclose(product(features, late)[0], product(features, early)[0])
-
-
-@pytest.mark.parametrize("name", ["ravf", "add", "mul", "concat", "bilinear", "mbt"])
-def test_every_parameter_of_a_fusion_learns(name):
-    fusion = build_fusion(name, 8, 5, 16, RAVFSettings())
-    fused = fusion(torch.randn(2, 8, 2, 2, 3), torch.randn(2, 5, 3))
-    fused.square().sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in fusion.parameters())
 
 
 def test_synergy_follows_equations_9_to_12():

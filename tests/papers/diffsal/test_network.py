@@ -146,7 +146,7 @@ def test_vggish_is_frozen_unless_told_otherwise(tiny):
         ({"num_stages": 5}, "num_stages=5"),
         ({"channels": (64, 50, 32, 16)}, "multiple of 8"),
         ({"video_weights": "kinetics400"}, "no published weights"),
-        ({"audio_weights": "absent.pth"}, "no weight file"),
+        ({"audio_weights": "absent.pth"}, "no file at"),
     ],
     ids=str,
 )

@@ -220,11 +220,6 @@ def test_refuses_what_it_cannot_use(change: dict[str, Any], message: str) -> Non
         tiny().encode(**({"video": video, "audio": audio} | change))
 
 
-def test_refuses_more_stages_than_features() -> None:
-    with pytest.raises(InputError, match="num_stages is 5"):
-        tiny(num_stages=5)
-
-
 @torch.no_grad()
 def test_condition_may_be_stripped_of_its_sound() -> None:
     noisy_map, t, video, audio = clip()

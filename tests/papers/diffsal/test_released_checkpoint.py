@@ -183,7 +183,7 @@ def test_truncated_file(tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no weight file at"):
+    with pytest.raises(InputError, match="no file at"):
         load_released(tmp_path / "nowhere.pth")
 
 

@@ -177,7 +177,7 @@ def test_diagnostics_name_the_gates_of_the_last_pass(tiny, clip):
         ({"modality": "v", "fusion": Fusion(sound_product=True)}, "sound_product"),
         ({"compression": (8, 4, 0, 1)}, "at least 1"),
         ({"video_weights": "kinetics400"}, "no published weights"),
-        ({"audio_weights": "absent.pth"}, "no weight file"),
+        ({"audio_weights": "absent.pth"}, "no file at"),
     ],
     ids=str,
 )

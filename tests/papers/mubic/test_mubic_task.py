@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from papers.mubic.mubic_rows import DENOISERS
 
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.diffusion.sampling import sample_per_clip
@@ -41,9 +40,8 @@ def take_a_step(task, batch) -> float:
     return float(loss.detach())
 
 
-@pytest.mark.parametrize("row", DENOISERS)
-def test_every_row_takes_a_step(tiny, batch, row):
-    task = DiffusionSaliencyTask(tiny(**DENOISERS[row]))
+def test_the_network_takes_a_step(tiny, batch):
+    task = DiffusionSaliencyTask(tiny())
     before = task.network.decoder.head.weight.clone()
     loss = take_a_step(task, batch)
     # summed over 32x32 pixels, mean over clips: a mean over pixels would lie below 1

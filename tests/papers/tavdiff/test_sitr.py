@@ -54,14 +54,17 @@ def test_responses_follow_equation_1(features, captions):
     assert_close(responses.maps.sum(-1), torch.ones(3, 8), TERMS)
     tokens = features.flatten(2).transpose(1, 2)
     query, key = sitr.query(captions), sitr.key(tokens)
-    expected_map, expected_score = 0, 0
+    expected_map, expected_score, total = 0, 0, 0
     for head in range(2):
         part = slice(8 * head, 8 * head + 8)
         logits = query[1, 2, part] @ key[1, :, part].T / 8**0.5
         expected_map = expected_map + logits.softmax(-1) / 2
         expected_score = expected_score + logits.sigmoid().sum() / 2
+        total = total + logits
     assert_close(responses.maps[1, 2], expected_map, TERMS)
     assert_close(responses.scores[1, 2], expected_score, TERMS)
+    sitr.infer_select = "logit_max"
+    assert_close(sitr.respond(features, captions).scores[1, 2], total.max() / 2, TERMS)
 
 
 def test_ground_truth_chooses_the_map_that_overlaps_it_most(features, captions):

@@ -27,13 +27,8 @@ class NoiseEncoder(nn.Module):
     """Noisy map and diffusion step to features f_s^1 ... f_s^N, deepest first (Section 4.2, four ResNet stages).
 
     The map is brought to a quarter of its size; then each stage is one ResNet block, conditioned on the step, that
-    widens the channels, and a strided convolution between the stages halves the size. The step enters the network
-    here only (D4).
-
-    Args:
-        channels: Channels at strides 4 * 2^(N-1) ... 8, 4: deepest first, as the video features.
-        num_scales: Number of them that are returned, from the deepest.
-        dropout: Dropout inside the ResNet blocks.
+    widens the channels (deepest first, as the video's), and a strided convolution between the stages halves the size.
+    The step enters the network here only (D4). The deepest ``num_scales`` are returned.
     """
 
     def __init__(self, channels: tuple[int, ...], num_scales: int, dropout: float = 0.1) -> None:
@@ -42,6 +37,7 @@ class NoiseEncoder(nn.Module):
         self.num_scales = num_scales
         self.time = TimeEmbedding(widths[0])
         self.conv_in = nn.Conv2d(1, widths[0], 3, padding=1)
+        # to the stride of the finest video features
         self.down_in = Downsample(widths[0], widths[0], stride=4)
         time_dim = self.time.out_dim
         self.stages = nn.ModuleList(
@@ -60,7 +56,7 @@ class NoiseEncoder(nn.Module):
                 x = self.downs[index - 1](x)
             x = stage(x, time)
             features.append(x)
-        return features[::-1][: self.num_scales]
+        return features[::-1][: self.num_scales]  # fewer MAM stages read the deepest scales only (Figure 6)
 
 
 AttentionKind = Literal["eca", "standard", "convolution"]
@@ -69,12 +65,8 @@ AttentionKind = Literal["eca", "standard", "convolution"]
 class SpatioTemporalCrossAttention(nn.Module):
     """Efficient spatio-temporal cross-attention, ECA (Equations 7 and 8), as a pre-norm block with an MLP (D1).
 
-    Every token of every time step is a query; keys and values are compressed in space, never in time (D2).
-
-    Args:
-        channels: Width of the tokens.
-        factor: Compression 2^i of height and width; 1 is the standard cross-attention of Table 4.
-        heads: Number of attention heads.
+    Every token of every time step is a query; keys and values are compressed in space by ``factor``, 2^i in height and
+    width, never in time (D2); 1 is the standard cross-attention of Table 4.
     """
 
     def __init__(self, channels: int, factor: int, heads: int = 2) -> None:
@@ -96,6 +88,7 @@ class SpatioTemporalCrossAttention(nn.Module):
         size = x.shape[2:]
         tokens = x.flatten(2).transpose(1, 2)  # (B, T h w, C)
         normed = self.norm1(tokens)
+        # values are always visual; audio decides where to look, never what is brought
         values = spatial_grid(normed, size)  # (B, C, T, h, w)
         key = self.key(self.compress_key(values if interaction is None else interaction))  # (B, M, C)
         value = self.value(self.compress_value(values))  # (B, M, C)
@@ -105,11 +98,7 @@ class SpatioTemporalCrossAttention(nn.Module):
 
 
 class ConvolutionBlock(nn.Module):
-    """Table 1's baseline: a pure convolution, 3x3 in space and 3 in time, where MAM has its attention (D12).
-
-    Args:
-        channels: Channels of the features.
-    """
+    """Table 1's baseline: a pure convolution, 3x3 in space and 3 in time, where MAM has its attention (D12)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -134,7 +123,7 @@ class ModulationStage(nn.Module):
         out_channels: Channels of the temporal convolution's output.
         attention: ECA, standard cross-attention, or convolution.
         interaction: Interaction of audio and video.
-        audio_channels: Channels of the audio features; None for a network without sound.
+        audio_channels: Channels of the audio features; None for a network without audio.
         mel_bins: Width of the audio features (``mim_residual`` only).
     """
 
@@ -182,12 +171,13 @@ class ModulationStage(nn.Module):
         """
         x = features
         if self.upsample is not None:
+            # the coarse stage is added, not concatenated (D5)
             x = x + self.upsample(previous, x.shape[-2:])  # (B, C, T+1, h, w)
         keys = None
         if audio is not None and self.interaction is not None:
             keys = self.interaction(x, audio)  # (B, C, T+1, h, w)
             if self.residual is not None:
-                x = x + self.residual(x, audio)
+                x = x + self.residual(x, audio)  # keys alone hardly bind audio to video (D13)
         x = self.attention(x, keys)
         return x, F.relu(self.temporal(self.norm(x))).squeeze(2)
 
@@ -195,10 +185,7 @@ class ModulationStage(nn.Module):
 class PredictionHead(nn.Module):
     """Sum of the stages' maps at twice the finest size, 3x3 convolution, 1x1 convolution, sigmoid, full size (D7).
 
-    Args:
-        in_channels: Channels of the stages' maps.
-        channels: Channels between the two convolutions.
-        bias: Start of the last bias: the sigmoid of it is the level of the first predicted maps.
+    ``bias`` is the start of the last one: its sigmoid is the level of the first predicted maps.
     """
 
     def __init__(self, in_channels: int, channels: int, bias: float = -2.5) -> None:
@@ -210,19 +197,14 @@ class PredictionHead(nn.Module):
         nn.init.constant_(self.out.bias, bias)  # type: ignore[arg-type]
 
     def forward(self, maps: list[Tensor], size: tuple[int, int], dtype: torch.dtype) -> Tensor:
-        """Predict the map.
+        """Predict the map, (B, 1, H, W) in [0, 1], from the stages' outputs (B, in, h_i, w_i), coarse to fine.
 
-        Args:
-            maps: Outputs of the stages (B, in, h_i, w_i), coarse to fine.
-            size: H and W of the map.
-            dtype: Type of the map; under autocast the noisy map's float32, so that no step rounds it to bfloat16.
-
-        Returns:
-            (B, 1, H, W) in [0, 1].
+        ``dtype`` is that of the map: under autocast the noisy map's float32, so that no step rounds it to bfloat16.
         """
         total = maps[0]
         for finer in maps[1:]:
             total = interpolate_bilinear(total, (finer.shape[-2], finer.shape[-1])) + finer
+        # the head runs at half size: twice the finest features
         total = interpolate_bilinear(total, (size[0] // 2, size[1] // 2))  # (B, in, H/2, W/2)
         logits = self.out(F.relu(self.norm(self.conv(total))))  # (B, 1, H/2, W/2)
         return interpolate_bilinear(logits.to(dtype).sigmoid(), size)

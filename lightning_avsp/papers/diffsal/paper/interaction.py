@@ -17,10 +17,6 @@ class AudioAlignment(nn.Module):
 
     The convolution has kernel 1 and the enlargement copies neighbours, so their order does not change the result;
     convolving first costs a fraction (D10).
-
-    Args:
-        audio_channels: Channels C_a of the audio features.
-        channels: Channels C_i of the scale.
     """
 
     def __init__(self, audio_channels: int, channels: int) -> None:
@@ -35,15 +31,9 @@ class AudioAlignment(nn.Module):
 def interaction_mask(features: Tensor, audio: Tensor) -> Tensor:
     """Compute where audio and video agree: softmax over space of the temporally pooled product (Equation 9).
 
-    Multiplied by the number of positions, so that its mean is 1: a layer norm follows (Equation 8), and values of the
-    size 1 / (h w) would vanish beside its epsilon (D11).
-
-    Args:
-        features: [f_v, f_s] (B, C, T, h, w).
-        audio: Aligned audio features (B, C, T, h, w).
-
-    Returns:
-        (B, C, 1, h, w), mean 1 over each map.
+    Features [f_v, f_s] and aligned audio, both (B, C, T, h, w), give (B, C, 1, h, w) with mean 1 over each map:
+    multiplied by the number of positions, since a layer norm follows (Equation 8), and values of the size 1 / (h w)
+    would vanish beside its epsilon (D11).
     """
     pooled = (features * audio).mean(dim=2).flatten(2)  # (B, C, h w)
     mask = pooled.softmax(dim=-1).to(features.dtype) * pooled.shape[-1]
@@ -51,15 +41,12 @@ def interaction_mask(features: Tensor, audio: Tensor) -> Tensor:
 
 
 class AudioInteraction(nn.Module):
-    """Fusion of audio with the features of one scale: MIM (Equation 9) and the alternatives of Table 3.
+    """Fusion of audio with the features of one scale: MIM (Equation 9) and the alternatives of Table 3 (D12).
 
-    Args:
-        kind: ``mim``, ``mim_residual``: the mask of agreement times the audio; ``bilinear``: projected features times
-            audio, projected again, since a full bilinear form would need C_i^2 C_a weights; ``addition``: features plus
-            audio; ``concatenation``: both side by side through a 1x1x1 convolution, held as two halves, so that the
-            large map is never copied (D12).
-        audio_channels: Channels C_a of the audio features.
-        channels: Channels C_i of the scale.
+    ``mim``, ``mim_residual``: the mask of agreement times the audio; ``bilinear``: projected features times audio,
+    projected again, since a full bilinear form would need C_i^2 C_a weights; ``addition``: features plus audio;
+    ``concatenation``: both side by side through a 1x1x1 convolution, held as two halves, so that the large map is
+    never copied.
     """
 
     def __init__(self, kind: Interaction, audio_channels: int, channels: int) -> None:

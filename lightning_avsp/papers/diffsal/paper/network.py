@@ -32,9 +32,7 @@ from lightning_avsp.structures import Condition, DiffusionNetwork
 class TemporalEnhancement(nn.Module):
     """Patch embedding, learnable position along time, one transformer layer over all tokens of the audio.
 
-    Args:
-        channels: Width C_a of the audio features.
-        slices: Number of slices T_a; for another number the positions are interpolated linearly.
+    For another number of slices than ``slices``, T_a, the positions are interpolated linearly.
     """
 
     def __init__(self, channels: int, slices: int = 9) -> None:
@@ -166,15 +164,7 @@ class PaperDiffSal(DiffusionNetwork):
         return Condition(video=features, audio=enhanced)
 
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """Predict the clean map from a noisy one (Equation 6).
-
-        Args:
-            noisy_map: S_t (B, 1, H, W), H and W multiples of 32, of the frames' size.
-            t: Diffusion step of each map, int64 (B,).
-            condition: Result of :meth:`encode`.
-
-        Returns:
-            Predicted clean map (B, 1, H, W) in [0, 1].
+        """Predict the clean map from a noisy one of the frames' size (Equation 6).
 
         Raises:
             InputError: If the map's size does not fit the condition's.

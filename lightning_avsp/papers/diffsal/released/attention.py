@@ -20,11 +20,7 @@ FrameGrid = tuple[int, int]
 class CompressedProjection(nn.Module):
     """Depthwise convolution over one frame's tokens, LayerNorm, linear projection.
 
-    Args:
-        width: Channels.
-        kernel: Kernel of the convolution (time, height, width), or None for the linear projection alone.
-        stride: Its stride.
-        padding: Its padding.
+    Without a kernel (time, height, width) the linear projection alone; stride is in space.
     """
 
     def __init__(
@@ -52,12 +48,8 @@ class CompressedProjection(nn.Module):
 class FrameCrossAttention(nn.Module):
     """Two-headed attention within each frame; keys come from another tensor than queries and values.
 
-    Args:
-        width: Channels C.
-        compression: Side of the window that becomes one key and one value (2, 4, 8, 16 from the deepest stage
-            on).
-        attention: ``eca`` or ``standard``.
-        heads: Number of heads.
+    ``compression`` is the side of the window that becomes one key and one value (2, 4, 8, 16 from the deepest stage
+    on).
     """
 
     def __init__(
@@ -75,16 +67,7 @@ class FrameCrossAttention(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, keys: Tensor, grid: FrameGrid) -> Tensor:
-        """Attend within each frame.
-
-        Args:
-            tokens: Source of queries and values (N, HW, C).
-            keys: Source of keys (N, HW, C).
-            grid: Rows H and columns W.
-
-        Returns:
-            Tokens (N, HW, C).
-        """
+        """Attend from tokens (N, HW, C), also the values, to keys (N, HW, C), within each frame of ``grid`` (H, W)."""
         q = self.query(tokens, grid).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (N, heads, HW, C)
         k = self.key(keys, grid).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (N, heads, K, C)
         v = self.value(tokens, grid).unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -97,12 +80,7 @@ ReleasedInteraction = Literal["mim", "mim_residual"]
 
 
 class ReleasedMIM(nn.Module):
-    """Audio weighted by its agreement with the video; used as the attention's keys.
-
-    Args:
-        audio_width: Channels of the audio features.
-        width: Channels of this stage.
-    """
+    """Audio weighted by its agreement with the video; used as the attention's keys."""
 
     def __init__(self, audio_width: int, width: int) -> None:
         super().__init__()
@@ -115,14 +93,11 @@ class ReleasedMIM(nn.Module):
         return self.align(slices).unflatten(0, (batch, -1))  # (B, S, C, h, w)
 
     def forward(self, x: Tensor, aligned: Tensor) -> Tensor:
-        """Compute keys from audio and video.
+        """Compute key tokens (B·T, HW, C) from audio and video.
 
         Args:
             x: Video and noise features, frame by frame (B, T, C, H, W).
             aligned: Audio at this stage's width (B, T, C, h, w), one slice per step.
-
-        Returns:
-            Key tokens (B·T, HW, C).
         """
         size = x.shape[-2:]
         sound = F.interpolate(aligned.flatten(0, 1), size=size, mode="nearest").view_as(x)  # (B, T, C, H, W)
@@ -138,13 +113,9 @@ class ReleasedMIM(nn.Module):
 class SoundModulation(nn.Module):
     """Product of audio and video, added to the features that queries and values are made of.
 
-    ``x <- x + x * r`` with one vector r per audio slice: the aligned audio, averaged over the slice's time
-    axis and summed over mel bins with learnt weights of each channel. The weights, not a plain mean, keep
-    pitch: a mean over mel measures loudness, hardly pitch. Not part of the published network.
-
-    Args:
-        width: Channels of the stage.
-        mel_bins: Bins along the mel axis of the audio features (12 for slices of 192 mel columns).
+    ``x <- x + x * r`` with one vector r per audio slice: the aligned audio, averaged over the slice's time axis and
+    summed over mel bins (12 for slices of 192 mel columns) with learnt weights of each channel. The weights, not a
+    plain mean, keep pitch: a mean over mel measures loudness, hardly pitch. Not part of the published network.
     """
 
     def __init__(self, width: int, mel_bins: int) -> None:

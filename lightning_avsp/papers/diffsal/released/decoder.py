@@ -27,17 +27,14 @@ from lightning_avsp.papers.diffsal.released.attention import (
 class ReleasedNoiseEncoder(nn.Module):
     """Features of the noisy map at all scales but the finest: three residual stages; the paper says four.
 
-    Args:
-        channels: Widths of the video features, deepest first; the noise features take all but the last.
-        time_width: Width of the time embedding.
-        dropout: Dropout inside the residual blocks.
+    ``channels`` are the widths of the video features, deepest first; the noise features take all but the last.
     """
 
     def __init__(self, channels: Sequence[int], time_width: int, dropout: float = 0.1) -> None:
         super().__init__()
         widths = tuple(reversed(channels))
         self.stem = nn.Conv2d(1, widths[0], kernel_size=3, padding=1)
-        self.down = Downsample(widths[0], widths[0], stride=4)
+        self.down = Downsample(widths[0], widths[0], stride=4)  # to the stride of the finest video features
         self.blocks = nn.ModuleList()
         self.downs = nn.ModuleList()
         for in_width, width in itertools.pairwise(widths):
@@ -61,14 +58,8 @@ READOUT_STEPS = 5
 class AttentionStage(nn.Module):
     """Multi-modal attention modulation: upsampling, interaction with audio, attention within frames, MLP.
 
-    Args:
-        in_width: Channels of the stage before, or None for the deepest stage, which upsamples nothing.
-        width: Channels of this stage.
-        compression: Window side of the key and value compression.
-        audio_width: Channels of the audio features, or None without audio.
-        mel_bins: Mel bins of the audio features.
-        interaction: ReleasedInteraction of audio and video.
-        attention: Compressed or standard cross-attention.
+    ``in_width`` is that of the stage before, None for the deepest stage, which upsamples nothing; ``compression`` the
+    side of the window of keys and values; ``audio_width`` the audio features' channels, None without audio.
     """
 
     def __init__(
@@ -86,6 +77,7 @@ class AttentionStage(nn.Module):
         if in_width is not None:
             self.upsample = nn.Sequential(
                 DoubleSize(),
+                # dilation 2: neighbours of a bilinearly doubled map are copies
                 nn.Conv2d(in_width, width, kernel_size=3, padding=2, dilation=2, bias=False),
                 nn.BatchNorm2d(width),
                 nn.ReLU(inplace=True),
@@ -107,16 +99,13 @@ class AttentionStage(nn.Module):
     def forward(
         self, x: Tensor | None, skip: Tensor | None, audio: Tensor | None, size: tuple[int, int]
     ) -> Tensor:
-        """Refine the fused features of one scale.
+        """Refine the fused features of one scale to (B, T, C, H, W).
 
         Args:
             x: Output of the stage before (B, T, C', H', W'); None in the deepest stage.
             skip: Video and noise features of this scale (B, T, C, H, W); None at the finest scale.
             audio: Audio features (B, Ca, T, h, w), or None without audio.
             size: Height and width of this scale.
-
-        Returns:
-            Features (B, T, C, H, W).
         """
         if x is not None and self.upsample is not None:
             frames = interpolate_bilinear(self.upsample(x.flatten(0, 1)), size)  # (B·T, C, H, W)
@@ -150,6 +139,7 @@ class TemporalReadout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Read out features (B, T, C, H, W), 5 <= T < 10, to (B, C', 1, H, W)."""
+        # over channels alone, as in a transformer
         normed = self.norm(x.movedim(2, -1))  # (B, T, H, W, C)
         return F.relu(self.conv(normed.movedim(-1, 1)))  # (B, C', 1, H, W)
 
@@ -171,20 +161,15 @@ class Head(nn.Module):
         total = interpolate_bilinear(maps[0], size)
         for scale in maps[1:]:
             total = total + interpolate_bilinear(scale, size)
+        # in bfloat16 a sigmoid has 8 bits, too few for a next step
         return self.logit(self.projection(total)).float().sigmoid()
 
 
 class ReleasedDecoder(nn.Module):
     """Decoder that runs once per denoising step.
 
-    Args:
-        channels: Widths of the video features, deepest first.
-        head_channels: Width of the temporal read-outs.
-        audio_width: Channels of the audio features, or None without audio.
-        mel_bins: Mel bins of the audio features, for ``mim_residual``.
-        interaction: ReleasedInteraction of audio and video.
-        attention: Compressed or standard cross-attention.
-        num_stages: Attention stages, deepest first; the published network has as many as video features.
+    ``channels`` are the widths of the video features, deepest first; the published network has as many stages as video
+    features. Other options as of :class:`~lightning_avsp.papers.diffsal.released.network.ReleasedDiffSal`.
     """
 
     def __init__(
@@ -212,19 +197,16 @@ class ReleasedDecoder(nn.Module):
             self.readouts.append(TemporalReadout(width, head_channels))
             in_width = width
         self.head = Head(head_channels, channels[-1])
-        self.apply(_initialise)
+        self.apply(_initialise)  # the video and audio encoders keep their own initialisation
 
     def forward(self, noisy_map: Tensor, t: Tensor, video: Sequence[Tensor], audio: Tensor | None) -> Tensor:
-        """Predict the clean map from a noisy one.
+        """Predict the clean map (B, 1, H, W) in [0, 1] from a noisy one.
 
         Args:
             noisy_map: (B, 1, H, W).
             t: Diffusion step, int64 (B,).
             video: Video features (B, C, T, h, w), deepest first.
             audio: Audio features (B, Ca, T+1, ha, wa), or None.
-
-        Returns:
-            Predicted clean map (B, 1, H, W) in [0, 1].
         """
         noise = self.noise_encoder(noisy_map, self.time_embedding(t))
         x: Tensor | None = None
@@ -239,6 +221,7 @@ class ReleasedDecoder(nn.Module):
             x = stage(x, skip, audio, size)  # (B, T+1, C, h, w)
             maps.append(readout(x).squeeze(2))  # (B, C', h, w)
         height, width = noisy_map.shape[-2:]
+        # the released head works at half size
         half = self.head(maps, (height // 2, width // 2))  # (B, 1, H/2, W/2)
         return interpolate_bilinear(half, (height, width))
 

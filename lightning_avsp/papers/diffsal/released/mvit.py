@@ -8,6 +8,7 @@ next block reads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,20 +20,24 @@ from lightning_avsp.layers.pooling_attention import Grid, attend_by_relative_pos
 from lightning_avsp.layers.video_convolution import VideoConvolution, VideoMaxPool
 
 
+class BlockSizes(NamedTuple):
+    """Sizes of one block: widths of its input and output, heads, strides in space, and of its position tables."""
+
+    in_width: int
+    width: int
+    heads: int
+    q_stride: int
+    kv_stride: int
+    table_side: int
+    table_steps: int
+
+
 class PoolingAttention(nn.Module):
     """Multi-head attention whose queries, keys and values are pooled by strided depthwise convolutions."""
 
-    def __init__(
-        self,
-        in_width: int,
-        width: int,
-        heads: int,
-        q_stride: int,
-        kv_stride: int,
-        table_side: int,
-        table_steps: int,
-    ) -> None:
+    def __init__(self, sizes: BlockSizes) -> None:
         super().__init__()
+        in_width, width, heads, q_stride, kv_stride, table_side, table_steps = sizes
         self.heads = heads
         head_width = width // heads
         self.qkv = nn.Linear(in_width, 3 * width)
@@ -43,6 +48,7 @@ class PoolingAttention(nn.Module):
             )
             self.add_module(f"pool_{name}", pool)
             self.add_module(f"norm_{name}", LayerNorm(head_width))
+        # one row per distance, counted in steps of the finer axis
         rows = 2 * max(table_side // q_stride, table_side // kv_stride) - 1
         self.rel_pos_h = nn.Parameter(torch.zeros(rows, head_width))
         self.rel_pos_w = nn.Parameter(torch.zeros(rows, head_width))
@@ -57,28 +63,18 @@ class PoolingAttention(nn.Module):
             grids.append(new_grid)
         tables = (self.rel_pos_t, self.rel_pos_h, self.rel_pos_w)
         query, key, value = pooled
-        attended = attend_by_relative_positions(
-            query, key, value, (grids[0], grids[1]), tables
-        )  # (B, 1+T'H'W', N, C)
+        attended = attend_by_relative_positions(query, key, value, (grids[0], grids[1]), tables)
         return self.proj(attended.flatten(2)), grids[0]
 
 
 class Block(nn.Module):
     """Pre-norm block: pooling attention and MLP, with a pooled and projected skip where the stage changes."""
 
-    def __init__(
-        self,
-        in_width: int,
-        width: int,
-        heads: int,
-        q_stride: int,
-        kv_stride: int,
-        table_side: int,
-        table_steps: int,
-    ) -> None:
+    def __init__(self, sizes: BlockSizes) -> None:
         super().__init__()
+        in_width, width, q_stride = sizes.in_width, sizes.width, sizes.q_stride
         self.norm1 = LayerNorm(in_width)
-        self.attn = PoolingAttention(in_width, width, heads, q_stride, kv_stride, table_side, table_steps)
+        self.attn = PoolingAttention(sizes)
         self.norm2 = LayerNorm(width)
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)})
         self.proj = nn.Linear(in_width, width) if in_width != width else None
@@ -106,15 +102,10 @@ class ReleasedMViT(VideoEncoder):
     Its weights come with the released DiffSal checkpoints (https://github.com/junwenxiong/diff_sal, no licence given).
 
     Args:
-        width: Tokens' width in the first stage, and of every head; it doubles with each stage. MViTv2-S: 96.
+        width: Width of the tokens in the first stage, and of every head; it doubles with each stage. MViTv2-S: 96.
         depths: Blocks per stage. MViTv2-S: 1, 2, 11, 2 (34,231,488 parameters).
         table_frames: Frames of the clip that the relative position tables are laid out for.
-        table_size: Side of the square frames that the tables are laid out for; they are interpolated to
-            others.
-
-    Attributes:
-        channels: Width of each feature map, deepest first.
-        strides: Spatial stride of each feature map, deepest first.
+        table_size: Side of the square frames that they are laid out for; they are interpolated to others.
     """
 
     label = "video encoder (mvitv2_s, released)"
@@ -137,13 +128,13 @@ class ReleasedMViT(VideoEncoder):
         for stage, depth in enumerate(depths):
             for index in range(depth):
                 q_stride = 2 if stage > 0 and index == 0 else 1
-                # Keys and values come to the deepest stage's grid in every block but those that halve the
-                # queries.
+                # keys and values come to the deepest stage's grid in every block but those that halve the queries
                 kv_stride = 2 ** (stages - 1 - stage)
                 out_width = width * 2**stage
-                self.blocks.append(
-                    Block(in_width, out_width, 2**stage, q_stride, kv_stride, side, table_frames // 2)
+                sizes = BlockSizes(
+                    in_width, out_width, 2**stage, q_stride, kv_stride, side, table_frames // 2
                 )
+                self.blocks.append(Block(sizes))
                 in_width, side = out_width, side // q_stride
             self.taps.append(len(self.blocks) - 1)
             self.add_module(f"norm{stage}", LayerNorm(in_width))
@@ -151,14 +142,7 @@ class ReleasedMViT(VideoEncoder):
         self.strides = tuple(4 * 2**stage for stage in reversed(range(stages)))
 
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
-        """Encode a clip.
-
-        Args:
-            video: Normalised frames (B, 3, T, H, W).
-
-        Returns:
-            Normed feature maps (B, C, T/2, H/stride, W/stride), deepest first.
-        """
+        """Encode normalised frames (B, 3, T, H, W) to normed maps (B, C, T/2, H/stride, W/stride), deepest first."""
         x = self.patch_embed["projection"](video)  # (B, C, T/2, H/4, W/4)
         grid: Grid = (x.shape[2], x.shape[3], x.shape[4])
         token = self.cls_token.to(x.dtype).expand(len(x), -1, -1)
@@ -169,4 +153,4 @@ class ReleasedMViT(VideoEncoder):
             if index in self.taps:
                 x = self.get_submodule(f"norm{len(features)}")(x)
                 features.append(x[:, 1:].transpose(1, 2).unflatten(2, grid))  # (B, C, T, H, W)
-        return tuple(reversed(features))
+        return tuple(reversed(features))  # the decoder starts at the deepest

@@ -30,13 +30,10 @@ HEADS = 2
 class AudioTransformer(nn.Module):
     """One pre-norm transformer layer over (slice, time, mel) tokens, with a final norm that the paper omits.
 
-    The released network computes the paper's patch embedding (Eq. 4) and throws it away, so the layer reads
-    the raw VGGish features and ignores the order of slices. It is computed here too: the published parameter and
-    multiply-accumulate counts include it. It takes no gradient, as it has no effect.
-
-    Args:
-        width: Channels of the audio features; each of the two heads is an eighth of it wide, the MLP half of
-            it.
+    The released network computes the paper's patch embedding (Eq. 4) and throws it away, so the layer reads the raw
+    VGGish features and ignores the order of slices. It is computed here too: the published parameter and multiply-
+    accumulate counts include it. It takes no gradient, as it has no effect. Each of the two heads is an eighth of
+    ``width`` wide, the MLP half of it.
     """
 
     def __init__(self, width: int = 512) -> None:
@@ -48,8 +45,7 @@ class AudioTransformer(nn.Module):
         ).requires_grad_(False)
         self.norm1 = LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * HEADS * head_width, bias=False)
-        # A module, not a fused kernel: the published multiply-accumulates include this one softmax of the
-        # network.
+        # a module, not a fused kernel: the published multiply-accumulates include this one softmax of the network
         self.softmax = nn.Softmax(dim=-1)
         self.out = nn.Linear(HEADS * head_width, width)
         self.norm2 = LayerNorm(width)
@@ -57,14 +53,7 @@ class AudioTransformer(nn.Module):
         self.norm = LayerNorm(width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Mix audio features over slices and cells.
-
-        Args:
-            features: VGGish features (B, C, S, h, w).
-
-        Returns:
-            Features of the same shape, normed over channels.
-        """
+        """Mix audio features (B, C, S, h, w) over slices and cells; the result is normed over channels."""
         x = features.flatten(2).transpose(1, 2)  # (B, Shw, C)
         with torch.no_grad():
             self.patch_embedding(x)  # discarded, see the class
@@ -100,9 +89,6 @@ class ReleasedDiffSal(DiffusionNetwork):
         attention: ``eca`` as released, or ``standard`` cross-attention (within frames, Table 4).
         num_stages: Attention stages, 1 to 4, deepest first (Figure 6).
         mel_bins: Bins of the audio features along mel, for ``mim_residual``.
-
-    Raises:
-        InputError: If the options do not fit together.
     """
 
     def __init__(
@@ -134,11 +120,6 @@ class ReleasedDiffSal(DiffusionNetwork):
             self.pixel_mean = (0.485, 0.456, 0.406)
             self.pixel_std = (0.229, 0.224, 0.225)
         channels = self.video_encoder.channels
-        if not 1 <= num_stages <= len(channels):
-            raise InputError(
-                f"num_stages is {num_stages}, but the video encoder gives {len(channels)} feature maps. "
-                f"Choose 1 to {len(channels)} stages."
-            )
         self.decoder = ReleasedDecoder(
             channels, head_channels, audio_width, mel_bins, interaction, attention, num_stages
         )
@@ -178,7 +159,7 @@ class ReleasedDiffSal(DiffusionNetwork):
                 f"Use clips of {self.clip_frames} frames."
             )
         if audio is None or self.audio_encoder is None or self.audio_transformer is None:
-            return Condition(video=features)
+            return Condition(video=features)  # audio that is missing selects the path without keys from it
         if audio.shape[2] != steps:
             raise InputError(
                 f"audio has {audio.shape[2]} slices, but the video {steps} time steps with the noisy map; "
@@ -190,14 +171,5 @@ class ReleasedDiffSal(DiffusionNetwork):
         )
 
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """Predict the clean map from a noisy one.
-
-        Args:
-            noisy_map: (B, 1, H, W).
-            t: Diffusion step of each map, int64 (B,), 0 to 999.
-            condition: Result of :meth:`encode`.
-
-        Returns:
-            Predicted clean map (B, 1, H, W) in [0, 1].
-        """
+        """Predict the clean map (B, 1, H, W) in [0, 1] from a noisy one at steps ``t`` (B,), 0 to 999."""
         return self.decoder(noisy_map, t, condition.video, condition.audio)

@@ -1,0 +1,383 @@
+"""Odd and damaged inputs from fixed seeds, read as the package reads them: right, or one line that names the file.
+
+    python benchmarks/fuzz_inputs.py                    # every kind in full, a few minutes
+    python benchmarks/fuzz_inputs.py --kinds table --first 17 --count 1   # one case again, with its traceback
+
+A kind is a generator: from a random generator and an empty folder it makes a file and returns the reader with a check
+of its result. Counted are ``wrong`` values, ``traceback`` (any error but an AVSPError of one line), ``hang`` (10 s)
+and ``leftover`` (files beside the input). A new kind is one more entry of ``KINDS``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import struct
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lightning_avsp.errors import AVSPError
+
+LIMIT_S = 10
+
+
+@dataclass
+class Case:
+    """One generated input."""
+
+    path: Path
+    read: Callable[[], Any]
+    wrong: Callable[[Any], str | None] = lambda _: None
+    """Describes a wrong result; None for a right one, and for damage that nothing can show."""
+    must_read: bool = False
+    """True if refusing it is wrong too."""
+
+
+def film(rng: np.random.Generator, path: Path, frames: int, times: list[int], sound: dict[str, Any]) -> None:
+    """Write a video whose frame i has grey level 40 + 9 i in its left half."""
+    import av
+
+    height, width = (int(2 * rng.integers(16, 40)) for _ in range(2))
+    coarse = "mpeg4" if len(set(np.diff(times))) == 1 else "libx264"  # MPEG-4 counts frames, not milliseconds
+    codec = {".avi": "mpeg4", ".webm": "libvpx-vp9"}.get(path.suffix, str(rng.choice(["libx264", coarse])))
+    with av.open(
+        f"file:{path}", "w", options={"movflags": "faststart"} if path.suffix in (".mp4", ".mov") else {}
+    ) as out:
+        video = out.add_stream(codec, rate=25)
+        video.height, video.width, video.pix_fmt = height, width, "yuv420p"
+        video.options = (
+            {"g": str(rng.integers(1, 30)), "cpu-used": "8"}
+            if codec == "libvpx-vp9"
+            else {"g": str(rng.integers(1, 30))}
+        )
+        if codec != "mpeg4":
+            video.codec_context.time_base = Fraction(1, 1000)
+        track = out.add_stream(**sound) if sound else None
+        for index, at in enumerate(times[:frames]):
+            picture = np.full((height, width, 3), 120, np.uint8)
+            picture[:, : width // 2] = 40 + 9 * index
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = at, Fraction(1, 1000)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        if track is not None:
+            wave = np.full((len(track.layout.channels), int(times[-1] * track.rate / 1000)), 0.25, np.float32)
+            block = av.AudioFrame.from_ndarray(wave, "fltp", track.layout.name)
+            block.sample_rate, block.time_base, block.pts = track.rate, Fraction(1, track.rate), 0
+            fit = av.AudioResampler(
+                track.format.name, track.layout.name, track.rate, track.codec_context.frame_size
+            )
+            for each in [*fit.resample(block), *fit.resample(None)]:
+                out.mux(track.encode(each))
+            out.mux(track.encode(None))
+
+
+def media(rng: np.random.Generator, folder: Path) -> Case:
+    """A video with an odd name, clock, sound or orientation; two thirds of them damaged."""
+    from lightning_avsp.media.audio_track import load_audio
+    from lightning_avsp.media.video import iterate_frames, open_video
+
+    suffix = str(rng.choice([".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts"]))
+    path = folder / (str(rng.choice(["film", "a b", "10:30:00", "Łódź", "100%d", "-x", "#1"])) + suffix)
+    frames = int(rng.integers(4, 24))
+    steps = (
+        40 * np.ones(frames)
+        if suffix in (".avi", ".webm") or rng.random() < 0.7
+        else rng.integers(20, 400, frames)
+    )
+    times = [int(at) for at in np.concatenate([[0], np.cumsum(steps)])]
+    codec = {".webm": "libopus", ".avi": "mp3"}.get(suffix, "aac")
+    layout = str(rng.choice(["mono", "stereo", "5.1"] if codec == "aac" else ["mono", "stereo"]))
+    film(
+        rng,
+        path,
+        frames,
+        times,
+        {} if rng.random() < 0.3 else {"codec_name": codec, "rate": 48_000, "layout": layout},
+    )
+    data = bytearray(path.read_bytes())
+    kind = str(rng.choice(["whole", "whole", "cut", "index", "payload", "text"]))
+    held = data.find(b"mdat") if suffix in (".mp4", ".mov") else min(400, len(data) // 4)
+    if kind == "cut":
+        data = data[: int(len(data) * rng.uniform(0.05, 0.98))]
+    elif kind == "index":
+        for place in rng.integers(8, max(9, held), int(rng.integers(1, 5))):
+            data[place] = int(rng.integers(256))
+    elif kind == "payload":
+        for place in rng.integers(held, len(data), int(rng.integers(1, 20))):
+            data[place] = int(rng.integers(256))
+    elif kind == "text":
+        inner = folder / "inner.ts"
+        shutil.move(path, inner)
+        data = bytearray(
+            str(rng.choice(["ffconcat version 1.0\nfile {}\n", "#EXTM3U\n{}\n", "{}"])).format(inner), "utf-8"
+        )
+    path.write_bytes(bytes(data))
+    tolerant = bool(rng.random() < 0.3)
+
+    def read() -> list[int]:
+        info = open_video(path, allow_truncated=tolerant)
+        shown = [round((one.pixels[:, : info.width // 4].mean() - 40) / 9) for one in iterate_frames(info)]
+        if info.audio is not None:
+            load_audio(info, mono=True, rate=16_000)
+        return shown
+
+    def wrong(shown: list[int]) -> str | None:
+        if kind == "text":
+            return "a list of other files was read"
+        if (tolerant and kind != "whole") or kind == "payload":
+            return None
+        return None if shown == list(range(frames)) else f"{kind} {suffix}: frames {shown} of {frames}"
+
+    return Case(path, read, wrong, must_read=kind == "whole")
+
+
+def table(rng: np.random.Generator, folder: Path) -> Case:
+    """A table of gaze in any dress; a third of them damaged."""
+    from lightning_avsp.data.importing import Columns, ImportSettings, MapSettings
+    from lightning_avsp.data.importing.gaze import read_gaze
+
+    rows, digits = int(rng.integers(30, 90)), int(rng.integers(0, 3))
+    mark, decimal = (
+        str(each)
+        for each in rng.choice([[",", "."], [";", "."], [";", ","], ["\t", ","], ["|", "."], ["\t", "."]])
+    )
+    grouped = bool(rng.random() < 0.3)
+    values = {
+        "time": np.arange(rows) * 4.0,
+        "x": np.round(np.cumsum(rng.normal(0, 30, rows)) + 1000, digits),  # crosses the first thousand
+        "y": np.round(rng.uniform(100, 999, rows), digits),
+    }
+    lost = rng.random(rows) < 0.1
+
+    def cell(value: float, gone: bool = False) -> str:
+        if gone:
+            return str(rng.choice(["", "NA", ".", "nan"]))
+        text = f"{value:,.{digits}f}" if grouped else f"{value:.{digits}f}"
+        if decimal == ",":
+            text = text.translate(str.maketrans(".,", ",."))
+        return f'"{text}"' if mark in text or rng.random() < 0.2 else text
+
+    header = list(rng.permutation(["time", "x", "y", "pupil"]))
+    cells = {
+        name: [cell(v, name == "x" and bool(gone)) for v, gone in zip(values[name], lost, strict=True)]
+        for name in values
+    }
+    cells["pupil"] = ["3"] * rows
+    lines = [mark.join(header), *(mark.join(cells[name][row] for name in header) for row in range(rows))]
+    end = mark if rng.random() < 0.2 else ""
+    text = str(rng.choice(["\n", "\r\n", "\r"])).join(line + end for line in lines)
+    text = (f"sep={mark}\n" if rng.random() < 0.1 else "# comment\n" if rng.random() < 0.1 else "") + text
+    data = bytearray(text, str(rng.choice(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])))
+    damaged = bool(rng.random() < 0.33)
+    for place in rng.integers(0, len(data), int(rng.integers(1, 9)) if damaged else 0):
+        data[place] = int(rng.integers(256))
+    path = folder / "gaze.csv"
+    path.write_bytes(bytes(data))
+    settings = ImportSettings(
+        columns=Columns(observer="", valid="", decimal=decimal), maps=MapSettings(sigma=20.0)
+    )
+    if not grouped or digits:
+        settings = ImportSettings(columns=Columns(observer="", valid=""), maps=MapSettings(sigma=20.0))
+
+    def wrong(found: Any) -> str | None:
+        if damaged:
+            return None
+        wanted = {**values, "x": np.where(lost, np.nan, values["x"])}
+        off = [
+            name for name in wanted if not np.array_equal(found.samples[name], wanted[name], equal_nan=True)
+        ]
+        return f"columns {off} are not what was written" if off else None
+
+    return Case(path, lambda: read_gaze(path, settings), wrong, must_read=not damaged)
+
+
+def picture(rng: np.random.Generator, folder: Path) -> Case:
+    """A map as an image of any type; a third of them damaged."""
+    from PIL import Image
+
+    from lightning_avsp.media.images import read_grey
+
+    grey = (rng.integers(0, 6, (int(rng.integers(2, 30)), int(rng.integers(2, 30)))) * 51).astype(np.uint8)
+    kind = str(rng.choice(["L", "RGB", "RGBA", "LA", "P", "16", "float", "1", "CMYK", "I"]))
+    image = {
+        "16": lambda: Image.fromarray(grey.astype(np.uint16) * 257),
+        "float": lambda: Image.fromarray((grey / 255).astype(np.float32)),
+        "1": lambda: Image.fromarray(grey > 127),
+        "I": lambda: Image.fromarray(grey.astype(np.int32) * 257),
+    }.get(kind, lambda: Image.fromarray(grey).convert(kind))()
+    path = folder / ("map.tif" if kind in ("float", "CMYK", "I") else f"map.{rng.choice(['png', 'jpg'])}")
+    image.save(path, "TIFF" if path.suffix == ".tif" else "PNG")
+    damaged = bool(rng.random() < 0.33)
+    mutate(rng, path, damaged)
+    expected = (grey > 127) * 255 if kind == "1" else grey
+
+    def wrong(found: np.ndarray) -> str | None:
+        return (
+            None if damaged or np.array_equal(found, expected) else f"{kind}: other values than were written"
+        )
+
+    return Case(
+        path, lambda: read_grey(path, deep=False), wrong, must_read=not damaged and kind not in ("CMYK", "I")
+    )
+
+
+def matrix(rng: np.random.Generator, folder: Path) -> Case:
+    """Fixations as a matrix of any type; half of them damaged."""
+    from scipy import sparse
+    from scipy.io import savemat
+
+    from lightning_avsp.media.matrices import read_matrix
+
+    fixated = rng.random((int(rng.integers(1, 40)), int(rng.integers(1, 40)))) < 0.1
+    kind = str(rng.choice(["bool", "uint8", "float64", "sparse", "complex", "cell", "nan"]))
+    path = folder / "fixMap_00001.mat"
+    content: Any = {
+        "sparse": lambda: sparse.csc_matrix(fixated.astype(float)),
+        "complex": lambda: fixated * 1j,
+        "cell": lambda: np.array([[fixated, 1]], object),
+        "nan": lambda: np.full(fixated.shape, np.nan),
+    }.get(kind, lambda: fixated.astype(kind))()
+    savemat(path, {"eyeMap": content}, do_compression=bool(rng.random() < 0.7))
+    damaged = bool(rng.random() < 0.5)
+    mutate(rng, path, damaged)
+
+    def wrong(found: np.ndarray) -> str | None:
+        return (
+            None
+            if damaged or np.array_equal(found != 0, fixated)
+            else f"{kind}: other points than were written"
+        )
+
+    plain = kind in ("bool", "uint8", "float64", "sparse")
+    return Case(path, lambda: read_matrix(path, "eyeMap"), wrong, must_read=plain and not damaged)
+
+
+def wave(rng: np.random.Generator, folder: Path) -> Case:
+    """A WAV file with odd values, rate or header."""
+    import soundfile
+
+    from lightning_avsp.media.audio import to_mono
+    from lightning_avsp.media.audio_track import load_audio
+
+    samples = rng.uniform(-0.5, 0.5, (int(rng.integers(1, 3000)), int(rng.integers(1, 3)))).astype(np.float32)
+    kind = str(rng.choice(["whole", "nan", "rate", "damaged"]))
+    if kind == "nan":
+        samples[int(rng.integers(len(samples)))] = rng.choice([np.nan, np.inf, -np.inf])
+    path = folder / "sound.wav"
+    soundfile.write(path, samples, 16_000, subtype="FLOAT")
+    data = bytearray(path.read_bytes())
+    if kind == "rate":
+        place = data.find(b"fmt ") + 12
+        data[place : place + 4] = struct.pack("<I", int(rng.choice([0, 1, 7, 2**31, 2**32 - 1])))
+        path.write_bytes(bytes(data))
+    mutate(rng, path, kind == "damaged")
+
+    def wrong(found: tuple[Any, int]) -> str | None:
+        if kind in ("nan", "rate"):
+            return f"{kind} was read"
+        exact = found[0].shape == samples.T.shape and np.array_equal(found[0].numpy(), samples.T)
+        return (
+            None
+            if kind == "damaged" or exact
+            else f"other samples than were written, mean {to_mono(found[0]).mean():g}"
+        )
+
+    return Case(path, lambda: load_audio(path), wrong, must_read=kind == "whole")
+
+
+def mutate(rng: np.random.Generator, path: Path, damaged: bool) -> None:
+    """Change, cut or repeat bytes of a file."""
+    data = bytearray(path.read_bytes())
+    if not damaged:
+        return
+    if rng.random() < 0.3:
+        data = data[: int(rng.integers(0, len(data)))]
+    for place in rng.integers(0, max(1, len(data)), int(rng.integers(1, 12))):
+        if data:
+            data[place] = int(rng.integers(256))
+    path.write_bytes(bytes(data))
+
+
+KINDS: dict[str, tuple[Callable[[np.random.Generator, Path], Case], int]] = {
+    "media": (media, 240),
+    "table": (table, 150),
+    "picture": (picture, 60),
+    "matrix": (matrix, 60),
+    "wave": (wave, 60),
+}
+"""Generators, and the cases of each in a full run."""
+
+
+def run(kind: str, seed: int, verbose: bool = False) -> tuple[str, str]:
+    """Generate and read one case: verdict (``read``, ``refused``, or a fault) and its description."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        case = KINDS[kind][0](np.random.default_rng([sum(map(ord, kind)), seed]), folder)
+        before = set(folder.rglob("*"))
+        signal.signal(signal.SIGALRM, late)
+        signal.alarm(LIMIT_S)
+        try:
+            found = case.read()
+            said = case.wrong(found)
+            verdict, text = ("wrong", said) if said else ("read", "")
+        except AVSPError as error:
+            text = str(error)
+            verdict = "wrong" if case.must_read else "refused"
+            if "\n" in text or case.path.name not in text:
+                verdict = "traceback"
+        except TimeoutError:
+            verdict, text = "hang", f"over {LIMIT_S} s"
+        except Exception as error:  # noqa: BLE001  # that is what is looked for
+            verdict, text = "traceback", f"{type(error).__name__}: {error}"
+            if verbose:
+                traceback.print_exc()
+        finally:
+            signal.alarm(0)
+        if set(folder.rglob("*")) != before:
+            verdict, text = "leftover", str(set(folder.rglob("*")) - before)
+    return verdict, text
+
+
+def main() -> None:
+    """Run the kinds and print what was found; ends with 1 if anything is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--count", type=int, default=0, help="cases of each kind; a full run by default")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    faults = 0
+    for kind in options.kinds.split(","):
+        begin, verdicts = time.perf_counter(), Counter[str]()
+        for seed in range(options.first, options.first + (options.count or KINDS[kind][1])):
+            verdict, text = run(kind, seed, verbose=options.count == 1)
+            verdicts[verdict] += 1
+            if verdict not in ("read", "refused") or options.count == 1:
+                print(f"{kind} {seed}: {verdict}: {text}")
+        faults += sum(count for verdict, count in verdicts.items() if verdict not in ("read", "refused"))
+        names = ("read", "refused", "wrong", "traceback", "hang", "leftover")
+        print(
+            f"{kind}: {', '.join(f'{verdicts[name]} {name}' for name in names)}; {time.perf_counter() - begin:.0f} s"
+        )
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""Explanations of a network's maps: drawn for a clip, and averaged over test videos."""

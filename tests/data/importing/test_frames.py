@@ -1,0 +1,243 @@
+"""Gaze of viewers on the frames of a video: stamps, fixations, viewers who vanish, and placements that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lightning_avsp.data.importing import Columns, ImportSettings, MapSettings, Screen, TimeStamps
+from lightning_avsp.data.importing.clock import make_clock
+from lightning_avsp.data.importing.frames import FrameGaze, assign_to_frames
+from lightning_avsp.data.importing.gaze import read_gaze
+from lightning_avsp.data.importing.plausibility import judge_sigma
+from lightning_avsp.errors import InputError
+
+VIDEO = (640, 360)
+
+
+def assign(
+    table: pd.DataFrame,
+    folder: Path,
+    fps: float = 30.0,
+    frames: int = 90,
+    name: str = "gaze.csv",
+    **changes: object,
+) -> FrameGaze:
+    """Gaze of a table on a video of even times."""
+    path = folder / name
+    table.to_csv(path, index=False)
+    settings = ImportSettings(**{"maps": MapSettings(sigma=20.0), **changes})
+    found = read_gaze(path, settings)
+    clock = make_clock(np.arange(frames) / fps, frames / fps, fps)
+    return assign_to_frames(path, found, clock, found.settings.geometry(VIDEO))
+
+
+def samples(times: np.ndarray, observer: str = "anna", x: object = 320.0, y: object = 180.0) -> pd.DataFrame:
+    return pd.DataFrame({"observer": observer, "time": times, "x": x, "y": y, "valid": 1})
+
+
+@pytest.mark.parametrize("fps", [24.0, 25.0, 29.97, 30.0, 60.0])
+@pytest.mark.parametrize("digits", [0, 2, 6])
+def test_stamps_locked_to_frames_give_every_frame_its_sample(fps: float, digits: int, tmp_path: Path) -> None:
+    numbers = np.arange(90)
+    found = assign(samples(np.round(numbers / fps * 1000, digits), x=numbers * 7.0), tmp_path, fps)
+    assert found.positions["frame"].tolist() == numbers.tolist()
+    np.testing.assert_allclose(found.positions["x"], numbers * 7 / 640, rtol=1e-12)  # one division in float64
+
+
+def test_twice_the_rate_of_the_frames_gives_each_two_samples(tmp_path: Path) -> None:
+    numbers = np.arange(180)
+    settings = MapSettings(sigma=20.0, pick="last")
+    found = assign(samples(np.round(numbers / 60 * 1000, 2), x=numbers * 3.0), tmp_path, maps=settings)
+    np.testing.assert_allclose(found.positions["x"] * 640, np.arange(1, 180, 2) * 3.0, rtol=1e-12)
+
+
+def test_fixations_fill_the_frames_that_they_cover(tmp_path: Path) -> None:
+    """The case of the tracker: every 220 ms a fixation of 200 ms, 50 frames of 40 ms."""
+    onsets = np.arange(0, 2000, 220)
+    table = samples(onsets, x=np.arange(len(onsets)) * 10.0).assign(duration=200)
+    with pytest.raises(
+        InputError, match=r"rows come every 220 ms, a frame lasts 40 ms: .* --columns\.duration"
+    ):
+        assign(table, tmp_path, 25.0, 50)
+    found = assign(table, tmp_path, 25.0, 50, columns=Columns(duration="duration"))
+    middles = 40 * np.arange(50) + 20
+    shown = [
+        int(np.flatnonzero((onsets <= m) & (m < onsets + 200))[0])
+        if ((onsets <= m) & (m < onsets + 200)).any()
+        else -1
+        for m in middles
+    ]
+    expected = {frame: one * 10.0 for frame, one in enumerate(shown) if one >= 0}
+    assert len(expected) == 46
+    assert dict(zip(found.positions["frame"], (found.positions["x"] * 640).round(6), strict=True)) == expected
+
+
+def test_a_short_fixation_stays_in_its_frame(tmp_path: Path) -> None:
+    table = samples(np.array([0.0, 45.0, 90.0, 500.0])).assign(duration=[30, 10, 5, 400])
+    found = assign(table, tmp_path, 25.0, 25, columns=Columns(duration="duration"))
+    assert found.positions["frame"].tolist() == [0, 1, 2, *range(12, 22)]
+
+
+def test_a_slow_tracker_holds_its_sample(tmp_path: Path) -> None:
+    times = np.arange(0, 3000, 100)
+    with pytest.raises(InputError, match=r"--time\.rate"):
+        assign(samples(times), tmp_path)
+    found = assign(samples(times, x=times / 5), tmp_path, time=TimeStamps(rate=10.0))
+    np.testing.assert_allclose(found.positions["x"] * 640, np.repeat(times / 5, 3), rtol=1e-12)
+
+
+def test_frames_without_a_row_are_refused_with_their_histogram(tmp_path: Path) -> None:
+    times = np.delete(np.arange(0, 3000, 10.0), slice(100, 130))
+    with pytest.raises(
+        InputError, match=r"9 of 90 frames .* frames by samples: no sample: 9, 1: 0, 2: 0, 3: 54"
+    ):
+        assign(samples(times), tmp_path)
+    assert assign(samples(times), tmp_path, max_blank=0.2).empty_frames == 9
+    lost = samples(np.arange(0, 3000, 10.0))
+    lost.loc[100:129, "x"] = np.nan  # rows of a blink are rows
+    assert assign(lost, tmp_path).empty_frames == 9
+
+
+@pytest.mark.parametrize("by", ["column", "first"])
+def test_viewers_with_clocks_of_their_own(by: str, tmp_path: Path) -> None:
+    every = np.arange(0, 3000, 20.0)
+    starts = {"anna": 5_000.0, "ben": 900_000.0, "cleo": 77.0}
+    table = pd.concat(
+        [
+            samples(every + start, name, x=100.0 + 10 * i).assign(began=start)
+            for i, (name, start) in enumerate(starts.items())
+        ]
+    )
+    with pytest.raises(
+        InputError, match=r"2 of 3 observers have no sample on the video: anna, ben.*--columns\.start"
+    ):
+        assign(table, tmp_path)
+    changes = {"columns": Columns(start="began")} if by == "column" else {"time": TimeStamps("ms", "first")}
+    found = assign(table, tmp_path, **changes)
+    assert found.observers == ("anna", "ben", "cleo")
+    assert len(found.positions) == 270
+    assert found.points[40].tolist() == [[100 / 640, 0.5], [110 / 640, 0.5], [120 / 640, 0.5]]
+
+
+def test_a_viewer_who_vanishes_is_named(tmp_path: Path) -> None:
+    every = np.arange(0, 3000, 20.0)
+    table = pd.concat([samples(every, name) for name in "abc"] + [samples(every, "dora", x=np.nan)])
+    found = assign(table, tmp_path)
+    assert "1 of 4 observers have no sample on the video: dora" in found.notes
+
+
+def test_viewers_without_a_column_are_refused(tmp_path: Path) -> None:
+    table = pd.concat([samples(np.arange(0, 3000, 20.0), name) for name in "abc"]).drop(columns="observer")
+    with pytest.raises(InputError, match=r"67% of the samples have the time of another.*--columns\.observer"):
+        assign(table, tmp_path, columns=Columns(observer=""))
+
+
+def look(spread: float = 0.12, seed: int = 0, count: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of the video at which a viewer looks, around its middle."""
+    return tuple(np.random.default_rng(seed).normal(0.5, spread, (2, count)).clip(0, 0.999))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "screen", "said"),
+    [
+        (
+            1.0,
+            1.0,
+            Screen(),
+            r"read as pixels of the video: they are shares; give --screen\.coordinates video_unit",
+        ),
+        (640, 360, Screen("video_unit"), r"they are pixels; give --screen\.coordinates video"),
+        (360, 640, Screen(), r"with x and y swapped: exchange --columns\.x and --columns\.y"),
+        (1920, 1080, Screen(), r"(9\d|100)% of the valid samples lie outside the video"),
+    ],
+)
+def test_placements_that_cannot_be_are_refused(
+    x: float, y: float, screen: Screen, said: str, tmp_path: Path
+) -> None:
+    u, v = look()
+    table = samples(np.arange(0, 3000, 10.0), x=u * x, y=v * y)
+    with pytest.raises(InputError, match=said):
+        assign(table, tmp_path, screen=screen)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "screen", "said"),
+    [
+        (0.5, 0.5, Screen(size="1280x720", video_shown="fit"), "centre of gaze is far from the middle"),
+        (0.05, 0.05, Screen(), "another unit may be meant"),
+        (1.25, 1.25, Screen(), "is much: where it was shown with bars"),
+    ],
+)
+def test_unlikely_placements_are_noted_with_their_option(
+    x: float, y: float, screen: Screen, said: str, tmp_path: Path
+) -> None:
+    u, v = look(0.2)
+    table = samples(np.arange(0, 3000, 10.0), x=u * 640 * x, y=v * 360 * y)
+    found = assign(table, tmp_path, screen=screen)
+    assert any(said in note for note in found.notes), found.notes
+    u, v = look()
+    clean = assign(samples(np.arange(0, 3000, 10.0), x=u * 640, y=v * 360), tmp_path)
+    assert [note for note in clean.notes if not note.startswith("placement: 100.0%")] == []
+
+
+@pytest.mark.parametrize(
+    ("screen", "x", "y"),
+    [
+        (Screen(), 160.0, 90.0),
+        (Screen(origin="bottom_left"), 160.0, 270.0),
+        (Screen(origin="centre"), -160.0, 90.0),
+        (Screen("video_unit", origin="bottom_left"), 0.25, 0.75),
+        (Screen("unit", "1280x1024", video_shown="fit"), 0.25, (152 + 180) / 1024),
+        (Screen(size="1280x1024", video_shown="unscaled", origin="bottom_left"), 480.0, 1024 - (332 + 90)),
+    ],
+)
+def test_one_place_in_every_kind_of_coordinates(screen: Screen, x: float, y: float, tmp_path: Path) -> None:
+    found = assign(samples(np.arange(0, 3000, 10.0), x=x, y=y), tmp_path, screen=screen)
+    np.testing.assert_allclose(found.points[10], [[0.25, 0.25]], rtol=1e-12)
+
+
+def test_pixels_that_are_not_square(tmp_path: Path) -> None:
+    """720 x 576 with pixels of 16:15 is shown as 768 x 576."""
+    settings = ImportSettings(maps=MapSettings(sigma=16.0), screen=Screen(size="768x576"))
+    geometry = settings.geometry((720, 576), 16 / 15)
+    assert geometry.in_video(np.array([384.0]), np.array([288.0])) == (0.5, 0.5)
+    np.testing.assert_allclose(settings.map_sigma(geometry), (16.0, 15.0), rtol=1e-12)
+    with pytest.raises(
+        InputError,
+        match=r"the video has 768 x 576 pixels.*--screen.video_at 0,24 --screen.video_shown 1024x768",
+    ):
+        ImportSettings(maps=MapSettings(sigma=9.0), screen=Screen(size="1024x816")).geometry(
+            (720, 576), 16 / 15
+        )
+
+
+def test_frame_numbers_from_one_are_recognised(tmp_path: Path) -> None:
+    table = samples(np.arange(1, 91))
+    with pytest.raises(InputError, match=r"numbered from 1 to 90, .* give --time\.start 1"):
+        assign(table, tmp_path, time=TimeStamps("frame"))
+    assert assign(table, tmp_path, time=TimeStamps("frame", 1)).empty_frames == 0
+
+
+def test_every_sample_left_out_has_an_example(tmp_path: Path) -> None:
+    table = samples(np.arange(0, 3010, 10.0))
+    table.loc[3, "valid"], table.loc[5, "x"], table.loc[7, "x"] = 0, np.nan, -40
+    found = assign(table, tmp_path)
+    assert {
+        key: found.counts[key] for key in ("total", "invalid", "missing", "out_of_time", "outside", "used")
+    } == {"total": 301, "invalid": 1, "missing": 1, "out_of_time": 1, "outside": 1, "used": 297}
+    assert found.examples == {
+        "invalid": "gaze.csv, line 5: time 30, x 320, y 180",
+        "missing": "gaze.csv, line 7: time 50, x nan, y 180",
+        "out_of_time": "gaze.csv, line 302: time 3000, x 320, y 180",
+        "outside": "gaze.csv, line 9: time 70, x -40, y 180",
+    }
+
+
+def test_a_sigma_of_one_pixel_is_noted() -> None:
+    assert judge_sigma((20.0, 20.0), (360, 640)) == []
+    (note,) = judge_sigma((1.0, 1.0), (360, 640))
+    assert "0.16% of the video's width" in note

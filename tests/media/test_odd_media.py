@@ -1,0 +1,249 @@
+"""Odd and damaged media: what can be used is used and noted, what cannot is refused in one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.media.audio import PartResampler, resample
+from lightning_avsp.media.audio_track import decode_audio, load_audio, read_audio
+from lightning_avsp.media.random_access import reader
+from lightning_avsp.media.video import iterate_frames, open_video
+
+Film = Callable[..., Path]
+
+
+def order(path: Path) -> list[int]:
+    return [
+        round((frame.pixels[:, : frame.pixels.shape[1] // 4].mean() - 40) / 7)
+        for frame in iterate_frames(path)
+    ]
+
+
+def join(path: Path, *parts: Path) -> Path:
+    """A transport stream of several."""
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+@pytest.mark.parametrize(
+    "content", ["ffconcat version 1.0\nfile {}\n", "#EXTM3U\n#EXTINF:9,\n{}\n", "<MPD>{}</MPD>"]
+)
+@pytest.mark.parametrize("name", ["list.mp4", "list.ffconcat", "list.m3u8"])
+def test_files_that_name_other_files_are_refused(
+    content: str, name: str, make_film: Film, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(content.format(make_film("inner.ts")))
+    with pytest.raises(InputError, match="is not a video that can be read"):
+        open_video(path)
+
+
+def test_a_name_with_a_colon(make_film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_film("2024-11-14T22:57:44.mp4", frames=5)
+    monkeypatch.chdir(tmp_path)
+    assert order(Path("2024-11-14T22:57:44.mp4")) == list(range(5))
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for path in (tmp_path / "pipe.mp4", Path(os.devnull)):
+        with pytest.raises(InputError, match=f"{path} is no regular file"):
+            open_video(path)
+
+
+@pytest.mark.parametrize(("code", "kind"), [(b"mp4a", "audio"), (b"avc1", "video")])
+def test_streams_without_a_decoder(code: bytes, kind: str, make_film: Film) -> None:
+    path = make_film(frames=5)
+    path.write_bytes(path.read_bytes().replace(code, b"zzzz").replace(b"esds", b"zzzz"))
+    if kind == "video":
+        with pytest.raises(InputError, match="only some that cannot be decoded"):
+            open_video(path)
+        return
+    info = open_video(path)
+    assert info.audio is None
+    assert info.notes == ("no decoder for audio stream 1: not used",)
+
+
+def test_the_first_audio_that_can_be_decoded_is_taken(tmp_path: Path) -> None:
+    path = two_tracks(tmp_path / "x.mp4")
+    data = path.read_bytes()
+    for code in (b"mp4a", b"esds"):
+        place = data.rfind(code)
+        data = data[:place] + b"zzzz" + data[place + 4 :]
+    path.write_bytes(data)
+    info = open_video(path)
+    assert info.audio is not None
+    assert info.audio.channels == 1
+    assert "no decoder for audio stream 2: not used" in info.notes
+
+
+def two_tracks(path: Path) -> Path:
+    import av
+
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        sounds = [container.add_stream("aac", rate=16000, layout=layout) for layout in ("mono", "5.1")]
+        for _ in range(10):
+            container.mux(video.encode(av.VideoFrame(64, 64, "yuv420p")))
+        container.mux(video.encode(None))
+        for stream, channels in zip(sounds, (1, 6), strict=True):
+            block = av.AudioFrame.from_ndarray(
+                np.zeros((channels, 1024), np.float32), "fltp", stream.layout.name
+            )
+            block.sample_rate = 16000
+            container.mux(stream.encode(block))
+            container.mux(stream.encode(None))
+    return path
+
+
+def test_a_layout_that_changes_on_the_way(make_film: Film, tmp_path: Path) -> None:
+    surround, stereo = make_film("a.ts", channels=6, frames=25), make_film("b.ts", channels=2, frames=25)
+    info = open_video(join(tmp_path / "mixed.ts", surround, stereo, surround), allow_truncated=True)
+    assert {(block.layout.name, block.sample_rate) for block in decode_audio(info)} == {("5.1", 48000)}
+    wave, _, _ = read_audio(info)
+    assert len(wave) == 6
+    assert wave.shape[1] > 2.5 * 48000
+    (loud,) = torch.nonzero(wave[0].abs() > 0.02, as_tuple=True)
+    assert float(torch.diff(loud).max()) < 48000  # no part is silent
+
+
+def test_a_size_that_changes_on_the_way(make_film: Film, tmp_path: Path) -> None:
+    small, large = make_film("a.ts", size=(64, 96), frames=10), make_film("b.ts", size=(128, 160), frames=10)
+    path = join(tmp_path / "sizes.ts", small, large)
+    frames = [frame.pixels for frame in iterate_frames(open_video(path, allow_truncated=True))]
+    assert {frame.shape for frame in frames} == {(64, 96, 3)}
+    assert len(frames) >= 19  # where streams are joined a frame may get lost
+
+
+def test_jumps_of_the_timestamps_are_named(make_film: Film) -> None:
+    days = 10 * 86_400_000
+    with pytest.raises(InputError, match="timestamps of its frames jump by 864,000 s"):
+        open_video(make_film("gap.mkv", pts=[40 * i + (days if i > 9 else 0) for i in range(20)], channels=0))
+    slides = open_video(make_film("slides.mp4", pts=[0, 1000, 2000, 8000]))
+    assert slides.frames == 4
+    with pytest.raises(InputError, match="timestamps of its audio jump"):
+        load_audio(open_video(make_film("late.mkv", acodec="pcm_s16le", gap=(0.4, 0.5), gap_becomes_s=9e5)))
+
+
+@pytest.mark.parametrize("rate", [1, 999])
+def test_absurd_sample_rates_are_refused(rate: int, tmp_path: Path) -> None:
+    path = tmp_path / "slow.wav"
+    soundfile.write(path, np.zeros(4000), rate)
+    with pytest.raises(InputError, match=rf"claims {rate} samples per second"):
+        load_audio(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_no_number_are_named_with_their_time(value: float, tmp_path: Path) -> None:
+    path, wave = tmp_path / "odd.wav", np.zeros(16_000, np.float32)
+    wave[4_000] = value
+    soundfile.write(path, wave, 16_000, subtype="FLOAT")
+    with pytest.raises(
+        InputError, match=r"odd\.wav: 1 of its audio samples are NaN or infinite, the first at 0\.250 s"
+    ):
+        load_audio(path)
+
+
+def test_half_an_avi_is_noticed(make_film: Film, cut: Callable[..., Path]) -> None:
+    path = make_film("x.avi", vcodec="mpeg4", channels=0, size=(256, 384))
+    assert open_video(path).frames == 30
+    half = cut(path, 0.7)
+    with pytest.raises(InputError, match=r"is damaged: it"):
+        open_video(half)
+    assert open_video(half, allow_truncated=True).frames < 30
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_damaged_index_is_one_line_or_every_frame(seed: int, make_film: Film) -> None:
+    path = make_film(container_options={"movflags": "faststart"}, frames=20)
+    data, generator = bytearray(path.read_bytes()), np.random.default_rng(seed)
+    for place in generator.integers(28, data.find(b"mdat"), 2):
+        data[place] = int(generator.integers(256))
+    path.write_bytes(bytes(data))
+    try:
+        shown = order(path)
+    except InputError as error:
+        assert str(error).startswith(str(path))  # noqa: PT017
+        assert "\n" not in str(error)  # noqa: PT017
+    else:
+        assert len(shown) == 20
+
+
+def set_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
+    """Replace the display matrix of a mp4's video track: (a, b, c, d)."""
+    data = bytearray(path.read_bytes())
+    start = data.find(b"tkhd") + 4 + 4 + 20 + 16  # version 0: flags, times and duration, layer to reserved
+    a, b, c, d = (value * 65536 for value in matrix)
+    values = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], ">i4").tobytes()
+    assert data[start + 32 : start + 36] == b"\x40\0\0\0"
+    data[start : start + 36] = values
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        (1, 0, 0, 1),
+        (0, 1, -1, 0),
+        (-1, 0, 0, -1),
+        (0, -1, 1, 0),
+        (-1, 0, 0, 1),
+        (1, 0, 0, -1),
+        (0, 1, 1, 0),
+        (0, -1, -1, 0),
+    ],
+)
+def test_display_matrices_of_every_kind(matrix: tuple[int, int, int, int], make_film: Film) -> None:
+    """A stored pixel (x, y) is shown at (a x + c y, b x + d y), both axes from the left and from the top."""
+    path = make_film(frames=3, channels=0)
+    stored = next(iterate_frames(path)).pixels
+    set_matrix(path, matrix)
+    a, b, c, d = matrix
+    rows, columns = np.mgrid[: stored.shape[0], : stored.shape[1]]
+    x, y = a * columns + c * rows, b * columns + d * rows
+    expected = np.zeros((int(np.ptp(y)) + 1, int(np.ptp(x)) + 1, 3), np.uint8)
+    expected[y - y.min(), x - x.min()] = stored
+    info = open_video(path)
+    assert (info.height, info.width) == expected.shape[:2]
+    np.testing.assert_array_equal(next(iterate_frames(info)).pixels, expected)
+    np.testing.assert_array_equal(reader(path, "pyav", None).read([0], None)[0], expected)
+    if matrix != (1, 0, 0, 1):
+        pytest.importorskip("decord")
+        with pytest.raises(
+            InputError, match=r"is stored (rotated|mirrored).*which decord does not decode faithfully"
+        ):
+            reader(path, "decord", None)
+
+
+@pytest.mark.parametrize(
+    ("rate", "new_rate"), [(48_000, 16_000), (44_100, 22_050), (44_100, 16_000), (8_000, 16_000)]
+)
+def test_resampling_in_parts_is_resampling(rate: int, new_rate: int) -> None:
+    generator = np.random.default_rng(0)
+    wave = torch.from_numpy(generator.normal(size=(2, 60_001)).astype(np.float32))
+    resampler, parts = PartResampler(rate, new_rate, part=5_000), []
+    for block in wave.split(1_337, dim=1):
+        parts += resampler.feed(block)
+    parts += resampler.feed(None)
+    assert len(parts) > 5
+    # the same sums of some 40 products below 5 in float32, in another order
+    torch.testing.assert_close(torch.cat(parts, dim=1), resample(wave, rate, new_rate), rtol=0, atol=4e-6)
+
+
+def test_audio_is_resampled_as_it_is_decoded(make_film: Film) -> None:
+    path = make_film("x.mkv", acodec="flac", sound_delay=0.1)
+    whole, rate = load_audio(open_video(path), mono=True)
+    parts, new_rate = load_audio(open_video(path), mono=True, rate=16_000)
+    assert (rate, new_rate) == (48_000, 16_000)
+    torch.testing.assert_close(
+        parts, resample(whole, 48_000, 16_000), rtol=0, atol=0
+    )  # one part: the same operations
