@@ -23,8 +23,7 @@ Progress = Callable[[int, int], None]
 def work_ahead(items: Iterable[Job], count: int = 2) -> Iterator[Job]:
     """Yield items in order, computed in a thread up to ``count`` items before they are taken.
 
-    Errors come in their item's place. A caller that stops early waits for the items in progress, and ends the
-    iteration of ``items``.
+    Errors come in their item's place. A caller that stops early waits for the item in progress.
     """
     iterator, end = iter(items), object()
     with ThreadPoolExecutor(1) as thread:

@@ -138,7 +138,8 @@ def load_model(
             schedule has fewer steps.
     """
     chosen = choose_device(device)
-    content = read_torch_file(path, WANTED)
+    # `avsp weights convert` makes safetensors: never a training run's
+    content = None if path.suffix == ".safetensors" else read_torch_file(path, WANTED)
     if isinstance(content, dict) and "pytorch-lightning_version" in content:
         model = _load_trained(path, content)
     else:
