@@ -100,6 +100,15 @@ bench: $(VENV)/.installed ## Print the cost of every DiffSal and the speed of th
 	$(BIN)/avsp bench model
 	$(BIN)/python benchmarks/metrics.py
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+.PHONY: docs
+docs: $(VENV)/.installed-docs ## Build the documentation strictly into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "documentation: build/site/index.html"
+
 .PHONY: clean
 clean: ## Remove caches and what the demo left behind (runs/ and .venv stay)
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis demo build dist *.egg-info
