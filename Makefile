@@ -8,6 +8,8 @@ BIN    := $(VENV)/bin
 SEEDS  ?= 0
 CLIP   ?=
 OUT    ?= demo
+# `make test CONSTRAINTS=` installs the newest releases that pyproject.toml allows instead of the tested ones
+CONSTRAINTS ?= constraints.txt
 
 # pip prints a warning for every index it skips; errors still show
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -22,7 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10; set PYTHON=/path/to/a/newer/python3" >&2; exit 2; }
 	@echo "Installing into $(VENV) (a few minutes, about 6 GB)"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --constraint constraints.txt --editable '.[text,tables,video,sweep,dev]'
+	$(PIP) $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[text,tables,video,sweep,dev]'
 	@touch $@
 
 $(VENV)/.installed-demo: $(VENV)/.installed
