@@ -22,7 +22,7 @@ STOPS = 17
 """Colours of the page's heat map, between which browsers interpolate."""
 
 
-def write_view(folders: Sequence[Path], out: Path, colours: str = "turbo") -> Path:
+def write_view(folders: Sequence[Path], out: Path, colours: str = "turbo", notes: str = "") -> Path:
     """Write the page of one or several predictions of one video.
 
     The video is encoded anew, as H.264 without rotation, which every browser plays.
@@ -31,6 +31,7 @@ def write_view(folders: Sequence[Path], out: Path, colours: str = "turbo") -> Pa
         folders: Folders that ``avsp predict`` wrote.
         out: HTML file to write.
         colours: Name of a matplotlib colour map.
+        notes: Text below the curve.
 
     Raises:
         InputError: If a folder holds no prediction, the video is gone, or they are of different videos.
@@ -66,7 +67,13 @@ def write_view(folders: Sequence[Path], out: Path, colours: str = "turbo") -> Pa
         }
         for folder, record in zip(folders, records, strict=True)
     ]
-    data = {"video": video, "times": times, "seconds": times[-1] + 1 / float(info.fps), "models": models}
+    data = {
+        "video": video,
+        "times": times,
+        "seconds": times[-1] + 1 / float(info.fps),
+        "models": models,
+        "notes": notes,
+    }
     page = files("lightning_avsp.predict").joinpath("view.html").read_text(encoding="utf-8")
     stops = colour_table(colours)[np.linspace(0, 255, STOPS).round().astype(int)] / 255
     for name, column in zip(("RED", "GREEN", "BLUE"), stops.T, strict=True):
