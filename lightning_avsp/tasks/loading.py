@@ -46,6 +46,10 @@ MOST_SAMPLES = 1000
 AnyKind = TypeVar("AnyKind")
 
 
+RELEASED_SAMPLING = Sampling(steps=4, spacing="leading", clamp=(0.0, 1.0))
+"""Sampling of the released DiffSal."""
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A network in eval mode with everything that prediction needs to know of its training."""
@@ -276,6 +280,6 @@ def _load_official(path: Path) -> LoadedModel:
         network=load_released(path),
         spec=InputSpec((224, 384), (224, 384), ClipPolicy(), LogMel(alignment="released")),
         source="official DiffSal release",
-        sampling=Sampling(steps=4, spacing="leading", clamp=(0.0, 1.0)),
+        sampling=RELEASED_SAMPLING,
         diffusion=GaussianDiffusion(),  # 1000 steps, cosine
     )
