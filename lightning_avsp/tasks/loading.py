@@ -49,6 +49,10 @@ MOST_SAMPLES = 1000
 AnyKind = TypeVar("AnyKind")
 
 
+RELEASED_SAMPLING = Sampling(steps=4, spacing="leading", clamp=(0.0, 1.0))
+"""Sampling of the released DiffSal."""
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A network in eval mode with everything that prediction needs to know of its training."""
@@ -313,7 +317,7 @@ def _load_official(path: Path) -> LoadedModel:
         network=network,
         spec=InputSpec((224, 384), (224, 384), ClipPolicy(), LogMel(alignment="released")),
         source="official DiffSal release",
-        sampling=Sampling(steps=4, spacing="leading", clamp=(0.0, 1.0)),
+        sampling=RELEASED_SAMPLING,
         diffusion=GaussianDiffusion(),  # 1000 steps, cosine
         settings={
             "network": {"class_path": "lightning_avsp.papers.diffsal.DiffSal", "init_args": arguments},
