@@ -15,15 +15,17 @@ from torch import Tensor
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry, VideoKey
-from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.evaluation.prediction_files import PredictedVideo
 from lightning_avsp.evaluation.scoring import ScoringJob
-from lightning_avsp.evaluation.truth import ObserverHalf
+from lightning_avsp.evaluation.truth import SomeObservers, count_observers
 
 DESCRIPTIONS = {
     "human_ceiling": (
         "one half of the observers predicts the other half's map and fixations, mean of both directions; a lower "
         "bound, since half of the observers know less than all"
+    ),
+    "inter_observer": (
+        "all other observers predict one, mean over at most 10 of them: the consistency of observers"
     ),
     "mean_training_map": "the mean of the split's training maps, the same for every frame",
     "centre_prior": "a Gaussian with the mean and deviation of that mean map, the same for every frame",
@@ -36,6 +38,8 @@ NO_CEILING = (
     "the observer of each"
 )
 
+_LEFT_OUT = 10
+"""Most observers of a video that are left out one by one, evenly spaced."""
 _FRAMES_PER_VIDEO = 100
 """Evenly spaced training maps that are read of a video: neighbouring maps hardly differ."""
 
@@ -72,25 +76,44 @@ def plan_references(
         Jobs by row and split, several of a video to be averaged, and the rows that cannot be computed with the reason.
     """
     means: dict[VideoKey, Tensor] = {}
-    observers_known = corpus.folder in read_manifest(root)["corpora"]
+    videos = {job.entry.video for jobs in scored.values() for job in jobs}
+    observers = {video: range(count_observers(root, corpus.folder, video)) for video in videos}
+    observers_known = min(map(len, observers.values()), default=0) >= 2
     planned: dict[tuple[str, int], list[ScoringJob]] = {}
     for split, jobs in scored.items():
         training = read_videos(root, [corpus.name], split, "train", missing_audio="silence")
         mean = mean_training_map(training, means)
         if observers_known:
-            planned["human_ceiling", split] = [
-                replace(job, truth=truth, source=source)
-                for job in jobs
-                for truth, source in permutations(
-                    [ObserverHalf(root, corpus.folder, job.entry.video, half) for half in (0, 1)]
-                )
-            ]
+            for name, divide in (("human_ceiling", _halves), ("inter_observer", _leave_one_out)):
+                planned[name, split] = [
+                    replace(
+                        job,
+                        truth=SomeObservers(root, corpus.folder, job.entry.video, truth),
+                        source=SomeObservers(root, corpus.folder, job.entry.video, source),
+                    )
+                    for job in jobs
+                    for truth, source in divide(observers[job.entry.video])
+                ]
         for name, values in (("mean_training_map", mean), ("centre_prior", fit_gaussian(mean))):
             planned[name, split] = [
                 replace(job, source=ConstantMap(values, job.entry.n_frames)) for job in jobs
             ]
         planned["uniform", split] = [replace(job, source=None) for job in jobs]
     return planned, {} if observers_known else {"human_ceiling": NO_CEILING}
+
+
+_Division = list[tuple[tuple[int, ...], tuple[int, ...]]]
+
+
+def _halves(observers: range) -> _Division:
+    """Every second observer and the others, in both directions."""
+    return list(permutations((tuple(observers[::2]), tuple(observers[1::2]))))  # type: ignore[arg-type]
+
+
+def _leave_one_out(observers: range) -> _Division:
+    """Each of some observers and all others."""
+    chosen = {round(place) for place in np.linspace(0, len(observers) - 1, min(_LEFT_OUT, len(observers)))}
+    return [((one,), tuple(other for other in observers if other != one)) for one in sorted(chosen)]
 
 
 def mean_training_map(training: Sequence[VideoEntry], known: dict[VideoKey, Tensor]) -> Tensor:

@@ -1,8 +1,8 @@
-"""Ground truth of one video, frame by frame: from an annotated corpus, or from half of known observers."""
+"""Ground truth of one video, frame by frame: from an annotated corpus, or from some of known observers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.importing.observers import OBSERVERS, read_observers
+from lightning_avsp.data.importing.store import VideoPaths, read_record
+from lightning_avsp.data.importing.writing import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.evaluation.prediction_files import PredictedVideo
 from lightning_avsp.synthetic.observers import saliency_maps
@@ -43,25 +46,37 @@ class AnnotatedTruth:
 
 
 @dataclass(frozen=True)
-class ObserverHalf(PredictedVideo):
-    """Every second observer of a synthetic video: ground truth for, or prediction by, the others."""
+class SomeObservers(PredictedVideo):
+    """Some observers of a video whose gaze is known one by one: ground truth for, or prediction by, the others."""
 
     root: Path
     folder: str
     video: str
-    half: int
-    """0 or 1."""
+    chosen: tuple[int, ...]
+    """Numbers of the observers, from 0."""
 
     @cached_property
-    def _known(self) -> tuple[SyntheticSpec, np.ndarray]:
-        spec = SyntheticSpec.from_dict(read_manifest(self.root)["corpora"][self.folder]["spec"])
-        record = read_video_record(self.root, self.folder, self.video)
-        return spec, record.fixations[:, self.half :: 2]  # (T, O / 2, 2)
+    def _known(self) -> tuple[list[np.ndarray], tuple[int, int], Callable[[np.ndarray], np.ndarray]]:
+        """Positions of each frame, the size of maps, and the map of positions."""
+        corpora = read_manifest(self.root)["corpora"]
+        if self.folder in corpora:
+            spec = SyntheticSpec.from_dict(corpora[self.folder]["spec"])
+            pixels = read_video_record(self.root, self.folder, self.video).fixations[:, list(self.chosen)]
+            return list(pixels), spec.map_size, lambda points: saliency_maps(spec, points[None])[0]
+        paths = VideoPaths(self.root, self.folder, self.video)
+        record, (table, _) = read_record(paths), read_observers(paths.annotation)
+        assert record is not None  # count_observers has asked
+        height, width = record["map_size"]
+        table = table[table["observer"].isin(self.chosen)]
+        edges = np.searchsorted(table["frame"], np.arange(record["frames"] + 1))
+        places = np.split(table[["x", "y"]].to_numpy(), edges[1:-1])
+        sigma = (float(record["sigma"][0]), float(record["sigma"][1]))
+        return places, (height, width), lambda points: as_image(gaussian_sum(points, (height, width), sigma))
 
     @property
     def numbers(self) -> Sequence[int]:
         """All frames."""
-        return range(1, len(self._known[1]) + 1)
+        return range(1, len(self._known[0]) + 1)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Compute the maps of these observers, as a prediction of the others'."""
@@ -69,20 +84,31 @@ class ObserverHalf(PredictedVideo):
             yield number, self.map(number)
 
     def map(self, number: int) -> Tensor:
-        """Compute the map of these observers."""
-        spec, pixels = self._known
-        return torch.from_numpy(saliency_maps(spec, pixels[number - 1 : number])[0])
+        """Compute the map of these observers: uint8 (H, W), blank where none of them has gaze."""
+        places, _, draw = self._known
+        return torch.from_numpy(draw(places[number - 1]))
 
     def size(self, number: int) -> tuple[int, int]:
         """Return the size of the maps."""
-        return self._known[0].map_size
+        return self._known[1]
 
     def points(self, number: int) -> Tensor:
-        """Return the fixated pixels of these observers, each once, as in fixation maps."""
-        return torch.from_numpy(np.unique(self._known[1][number - 1], axis=0))
+        """Return the fixated pixels of these observers, each once, as in fixation maps: int64 (N, 2)."""
+        places = self._known[0][number - 1]
+        if places.dtype.kind == "f":  # shares of an imported video
+            places = np.argwhere(fixated_pixels(places, self._known[1]))
+        return torch.from_numpy(np.unique(places, axis=0).astype(np.int64))
 
 
-Truth = AnnotatedTruth | ObserverHalf
+def count_observers(root: Path, folder: str, video: str) -> int:
+    """Return the number of a video's observers whose gaze is known one by one; 0 if it was merged."""
+    if folder in read_manifest(root)["corpora"]:
+        return read_video_record(root, folder, video).fixations.shape[1]
+    annotation = VideoPaths(root, folder, video).annotation
+    return len(read_observers(annotation)[1]) if (annotation / OBSERVERS).is_file() else 0
+
+
+Truth = AnnotatedTruth | SomeObservers
 
 
 def video_negatives(points: Sequence[Tensor]) -> Tensor:

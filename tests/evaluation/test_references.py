@@ -33,7 +33,7 @@ def test_people_beat_the_mean_map_and_the_mean_map_beats_chance(
         row: {name: one.mean for name, one in of["AVAD"].metrics.items()}
         for row, of in result.references.items()
     }
-    assert set(mean) == {"human_ceiling", "mean_training_map", "centre_prior", "uniform"}
+    assert set(mean) == {"human_ceiling", "inter_observer", "mean_training_map", "centre_prior", "uniform"}
     for name in ("cc", "nss", "auc_judd"):
         assert (
             mean["human_ceiling"][name] > mean["mean_training_map"][name] + 0.1 > mean["uniform"][name] + 0.1
@@ -42,7 +42,7 @@ def test_people_beat_the_mean_map_and_the_mean_map_beats_chance(
     assert all(of["AVAD"].frames == 150 for of in result.references.values())
     assert result.not_computable == {}
     assert set(as_record(result)["references"]) == set(mean)
-    assert len(corpus_records(result)) == 5 * 5
+    assert len(corpus_records(result)) == 6 * 5
     assert result.shared
 
 

@@ -412,3 +412,38 @@ def test_an_imported_corpus_trains_and_tests(lab: Lab) -> None:
     ]
     results = json.loads((run / "results" / "test.json").read_text())
     assert -1 <= results["averages"]["test/cc"] <= 1
+
+
+def test_own_corpora_have_human_ceilings(lab: Lab, gaze_rows: list) -> None:
+    """Split-half and leave-one-out of three observers, against their positions taken from the table directly."""
+    from lightning_avsp.data.catalogue import find_corpus
+    from lightning_avsp.evaluation.references import plan_references
+    from lightning_avsp.evaluation.scoring import ScoringJob
+    from lightning_avsp.evaluation.truth import AnnotatedTruth, count_observers
+
+    root, film, table = lab
+    import_video(film, table, root, "Lab", PLAIN)
+    import_video(film, table, root, "Lab", PLAIN, video="other", part="test")
+    assert count_observers(root, "Lab", "other") == 3
+    (entry,) = read_videos(root, ["Lab"], 1, "test")
+    job = ScoringJob(entry=entry, truth=AnnotatedTruth(entry), source=None, wanted=(8,), protocol=None)
+    planned, missing = plan_references(root, find_corpus("Lab", root), {1: [job]})
+    assert missing == {}
+    names = ("anna", "ben", "cleo")
+    divisions = {
+        "human_ceiling": [((0, 2), (1,)), ((1,), (0, 2))],
+        "inter_observer": [((0,), (1, 2)), ((1,), (0, 2)), ((2,), (0, 1))],
+    }
+    for row, expected in divisions.items():
+        jobs = planned[row, 1]
+        assert [(one.truth.chosen, one.source.chosen) for one in jobs] == expected
+        for one, (truth, source) in zip(jobs, expected, strict=True):
+            seen = [
+                direct_places([r for r in gaze_rows if r[0] in {names[k] for k in part}], 7)
+                for part in (truth, source)
+            ]
+            pixels = {(int(y), int(x)) for x, y in seen[0]}
+            assert {tuple(point) for point in one.truth.points(8).tolist()} == pixels
+            expected_map = direct_map(seen[1], (48, 96), (6.0, 6.0))
+            ((_, found),) = one.source.frames([8])
+            assert np.abs(found.numpy() - expected_map).max() <= 0.5 + 1e-9  # rounded to a byte
