@@ -43,6 +43,8 @@ class Case:
     """Describes a wrong result; None for a right one, and for damage that nothing can show."""
     must_read: bool = False
     """True if refusing it is wrong too."""
+    names: tuple[str, ...] = ()
+    """Names of which a refusal must hold one, where it is not that of the path."""
 
 
 def film(rng: np.random.Generator, path: Path, frames: int, times: list[int], sound: dict[str, Any]) -> None:
@@ -298,6 +300,134 @@ def wave(rng: np.random.Generator, folder: Path) -> Case:
     return Case(path, lambda: load_audio(path), wrong, must_read=kind == "whole")
 
 
+def checkpoint(rng: np.random.Generator, folder: Path) -> Case:
+    """A small checkpoint, or its content with values of other kinds in it; half of the files damaged."""
+    import torch
+
+    from lightning_avsp.diffusion import Sampling
+    from lightning_avsp.input_spec import InputSpec
+    from lightning_avsp.media.audio import LogMel
+    from lightning_avsp.papers.diffsal import DiffSal
+    from lightning_avsp.structures import ClipPolicy
+    from lightning_avsp.tasks.loading import INPUT_KEY, load_model
+
+    arguments: dict[str, Any] = {"video_encoder": "tiny", "audio_encoder": "tiny", "modality": "v"}
+    spec = InputSpec((64, 96), (64, 96), ClipPolicy(), LogMel(size=(16, 32)))
+    content: dict[str, Any] = {
+        "pytorch-lightning_version": "2",
+        "state_dict": {f"network.{name}": each for name, each in DiffSal(**arguments).state_dict().items()},
+        "hyper_parameters": {
+            "network": {"class_path": "lightning_avsp.papers.diffsal.DiffSal", "init_args": arguments},
+            "sampling": {"steps": 2},
+            "diffusion": {"class_path": "lightning_avsp.diffusion.GaussianDiffusion", "init_args": {}},
+            "seed": 0,
+        },
+        INPUT_KEY: spec.as_plain(),
+    }
+    damaged, changed = bool(rng.random() < 0.5), bool(rng.random() < 0.7)
+    odd = [
+        None,
+        -1,
+        10**12,
+        float("nan"),
+        "os.system",
+        [],
+        {},
+        {"class_path": "os.system"},
+        [[[1]]],
+        torch.zeros(2),
+    ]
+    tables: list[dict[Any, Any]] = [content]
+    for table_ in tables:
+        tables += [value for value in table_.values() if isinstance(value, dict)]
+    for _ in range(int(rng.integers(1, 3)) if changed else 0):
+        table_ = tables[int(rng.integers(len(tables)))]
+        names = [*table_, "odd"]
+        table_[names[int(rng.integers(len(names)))]] = odd[int(rng.integers(len(odd)))]
+    path = folder / "last.ckpt"
+    torch.save(content, path)
+    mutate(rng, path, damaged)
+
+    def wrong(found: Any) -> str | None:
+        return None if isinstance(found.sampling, Sampling) else "a model without its sampling"
+
+    return Case(path, lambda: load_model(path), wrong, must_read=not damaged and not changed)
+
+
+def weights(rng: np.random.Generator, folder: Path) -> Case:
+    """A weight file of either of torch's formats; most of them damaged."""
+    import torch
+
+    from lightning_avsp.backbones.weights import read_state_dict
+
+    damaged = bool(rng.random() < 0.8)
+    path = folder / "encoder.pth"
+    zipped = bool(rng.random() < 0.5)
+    torch.save({"module.a": torch.rand(3, 4), "epoch": 3}, path, _use_new_zipfile_serialization=zipped)
+    mutate(rng, path, damaged)
+    return Case(path, lambda: read_state_dict(path), must_read=not damaged)
+
+
+def record(rng: np.random.Generator, folder: Path) -> Case:
+    """Records of a run and results, as JSON and YAML: damaged, nested without end, or of other kinds."""
+    from lightning_avsp.evaluation.audit.leaks import audit_leaks
+    from lightning_avsp.report.results import read_all_results
+    from lightning_avsp.run_folder import read_json
+
+    deep = "[" * int(rng.integers(1, 100_000))
+    texts = [
+        '{"finished": true, "videos": {"train": [["AVAD", "V1"]]}}',
+        '{"videos": [{"corpus": "AVAD", "video": "V1", "frames": 3, "cc": 0.5}], "averages": {"test/cc": 0.5}}',
+        deep,
+        '{"videos": ' + deep,
+        "null",
+        '["a"]',
+        '{"videos": 3, "seed": "x", "leaks": 5}',
+        "{a: &x [*x, *x], b: !!python/object/apply:os.getcwd []}",
+    ]
+    names = ("run.json", "config.yaml", "results/test.json")
+    (folder / "results").mkdir()
+    for name in names:
+        (folder / name).write_text(str(rng.choice(texts)))
+        mutate(rng, folder / name, bool(rng.random() < 0.5))
+    path = folder / names[0]
+
+    def read_all() -> None:
+        if rng.random() < 0.3:
+            read_json(path)
+        elif rng.random() < 0.5:
+            list(read_all_results(folder))
+        else:
+            audit_leaks([folder])
+
+    return Case(path, read_all, names=("run.json", "config.yaml", "test.json", folder.name))
+
+
+def arrays(rng: np.random.Generator, folder: Path) -> Case:
+    """A file of arrays, as caches are; most of them damaged."""
+    from lightning_avsp.array_file import ArrayFile, ArrayWriter
+
+    path = folder / "cache.arrays"
+    values = rng.random((int(rng.integers(1, 20)), 3))
+    with path.open("wb") as stream:
+        writer = ArrayWriter(stream)
+        writer.array("a", values)
+        writer.blobs("b", [b"one", b"", b"three"])
+        writer.finish({"kind": "fuzz"})
+    damaged = bool(rng.random() < 0.8)
+    mutate(rng, path, damaged)
+
+    def read_all() -> np.ndarray:
+        found = ArrayFile(path)
+        bytes(found.blob("b", 2))
+        return np.array(found.array("a"))
+
+    def wrong(found: np.ndarray) -> str | None:
+        return None if damaged or np.array_equal(found, values) else "other values than were written"
+
+    return Case(path, read_all, wrong, must_read=not damaged)
+
+
 def mutate(rng: np.random.Generator, path: Path, damaged: bool) -> None:
     """Change, cut or repeat bytes of a file."""
     data = bytearray(path.read_bytes())
@@ -317,6 +447,10 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator, Path], Case], int]] = {
     "picture": (picture, 60),
     "matrix": (matrix, 60),
     "wave": (wave, 60),
+    "checkpoint": (checkpoint, 160),
+    "weights": (weights, 80),
+    "record": (record, 120),
+    "arrays": (arrays, 80),
 }
 """Generators, and the cases of each in a full run."""
 
@@ -340,7 +474,7 @@ def run(kind: str, seed: int, verbose: bool = False) -> tuple[str, str]:
         except AVSPError as error:
             text = str(error)
             verdict = "wrong" if case.must_read else "refused"
-            if "\n" in text or case.path.name not in text:
+            if "\n" in text or not any(name in text for name in case.names or (case.path.name,)):
                 verdict = "traceback"
         except TimeoutError:
             verdict, text = "hang", f"over {LIMIT_S} s"

@@ -202,7 +202,7 @@ def evaluate(
         >>> scores = avsp.evaluate("maps", root="data", corpus="AVAD", protocol="plain")
         >>> sorted(scores.corpora["AVAD"].metrics)[:3]
         ['auc_judd', 'cc', 'kld']
-        >>> 0 < scores.corpora["AVAD"].metrics["sim"].interval.mean < 1
+        >>> 0 < scores.corpora["AVAD"].metrics["sim"].mean < 1
         True
 
     Args:

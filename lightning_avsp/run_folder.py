@@ -43,7 +43,7 @@ class RunFolder:
     @property
     def is_finished(self) -> bool:
         """True once the training that this folder holds has ended by itself."""
-        return self.record.is_file() and bool(json.loads(self.record.read_text()).get("finished"))
+        return self.record.is_file() and bool(read_json(self.record).get("finished"))
 
     def next_metrics(self, command: str) -> str:
         """Return the name of a folder under ``metrics/`` that does not exist yet: the CSV logger deletes what it finds.
@@ -94,6 +94,21 @@ class RunFolder:
         """
         for path in (self.record, self.checkpoints / "last.ckpt", self.checkpoints / "best.ckpt"):
             path.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a table from a JSON file that this package wrote.
+
+    Raises:
+        InputError: If it is damaged or holds something else; names the file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged ({type(error).__name__}): restore it, or remove it") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}, not a table: restore it, or remove it")
+    return content
 
 
 def write_atomically(path: Path, text: str) -> None:

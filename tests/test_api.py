@@ -101,7 +101,7 @@ def test_an_exported_model_predicts_what_its_checkpoint_does(desk: Path, checkpo
     assert written == {"config.json", "model.safetensors", "README.md"}
     assert "somebody" not in (desk / "exported" / "config.json").read_text()
     card = (desk / "exported" / "README.md").read_text()
-    assert all(text in card for text in ("# DiffSal", "diffsal_tiny", "SYNTHETIC", "| test/CC | 0.2500 |"))
+    assert all(text in card for text in ("# DiffSal", "diffsal_tiny", "SYNTHETIC", "- test/CC: 0.2500"))
     with pytest.raises(SystemExit):
         main(["export", str(checkpoint), "--out", "exported"])
     main(["export", "exported", "--out", "again"])

@@ -9,6 +9,8 @@ from types import ModuleType
 
 import pytest
 
+KINDS = ("media", "table", "picture", "matrix", "wave", "checkpoint", "weights", "record", "arrays")
+
 
 @pytest.fixture(scope="module")
 def fuzz() -> ModuleType:
@@ -20,7 +22,9 @@ def fuzz() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("kind", ["media", "table", "picture", "matrix", "wave"])
+@pytest.mark.parametrize(
+    "kind", ["media", "table", "picture", "matrix", "wave", "checkpoint", "weights", "record", "arrays"]
+)
 def test_odd_inputs_are_read_right_or_refused_in_one_line(kind: str, fuzz: ModuleType) -> None:
     found = [(seed, *fuzz.run(kind, seed)) for seed in range(20)]
     assert [one for one in found if one[1] not in ("read", "refused")] == []

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.run_folder import RunFolder, write_atomically, write_json
+from lightning_avsp.run_folder import RunFolder, read_json, write_json
 
 
 def test_an_empty_folder_may_be_used(tmp_path: Path) -> None:
@@ -40,15 +40,6 @@ def test_checkpoints_by_name_and_by_path(tmp_path: Path) -> None:
         run.checkpoint("best")
 
 
-def test_a_failed_writing_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
-    path = tmp_path / "record.json"
-    write_atomically(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "new \ud800")  # a lone surrogate cannot be encoded: fails in mid-writing
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
-
-
 def test_json_writes_not_a_number_as_null(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"x": float("nan"), "y": [1.5, float("inf")], "z": tmp_path, "n": None})
     assert json.loads((tmp_path / "a.json").read_text()) == {
@@ -68,3 +59,13 @@ def test_overwriting_leaves_no_checkpoint_of_the_earlier_run(tmp_path: Path) -> 
     run.clear()
     assert [path.name for path in run.checkpoints.iterdir()] == ["mine.ckpt"]  # not ours to remove
     run.refuse_overwriting()
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "[]", "null"])
+def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
+    run = RunFolder(tmp_path)
+    run.record.write_text(text)
+    with pytest.raises(InputError, match=r"run.json (is damaged|holds a)"):
+        run.refuse_overwriting()
+    with pytest.raises(InputError, match=r"run.json"):
+        read_json(run.record)

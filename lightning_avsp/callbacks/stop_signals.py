@@ -94,7 +94,7 @@ class StopSignals(Callback):
         if not number:
             return
         path = self.run.checkpoints / "last.ckpt"
-        trainer.save_checkpoint(path)
+        trainer.save_checkpoint(path, weights_only=False)
         name = signal.Signals(number).name
         if trainer.is_global_zero:
             log.warning(

@@ -48,6 +48,12 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "maps, saliency.mp4 and overlay.mp4 of any video (`avsp predict`)",
         ("video",),
     ),
+    ("view",): Tool(
+        "lightning_avsp.cli.view",
+        "view",
+        "predictions of a video as one page: maps over it, models side by side",
+        ("folders",),
+    ),
     ("export",): Tool(
         "lightning_avsp.cli.export",
         "export",

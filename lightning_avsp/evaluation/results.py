@@ -162,7 +162,7 @@ def read_results(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         kind, version = record["kind"], record["format"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise InputError(
             f"{path} does not hold results of `avsp evaluate` ({error}); give its JSON file"
         ) from error

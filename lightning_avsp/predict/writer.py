@@ -25,7 +25,7 @@ from lightning_avsp.run_folder import write_json
 log = logging.getLogger(__name__)
 
 #: Everything a prediction writes; ``--overwrite`` replaces a folder that holds nothing else.
-OUTPUTS = ("maps.npz", "maps", "saliency.mp4", "overlay.mp4", "prediction.json")
+OUTPUTS = ("maps.npz", "maps", "saliency.mp4", "overlay.mp4", "prediction.json", "view.html")
 VIDEOS = ("saliency.mp4", "overlay.mp4")
 SPARE_BYTES = 64 << 20
 """Space that a prediction leaves free."""

@@ -121,7 +121,7 @@ def _read_trial(path: Path) -> RunResult:
             train_wall_s=content.get("train_wall_s"),
             parameters=sum(map(int, sizes.values())) if sizes else None,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unreadable(path, "the result of a trial", "run the trial again", error) from error
 
 
@@ -141,7 +141,15 @@ def _read_run(path: Path) -> RunResult:
                 words.append(f"({name}: {content[key]})")
         origin = {**record, "split": split if isinstance(split, int) else None}
         return _result(path, content, origin, training="", run_dir=folder, label=" ".join(words))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        yaml.YAMLError,
+    ) as error:
         raise _unreadable(path, "a result of `lightning test`", "test the run again", error) from error
 
 

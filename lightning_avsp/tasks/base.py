@@ -167,9 +167,10 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         """Take over the sources that a checkpoint of this run names, since a resumed run reads no other weights."""
         content = read_torch_file(checkpoint, "a checkpoint of this run", mapped=True)
         encoders = encoders_of(self.network)
-        for name, source in content.get("starts", {}).items():
+        starts = content.get("starts")
+        for name, source in starts.items() if isinstance(starts, dict) else ():
             if (encoder := encoders.get(name)) is not None and encoder.origin is not None:
-                encoder.origin = replace(encoder.origin, source=source)
+                encoder.origin = replace(encoder.origin, source=str(source))
 
     # --- inputs ----------------------------------------------------------------------------------------------
 

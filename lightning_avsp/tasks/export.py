@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from lightning_avsp import __version__
@@ -50,9 +52,17 @@ def export_model(checkpoint: Path, out: Path, *, overwrite: bool = False) -> lis
     write_json(files[0], config)
     with atomic_write(files[1]) as file:
         file.write(save(tensors, metadata={"format": "pt"}))
-    count = sum(value.numel() for value in tensors.values())
-    run = RunFolder(checkpoint.absolute().parents[1])
-    write_atomically(files[2], model_card(type(model.network).__name__, model.source, count, config, run))
+    card = Template(
+        resources.files("lightning_avsp.tasks").joinpath("model_card.md").read_text(encoding="utf-8")
+    )
+    text = card.substitute(
+        network=type(model.network).__name__,
+        source=model.source,
+        parameters=f"{sum(value.numel() for value in tensors.values()):,}",
+        settings=json.dumps(config, indent=2),
+        **_read_run(RunFolder(checkpoint.absolute().parents[1])),
+    )
+    write_atomically(files[2], text)
     return files
 
 
@@ -65,70 +75,26 @@ def _without_weight_files(settings: Any) -> Any:
     }
 
 
-def model_card(network: str, source: str, parameters: int, config: dict[str, Any], run: RunFolder) -> str:
-    """Describe a model in Markdown with the hub's header, from its settings and the run that trained it.
-
-    Args:
-        network: Name of the network.
-        source: Kind of its checkpoint.
-        parameters: Numbers in its tensors.
-        config: Content of ``config.json``.
-        run: Folder of its run, which may lack a record.
-    """
-    record = json.loads(run.record.read_text()) if run.record.is_file() else {}
-    tested = run.results / "test.json"
-    result = json.loads(tested.read_text()) if tested.is_file() else {}
-    if record.get("synthetic"):
-        limits = (
-            "SYNTHETIC: trained on generated discs and tones; its scores say nothing about natural videos."
-        )
-    else:
-        limits = "Predicts where viewers look on average, in videos like those that it was trained with."
-    trained = [
-        f"- {label}: {value}"
-        for label, value in (
-            ("experiment", record.get("experiment")),
-            ("seed", record.get("seed")),
-            ("optimiser steps", record.get("steps")),
-            ("training videos", len(record.get("videos", {}).get("train", [])) or None),
-            ("selection", record.get("selection")),
-            ("starts", "; ".join(record.get("weights", [])) or None),
-            ("commit", record.get("versions", {}).get("commit")),
-        )
-        if value is not None
-    ]
-    scores = [f"| {name} | {value:.4f} |" for name, value in sorted(result.get("averages", {}).items())]
-    settings = json.dumps({key: config[key] for key in ("hyper_parameters", INPUT_KEY)}, indent=2)
-    lines = [
-        "---",
-        "library_name: lightning_avsp",
-        "tags: [saliency, video, audio-visual]",
-        "---",
-        f"# {network}",
-        "",
-        f"Saliency of videos with audio: {source}, {parameters:,} parameters and buffers.",
-        "",
-        "```python",
-        "import lightning_avsp as avsp",
-        "",
-        'avsp.load("this folder").predict("video.mp4").overlay("overlay.mp4")',
-        "```",
-        "",
-        "## Training",
-        "",
-        *(trained or ["Not recorded."]),
-        "",
-        "## Scores",
-        "",
-        *(["| metric | mean |", "|---|---|", *scores] if scores else ["Not tested."]),
-        "",
-        "## Limits",
-        "",
-        limits
-        + " The licence of the weights follows from the data and the encoders that they were trained with.",
-        "",
-        "## Settings",
-        "",
-        f"```json\n{settings}\n```",
-    ]
-    return "\n".join(lines) + "\n"
+def _read_run(run: RunFolder) -> dict[str, str]:
+    """Describe training and scores for the model card, as far as the run's folder has a record of them."""
+    record, result = (
+        json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        for path in (run.record, run.results / "test.json")
+    )
+    facts = {
+        "experiment": record.get("experiment"),
+        "seed": record.get("seed"),
+        "optimiser steps": record.get("steps"),
+        "training videos": len(record.get("videos", {}).get("train", [])) or None,
+        "selection": record.get("selection"),
+        "starts": "; ".join(record.get("weights", [])) or None,
+        "commit": record.get("versions", {}).get("commit"),
+    }
+    synthetic = "SYNTHETIC: trained on generated discs and tones; it knows nothing of natural videos."
+    return {
+        "limits": synthetic if record.get("synthetic") else "",
+        "trained": "\n".join(f"- {name}: {fact}" for name, fact in facts.items() if fact is not None)
+        or "Not recorded.",
+        "scores": "\n".join(f"- {name}: {mean:.4f}" for name, mean in result.get("averages", {}).items())
+        or "Not tested.",
+    }

@@ -181,8 +181,8 @@ def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
         network = _build_network(settings.get("network"), network_tensors(content))
         sampling = diffusion = None
         if isinstance(network, DiffusionNetwork):
-            sampling = build_named(settings.get("sampling") or {}, (Sampling,), "sampling")
-            diffusion = build_named(settings.get("diffusion") or {}, (GaussianDiffusion,), "diffusion")
+            sampling = build_named(settings.get("sampling"), (Sampling,), "sampling")
+            diffusion = build_named(settings.get("diffusion"), (GaussianDiffusion,), "diffusion")
             if sampling.samples > MOST_SAMPLES:
                 raise InputError(f"sampling.samples is {sampling.samples}, more than {MOST_SAMPLES}")
         if spec.clip.frames != network.clip_frames:
@@ -266,7 +266,7 @@ def build_named(value: Any, kinds: tuple[type[AnyKind], ...], name: str) -> AnyK
     Raises:
         InputError: If another class is named, or an argument does not fit (:func:`fit_arguments`).
     """
-    kind, arguments = kinds[0], value
+    kind, arguments = kinds[0], {} if value is None else value
     if isinstance(value, dict) and ("class_path" in value or len(kinds) > 1):
         module, _, last = str(value.get("class_path"))[:200].rpartition(".")
         named = [k for k in kinds if k.__name__ == last and f"{k.__module__}.".startswith(f"{module}.")]
@@ -278,7 +278,7 @@ def build_named(value: Any, kinds: tuple[type[AnyKind], ...], name: str) -> AnyK
             raise InputError(
                 f"{name} names {module}.{last}, not one of {', '.join(k.__name__ for k in kinds)}"
             )
-        kind, arguments = named[0], value.get("init_args") or {}
+        kind, arguments = named[0], value.get("init_args", {})
     if isinstance(arguments, dict):
         # the trained tensors are in the file: weights of an encoder must be neither read nor downloaded
         arguments = {key: item for key, item in arguments.items() if not str(key).endswith("_weights")}

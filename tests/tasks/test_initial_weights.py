@@ -65,16 +65,6 @@ def test_another_shape_is_refused(tmp_path: Path) -> None:
         initialise_from(Small(width=4), saved(Small(), tmp_path / "a.ckpt"))
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage"])
-def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "broken.ckpt"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=r"broken.ckpt .* cannot be read"):
-        initialise_from(Small(), path)
-    with pytest.raises(InputError, match="no file at"):
-        initialise_from(Small(), tmp_path / "absent.ckpt")
-
-
 def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": {"weight": torch.zeros(1)}}, tmp_path / "a.ckpt")
     with pytest.raises(InputError, match="holds no network of this project's tasks"):

@@ -45,7 +45,7 @@ class RunFacts:
         except FileNotFoundError:
             self.unknown.append(f"{self.path} has no {path.relative_to(self.path)}")
             return None
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             self.unknown.append(f"{path} cannot be read ({str(error).splitlines()[0]})")
             return None
         if not isinstance(content, dict):
@@ -67,10 +67,19 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
 
 def read_run(path: Path) -> RunFacts:
     """Read the facts of a run folder; missing and unreadable ones are noted, not guessed."""
-    run, facts = RunFolder(path), RunFacts(path)
+    facts = RunFacts(path)
     if not path.is_dir():
         facts.unknown.append(f"{path} is not there")
         return facts
+    try:
+        _collect(path, facts)
+    except (AttributeError, TypeError, ValueError) as error:
+        facts.unknown.append(f"{path} holds records of another kind ({error})")
+    return facts
+
+
+def _collect(path: Path, facts: RunFacts) -> None:
+    run = RunFolder(path)
     settings = path / "config.yaml"
     config = (facts.load(settings) or {}) if settings.is_file() else {}
     record = facts.load(run.record)
@@ -84,7 +93,6 @@ def read_run(path: Path) -> RunFacts:
         _read_results(run, facts, synthetic)
     if record is not None and not facts.test and not facts.tested_elsewhere:
         facts.unknown.append(f"{run.record} names no test video")
-    return facts
 
 
 def _read_videos(record: dict[str, Any], facts: RunFacts, synthetic: frozenset[str]) -> None:
