@@ -121,6 +121,10 @@ class AVSPCLI(ExperimentCLI):
                 f"trainer.precision={options.trainer.precision} would round the noise schedule and the metric sums to "
                 "16 bits (870 of 1000 steps stay distinct); use bf16-mixed"
             )
+        if options.official is not None and self.subcommand != "test":
+            raise InputError(
+                f"--official scores a published checkpoint: it goes with test, not with {self.subcommand}"
+            )
         self._choose_processes(options)
         if options.data.num_workers != 0 and options.data.loading.start_method in (None, "forkserver"):
             start_worker_server()
@@ -142,8 +146,6 @@ class AVSPCLI(ExperimentCLI):
                 self.run.refuse_overwriting()
             elif first:
                 self.run.clear()
-        elif options.official is not None and self.subcommand == "fit":
-            raise InputError("--official scores a published checkpoint: it goes with test, not with fit")
         elif self.subcommand != "fit" and options.official is None and not options.trainer.fast_dev_run:
             raise InputError(
                 f"{self.subcommand} needs trained weights: give --ckpt_path best, --ckpt_path last or a path"

@@ -100,6 +100,22 @@ def test_selection_and_contamination_are_noted(table):
     assert "LEAK: 3 test videos were seen by init_from" in notes
 
 
+def test_the_papers_protocol_is_shown_and_random_starts_are_noted(table):
+    first = table.trials()[0]
+    content = json.loads(table.finish(first, starts={"core.video_encoder": "random"}).read_text())
+    plain = table.report().notes
+    assert "1 results are scored by plain alone: the papers score the six sets by stavis" in plain
+    assert "encoders that started at random: core.video_encoder (random)" in plain
+    videos = [{**row, "cc": row["cc"] + 0.125} for row in content["videos"]]
+    before = table.report().frame.ours.dropna().iloc[0]
+    table.finish(first, protocols={"stavis": {"videos": videos, "averages": {}}})
+    report = table.report()
+    assert report.frame.ours.dropna().iloc[0] == pytest.approx(before + 0.125)  # sums of a few float64
+    assert any(
+        "protocol stavis; against plain, on average over videos: cc +0.1250" in n for n in report.notes
+    )
+
+
 def test_caveats_of_the_printed_numbers_are_noted():
     (suspect,) = [
         note for note in report_published(published_tables()["tavdiff_table3"]).notes if "misprint" in note

@@ -102,7 +102,8 @@ def test_it_is_a_sweep_of_wandb_that_says_what_it_does(path: Path) -> None:
 def test_wandbs_agent_renders_commands_of_a_trial(path: Path) -> None:
     _, trials = sweep_and_trials(path)
     for trial in trials:
-        env, program, command, option, name, config, experiment, config_too, values = trial.command
+        env, program, command, option, name, *chosen, config, experiment, config_too, values = trial.command
+        assert chosen == (["--checkpoint=last"] if path.stem.startswith("mubic") else [])
         assert (env, program, command, option, name) == (
             "/usr/bin/env",
             "lightning",
