@@ -24,8 +24,8 @@ from PIL import Image
 from scipy.io import savemat, wavfile
 from torch.utils.data import DataLoader
 
-from lightning_avsp.data.cache import attach_cache
 from lightning_avsp.data.cache.prepare import prepare_cache
+from lightning_avsp.data.cache.sources import attach_cache
 from lightning_avsp.data.collate import collate
 from lightning_avsp.data.dataset import TrainingClips
 from lightning_avsp.data.entries import VideoEntry

@@ -19,6 +19,8 @@ class ClipPolicy:
     draw: Literal["segments", "random", "one_per_video", "every"] = "segments"
     """Training clips: one from each segment of 90 frames every 74 (STAViS, DiffSal); ``random`` starts, as many as
     clips fit into the video; one random start per video and epoch (ViNet, TASED-Net); or every window."""
+    step: int = 1
+    """Frames from one window to the next with ``draw: every``: 16 as the released DiffSal on DHF1K, 1 for all."""
     crop: Literal["random", "centre"] = "random"
     """Clip of a segment: a new one each epoch (STAViS), or always its centre (DiffSal as released)."""
     short_videos: Literal["edge", "front", "loop"] = "edge"
@@ -40,6 +42,10 @@ class ClipPolicy:
             raise InputError(f"a clip needs at least 1 frame, got frames={self.frames}")
         if self.stride < 1:
             raise InputError(f"frames of a clip lie at least 1 apart, got stride={self.stride}")
+        if self.step < 1 or (self.step > 1 and self.draw != "every"):
+            raise InputError(
+                f"step={self.step} must be 1 or more, the distance of windows with draw=every, not {self.draw}"
+            )
         if self.short_videos == "loop" and (self.target != "centre" or self.stride != 1):
             raise InputError(
                 "short_videos='loop' needs target='centre' and stride=1, got "

@@ -1,11 +1,12 @@
-"""The one process pool: independent jobs in this process or in several, with progress, Ctrl-C and lost workers."""
+"""Independent jobs in this process or in several, with progress, Ctrl-C and lost workers; work ahead in a thread."""
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
@@ -16,6 +17,19 @@ Result = TypeVar("Result")
 
 Progress = Callable[[int, int], None]
 """Called with the number of finished jobs and of all jobs."""
+
+
+def work_ahead(items: Iterable[Job], count: int = 2) -> Iterator[Job]:
+    """Yield items in order, computed in a thread up to ``count`` items before they are taken.
+
+    Errors come in their item's place. A caller that stops early waits for the item in progress.
+    """
+    iterator, end = iter(items), object()
+    with ThreadPoolExecutor(1) as thread:
+        waiting = deque(thread.submit(next, iterator, end) for _ in range(count))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(thread.submit(next, iterator, end))
+            yield item  # type: ignore[misc]
 
 
 def run_jobs(

@@ -18,7 +18,13 @@ TINY_DATA = (
 )
 TINY_SLICES = "--data.audio.size=[32,64]"
 """For networks that read log-mel slices."""
-TINY_NETWORK = ("--model.network.video_encoder=tiny", "--model.network.audio_encoder=tiny")
+TINY_NETWORK = tuple(
+    f"--model.network.{name}"
+    for name in (
+        *("video_encoder=tiny", "audio_encoder=tiny"),
+        *("video_weights=null", "audio_weights=null"),  # none are published for the tiny ones
+    )
+)
 
 
 def fit_arguments(corpus: Path, run: Path, *more: str, experiment: str = "smoke") -> list[str]:

@@ -40,7 +40,7 @@ def test_it_opens_with_its_command_and_its_row_and_is_short(path: Path) -> None:
     lines = path.read_text().splitlines()
     assert lines[0].startswith("# lightning fit --config experiments/" + path.name)
     assert lines[1].startswith("# ")
-    assert "row" in " ".join(lines[1:3])
+    assert "row" in " ".join(lines[1:4])
     assert len(lines) <= 32
     assert f"experiment: {path.stem}" in lines
     assert all(find_corpus(name).name == name for name in section(path, "data")["corpora"])

@@ -1,18 +1,19 @@
-"""The process pool: order, named errors, a killed worker, Ctrl-C."""
+"""Process pool and work ahead: order, named errors, a killed worker, Ctrl-C."""
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import wait_for
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.parallel import completed_jobs, run_jobs
+from lightning_avsp.parallel import completed_jobs, run_jobs, work_ahead
 
 
 def square(number: int) -> int:
@@ -84,3 +85,28 @@ def test_an_interrupt_ends_parent_and_workers_without_a_traceback_of_theirs(
     for path in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(int(path.read_text()), 0)
+
+
+def test_work_ahead_keeps_order_raises_in_place_and_stops_with_its_caller() -> None:
+    begun = []
+
+    def items(failing: int) -> Iterator[int]:
+        try:
+            for number in range(10):
+                if number == failing:
+                    raise ValueError(f"item {number}")
+                begun.append((number, threading.get_ident()))
+                yield number
+        finally:
+            begun.append(("closed", 0))
+
+    assert list(work_ahead(items(-1))) == list(range(10))
+    assert {thread for number, thread in begun if number != "closed"} != {threading.get_ident()}
+    taken = []
+    with pytest.raises(ValueError, match="item 4"):
+        taken.extend(work_ahead(items(4)))
+    begun.clear()
+    ahead = work_ahead(items(-1), count=3)
+    assert next(ahead) == 0
+    ahead.close()
+    assert len(begun) <= 5  # the item taken, three ahead of it, and one begun when it was taken

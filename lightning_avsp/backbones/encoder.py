@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import WeightsEnum
 from typing_extensions import Self
 
+from lightning_avsp.backbones.published import WeightSource
 from lightning_avsp.backbones.video_features import CachedVideoFeatures
 from lightning_avsp.backbones.weights import (
+    RANDOM,
+    RANDOM_BY_NAME,
     PartReport,
     StateDict,
-    download_state_dict,
     load_strict,
     read_state_dict,
 )
 from lightning_avsp.errors import InputError
 
-
-@dataclass(frozen=True)
-class WeightSource:
-    """Origin of pretrained weights."""
-
-    name: str
-    """Name of the published weights, as the publisher calls them."""
-    url: str
-    """Address of the file."""
-    licence: str
-    """Terms under which the publisher distributes it."""
-
-    @classmethod
-    def torchvision(cls, weights: WeightsEnum) -> WeightSource:
-        """Describe weights that torchvision publishes, trained on Kinetics-400."""
-        licence = "published with torchvision (BSD-3-Clause); trained on Kinetics-400"
-        return cls(f"torchvision {weights}", weights.url, licence)
+PUBLISHED_KEYS = ("kinetics400", "vggish", "soundnet8")
+"""Names of published weights in ``*_weights`` options; each encoder has one of them at most."""
 
 
 class Encoder(nn.Module, ABC):
@@ -55,6 +41,8 @@ class Encoder(nn.Module, ABC):
     """Suffixes of names of relative-position tables that are interpolated where lengths differ."""
     weight_source: WeightSource | None = None
     """Published weights, None where there are none."""
+    origin: PartReport | None = None
+    """What the encoder started from, after :meth:`prepare`."""
 
     @property
     def wholly_frozen(self) -> bool:
@@ -85,23 +73,40 @@ class Encoder(nn.Module, ABC):
         """Load weights, if any, and freeze the encoder, if asked, and report both.
 
         Args:
-            weights: None for random weights; else as in :meth:`load`.
+            weights: None for random weights, ``random`` for the same by name; else as in :meth:`load`.
             frozen: True keeps the encoder in eval mode and without gradient.
         """
-        report = PartReport(self.label, "random") if weights is None else self.load(weights)
+        if weights is None or weights == RANDOM:
+            report = PartReport(self.label, RANDOM if weights is None else RANDOM_BY_NAME)
+        else:
+            report = self.load(weights)
         if frozen:
             self.freeze()
-        return replace(report, frozen=frozen)
+        self.origin = replace(report, frozen=frozen)
+        return self.origin
 
     def load(self, weights: str) -> PartReport:
-        """Load pretrained weights from a file in the publisher's format, or saved from this class.
+        """Load pretrained weights.
 
         Args:
-            weights: Path of the file.
+            weights: Name of the published ones (``kinetics400``, ``vggish``, ``soundnet8``), which are downloaded where
+                they are not there; or the path of a file in a known layout, or saved from this class.
 
         Raises:
-            InputError: If the file is missing or does not fit.
+            InputError: If there are no such weights, or the file is missing or does not fit.
         """
+        if self.weight_source is not None and weights == self.weight_source.key:
+            return self.load_state(read_state_dict(self.weight_source.fetch()), weights)
+        if weights in PUBLISHED_KEYS:
+            own = (
+                "none are published"
+                if self.weight_source is None
+                else f"its own are {self.weight_source.key}"
+            )
+            raise InputError(
+                f"there are no published weights {weights} for the {self.label} ({own}); set the option to null to "
+                "start at random, or choose another encoder"
+            )
         return self.load_state(read_state_dict(weights), weights)
 
     def load_state(self, state: StateDict, source: str) -> PartReport:
@@ -112,9 +117,14 @@ class Encoder(nn.Module, ABC):
             source: Name of the file in the report and in errors.
         """
         module = self.get_submodule(self.loaded_module)
+        state = self.translate(state)
         drop, interpolated = self.unused_weights, self.interpolated_weights
         report = load_strict(module, state, self.label, source, drop=drop, interpolated=interpolated)
         return replace(report, frozen=self.frozen)
+
+    def translate(self, state: StateDict) -> StateDict:
+        """Translate the names of a file in another known layout to the publisher's of `weight_source`."""
+        return state
 
 
 class AudioEncoder(Encoder):
@@ -154,21 +164,3 @@ class VideoEncoder(Encoder):
     @abstractmethod
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
         """Encode normalised frames (B, 3, T, H, W) to features (B, C_i, T_i, H / s_i, W / s_i), deepest first."""
-
-    def load(self, weights: str) -> PartReport:
-        """Load pretrained weights.
-
-        Args:
-            weights: ``kinetics400`` for the published ones, downloaded; or the path of a file in the same format.
-
-        Raises:
-            InputError: If there are no such weights, or they do not fit.
-        """
-        if weights != "kinetics400":
-            return super().load(weights)
-        if self.weight_source is None:
-            raise InputError(
-                f"video_weights=kinetics400: there are no published weights for the {self.label}; leave video_weights "
-                "out, or use video_encoder=mvitv2_s"
-            )
-        return self.load_state(download_state_dict(self.weight_source.name, self.weight_source.url), weights)

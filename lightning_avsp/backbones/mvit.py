@@ -11,10 +11,34 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.video.mvit import MSBlockConfig, MultiscaleAttention, MViT, MViT_V2_S_Weights, Pool
 
-from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
+from lightning_avsp.backbones.encoder import VideoEncoder
+from lightning_avsp.backbones.published import WeightSource
+from lightning_avsp.backbones.weights import StateDict, rename
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.pooling_attention import Grid, attend_by_relative_positions, pool_tokens
 from lightning_avsp.layers.video_convolution import use_video_layers
+
+MMACTION: tuple[tuple[str, str], ...] = (
+    (r"patch_embed\.projection\.(.+)", r"conv_proj.\1"),
+    (r"cls_token", r"pos_encoding.class_token"),
+    (r"(blocks\.\d+)\.attn\.proj\.(.+)", r"\1.attn.project.0.\2"),
+    (r"(blocks\.\d+)\.attn\.pool_([qkv])\.(weight)", r"\1.attn.pool_\2.pool.\3"),
+    (r"(blocks\.\d+)\.attn\.norm_([qkv])\.(.+)", r"\1.attn.pool_\2.norm_act.0.\3"),
+    (r"(blocks\.\d+)\.mlp\.fc1\.(.+)", r"\1.mlp.0.\2"),
+    (r"(blocks\.\d+)\.mlp\.fc2\.(.+)", r"\1.mlp.3.\2"),
+    (r"(blocks\.\d+)\.proj\.(.+)", r"\1.project.\2"),
+    (r"norm3\.(.+)", r"norm.\1"),
+    (r"cls_head\.fc_cls\.(.+)", r"head.1.\1"),
+)
+"""Names in mmaction's MViTv2-S (``backbone.`` removed; Apache-2.0), which DiffSal starts from: torchvision's."""
+
+
+def from_mmaction(state: StateDict) -> StateDict:
+    """Translate the names of mmaction's MViTv2-S to torchvision's; others stay."""
+    bare = {name.removeprefix("backbone."): tensor for name, tensor in state.items()}
+    renamed = rename(bare, MMACTION)
+    token = renamed.get("pos_encoding.class_token")
+    return renamed if token is None else {**renamed, "pos_encoding.class_token": token.flatten()}
 
 
 def _block(
@@ -142,6 +166,10 @@ class MViTv2Small(MultiscaleEncoder):
             for i in range(16)
         ]
         super().__init__(blocks, (0, 2, 13, 15), frame_size, clip_frames, num_scales)
+
+    def translate(self, state: StateDict) -> StateDict:
+        """Translate the names of mmaction's file; those of torchvision's stay."""
+        return from_mmaction(state)
 
 
 class TinyMViT(MultiscaleEncoder):

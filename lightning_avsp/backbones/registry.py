@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 from lightning_avsp.backbones.encoder import AudioEncoder, Encoder, VideoEncoder
 from lightning_avsp.backbones.mvit import MViTv2Small, TinyMViT
+from lightning_avsp.backbones.published import WeightSource
 from lightning_avsp.backbones.resnet3d import R3D18, SlowR50
 from lightning_avsp.backbones.s3d import S3DEncoder
 from lightning_avsp.backbones.soundnet import SoundNet8, SoundNetTap
@@ -30,7 +31,15 @@ VIDEO_ENCODERS: dict[str, type[VideoEncoder]] = {
     "swin3d_t": Swin3DTiny,
     "tiny": TinyMViT,
 }
+AUDIO_ENCODERS: dict[str, type[AudioEncoder]] = {"vggish": VGGish, "soundnet8": SoundNet8}
+"""Audio encoders of which weights are published; the others have none."""
 AnyEncoder = TypeVar("AnyEncoder", bound=Encoder)
+
+
+def published_sources() -> dict[str, WeightSource]:
+    """List the published weights by encoder."""
+    every = {**VIDEO_ENCODERS, **AUDIO_ENCODERS}
+    return {name: kind.weight_source for name, kind in every.items() if kind.weight_source is not None}
 
 
 def build_video_encoder(
@@ -41,7 +50,7 @@ def build_video_encoder(
     Args:
         name: Key of :data:`VIDEO_ENCODERS`.
         num_scales: Number of scales that it returns, from the deepest.
-        weights: None for random weights, ``kinetics400`` for the published ones (downloaded), or a file.
+        weights: None or ``random`` for random weights, ``kinetics400`` for the published ones (downloaded), or a file.
         frozen: Keep it in eval mode and without gradient.
 
     Raises:

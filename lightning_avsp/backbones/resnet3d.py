@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.video import R3D_18_Weights, r3d_18
 
-from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
+from lightning_avsp.backbones.encoder import VideoEncoder
+from lightning_avsp.backbones.published import WeightSource
 from lightning_avsp.errors import MissingDependencyError
 from lightning_avsp.layers.video_convolution import use_video_layers
 
@@ -57,9 +58,11 @@ class SlowR50(VideoEncoder):
     label = "video encoder (slow_r50)"
     unused_weights = ("blocks.5.",)
     weight_source = WeightSource(
+        key="kinetics400",
         name="PyTorchVideo SLOW_8x8_R50",
         url="https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/SLOW_8x8_R50.pyth",
         licence="published with PyTorchVideo (Apache-2.0); trained on Kinetics-400",
+        megabytes=124,
     )
 
     def __init__(self, num_scales: int = 4) -> None:

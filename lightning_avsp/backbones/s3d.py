@@ -10,8 +10,24 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torchvision.models.video import S3D_Weights, s3d
 
-from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
+from lightning_avsp.backbones.encoder import VideoEncoder
+from lightning_avsp.backbones.published import WeightSource
+from lightning_avsp.backbones.weights import StateDict, rename
 from lightning_avsp.layers.video_convolution import use_video_layers
+
+KYLEMIN: tuple[tuple[str, str], ...] = (
+    (r"base\.(\d+\.branch0)\.0\.conv\.(.+)", r"features.\1.0.\2"),
+    (r"base\.(\d+\.branch0)\.0\.bn\.(.+)", r"features.\1.1.\2"),
+    *(
+        (rf"base\.([\w.]+)\.{theirs}\.(.+)", rf"features.\1.{ours}.\2")
+        for theirs, ours in (
+            *(("conv_s", "0.0"), ("bn_s", "0.1"), ("conv_t", "1.0"), ("bn_t", "1.1")),
+            *(("conv", "0"), ("bn", "1")),
+        )
+    ),
+    (r"fc\.0\.(.+)", r"classifier.1.\1"),
+)
+"""Names in ``S3D_kinetics400.pt`` (https://github.com/kylemin/S3D, MIT), which ViNet starts from: torchvision's."""
 
 
 class S3DEncoder(VideoEncoder):
@@ -35,6 +51,10 @@ class S3DEncoder(VideoEncoder):
         self.taps = (3, 6, 12, 15)[-num_scales:]
         self.channels = (1024, 832, 480, 192)[:num_scales]
         self.strides = VideoEncoder.strides[:num_scales]
+
+    def translate(self, state: StateDict) -> StateDict:
+        """Translate the names of kylemin's file; those of torchvision's stay."""
+        return rename(state, KYLEMIN)
 
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
         """Encode frames (B, 3, T, H, W) to features (B, C_i, T_i, H / s_i, W / s_i), deepest first."""

@@ -13,7 +13,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_avsp.backbones.encoder import AudioEncoder, WeightSource
+from lightning_avsp.backbones.encoder import AudioEncoder
+from lightning_avsp.backbones.published import WeightSource
 from lightning_avsp.backbones.weights import PartReport, StateDict, load_strict
 from lightning_avsp.errors import InputError, require_choice
 
@@ -63,9 +64,13 @@ class SoundNet8(AudioEncoder):
 
     label = "audio encoder (soundnet8)"
     weight_source = WeightSource(
+        key="soundnet8",
         name="SoundNet-8, soundnet8.pth of the STAViS package or soundnet8_final.pth of ViNet",
         url="http://cvsp.cs.ntua.gr/research/stavis/data",
         licence="SoundNet: MIT; of the converted files no terms are known",
+        megabytes=15,
+        files=("soundnet8.pth", "soundnet8_final.pth"),
+        fetchable=False,
     )
 
     def __init__(self, tap: SoundNetTap = "conv7") -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torchvision.models.video import Swin3D_T_Weights, swin3d_t
 
-from lightning_avsp.backbones.encoder import VideoEncoder, WeightSource
+from lightning_avsp.backbones.encoder import VideoEncoder
+from lightning_avsp.backbones.published import WeightSource
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.video_convolution import use_video_layers
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lightning_avsp.backbones.encoder import AudioEncoder, WeightSource
+from lightning_avsp.backbones.encoder import AudioEncoder
+from lightning_avsp.backbones.published import WeightSource
 from lightning_avsp.errors import InputError
 
 CONVOLUTIONS_PER_STAGE = (1, 1, 2, 2)
@@ -30,9 +31,11 @@ class VGGish(AudioEncoder):
     label = "audio encoder (vggish)"
     unused_weights = ("embeddings.",)
     weight_source = WeightSource(
+        key="vggish",
         name="torchvggish AudioSet",
         url="https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth",
         licence="Apache-2.0",
+        megabytes=275.2,
     )
 
     def __init__(self, channels: tuple[int, ...] = (64, 128, 256, 512), frozen: bool = True) -> None:

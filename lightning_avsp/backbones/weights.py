@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
-from urllib.error import URLError
 
-import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.plain_values import read_torch_file
 
 StateDict = dict[str, Tensor]
+RANDOM = "random"
+"""Value of a ``*_weights`` option that starts an encoder at random by name, which a frozen one needs."""
+RANDOM_BY_NAME = "random by name"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class PartReport:
     part: str
     """Name of the part, e.g. ``video encoder``."""
     source: str
-    """File, published weights, or ``random``."""
+    """File, published weights, ``random``, or ``random by name`` where an option asked for it."""
     loaded: int = 0
     """Tensors taken over."""
     resized: tuple[str, ...] = ()
@@ -36,6 +38,11 @@ class PartReport:
     """Names in the network that the file does not hold and that stay random on purpose."""
     frozen: bool = False
     """True for a part that training leaves as it is."""
+
+    @property
+    def is_random(self) -> bool:
+        """True if nothing was loaded."""
+        return self.source in (RANDOM, RANDOM_BY_NAME)
 
     def __str__(self) -> str:
         text = f"{self.part}: {self.source}"
@@ -65,6 +72,10 @@ class WeightReport:
         """Append one part."""
         self.parts.append(part)
 
+    def replace(self, old: PartReport, new: PartReport) -> None:
+        """Put one part in another's place: it starts from an earlier stage instead."""
+        self.parts[self.parts.index(old)] = new
+
     def lines(self) -> list[str]:
         """One line of text per part."""
         return [str(part) for part in self.parts]
@@ -80,14 +91,15 @@ def read_state_dict(path: str | Path) -> StateDict:
     training) is removed from every name.
 
     Args:
-        path: File written by ``torch.save``.
+        path: File written by ``torch.save``, or one of safetensors.
 
     Raises:
         InputError: If the file is missing, unreadable, or holds no tensors.
     """
-    content = read_torch_file(
-        Path(path), "the path of a weight file, made by torch.save(model.state_dict(), path)"
-    )
+    path = Path(path)
+    if path.suffix == ".safetensors" and path.is_file():
+        return load_file(path)
+    content = read_torch_file(path, "the path of a weight file, made by torch.save(model.state_dict(), path)")
     for key in ("state_dict", "model_state"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -103,30 +115,6 @@ def read_state_dict(path: str | Path) -> StateDict:
     if not tensors:
         raise InputError(f"{path} holds no tensors: expected a state dict, or one under 'state_dict'")
     return tensors
-
-
-def download_state_dict(name: str, url: str) -> StateDict:
-    """Download published weights, unless they are in torch's cache; where the file's name holds a hash, check it.
-
-    Args:
-        name: Name of the weights, for the error.
-        url: Address of a plain state dict, or of one under ``model_state``.
-
-    Raises:
-        InputError: If the download fails.
-    """
-    try:
-        content = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", check_hash=True, weights_only=True
-        )
-    except (URLError, OSError, RuntimeError, UnpicklingError) as error:
-        # torch would advise to switch its protection off
-        why = "it contains more than tensors" if isinstance(error, UnpicklingError) else error
-        raise InputError(
-            f"could not download {name} ({why}); fetch {url} elsewhere and give its path instead"
-        ) from error
-    state: StateDict = content.get("model_state", content)
-    return state
 
 
 def load_strict(
@@ -180,6 +168,16 @@ def load_strict(
         raise InputError(f"{source} does not fit the {part}; {'; '.join(problems)}; nothing was loaded")
     module.load_state_dict(kept, strict=False)
     return PartReport(part, source, len(kept), tuple(sorted(resized)), dropped, tuple(absent))
+
+
+def rename(state: StateDict, patterns: Sequence[tuple[str, str]]) -> StateDict:
+    """Rename tensors by the first pattern that matches a whole name; a name that none matches stays."""
+
+    def renamed(name: str) -> str:
+        found = ((re.fullmatch(pattern, name), ours) for pattern, ours in patterns)
+        return next((match.expand(ours) for match, ours in found if match), name)
+
+    return {renamed(name): tensor for name, tensor in state.items()}
 
 
 def interpolate_rows(table: Tensor, length: int) -> Tensor:

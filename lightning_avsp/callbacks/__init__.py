@@ -48,9 +48,8 @@ def default_callbacks(run: RunFolder, options: Any, command: str) -> list[Callba
         if options.trainer.enable_checkpointing is not False:
             callbacks.append(StopSignals(run))
     if command == "fit" and options.trainer.enable_checkpointing is not False:
-        callbacks += checkpoint_callbacks(
-            run, options.monitor, options.monitor_mode, options.save_every_steps
-        )
+        monitor = None if options.data.validation.selection == "none" else options.monitor
+        callbacks += checkpoint_callbacks(run, monitor, options.monitor_mode, options.save_every_steps)
     if command in ("fit", "validate") and options.figures > 0:
         callbacks.append(SampleFigures(run.figures, clips=options.figures))
     return callbacks

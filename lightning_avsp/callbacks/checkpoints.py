@@ -31,7 +31,7 @@ class RunCheckpoint(ModelCheckpoint):
 
 
 def checkpoint_callbacks(
-    run: RunFolder, monitor: str, mode: Literal["max", "min"], every_steps: int
+    run: RunFolder, monitor: str | None, mode: Literal["max", "min"], every_steps: int
 ) -> list[RunCheckpoint]:
     """Build callbacks that keep exactly two files, under names that do not depend on how often a run was resumed.
 
@@ -39,14 +39,16 @@ def checkpoint_callbacks(
 
     Args:
         run: Folder of the run.
-        monitor: Logged value that decides which epoch is best.
+        monitor: Logged value that decides which epoch is best; None where nothing is validated: the last alone is kept.
         mode: ``max`` if a larger value is better, else ``min``.
         every_steps: Training steps between two writings of ``last.ckpt``.
     """
     common: dict[str, Any] = {"dirpath": run.checkpoints, "enable_version_counter": False}
+    by_step = RunCheckpoint(**common, save_top_k=0, save_last=True, every_n_train_steps=every_steps)
+    by_epoch = RunCheckpoint(**common, save_top_k=0, save_last=True, save_on_train_epoch_end=True)
+    if monitor is None:
+        return [by_step, by_epoch]
     best = RunCheckpoint(
         **common, filename="best", monitor=monitor, mode=mode, save_top_k=1, auto_insert_metric_name=False
     )
-    by_step = RunCheckpoint(**common, save_top_k=0, save_last=True, every_n_train_steps=every_steps)
-    by_epoch = RunCheckpoint(**common, save_top_k=0, save_last=True, save_on_train_epoch_end=True)
     return [best, by_step, by_epoch]

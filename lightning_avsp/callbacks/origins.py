@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-PUBLISHED_NAMES = {
+from lightning_avsp.backbones.published import sha256_of
+from lightning_avsp.backbones.registry import published_sources
+from lightning_avsp.backbones.weights import RANDOM, RANDOM_BY_NAME
+
+_TRAINED_ON = {
     "kinetics400": "Kinetics-400 classification, published: none of this field's corpora",
+    "vggish": "VGGish, AudioSet classification, published: none of this field's corpora",
+    "soundnet8": "SoundNet, videos of Flickr, published: none of this field's corpora",
 }
-"""Weights that an option names instead of a file."""
-PUBLISHED_FILES = {
-    "10086976": "VGGish, AudioSet classification, published: none of this field's corpora",
-    "ae3be167": "MViTv2-S, Kinetics-400 classification, published: none of this field's corpora",
-    "d76dad2f": "S3D, Kinetics-400 classification, published: none of this field's corpora",
-    "7615ae03": "Swin3D-T, Kinetics-400 classification, published: none of this field's corpora",
-}
-"""Published files by the first digits of their SHA-256, which by PyTorch's convention are part of their names."""
+"""Training data of published weights, by the name that options give them."""
 _REPORT_LINE = re.compile(r"^(?P<part>.+?): (?P<source>.+?)(?: \([^()]*\))?(?:, frozen)?$")
 
 
@@ -36,7 +34,7 @@ def weight_options(config: Mapping[str, Any]) -> dict[str, str]:
         named = (names[-1] in ("ckpt_path", "init_from") and len(names) == 1) or names[-1].endswith(
             "_weights"
         )
-        if named and isinstance(value, (str, Path)) and str(value):
+        if named and isinstance(value, (str, Path)) and str(value) not in ("", RANDOM):
             found[".".join(name for name in names if name != "init_args")] = str(value)
     return found
 
@@ -74,20 +72,21 @@ def reported_sources(lines: list[str]) -> dict[str, str]:
     found = {}
     for line in lines:
         match = _REPORT_LINE.match(line)
-        if match and match["source"] not in ("random", "frozen, in eval mode, not optimised"):
+        if match and match["source"] not in (RANDOM, RANDOM_BY_NAME, "frozen, in eval mode, not optimised"):
             found[match["part"]] = match["source"]
     return found
 
 
 def published_training_data(value: str) -> str | None:
     """Return the training data of published weights, or None for any others: by name, or by the file's content."""
-    if value in PUBLISHED_NAMES:
-        return PUBLISHED_NAMES[value]
+    if value in _TRAINED_ON:
+        return _TRAINED_ON[value]
     path = Path(value)
     if not path.is_file():
         return None
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return PUBLISHED_FILES.get(digest.hexdigest()[:8])
+    digest = sha256_of(path)
+    for source in published_sources().values():
+        # the first digits of a published file's SHA-256 are part of its name
+        if f"-{digest[:8]}." in source.url:
+            return _TRAINED_ON[source.key]
+    return None

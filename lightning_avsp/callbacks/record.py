@@ -81,6 +81,8 @@ class RunRecord(SaveConfigCallback):
             "selection": getattr(data, "selection_label", None),
             "videos": videos,
             "weights": getattr(pl_module, "weight_report", list)(),
+            "captions": data.caption_identity() if data is not None else None,
+            "starts": getattr(pl_module, "starts", dict)(),
             "started_from": started_from(self.config.as_dict(), Path(trainer.default_root_dir)),
             "earlier": self._earlier,
             "parameters": {

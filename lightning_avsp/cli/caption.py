@@ -1,4 +1,4 @@
-"""``avsp caption``: captions of a corpus' frames and their token features, for networks that read."""
+"""``avsp caption``: captions of a corpus' frames and their token features, for networks with text."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def caption(
     features_folder: Path | None = None,
     text_model: str | None = None,
 ) -> None:
-    """Caption the frames of a corpus and compute the token features that networks read.
+    """Caption the frames of a corpus and compute their token features, the input of networks with text.
 
     Captions go to OUT/CORPUS.jsonl, one line each, written as they are made: an interrupted run continues where it
-    stopped. By default BLIP-2 writes them; --from takes them from a table, --synthetic from the truth of a synthetic
+    stopped. By default BLIP-2 writes them; --from takes them from a table, --synthetic from the record of a synthetic
     corpus. Then the text encoder runs once for each distinct caption, and never again.
 
     Args:
@@ -44,10 +44,10 @@ def caption(
         device: auto, cpu, cuda, cuda:1, mps.
         out: Folder of caption files; ROOT/captions by default.
         from_: Table of captions (csv, parquet, jsonl) with the columns video, frame and text, instead of BLIP-2.
-        synthetic: Write captions from the truth of a synthetic corpus instead.
-        informative_share: Share of synthetic captions that name the object which decides where observers look.
+        synthetic: Write captions from the record of a synthetic corpus instead.
+        informative_share: Share of synthetic captions that name the attended object.
         seed: Seed of synthetic captions.
-        prompt: How BLIP-2 is asked: the paper's prompt as a question, as it stands, or not at all.
+        prompt: Prompt of BLIP-2: the paper's as a question, as it stands, or none.
         batch: Frames per forward pass; changes speed and memory.
         features: Also compute token features.
         features_folder: Folder of token features; OUT/features by default.
@@ -70,9 +70,7 @@ def caption(
     if every < 1 or batch < 1:
         raise InputError(f"every={every} and batch={batch} must both be at least 1")
     encoder, cache = None, TokenFeatures(features_folder)
-    if (
-        features
-    ):  # before hours of captioning: whether the text model is there, and the folder is of this model
+    if features:  # before hours of captioning: a missing text model, or a folder of another model's features
         text_model = text_model or ("tiny-random" if synthetic else DEFAULT_TEXT_MODEL)
         encoder = load_text_encoder(text_model, choose_device(device))
         cache.claim(encoder.model)
@@ -101,12 +99,12 @@ def _synthetic(root: Path, name: str, out: Path, share: float, every: int, seed:
 
 
 def _from_table(root: Path, name: str, out: Path, table: Path) -> None:
-    from lightning_avsp.data.captions.corpus import corpus_videos
-    from lightning_avsp.data.captions.lines import caption_path
-    from lightning_avsp.data.captions.tables import merge_captions, read_table
+    from lightning_avsp.data.captions.lines import caption_path, merge_captions, read_table
+    from lightning_avsp.data.corpora import read_videos
 
     captions = read_table(table)
-    frames = {entry.video: entry.n_frames for entry in corpus_videos(root, name)}
+    videos = read_videos(root, [name], "all", missing_audio="silence", skip_missing_lists=True)
+    frames = {entry.video: entry.n_frames for entry in videos}
     added, replaced = merge_captions(caption_path(out, name), captions, frames, table)
     print(f"{name}: {added} captions from {table} added, {replaced} replaced, in {caption_path(out, name)}")
 
@@ -123,13 +121,14 @@ def _blip2(
 ) -> None:
     from lightning_avsp.backbones.blip2 import open_captioner
     from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.data.captions.corpus import caption_corpus, corpus_videos, uncaptioned_frames
+    from lightning_avsp.data.captions.corpus import caption_corpus, uncaptioned_frames
     from lightning_avsp.data.captions.lines import caption_path
+    from lightning_avsp.data.corpora import read_videos
     from lightning_avsp.launch import choose_device
 
     path = caption_path(out, name)
-    videos = corpus_videos(root, name)
-    todo = uncaptioned_frames(videos, every, path, model)
+    videos = read_videos(root, [name], "all", missing_audio="silence", skip_missing_lists=True)
+    todo = uncaptioned_frames(videos, every, path, model, prompt)
     total = sum(len(numbers) for numbers in todo.values())
     print(f"{name}: {len(videos)} videos, {total} frames to caption (every {every}) into {path}", flush=True)
     if total:
@@ -137,7 +136,7 @@ def _blip2(
         with progress_bar(f"captions of {name}") as progress:
             counts = caption_corpus(videos, todo, path, captioner, batch, progress)
         modes = ", ".join(f"{count} {mode}" for mode, count in sorted(counts.items()))
-        print(f"{name}: {total} captions made (asked how: {modes})")
+        print(f"{name}: {total} captions made (prompt: {modes})")
 
 
 def _features(out: Path, names: list[str], cache: TokenFeatures, encoder: TextEncoder) -> None:

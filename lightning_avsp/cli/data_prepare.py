@@ -34,14 +34,13 @@ def prepare(
 
     from lightning_avsp.cli.progress import progress_bar
     from lightning_avsp.data.cache.prepare import RATES, prepare_cache
-    from lightning_avsp.data.corpora import present_corpora, read_every_video
+    from lightning_avsp.data.corpora import present_corpora, read_videos
     from lightning_avsp.errors import InputError
 
     height_width = parse_size(size)
     console = Console(highlight=False, soft_wrap=True)
-    entries = read_every_video(
-        Path(root), corpus or present_corpora(Path(root)), missing_audio="silence", skip_missing_lists=True
-    )
+    corpora = corpus or present_corpora(Path(root))
+    entries = read_videos(Path(root), corpora, "all", missing_audio="silence", skip_missing_lists=True)
     with progress_bar(f"{format} {size}") as progress:
         report = prepare_cache(
             entries,
@@ -55,7 +54,7 @@ def prepare(
     per_frame = report.bytes / max(1, report.frames) / 1024
     console.print(
         f"{report.made} videos prepared, {report.kept} kept, {report.frames} frames, {report.bytes / 1e9:.2f} GB "
-        f"({per_frame:.1f} KiB a frame with maps and sound) in {out}"
+        f"({per_frame:.1f} KiB a frame with maps and audio) in {out}"
     )
     if report.failed:
         for name, why in report.failed.items():

@@ -120,6 +120,23 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "explanations of a clip: relevance, words, gates",
         ("ckpt",),
     ),
+    ("experiments",): Tool(
+        "lightning_avsp.cli.experiments",
+        "experiments",
+        "what every experiment and sweep trains, beside what its paper prints",
+    ),
+    ("weights", "list"): Tool(
+        "lightning_avsp.cli.weights", "show", "files that a model can start from, and where they are"
+    ),
+    ("weights", "fetch"): Tool(
+        "lightning_avsp.cli.weights", "fetch", "download published weights", ("names",)
+    ),
+    ("weights", "check"): Tool(
+        "lightning_avsp.cli.weights", "check", "check that weight files are whole and fit", ("names",)
+    ),
+    ("weights", "convert"): Tool(
+        "lightning_avsp.cli.weights", "convert", "write a published file as safetensors", ("file",)
+    ),
     ("bench", "train"): Tool(
         "lightning_avsp.cli.bench_train",
         "train",

@@ -168,7 +168,7 @@ def trial(arguments: Sequence[str]) -> None:
     if not words or words[0] in ("-h", "--help"):
         print(trial.__doc__)
         return
-    name, checkpoint = take_option(words, "--sweep"), take_option(words, "--checkpoint") or "best"
+    name, checkpoint = take_option(words, "--sweep"), take_option(words, "--checkpoint") or ""
     gpus, folder = take_option(words, "--gpus-per-trial") or "1", _runs(None)
     if name is None:
         raise InputError("lightning trial needs --sweep NAME, under which its result is kept")

@@ -40,7 +40,7 @@ from lightning_avsp.plain_values import read_torch_file
 from lightning_avsp.run_folder import RunFolder
 from lightning_avsp.tasks import SaliencyTask
 from lightning_avsp.tasks.execution import Execution
-from lightning_avsp.tasks.experiment import CLI_SETTINGS, ExperimentCLI
+from lightning_avsp.tasks.experiment import CLI_SETTINGS, ExperimentCLI, forget_weight_files, spell_out_nulls
 from lightning_avsp.tasks.loading import WANTED, refuse_foreign
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def run_trainer(arguments: Sequence[str]) -> AVSPCLI:
         return AVSPCLI(
             SaliencyTask,
             AVSaliencyDataModule,
-            args=list(arguments),
+            args=spell_out_nulls(arguments),
             save_config_callback=RunRecord,
             save_config_kwargs={"save_to_log_dir": False},
             parser_kwargs={"prog": "lightning", "version": __version__, "epilog": EPILOG},
@@ -144,8 +144,14 @@ class AVSPCLI(ExperimentCLI):
                 f"{self.subcommand} needs trained weights: give --ckpt_path best, --ckpt_path last or a path"
             )
         if self.subcommand != "fit":
+            forget_weight_files(options.model)  # the trained weights are in the checkpoint
             options.trainer.enable_checkpointing = (
                 False  # Lightning would add a checkpoint callback to a test
+            )
+        elif options.data.validation.selection == "none" and self._plateau(options):
+            raise InputError(
+                "data.validation.selection=none leaves nothing for a plateau to watch; choose a fixed schedule, "
+                "such as --model.lr_scheduler=null"
             )
         elif options.trainer.enable_checkpointing is False and options.test_after_fit:
             raise InputError(
@@ -155,6 +161,12 @@ class AVSPCLI(ExperimentCLI):
             **self.trainer_defaults,
             "callbacks": default_callbacks(self.run, options, str(self.subcommand)),
         }
+
+    @staticmethod
+    def _plateau(options: Any) -> bool:
+        """Return true if the rate follows a validated value."""
+        schedule = options.model.init_args.get("lr_scheduler")
+        return schedule is not None and str(schedule.get("class_path")).endswith("ReduceLROnPlateau")
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the command; an error inside Lightning's restoring of a checkpoint becomes one line on that file."""
@@ -277,8 +289,19 @@ class AVSPCLI(ExperimentCLI):
             self.model.leaks += [line for line in lines if line.startswith("LEAK")]
         if options.init_from is not None and options.get("ckpt_path"):
             log.info("init_from is not read again: this run goes on from %s", options.ckpt_path)
+            self.model.resume_starts(Path(options.ckpt_path))
         elif options.init_from is not None:
             self.model.start_from(Path(options.init_from), tuple(options.init_drop), options.init_absent)
+        elif options.stage is not None and not options.get("ckpt_path"):
+            name = Path(options.stage).stem
+            log.warning(
+                "the paper starts this training from another one, which is missing here: all but the encoders start at "
+                "random. Train it first (`lightning fit --config %s --data.root %s`), then give --init_from "
+                "runs/%s/seed0/checkpoints/best.ckpt",
+                options.stage,
+                options.data.root,
+                name,
+            )
 
     def _loggers(self) -> list[Logger]:
         """Build the loggers: CSV always, W&B unless disabled."""
@@ -315,6 +338,7 @@ class AVSPCLI(ExperimentCLI):
             log.info("fast_dev_run keeps no checkpoint: the test runs on the weights as they are")
             self.trainer.test(self.model, datamodule=self.datamodule)
             return
-        path = self.run.checkpoint("best")
+        unvalidated = self.options.data.validation.selection == "none"
+        path = self.run.checkpoint("last" if unvalidated else "best")
         log.info("testing %s", path)
         self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=str(path), weights_only=True)

@@ -1,4 +1,4 @@
-"""Corpora, clips, sound and loaders. The heavy parts are imported when first asked for."""
+"""Corpora, clips, audio and dataloaders. The heavy parts are imported on first use."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # So that `lightning_avsp.media.audio` can be used, by the film predictor for one, without importing
-    # Lightning.
+    # So that the parts without Lightning, which `avsp predict` uses, do not import it
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

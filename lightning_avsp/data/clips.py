@@ -176,7 +176,7 @@ def training_count(n_frames: int, policy: ClipPolicy) -> int:
         return max(1, n_frames // policy.covered)
     if policy.draw == "one_per_video":
         return 1
-    return max(1, n_frames - policy.covered + 1)
+    return max(1, -((policy.covered - n_frames - 1) // policy.step))  # rounded up
 
 
 def training_clip(slot: int, n_frames: int, policy: ClipPolicy, generator: np.random.Generator) -> Clip:
@@ -191,7 +191,7 @@ def training_clip(slot: int, n_frames: int, policy: ClipPolicy, generator: np.ra
     if policy.draw == "segments":
         return _clip_of_segment(*segments(n_frames)[slot], n_frames, policy, generator)
     starts = max(1, n_frames - policy.covered + 1)  # a video shorter than a clip has one
-    first = 1 + slot if policy.draw == "every" else 1 + int(generator.integers(starts))
+    first = 1 + slot * policy.step if policy.draw == "every" else 1 + int(generator.integers(starts))
     return clip_at(min(first, _latest(n_frames, policy)), n_frames, policy)
 
 

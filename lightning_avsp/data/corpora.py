@@ -52,43 +52,54 @@ def corpus_listing(root: Path, corpus: Corpus, part: Part, split: int) -> list[L
     return LAYOUTS[corpus.layout].listed(root, corpus, part, split)
 
 
-def listed_keys(root: Path, corpora: Sequence[str], split: int, part: Part) -> list[VideoKey]:
+Split = int | Literal["all"]
+"""A published split, or every video that any split lists."""
+Listings = list[tuple[Corpus, list[ListedVideo]]]
+"""Videos of each corpus."""
+
+
+def listed_keys(root: Path, corpora: Sequence[str], split: Split, part: Part = "test") -> list[VideoKey]:
     """Return (corpus, video) of everything listed for one part of a split, corpus after corpus; opens no video.
 
     Warns, for a corpus without lists, if the number of videos is not the published one.
     """
     listings = _listings(root, corpora, split, part)
-    _report(listings, part)
     return [(corpus.name, video.name) for corpus, listed in listings for video in listed]
 
 
 def read_videos(
     root: Path,
     corpora: Sequence[str],
-    split: int,
-    part: Part,
+    split: Split,
+    part: Part = "test",
     *,
     keep: frozenset[VideoKey] | None = None,
     missing_audio: MissingAudio = "error",
+    skip_missing_lists: bool = False,
 ) -> list[VideoEntry]:
     """Read the entries of one part of a split, in the order of corpora and lists.
 
     Args:
         root: Root of the packages.
         corpora: Names in the catalogue, or of corpora registered under the root.
-        split: Published split (:func:`~lightning_avsp.data.catalogue.splits_in_mix`).
+        split: Published split (:func:`~lightning_avsp.data.catalogue.splits_in_mix`), or ``all``: every video that any
+            list names, once (:func:`every_listed`), whatever the part.
         part: List.
         keep: If given, only these videos are read, e.g. the training share of the training list.
         missing_audio: Policy for videos without audio.
+        skip_missing_lists: Under ``all``, lists that are not there are left out with a warning.
 
     Raises:
         CorpusNotFoundError: If a list, a video or (under ``error``) an audio file is missing.
         InputError: If a corpus is not known.
     """
-    listings = _listings(root, corpora, split, part)
-    if keep is None:  # else the names were asked for before
-        _report(listings, part)
-    return _read(root, listings, keep, missing_audio)
+    videos: list[VideoEntry] = []
+    # With `keep` the names were listed, and their numbers reported, before
+    for corpus, listed in _listings(root, corpora, split, part, skip_missing_lists, report=keep is None):
+        wanted = [video for video in listed if keep is None or (corpus.name, video.name) in keep]
+        if wanted:
+            videos += LAYOUTS[corpus.layout].read(root, corpus, wanted, missing_audio)
+    return videos
 
 
 def decoded_with(entries: Sequence[VideoEntry], backend: Backend) -> list[VideoEntry]:
@@ -102,31 +113,19 @@ def decoded_with(entries: Sequence[VideoEntry], backend: Backend) -> list[VideoE
 
 
 def _listings(
-    root: Path, corpora: Sequence[str], split: int, part: Part
-) -> list[tuple[Corpus, list[ListedVideo]]]:
+    root: Path,
+    corpora: Sequence[str],
+    split: Split,
+    part: Part,
+    skip_missing_lists: bool = False,
+    report: bool = True,
+) -> Listings:
+    if split == "all":
+        return every_listed(root, corpora, skip_missing_lists=skip_missing_lists)
     entries = [find_corpus(name, root) for name in corpora]
     splits = splits_in_mix(entries, split)
-    return [
-        (entry, corpus_listing(root, entry, part, own)) for entry, own in zip(entries, splits, strict=True)
-    ]
-
-
-def _read(
-    root: Path,
-    listings: Sequence[tuple[Corpus, list[ListedVideo]]],
-    keep: frozenset[VideoKey] | None,
-    missing_audio: MissingAudio,
-) -> list[VideoEntry]:
-    videos: list[VideoEntry] = []
-    for corpus, listed in listings:
-        wanted = [video for video in listed if keep is None or (corpus.name, video.name) in keep]
-        if wanted:
-            videos += LAYOUTS[corpus.layout].read(root, corpus, wanted, missing_audio)
-    return videos
-
-
-def _report(listings: Sequence[tuple[Corpus, list[ListedVideo]]], part: Part) -> None:
-    for corpus, listed in listings:
+    listings = [(c, corpus_listing(root, c, part, own)) for c, own in zip(entries, splits, strict=True)]
+    for corpus, listed in listings if report else ():
         if corpus.note and part == "test":
             log.info("%s: %s", corpus.name, corpus.note)
         if corpus.layout == "stavis" or corpus.shots:
@@ -136,15 +135,10 @@ def _report(listings: Sequence[tuple[Corpus, list[ListedVideo]]], part: Part) ->
             log.warning(
                 "%s: %d videos in the %s part; published: %d", corpus.name, len(listed), part, published
             )
+    return listings
 
 
-Split = int | Literal["all"]
-"""A published split, or every video that any split lists."""
-
-
-def every_listed(
-    root: Path, corpora: Sequence[str], *, skip_missing_lists: bool = False
-) -> list[tuple[Corpus, list[ListedVideo]]]:
+def every_listed(root: Path, corpora: Sequence[str], *, skip_missing_lists: bool = False) -> Listings:
     """List every video of each corpus once, in the order of splits and lists.
 
     Splits may list one video with different numbers of frames: the first one counts, as the readers take the smallest
@@ -178,24 +172,6 @@ def every_listed(
             log.warning("%s; its videos are left out unless another list names them", absent)
         found.append((corpus, list(videos.values())))
     return found
-
-
-def every_key(root: Path, corpora: Sequence[str]) -> list[VideoKey]:
-    """Return (corpus, video) of everything listed; opens no video."""
-    return [(corpus.name, video.name) for corpus, listed in every_listed(root, corpora) for video in listed]
-
-
-def read_every_video(
-    root: Path,
-    corpora: Sequence[str],
-    *,
-    keep: frozenset[VideoKey] | None = None,
-    missing_audio: MissingAudio = "error",
-    skip_missing_lists: bool = False,
-) -> list[VideoEntry]:
-    """Read the entries of everything listed, see :func:`~lightning_avsp.data.corpora.read_videos`."""
-    listings = every_listed(root, corpora, skip_missing_lists=skip_missing_lists)
-    return _read(root, listings, keep, missing_audio)
 
 
 def present_corpora(root: Path) -> list[str]:

@@ -5,7 +5,7 @@ absent)::
 
     TrainTestSplit.json      {"train": [...], "public_test": [...], "private_test": [...]}, names with .mp4
     Videos/<video>.mp4       most with audio
-    Saliency{Train,Test}/{Train,Test}/<video>.mp4            maps as a 10-bit film
+    Saliency{Train,Test}/{Train,Test}/<video>.mp4            maps as a 10-bit video
     Fixations{Train,Test}/{Train,Test}/<video>/fixations.json   for each frame a list of [row, column], repeats count
 
 The corpus was divided once, so it has split 1 alone. Its test part is both test sets; ``VideoEntry.subset`` says in
@@ -19,13 +19,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lightning_avsp.data.catalogue import Corpus, Part
-from lightning_avsp.data.dhf1k import base_folders
 from lightning_avsp.data.entries import MissingAudio, VideoEntry, apply_policy, usable_frames
-from lightning_avsp.data.lists import ListedVideo, require_root
+from lightning_avsp.data.lists import ListedVideo, find_below
 from lightning_avsp.data.sources import JsonFixations
 from lightning_avsp.data.text_files import check_name, read_json
-from lightning_avsp.data.video_source import VideoFacts, VideoFrames, VideoMaps, probe_video
-from lightning_avsp.errors import CorpusNotFoundError, InputError, MissingDependencyError
+from lightning_avsp.data.video_source import VideoFrames, VideoMaps
+from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.media.video import open_container
+from lightning_avsp.media.video_index import video_info
 
 log = logging.getLogger(__name__)
 
@@ -34,21 +35,6 @@ SUBSETS: dict[Part, tuple[str, ...]] = {"train": ("train",), "test": ("public_te
 """Keys of the split file that make up each part."""
 
 _NESTED = ("Train", "Test", "train", "test")
-
-
-def find_base(root: Path, corpus: Corpus) -> Path:
-    """Find the folder with the split file.
-
-    Raises:
-        CorpusNotFoundError: If there is none.
-    """
-    require_root(root, corpus)
-    bases = base_folders(root, corpus) or [root / corpus.folder]
-    for base in bases:
-        if (base / SPLIT_FILE).is_file():
-            return base
-    tried = " or ".join(str(base / SPLIT_FILE) for base in bases)
-    raise CorpusNotFoundError(f"{corpus.name}: no file at {tried}; to obtain it: {corpus.source}")
 
 
 def read_split(base: Path) -> dict[str, list[str]]:
@@ -89,7 +75,7 @@ def list_crowdsal(root: Path, corpus: Corpus, part: Part, split: int) -> list[Li
         InputError: If it cannot be read, or names nothing for this part.
     """
     corpus.list_name(part, split)  # raises for another split than 1
-    base = find_base(root, corpus)
+    base = find_below(root, corpus, [SPLIT_FILE]).parent
     subsets = read_split(base)
     names = [name for key in SUBSETS[part] for name in subsets[key]]
     if not names:
@@ -106,7 +92,7 @@ def read_crowdsal(
         CorpusNotFoundError: If a video file, its maps, its fixations or, under ``error``, its audio is missing.
         InputError: If a file cannot be read.
     """
-    base = find_base(root, corpus)
+    base = find_below(root, corpus, [SPLIT_FILE]).parent
     log.info("%s: layout of the NTIRE 2026 challenge (video files), in %s", corpus.name, base)
     places = {
         "videos": _folders(base, "Videos*"),
@@ -116,24 +102,24 @@ def read_crowdsal(
     subset_of = {name: key for key, names in read_split(base).items() for name in names}
     entries = []
     for video in listed:
-        film = _find(corpus, video.name, "video", places["videos"], f"{video.name}.mp4")
+        path = _find(corpus, video.name, "video", places["videos"], f"{video.name}.mp4")
         maps = _find(corpus, video.name, "maps", places["maps"], f"{video.name}.mp4")
         points = JsonFixations(
             _find(corpus, video.name, "fixations", places["fixations"], f"{video.name}/fixations.json")
         )
-        facts = film_facts(film)
-        counts = {"frames": facts.n_frames, "maps": film_facts(maps).n_frames, "fixations": points.count()}
+        n_frames, fps, size, has_audio = read_header(path)
+        counts = {"frames": n_frames, "maps": read_header(maps)[0], "fixations": points.count()}
         entries.append(
             VideoEntry(
                 corpus=corpus.name,
                 video=video.name,
                 n_frames=usable_frames(f"{corpus.name}/{video.name}", counts),
-                fps=facts.fps,
-                frames=VideoFrames(film),
+                fps=fps,
+                frames=VideoFrames(path),
                 maps=VideoMaps(maps),
                 fixations=points,
-                wave=film if facts.has_audio else None,
-                size=(facts.height, facts.width),
+                wave=path if has_audio else None,
+                size=size,
                 subset=subset_of[video.name],
             )
         )
@@ -143,30 +129,25 @@ def read_crowdsal(
     )
 
 
-def film_facts(path: Path) -> VideoFacts:
-    """Read the facts of an mp4 from its header, which counts its frames: thousands are asked before a training begins.
+def read_header(path: Path) -> tuple[int, float, tuple[int, int], bool]:
+    """Read the header of a video, which counts its frames: thousands are opened before training begins.
 
-    Where the header does not count, all packets are read (:func:`~lightning_avsp.data.video_source.probe_video`).
+    Where the header does not count, all packets are read.
+
+    Returns:
+        Number of frames, frames per second, (height, width), and True if there is an audio track.
 
     Raises:
         InputError: If the file cannot be read as a video.
         MissingDependencyError: If PyAV is not installed.
     """
-    try:
-        import av
-    except ImportError as error:
-        raise MissingDependencyError("video files need PyAV: pip install av") from error
-    try:
-        with av.open(str(path)) as container:
-            streams, sound = container.streams.video, bool(container.streams.audio)
-            if streams and streams[0].frames and streams[0].average_rate:
-                stream, rate = streams[0], float(streams[0].average_rate)
-                return VideoFacts(stream.frames, rate, stream.height, stream.width, sound)
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(
-            f"{path} ({path.stat().st_size} bytes) cannot be read as a video: {error}; replace this file"
-        ) from error
-    return probe_video(path)
+    with open_container(path) as container:
+        stream = next(iter(container.streams.video), None)
+        if stream is not None and stream.codec_context and stream.frames and stream.average_rate:
+            size = (stream.height, stream.width)
+            return stream.frames, float(stream.average_rate), size, bool(container.streams.audio)
+    info = video_info(path)
+    return info.frames, float(info.fps), (info.height, info.width), info.audio is not None
 
 
 def _folders(base: Path, pattern: str) -> list[Path]:

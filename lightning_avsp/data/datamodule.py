@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,24 +14,19 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.utils.data import DataLoader
 
+from lightning_avsp.data.cache.sources import attach_cache
 from lightning_avsp.data.captions.frames import CaptionedFrames, Captions, TextSource
+from lightning_avsp.data.captions.lines import caption_path, read_captions
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.data.clips import unscored_frames
-from lightning_avsp.data.corpora import (
-    Split,
-    decoded_with,
-    every_key,
-    listed_keys,
-    read_every_video,
-    read_videos,
-)
+from lightning_avsp.data.corpora import Split, decoded_with, listed_keys, read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.loader import ResumableDataLoader, default_workers, loader_settings
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.data.mismatch import mismatched_audio, mismatched_text
 from lightning_avsp.data.options import EvaluationOptions, LoadingOptions, TrainingOptions, ValidationOptions
-from lightning_avsp.data.partition import SELECTION_LABELS, Partition, partition_videos
+from lightning_avsp.data.partition import SELECTION_LABELS, Partition, partition_videos, shared_films
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
 from lightning_avsp.errors import InputError
@@ -63,7 +59,7 @@ class AVSaliencyDataModule(LightningDataModule):
             always keeps its own size.
         clip: Rules by which clips are cut.
         audio: Form in which the network reads audio, with its settings: ``LogMel`` slices or the ``Waveform``.
-        captions: Folders of captions and their token features; None for networks that do not read.
+        captions: Captions and their token features, below the root unless given; None for networks that do not read.
         batch_size: Clips of a training batch, on each device.
         global_batch: Clips of an optimiser step over all devices, as papers say; the command line then chooses the
             largest batch up to ``batch_size`` that divides it evenly, and how many are accumulated. The learning rate
@@ -111,7 +107,7 @@ class AVSaliencyDataModule(LightningDataModule):
         self.map_size = self.size if map_size is None else (int(map_size[0]), int(map_size[1]))
         self.clip = clip
         self.audio = audio
-        self.captions = captions
+        self.captions = None if captions is None else captions.below(self.root)
         self.batch_size = batch_size
         self.global_batch = global_batch
         self.num_workers = num_workers
@@ -143,7 +139,7 @@ class AVSaliencyDataModule(LightningDataModule):
     def partition(self) -> Partition:
         """Videos of each part by name, from the fold lists alone."""
         if self._partition is None and self.split == "all":
-            self._partition = Partition((), (), tuple(every_key(self.root, self.corpora)))
+            self._partition = Partition((), (), tuple(listed_keys(self.root, self.corpora, "all")))
         elif self._partition is None:
             self._partition = partition_videos(
                 listed_keys(self.root, self.corpora, self._split, "train"),
@@ -203,6 +199,18 @@ class AVSaliencyDataModule(LightningDataModule):
             return [entry.key for entry in self._entries[part]]
         return list(self._keys(part))
 
+    def caption_identity(self) -> dict[str, Any] | None:
+        """Describe captions for a run's record: text model, and each corpus' writers, prompts and file digest."""
+        if self.captions is None or self._text is None or self.captions.folder is None:
+            return None
+        found: dict[str, Any] = {"features of": str(self._text.model)}
+        for corpus in self.corpora:
+            path = caption_path(self.captions.folder, corpus)
+            lines = read_captions(path)
+            written = sorted({f"{line.model} ({line.prompt})" for line in lines})
+            found[corpus] = {"by": written, "sha256": sha256(path.read_bytes()).hexdigest()}
+        return found
+
     def input_spec(self) -> InputSpec:
         """Describe the input of a model, for its checkpoints."""
         text = None if self._text is None else self._text.input
@@ -217,32 +225,24 @@ class AVSaliencyDataModule(LightningDataModule):
         listed = len(getattr(self.partition, part))
         if len(keys) < listed:
             log.warning("%s: only %d of %d videos (loading.limit_videos)", part, len(keys), listed)
-        if part == "test" and self.split == "all":
-            entries = read_every_video(
-                self.root, self.corpora, keep=frozenset(keys), missing_audio=self.loading.missing_audio
-            )
-        else:
-            entries = read_videos(
-                self.root,
-                self.corpora,
-                self._split,
-                "test"
-                if part == "test" or (part == "validation" and self.validation.selection == "test")
-                else "train",
-                keep=frozenset(keys),
-                missing_audio=self.loading.missing_audio,
-            )
+        tested = part == "test" or (part == "validation" and self.validation.selection == "test")
+        entries = read_videos(
+            self.root,
+            self.corpora,
+            "all" if part == "test" and self.split == "all" else self._split,
+            "test" if tested else "train",
+            keep=frozenset(keys),
+            missing_audio=self.loading.missing_audio,
+        )
         entries = decoded_with(entries, self.loading.video_backend)
         if self.loading.cache is not None:
-            from lightning_avsp.data.cache import attach_cache
-
             entries = attach_cache(entries, self.loading.cache, self.size)
         elif (self.root / "cache").is_dir():
             log.info(
                 "%s exists and is not used; to use it: --data.loading.cache %s", *[self.root / "cache"] * 2
             )
         if self._text is not None:
-            self._text.coverage({entry.key: entry.n_frames for entry in entries})
+            self._text.log_coverage({entry.key: entry.n_frames for entry in entries})
         frames = sum(entry.n_frames for entry in entries)
         log.info("%s: %d videos, %d frames", part, len(entries), frames)
         if part != "train":
@@ -272,18 +272,15 @@ class AVSaliencyDataModule(LightningDataModule):
             raise InputError(
                 f"videos in more than one part: {sorted(shared)}; this is a fault of the partition"
             )
+        if films := shared_films(train | validation, test):
+            log.info("films of which both training and test videos were cut: %s", ", ".join(films))
         if self.synthetic:
-            log.warning(
-                "SYNTHETIC data, a diagnostic and no film that people watched: %s", ", ".join(self.synthetic)
-            )
-        if stage == "test" and self.test.audio != "true":
-            log.warning(
-                "test videos are played with mismatched or no audio: test.audio is %r", self.test.audio
-            )
-        if stage == "test" and self.test.text != "true":
-            log.warning("test videos are given mismatched or no captions: test.text is %r", self.test.text)
-        if stage == "test" and self.test.audio_shift != 0:
-            log.warning("test videos are played with audio that is %+g s late", self.test.audio_shift)
+            log.warning("SYNTHETIC data, a diagnostic without human observers: %s", ", ".join(self.synthetic))
+        for option, usual in (
+            (("audio", "true"), ("text", "true"), ("audio_shift", 0)) if stage == "test" else ()
+        ):
+            if getattr(self.test, option) != usual:
+                log.warning("perturbed test: test.%s is %r", option, getattr(self.test, option))
 
     def train_dataloader(self) -> ResumableDataLoader:
         """Load training clips, shuffled anew each epoch; can be resumed in mid-epoch."""
@@ -298,8 +295,8 @@ class AVSaliencyDataModule(LightningDataModule):
         )
         if dataset.mix is not None:
             counts, sizes = dataset.mix.counts, dataset.mix.sizes
-            told = ", ".join(f"{count} of {name}'s {sizes[name]}" for name, count in counts.items())
-            log.info("balance: %s: an epoch of %d clips draws %s", self.training.balance, len(dataset), told)
+            drawn = ", ".join(f"{count} of {name}'s {sizes[name]}" for name, count in counts.items())
+            log.info("balance: %s: an epoch of %d clips draws %s", self.training.balance, len(dataset), drawn)
         rank, world = self._rank()
         sampler = EpochShuffleSampler(
             dataset, seed=self.seed, rank=rank, world=world, uneven=self.training.uneven
@@ -310,8 +307,10 @@ class AVSaliencyDataModule(LightningDataModule):
             cast(Any, dataset), batch_size=self.batch_size, sampler=sampler, **settings
         )
 
-    def val_dataloader(self) -> DataLoader[SaliencyBatch]:
-        """Every ``eval_every``-th frame of the validation videos."""
+    def val_dataloader(self) -> DataLoader[SaliencyBatch] | list[Any]:
+        """Load every ``validation.every``-th frame of the validation videos; nothing where nothing is validated."""
+        if self.validation.selection == "none":
+            return []
         dataset = EvaluationFrames(
             self.entries("validation"),
             self.clip,
@@ -321,7 +320,7 @@ class AVSaliencyDataModule(LightningDataModule):
         return self._evaluation_loader(dataset)
 
     def test_dataloader(self) -> DataLoader[SaliencyBatch]:
-        """Every frame of the test videos, with sound and captions as ``test_audio`` and ``test_text`` say."""
+        """Load every frame of the test videos, with audio and captions as ``test.audio`` and ``test.text`` ask."""
         entries, seed = self.entries("test"), self.validation.seed
         audio = mismatched_audio(entries, self.test.audio, seed)
         text = None if self._text is None else mismatched_text(self._text, entries, self.test.text, seed)

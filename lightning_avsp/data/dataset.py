@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
@@ -11,7 +10,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_avsp.data.augmentation import Augmentation
+from lightning_avsp.data.augmentation import Augmentation, Change
 from lightning_avsp.data.clips import (
     Clip,
     evaluation_clips,
@@ -31,18 +30,6 @@ _REDRAWS = 50  # a video without a single map would otherwise be searched foreve
 _AUGMENTATION = (
     1  # separates the random numbers of augmentation from those of clips; 0 would seed as without it
 )
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """A training clip."""
-
-    entry: VideoEntry
-    clip: Clip
-    target_map: Tensor | None = None
-    """Its map, where it was read to see if it is blank."""
-    redrawn: bool = False
-    """True if it replaces a clip whose map was blank."""
 
 
 class TrainingClips(Dataset[Sample]):
@@ -99,48 +86,42 @@ class TrainingClips(Dataset[Sample]):
         Raises:
             InputError: If blank maps are redrawn and all that were tried are blank.
         """
-        choice = self._choose(index, epoch)
-        return choice.entry, choice.clip
+        entry, clip, _, _ = self._choose(index, epoch)
+        return entry, clip
 
     def __getitem__(self, index: EpochIndex) -> Sample:
         """Read the sample of an index, or of (index, epoch)."""
         number, epoch = (index, 0) if isinstance(index, int) else index
-        choice = self._choose(number, epoch)
+        entry, clip, target_map, redrawn = self._choose(number, epoch)
+        change = Change()
         if self.augmentation.active:
             change = self.augmentation.sample(
                 np.random.default_rng([self.seed, epoch, number, _AUGMENTATION])
             )
-            sample = change.apply(self._read(choice, change.gain))
-        else:
-            sample = self._read(choice)
-        sample["redrawn"] = choice.redrawn
+        # The gain precedes the logarithm of log-mel slices, so the reader applies it
+        sample = change.apply(self.reader.read(entry, clip, gain=change.gain, target_map=target_map))
+        sample["redrawn"] = redrawn
         return sample
 
-    def _read(self, choice: _Choice, gain: float = 1.0) -> Sample:
-        return self.reader.read(choice.entry, choice.clip, gain=gain, target_map=choice.target_map)
-
-    def _choose(self, index: int, epoch: int) -> _Choice:
+    def _choose(self, index: int, epoch: int) -> tuple[VideoEntry, Clip, Tensor | None, bool]:
+        """Return video, clip, its map where it was read to see if it is blank, and True if the clip was redrawn."""
         generator = np.random.default_rng([self.seed, epoch, index])
         slot = index if self.mix is None else self.mix.clip(index, epoch)
         entry, clip = self._draw(slot, generator)
         if self.blank_maps == "keep":
-            return _Choice(entry, clip)
+            return entry, clip, None, False
         for attempt in range(_REDRAWS):
             target_map = self.reader.target_map(entry, clip)
             if bool(target_map.any()):
-                return _Choice(entry, clip, target_map, attempt > 0)
+                return entry, clip, target_map, attempt > 0
             if self.policy.draw != "one_per_video" or attempt >= _REDRAWS // 2:
-                slot = self._another(index, generator)
+                others = len(self) if self.mix is None else self.mix.corpus_clips(index)
+                slot = int(generator.choice(others))
             entry, clip = self._draw(slot, generator)
         raise InputError(
             f"{_REDRAWS} target maps in a row are blank, the last is {entry.maps.name(clip.target)}; "
             "check the annotations, or set blank_maps: keep"
         )
-
-    def _another(self, index: int, generator: np.random.Generator) -> int:
-        if self.mix is None:
-            return int(generator.integers(len(self)))
-        return int(generator.choice(self.mix.corpus_clips(index)))
 
     def _draw(self, slot: int, generator: np.random.Generator) -> tuple[VideoEntry, Clip]:
         place = int(np.searchsorted(self._ends, slot, side="right"))

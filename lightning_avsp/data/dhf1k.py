@@ -25,7 +25,7 @@ from typing import Literal
 
 from lightning_avsp.data.catalogue import Corpus, Part
 from lightning_avsp.data.entries import MissingAudio, VideoEntry
-from lightning_avsp.data.lists import ListedVideo, list_path, parse_fold_list, require_root
+from lightning_avsp.data.lists import ListedVideo, base_folders, list_path, parse_fold_list, require_root
 from lightning_avsp.data.picture_videos import picture_video, report_lacking
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 
@@ -80,12 +80,6 @@ def find_copy(root: Path, corpus: Corpus) -> Copy:
         f"{corpus.name}: no annotated video in {tried}; expected one of: {'; '.join(VARIANTS.values())}; to obtain "
         f"it: {corpus.source}"
     )
-
-
-def base_folders(root: Path, corpus: Corpus) -> list[Path]:
-    """Return folders that may contain a corpus: those below the root with one of its names, or the root itself."""
-    below = [root / name for name in corpus.names if (root / name).is_dir()]
-    return below or ([root] if root.resolve().name in corpus.names else [])
 
 
 def list_dhf1k(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:

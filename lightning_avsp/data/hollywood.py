@@ -18,9 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_avsp.data.catalogue import Corpus, Part
-from lightning_avsp.data.dhf1k import base_folders
 from lightning_avsp.data.entries import MissingAudio, VideoEntry
-from lightning_avsp.data.lists import ListedVideo, require_root
+from lightning_avsp.data.lists import ListedVideo, find_below
 from lightning_avsp.data.numbered_files import natural
 from lightning_avsp.data.picture_videos import picture_video, report_lacking
 from lightning_avsp.errors import CorpusNotFoundError, InputError
@@ -31,23 +30,6 @@ PART_FOLDERS: dict[Part, tuple[str, ...]] = {"train": ("training", "train"), "te
 """Folders that may contain each part."""
 
 
-def part_folder(root: Path, corpus: Corpus, part: Part) -> Path:
-    """Find the folder of a part.
-
-    Raises:
-        CorpusNotFoundError: If there is none.
-    """
-    require_root(root, corpus)
-    bases = base_folders(root, corpus) or [root / corpus.folder]
-    places = [base / name for base in bases for name in PART_FOLDERS[part]]
-    for place in places:
-        if place.is_dir():
-            return place
-    raise CorpusNotFoundError(
-        f"{corpus.name}: no folder at {' or '.join(map(str, places))}; to obtain it: {corpus.source}"
-    )
-
-
 def list_hollywood(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
     """List the videos (of Hollywood-2: shots) of a part, as they lie in its folder, in natural order.
 
@@ -56,7 +38,7 @@ def list_hollywood(root: Path, corpus: Corpus, part: Part, split: int) -> list[L
         InputError: If it holds no video.
     """
     corpus.list_name(part, split)  # raises for another split than 1
-    folder = part_folder(root, corpus, part)
+    folder = find_below(root, corpus, PART_FOLDERS[part])
     names = sorted((path.name for path in folder.iterdir() if (path / "maps").is_dir()), key=natural)
     if not names:
         raise InputError(f"{folder} holds no video with a folder of maps; to obtain it: {corpus.source}")
@@ -74,7 +56,7 @@ def read_hollywood(
         InputError: If numbers have a gap.
     """
     parts: tuple[Part, ...] = ("train", "test")
-    folders = [part_folder(root, corpus, part) for part in parts]
+    folders = [find_below(root, corpus, PART_FOLDERS[part]) for part in parts]
     log.info("%s: layout <part>/<video>/{images,maps,fixation}, in %s", corpus.name, folders[0].parent)
     entries = []
     for video in listed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,28 @@ def require_root(root: Path, corpus: Corpus) -> None:
             f"no folder at {root} (the root of {corpus.name}); to obtain it: {corpus.source}; or try "
             f"everything on generated data first: `avsp data synth --root {root} --corpus {corpus.folder}`"
         )
+
+
+def base_folders(root: Path, corpus: Corpus) -> list[Path]:
+    """Return folders that may contain a corpus: those below the root with one of its names, or the root itself."""
+    below = [root / name for name in corpus.names if (root / name).is_dir()]
+    return below or ([root] if root.resolve().name in corpus.names else [])
+
+
+def find_below(root: Path, corpus: Corpus, names: Sequence[str]) -> Path:
+    """Find the first of some files or folders of a corpus, in any folder that may contain it.
+
+    Raises:
+        CorpusNotFoundError: If there is none; the message has all paths.
+    """
+    require_root(root, corpus)
+    paths = [base / name for base in base_folders(root, corpus) or [root / corpus.folder] for name in names]
+    found = next((path for path in paths if path.exists()), None)
+    if found is None:
+        raise CorpusNotFoundError(
+            f"{corpus.name}: nothing at {' or '.join(map(str, paths))}; to obtain it: {corpus.source}"
+        )
+    return found
 
 
 def listed_videos(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:

@@ -139,8 +139,12 @@ class ResumableDataLoader(DataLoader[SaliencyBatch]):
         try:
             for batch in batches:
                 self._handed_out += 1
-                flags = self._redrawn_of(batch)
-                self.redrawn, clips = self.redrawn + int(flags.sum()), clips + flags.numel()
+                # Flags are for the log alone: networks never get them
+                flags = (
+                    cast(dict[str, Tensor], batch).pop("redrawn", None) if isinstance(batch, dict) else None
+                )
+                if flags is not None:
+                    self.redrawn, clips = self.redrawn + int(flags.sum()), clips + flags.numel()
                 yield batch
         finally:  # also when a limit on batches ends the epoch
             if self.redrawn:
@@ -180,12 +184,6 @@ class ResumableDataLoader(DataLoader[SaliencyBatch]):
         if isinstance(self.sampler, EpochShuffleSampler):
             self.sampler.set_epoch(epoch)
         self._resume = {"epoch": epoch, "batches": batches, **measure}
-
-    @staticmethod
-    def _redrawn_of(batch: SaliencyBatch) -> Tensor:
-        """Remove the flags of redrawn clips from a batch and return them."""
-        flags = cast(dict[str, Tensor], batch).pop("redrawn", None) if isinstance(batch, dict) else None
-        return torch.zeros(0, dtype=torch.bool) if flags is None else flags
 
     @property
     def _epoch(self) -> int:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from lightning_avsp.errors import InputError
 
@@ -56,21 +57,11 @@ NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)(?P<suffix>\.[A-Za-z0-9]*[
 """Name of a numbered file; the number is its last digits."""
 
 
-@dataclass(frozen=True)
-class Numbering:
-    """Names of the files of one folder."""
-
-    folder: Path
-    pattern: str
-    """Format string of the number, e.g. ``Diving-Side_001_{:03d}.png``."""
-    first: int
-    """Number of the first file."""
-    count: int
-    """Files, without a gap."""
+Files = TypeVar("Files", bound=NumberedFiles)
 
 
-def numbering(folder: Path, suffixes: Iterable[str]) -> Numbering | None:
-    """Recognise the numbering of files with certain suffixes; None if the folder is absent or has none.
+def recognise_files(kind: type[Files], folder: Path, suffixes: Iterable[str]) -> tuple[Files, int] | None:
+    """Recognise the names of numbered files with certain suffixes, and count them; None without folder or files.
 
     Numbers are the last digits of a name; names of one folder must differ in them alone.
 
@@ -95,7 +86,8 @@ def numbering(folder: Path, suffixes: Iterable[str]) -> Numbering | None:
     (prefix, suffix), digits = next(iter(found.items()))
     padded = {len(number) for number in digits if number.startswith("0") and len(number) > 1}
     width = min(padded) if padded else 0
-    pattern = _escaped(prefix) + (f"{{:0{width}d}}" if width else "{}") + suffix
+    prefix = prefix.replace("{", "{{").replace("}", "}}")
+    pattern = prefix + (f"{{:0{width}d}}" if width else "{}") + suffix
     numbers = sorted(map(int, digits))
     present = set(numbers)
     gap = next((number for number in range(numbers[0], numbers[-1]) if number not in present), None)
@@ -109,13 +101,9 @@ def numbering(folder: Path, suffixes: Iterable[str]) -> Numbering | None:
         raise InputError(
             f"{folder} holds two files of one number ({len(digits)} files, {len(present)} numbers)"
         )
-    return Numbering(folder, pattern, numbers[0], len(numbers))
+    return kind(folder, pattern, numbers[0]), len(numbers)
 
 
 def natural(name: str) -> list[tuple[int, int | str]]:
     """Return a sort key under which ``clip2`` comes before ``clip10``."""
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
-
-
-def _escaped(prefix: str) -> str:
-    return prefix.replace("{", "{{").replace("}", "}}")

@@ -37,7 +37,7 @@ class ValidationOptions:
 
     selection: Selection = "validation"
     """``validation``: videos held out of the training list; ``test`` (labelled): the test list, as in the field's
-    released code."""
+    released code; ``none``: the whole list trains on a fixed schedule, and the last checkpoint counts."""
     share: float = 0.1
     """Share of each corpus' training videos that is held out, at least one video."""
     seed: int = 0

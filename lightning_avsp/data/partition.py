@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from zlib import crc32
@@ -11,14 +11,16 @@ from zlib import crc32
 import numpy as np
 
 from lightning_avsp.data.entries import VideoKey
+from lightning_avsp.data.published import CATALOGUE
 from lightning_avsp.errors import InputError
 
-Selection = Literal["validation", "test"]
+Selection = Literal["validation", "test", "none"]
 """Videos on which checkpoints are chosen."""
 
 SELECTION_LABELS: dict[Selection, str] = {
     "validation": "chosen on validation videos held out of the training list",
     "test": "chosen on the TEST list: scores are optimistic and not comparable with honest ones",
+    "none": "the last one, of a fixed schedule on the whole published training list",
 }
 """Descriptions of the choice of a checkpoint, in results."""
 
@@ -47,7 +49,8 @@ def partition_videos(
         test: Videos of the test lists.
         selection: ``validation``: of each corpus, a seeded share of its training videos (at least one) is
             taken out of training. ``test``: all training videos train and the test list validates, as in the
-            field's released code; to be labelled in every result (:data:`SELECTION_LABELS`).
+            field's released code; to be labelled in every result (:data:`SELECTION_LABELS`). ``none``: all training
+            videos train, and nothing is validated.
         share: Share of the training videos, above 0 and below 1.
         seed: Seed of that choice, the same for the same names in any order.
 
@@ -55,6 +58,8 @@ def partition_videos(
         InputError: If the lists share a video or name one twice, or a corpus has too few videos to hold one out.
     """
     refuse_shared(train, test)
+    if selection == "none":
+        return Partition(train=tuple(train), validation=(), test=tuple(test))
     if selection == "test":
         return Partition(train=tuple(train), validation=tuple(test), test=tuple(test))
     if not 0 < share < 1:
@@ -96,15 +101,35 @@ def _names(keys: Sequence[VideoKey]) -> str:
 
 
 def _hold_out(keys: Sequence[VideoKey], share: float, seed: int) -> set[VideoKey]:
+    """Choose videos of a corpus; parts of one film are held out together, until the share is reached."""
     corpus = keys[0][0]
     count = max(1, round(share * len(keys)))
-    if count >= len(keys):
+    films: dict[str, list[VideoKey]] = {}
+    for key in sorted(keys):
+        films.setdefault(film_of(key), []).append(key)
+    if count >= len(keys) or len(films) < 2:
         raise InputError(
-            f"{corpus} lists {len(keys)} training videos; holding out {count} for validation leaves none to "
-            "train on. Add videos, or lower validation.share"
+            f"{corpus} lists {len(keys)} training videos of {len(films)} films; holding out {count} for validation "
+            "leaves none to train on. Add videos, or lower validation.share"
         )
     # The corpus' name is part of the seed: adding a corpus to a mix leaves the others' validation videos as
     # they are.
     generator = np.random.default_rng([seed, crc32(corpus.encode())])
-    ordered = sorted(keys)
-    return {ordered[index] for index in generator.permutation(len(ordered))[:count]}
+    ordered = list(films.values())
+    held_out: set[VideoKey] = set()
+    for index in generator.permutation(len(ordered)):
+        if len(held_out) < count:
+            held_out |= set(ordered[index])
+    return held_out
+
+
+def film_of(key: VideoKey) -> str:
+    """Name the film that a video of a known corpus was cut from."""
+    corpus = CATALOGUE.get(key[0])
+    return key[1] if corpus is None else corpus.film(key[1])
+
+
+def shared_films(train: Iterable[VideoKey], test: Iterable[VideoKey]) -> list[str]:
+    """Name the films of which both parts have videos, as ``CORPUS/FILM``."""
+    films = [{f"{key[0]}/{film_of(key)}" for key in part} for part in (train, test)]
+    return sorted(films[0] & films[1])

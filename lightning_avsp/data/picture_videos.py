@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.entries import VideoEntry, usable_frames
 from lightning_avsp.data.lists import ListedVideo
-from lightning_avsp.data.numbered_files import PICTURES, Numbering, numbering
+from lightning_avsp.data.numbered_files import PICTURES, NumberedFiles, recognise_files
 from lightning_avsp.data.sources import (
     FixationSource,
-    FrameSource,
     MatFixations,
     NoFixations,
     PictureFixations,
     PictureFrames,
     PictureMaps,
 )
-from lightning_avsp.data.video_source import VideoFrames, probe_video
+from lightning_avsp.data.video_source import VideoFrames
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.media.images import image_size
+from lightning_avsp.media.video_index import video_info
 
 log = logging.getLogger(__name__)
 
@@ -56,28 +57,28 @@ def picture_video(
         InputError: If numbers have a gap, or frames, maps and fixations begin with different ones.
     """
     name = f"{corpus.name}/{listed.name}"
-    found_maps = numbering(maps, PICTURES)
+    found_maps = recognise_files(PictureMaps, maps, PICTURES)
     if found_maps is None:
         raise CorpusNotFoundError(f"{name}: no maps at {maps}; to obtain them: {corpus.source}")
-    source, frame_numbers, n_frames, size = _frames(name, corpus, frames)
-    fixation_source, fixation_numbers = _fixations(fixations)
-    parts = {"frames": frame_numbers, "maps": found_maps, "fixations": fixation_numbers}
-    firsts = {what: found.first for what, found in parts.items() if found is not None}
+    source, n_frames, size = _frames(name, corpus, frames)
+    fixation_source, n_fixations = _fixations(fixations)
+    parts = {"frames": source, "maps": found_maps[0], "fixations": fixation_source}
+    firsts = {part: files.first for part, files in parts.items() if isinstance(files, NumberedFiles)}
     if len(set(firsts.values())) > 1:
         raise InputError(
-            f"{name}: numbers begin differently ({', '.join(f'{what} with {n}' for what, n in firsts.items())}), so "
+            f"{name}: numbers begin differently ({', '.join(f'{part} with {n}' for part, n in firsts.items())}), so "
             "maps cannot be assigned to frames; name frames, maps and fixations alike"
         )
-    counts = {"frames": n_frames, "maps": found_maps.count}
-    if fixation_numbers is not None:
-        counts["fixations"] = fixation_numbers.count
+    counts = {"frames": n_frames, "maps": found_maps[1]}
+    if n_fixations is not None:
+        counts["fixations"] = n_fixations
     return VideoEntry(
         corpus=corpus.name,
         video=listed.name,
         n_frames=usable_frames(name, counts, listed.frames),
         fps=listed.fps,
         frames=source,
-        maps=PictureMaps(maps, found_maps.pattern, found_maps.first),
+        maps=found_maps[0],
         fixations=fixation_source,
         wave=None,
         size=size,
@@ -89,46 +90,46 @@ def report_lacking(corpus: Corpus, entries: Sequence[VideoEntry]) -> None:
     without = [entry.fixations for entry in entries if isinstance(entry.fixations, NoFixations)]
     if without:
         log.warning(
-            "%s: %d of %d videos have no fixations (first looked for: %s); they can train a model, but not score one",
+            "%s: %d of %d videos have no fixations (first looked for: %s); they are trained on, and scored "
+            "without metrics of fixations",
             corpus.name,
             len(without),
             len(entries),
             without[0].tried,
         )
-    films = [entry.frames.path for entry in entries if isinstance(entry.frames, VideoFrames)]
-    if films:
+    files = [entry.frames.path for entry in entries if isinstance(entry.frames, VideoFrames)]
+    if files:
         log.warning(
             "%s: frames of %d of %d videos come from video files (first: %s); decode them once with `avsp data "
             "prepare`: single frames of .avi files cannot be read, and other video files are slow",
             corpus.name,
-            len(films),
+            len(files),
             len(entries),
-            films[0],
+            files[0],
         )
 
 
 def _frames(
-    name: str, corpus: Corpus, places: Sequence[Path]
-) -> tuple[FrameSource, Numbering | None, int, tuple[int, int]]:
-    for place in places:
-        if place.is_file():
-            facts = probe_video(place)
-            return VideoFrames(place), None, facts.n_frames, (facts.height, facts.width)
-        found = numbering(place, PICTURES)
+    name: str, corpus: Corpus, paths: Sequence[Path]
+) -> tuple[VideoFrames | PictureFrames, int, tuple[int, int]]:
+    for path in paths:
+        if path.is_file():
+            info = video_info(path)
+            return VideoFrames(path), info.frames, (info.height, info.width)
+        found = recognise_files(PictureFrames, path, PICTURES)
         if found is not None:
-            source = PictureFrames(place, found.pattern, found.first)
-            return source, found, found.count, image_size(source.path(1))
-    tried = ", ".join(map(str, places))
+            return *found, image_size(found[0].path(1))
+    tried = ", ".join(map(str, paths))
     raise CorpusNotFoundError(f"{name}: no frames at any of {tried}; to obtain them: {corpus.source}")
 
 
-def _fixations(places: Sequence[Path]) -> tuple[FixationSource, Numbering | None]:
-    for place in places:
-        for folder in (place, place / "maps"):
-            pictures = numbering(folder, LOSSLESS)
+def _fixations(paths: Sequence[Path]) -> tuple[FixationSource, int | None]:
+    for path in paths:
+        for folder in (path, path / "maps"):
+            pictures = recognise_files(PictureFixations, folder, LOSSLESS)
             if pictures is not None:
-                return PictureFixations(folder, pictures.pattern, pictures.first), pictures
-            matrices = numbering(folder, (".mat",))
+                return pictures
+            matrices = recognise_files(MatFixations, folder, (".mat",))
             if matrices is not None:
-                return MatFixations(folder, matrices.pattern, matrices.first, MATRIX_KEY), matrices
-    return NoFixations(places[0]), None
+                return replace(matrices[0], key=MATRIX_KEY), matrices[1]
+    return NoFixations(paths[0]), None

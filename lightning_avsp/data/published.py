@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -49,6 +50,8 @@ class Corpus:
     """True if its folders contain shots of the videos that are counted here, so that there are more folders."""
     note: str = ""
     """Remark on scores on it, in one sentence."""
+    films: str = ""
+    """Pattern of the names of videos that share a film, which its group names; empty where none do."""
     own: bool = False
     """True if it was registered by ``avsp data import`` and is in no published catalogue."""
     made: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -58,6 +61,11 @@ class Corpus:
     def names(self) -> tuple[str, ...]:
         """All names of the corpus."""
         return tuple(dict.fromkeys((self.name, self.folder, *self.aliases)))
+
+    def film(self, video: str) -> str:
+        """Name the film that a video was cut from; a video that shares none is its own."""
+        match = re.fullmatch(self.films, video) if self.films else None
+        return match[1] if match else video
 
     def list_name(self, part: Part, split: int) -> str:
         """Return the file name of the list of one part of one split.
@@ -98,13 +106,15 @@ def _stavis(
     counts: tuple[tuple[int, int], ...],
     licence: str,
     list_pattern: str = Corpus.list_pattern,
+    films: str = "",
 ) -> Corpus:
     source = _STAVIS_PACKAGE.format(folder=folder)
-    return Corpus(name, folder, videos, frames, counts, licence, source, list_pattern)
+    return Corpus(name, folder, videos, frames, counts, licence, source, list_pattern, films=films)
 
 
 # Counts are those of the published fold lists. They are not always clean three-fold partitions: AVAD's tests
-# overlap between splits and three of its videos are never tested; SumMe's splits 2 and 3 omit one video each.
+# overlap between splits and three of its videos are never tested; SumMe's splits 2 and 3 omit one video each. ETMD's
+# twelve videos are two parts of each of six films, which its splits divide: the sibling of a test video is trained on.
 _ENTRIES = (
     _stavis("AVAD", "AVAD", 45, 9_589, ((30, 15),) * 3, "research use, by its authors' terms"),
     _stavis("Coutrot1", "Coutrot_db1", 60, 25_192, ((40, 20),) * 3, "research use, by its authors' terms"),
@@ -117,8 +127,17 @@ _ENTRIES = (
         ((64, 17),) * 3,
         "CC BY-NC-SA 3.0",
         list_pattern="{folder}_list_{part}_fps.txt",  # one standard split, used with each split
+        films=r"(50_people_[a-z]+)_.+",  # with voices and without
     ),
-    _stavis("ETMD", "ETMD_av", 12, 61_668, ((8, 4),) * 3, "research use, by its authors' terms"),
+    _stavis(
+        "ETMD",
+        "ETMD_av",
+        12,
+        61_668,
+        ((8, 4),) * 3,
+        "research use, by its authors' terms",
+        films=r"([A-Z]+)_\d_color",
+    ),
     _stavis(
         "SumMe",
         "SumMe",
@@ -165,6 +184,7 @@ _ENTRIES = (
         has_sound=False,
         fps=24.0,
         shots=True,
+        films=r"(.+)_\d+",
         note="tested by shots, those shorter than a clip included; some published code leaves them out",
     ),
     Corpus(

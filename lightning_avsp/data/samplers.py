@@ -104,16 +104,17 @@ class UnrepeatedSampler(DistributedSampler[Any]):
 
     def __iter__(self) -> Iterator[int]:
         """Iterate over the indices of this process."""
-        start, stop = (self.length * place // self.num_replicas for place in (self.rank, self.rank + 1))
-        own = list(range(start, stop))
+        own = list(self._own)
         return iter(own + [own[-1]] * (len(self) - len(own)))
 
     def __len__(self) -> int:
         """Return the number of samples of this process."""
-        if self.even:
-            return -(-self.length // self.num_replicas)
-        start, stop = (self.length * place // self.num_replicas for place in (self.rank, self.rank + 1))
-        return stop - start
+        return -(-self.length // self.num_replicas) if self.even else len(self._own)
+
+    @property
+    def _own(self) -> range:
+        """Indices of this process."""
+        return range(*(self.length * rank // self.num_replicas for rank in (self.rank, self.rank + 1)))
 
 
 Balance = Literal["none", "uniform", "sqrt"]

@@ -142,17 +142,14 @@ class JsonFixations:
 
 @dataclass(frozen=True)
 class NoFixations:
-    """Missing fixations: the copy of the corpus can train a model, but not score one."""
+    """Missing fixations: frames are trained on, and scored by what needs none (CC, SIM, KL divergence)."""
 
     tried: Path
     """Path at which they were looked for."""
 
     def points(self, number: int, size: tuple[int, int]) -> Tensor:
-        """Refuse to read."""
-        raise InputError(
-            f"no fixations at {self.tried}: this copy of the corpus has maps only, which is enough to train but not "
-            "to validate or test; unpack its fixations there"
-        )
+        """Return no point: metrics of fixations leave the frame out and count it."""
+        return torch.zeros(0, 2, dtype=torch.int64)
 
     def name(self, number: int) -> str:
         """Name the path, for messages."""

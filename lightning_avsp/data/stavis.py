@@ -14,29 +14,18 @@ video file, ``videos/<folder>/<video>.mp4``, which also contains the audio where
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_avsp.data.catalogue import Corpus
-from lightning_avsp.data.entries import (
-    FrameCountWarning,
-    MissingAudio,
-    VideoEntry,
-    apply_policy,
-    usable_frames,
-)
+from lightning_avsp.data.entries import MissingAudio, VideoEntry, apply_policy, usable_frames
 from lightning_avsp.data.lists import ListedVideo
 from lightning_avsp.data.numbered_files import NumberedFiles
 from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
-from lightning_avsp.data.video_source import VideoFrames, probe_video
+from lightning_avsp.data.video_source import VideoFrames
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.media.images import image_size
 from lightning_avsp.media.video_index import check_even, video_info
-
-__all__ = ["FrameCountWarning", "MissingAudio", "read_stavis", "video_file", "wave_path"]
-
-log = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".m4v")
 """Video files that may replace a folder of frames."""
@@ -77,12 +66,12 @@ def video_file(root: Path, corpus: Corpus, video: str) -> Path | None:
 def video_sources(
     root: Path, corpus: Corpus, video: str
 ) -> tuple[PictureFrames | VideoFrames, PictureMaps, MatFixations]:
-    """Where the package keeps frames, maps and fixations of a video, present or not."""
+    """Return the sources of a video's frames, maps and fixations at their paths in the package, present or not."""
     annotation = root / "annotations" / corpus.folder / video
     frames = PictureFrames(root / "video_frames" / corpus.folder / video, "img_{:05d}.jpg")
-    film = None if frames.folder.is_dir() else video_file(root, corpus, video)
+    file = None if frames.folder.is_dir() else video_file(root, corpus, video)
     return (
-        VideoFrames(film) if film else frames,
+        VideoFrames(file) if file else frames,
         PictureMaps(annotation / "maps", "eyeMap_{:05d}.jpg"),
         MatFixations(annotation, "fixMap_{:05d}.mat"),
     )
@@ -90,25 +79,23 @@ def video_sources(
 
 def _read_video(root: Path, corpus: Corpus, listed: ListedVideo) -> VideoEntry:
     frames, maps, fixations = video_sources(root, corpus, listed.name)
-    for files, what in ((frames, "frames"), (maps, "maps"), (fixations, "fixations")):
-        if isinstance(files, VideoFrames):
-            continue
-        if not files.folder.is_dir():
+    for files, part in ((frames, "frames"), (maps, "maps"), (fixations, "fixations")):
+        if not isinstance(files, VideoFrames) and not files.folder.is_dir():
             raise CorpusNotFoundError(
-                f"{corpus.name}: no folder of {what} for listed video {listed.name!r} at {files.folder}; "
+                f"{corpus.name}: no folder of {part} for listed video {listed.name!r} at {files.folder}; "
                 f"to obtain it: {corpus.source}"
             )
-    film_sound = None
+    audio_track = None
     if isinstance(frames, VideoFrames):
-        facts = probe_video(frames.path)
-        check_even(video_info(frames.path), listed.fps)
-        n_pictures, size = facts.n_frames, (facts.height, facts.width)
-        film_sound = frames.path if facts.has_audio else None
+        info = video_info(frames.path)
+        check_even(info, listed.fps)
+        n_frames, size = info.frames, (info.height, info.width)
+        audio_track = frames.path if info.audio else None
     else:
-        n_pictures = _count(frames, listed.frames)
+        n_frames = _count(frames, listed.frames)
         size = image_size(frames.path(1))
     counts = {
-        "frames": n_pictures,
+        "frames": n_frames,
         "maps": _count(maps, listed.frames),
         "fixMaps": _count(fixations, listed.frames),
     }
@@ -121,7 +108,7 @@ def _read_video(root: Path, corpus: Corpus, listed: ListedVideo) -> VideoEntry:
         frames=frames,
         maps=maps,
         fixations=fixations,
-        wave=wave if wave.is_file() else film_sound,
+        wave=wave if wave.is_file() else audio_track,
         size=size,
     )
 

@@ -22,36 +22,20 @@ from lightning_avsp.media.video_index import check_seekable, decode_in_order, vi
 
 
 @dataclass(frozen=True)
-class VideoFacts:
-    """Facts of a video before anything is decoded."""
+class VideoFile:
+    """A video file whose frames are read by number."""
 
-    n_frames: int
-    """Frames by the container's packets; where packets hide frames (some .avi) decoding gives fewer."""
-    fps: float
-    """Average frames per second."""
-    height: int
-    """Pixels, as displayed (of a rotated video after rotation)."""
-    width: int
-    """Pixels, as displayed."""
-    has_audio: bool
-    """True if there is an audio track."""
+    path: Path
 
-
-def probe_video(path: Path) -> VideoFacts:
-    """Read the facts of a video: all packets are read and one frame is decoded, so damage shows here.
-
-    Raises:
-        InputError: If the file is missing, empty, cut off or no video; the message names it.
-    """
-    info = video_info(path)
-    return VideoFacts(info.frames, float(info.fps), info.height, info.width, info.audio is not None)
+    def name(self, number: int) -> str:
+        """Name one frame, for messages."""
+        return f"{self.path}, frame {number}"
 
 
 @dataclass(frozen=True)
-class VideoFrames:
-    """Frames of a video file, by number."""
+class VideoFrames(VideoFile):
+    """Frames of a video file."""
 
-    path: Path
     backend: Backend = "pyav"
     """Decoder for single clips; :meth:`in_order` always uses PyAV."""
 
@@ -76,20 +60,14 @@ class VideoFrames:
         for frame, info in decode_in_order(self.path):
             yield to_rgb(frame, info, size)
 
-    def name(self, number: int) -> str:
-        """Name one frame, for messages."""
-        return f"{self.path}, frame {number}"
-
 
 @dataclass(frozen=True)
-class VideoMaps:
+class VideoMaps(VideoFile):
     """Saliency maps stored as a video: luma of any bit depth, brought to 0 .. 255.
 
     Single maps are found with PyAV, which is exact; luma of the limited range (16 .. 235 in 8 bit) is stretched
     to the full one as the stream says.
     """
-
-    path: Path
 
     def map(self, number: int) -> Tensor:
         """Read the map of a frame at its own size, uint8 (Hg, Wg).
@@ -111,10 +89,6 @@ class VideoMaps:
         """Return (Hg, Wg), the same for every frame."""
         info = video_info(self.path)
         return info.height, info.width
-
-    def name(self, number: int) -> str:
-        """Name one map, for messages."""
-        return f"{self.path}, frame {number}"
 
 
 def grey(frame: Any, info: VideoInfo) -> np.ndarray:

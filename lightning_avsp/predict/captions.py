@@ -89,7 +89,7 @@ def find_video_captions(
     Raises:
         InputError: If a network that reads text gets no captions, one that does not gets some, or these are not usable.
     """
-    from lightning_avsp.data.captions.tables import read_table
+    from lightning_avsp.data.captions.lines import read_table
 
     name = type(model.network).__name__
     if caption is not None and captions is not None:

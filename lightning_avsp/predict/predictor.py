@@ -16,6 +16,7 @@ from lightning_avsp.data.reader import clip_audio, clip_span
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio_track import load_audio
 from lightning_avsp.media.video import DecodedFrame, VideoInfo, iterate_frames
+from lightning_avsp.parallel import work_ahead
 from lightning_avsp.predict.captions import VideoCaptions
 from lightning_avsp.predict.clips import VideoClip, video_clips
 from lightning_avsp.structures import SaliencyBatch
@@ -30,7 +31,7 @@ class PredictionReport:
     """Course of a prediction; filled in by :func:`predict_video`."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    """Time spent in ``audio``, ``decode`` (with the cutting of clips) and ``network``."""
+    """Time spent in ``audio`` and ``decode`` (with the cutting of clips), in a thread of their own, and ``network``."""
     used: str = ""
     """Modalities that the maps depend on, e.g. ``av`` or ``tav``. A network without an audio encoder leaves audio
     unused."""
@@ -114,20 +115,24 @@ def predict_video(
             found["text"] = torch.stack([captions.tokens(number) for number in numbers])
         return found
 
-    def predicted() -> Iterator[tuple[int, np.ndarray]]:
+    def batches() -> Iterator[SaliencyBatch]:
         while True:
             with report.timed("decode"):
                 group = list(islice(clips, batch))
             if not group:
                 return
             with report.timed("audio"):
-                clip_batch = read(group)
+                found = read(group)
+            yield found
+
+    def predicted() -> Iterator[tuple[int, np.ndarray]]:
+        for clip_batch in work_ahead(batches()):
             with report.timed("network"), torch.inference_mode():
                 inputs = model.inputs(clip_batch)
                 encoded = model.encode(inputs)
                 report.used = used_modalities(model.network, inputs, encoded)
                 maps = model.sample(encoded, clip_batch)[:, 0].cpu().numpy()
-            yield from zip([item.clip.target - 1 for item in group], maps, strict=True)
+            yield from zip((clip_batch["frame"] - 1).tolist(), maps, strict=True)
 
     yield from fill_between(predicted())
 

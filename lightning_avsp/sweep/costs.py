@@ -52,8 +52,8 @@ def plan_costs(plan: SweepPlan) -> list[RunCost]:
         own = [trial.config for trial in tests.values() if trial.training.name == name]
         epochs, steps = (lookup(config, f"trainer.{key}") for key in ("max_epochs", "max_steps"))
         validation = data.get("validation") or {}
-        share = float(validation.get("share", 0.1))
         on_test = validation.get("selection") == "test"
+        share = 0.0 if validation.get("selection") == "none" else float(validation.get("share", 0.1))
         validated = _frames(data, "test" if on_test else "train", int(validation.get("every", 1)))
         clips = _clips(data)
         costs.append(

@@ -19,7 +19,7 @@ from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.run_folder import RunFolder, write_atomically, write_json
 from lightning_avsp.sweep import child
 from lightning_avsp.sweep.composition import lay_option, leaves, lookup
-from lightning_avsp.sweep.planning import Training, TrialPlan
+from lightning_avsp.sweep.planning import Training, TrialPlan, chosen_checkpoint
 
 PROGRAM = ("-m", child.__name__)
 LOG = "log.txt"
@@ -66,8 +66,9 @@ class Runner:
             return training.name
         folder = training.folder(self.runs)
         config = self._placed(training.config, folder)
-        if training.stage is not None:
-            config["init_from"] = str(RunFolder(training.stage.folder(self.runs)).checkpoint("best"))
+        if (stage := training.stage) is not None:
+            checkpoint = RunFolder(stage.folder(self.runs)).checkpoint(chosen_checkpoint(stage.config))
+            config["init_from"] = str(checkpoint)
         self._run("fit", config, training.label, training.name)
         if not training.is_finished(self.runs):
             raise RunFailedError(f"training {training.name} ended, but {folder / 'run.json'} is not finished")
@@ -160,7 +161,7 @@ class Runner:
             "corpora": lookup(plan.config, "data.corpora"),
             "wall_s": child.Attempts(RunFolder(folder)).seconds(),
             "train_wall_s": child.Attempts(RunFolder(run)).seconds(),
-            **{key: record.get(key) for key in facts},
+            **{key: record.get(key) for key in (*facts, "weights", "starts", "captions")},
         }
 
 

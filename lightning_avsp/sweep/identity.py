@@ -36,7 +36,15 @@ PLACE = (
         "init_from",
     ),
     # init_absent: where "error" trains at all, "drop" trains the same
-    *("init_absent", "allow_seen_test_videos", "test_after_fit", "figures", "save_every_steps", "compile"),
+    *(
+        "stage",
+        "init_absent",
+        "allow_seen_test_videos",
+        "test_after_fit",
+        "figures",
+        "save_every_steps",
+        "compile",
+    ),
     *("activation_checkpointing", "deterministic", "data.root", "data.split", "data.num_workers"),
     *("data.loading.start_method", "data.loading.eval_batch_size", "data.captions.folder"),
     *(
@@ -221,6 +229,6 @@ def caption_files(data: dict[str, Any]) -> list[Path]:
     captions = data.get("captions") or {}
     if not captions:
         return []
-    folder = Path(str(captions.get("folder", "")))
+    folder = Path(captions.get("folder") or Path(str(data.get("root", "data"))) / "captions")
     files = [folder / f"{corpus.name}.jsonl" for corpus, _ in corpora_of(data)]
-    return [*files, Path(str(captions.get("features", ""))) / "model.json"]
+    return [*files, Path(captions.get("features") or folder / "features") / "model.json"]

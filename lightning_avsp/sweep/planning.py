@@ -126,7 +126,7 @@ def plan_sweep(sweep: Sweep, args: Sequence[str] = (), with_data: bool = True) -
                 f"{sweep.path} does not run `lightning trial`; run it with `wandb sweep` and `wandb agent`"
             )
         words = list(trial.command[trial.command.index("trial") + 1 :])
-        checkpoint = take_option(words, "--checkpoint") or "best"
+        checkpoint = take_option(words, "--checkpoint") or ""
         take_option(words, "--sweep")
         plans.append(plan_trial(sweep.name, trial, words, args, checkpoint, with_data))
     return SweepPlan(tuple(plans))
@@ -145,7 +145,7 @@ def plan_trial(
     Raises:
         InputError: As in :func:`plan_sweep`; the message names the row.
     """
-    if checkpoint not in ("best", "last"):
+    if checkpoint not in ("", "best", "last"):
         raise InputError(f"--checkpoint must be best or last, got {checkpoint!r}")
     try:
         arguments = split_arguments(words, args)
@@ -153,6 +153,7 @@ def plan_trial(
         label = (
             f"{sweep} {trial.label} split{lookup(config, 'data.split') or 1} seed{config['seed_everything']}"
         )
+        checkpoint = checkpoint or chosen_checkpoint(config)
         training = _plan_training(arguments.compose(TEST_ONLY), arguments, label, (), with_data)
         test = name_test(training.name, config, checkpoint, with_data)
     except InputError as error:
@@ -167,6 +168,11 @@ def hand_made_trial(words: Sequence[str]) -> Trial:
     repeated = ("data", "seed_everything", "init_from")
     label = ",".join(w for key, value in row.items() if key not in repeated for w in short_words(key, value))
     return Trial(content_name(row), row, 0, None, label or "all", tuple(words))
+
+
+def chosen_checkpoint(config: dict[str, Any]) -> str:
+    """Return ``last`` for a training that validates nothing, else ``best``."""
+    return "last" if lookup(config, "data.validation.selection") == "none" else "best"
 
 
 def take_option(words: list[str], name: str) -> str | None:
@@ -187,7 +193,10 @@ def _plan_training(
     stage, start = None, None
     if isinstance(source, str) and source.startswith(STAGE):
         stage = _plan_stage(source, config, arguments, above, with_data)
-        start = {"stage": stage.name, "checkpoint": "best"}
+        if stage is not None:
+            start = {"stage": stage.name, "checkpoint": chosen_checkpoint(stage.config)}
+        else:
+            config = {**config, "init_from": None, "stage": None}
     elif source is not None:
         if not Path(source).is_file():
             raise InputError(
@@ -199,8 +208,11 @@ def _plan_training(
 
 def _plan_stage(
     source: str, config: dict[str, Any], arguments: TrialArguments, above: tuple[str, ...], with_data: bool
-) -> Training:
-    """Plan an earlier stage: seed, network and schedule of its own experiment, place and data folder of the trial."""
+) -> Training | None:
+    """Plan an earlier stage: seed, network and schedule of its own experiment, place and data folder of the trial.
+
+    Returns None for a row's own network that reads no frames: it has no visual branch that a stage could train.
+    """
     experiment = Path(source.removeprefix(STAGE).removesuffix(SAME_NETWORK))
     if source in above:
         raise InputError(f"init_from: stages lead in a circle: {' -> '.join((*above, source))}")
@@ -213,10 +225,12 @@ def _plan_stage(
     for name in INHERITED:
         if (value := lookup(config, name)) is not None:
             lay_option(own, name, value)
-    # encoders that start from pretrained weights do so in their first stage already
-    weights = lookup(config, "model.network.video_weights")
-    if weights is not None and lookup(own, "model.network.video_weights") is None:
-        lay_option(own, "model.network.video_weights", weights)
+    if source.endswith(SAME_NETWORK) and lookup(own, "model.network.modality") == "a":
+        return None
+    # weights that the machine gives for all rows; a row's own null must not make a stage of its own
+    for name, value in arguments.options:
+        if name.replace(".init_args", "") == "model.network.video_weights":
+            lay_option(own, "model.network.video_weights", value)
     split = lookup(config, "data.split")
     if split is not None and _has_split(own.get("data") or {}, split):
         lay_option(own, "data.split", split)

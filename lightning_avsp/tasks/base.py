@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, Literal, NoReturn, TypeVar
 
@@ -21,18 +22,26 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.metrics import SaliencyMetrics, ScoreTable
+from lightning_avsp.plain_values import read_torch_file
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
 from lightning_avsp.tasks.execution import Execution, compile_clock, prepare, shard
 from lightning_avsp.tasks.feature_cache import FeatureCache, TaskFeatures
 from lightning_avsp.tasks.fused import fuse
-from lightning_avsp.tasks.initial_weights import InitialWeights, initialise_from
-from lightning_avsp.tasks.loading import INPUT_KEY
+from lightning_avsp.tasks.initial_weights import (
+    InitialWeights,
+    encoders_of,
+    initialise_from,
+    refuse_random_frozen,
+)
+from lightning_avsp.tasks.loading import INPUT_KEY, PRECISION_KEY
 from lightning_avsp.tasks.prediction import clip_seeds, encode, frame_keys, network_inputs, sample_maps
 
 log = logging.getLogger(__name__)
 
 MetricName = Literal["cc", "sim", "nss", "auc_judd", "kld"]
 Stage = Literal["val", "test"]
+FEW_STEPS = 200
+"""Optimiser steps below which a fit is warned of."""
 
 
 def default_optimizer(params: Any) -> torch.optim.Optimizer:
@@ -146,11 +155,28 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     ) -> None:
         """Load the network's weights from an earlier stage, see :func:`initialise_from`, and store the report."""
         self.initial = initialise_from(self.network, checkpoint, drop, absent)
+        for part, source in self.initial.replaced.items():
+            log.warning("%s: weights of %s in place of %s, as init_from asks", part, checkpoint, source)
+
+    def starts(self) -> dict[str, str]:
+        """Return the source of the weights that each encoder started from, by the name of its module."""
+        named = {name: encoder.origin for name, encoder in encoders_of(self.network).items()}
+        return {name: origin.source for name, origin in named.items() if origin is not None}
+
+    def resume_starts(self, checkpoint: Path) -> None:
+        """Take over the sources that a checkpoint of this run names, since a resumed run reads no other weights."""
+        content = read_torch_file(checkpoint, "a checkpoint of this run", mapped=True)
+        encoders = encoders_of(self.network)
+        for name, source in content.get("starts", {}).items():
+            if (encoder := encoders.get(name)) is not None and encoder.origin is not None:
+                encoder.origin = replace(encoder.origin, source=source)
 
     # --- inputs ----------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         """Store the data module's input specification, and refuse data that the network was not built for."""
+        if stage == "fit":
+            refuse_random_frozen(self.network)
         datamodule = getattr(self.trainer, "datamodule", None)
         if datamodule is None:
             return
@@ -201,6 +227,27 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
 
     # --- training --------------------------------------------------------------------------------------------
 
+    def on_train_start(self) -> None:
+        """Log clips and optimiser steps of an epoch and of the whole fit, and warn of a very short one."""
+        trainer = self.trainer
+        batches, accumulated = trainer.num_training_batches, trainer.accumulate_grad_batches
+        total = trainer.estimated_stepping_batches
+        dataset = getattr(trainer.train_dataloader, "dataset", None)
+        clips = "?" if dataset is None else len(dataset)
+        log.info(
+            "an epoch: %s clips, %s optimiser steps; the whole fit: %s steps",
+            clips,
+            batches if batches == float("inf") else -(-int(batches) // accumulated),
+            total,
+        )
+        if total < FEW_STEPS:
+            log.warning(
+                "this fit takes %s optimiser steps in all: fewer than %d train no network of this suite; see "
+                "data.clip.draw for longer epochs, data.corpora for more videos",
+                total,
+                FEW_STEPS,
+            )
+
     def on_train_batch_start(self, batch: SaliencyBatch, batch_idx: int) -> None:
         """Seed this step by (seed, epoch, batch, rank), so that a resumed run repeats it exactly."""
         torch.manual_seed(stable_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
@@ -221,11 +268,20 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     def parameter_groups(self) -> list[dict[str, Any]] | list[Parameter]:
         """Return the trainable parameters, in groups where the network scales the learning rate of parts.
 
+        The scale of an encoder is for pretrained ones: one that starts at random learns at the full rate.
+
         Raises:
             InputError: If a part with a scale has no trainable parameter.
         """
         trainable = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
-        scales = self.network.lr_scales
+        at_random = {
+            f"{name}."
+            for name, encoder in encoders_of(self.network).items()
+            if encoder.origin is not None and encoder.origin.is_random
+        }
+        scales = {
+            prefix: scale for prefix, scale in self.network.lr_scales.items() if prefix not in at_random
+        }
         if not scales:
             return [p for p in self.parameters() if p.requires_grad]
         probe = self.optimizer([torch.nn.Parameter(torch.zeros(1))])
@@ -358,7 +414,10 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         """Add the input specification; drop the sources of the initial weights, since the trained ones are inside."""
         if self.input_spec is not None:
             checkpoint[INPUT_KEY] = self.input_spec.as_plain()
+        if self._trainer is not None:
+            checkpoint[PRECISION_KEY] = self._trainer.precision
         checkpoint["weight_report"] = self.weight_report()
+        checkpoint["starts"] = self.starts()
         hparams = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY)
         if hparams:
             # a folder of one machine does not belong to the model

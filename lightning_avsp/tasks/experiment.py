@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from lightning_avsp.backbones.weights import RANDOM
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import InputError
 from lightning_avsp.tasks.base import SaliencyTask
@@ -42,6 +45,7 @@ class RunOptions:
         wandb: Weights & Biases: offline needs no account and no network.
         wandb_project: Project on W&B.
         overwrite: Replace a run that is in the folder.
+        stage: Experiment whose checkpoint the paper starts from; a run without init_from is told what it lacks.
         init_from: Checkpoint of an earlier stage (e.g. DHF1K pretraining) that the network's weights start from.
         init_drop: Beginnings of names in that checkpoint's network that are left out.
         init_absent: Tensors of that network which this one lacks: refuse them, or leave them out with a warning.
@@ -65,6 +69,7 @@ class RunOptions:
     wandb: Literal["offline", "online", "disabled"] = "offline"
     wandb_project: str = "lightning_avsp"
     overwrite: bool = False
+    stage: Path | None = None
     init_from: Path | None = None
     init_drop: list[str] = field(default_factory=list)
     init_absent: Literal["error", "drop"] = "error"
@@ -104,6 +109,30 @@ class ExperimentCLI(LightningCLI):
         """
 
 
+_NULL = re.compile(r"--model\.(?:init_args\.)?(?:(network)\.(?:init_args\.)?)?(\w+)=(?:null|None|~)")
+
+
+def spell_out_nulls(arguments: Sequence[str]) -> list[str]:
+    """Write options of the model that are set to null as a piece of configuration, in their place.
+
+    jsonargparse takes ``--model.network.audio_weights=null`` for the word None where words are allowed, and refuses it
+    elsewhere.
+    """
+    given = list(arguments)
+    for index in range(len(given) - 1, 0, -1):  # --NAME VALUE is --NAME=VALUE
+        if given[index] in ("null", "None", "~") and given[index - 1].startswith("--model."):
+            given[index - 1 : index + 1] = [f"{given[index - 1]}={given[index]}"]
+    spelt = []
+    for argument in given:
+        if match := _NULL.fullmatch(argument):
+            value: dict[str, Any] = {"init_args": {match[2]: None}}
+            content = {"model": {"init_args": {"network": value}} if match[1] else value}
+            spelt.append(f"--config={json.dumps(content)}")
+        else:
+            spelt.append(argument)
+    return spelt
+
+
 class Experiment:
     """Configuration that ``lightning fit ARGUMENTS`` would use; nothing is built before :meth:`build`.
 
@@ -116,7 +145,7 @@ class Experiment:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         try:
-            self.config: Namespace = _fit_parser().parse_args(list(arguments))
+            self.config: Namespace = _fit_parser().parse_args(spell_out_nulls(arguments))
         except ArgumentError as error:
             raise InputError(
                 f"lightning fit {' '.join(arguments)}: {' '.join(str(error).split())}"
@@ -161,14 +190,20 @@ class Experiment:
         for part in (wanted.model.init_args, wanted.data):
             if "seed" in part and part.seed is None:
                 part.seed = 0
-        network = wanted.model.init_args.network.get("init_args")
-        for name in [] if network is None else list(vars(network)):
-            if name.endswith("_weights"):
-                network[name] = None
+        forget_weight_files(wanted.model)
         torch.manual_seed(0)
         with torch.device(device):
             built = _fit_parser().instantiate(wanted)
         return cast("SaliencyTask[Any]", built["model"]), cast(AVSaliencyDataModule, built["data"])
+
+
+def forget_weight_files(model: Namespace) -> None:
+    """Set every ``*_weights`` option of a task's network to ``random``, where it names a file or published weights."""
+    network = (model.get("init_args") or Namespace()).get("network") or Namespace()
+    arguments = network.get("init_args")
+    for name in [] if arguments is None else list(vars(arguments)):
+        if name.endswith("_weights") and arguments[name] is not None:
+            arguments[name] = RANDOM
 
 
 class _Options(ExperimentCLI):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
-from lightning_avsp.backbones.weights import interpolate_rows
+from lightning_avsp.backbones.encoder import AudioEncoder, Encoder
+from lightning_avsp.backbones.weights import RANDOM, PartReport, WeightReport, interpolate_rows
 from lightning_avsp.errors import InputError
 from lightning_avsp.plain_values import read_torch_file
 from lightning_avsp.tasks.loading import network_tensors
@@ -30,6 +32,8 @@ class InitialWeights:
     """Tensors of the network that the checkpoint lacks: they stay as built."""
     dropped: tuple[str, ...]
     """Tensors of the checkpoint that were left out on request."""
+    replaced: dict[str, str] = field(default_factory=dict)
+    """Encoders that had loaded other weights before, with the source of those."""
 
     def lines(self) -> list[str]:
         """Return one line on the checkpoint and one on each kind of tensor, by part of the network."""
@@ -40,12 +44,13 @@ class InitialWeights:
             ("left out", self.dropped),
         )
         told = [f"{len(names)} {kind} ({by_part(names)})" for kind, names in kinds if names]
+        told += [f"{part} in place of {source}" for part, source in self.replaced.items()]
         return [f"initial weights: {self.source}", *(f"initial weights, {text}" for text in told)]
 
 
 def by_part(names: Iterable[str]) -> str:
-    """Count tensors by part of the network: ``encoder 120, fusion 14``."""
-    counts = Counter(name.split(".")[0] for name in names)
+    """Count tensors by part of the network: ``core.video_encoder 120, core.stages 14``."""
+    counts = Counter(".".join(name.split(".")[:-1][:2]) or name for name in names)
     return ", ".join(f"{part} {count}" for part, count in counts.most_common())
 
 
@@ -68,8 +73,9 @@ def initialise_from(
             and say so (a network without the branch that the first stage trained).
 
     Raises:
-        InputError: If the file is missing or no such checkpoint, if a tensor has no place or another shape, or if
-            nothing is taken; nothing was changed then.
+        InputError: If the file is missing or no such checkpoint, if a tensor has no place or another shape, if a
+            frozen encoder that loaded other weights would be overwritten, or if nothing is taken; nothing was changed
+            then.
     """
     state = read_network(checkpoint)
     own = network.state_dict()
@@ -105,6 +111,7 @@ def initialise_from(
         raise InputError(
             f"{checkpoint}: all {len(state)} tensors were left out; drop fewer, or leave init_from out"
         )
+    replaced = _replace_origins(network, kept, str(checkpoint))
     network.load_state_dict(kept, strict=False)
     return InitialWeights(
         source=str(checkpoint),
@@ -112,7 +119,56 @@ def initialise_from(
         resized=tuple(resized),
         missing=tuple(name for name in own if name not in kept),
         dropped=dropped,
+        replaced=replaced,
     )
+
+
+def encoders_of(network: nn.Module) -> dict[str, Encoder]:
+    """List the encoders of a network by the name of their module."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, Encoder)}
+
+
+def refuse_random_frozen(network: nn.Module) -> None:
+    """Refuse a frozen encoder of random weights that no option asked for by name.
+
+    Raises:
+        InputError: Names the encoder and the remedy.
+    """
+    for name, encoder in encoders_of(network).items():
+        origin = encoder.origin
+        if origin is not None and origin.source == RANDOM and encoder.frozen:
+            kind = "audio" if isinstance(encoder, AudioEncoder) else "video"
+            source = encoder.weight_source.key if encoder.weight_source else "FILE"
+            raise InputError(
+                f"{name} ({encoder.label}) is frozen at random weights: it would never learn anything; set "
+                f"model.network.{kind}_weights={source}, thaw it with model.network.freeze_{kind}=false, or ask for it "
+                f"by name with model.network.{kind}_weights=random"
+            )
+
+
+def _replace_origins(network: nn.Module, kept: dict[str, Tensor], source: str) -> dict[str, str]:
+    """Note a checkpoint as the origin of every part that it holds, and return what encoders had loaded before."""
+    replaced, found = {}, []
+    for name, encoder in encoders_of(network).items():
+        old = encoder.origin
+        taken = [key for key in kept if key.startswith(f"{name}.")]
+        if old is None or not taken:
+            continue
+        if not old.is_random:
+            own = network.state_dict()
+            if encoder.frozen and not all(torch.equal(kept[key], own[key].cpu()) for key in taken):
+                raise InputError(
+                    f"init_from={source} holds other weights of the frozen {old.part} than {old.source}, from which it "
+                    f"was loaded; leave them out with --init_drop '{name}', or set the option to null"
+                )
+            replaced[old.part] = old.source
+        found.append((encoder, old, PartReport(old.part, source, len(taken), frozen=encoder.frozen)))
+    report = getattr(network, "weight_report", WeightReport())
+    for encoder, old, new in found:
+        encoder.origin = new
+        if old in report.parts:
+            report.replace(old, new)
+    return replaced
 
 
 def read_network(checkpoint: Path) -> dict[str, Tensor]:

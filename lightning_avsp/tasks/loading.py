@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,8 @@ NETWORKS: tuple[type[SaliencyNetwork], ...] = (AVRSP, DiffSal, MUBiC, MUBiCRegre
 """Networks that a checkpoint may name; any other class in a file is refused before anything is built."""
 INPUT_KEY = "input_spec"
 """Entry of a checkpoint that holds its :class:`InputSpec`."""
+PRECISION_KEY = "precision"
+"""Entry of a checkpoint that holds the ``trainer.precision`` of its training."""
 PREFIX = "network."
 """Prefix of the network's names in a task's checkpoint."""
 WANTED = "the .ckpt file of a training run, or a released DiffSal file"
@@ -62,6 +65,8 @@ class LoadedModel:
     """Seed of the noise; with that of the training, maps are those of `lightning test`."""
     captions: dict[str, Any] | None = None
     """The training data's ``captions`` option, as the checkpoint holds it."""
+    half: bool = False
+    """True if it was trained in mixed bfloat16, in which a GPU predicts, too."""
 
     @property
     def device(self) -> torch.device:
@@ -74,7 +79,11 @@ class LoadedModel:
 
     def encode(self, inputs: Inputs) -> Encoded:
         """Run the part of the network that runs once per clip, see :func:`~lightning_avsp.tasks.prediction.encode`."""
-        return encode(self.network, inputs)
+        with self._precision():
+            return encode(self.network, inputs)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.half and self.device.type == "cuda")
 
     def sample(
         self,
@@ -99,17 +108,18 @@ class LoadedModel:
         sampling = self.sampling
         if sampling is not None and samples is not None:
             sampling = replace(sampling, samples=samples)
-        return sample_maps(
-            self.network,
-            encoded,
-            self.spec.map_size,
-            clip_seeds(batch, self.seed),
-            sampling,
-            self.diffusion,
-            steps=self.steps if steps is None else steps,
-            average=average,
-            callback=callback,
-        )
+        with self._precision():
+            return sample_maps(
+                self.network,
+                encoded,
+                self.spec.map_size,
+                clip_seeds(batch, self.seed),
+                sampling,
+                self.diffusion,
+                steps=self.steps if steps is None else steps,
+                average=average,
+                callback=callback,
+            )
 
 
 def load_model(
@@ -128,7 +138,8 @@ def load_model(
             schedule has fewer steps.
     """
     chosen = choose_device(device)
-    content = read_torch_file(path, WANTED)
+    # `avsp weights convert` makes safetensors: never a training run's
+    content = None if path.suffix == ".safetensors" else read_torch_file(path, WANTED)
     if isinstance(content, dict) and "pytorch-lightning_version" in content:
         model = _load_trained(path, content)
     else:
@@ -176,6 +187,7 @@ def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
         diffusion=diffusion,
         seed=seed if type(seed) is int else 0,
         captions=captions if isinstance(captions, dict) else None,
+        half=content.get(PRECISION_KEY) == "bf16-mixed",
     )
 
 

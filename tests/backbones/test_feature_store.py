@@ -37,7 +37,7 @@ def same(one: tuple[Tensor, ...] | None, two: tuple[Tensor, ...]) -> bool:
     return all(a.dtype == b.dtype and a.stride() == b.stride() and torch.equal(a, b) for a, b in pairs)
 
 
-def test_what_was_written_is_read_with_its_type_and_its_order_in_memory(tmp_path: Path) -> None:
+def test_features_are_read_as_written_with_its_type_and_its_order_in_memory(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path / "new" / "folder")
     key, features = clip(1)
     assert store.read(ENCODER, key) is None
@@ -86,7 +86,7 @@ def test_damaged_files_are_named_and_written_anew(
     assert same(store.read(ENCODER, key), features)
 
 
-def test_a_full_folder_is_read_and_not_added_to_and_says_so_once(
+def test_a_full_folder_is_read_not_added_to_and_reported_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     size = sum(x.numel() * x.element_size() for x in clip(0)[1])
@@ -101,7 +101,7 @@ def test_a_full_folder_is_read_and_not_added_to_and_says_so_once(
     assert f"no more features are added to {tmp_path}: it has reached max_gib=" in said[0]
 
 
-def test_what_other_processes_write_counts(tmp_path: Path) -> None:
+def test_files_of_other_processes_count(tmp_path: Path) -> None:
     one = FeatureStore(tmp_path, max_gib=20_000 / GIB)
     two = FeatureStore(tmp_path, max_gib=20_000 / GIB)
     for number in range(40):

@@ -127,7 +127,7 @@ def test_a_shallow_tap_leaves_the_deeper_layers_out(network, tmp_path: Path):
     assert {"conv6.weight", "batchnorm7.bias"} < set(report.dropped)
 
 
-def test_what_is_no_soundnet_is_refused_and_changes_nothing(network, tmp_path: Path):
+def test_a_file_without_soundnet_is_refused_and_changes_nothing(network, tmp_path: Path):
     torch.save({"features.0.weight": torch.zeros(3, 3)}, tmp_path / "other.pth")
     fresh = SoundNet8()
     before = {name: value.clone() for name, value in fresh.state_dict().items()}

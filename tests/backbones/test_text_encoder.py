@@ -61,9 +61,8 @@ def test_company_does_not_change_a_text(tiny: TextEncoder) -> None:
 
 def test_words_can_be_told_apart_and_order_matters(tiny: TextEncoder) -> None:
     red, blue = tiny.encode(["the red disc sounds", "the blue disc sounds"])
-    np.testing.assert_allclose(
-        red[:2], blue[:2], rtol=0, atol=ROUNDING
-    )  # causal: what comes before the difference
+    # causal: what comes before the difference
+    np.testing.assert_allclose(red[:2], blue[:2], rtol=0, atol=ROUNDING)
     assert np.abs(red[2] - blue[2]).mean() > 0.5
     assert np.abs(red[-1] - blue[-1]).mean() > 0.01  # also at the end token
 
@@ -81,7 +80,7 @@ def test_tiny_random_is_the_same_everywhere(tiny: TextEncoder) -> None:
     assert load_text_encoder("tiny-random-128").model.width == 128
 
 
-def test_building_it_draws_nothing_from_the_global_generator() -> None:
+def test_building_it_leaves_the_global_generator_alone() -> None:
     before = torch.get_rng_state()
     load_text_encoder("tiny-random")
     assert torch.get_rng_state().equal(before)

@@ -25,7 +25,7 @@ def tones(pitches: Tensor, amplitude: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("samples", [11_760, 17_640, 35_280, 70_560])
-def test_it_gives_several_tokens_and_says_how_many(samples: int) -> None:
+def test_it_gives_several_tokens_and_their_number(samples: int) -> None:
     encoder = TinyWaveformEncoder()
     features = encoder(torch.randn(2, 1, samples))
     assert features.shape == (2, encoder.out_channels, encoder.tokens(samples))
@@ -87,7 +87,7 @@ def test_built_by_name() -> None:
     assert build_waveform_encoder("soundnet8", "conv5")[0].out_channels == 256
 
 
-def test_what_it_cannot_do_is_refused() -> None:
+def test_unusable_options_and_inputs_are_refused() -> None:
     with pytest.raises(InputError, match=r"vggish.*soundnet8, tiny"):
         build_waveform_encoder("vggish")
     with pytest.raises(InputError, match="empty"):

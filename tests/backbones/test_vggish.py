@@ -33,7 +33,7 @@ def test_refuses_another_number_of_stages() -> None:
         VGGish((4, 6, 8))
 
 
-def test_loads_a_torchvggish_file_and_lists_what_it_drops(tmp_path: Path) -> None:
+def test_loads_a_torchvggish_file_and_lists_dropped_tensors(tmp_path: Path) -> None:
     source = VGGish(TINY)
     state = dict(source.state_dict()) | {"embeddings.0.weight": torch.zeros(3, 3)}
     torch.save(state, tmp_path / "vggish.pth")

@@ -1,5 +1,3 @@
-from urllib.error import URLError
-
 import pytest
 import torch
 from torch import nn
@@ -7,7 +5,6 @@ from torch import nn
 from lightning_avsp.backbones.weights import (
     PartReport,
     WeightReport,
-    download_state_dict,
     interpolate_rows,
     load_strict,
     read_state_dict,
@@ -27,7 +24,7 @@ def test_reads_plain_and_nested_files_and_strips_the_prefix(tmp_path, nest):
     assert list(read_state_dict(path)) == ["weight"]
 
 
-def test_refuses_what_is_no_weight_file(tmp_path):
+def test_files_without_weights_are_refused(tmp_path):
     with pytest.raises(InputError, match="no file at"):
         read_state_dict(tmp_path / "absent.pth")
     garbage = tmp_path / "garbage.pth"
@@ -56,21 +53,12 @@ def test_loading_is_strict_and_names_every_problem():
     assert torch.equal(linear.weight, before)
 
 
-def test_loading_drops_and_leaves_out_only_what_is_named():
+def test_loading_drops_and_leaves_out_named_tensors_only():
     linear = nn.Linear(2, 3)
     state = {"weight": torch.zeros(3, 2), "head.0": torch.zeros(1)}
     report = load_strict(linear, state, "part", "file", drop=("head.",), fresh=("bias",))
     assert report == PartReport("part", "file", 1, (), ("head.0",), ("bias",))
     assert torch.equal(linear.weight, torch.zeros(3, 2))
-
-
-def test_failed_download_says_what_to_do(monkeypatch):
-    def fetch(*args, **kwargs):
-        raise URLError("no route")
-
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
-    with pytest.raises(InputError, match=r"could not download S3D.*give its path"):
-        download_state_dict("S3D", "s3d.pth")
 
 
 def test_rows_are_interpolated_linearly():

@@ -42,7 +42,8 @@ def fit(
     corpus: Path, folder: Path, average: WeightAverage, watch: Watch, frozen: bool = False, **kwargs
 ) -> Trainer:
     torch.manual_seed(0)
-    network = DiffSal(video_encoder="tiny", audio_encoder="tiny", freeze_video=frozen)
+    weights = "random" if frozen else None
+    network = DiffSal(video_encoder="tiny", audio_encoder="tiny", freeze_video=frozen, video_weights=weights)
     task = DiffusionSaliencyTask(network, optimizer=lambda p: torch.optim.SGD(p, lr=1e-3))
     data = AVSaliencyDataModule(
         corpus, size=(64, 64), audio=LogMel(size=(32, 64)), batch_size=2, num_workers=0

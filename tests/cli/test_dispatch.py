@@ -1,12 +1,16 @@
+import errno
 import subprocess
 import sys
 from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from av.error import FFmpegError
 
 from lightning_avsp import __version__
+from lightning_avsp.cli import dispatch
 from lightning_avsp.cli.dispatch import TOOLS, TRAINER_COMMANDS, main, spell_out_flags, tool_path
+from lightning_avsp.errors import InputError
 
 
 def test_exactly_one_distribution_owns_the_script_names() -> None:
@@ -50,6 +54,75 @@ def test_predict_is_the_trainers_under_lightning_and_the_tool_under_avsp() -> No
         assert tool_path(arguments, "lightning") is None
     assert tool_path(["fit", "--config=x"], "avsp") is tool_path(["fit", "--config=x"], "lightning") is None
     assert tool_path(["data", "synth"], "lightning") == ("data", "synth")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "out/a.json"),
+            "No space left on device: 'out/a.json'",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "x"),
+            "Permission denied: 'x' (PermissionError; --debug",
+        ),
+        (
+            UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+            "invalid start byte (UnicodeDecodeError;",
+        ),
+        (FFmpegError(1094995529, "Invalid data", "a.mp4"), "Invalid data"),
+        (RecursionError("maximum recursion depth exceeded"), "maximum recursion depth"),
+        (
+            InputError("first\nOriginal Traceback\na.b.InputError: give another file\n"),
+            "error: give another file\n",
+        ),
+    ],
+)
+def test_an_error_of_files_or_disks_is_one_line_and_debug_shows_its_origin(
+    error: Exception, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(dispatch, "_dispatch", fail)
+    for arguments, origin in ((["fit"], False), (["fit", "--debug"], True)):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+        shown = capsys.readouterr().err
+        assert line in shown
+        assert ("Traceback" in shown.replace("Original Traceback", "")) == origin
+        assert origin or shown.count("\n") == 1
+
+
+def test_an_error_of_this_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_dispatch", lambda *_: {}["absent"])
+    with pytest.raises(KeyError):
+        main(["fit"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["data", "synth", "--videos=3", "--workers=1", "--root={out}"],
+        ["data", "check", "{corpus}", "--quick", "--workers=1", "--json={out}"],
+        ["data", "prepare", "{corpus}", "--size=64x128", "--workers=1", "--out={out}"],
+        ["bench", "model", "--json={out}"],
+        ["report", "--leaderboard", "--corpus=AVAD", "--out={out}"],
+        ["caption", "{corpus}", "--synthetic", "--features=false", "--out={out}"],
+    ],
+)
+def test_an_output_that_cannot_be_made_is_one_line(
+    arguments: list[str], corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as stop:
+        main([argument.format(corpus=corpus, out=tmp_path / "file" / "out") for argument in arguments])
+    assert stop.value.code == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert str(tmp_path / "file") in line
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("path", sorted(TOOLS))

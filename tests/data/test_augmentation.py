@@ -37,7 +37,7 @@ def video(seed: int = 0, frames: int = 3) -> torch.Tensor:
     return torch.randint(0, 256, (frames, 12, 20, 3), dtype=torch.uint8, generator=generator)
 
 
-def test_off_by_default_and_then_nothing_is_drawn(videos: list[VideoEntry], reader: ClipReader) -> None:
+def test_off_by_default(videos: list[VideoEntry], reader: ClipReader) -> None:
     assert not Augmentation().active
     clips = TrainingClips(videos, ClipPolicy(), reader)
     entry, clip = clips.clip(2, 1)
@@ -75,7 +75,7 @@ def test_options_do_not_disturb_each_other() -> None:
     assert alone == Change(saturation=whole.saturation)
 
 
-def test_strength_of_the_draws() -> None:
+def test_strength_of_changes() -> None:
     generator = np.random.default_rng(0)
     drawn = [STRONG.sample(generator) for _ in range(2000)]
     assert np.mean([change.flip for change in drawn]) == pytest.approx(0.5, abs=0.05)

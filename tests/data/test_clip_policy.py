@@ -57,7 +57,7 @@ def test_evaluation_clips_are_runs_with_repeated_edges(n: int, policy: ClipPolic
 
 
 @given(n=lengths)
-def test_released_evaluation_scores_all_but_the_head(n: int) -> None:
+def test_released_evaluation_scores_all_but_the_start(n: int) -> None:
     clips = evaluation_clips(n, RELEASED, "released")
     targets = [clip.target for clip in clips]
     if n >= 16:
@@ -128,7 +128,7 @@ def test_training_clips_lie_inside(n: int, policy: ClipPolicy, seed: int, data: 
 
 
 @given(n=st.integers(16, 120))
-def test_every_window_is_drawn_once(n: int) -> None:
+def test_every_window_is_sampled_once(n: int) -> None:
     policy = ClipPolicy(draw="every")
     generator = np.random.default_rng(0)
     firsts = [training_clip(slot, n, policy, generator).first for slot in range(training_count(n, policy))]
@@ -174,7 +174,7 @@ def test_every_fourth_frame_starts_in_the_middle_of_four() -> None:
     assert [clip.target for clip in evaluation_clips(10, ClipPolicy(), every=4)] == [3, 7]
 
 
-def test_reversed_head_written_out() -> None:
+def test_reversed_start_written_out() -> None:
     # Frame i is seen after i + 31, ..., i + 1 (AVRSP); from frame 32 on, the 32 frames up to it.
     n = 63
     clips = evaluation_clips(n, REVERSED)
@@ -189,7 +189,7 @@ def test_reversed_head_written_out() -> None:
 
 
 @given(n=lengths, frames=st.integers(1, 40), stride=st.integers(1, 4), flip=st.booleans())
-def test_reversed_head_of_short_videos_repeats_the_last_frame(
+def test_reversed_start_of_short_videos_repeats_the_last_frame(
     n: int, frames: int, stride: int, flip: bool
 ) -> None:
     policy = ClipPolicy(
@@ -208,7 +208,7 @@ def test_reversed_head_of_short_videos_repeats_the_last_frame(
             assert clip.audio_reversed == flip
 
 
-def test_repeated_edge_is_the_default_head() -> None:
+def test_repeated_edge_is_the_default_start() -> None:
     first = evaluation_clips(100, LAST)[4]
     assert first.frames == (1,) * 28 + (2, 3, 4, 5)
     assert not first.reversed
@@ -218,7 +218,7 @@ def test_repeated_edge_is_the_default_head() -> None:
 
 
 @given(n=lengths, frames=st.integers(1, 40), stride=st.integers(1, 4), last=st.booleans())
-def test_unscored_head(n: int, frames: int, stride: int, last: bool) -> None:
+def test_unscored_start(n: int, frames: int, stride: int, last: bool) -> None:
     target = "last" if last else "centre"
     policy = ClipPolicy(frames=frames, target=target, start_padding="skip", stride=stride)  # type: ignore[arg-type]
     before = (frames - 1 if last else frames // 2) * stride

@@ -1,4 +1,4 @@
-"""Samples: shapes, determinism, blank maps, sound, broken files."""
+"""Samples: shapes, determinism, blank maps, audio, broken files, and frames remembered between clips."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +13,11 @@ from lightning_avsp.data.collate import collate
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.reader import ClipReader
+from lightning_avsp.data.reader import ClipReader, FrameReader
+from lightning_avsp.data.sources import PictureFrames
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import LogMel, Wave
+from lightning_avsp.media.images import read_image
 from lightning_avsp.structures import ClipPolicy
 
 AUDIO = LogMel(size=(14, 24))
@@ -39,6 +41,7 @@ def test_training_sample(corpus_root: Path, reader: ClipReader) -> None:
     assert sample["video"].dtype == torch.uint8
     assert sample["audio"].shape == (1, 9, 14, 24)
     assert sample["has_audio"] is True
+    assert torch.equal(sample["video"], clips[2, 0]["video"])  # a plain index is of epoch 0
     assert sample["saliency"].shape == (1, *SIZE)
     assert sample["saliency"].dtype == torch.uint8
     assert sample["saliency"].max() > 100
@@ -47,7 +50,7 @@ def test_training_sample(corpus_root: Path, reader: ClipReader) -> None:
     assert "ground_truth" not in sample
 
 
-def test_sample_holds_what_the_clip_says(corpus_root: Path, reader: ClipReader) -> None:
+def test_contents_of_a_sample(corpus_root: Path, reader: ClipReader) -> None:
     clips = TrainingClips(videos_of(corpus_root), ClipPolicy(), reader, seed=1)
     entry, clip = clips.clip(1, epoch=3)
     sample = clips[1, 3]
@@ -62,7 +65,7 @@ def test_sample_holds_what_the_clip_says(corpus_root: Path, reader: ClipReader) 
     torch.testing.assert_close(sample["audio"], expected)
 
 
-def test_draws_depend_on_seed_epoch_and_index_alone(corpus_root: Path, reader: ClipReader) -> None:
+def test_clips_depend_on_seed_epoch_and_index_alone(corpus_root: Path, reader: ClipReader) -> None:
     videos = videos_of(corpus_root)
     policy = ClipPolicy(draw="random")
     one, two = (TrainingClips(videos, policy, reader, seed=4) for _ in range(2))
@@ -75,12 +78,7 @@ def test_draws_depend_on_seed_epoch_and_index_alone(corpus_root: Path, reader: C
     assert any(other.clip(*key) != drawn for key, drawn in forward.items())
 
 
-def test_plain_index_means_epoch_zero(corpus_root: Path, reader: ClipReader) -> None:
-    clips = TrainingClips(videos_of(corpus_root), ClipPolicy(), reader)
-    assert torch.equal(clips[0]["video"], clips[0, 0]["video"])
-
-
-def test_released_draw_is_the_same_each_epoch(corpus_root: Path, reader: ClipReader) -> None:
+def test_released_clips_are_the_same_each_epoch(corpus_root: Path, reader: ClipReader) -> None:
     clips = TrainingClips(videos_of(corpus_root), ClipPolicy(crop="centre", short_videos="loop"), reader)
     assert clips.clip(0, 0) == clips.clip(0, 7)
     assert clips.clip(0)[1].first == 1 + 20 - 8
@@ -91,7 +89,7 @@ def blacken(entry: VideoEntry, *numbers: int) -> None:
         Image.new("L", (128, 64)).save(entry.maps.path(number))
 
 
-def test_blank_maps_are_drawn_again_or_kept(own_root: Path, reader: ClipReader) -> None:
+def test_blank_maps_are_redrawn_or_kept(own_root: Path, reader: ClipReader) -> None:
     videos = videos_of(own_root)
     blacken(videos[0], *range(1, 41))
     policy = ClipPolicy(draw="every")
@@ -101,18 +99,15 @@ def test_blank_maps_are_drawn_again_or_kept(own_root: Path, reader: ClipReader) 
         assert again[index, 2]["saliency"].any()
         assert again.clip(index, 2) == again.clip(index, 2)
         assert not kept[index, 2]["saliency"].any()
+    clips = [TrainingClips(videos, ClipPolicy(), reader)[index] for index in range(4)]
+    assert collate(clips)["redrawn"].tolist() == [True, False, False, False]
+    scored = EvaluationFrames(videos[:1], ClipPolicy(), ClipReader(SIZE, AUDIO, map_size=(20, 30)))
+    assert len(scored) == 40
+    assert not scored[4]["ground_truth"].any()
+    assert (scored[4]["ground_truth"].shape, scored[4]["saliency"].shape) == ((64, 128), (1, 20, 30))
 
 
-def test_a_clip_says_that_it_was_drawn_anew(own_root: Path, reader: ClipReader) -> None:
-    videos = videos_of(own_root)
-    blacken(videos[0], *range(1, 41))
-    clips = TrainingClips(videos, ClipPolicy(), reader)
-    assert [clips[index]["redrawn"] for index in range(4)] == [True, False, False, False]
-    batch = collate([clips[index] for index in range(4)])
-    assert batch["redrawn"].tolist() == [True, False, False, False]
-
-
-def test_one_per_video_is_drawn_again_in_its_video(own_root: Path, reader: ClipReader) -> None:
+def test_one_per_video_is_redrawn_in_its_video(own_root: Path, reader: ClipReader) -> None:
     videos = videos_of(own_root)
     blacken(videos[0], *range(1, 33))  # targets are frames 9 to 33: one of 25 has a map
     blacken(videos[1], *range(9, 21))
@@ -151,7 +146,7 @@ def test_evaluation_samples(corpus_root: Path, reader: ClipReader) -> None:
     assert entry.maps.path(12).is_file()
 
 
-def test_frames_of_a_reversed_head_run_backwards(corpus_root: Path, reader: ClipReader) -> None:
+def test_frames_of_a_reversed_start_run_backwards(corpus_root: Path, reader: ClipReader) -> None:
     video = videos_of(corpus_root)[:1]
     policy = ClipPolicy(frames=12, target="last", start_padding="reversed")
     frames = EvaluationFrames(video, policy, ClipReader(SIZE, AUDIO, kept_frames=20))
@@ -165,7 +160,7 @@ def test_frames_of_a_reversed_head_run_backwards(corpus_root: Path, reader: Clip
     assert torch.equal(head["ground_truth"], every[4]["ground_truth"])
 
 
-def test_frames_of_an_unscored_head_are_left_out(corpus_root: Path, reader: ClipReader) -> None:
+def test_frames_of_an_unscored_start_are_left_out(corpus_root: Path, reader: ClipReader) -> None:
     videos = videos_of(corpus_root)[:2]
     frames = EvaluationFrames(videos, ClipPolicy(start_padding="skip"), reader)
     scored = [(entry.video, clip.target) for entry, clip in map(frames.clip, range(len(frames)))]
@@ -188,30 +183,7 @@ def test_evaluation_may_be_read_in_any_order(corpus_root: Path, reader: ClipRead
     assert all(frames.clip(int(index)) == forwards[index] for index in order)
 
 
-def test_evaluation_keeps_blank_maps(own_root: Path, reader: ClipReader) -> None:
-    video = videos_of(own_root)[0]
-    blacken(video, 5)
-    frames = EvaluationFrames([video], ClipPolicy(), reader)
-    assert len(frames) == 40
-    assert not frames[4]["ground_truth"].any()
-
-
-def test_ground_truth_keeps_its_own_size_and_target_map_its(corpus_root: Path) -> None:
-    reader = ClipReader(SIZE, AUDIO, map_size=(20, 30))
-    sample = EvaluationFrames(videos_of(corpus_root), ClipPolicy(), reader)[0]
-    assert sample["saliency"].shape == (1, 20, 30)
-    assert sample["ground_truth"].shape == (64, 128)
-
-
-def test_remembered_frames_change_no_sample(corpus_root: Path, reader: ClipReader) -> None:
-    videos = videos_of(corpus_root)[:1]
-    plain = EvaluationFrames(videos, ClipPolicy(), reader)
-    remembering = EvaluationFrames(videos, ClipPolicy(), ClipReader(SIZE, AUDIO, kept_frames=20))
-    for index in range(0, 40, 3):
-        assert torch.equal(plain[index]["video"], remembering[index]["video"])
-
-
-def test_video_without_sound(corpus_root: Path, reader: ClipReader) -> None:
+def test_video_without_audio(corpus_root: Path, reader: ClipReader) -> None:
     silent = replace(videos_of(corpus_root)[0], wave=None)
     sample = TrainingClips([silent], ClipPolicy(), reader)[0]
     assert sample["has_audio"] is False
@@ -220,7 +192,7 @@ def test_video_without_sound(corpus_root: Path, reader: ClipReader) -> None:
 
 @pytest.mark.parametrize(("rate", "channels"), [(48_000, 6), (44_100, 2), (22_050, 1), (16_000, 1)])
 @pytest.mark.parametrize("alignment", ["clip", "released"])
-def test_sound_of_any_rate_and_channels(own_root: Path, rate: int, channels: int, alignment: str) -> None:
+def test_audio_of_any_rate_and_channels(own_root: Path, rate: int, channels: int, alignment: str) -> None:
     entry = videos_of(own_root)[0]
     assert entry.wave is not None
     samples, own_rate = soundfile.read(entry.wave)
@@ -234,25 +206,25 @@ def test_sound_of_any_rate_and_channels(own_root: Path, rate: int, channels: int
     assert sample["has_audio"] is True
 
 
-def test_foreign_sound_and_silence(corpus_root: Path) -> None:
-    own, foreign = videos_of(corpus_root)[:2]
-    wrong = EvaluationFrames([own], ClipPolicy(), ClipReader(SIZE, AUDIO, audio_of={own.key: foreign.wave}))
-    true = EvaluationFrames([foreign], ClipPolicy(), ClipReader(SIZE, AUDIO))
+def test_mismatched_audio_and_silence(corpus_root: Path) -> None:
+    own, other = videos_of(corpus_root)[:2]
+    wrong = EvaluationFrames([own], ClipPolicy(), ClipReader(SIZE, AUDIO, audio_of={own.key: other.wave}))
+    true = EvaluationFrames([other], ClipPolicy(), ClipReader(SIZE, AUDIO))
     assert torch.equal(wrong[20]["audio"], true[20]["audio"])
     assert wrong[20]["video_id"] == own.video
     muted = EvaluationFrames([own], ClipPolicy(), ClipReader(SIZE, AUDIO, audio_of={own.key: None}))
     assert muted[20]["has_audio"] is False
 
 
-def test_shorter_foreign_sound_begins_anew(own_root: Path) -> None:
-    own, foreign = videos_of(own_root)[:2]
-    assert foreign.wave is not None
-    samples, rate = soundfile.read(foreign.wave)
-    soundfile.write(foreign.wave, samples[: 10 * rate // 10], rate)  # 1 s of 3.2
+def test_shorter_mismatched_audio_starts_again(own_root: Path) -> None:
+    own, other = videos_of(own_root)[:2]
+    assert other.wave is not None
+    samples, rate = soundfile.read(other.wave)
+    soundfile.write(other.wave, samples[: 10 * rate // 10], rate)  # 1 s of 3.2
     audio = LogMel(size=(14, 24), slices=1)
-    reader = ClipReader(SIZE, audio, audio_of={own.key: foreign.wave})
+    reader = ClipReader(SIZE, audio, audio_of={own.key: other.wave})
     frames = EvaluationFrames([own], ClipPolicy(frames=3), reader)
-    # 12.5 fps, so 25 frames are 2 s: two turns of the foreign sound later
+    # 12.5 fps, so 25 frames are 2 s: two turns of the mismatched audio later
     torch.testing.assert_close(frames[30]["audio"], frames[5]["audio"])
     assert frames[30]["audio"].max() > audio.silence().max()
 
@@ -278,3 +250,29 @@ def test_collate(corpus_root: Path, reader: ClipReader) -> None:
     assert len(batch["ground_truth"]) == len(batch["fixations"]) == len(batch["video_id"]) == 3
     training = collate([TrainingClips(videos_of(corpus_root), ClipPolicy(), reader)[0]])
     assert "ground_truth" not in training
+
+
+def test_clip_of_frames_with_repeats(corpus_root: Path) -> None:
+    folder = next((corpus_root / "video_frames" / "AVAD").iterdir())
+    clip = FrameReader((32, 48)).read(PictureFrames(folder, "img_{:05d}.jpg"), (1, 1, 2, 3))
+    assert clip.shape == (4, 32, 48, 3)
+    assert clip.dtype == torch.uint8
+    assert torch.equal(clip[0], clip[1])
+    assert not torch.equal(clip[1], clip[2])
+
+
+def test_memory_changes_nothing_and_is_bounded(corpus_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = next((corpus_root / "video_frames" / "AVAD").iterdir())
+    source = PictureFrames(folder, "img_{:05d}.jpg")
+    decoded: list[Path] = []
+
+    def counting(path: Path, size: tuple[int, int]) -> np.ndarray:
+        decoded.append(path)
+        return read_image(path, size)
+
+    monkeypatch.setattr("lightning_avsp.data.sources.read_image", counting)
+    kept, forgetful = FrameReader((32, 48), capacity=4), FrameReader((32, 48))
+    for start in range(17):
+        window = range(start + 1, start + 5)
+        assert torch.equal(kept.read(source, window), forgetful.read(source, window))
+    assert len(decoded) == 20 + 17 * 4  # remembered: each frame once

@@ -1,4 +1,4 @@
-"""Fold lists: what published files hold, and what must not pass."""
+"""Lists and JSON files of corpora: their contents, and refused ones."""
 
 import json
 from collections.abc import Callable
@@ -116,11 +116,11 @@ def test_empty_list(tmp_path: Path) -> None:
         parse_fold_list(written(tmp_path, "\n\n"))
 
 
-def test_missing_list_says_where_and_what_to_do(tmp_path: Path) -> None:
+def test_missing_list(tmp_path: Path) -> None:
     with pytest.raises(CorpusNotFoundError, match=r"fold_lists/AVAD_list_train_1_fps\.txt.*avsp data synth"):
         listed_videos(tmp_path, find_corpus("AVAD"), "train", 1)
 
 
-def test_missing_root_says_where_and_how_to_obtain(tmp_path: Path) -> None:
+def test_missing_root(tmp_path: Path) -> None:
     with pytest.raises(CorpusNotFoundError, match=r"absent.*STAViS data page"):
         listed_videos(tmp_path / "absent", find_corpus("AVAD"), "train", 1)

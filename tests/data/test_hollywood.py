@@ -45,7 +45,7 @@ def own_ucf(roots: dict[str, Path], tmp_path: Path) -> Path:
         ("matrices", "UCF", MatFixations),
     ],
 )
-def test_videos_are_what_was_written(roots: dict[str, Path], layout: str, corpus: str, kind: type) -> None:
+def test_entries(roots: dict[str, Path], layout: str, corpus: str, kind: type) -> None:
     for part in ("train", "test"):
         for entry in read_videos(roots[layout], [corpus], 1, part):
             record = read_video_record(roots[layout], corpus, entry.video)
@@ -99,9 +99,7 @@ def test_videos_come_in_natural_order(own_ucf: Path) -> None:
     assert names == ["Silent-Discs-9", "Silent-Discs-10"]
 
 
-def test_counts_are_said_where_they_are_known(
-    roots: dict[str, Path], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_known_counts_are_logged(roots: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
     listed_keys(roots["shots"], ["Hollywood2"], 1, "train")
     # how many shots there are was never published
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -109,7 +107,7 @@ def test_counts_are_said_where_they_are_known(
     assert "UCF: 1 videos in the test part; published: 47" in caplog.text
 
 
-def test_the_layout_is_said(roots: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
+def test_the_layout_is_logged(roots: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         read_videos(roots["shots"], ["Hollywood2"], 1, "test", missing_audio="error")
     assert "Hollywood2: layout <part>/<video>/{images,maps,fixation}, in" in caplog.text
@@ -131,7 +129,7 @@ def test_two_kinds_of_names_in_one_folder(own_ucf: Path) -> None:
 
 def test_missing_parts(own_ucf: Path) -> None:
     shutil.rmtree(own_ucf / "UCF" / "testing")
-    with pytest.raises(CorpusNotFoundError, match=r"UCF: no folder at .*testing or .*test; to obtain it"):
+    with pytest.raises(CorpusNotFoundError, match=r"UCF: nothing at .*testing or .*test; to obtain it"):
         read_videos(own_ucf, ["UCF"], 1, "test")
     shutil.rmtree(own_ucf / "UCF" / "training")
     (own_ucf / "UCF" / "training").mkdir()

@@ -14,7 +14,7 @@ from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
 from lightning_avsp.data.augmentation import Augmentation
 from lightning_avsp.data.loader import ResumableDataLoader, ResumeWarning, worker_context
 from lightning_avsp.data.options import LoadingOptions, TrainingOptions, ValidationOptions
-from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
+from lightning_avsp.data.samplers import EpochShuffleSampler
 from lightning_avsp.structures import SaliencyBatch
 
 # Lightning advises on worker numbers, logging intervals and leftover checkpoint folders
@@ -65,7 +65,7 @@ def test_finished_epoch_means_the_next() -> None:
     assert list(resumed) == epoch_of(pairs(), 2)
 
 
-def test_place_counts_only_in_its_own_epoch() -> None:
+def test_a_position_counts_only_in_its_own_epoch() -> None:
     loader = pairs()
     next(iter(loader))
     resumed = pairs()
@@ -74,7 +74,7 @@ def test_place_counts_only_in_its_own_epoch() -> None:
 
 
 @pytest.mark.parametrize("change", [{"batch_size": 2}, {"seed": 1}])
-def test_changed_data_starts_the_epoch_anew_and_says_so(change: dict[str, int]) -> None:
+def test_changed_data_starts_the_epoch_again_with_a_warning(change: dict[str, int]) -> None:
     loader = pairs()
     next(iter(loader))
     resumed = pairs(**change)
@@ -83,7 +83,7 @@ def test_changed_data_starts_the_epoch_anew_and_says_so(change: dict[str, int]) 
     assert list(resumed) == epoch_of(pairs(**change), 0)
 
 
-def test_another_sampler_drops_what_was_seen() -> None:
+def test_another_sampler_drops_seen_batches() -> None:
     def sequential() -> ResumableDataLoader:
         return ResumableDataLoader(range(10), 3, sampler=SequentialSampler(range(10)), collate_fn=list)  # type: ignore[arg-type]
 
@@ -251,7 +251,7 @@ def test_epochs_cut_short_by_a_limit(corpus_root: Path, tmp_path: Path) -> None:
         assert resumed.seen == whole.seen[step:]
 
 
-def test_epochs_are_drawn_anew(uninterrupted: tuple[Probe, Path]) -> None:
+def test_epochs_are_shuffled_anew(uninterrupted: tuple[Probe, Path]) -> None:
     whole, _ = uninterrupted
     epochs = [[keys for epoch, _, keys in whole.seen if epoch == wanted] for wanted in range(3)]
     assert [len(batches) for batches in epochs] == [5, 5, 5]
@@ -263,15 +263,3 @@ def test_epochs_are_drawn_anew(uninterrupted: tuple[Probe, Path]) -> None:
 def test_overfitting_one_batch(corpus_root: Path, tmp_path: Path) -> None:
     model, _ = fit(corpus_root, tmp_path, overfit_batches=1)
     assert len({str(keys) for _, _, keys in model.seen}) == 1
-
-
-@pytest.mark.parametrize(("length", "world"), [(5, 2), (7, 3), (8, 4), (3, 3)])
-def test_sharded_evaluation_gives_every_process_equally_many_and_each_sample_to_one(
-    length: int, world: int
-) -> None:
-    shares = [
-        list(UnrepeatedSampler(range(length), rank=rank, world=world, even=True)) for rank in range(world)
-    ]
-    assert len({len(share) for share in shares}) == 1
-    assert sorted({index for share in shares for index in share}) == list(range(length))
-    assert all(not set(a) & set(b) for place, a in enumerate(shares) for b in shares[place + 1 :])

@@ -1,4 +1,4 @@
-"""Another video's sound for every video."""
+"""Mismatched audio and captions."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_labels(video: str, label: str) -> None:
     assert label_of(video) == label
 
 
-def test_sounds_are_exchanged_inside_a_label() -> None:
+def test_audio_is_exchanged_inside_a_label() -> None:
     videos = entries("V1_Speech1", "V2_Dog1", "V3_Speech2", "V4_Dog2", "V5_Speech3")
     for (_, video), wave in mismatched_audio(videos, "other_video", 0).items():
         assert wave is not None
@@ -44,7 +44,7 @@ def test_sounds_are_exchanged_inside_a_label() -> None:
     ),
     seed=st.integers(0, 9),
 )
-def test_nobody_keeps_the_own_sound(names: list[str], seed: int) -> None:
+def test_no_video_keeps_its_own_audio(names: list[str], seed: int) -> None:
     videos = entries(*names)
     exchanged = mismatched_audio(videos, "other_video", seed)
     assert set(exchanged) == {entry.key for entry in videos}

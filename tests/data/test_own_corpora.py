@@ -19,7 +19,7 @@ LAB = own_corpus(
 )
 
 
-def test_what_is_registered_is_read_back(tmp_path: Path) -> None:
+def test_registered_corpora_are_read_back(tmp_path: Path) -> None:
     assert read_own(tmp_path) == {}
     path = register(tmp_path, LAB)
     assert path == own_path(tmp_path, "Lab") == tmp_path / "corpora" / "Lab.json"

@@ -96,7 +96,7 @@ def test_going_on_in_its_own_folder_with_another_split_is_refused_too(
     assert "test videos were seen by" in capsys.readouterr().err
 
 
-def test_a_leak_that_was_allowed_stays_visible(first: Path, corpus: Path, tmp_path: Path) -> None:
+def test_an_allowed_contamination_stays_visible(first: Path, corpus: Path, tmp_path: Path) -> None:
     start = first / "checkpoints" / "last.ckpt"
     second = fit_arguments(
         corpus, tmp_path / "split2", *TINY_NETWORK, "--data.split=2", f"--init_from={start}", "--figures=0"

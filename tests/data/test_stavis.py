@@ -1,4 +1,4 @@
-"""The STAViS layout: what is read, what is warned about, what is refused."""
+"""The STAViS layout: entries, warnings, refusals."""
 
 import logging
 import warnings
@@ -8,9 +8,8 @@ import pytest
 
 from lightning_avsp.data.catalogue import find_corpus, own_corpus, register
 from lightning_avsp.data.corpora import listed_keys, read_videos
-from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.entries import FrameCountWarning, MissingAudio, VideoEntry
 from lightning_avsp.data.lists import list_path
-from lightning_avsp.data.stavis import FrameCountWarning, MissingAudio
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 
 
@@ -22,7 +21,7 @@ def annotation(root: Path, entry: VideoEntry) -> Path:
     return root / "annotations" / "AVAD" / entry.video
 
 
-def test_entry_of_a_sound_corpus(corpus_root: Path) -> None:
+def test_entry(corpus_root: Path) -> None:
     entry = train_videos(corpus_root)[0]
     assert entry.corpus == "AVAD"
     assert entry.n_frames == 40
@@ -109,58 +108,40 @@ def test_no_first_map(own_root: Path) -> None:
         train_videos(own_root)
 
 
-def test_missing_video_folder_says_tried_path_and_what_to_do(own_root: Path) -> None:
+def test_missing_video_folder(own_root: Path) -> None:
     entry = train_videos(own_root)[0]
     entry.frames.folder.rename(own_root / "elsewhere")
     with pytest.raises(CorpusNotFoundError, match=f"no folder of frames.*{entry.video}.*to obtain it"):
         train_videos(own_root)
 
 
-def without_sound(root: Path) -> VideoEntry:
+def without_audio(root: Path) -> VideoEntry:
     entry = train_videos(root)[1]
     assert entry.wave is not None
     entry.wave.unlink()
     return entry
 
 
-def test_missing_sound_is_an_error_by_default(own_root: Path) -> None:
-    entry = without_sound(own_root)
+def test_policies_for_missing_audio(own_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    entry = without_audio(own_root)
     with pytest.raises(
         CorpusNotFoundError, match=rf"1 of 4 videos.*{entry.video}\.wav.*missing_audio: silence"
     ):
         train_videos(own_root)
-
-
-def test_missing_sound_kept_as_silent_and_logged(own_root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    entry = without_sound(own_root)
     with caplog.at_level(logging.WARNING):
-        videos = {video.key: video for video in train_videos(own_root, "silence")}
-    assert videos[entry.key].wave is None
-    assert len(videos) == 4
-    assert "1 of 4 videos have no audio file" in caplog.text
-    assert "kept as silent" in caplog.text
-
-
-def test_missing_sound_left_out_and_logged(own_root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    entry = without_sound(own_root)
-    with caplog.at_level(logging.WARNING):
-        videos = train_videos(own_root, "skip")
-    assert entry.key not in [video.key for video in videos]
-    assert len(videos) == 3
-    assert "left out" in caplog.text
-
-
-def test_nothing_left_to_read(own_root: Path) -> None:
-    for entry in train_videos(own_root):
-        assert entry.wave is not None
-        entry.wave.unlink()
+        silent = {video.key: video.wave is None for video in train_videos(own_root, "silence")}
+        left = [video.key for video in train_videos(own_root, "skip")]
+    assert sum(silent.values()) == silent[entry.key] == 1
+    assert left == [key for key in silent if key != entry.key]
+    for text in ("1 of 4 videos have no audio file", "kept as silent", "left out"):
+        assert text in caplog.text
+    for path in (own_root / "video_audio" / "AVAD").rglob("*.wav"):
+        path.unlink()
     with pytest.raises(InputError, match="none of 4 listed videos has audio"):
         train_videos(own_root, "skip")
 
 
-def test_a_corpus_without_sound_by_nature_keeps_every_video(
-    own_root: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_corpus_without_audio_keeps_every_video(own_root: Path, caplog: pytest.LogCaptureFixture) -> None:
     for kind in ("video_frames", "annotations"):
         (own_root / kind / "AVAD").rename(own_root / kind / "Silent")
     for path in (own_root / "fold_lists").glob("AVAD_*"):
@@ -170,12 +151,3 @@ def test_a_corpus_without_sound_by_nature_keeps_every_video(
         videos = read_videos(own_root, ["Silent"], 1, "train", missing_audio=policy)
         assert [video.wave for video in videos] == [None] * 4
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-
-
-def test_blank_lines_and_float_noise_in_a_list(own_root: Path) -> None:
-    path = list_path(own_root, find_corpus("AVAD"), "train", 1)
-    lines = path.read_text().replace("12.500000", "12.500000000000002").splitlines()
-    path.write_text("\n\n".join(lines) + "\n\n")
-    videos = train_videos(own_root)
-    assert [entry.fps for entry in videos] == pytest.approx([12.5] * 4)
-    assert len({entry.fps for entry in videos}) == 1

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from lightning_avsp.data.reader import FrameReader
-from lightning_avsp.data.video_source import VideoFacts, VideoFrames, VideoMaps, probe_video
+from lightning_avsp.data.video_source import VideoFrames, VideoMaps
 from lightning_avsp.errors import InputError, MissingDependencyError
 from lightning_avsp.media import random_access as readers
 from lightning_avsp.media.audio_track import load_audio
@@ -127,7 +127,7 @@ def test_frames_that_decord_counts_differently(film: Path) -> None:
         readers.DecordReader(shorter, SIZE)
 
 
-def test_turned_films(tmp_path: Path) -> None:
+def test_rotated_videos(tmp_path: Path) -> None:
     path = write_video(tmp_path / "turned.mp4", rotation=180)
     upright = VideoFrames(path, "pyav").read([1], SIZE)[0]
     assert number_of(upright[:, ::-1]) == 1
@@ -239,17 +239,17 @@ def test_few_readers_stay_open_and_a_changed_file_is_opened_anew(tmp_path: Path)
 def test_cut_files_are_named(film: Path, share: float) -> None:
     data = film.read_bytes()
     film.write_bytes(data[: int(len(data) * share)])
-    for read in (probe_video, lambda path: VideoFrames(path).read([1], SIZE), load_audio):
+    for read in (video_info, lambda path: VideoFrames(path).read([1], SIZE), load_audio):
         with pytest.raises(InputError, match=r"film\.mp4"):
             read(film)
 
 
-def test_a_cut_in_the_pictures_is_named(tmp_path: Path) -> None:
+def test_a_cut_in_the_frames_is_named(tmp_path: Path) -> None:
     path = write_video(tmp_path / "front.mp4", container_options={"movflags": "faststart"})
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 9 // 10])
     with pytest.raises(InputError, match=r"front\.mp4 \(\d+ bytes\) is damaged: it is cut off.*replace"):
-        probe_video(path)
+        video_info(path)
 
 
 def test_garbage_inside_is_named_with_its_frame(tmp_path: Path) -> None:
@@ -283,9 +283,10 @@ def test_sources_are_keys_and_travel(film: Path) -> None:
 
 
 def test_facts(film: Path, tmp_path: Path) -> None:
-    assert probe_video(film) == VideoFacts(60, 25.0, *SIZE, has_audio=False)
+    info = video_info(film)
+    assert (info.frames, info.fps, (info.height, info.width), info.audio) == (60, 25, SIZE, None)
     loud = write_video(tmp_path / "loud.mp4", sound=np.zeros(16_000, np.int16))
-    assert probe_video(loud).has_audio
+    assert video_info(loud).audio
 
 
 @pytest.mark.parametrize(
@@ -316,7 +317,7 @@ def test_maps_of_any_depth_become_eight_bit(tmp_path: Path, codec: str, pixels: 
 
 
 @pytest.mark.parametrize("late", [0, 1600])
-def test_the_sound_of_a_video_lies_on_the_clock_of_its_picture(tmp_path: Path, late: int) -> None:
+def test_audio_and_frames_share_one_clock(tmp_path: Path, late: int) -> None:
     clicks = np.zeros(32_000, np.int16)
     clicks[8000:8040] = 20_000
     path = write_video(tmp_path / "clicks.mp4", sound=clicks, sound_late=late)
@@ -326,6 +327,6 @@ def test_the_sound_of_a_video_lies_on_the_clock_of_its_picture(tmp_path: Path, l
     assert abs(int(samples[0].abs().argmax()) - 8020 - late) < 60  # the encoder smears a click
 
 
-def test_a_video_without_sound_is_named(film: Path) -> None:
+def test_a_video_without_audio_is_named(film: Path) -> None:
     with pytest.raises(InputError, match=r"film\.mp4 has no audio; set missing_audio"):
         load_audio(film)

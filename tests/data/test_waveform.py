@@ -1,4 +1,4 @@
-"""Sound as a waveform: what is heard when, at every sample rate, and what does not fit."""
+"""Waveforms of clips: timing at every sample rate, silence, and excerpts that do not fit."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ def film(rate: int, click_s: float, channels: int = 2, seconds: float = 4.0) -> 
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("frame", [20, 27, 35])
-def test_a_click_is_heard_with_its_frame(rate: int, frame: int) -> None:
+def test_a_click_comes_with_its_frame(rate: int, frame: int) -> None:
     fps = 25.0
     wave = PLAIN.prepare(film(rate, (frame - 1) / fps), rate)
     clip = clip_at(20, 100, ClipPolicy())
@@ -46,7 +46,7 @@ def test_a_click_is_heard_with_its_frame(rate: int, frame: int) -> None:
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_sound_files_of_any_rate_are_one_waveform(corpus_root: Path, tmp_path: Path, rate: int) -> None:
+def test_audio_of_any_rate_is_one_waveform(corpus_root: Path, tmp_path: Path, rate: int) -> None:
     entry = read_videos(corpus_root, ["AVAD"], 1, "train")[0]
     soundfile.write(tmp_path / "click.wav", film(rate, 1.5).T.numpy() / 2, rate)
     sample = EvaluationFrames(
@@ -60,7 +60,7 @@ def test_sound_files_of_any_rate_are_one_waveform(corpus_root: Path, tmp_path: P
     assert sample["audio"].max() == pytest.approx(128, rel=0.03)
 
 
-def test_the_buffer_is_as_long_for_every_film() -> None:
+def test_the_buffer_has_one_length_for_all_frame_rates() -> None:
     wave = Wave(torch.ones(22_050 * 10), 22_050)
     for fps in (10.0, 12.5, 24.99975, 29.97003):
         for frames, samples in ((16, 35_280), (32, 70_560)):
@@ -84,7 +84,7 @@ def test_windows() -> None:
     )
 
 
-def test_sound_outside_the_file_is_silence() -> None:
+def test_audio_outside_the_file_is_silence() -> None:
     wave = Wave(torch.ones(22_050), 22_050)
     before = Waveform(pad_to="none", hann="none").cut(wave, -0.1, 0.1, 5)[0]
     assert not before[:2205].any()
@@ -96,7 +96,7 @@ def test_sound_outside_the_file_is_silence() -> None:
 
 @pytest.mark.parametrize("settings", [Waveform(), Waveform(pad_to="none"), Waveform(hann="frame")])
 @pytest.mark.parametrize("stride", [1, 3])
-def test_silence_has_the_shape_of_sound(corpus_root: Path, settings: Waveform, stride: int) -> None:
+def test_silence_has_the_shape_of_audio(corpus_root: Path, settings: Waveform, stride: int) -> None:
     entry = read_videos(corpus_root, ["AVAD"], 1, "train")[0]
     reader = ClipReader((16, 32), settings)
     clip = clip_at(3, 40, ClipPolicy(frames=8, stride=stride))
@@ -108,7 +108,7 @@ def test_silence_has_the_shape_of_sound(corpus_root: Path, settings: Waveform, s
     assert not silence.any()
 
 
-def test_sound_of_a_strided_clip_is_that_of_the_whole_stretch(corpus_root: Path) -> None:
+def test_audio_of_a_strided_clip_covers_its_whole_time(corpus_root: Path) -> None:
     entry = read_videos(corpus_root, ["AVAD"], 1, "train")[0]
     sound, _ = ClipReader((16, 32), Waveform(pad_to="none")).read_audio(
         entry, clip_at(3, 40, ClipPolicy(frames=8, stride=3))
@@ -116,7 +116,7 @@ def test_sound_of_a_strided_clip_is_that_of_the_whole_stretch(corpus_root: Path)
     assert sound.shape[-1] == round(22 / entry.fps * 22_050)
 
 
-def test_too_long_an_excerpt_is_refused_with_what_to_do() -> None:
+def test_too_long_an_excerpt_is_refused() -> None:
     wave = Wave(torch.ones(22_050 * 10), 22_050)
     with pytest.raises(InputError, match=r"16 frames lasts 2\.00 s, 44100 samples.* 35280.*min_fps"):
         Waveform().cut(wave, 1.0, 3.0, 16)
@@ -153,7 +153,7 @@ def clicking(corpus_root: Path, tmp_path: Path) -> VideoEntry:
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_sound_of_a_reversed_head(clicking: VideoEntry, backwards: bool) -> None:
+def test_audio_of_a_reversed_start(clicking: VideoEntry, backwards: bool) -> None:
     policy = ClipPolicy(frames=12, target="last", start_padding="reversed", reverse_audio=backwards)
     reader = ClipReader((16, 32), Waveform(hann="none", pad_to="none"))
     clip = reversed_clip(5, 40, policy)  # frames 16, 15, ..., 5
@@ -170,7 +170,7 @@ def test_sound_of_a_reversed_head(clicking: VideoEntry, backwards: bool) -> None
         assert torch.equal(sound, forwards)
 
 
-def test_sound_before_and_behind_the_file_runs_backwards_too(clicking: VideoEntry) -> None:
+def test_audio_outside_the_file_runs_backwards_too(clicking: VideoEntry) -> None:
     policy = ClipPolicy(frames=12, target="last", start_padding="reversed", reverse_audio=True)
     reader = ClipReader((16, 32), Waveform(hann="none", pad_to="none"))
     clip = reversed_clip(1, 40, policy)  # starts half a frame before the sound

@@ -76,9 +76,8 @@ def test_target_of_training_becomes_x0_in_sampling(prediction: str) -> None:
     x0, noise = pair()
     x_t = diffusion.q_sample(x0, STEPS, noise)
     target = diffusion.target(x0, STEPS, noise)
-    torch.testing.assert_close(
-        diffusion.to_x0(target, x_t, STEPS), x0, rtol=1e-9, atol=1e-9
-    )  # 1e-16, times 2e4
+    # 1e-16, times 2e4
+    torch.testing.assert_close(diffusion.to_x0(target, x_t, STEPS), x0, rtol=1e-9, atol=1e-9)
     # and the three targets differ
     assert torch.equal(target, x0) == (prediction == "x0")
     assert torch.equal(target, noise) == (prediction == "eps")

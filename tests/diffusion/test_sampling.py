@@ -201,9 +201,8 @@ def test_a_symmetric_range_noises_other_values_and_gives_maps_all_the_same(algor
         ab = [symmetric.alpha_bar_at(step.t) for step in seen]
         noise = (seen[0].x_t - ab[0] ** 0.5 * (2 * seen[0].x0 - 1)) / (1 - ab[0]) ** 0.5
         expected = ab[1] ** 0.5 * (2 * truth.repeat_interleave(2, 0) - 1) + (1 - ab[1]) ** 0.5 * noise
-        torch.testing.assert_close(
-            seen[1].x_t, expected, atol=1e-5, rtol=0
-        )  # a dozen operations on values of up to 4
+        # a dozen operations on values of up to 4
+        torch.testing.assert_close(seen[1].x_t, expected, atol=1e-5, rtol=0)
 
 
 def test_limits_are_those_of_maps_in_either_range() -> None:
@@ -244,7 +243,7 @@ def denoise_clips(rows):
 
 
 @pytest.mark.parametrize("samples", [1, 2])
-def test_each_clip_is_drawn_as_if_alone_with_its_number_of_steps(samples):
+def test_each_clip_is_sampled_as_if_alone_with_its_number_of_steps(samples):
     diffusion, sampling = GaussianDiffusion(), Sampling(samples=samples)
     steps, seeds, shape = [4, 2, 4], [7, 8, 9], (3, 1, 4, 6)
     together = sample_per_clip(sampling, steps, denoise_clips, shape, diffusion, device="cpu", seeds=seeds)

@@ -82,9 +82,8 @@ def test_downsample_divides_exactly(stride):
     with torch.no_grad():
         layer.conv.weight.zero_()[..., 0, 0] = 1
         layer.conv.bias.zero_()
-    assert torch.equal(
-        layer(x), x[..., ::stride, ::stride]
-    )  # windows start at the first pixel: padding comes last
+    # windows start at the first pixel: padding comes last
+    assert torch.equal(layer(x), x[..., ::stride, ::stride])
 
 
 def test_upsample_works_frame_by_frame():

@@ -22,9 +22,8 @@ def test_patches_come_back_where_they_were():
 def test_coarse_and_fine_positions_agree_where_they_overlap():
     fine, coarse = grid_positions((6, 10), 32), grid_positions((2, 2), 32)
     centre_of_first_coarse = fine.view(6, 10, 32)[1, 2]  # row 1.5 of 6 and column 2.5 of 10
-    assert_close(
-        coarse[0], centre_of_first_coarse, operations=32
-    )  # sines of angles of up to 16, float32 by design
+    # sines of angles of up to 16, float32 by design
+    assert_close(coarse[0], centre_of_first_coarse, operations=32)
     scores = fine @ coarse.T  # (60, 4)
     assert scores.argmax(1).view(6, 10)[0, 0] == 0
     assert scores.argmax(1).view(6, 10)[5, 9] == 3

@@ -148,12 +148,8 @@ def test_degenerate_frames_do_not_touch_their_neighbours() -> None:
     for name, value in scores(ramp()).items():
         assert together[name][0].item() == pytest.approx(value, abs=METRIC)
         assert together[name][3].isnan()
-    assert F.auc_judd(prediction, fixations, ties="mit_nojitter").isnan().tolist() == [
-        False,
-        True,
-        True,
-        True,
-    ]
+    undefined = F.auc_judd(prediction, fixations, ties="mit_nojitter").isnan()
+    assert undefined.tolist() == [False, True, True, True]
 
 
 @pytest.mark.parametrize("ties", ["expected", "mit_nojitter"])

@@ -22,9 +22,8 @@ def frames() -> tuple[Tensor, list[Tensor], list[Tensor], list[tuple[str, str, i
     truth = [
         (torch.rand(12 + index % 3, 15, generator=generator) * 255).to(torch.uint8) for index in range(FRAMES)
     ]
-    points = [
-        torch.randint(0, 12, (index % 4, 2), generator=generator) for index in range(FRAMES)
-    ]  # some have none
+    # some have none
+    points = [torch.randint(0, 12, (index % 4, 2), generator=generator) for index in range(FRAMES)]
     keys = [("AVAD" if index < 6 else "SumMe", f"V{index % 3}", index) for index in range(FRAMES)]
     return predictions, truth, points, keys
 

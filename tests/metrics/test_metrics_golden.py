@@ -86,9 +86,8 @@ def test_every_case_in_float64(cases: list[Case], name: str) -> None:
         value, reference = SCORES[name](at_target_size(case), case), case.reference[name]
         assert value.shape == (1,)
         assert value.dtype == torch.float64
-        if reference is None or isinstance(
-            reference, str
-        ):  # null is NaN; a text is the reference's own error
+        # null is NaN; a text is the reference's own error
+        if reference is None or isinstance(reference, str):
             assert value.isnan(), f"{case.name}: {name} is {value.item()}, undefined in the reference"
         else:
             assert value.item() == pytest.approx(reference, rel=METRIC, abs=METRIC), case.name

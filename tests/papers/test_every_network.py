@@ -157,23 +157,14 @@ def test_features_stay_in_bf16_under_autocast(name):
     if isinstance(network, TAVDiff):
         *before, video, audio = *before, video
         rest = [audio, *rest]
-    noise = {
-        "permute",
-        "transpose",
-        "view",
-        "clone",
-        "div",
-        "slice",
-        "expand",
-        "split",
-    }  # input and its views
+    # input and its views
+    noise = {"permute", "transpose", "view", "clone", "div", "slice", "expand", "split"}
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad(), Float32(20_000) as mode:
         network(*before, video, *rest)
     allowed, copies = ALLOWED[name]
     assert set(mode.found) - noise <= allowed
-    if (
-        torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    ):  # else the library convolves clips in its own layout, by copies
+    # else the library convolves clips in its own layout, by copies
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
         assert mode.copies <= copies
 
 

@@ -49,27 +49,16 @@ def test_matches_the_tool_on_every_kind_of_layer() -> None:
     assert (cost.macs, cost.params) == (int(macs), int(params))
 
 
-def test_by_hand() -> None:
-    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8))
-    cost = count_as_papers(network, torch.zeros(1, 3, 4, 5))
-    assert cost.macs == 8 * 20 * 3 * 9 + 4 * 8 * 20
-    assert cost.params == 3 * 8 * 9 + 8 + 16
-
-
-def test_leaves_no_hook_and_every_mode_as_it_was() -> None:
+def test_counts_by_hand_and_on_the_meta_device_and_leaves_no_trace() -> None:
+    layers = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8))
+    cost = count_as_papers(layers, torch.zeros(1, 3, 4, 5))
+    assert (cost.macs, cost.params) == (8 * 20 * 3 * 9 + 4 * 8 * 20, 3 * 8 * 9 + 8 + 16)
+    x = torch.zeros(2, 3, 16, 24)
     network = Mixed().train()
     network.stem.eval()
-    count_as_papers(network, torch.zeros(1, 3, 16, 24))
-    assert network.training
-    assert not network.stem.training
+    assert count_as_papers(network, x) == count_as_papers(Mixed().to("meta"), x.to("meta"))
+    assert (network.training, network.stem.training) == (True, False)
     assert all(not layer._forward_hooks for layer in network.modules())
-
-
-def test_counts_the_same_on_the_meta_device() -> None:
-    x = torch.zeros(2, 3, 16, 24)
-    with torch.device("meta"):
-        meta = Mixed()
-    assert count_as_papers(meta, x.to("meta")) == count_as_papers(Mixed(), x)
 
 
 class Attend(nn.Module):

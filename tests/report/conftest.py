@@ -90,13 +90,11 @@ class Table:
         """Every trial."""
         return expand(load_sweep(self.path))
 
-    def finish(
-        self, trial: Trial, *, synthetic: bool = False, base: float | None = None, **more: Any
-    ) -> Path:
+    def finish(self, trial: Trial, *, synthetic: bool = False, **more: Any) -> Path:
         """Write the result of a trial, with a training run that has curves and a picture."""
         assert trial.row is not None
         row, split, seed = trial.row, trial.overrides["data"]["split"], trial.overrides["seed_everything"]
-        value = QUALITY[row] if base is None else base
+        value = QUALITY[row]
         training = f"{trial.id[:6]}{row}{split}{seed}xxx"[:12]
         run = self.runs / "trainings" / training
         videos = [

@@ -27,7 +27,12 @@ from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask, Sali
 from lightning_avsp.tasks.feature_cache import FeatureCache, TaskFeatures, cached_encoder
 
 SIZE = (64, 128)
-TINY: dict[str, Any] = {"video_encoder": "tiny", "audio_encoder": "tiny", "freeze_video": True}
+TINY: dict[str, Any] = {
+    "video_encoder": "tiny",
+    "audio_encoder": "tiny",
+    "freeze_video": True,
+    "video_weights": "random",
+}
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),

@@ -66,6 +66,9 @@ def test_a_checkpoint_becomes_the_model_of_its_training(content: dict[str, Any],
     assert model.sampling == Sampling(steps=2)
     loaded = model.network.state_dict()
     assert all(torch.equal(loaded[n.removeprefix("network.")], t) for n, t in content["state_dict"].items())
+    assert not model.half
+    content["precision"] = "bf16-mixed"
+    assert load_model(save(content, tmp_path / "half.ckpt")).half  # a GPU predicts as it was trained
     content["state_dict"].pop(next(iter(content["state_dict"])))
     with pytest.raises(InputError, match=r"torn.ckpt does not fit .*1 tensors are missing"):
         load_model(save(content, tmp_path / "torn.ckpt"))

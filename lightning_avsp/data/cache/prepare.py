@@ -17,8 +17,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from lightning_avsp.array_file import ArrayWriter
-from lightning_avsp.data.cache.fingerprint import video_fingerprint
-from lightning_avsp.data.cache.sources import VERSION, fresh_index, pack_map, prepared_path
+from lightning_avsp.data.cache.sources import (
+    VERSION,
+    fresh_index,
+    pack_map,
+    prepared_path,
+    video_fingerprint,
+)
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.sources import NoFixations, PictureMaps
 from lightning_avsp.data.video_source import VideoFrames, VideoMaps
@@ -125,7 +130,7 @@ def prepare_cache(
         _check_room(stale, folder)
         report.kept = len(jobs) - len(stale)
         for done, (index, failure) in enumerate(
-            completed_jobs(_try_build, stale, workers, name=lambda job: job.name), start=report.kept + 1
+            completed_jobs(build, stale, workers, name=lambda job: job.name), start=report.kept + 1
         ):
             if failure is None:
                 report.made += 1
@@ -140,12 +145,11 @@ def prepare_cache(
     return report
 
 
-def build(job: Job) -> None:
-    """Write the prepared file of a video.
+def build(job: Job) -> str | None:
+    """Write the prepared file of a video; return the error of a video whose files are damaged, which it names.
 
     Raises:
-        DiskFullError: If the disk is full; nothing is left of the file that was begun.
-        InputError: If a file of the video is damaged; the message names it.
+        DiskFullError: If the disk is full, as it is for every other video; nothing is left of the file that was begun.
     """
     mark = video_fingerprint(job.entry)
     try:
@@ -155,23 +159,15 @@ def build(job: Job) -> None:
                 raise InputError(
                     f"{job.name}: its files changed while they were read; run `avsp data prepare` again"
                 )
+    except InputError as error:
+        return str(error)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(
                 f"no room on the disk for {job.path}: free some, or choose another --out, a smaller --size or "
                 "--format packed; finished videos stay, and the same command goes on from there"
             ) from error
-        raise InputError(
-            f"{job.path} cannot be written: {error}; check the folder's access rights and its disk"
-        ) from error
-
-
-def _try_build(job: Job) -> str | None:
-    """Prepare a video; returns its error. Errors that would befall every other video are raised."""
-    try:
-        build(job)
-    except InputError as error:
-        return str(error)
+        return f"{job.path} cannot be written: {error}; check the folder's access rights and its disk"
     return None
 
 
@@ -208,11 +204,11 @@ def _check_room(jobs: Sequence[Job], folder: Path) -> None:
 
 def _write(job: Job, mark: str, stream: BinaryIO) -> None:
     writer, entry = ArrayWriter(stream), job.entry
-    pictures = islice(_frames(entry, job.size), entry.n_frames)
+    frames_in_order = islice(_frames(entry, job.size), entry.n_frames)
     if job.format == "raw":
-        count = writer.pieces("frames", pictures)
+        count = writer.pieces("frames", frames_in_order)
     else:
-        count = writer.blobs("frames", map(encode_frame, pictures))
+        count = writer.blobs("frames", map(encode_frame, frames_in_order))
     sizes: list[tuple[int, int]] = []
     maps = writer.blobs("maps", islice(_maps(entry, count, sizes), count))
     if (frames := min(count, maps)) < entry.n_frames:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +18,8 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.array_file import ArrayFile, read_index
-from lightning_avsp.data.cache.fingerprint import video_fingerprint
 from lightning_avsp.data.entries import VideoEntry, VideoKey
+from lightning_avsp.data.numbered_files import NumberedFiles
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import Wave
 from lightning_avsp.media.images import decode_jpeg
@@ -193,6 +195,56 @@ def prepared_wave(path: Path, rate: int | None) -> Wave | Path:
     return Wave(torch.from_numpy(open_prepared(path, index["built"]).array(name).copy()), rate)
 
 
+def video_fingerprint(entry: VideoEntry) -> str:
+    """Hash name, size and modification time of every file of a video, and its number of frames.
+
+    Folders above the files do not count, so a corpus that was moved as a whole (keeping times) is still the same.
+
+    Raises:
+        TypeError: If a source has no path.
+    """
+    digest = hashlib.sha256(f"{entry.key} {entry.n_frames}".encode())
+    for source in (entry.frames, entry.maps, entry.fixations):
+        digest.update(_settings(source).encode())
+        for path in source_files(source, entry.n_frames):
+            digest.update(_state(path))
+    if entry.wave is not None:
+        digest.update(_state(entry.wave))
+    return digest.hexdigest()
+
+
+def source_files(source: object, n_frames: int) -> Iterator[Path]:
+    """Yield the files that a source reads for frames ``1 .. n_frames``.
+
+    Numbered files by their numbers; of any other source each attribute that is a path, a folder with all files in it.
+
+    Raises:
+        TypeError: If it has no path.
+    """
+    if isinstance(source, NumberedFiles):
+        yield from (source.path(number) for number in range(1, n_frames + 1))
+        return
+    paths = [value for value in vars(source).values() if isinstance(value, Path)]
+    if not paths:
+        raise TypeError(f"{type(source).__name__} has no path, so a change of its files would go unnoticed")
+    for path in paths:
+        yield from sorted(path.rglob("*")) if path.is_dir() else [path]
+
+
+def _settings(source: object) -> str:
+    settings = {name: value for name, value in vars(source).items() if not isinstance(value, Path)}
+    settings.pop("backend", None)  # how single frames are decoded does not matter to what is decoded in order
+    return f"{type(source).__name__} {settings}"
+
+
+def _state(path: Path) -> bytes:
+    try:
+        state = os.stat(path)  # noqa: PTH116  # hundreds of thousands of files: half the time of Path.stat
+    except OSError:
+        return f"{path.name} missing".encode()
+    return f"{path.name} {state.st_size} {state.st_mtime_ns}".encode()
+
+
 def prepared_path(cache: Path, key: VideoKey, size: tuple[int, int], suffix: str) -> Path:
     """Return the path of a video's prepared file: ``<cache>/<H>x<W>/<corpus>/<video><suffix>``."""
     folder = cache / f"{size[0]}x{size[1]}" / quote(key[0], safe="")
@@ -204,7 +256,7 @@ def fresh_index(path: Path, mark: str) -> dict | str:
 
     Args:
         path: Prepared file.
-        mark: :func:`~lightning_avsp.data.cache.fingerprint.video_fingerprint` of its video.
+        mark: :func:`video_fingerprint` of its video.
     """
     index = read_index(path)
     if index is None:

@@ -1,4 +1,4 @@
-"""Which frames of a corpus need a caption, and making them: resumable, whatever stops it."""
+"""Captioning of a corpus' frames: the frames without a caption, and a resumable run over them."""
 
 from __future__ import annotations
 
@@ -8,42 +8,40 @@ from pathlib import Path
 
 from lightning_avsp.backbones.blip2 import Captioner
 from lightning_avsp.data.captions.lines import Caption, CaptionAppender, read_captions
-from lightning_avsp.data.corpora import read_every_video
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
 
 
-def corpus_videos(root: Path, corpus: str) -> list[VideoEntry]:
-    """Read all videos that any list of a corpus names, each once, in the order of the lists.
-
-    Raises:
-        CorpusNotFoundError: If there is no list at all, or a listed video is not there.
-    """
-    return read_every_video(root, [corpus], missing_audio="silence", skip_missing_lists=True)
-
-
 def uncaptioned_frames(
-    videos: Sequence[VideoEntry], every: int, path: Path, model: str
+    videos: Sequence[VideoEntry], every: int, path: Path, model: str, prompt: str = "question"
 ) -> dict[str, list[int]]:
-    """Frames that have no caption yet, of each video.
+    """Return the frames of each video that have no caption yet.
 
-    The middle one of every ``every`` frames: those that a test with ``test_every`` of the same number scores.
+    The middle one of every ``every`` frames: those that a test with ``test.every`` of the same number scores.
 
     Args:
         videos: The videos.
         every: One frame in so many.
         path: The caption file so far; need not exist.
-        model: Who is to write the captions.
+        model: Model that is to write the captions.
+        prompt: Form of its prompt; captions without one may stand beside those of any, since a model that says nothing
+            is asked again without.
 
     Raises:
-        InputError: If captions of another model are in the file: one file is one model's.
+        InputError: If captions of another model or prompt are in the file: one file is of one model and one prompt.
     """
     there = read_captions(path) if path.is_file() else []
     others = sorted({caption.model for caption in there if caption.model != model})
     if others:
         raise InputError(
-            f"{path} holds captions of {others[0]}, but {model} is to write now: choose another --out, or move "
+            f"{path} contains captions of {others[0]}, but {model} is to write now: choose another --out, or move "
             "the file away"
+        )
+    asked = sorted({caption.prompt for caption in there if caption.prompt} - {"none", prompt})
+    if asked:
+        raise InputError(
+            f"{path} holds captions asked for by {asked[0]!r}, but {prompt!r} is to ask now: choose another --out, or "
+            "move the file away"
         )
     done = {(caption.video, caption.frame) for caption in there}
     wanted = {}
@@ -72,10 +70,10 @@ def caption_corpus(
         progress: Called with the number of captions made and of all to make.
 
     Returns:
-        How many captions were made with each way of asking; ``no answer`` for those that stayed empty.
+        Number of captions by prompt mode; ``no answer`` for those that stayed empty.
 
     Raises:
-        InputError: If a frame cannot be read; what was made until then stays.
+        InputError: If a frame cannot be read; captions made until then stay.
     """
     total, done = sum(len(frames) for frames in todo.values()), 0
     counts: Counter[str] = Counter()

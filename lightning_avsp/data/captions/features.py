@@ -100,13 +100,16 @@ class TokenFeatures:
         found: dict[str, RowRange] = {}
         for path in sorted(self._shard("").parent.glob("[!.]*.tokens")):
             index = read_index(path)
-            if index is None:
-                raise InputError(f"{path} is truncated or foreign; remove it and run `avsp caption` again")
             start = 0
-            for key, rows in index["texts"]:
-                if key in wanted:
-                    found[key] = RowRange(path.stem, start, rows)
-                start += rows
+            try:
+                for key, rows in (index or {})["texts"]:
+                    if key in wanted:
+                        found[key] = RowRange(path.stem, start, rows)
+                    start += rows
+            except (KeyError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"{path} is truncated or foreign; remove it and run `avsp caption` again"
+                ) from error
         return found
 
     def write(self, texts: Sequence[str], features: Sequence[np.ndarray]) -> None:

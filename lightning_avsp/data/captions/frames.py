@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -39,10 +39,11 @@ class TextSource(Protocol):
 class Captions:
     """Folders of captions and of their token features."""
 
-    folder: Path
-    """Folder with ``CORPUS.jsonl``, one line for each caption: ``{"video": ..., "frame": ..., "text": ...}``."""
-    features: Path
-    """Folder of cached token features, made by ``avsp caption``."""
+    folder: Path | None = None
+    """Folder with ``CORPUS.jsonl``, one line for each caption: ``{"video": ..., "frame": ..., "text": ...}``;
+    ``captions`` below the data's root if unset."""
+    features: Path | None = None
+    """Folder of cached token features, made by ``avsp caption``; ``features`` below `folder` if unset."""
     missing: MissingCaption = "nearest"
     """Rule for a frame without a caption: an error, that of the nearest captioned frame of its video, or none."""
     tokens: int = 77
@@ -56,12 +57,22 @@ class Captions:
         if self.tokens < 3:
             raise InputError(f"captions.tokens is {self.tokens}; start, one word and end need at least 3")
 
+    def below(self, root: Path) -> Captions:
+        """Return the same with both folders given: where ``avsp caption`` writes them, unless set."""
+        folder = Path(self.folder or root / "captions")
+        return replace(self, folder=folder, features=Path(self.features or folder / "features"))
+
     def open(self, corpora: Sequence[str]) -> CaptionedFrames:
         """Read captions of the given corpora, by their public names.
 
         Raises:
-            InputError: If a file is missing or broken, a caption has no features, or these are of another model.
+            InputError: If the folders are not given, a file is missing or broken, a caption has no features, or these
+                are of another model.
         """
+        if self.folder is None or self.features is None:
+            raise InputError(
+                "captions.folder and captions.features are not given; they lie below no root here"
+            )
         cache = TokenFeatures(Path(self.features))
         model = cache.model()
         if model is None:
@@ -76,34 +87,10 @@ class Captions:
                 f"{self.features} contains features of {model}, but captions.model asks for {self.model}: give the "
                 "folder of that model's features, or make them with `avsp caption --text_model`"
             )
-        files = {corpus: caption_path(self.folder, corpus) for corpus in corpora}
+        folder = self.folder
+        files = {corpus: caption_path(folder, corpus) for corpus in corpora}
         captions = {corpus: read_captions(path) for corpus, path in files.items()}
         return CaptionedFrames(captions, cache, model, self.missing, self.tokens)
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Coverage of some videos by captions."""
-
-    frames: int
-    """Frames of these videos."""
-    captioned: int
-    """Frames with a caption of their own."""
-    without: tuple[VideoKey, ...]
-    """Videos without any caption."""
-    farthest: int
-    """Most frames between a frame and the nearest captioned one of its video, where there is one."""
-
-    def __str__(self) -> str:
-        text = f"{self.captioned} of {self.frames} frames have a caption of their own"
-        if self.captioned < self.frames:
-            text += f", the others are at most {self.farthest} frames from one"
-        if self.without:
-            names = ", ".join("/".join(key) for key in self.without[:5])
-            text += (
-                f"; {len(self.without)} videos have none at all ({names}{', ...' * (len(self.without) > 5)})"
-            )
-        return text
 
 
 class CaptionedFrames:
@@ -193,36 +180,35 @@ class CaptionedFrames:
             self._open[shard] = self.cache.open_shard(self._shards[shard])
         return pad_tokens(self._open[shard][start : start + count], self.length), True
 
-    def coverage(self, frames: Mapping[VideoKey, int]) -> Coverage:
-        """Measure and log the coverage of videos of so many frames each; a warning if videos have none.
+    def log_coverage(self, frames: Mapping[VideoKey, int]) -> None:
+        """Log the share of captioned frames of videos of so many frames each; a warning if videos have none.
 
         Raises:
             InputError: If a frame has no caption and ``missing`` is ``error``.
         """
         captioned, farthest = 0, 0
-        without = tuple(key for key in frames if key not in self._videos)
-        for key, count in frames.items():
-            if key in self._videos:
-                numbers = self._videos[key][0]
-                inside = numbers[numbers <= count]
-                captioned += len(inside)
-                every = np.arange(1, count + 1)
-                distances = np.abs(every - numbers[nearest(numbers, every)])
-                farthest = max(farthest, int(distances.max(initial=0)))
-                if self.missing == "error" and len(inside) < count:
-                    raise self._absent(key, int(every[distances > 0][0]))
-            elif self.missing == "error":
-                raise self._absent(key, 1)
-        found = Coverage(sum(frames.values()), captioned, without, farthest)
-        stands_in = {"nearest": "the nearest caption of the video stands in", "empty": "the others get none"}
+        without = [key for key in frames if key not in self._videos]
+        if without and self.missing == "error":
+            raise self._absent(without[0], 1)
+        for key in frames.keys() & self._videos.keys():
+            numbers, every = self._videos[key][0], np.arange(1, frames[key] + 1)
+            captioned += int((numbers <= frames[key]).sum())  # captions past the end count for nothing
+            distances = np.abs(every - numbers[nearest(numbers, every)])
+            farthest = max(farthest, int(distances.max(initial=0)))
+            if self.missing == "error" and distances.any():
+                raise self._absent(key, int(every[distances > 0][0]))
+        text = f"{captioned} of {sum(frames.values())} frames have a caption of their own"
+        if farthest:
+            text += f", the others are at most {farthest} frames from one"
+        if without:
+            names = ", ".join("/".join(key) for key in without[:5]) + ", ..." * (len(without) > 5)
+            text += f"; {len(without)} videos have none at all ({names})"
         log.log(
             logging.WARNING if without else logging.INFO,
-            "captions: %s; missing is %r: %s",
-            found,
+            "captions: %s; captions.missing is %r",
+            text,
             self.missing,
-            stands_in.get(self.missing, "none is missing"),
         )
-        return found
 
     def _position(self, key: VideoKey, frame: int) -> tuple[int, int, int] | None:
         """Return (shard, first row, rows) of the caption that a frame gets."""

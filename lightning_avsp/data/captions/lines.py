@@ -1,59 +1,61 @@
-"""Caption files: one JSON object a line, appended as captions are made, and readable after any kind of interruption.
+"""Captions on disk: files of one JSON object a line, readable after any interruption, and tables of other sources.
 
 A line is ``{"video": "V1_Speech1", "frame": 17, "text": "a man speaks", "model": "...", "prompt": "..."}``; frames
-count from 1. ``model`` and ``prompt`` say who wrote the caption; further fields are kept and not looked at.
+count from 1. ``model`` and ``prompt`` are those of the caption; further fields are stored and ignored.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lightning_avsp.data.text_files import parse_json
-from lightning_avsp.errors import InputError
+from lightning_avsp.data.text_files import parse_json, read_text
+from lightning_avsp.errors import InputError, MissingDependencyError
 from lightning_avsp.run_folder import write_atomically
 
 log = logging.getLogger(__name__)
 
-_FIELDS = ("video", "frame", "text", "model", "prompt")
+_NEEDED = ("video", "frame", "text")
+_FIELDS = (*_NEEDED, "model", "prompt")
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What one frame shows, in words."""
+    """Caption of one frame."""
 
     video: str
     """Name of the video inside its corpus."""
     frame: int
     """Number of the frame, from 1."""
     text: str
-    """The words; empty where the model had nothing to say, which counts as no caption."""
+    """The caption; empty where the model gave no answer, which counts as no caption."""
     model: str = ""
-    """What wrote it: the name of a model, or of the table it came from."""
+    """Name of its model, or of the table it came from."""
     prompt: str | None = None
-    """How the model was asked; None where nothing was."""
+    """Prompt mode; None without a prompt."""
     more: dict[str, Any] = field(default_factory=dict)
     """Further fields of the line, e.g. ``informative`` of synthetic captions."""
 
     def line(self) -> str:
-        """The line of this caption, with its line end."""
+        """Return the line of this caption, with its line end."""
         own = {name: getattr(self, name) for name in _FIELDS}
         return json.dumps(own | self.more, ensure_ascii=False) + "\n"
 
 
 def caption_path(folder: Path, corpus: str) -> Path:
-    """Where the captions of a corpus lie, by its public name."""
+    """Return the path of a corpus' caption file, by its public name."""
     return Path(folder) / f"{corpus}.jsonl"
 
 
 def read_captions(path: Path) -> list[Caption]:
-    """Captions of a file, one for each (video, frame), in the order of their first appearance.
+    """Read the captions of a file, one for each (video, frame), in the order of their first appearance.
 
     Of two lines about one frame the later wins, and a half-written last line, left by a killed run, is passed over;
     both are logged once with their number.
@@ -64,47 +66,46 @@ def read_captions(path: Path) -> list[Caption]:
     if not path.is_file():
         raise InputError(f"no captions at {path}; make them with `avsp caption ROOT --corpus {path.stem}`")
     lines = path.read_bytes().split(b"\n")
-    tail = lines.pop()  # empty after a whole last line
     captions: dict[tuple[str, int], Caption] = {}
     repeated = 0
     for number, line in enumerate(lines, start=1):
-        if line.strip():
-            caption = parse_caption(line, f"{path}:{number}")
-            repeated += (caption.video, caption.frame) in captions
-            captions[caption.video, caption.frame] = caption
-    if tail.strip():
+        if not line.strip():
+            continue
         try:
-            caption = parse_caption(tail, f"{path}:{len(lines) + 1}")
-            repeated += (caption.video, caption.frame) in captions
-            captions[caption.video, caption.frame] = caption
+            caption = parse_caption(line, f"{path}:{number}")
         except InputError:
+            if number < len(lines):  # nothing follows the line end of a whole file
+                raise
             log.warning(
                 "%s: its last line (%d) is half-written and passed over; `avsp caption` will make it again",
                 path,
-                len(lines) + 1,
+                number,
             )
+        else:
+            repeated += (caption.video, caption.frame) in captions
+            captions[caption.video, caption.frame] = caption
     if repeated:
         log.warning("%s: %d captions are of frames captioned before; the later one counts", path, repeated)
     return list(captions.values())
 
 
 def parse_caption(line: bytes | str, where: str) -> Caption:
-    """The caption of one line.
+    """Parse the caption of one line.
 
     Args:
         line: The line.
         where: File and line, for the message.
 
     Raises:
-        InputError: If it is no caption.
+        InputError: If it is not a caption.
     """
     values = parse_json(line, where)
-    if not isinstance(values, dict) or not {"video", "frame", "text"} <= set(values):
+    if not isinstance(values, dict) or not set(_NEEDED) <= set(values):
         found = sorted(values) if isinstance(values, dict) else type(values).__name__
         raise InputError(f"{where}: a caption needs video, frame and text, found {found}; correct the line")
     video, frame, text = values["video"], values["frame"], values["text"]
     if not isinstance(video, str) or not isinstance(text, str):
-        raise InputError(f"{where}: video and text must be words, found {video!r} and {text!r}")
+        raise InputError(f"{where}: video and text must be strings, found {video!r} and {text!r}")
     if not isinstance(frame, int) or isinstance(frame, bool) or frame < 1:
         raise InputError(f"{where}: frame must be a whole number from 1 on, found {frame!r}")
     prompt = values.get("prompt")
@@ -168,3 +169,105 @@ def _mend(path: Path) -> None:
     else:
         with path.open("ab") as file:
             file.write(b"\n")
+
+
+def read_table(path: Path) -> list[Caption]:
+    """Read the captions of a table, by its suffix: ``.csv``, ``.jsonl`` or ``.parquet``.
+
+    A column ``model`` is kept; without one the table's name stands for the model.
+
+    Raises:
+        InputError: If the table is missing, of another kind, lacks a column, or a row is no caption; names the row.
+        MissingDependencyError: If a Parquet table is given and pyarrow is not installed.
+    """
+    if not path.is_file():
+        raise InputError(f"no table of captions at {path}")
+    kind = path.suffix.lower()
+    try:
+        if kind == ".csv":
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file)  # not pandas, which takes a row cut short for one without text
+                captions = _from_rows(path, list(reader), reader.fieldnames or ())
+        elif kind == ".parquet":
+            from pandas import read_parquet
+
+            table = read_parquet(path)
+            captions = _from_rows(path, table.to_dict("records"), list(table.columns))
+        elif kind in (".jsonl", ".json"):
+            lines = read_text(path).splitlines()
+            captions = [parse_caption(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()]
+        else:
+            raise InputError(f"{path}: a table of captions ends in .csv, .jsonl or .parquet")
+    except InputError:
+        raise
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{path}: Parquet tables need pyarrow: install it with `pip install pyarrow`, or save the table as CSV"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a {kind} table ({error})") from error
+    if not captions:
+        raise InputError(f"{path} contains no caption")
+    named = f"table {path.name}"
+    return [caption if caption.model else replace(caption, model=named) for caption in captions]
+
+
+def merge_captions(
+    path: Path, captions: Iterable[Caption], frames: Mapping[str, int], source: Path
+) -> tuple[int, int]:
+    """Add captions to a caption file; those of frames captioned before replace the earlier ones.
+
+    Args:
+        path: The caption file; written at once, or not at all.
+        captions: What to add.
+        frames: Frames of each video of the corpus.
+        source: The table, for messages.
+
+    Returns:
+        Captions added, and captions replaced.
+
+    Raises:
+        InputError: If a caption is of a video or frame that the corpus does not have; nothing is written then.
+    """
+    given = {(caption.video, caption.frame): caption for caption in captions}
+    unlisted = sorted({video for video, _ in given if video not in frames})
+    if unlisted:
+        raise InputError(
+            f"{source} has captions of {len(unlisted)} videos that {path.stem} does not list, e.g. {unlisted[0]!r} (it "
+            f"lists {', '.join(sorted(frames)[:3])}, ...); correct the column 'video'"
+        )
+    beyond = sorted((video, frame) for video, frame in given if frame > frames[video])
+    if beyond:
+        video, frame = beyond[0]
+        raise InputError(
+            f"{source} has captions of {len(beyond)} frames past the end, e.g. frame {frame} of {video}, which has "
+            f"{frames[video]}; frames count from 1"
+        )
+    there = (
+        {(caption.video, caption.frame): caption for caption in read_captions(path)} if path.is_file() else {}
+    )
+    replaced = len(there.keys() & given.keys())
+    write_captions(path, (there | given).values())
+    return len(given) - replaced, replaced
+
+
+def _from_rows(path: Path, rows: Sequence[Mapping[Any, Any]], columns: Sequence[str]) -> list[Caption]:
+    absent = [name for name in _NEEDED if name not in columns]
+    if absent:
+        raise InputError(
+            f"{path} has no column {absent[0]!r}; it needs {', '.join(_NEEDED)}, found {list(columns)}"
+        )
+    captions = []
+    for number, row in enumerate(rows, start=1):
+        video, frame, text = (row[name] for name in _NEEDED)
+        try:
+            whole = int(frame)
+        except (TypeError, ValueError):
+            whole = 0
+        if not video or not isinstance(text, str) or whole < 1 or whole != float(frame):
+            raise InputError(
+                f"{path}, row {number}: expected a video, a frame from 1 on and a text, found {video!r}, {frame!r}, "
+                f"{text!r}"
+            )
+        captions.append(Caption(str(video), whole, text, str(row.get("model") or "")))
+    return captions

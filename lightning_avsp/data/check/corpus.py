@@ -13,10 +13,9 @@ from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, known_corpo
 from lightning_avsp.data.check.report import CheckReport, CorpusReport, Fault
 from lightning_avsp.data.check.video import Depth, check_video
 from lightning_avsp.data.corpora import corpus_listing
-from lightning_avsp.data.dhf1k import base_folders
-from lightning_avsp.data.lists import ListedVideo, list_path, parse_fold_list
+from lightning_avsp.data.lists import ListedVideo, base_folders, list_path, parse_fold_list
 from lightning_avsp.data.manifest import read_manifest
-from lightning_avsp.data.partition import refuse_shared
+from lightning_avsp.data.partition import refuse_shared, shared_films
 from lightning_avsp.errors import AVSPError, CorpusNotFoundError, InputError
 from lightning_avsp.parallel import run_jobs
 
@@ -172,6 +171,7 @@ def read_listing(root: Path, corpus: Corpus, compare: bool) -> Listing:
     listing = Listing()
     read: dict[tuple[Path, Part], list[ListedVideo] | None] = {}  # DIEM has one pair of lists for all splits
     tests: dict[Path, tuple[int, set[str]]] = {}
+    shared: set[str] = set()
 
     def add(path: Path, message: str, warning: bool = False) -> None:
         listing.faults.append(Fault(path, message, "warning" if warning else "error", corpus.name))
@@ -197,6 +197,8 @@ def read_listing(root: Path, corpus: Corpus, compare: bool) -> Listing:
         if not new:
             continue
         tests[paths[1]] = (split, {video.name for video in test})
+        films = shared_films(*([(corpus.name, video.name) for video in part] for part in (train, test)))
+        shared |= {film.partition("/")[2] for film in films}
         try:
             refuse_shared(*([(corpus.name, video.name) for video in part] for part in (train, test)))
         except InputError as error:
@@ -221,6 +223,8 @@ def read_listing(root: Path, corpus: Corpus, compare: bool) -> Listing:
             if expected and count != expected:
                 text = f"{count} {kind} in all lists, published {expected}; unpack the lists again"
                 add(paths[0].parent, text, warning=True)
+    if shared:
+        listing.facts.append(f"films of which a split trains and tests parts: {', '.join(sorted(shared))}")
     # Published test lists are not always a clean partition.
     for (first, one), (second, other) in combinations(tests.values(), 2):
         if one & other:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning_avsp.data.catalogue import Corpus, Part, own_corpus, read_own, register
 from lightning_avsp.data.lists import ListedVideo, list_path, parse_fold_list
+from lightning_avsp.data.text_files import read_text
 from lightning_avsp.errors import InputError
 from lightning_avsp.run_folder import write_atomically
 
@@ -18,7 +19,7 @@ OTHER: dict[Part, Part] = {"train": "test", "test": "train"}
 def read_list(root: Path, corpus: Corpus, part: Part, split: int) -> dict[str, ListedVideo]:
     """Videos of a list by name; none where it is missing or empty."""
     path = list_path(root, corpus, part, split)
-    if not path.is_file() or not path.read_text(encoding="utf-8").strip():
+    if not path.is_file() or not read_text(path).strip():
         return {}
     return {video.name: video for video in parse_fold_list(path)}
 

@@ -110,6 +110,8 @@ def difference(interval: Interval) -> str:
     """Format a difference: ``-0.123 [-0.150, -0.098]``, or ``exactly 0``."""
     if interval.mean == 0 and (math.isnan(interval.low) or interval.low == interval.high == 0):
         return "exactly 0"
+    if interval.mean != 0 and abs(interval.mean) < 5e-4:  # three decimals would hide even the sign
+        return f"{interval.mean:+.1g} [{interval.low:+.1g}, {interval.high:+.1g}]"
     return str(with_interval(interval, sign=True))
 
 

@@ -119,7 +119,7 @@ class BottleneckTransformer(nn.Module):
         return fused.unflatten(2, features.shape[2:])
 
 
-class SoundProduct(nn.Module):
+class AudioProduct(nn.Module):
     """One factor per channel, computed from the audio of the whole clip, on the visual features of every scale.
 
     Not in the paper (D13): audio that is fused at the coarsest scale only is learned late or never where small objects

@@ -20,7 +20,7 @@ from lightning_avsp.backbones.weights import PartReport, WeightReport
 from lightning_avsp.errors import InputError
 from lightning_avsp.papers.avrsp.decoder import MapDecoder
 from lightning_avsp.papers.avrsp.explanation import Trace, explain_relevance
-from lightning_avsp.papers.avrsp.fusions import SoundProduct, build_fusion
+from lightning_avsp.papers.avrsp.fusions import AudioProduct, build_fusion
 from lightning_avsp.papers.avrsp.relevance import RAVF
 from lightning_avsp.papers.avrsp.scales import DILATIONS, RegulatorGate, Scale, Synergy
 from lightning_avsp.papers.avrsp.settings import (
@@ -57,8 +57,8 @@ class AVRSP(DirectNetwork):
         lip_space_stride: Factor by which local importance pooling divides height and width.
         audio_tap: Layer that SoundNet's features are taken from.
         clip_frames: Frames per clip, a multiple of 8.
-        video_weights: None: random; ``kinetics400``: published weights, downloaded; else the path of a file.
-        audio_weights: None: random; else the path of a SoundNet-8 file, of STAViS or of ViNet.
+        video_weights: None: random; ``kinetics400``: published weights, downloaded; else a file.
+        audio_weights: None: random; ``soundnet8``: the file in the folder of weights; else a file.
         freeze_video: Keep the video encoder as it is.
         freeze_audio: Keep the audio encoder as it is.
 
@@ -105,7 +105,7 @@ class AVRSP(DirectNetwork):
         if audio_weights is not None and not self.uses_audio:
             raise InputError(
                 f"audio={str(audio).lower()} with fusion={fusion} has no audio encoder for "
-                f"audio_weights={audio_weights}; leave it out"
+                f"audio_weights={audio_weights}; set it to null"
             )
         tiny = video_encoder == "tiny"
         self.clip_frames = clip_frames
@@ -132,7 +132,7 @@ class AVRSP(DirectNetwork):
         self.weight_report.add(PartReport("scales, synergy, gates and decoder", "random"))
         self.audio_encoder: nn.Module | None = None
         self.fusion: nn.Module | None = None
-        self.product: SoundProduct | None = None
+        self.product: AudioProduct | None = None
         if self.uses_audio:
             encoder, part = build_waveform_encoder(audio_encoder, audio_tap, audio_weights, freeze_audio)
             self.audio_encoder = encoder
@@ -140,7 +140,7 @@ class AVRSP(DirectNetwork):
             width = ravf.width or (64 if tiny else 512)
             self.fusion = build_fusion(fusion, channels, encoder.out_channels, width, ravf, bilinear)
             if fusion == "ravf_product":
-                self.product = SoundProduct(channels, encoder.out_channels, 4)
+                self.product = AudioProduct(channels, encoder.out_channels, 4)
             self.weight_report.add(PartReport(f"fusion ({fusion})", "random"))
 
     def forward(

@@ -55,8 +55,8 @@ class DiffSal(DiffusionNetwork):
         num_stages: MAM stages, 1 to 4, from the deepest scale (Figure 6).
         channels: Decoder widths at strides 32, 16, 8, 4; None for (768, 384, 192, 96), or the tiny encoder's.
         head_channels: Width at the entry of the prediction head; None for 768, or 48 if tiny.
-        video_weights: None: random; ``kinetics400``: published weights, downloaded; else the path of a file.
-        audio_weights: None: random; else the path of a file (``torchvggish`` format for ``vggish``).
+        video_weights: None: random; ``kinetics400``: published weights, downloaded; else a file.
+        audio_weights: None: random; ``vggish``: published weights, downloaded; else a file.
         freeze_video: Keep the video encoder as it is.
         freeze_audio: Keep the audio encoder as it is; None: yes for ``vggish``, as released, no for ``tiny``.
 
@@ -93,12 +93,12 @@ class DiffSal(DiffusionNetwork):
             )
         if modality == "a" and video_weights is not None:
             raise InputError(
-                f"modality=a has no video encoder for video_weights={video_weights}; leave it out"
+                f"modality=a has no video encoder for video_weights={video_weights}; set it to null"
             )
         if audio_weights is not None and (modality == "v" or interaction == "none"):
             raise InputError(
                 f"modality={modality} with interaction={interaction} has no audio encoder for "
-                f"audio_weights={audio_weights}; leave it out"
+                f"audio_weights={audio_weights}; set it to null"
             )
         if variant == "released":
             for name, value, allowed in (
@@ -112,11 +112,6 @@ class DiffSal(DiffusionNetwork):
                     raise InputError(
                         f"variant=released has no {name}={value}; use variant=paper, or leave {name} at its default"
                     )
-            if video_encoder == "mvitv2_s" and video_weights is not None:
-                raise InputError(
-                    f"variant=released with video_weights={video_weights}: its MViTv2-S is not the published one; "
-                    "load a released checkpoint with load_released, or use variant=paper"
-                )
         elif channels is not None and any(width % 8 for width in channels):
             raise InputError(
                 f"channels={channels}: every width must be a multiple of 8, for heads and group norms"
@@ -143,7 +138,7 @@ class DiffSal(DiffusionNetwork):
             frames: VideoEncoder
             if video_encoder == "mvitv2_s":
                 frames = ReleasedMViT()
-                part = frames.prepare(None, freeze_video)
+                part = frames.prepare(video_weights, freeze_video)
             else:
                 frames, part = build_video_encoder(video_encoder, weights=video_weights, frozen=freeze_video)
                 # the released decoder never reads the finest scale, and DDP demands a gradient everywhere

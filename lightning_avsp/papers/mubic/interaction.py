@@ -13,9 +13,9 @@ from lightning_avsp.layers.attention import (
     multi_head_attention,
     spatial_grid,
 )
+from lightning_avsp.layers.audio_product import ProductResidual
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.resampling import resample_time, resize_frames
-from lightning_avsp.layers.sound_product import ProductResidual
 from lightning_avsp.layers.video_convolution import VideoBatchNorm, VideoConvolution
 from lightning_avsp.papers.mubic.options import Fusion, FusionGate, Widths
 
@@ -52,7 +52,7 @@ class TemporalRefinement(nn.Module):
         return tokens.unflatten(0, (batch, height, width)).permute(0, 4, 3, 1, 2)  # (B, C, S, h, w)
 
 
-class SoundMatching(nn.Module):
+class AudioMatching(nn.Module):
     """Audio features on the grid of one scale: 1x1x1 convolution, then depthwise transposed convolution (X11).
 
     Nine slices become eight steps, and each cell becomes ``stride`` x ``stride``; what still differs from the visual
@@ -197,7 +197,7 @@ class InteractionBlock(nn.Module):
             return
         heads = attention_heads(channels, widths.head_dim)
         own = options.value_from == "own"
-        self.match = SoundMatching(widths.audio, channels, 2 ** (3 - index))
+        self.match = AudioMatching(widths.audio, channels, 2 ** (3 - index))
         self.audio_ffn = SeparateFFN(channels, 1)
         self.audio_time = nn.Parameter(torch.zeros(1, channels, widths.steps, 1, 1))
         nn.init.trunc_normal_(self.audio_time, std=0.02)

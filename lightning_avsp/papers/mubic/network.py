@@ -104,8 +104,8 @@ class MUBiC(FusionNetwork, DiffusionNetwork):
         compression: Compression of keys and values at the four scales, finest first; None: 16, 8, 4, 2, or 8, 4, 2, 1
             if tiny (X5).
         adaptive_steps: Offer the number of steps of Algorithm 2 in :meth:`denoising_steps`. It is untrained (X18).
-        video_weights: None: random; ``kinetics400``: published weights, downloaded; else the path of a file.
-        audio_weights: None: random; else the path of a file (``torchvggish`` format for ``vggish``).
+        video_weights: None: random; ``kinetics400``: published weights, downloaded; else a file.
+        audio_weights: None: random; ``vggish``: published weights, downloaded; else a file.
         freeze_video: Keep the video encoder as it is.
         freeze_audio: Keep the audio encoder as it is; None: yes for ``vggish``, no for ``tiny``.
 

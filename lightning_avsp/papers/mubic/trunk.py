@@ -71,7 +71,7 @@ class FusionTrunk(nn.Module):
         (video_weights, audio_weights), (freeze_video, freeze_audio) = weights, frozen
         if modality == "v" and audio_weights is not None:
             raise InputError(
-                f"modality=v has no audio encoder for audio_weights={audio_weights}; leave it out"
+                f"modality=v has no audio encoder for audio_weights={audio_weights}; set it to null"
             )
         if modality == "v" and options.sound_product:
             raise InputError("modality=v has no audio for fusion.sound_product=true; leave one of them out")

@@ -104,7 +104,7 @@ class PositionInClip(nn.Module):
         return features + time.T[:, :, None, None].to(features.dtype)
 
 
-class SoundTokens(nn.Module):
+class AudioTokens(nn.Module):
     """Audio features as tokens of the condition: projection, layer norm, position in time."""
 
     def __init__(self, channels: int, width: int) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lightning_avsp.backbones.encoder import AudioEncoder, VideoEncoder
 from lightning_avsp.errors import InputError
 from lightning_avsp.papers.inputs import check_frame_size
-from lightning_avsp.papers.tavdiff.condition import CaptionTokens, PositionInClip, SoundTokens
+from lightning_avsp.papers.tavdiff.condition import AudioTokens, CaptionTokens, PositionInClip
 from lightning_avsp.papers.tavdiff.options import Modalities
 from lightning_avsp.papers.tavdiff.products import StageProducts
 from lightning_avsp.papers.tavdiff.sitr import SITR
@@ -61,9 +61,9 @@ class ConditionEncoder(nn.Module):
         self.fusion = fusion
         self.place = PositionInClip(width) if video_encoder is not None else None
         self.audio_encoder = audio_encoder
-        self.sound: SoundTokens | None = None
+        self.sound: AudioTokens | None = None
         if audio_encoder is not None:
-            self.sound = SoundTokens(audio_encoder.out_channels, width)
+            self.sound = AudioTokens(audio_encoder.out_channels, width)
         # with video, text acts through its fusion alone
         in_condition = modalities.replace("t", "") if "v" in modalities else modalities
         self.caption = CaptionTokens(text_width, width) if "t" in in_condition else None

@@ -9,17 +9,6 @@ from lightning_avsp.papers.tavdiff.sitr import SITR
 from lightning_avsp.structures import Explanation
 
 
-def sitr_agreement(sitr: SITR, features: Tensor, text: Tensor, saliency: Tensor) -> Tensor:
-    """Compare the choice of the rule of test time with that of the ground truth; arguments as below.
-
-    float32 (B,): 1 where they are the same, 0 where not, NaN for clips without a caption.
-    """
-    responses = sitr.respond(features, text)
-    grid = features.shape[2:]
-    same = sitr.choose(responses, None, grid) == sitr.choose(responses, saliency, grid)
-    return torch.where(responses.present, same.float(), torch.nan)
-
-
 def explain_sitr(sitr: SITR, features: Tensor, text: Tensor, saliency: Tensor | None) -> list[Explanation]:
     """Show the maps of all tokens that may be chosen, of the chosen ones, and the choices as numbers.
 

@@ -22,7 +22,7 @@ from lightning_avsp.backbones.weights import PartReport, WeightReport
 from lightning_avsp.errors import InputError, require_choice
 from lightning_avsp.papers.tavdiff.condition import condition_tokens
 from lightning_avsp.papers.tavdiff.condition_encoder import ConditionEncoder
-from lightning_avsp.papers.tavdiff.explain import explain_sitr, sitr_agreement
+from lightning_avsp.papers.tavdiff.explain import explain_sitr
 from lightning_avsp.papers.tavdiff.options import (
     SIZES,
     Denoiser,
@@ -67,8 +67,8 @@ class TAVDiff(DiffusionNetwork):
         size: ``S`` (width 384), ``B`` (768) or ``tiny`` (64); None: ``tiny`` with the tiny video encoder, else ``S``.
         patch: Side of a patch of the map in pixels; None: 8, or 4 if tiny.
         text_width: Width of the text token features: 512 for CLIP ViT-B/32.
-        video_weights: None: random; ``kinetics400``: published weights, downloaded; else the path of a file.
-        audio_weights: None: random; else the path of a file with SoundNet's weights.
+        video_weights: None: random; ``kinetics400``: published weights, downloaded; else a file.
+        audio_weights: None: random; ``soundnet8``: the file in the folder of weights; else a file.
         freeze_video: Keep the video encoder as it is.
         freeze_audio: Keep the audio encoder as it is.
         encoder_lr_scale: Factor on the learning rate of both encoders; None: 0.1, or 1 if tiny.
@@ -140,7 +140,7 @@ class TAVDiff(DiffusionNetwork):
                 )
             if weights is not None and letter not in modalities:
                 raise InputError(
-                    f"modalities={modalities} has no encoder for {name}_weights={weights}; leave it out"
+                    f"modalities={modalities} has no encoder for {name}_weights={weights}; set it to null"
                 )
         path = condition_path(denoiser, decoupled, pooled_condition)
         sizes = SIZES[size]
@@ -240,26 +240,6 @@ class TAVDiff(DiffusionNetwork):
     ) -> Tensor:
         """Encode and denoise once: the training pass, with the ground truth where SITR chooses by it."""
         return self.denoise(noisy_map, t, self.encode(video, audio, text, saliency))
-
-    def selection_agreement(
-        self, video: Tensor | None, audio: Tensor | None, text: Tensor | None, saliency: Tensor | None
-    ) -> Tensor:
-        """Compare the choice of SITR's rule of test time with that of the ground truth (X2).
-
-        float32 (B,): 1 where both choose the same word, 0 where not, NaN for clips without a caption.
-
-        Raises:
-            InputError: If the network has no SITR, or video, text or saliency is missing.
-        """
-        sitr = self.condition.fusion
-        if not isinstance(sitr, SITR):
-            raise InputError(
-                f"modalities={self.modalities} with this text_fusion has no SITR whose choices could agree"
-            )
-        if video is None or text is None or saliency is None:
-            raise InputError("agreement of SITR's choices needs video, text and saliency")
-        with torch.no_grad():
-            return sitr_agreement(sitr, self.condition.shown(video, audio, text), text, saliency)
 
     def explain(
         self,

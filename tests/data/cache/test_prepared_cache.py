@@ -21,11 +21,17 @@ import pytest
 import torch
 
 from lightning_avsp.array_file import ArrayWriter, read_index
-from lightning_avsp.data.cache import attach_cache, prepare
+from lightning_avsp.data.cache import prepare
 from lightning_avsp.data.cache.prepare import DiskFullError, prepare_cache
-from lightning_avsp.data.cache.sources import PreparedFrames, open_prepared, pack_map, unpack_map
+from lightning_avsp.data.cache.sources import (
+    PreparedFrames,
+    attach_cache,
+    open_prepared,
+    pack_map,
+    unpack_map,
+)
 from lightning_avsp.data.clips import clip_at
-from lightning_avsp.data.corpora import read_every_video
+from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.sources import NoFixations
@@ -72,7 +78,7 @@ def psnr(one: Clips, other: Clips) -> float:
 
 @pytest.fixture(scope="module")
 def entries(corpus_root: Path) -> list[VideoEntry]:
-    return read_every_video(corpus_root, ["AVAD"])
+    return read_videos(corpus_root, ["AVAD"], "all")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +101,7 @@ def test_raw_is_equal_bit_for_bit(
     assert_equal(read_all(entries, audio), read_all(attach_cache(entries, caches["raw"], SIZE), audio))
 
 
-def test_packed_differs_by_jpeg_loss_in_the_pictures_alone(
+def test_packed_differs_by_jpeg_loss_in_the_frames_alone(
     entries: list[VideoEntry], caches: dict[str, Path]
 ) -> None:
     own, cached = (
@@ -122,7 +128,7 @@ def test_evaluation_with_its_memory_reads_the_same(
     assert all(torch.equal(one, other) for one, other in zip(plain, clips, strict=True))
 
 
-def test_what_is_up_to_date_is_kept_and_made_the_same_again(
+def test_up_to_date_files_are_kept_and_made_the_same_again(
     entries: list[VideoEntry], caches: dict[str, Path], tmp_path: Path
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in caches["packed"].rglob("*.packed")}
@@ -147,7 +153,7 @@ def test_processes_prepare_the_same(
 def test_a_changed_source_is_noticed_and_made_anew(
     own_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    entries = read_every_video(own_root, ["Coutrot1"])
+    entries = read_videos(own_root, ["Coutrot1"], "all")
     cache = tmp_path / "cache"
     prepare_cache(entries, cache, SIZE, format="raw", workers=1)
     first = entries[0].frames.path(5)  # type: ignore[attr-defined]
@@ -168,9 +174,9 @@ def test_a_changed_source_is_noticed_and_made_anew(
 
 
 def test_a_corpus_that_was_moved_is_the_same(own_root: Path, tmp_path: Path) -> None:
-    prepare_cache(read_every_video(own_root, ["Coutrot1"]), tmp_path / "cache", SIZE, workers=1)
+    prepare_cache(read_videos(own_root, ["Coutrot1"], "all"), tmp_path / "cache", SIZE, workers=1)
     moved = own_root.rename(tmp_path / "elsewhere")
-    report = prepare_cache(read_every_video(moved, ["Coutrot1"]), tmp_path / "cache", SIZE, workers=1)
+    report = prepare_cache(read_videos(moved, ["Coutrot1"], "all"), tmp_path / "cache", SIZE, workers=1)
     assert (report.made, report.kept) == (0, 3)
 
 
@@ -249,14 +255,14 @@ import sys, time
 from pathlib import Path
 from lightning_avsp.data.cache import prepare
 from lightning_avsp.data.cache.prepare import prepare_cache
-from lightning_avsp.data.corpora import read_every_video
+from lightning_avsp.data.corpora import read_videos
 slow = prepare.encode_frame
 def encode(picture):
     time.sleep(0.02)
     return slow(picture)
 prepare.encode_frame = encode
 print("ready", flush=True)
-report = prepare_cache(read_every_video(Path(sys.argv[1]), ["Coutrot1"]), Path(sys.argv[2]), (32, 48), workers=1)
+report = prepare_cache(read_videos(Path(sys.argv[1]), ["Coutrot1"], "all"), Path(sys.argv[2]), (32, 48), workers=1)
 print(report.made, report.kept, flush=True)
 """
 
@@ -282,7 +288,7 @@ def test_stopped_in_the_middle_and_run_again(corpus_root: Path, tmp_path: Path, 
     run.communicate()
     assert run.returncode not in (0, None)
     assert bool(list(tmp_path.rglob(".*.part"))) == (stop == signal.SIGKILL)  # Ctrl-C leaves nothing behind
-    entries = read_every_video(corpus_root, ["Coutrot1"])
+    entries = read_videos(corpus_root, ["Coutrot1"], "all")
     report = prepare_cache(entries, tmp_path, SIZE, workers=1)
     assert (report.made, report.kept, report.failed) == (2, 1, {})
     assert not list(tmp_path.rglob(".*.part"))
@@ -296,7 +302,7 @@ def test_two_runs_at_once(corpus_root: Path, tmp_path: Path) -> None:
     assert [run.returncode for run in runs] == [0, 0]
     assert sum(int(made) for made, _ in reports) == 3  # each video was written once
     assert sum(int(kept) for _, kept in reports) == 3
-    entries = read_every_video(corpus_root, ["Coutrot1"])
+    entries = read_videos(corpus_root, ["Coutrot1"], "all")
     assert all(isinstance(entry.frames, PreparedFrames) for entry in attach_cache(entries, tmp_path, SIZE))
     assert not list(tmp_path.rglob(".*.part"))
 
@@ -341,7 +347,7 @@ def test_raw_that_cannot_fit_is_refused_beforehand(
 
 
 def test_a_damaged_video_is_reported_and_the_others_prepared(own_root: Path, tmp_path: Path) -> None:
-    entries = read_every_video(own_root, ["Coutrot1"])
+    entries = read_videos(own_root, ["Coutrot1"], "all")
     broken = entries[1].frames.path(7)  # type: ignore[attr-defined]
     broken.write_bytes(broken.read_bytes()[:300])
     report = prepare_cache(entries, tmp_path / "cache", SIZE, workers=1)
@@ -374,7 +380,7 @@ def test_sources_in_a_forked_process(entries: list[VideoEntry], caches: dict[str
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "avi"])
-def test_films_and_map_films_are_decoded_in_order(
+def test_videos_of_frames_and_maps_are_decoded_in_order(
     entries: list[VideoEntry], tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     import av

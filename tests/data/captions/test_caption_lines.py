@@ -1,4 +1,4 @@
-"""Caption files: what is read, what is refused, and what a killed run leaves."""
+"""Caption files and tables: contents, refused lines, and files of a killed run."""
 
 import json
 import logging
@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from lightning_avsp.data.captions.lines import Caption, CaptionAppender, read_captions, write_captions
+from lightning_avsp.data.captions.lines import (
+    Caption,
+    CaptionAppender,
+    merge_captions,
+    read_captions,
+    read_table,
+    write_captions,
+)
 from lightning_avsp.errors import InputError
 
 LINES = [Caption("V1", 1, "a dog barks", "blip", "question"), Caption("V1", 9, "größer", "blip", "none")]
@@ -18,7 +25,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "AVAD.jsonl"
 
 
-def test_what_is_written_is_read(path: Path) -> None:
+def test_written_captions_are_read(path: Path) -> None:
     assert read_captions(path) == LINES
     assert json.loads(path.read_text().splitlines()[0]) == {
         "video": "V1",
@@ -27,15 +34,12 @@ def test_what_is_written_is_read(path: Path) -> None:
         "model": "blip",
         "prompt": "question",
     }
+    further = Caption("V1", 2, "x", "m", None, {"informative": True})
+    write_captions(path, [further])
+    assert read_captions(path) == [further]
 
 
-def test_further_fields_are_kept(path: Path) -> None:
-    caption = Caption("V1", 2, "x", "m", None, {"informative": True})
-    write_captions(path, [caption])
-    assert read_captions(path) == [caption]
-
-
-def test_the_later_of_two_lines_counts_and_that_is_said(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_later_of_two_lines_counts_and_is_logged(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with CaptionAppender(path) as lines:
         lines.append([Caption("V1", 1, "a cat", "blip")])
     with caplog.at_level(logging.WARNING):
@@ -56,7 +60,7 @@ def test_a_half_written_last_line_is_passed_over(
 
 
 @pytest.mark.parametrize("cut", [1, 2, 20, 40])
-def test_appending_mends_what_a_kill_left(path: Path, cut: int) -> None:
+def test_appending_mends_the_file_of_a_killed_run(path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:-cut])
     new = Caption("V2", 1, "a bird", "blip", "question")
     with CaptionAppender(path) as lines:
@@ -84,6 +88,76 @@ def test_a_broken_line_is_named(path: Path, broken: str) -> None:
         read_captions(path)
 
 
-def test_a_missing_file_says_how_to_make_it(tmp_path: Path) -> None:
+def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="avsp caption ROOT --corpus ETMD"):
         read_captions(tmp_path / "ETMD.jsonl")
+
+
+FRAMES = {"V1": 40, "V2": 40}
+CSV = 'video,frame,text\nV1,1,"a dog, barking"\nV2,40,größer\n'
+EXPECTED = [("V1", 1, "a dog, barking"), ("V2", 40, "größer")]
+
+
+def test_csv(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("\ufeff" + CSV, encoding="utf-8")  # as spreadsheets write it
+    assert read_table(path) == [Caption(*row, "table mine.csv") for row in EXPECTED]
+
+
+def test_json_lines_keep_their_model(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"video": "V1", "frame": 1, "text": "a dog", "model": "me"}\n\n')
+    assert read_table(path) == [Caption("V1", 1, "a dog", "me")]
+
+
+def test_parquet(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    videos, numbers, texts = (list(column) for column in zip(*EXPECTED, strict=True))
+    table = pyarrow.table({"video": videos, "frame": numbers, "text": texts})
+    parquet.write_table(table, tmp_path / "mine.parquet")
+    assert read_table(tmp_path / "mine.parquet") == [Caption(*row, "table mine.parquet") for row in EXPECTED]
+    (tmp_path / "bad.parquet").write_text(CSV)
+    with pytest.raises(InputError, match=r"cannot be read as a \.parquet table"):
+        read_table(tmp_path / "bad.parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.csv", "video,frame\nV1,1\n", "no column 'text'"),
+        ("x.csv", "video,frame,text\nV1,0,dog\n", "row 1"),
+        ("x.csv", "video,frame,text\nV1,1,dog\nV1,1.5,dog\n", "row 2"),
+        ("x.csv", "video,frame,text\nV1,2\n", "row 1"),
+        ("x.csv", "video,frame,text\n", "contains no caption"),
+        ("x.jsonl", '{"video": "V1"}\n', r"x\.jsonl:1"),
+        ("x.xlsx", "", "ends in"),
+    ],
+)
+def test_other_files_are_named(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_table(tmp_path / name)
+
+
+def test_merging_adds_and_replaces(tmp_path: Path) -> None:
+    path, table = tmp_path / "AVAD.jsonl", tmp_path / "t.csv"
+    old, new = Caption("V1", 1, "old", "m"), Caption("V1", 1, "new", "t")
+    other = Caption("V2", 2, "kept", "m")
+    assert merge_captions(path, [old, other], FRAMES, table) == (2, 0)
+    assert merge_captions(path, [new, Caption("V1", 3, "added", "t")], FRAMES, table) == (1, 1)
+    assert read_captions(path) == [new, other, Caption("V1", 3, "added", "t")]
+
+
+@pytest.mark.parametrize(
+    ("caption", "message"),
+    [
+        (Caption("V9", 1, "x"), "1 videos that AVAD does not list, e.g. 'V9'"),
+        (Caption("V1", 41, "x"), "frame 41 of V1, which has 40"),
+    ],
+)
+def test_captions_of_nothing_are_refused(tmp_path: Path, caption: Caption, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        merge_captions(tmp_path / "AVAD.jsonl", [caption], FRAMES, tmp_path / "t.csv")
+    assert not (tmp_path / "AVAD.jsonl").exists()

@@ -1,4 +1,4 @@
-"""Captions as clips get them: the right rows, what stands in for a missing one, and exchanged ones."""
+"""Captions of clips: their rows, substitutes for missing ones, and mismatched ones."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ def test_missing_as_an_error(captions: Captions) -> None:
         with pytest.raises(InputError, match=f"frame {frame} of {'/'.join(key)} has no caption"):
             source.tokens(key, frame)
     with pytest.raises(InputError, match="frame 1 of AVAD/V1_Sound"):
-        source.coverage({V1: 9})
-    source.coverage({V2: 1})
+        source.log_coverage({V1: 9})
+    source.log_coverage({V2: 1})
 
 
 @pytest.mark.parametrize("missing", ["nearest", "empty"])
-def test_a_video_without_captions_has_no_text_and_says_so_once(
+def test_a_video_without_captions_is_logged_once(
     captions: Captions, missing: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = replace(captions, missing=missing).open(["AVAD"])  # type: ignore[arg-type]
@@ -97,12 +97,12 @@ def test_a_video_without_captions_has_no_text_and_says_so_once(
 def test_missing_captions_are_counted(captions: Captions, caplog: pytest.LogCaptureFixture) -> None:
     source = captions.open(["AVAD"])
     with caplog.at_level(logging.INFO):
-        found = source.coverage({V1: 12, V2: 4, ("AVAD", "V7"): 10})
-    assert (found.frames, found.captioned, found.without, found.farthest) == (26, 3, (("AVAD", "V7"),), 3)
-    assert "3 of 26 frames" in caplog.messages[-1]
-    assert "1 videos have none at all (AVAD/V7)" in caplog.messages[-1]
-    assert caplog.records[-1].levelno == logging.WARNING
-    assert source.coverage({V2: 1}).farthest == 0  # captions past the end of a video count for nothing
+        source.log_coverage({V1: 12, V2: 4, ("AVAD", "V7"): 10})
+        assert "3 of 26 frames have a caption of their own, the others are at most 3 frames" in caplog.text
+        assert "1 videos have none at all (AVAD/V7)" in caplog.text
+        assert caplog.records[-1].levelno == logging.WARNING
+        source.log_coverage({V1: 3})  # its caption of frame 9 is past the end
+    assert "1 of 3 frames have a caption of their own, the others are at most 2" in caplog.text
 
 
 def test_long_captions_keep_their_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -127,7 +127,7 @@ def test_a_text_without_features_is_named(captions: Captions) -> None:
         captions.open(["AVAD"])
 
 
-def test_what_is_not_there_is_named(captions: Captions, tmp_path: Path) -> None:
+def test_missing_files_are_named(captions: Captions, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no captions at .*ETMD\.jsonl"):
         captions.open(["ETMD"])
     with pytest.raises(InputError, match=r"no token features in .*none.*avsp caption"):
@@ -182,7 +182,7 @@ def test_each_clip_gets_the_caption_of_its_target(corpus: Path, with_captions: C
 
 
 @pytest.mark.parametrize("test_text", ["other_video", "none"])
-def test_wrong_text_changes_text_alone(corpus: Path, with_captions: Captions, test_text: str) -> None:
+def test_mismatched_text_changes_text_alone(corpus: Path, with_captions: Captions, test_text: str) -> None:
     true = list(module(corpus, with_captions).test_dataloader())
     wrong = list(module(corpus, with_captions, text=test_text).test_dataloader())
     assert len(true) == len(wrong) > 1

@@ -9,26 +9,17 @@ import numpy as np
 import pytest
 
 from lightning_avsp.backbones.blip2 import Captioner, open_captioner
-from lightning_avsp.data.captions.corpus import caption_corpus, corpus_videos, uncaptioned_frames
+from lightning_avsp.data.captions.corpus import caption_corpus, uncaptioned_frames
 from lightning_avsp.data.captions.lines import Caption, caption_path, read_captions, write_captions
 from lightning_avsp.data.clips import evaluation_clips
+from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.errors import InputError
 from lightning_avsp.structures import ClipPolicy
 
 
-def test_every_listed_video_once(corpus: Path) -> None:
-    videos = corpus_videos(corpus, "AVAD")
-    assert len(videos) == len({video.video for video in videos}) == 6
-
-
-def test_a_corpus_without_lists_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="AVAD"):
-        corpus_videos(tmp_path / "nowhere", "AVAD")
-
-
 @pytest.mark.parametrize("every", [1, 4, 7, 100])
 def test_the_frames_that_a_thinned_test_scores(corpus: Path, tmp_path: Path, every: int) -> None:
-    video = corpus_videos(corpus, "AVAD")[0]
+    video = read_videos(corpus, ["AVAD"], "all")[0]
     wanted = uncaptioned_frames([video], every, tmp_path / "AVAD.jsonl", "m")[video.video]
     assert wanted == [clip.target for clip in evaluation_clips(video.n_frames, ClipPolicy(), every=every)]
 
@@ -47,7 +38,7 @@ class Killed(Captioner):
 
 def test_killed_and_resumed_equals_uninterrupted(corpus: Path, tmp_path: Path, blip2_folder: Path) -> None:
     captioner = open_captioner(str(blip2_folder))
-    videos = corpus_videos(corpus, "AVAD")
+    videos = read_videos(corpus, ["AVAD"], "all")
     whole, path = caption_path(tmp_path / "whole", "AVAD"), caption_path(tmp_path / "killed", "AVAD")
     counts = caption_corpus(videos, uncaptioned_frames(videos, 9, whole, captioner.name), whole, captioner, 2)
     assert sum(counts.values()) == 18
@@ -71,4 +62,4 @@ def test_captions_of_two_models_are_not_mixed(corpus: Path, tmp_path: Path) -> N
     path = caption_path(tmp_path, "AVAD")
     write_captions(path, [Caption("V1_Sound", 1, "a dog", "blip2-a")])
     with pytest.raises(InputError, match="captions of blip2-a, but blip2-b"):
-        uncaptioned_frames(corpus_videos(corpus, "AVAD"), 1, path, "blip2-b")
+        uncaptioned_frames(read_videos(corpus, ["AVAD"], "all"), 1, path, "blip2-b")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lightning_avsp.backbones.published import WeightSource
 from lightning_avsp.callbacks import origins
 from lightning_avsp.callbacks.origins import reported_sources, weight_options
 from lightning_avsp.cli.audit import leak
@@ -207,7 +208,8 @@ def test_published_weights_are_known_by_name_and_by_content(
     run = make_run(tmp_path / "one", "abc", "xy", started_from=start)
     assert audit_leaks([run])[0].state == "unknown"
     digest = hashlib.sha256(b"published").hexdigest()[:8]
-    monkeypatch.setitem(origins.PUBLISHED_FILES, digest, "some encoder")
+    source = WeightSource("vggish", "some encoder", f"https://host/name-{digest}.pth", "", 1)
+    monkeypatch.setattr(origins, "published_sources", lambda: {"some": source})
     (finding,) = audit_leaks([run])
     assert finding.state == "clean"
     assert any("Kinetics-400" in line for line in finding.checked)

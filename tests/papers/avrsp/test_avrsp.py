@@ -169,7 +169,7 @@ def test_explains_relevance_heads_and_gates() -> None:
     assert not torch.equal(shown[heads[0]].values, other[heads[0]].values)
 
 
-def test_explains_only_what_it_has() -> None:
+def test_explains_existing_parts_only() -> None:
     video, audio = clip(1)
     assert AVRSP(**TINY, audio=False, mrg=False).eval().explain(video, audio) == []
     names = {part.name for part in AVRSP(**TINY, fusion="add").eval().explain(video, audio)}

@@ -12,10 +12,10 @@ from lightning_avsp.layers.atrous_pyramid import AtrousPyramid3d, ConvNorm3d
 from lightning_avsp.layers.importance_pooling import LocalImportancePooling3d
 from lightning_avsp.papers.avrsp.decoder import MapDecoder
 from lightning_avsp.papers.avrsp.fusions import (
+    AudioProduct,
     Bilinear,
     BottleneckTransformer,
     Elementwise,
-    SoundProduct,
     align_time,
 )
 from lightning_avsp.papers.avrsp.relevance import RAVF, RAVFBlock, Relevance
@@ -103,7 +103,7 @@ def test_bad_settings_are_refused():
         RAVFSettings(blocks=0)
 
 
-def test_elementwise_fusions_compute_what_they_say():
+def test_elementwise_fusions_add_multiply_and_concatenate():
     x, audio = torch.randn(2, 6, 2, 3, 4), torch.randn(2, 5, 4)
     for kind in ("add", "mul", "concat"):
         fusion = Elementwise(kind, 6, 5)
@@ -122,7 +122,7 @@ def test_few_tokens_are_interpolated_and_many_averaged():
     )
 
 
-def test_both_bilinear_forms_are_linear_in_each_sense_or_say_so():
+def test_both_bilinear_forms_are_match_their_formulae():
     x, audio = torch.randn(1, 6, 2, 3, 4), torch.randn(1, 5, 2)
     low = Bilinear(6, 5, 16, "low_rank")
     for part in (low.visual, low.sound, low.out):
@@ -138,7 +138,7 @@ def test_both_bilinear_forms_are_linear_in_each_sense_or_say_so():
     torch.testing.assert_close(fused[0, :, 1, 2, 3], wanted)
 
 
-def test_sound_reaches_sight_through_the_bottleneck_only():
+def test_audio_reaches_video_through_the_bottleneck_only():
     fusion = BottleneckTransformer(6, 5, 16, heads=2).eval()
     x, audio = torch.randn(1, 6, 1, 2, 3), torch.randn(1, 5, 3)
     heard, other = fusion(x, audio), fusion(x, audio.flip(1))
@@ -147,8 +147,8 @@ def test_sound_reaches_sight_through_the_bottleneck_only():
     assert torch.equal(narrow(x, audio), narrow(x, audio.flip(1)))
 
 
-def test_the_product_multiplies_each_channel_by_what_is_heard():
-    product = SoundProduct(4, 5, 2)
+def test_the_product_multiplies_each_channel_by_a_function_of_the_audio():
+    product = AudioProduct(4, 5, 2)
     features = [torch.randn(2, 4, 1, 2, 2), torch.randn(2, 4, 1, 4, 4)]
     audio = torch.randn(2, 5, 8)
     factor = product.factors[1](audio.unflatten(2, (4, 2)).mean(3).flatten(1))[..., None, None, None]
@@ -225,7 +225,7 @@ def test_importance_pooling_is_a_weighted_mean_within_the_range_of_its_inputs():
     assert LocalImportancePooling3d(5, space_stride=2)(x).shape == (2, 5, 4, 3, 4)
 
 
-def test_importance_pooling_prefers_what_its_logits_say():
+def test_importance_pooling_prefers_high_logits():
     pool = LocalImportancePooling3d(1)
     nn.init.zeros_(pool.logits[0].weight)
     with torch.no_grad():

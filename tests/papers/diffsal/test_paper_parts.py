@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from lightning_avsp.layers.attention import multi_head_attention
-from lightning_avsp.layers.sound_product import ProductResidual
+from lightning_avsp.layers.audio_product import ProductResidual
 from lightning_avsp.papers.diffsal.paper.decoder import (
     ModulationStage,
     NoiseEncoder,
@@ -45,7 +45,7 @@ def test_mask_is_a_softmax_over_space_of_the_pooled_product():
     torch.testing.assert_close(mask[:, :, 0], expected)
 
 
-def test_interaction_is_the_mask_times_the_enlarged_sound():
+def test_interaction_is_the_mask_times_the_enlarged_audio():
     module = AudioInteraction("mim", 6, 4)
     features, audio = torch.randn(1, 4, 9, 4, 8), torch.randn(1, 6, 9, 2, 4)
     enlarged = audio.repeat_interleave(2, -1).repeat_interleave(2, -2)
@@ -134,7 +134,7 @@ def test_temporal_convolution_reads_every_step(step):
     assert x.grad[:, :, step].abs().min() > 0
 
 
-def test_sound_enters_the_keys_only_with_mim_and_the_features_too_with_the_residual():
+def test_audio_enters_the_keys_only_with_mim_and_the_features_too_with_the_residual():
     x, audio = torch.randn(1, 16, 9, 4, 8), torch.randn(1, 16, 9, 2, 4)
     seen = {}
     for name in ("mim", "mim_residual"):

@@ -13,7 +13,7 @@ from lightning_avsp.backbones.vggish import VGGish
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.pooling_attention import relative_positions
 from lightning_avsp.papers.diffsal.released import ReleasedDiffSal
-from lightning_avsp.papers.diffsal.released.attention import FrameCrossAttention, ReleasedMIM, SoundModulation
+from lightning_avsp.papers.diffsal.released.attention import AudioModulation, FrameCrossAttention, ReleasedMIM
 from lightning_avsp.papers.diffsal.released.decoder import TemporalReadout
 from lightning_avsp.papers.diffsal.released.mvit import ReleasedMViT
 from lightning_avsp.structures import Condition
@@ -47,7 +47,7 @@ def clip(batch: int = 1, height: int = 128, width: int = 192) -> tuple[Tensor, T
 
 
 @torch.no_grad()
-def test_without_sound_noise_and_step_change_nothing_at_all() -> None:
+def test_without_audio_noise_and_step_change_nothing_at_all() -> None:
     noisy_map, t, video, audio = clip()
     seeing, both = tiny("v"), tiny("av")
     for network in (seeing, both):
@@ -60,7 +60,7 @@ def test_without_sound_noise_and_step_change_nothing_at_all() -> None:
 
 
 @torch.no_grad()
-def test_with_sound_noise_step_and_sound_matter() -> None:
+def test_with_audio_noise_step_and_audio_matter() -> None:
     noisy_map, t, video, audio = clip()
     network = tiny()
     condition = network.encode(video, audio)
@@ -156,8 +156,8 @@ def test_relative_positions_count_in_steps_of_the_finer_axis() -> None:
 
 @pytest.mark.usefixtures("double")
 @torch.no_grad()
-def test_mim_residual_adds_the_product_of_picture_and_sound() -> None:
-    modulation = SoundModulation(width=2, mel_bins=3)
+def test_mim_residual_adds_the_product_of_video_and_audio() -> None:
+    modulation = AudioModulation(width=2, mel_bins=3)
     modulation.mel_weight.copy_(torch.tensor([[1.0, 0, 0], [0, 2, 0]]))
     x, sound = torch.randn(1, 1, 2, 4, 4), torch.randn(1, 1, 2, 5, 3)
     r = torch.stack([sound[0, 0, 0, :, 0].mean(), 2 * sound[0, 0, 1, :, 1].mean()])
@@ -170,7 +170,7 @@ def test_mim_residual_adds_parameters_only_for_mel() -> None:
     assert set(published) <= set(residual)
 
 
-def test_mim_residual_works_without_sound_as_mim_does() -> None:
+def test_mim_residual_works_without_audio_as_mim_does() -> None:
     noisy_map, t, video, _ = clip()
     published, residual = tiny(), tiny(interaction="mim_residual")
     residual.load_state_dict(published.state_dict(), strict=False)
@@ -214,14 +214,14 @@ def test_pixels_are_normalised_as_each_release_was_trained() -> None:
         ({"audio": torch.zeros(1, 1, 5, 32, 64)}, "5 slices"),
     ],
 )
-def test_refuses_what_it_cannot_use(change: dict[str, Any], message: str) -> None:
+def test_unusable_inputs_are_refused(change: dict[str, Any], message: str) -> None:
     _, _, video, audio = clip()
     with pytest.raises(InputError, match=message):
         tiny().encode(**({"video": video, "audio": audio} | change))
 
 
 @torch.no_grad()
-def test_condition_may_be_stripped_of_its_sound() -> None:
+def test_condition_may_be_stripped_of_its_audio() -> None:
     noisy_map, t, video, audio = clip()
     network = tiny()
     silent = Condition(video=network.encode(video, audio).video)

@@ -146,7 +146,7 @@ def test_modality_shows_in_the_names() -> None:
     assert released_modality(official_state(tiny("v"))) == "v"
 
 
-def test_video_only_network_leaves_out_the_sound() -> None:
+def test_video_only_network_leaves_out_the_audio() -> None:
     state = official_state(tiny("av")) | unused_state()
     unused = load_released_state(tiny("v"), state)
     left = {name.split(".")[0] for name in unused}

@@ -47,9 +47,8 @@ def test_sizes_are_the_cards_and_near_the_printed_ones_and_every_part_costs_oper
     if printed is not None:  # table 4.3, parameters in millions
         assert parameters / 1e6 == pytest.approx(printed, rel=0.02)
         assert (79_464_325 - parameters) / 1e6 == pytest.approx(79.60 - printed, abs=0.1)
-    if (
-        row != "full"
-    ):  # the thesis does not define how it counts, so only the sign of its differences is asked for
+    # the thesis does not define how it counts, so only the sign of its differences is asked for
+    if row != "full":
         with torch.device("meta"):
             assert count_flops(network, *inputs()) < count_flops(build(), *inputs())
             assert count_as_papers(network, *inputs()).macs < count_as_papers(build(), *inputs()).macs

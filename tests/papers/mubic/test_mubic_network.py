@@ -47,7 +47,7 @@ def test_row_without_diffusion_decoder_trains_every_parameter(tiny_regression, c
     assert_every_parameter_learns(network, out)
 
 
-def test_regression_gives_maps_of_the_frames_size_unless_told(tiny_regression, clip):
+def test_regression_gives_maps_of_the_frames_size_by_default(tiny_regression, clip):
     assert tiny_regression()(clip[2], clip[3]).shape == (2, 1, 64, 128)
 
 
@@ -62,7 +62,7 @@ def test_regression_and_denoiser_share_all_but_noise_and_attention(tiny, tiny_re
     )
 
 
-def test_output_depends_on_noise_step_frames_and_sound(tiny, clip):
+def test_output_depends_on_noise_step_frames_and_audio(tiny, clip):
     network = tiny().eval()
     noisy, t, video, audio = clip
     with torch.no_grad():
@@ -80,7 +80,7 @@ def test_output_depends_on_noise_step_frames_and_sound(tiny, clip):
         assert (base - other).abs().mean() > 2e-5 * base.std(), what
 
 
-def test_an_audio_visual_network_works_on_a_clip_without_sound(tiny, clip):
+def test_an_audio_visual_network_works_on_a_clip_without_audio(tiny, clip):
     network = tiny().eval()
     noisy, t, video, audio = clip
     with torch.no_grad():
@@ -91,7 +91,7 @@ def test_an_audio_visual_network_works_on_a_clip_without_sound(tiny, clip):
     assert not torch.allclose(silent, heard, atol=1e-6)
 
 
-def test_visual_only_ignores_sound_and_says_so(tiny, clip):
+def test_visual_only_ignores_audio_and_reports_it(tiny, clip):
     network = tiny(modality="v").eval()
     noisy, t, video, audio = clip
     with torch.no_grad():
@@ -154,7 +154,7 @@ def test_explanation_shows_gates_and_scalars(tiny, tiny_regression, clip):
             assert 0 < shown[name].values.min() < shown[name].values.max() < 1
 
 
-def test_explanation_leaves_out_what_a_network_has_not(tiny, clip):
+def test_explanation_leaves_out_absent_parts(tiny, clip):
     _, _, video, audio = clip
     network = tiny(fusion=Fusion(gate="concat", skip=False), decoder_gate="concat").eval()
     assert network.explain(video, audio) == []

@@ -16,12 +16,12 @@ from lightning_avsp.papers.mubic.decoder import (
     normalized_entropy,
 )
 from lightning_avsp.papers.mubic.interaction import (
+    AudioMatching,
     GatedFusion,
     InteractionBlock,
     LocalContext,
     SeparateFFN,
     Skip,
-    SoundMatching,
     TemporalRefinement,
 )
 from lightning_avsp.papers.mubic.options import Fusion, Widths
@@ -106,13 +106,13 @@ def test_refinement_is_post_norm():
 @pytest.mark.parametrize("index", range(4))
 def test_nine_slices_of_7x12_become_eight_steps_of_each_scale(index):
     stride = 2 ** (3 - index)
-    layer = SoundMatching(16, 8, stride)
+    layer = AudioMatching(16, 8, stride)
     exact = layer.enlarge(layer.project(torch.randn(1, 16, 9, 7, 12)))
     assert exact.shape == (1, 8, 8, 7 * stride, 12 * stride)  # nothing is left to interpolate
 
 
 def test_matching_reaches_other_grids():
-    assert SoundMatching(16, 8, 2)(torch.randn(1, 16, 5, 3, 4), (8, 10, 6)).shape == (1, 8, 8, 10, 6)
+    assert AudioMatching(16, 8, 2)(torch.randn(1, 16, 5, 3, 4), (8, 10, 6)).shape == (1, 8, 8, 10, 6)
 
 
 def test_separate_ffn_follows_equation_3_25():
@@ -167,7 +167,7 @@ def test_skip_adds_a_scalar_times_a_pointwise_convolution():
     torch.testing.assert_close(skip(x), 0.25 * skip.conv(x))
 
 
-def test_compressed_skip_says_the_same_within_each_cell():
+def test_compressed_skip_is_constant_within_each_cell():
     out = Skip(8, 4, Fusion(skip_conv="compressed"))(torch.randn(2, 8, 3, 8, 8))
     assert out.shape == (2, 8, 3, 8, 8)
     torch.testing.assert_close(out[..., :4, :4], out[..., :1, :1].expand(-1, -1, -1, 4, 4))
@@ -200,13 +200,13 @@ def test_block_is_two_streams_gate_and_skip(bidirectional):
     torch.testing.assert_close(shown, alpha)
 
 
-def test_unidirectional_block_has_no_attention_from_sound():
+def test_unidirectional_block_has_no_attention_from_audio():
     names = {name.split(".")[0] for name, _ in block(bidirectional=False).named_parameters()}
     both = {name.split(".")[0] for name, _ in block().named_parameters()}
     assert both - names == {"audio_attention", "audio_context"}
 
 
-def test_own_values_bring_back_what_asked():
+def test_own_values_return_the_querying_modality():
     """With own values, another sound changes where attention looks, not what it brings (X4)."""
     mmi = block(value_from="own", attention_residual=False)
     attention = mmi.visual_attention

@@ -67,7 +67,7 @@ def test_rows_of_steps(tiny, batch, steps):
     assert 0 <= maps.min() <= maps.max() <= 1
 
 
-def test_adaptive_steps_draw_each_clip_with_its_own_number(tiny, batch):
+def test_adaptive_steps_sample_each_clip_with_its_own_number(tiny, batch):
     network = tiny(adaptive_steps=True).eval()
     with torch.no_grad():
         condition = network.encode(network.normalize_video(batch["video"]), batch["audio"])

@@ -14,11 +14,11 @@ from lightning_avsp.layers.attention import (
     multi_head_attention,
     spatial_grid,
 )
+from lightning_avsp.layers.audio_product import ProductResidual
 from lightning_avsp.layers.convolution import Downsample, ResNetBlock, Upsample
 from lightning_avsp.layers.embeddings import TimeEmbedding
 from lightning_avsp.layers.normalization import ChannelNorm, LayerNorm, group_norm
 from lightning_avsp.layers.resampling import interpolate_bilinear
-from lightning_avsp.layers.sound_product import ProductResidual
 from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.diffsal.paper.interaction import AudioInteraction, Interaction
 

@@ -76,7 +76,7 @@ class FrameCrossAttention(nn.Module):
 
 
 ReleasedInteraction = Literal["mim", "mim_residual"]
-"""``mim``: as released. ``mim_residual``: audio also multiplies the features; :class:`SoundModulation`."""
+"""``mim``: as released. ``mim_residual``: audio also multiplies the features; :class:`AudioModulation`."""
 
 
 class ReleasedMIM(nn.Module):
@@ -110,7 +110,7 @@ class ReleasedMIM(nn.Module):
         return fused.view(x.shape[0] * x.shape[1], size[0] * size[1], x.shape[2])
 
 
-class SoundModulation(nn.Module):
+class AudioModulation(nn.Module):
     """Product of audio and video, added to the features that queries and values are made of.
 
     ``x <- x + x * r`` with one vector r per audio slice: the aligned audio, averaged over the slice's time axis and

@@ -16,11 +16,11 @@ from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.resampling import DoubleSize, interpolate_bilinear
 from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.diffsal.released.attention import (
+    AudioModulation,
     FrameCrossAttention,
     ReleasedAttention,
     ReleasedInteraction,
     ReleasedMIM,
-    SoundModulation,
 )
 
 
@@ -87,7 +87,7 @@ class AttentionStage(nn.Module):
             )
         self.interaction = ReleasedMIM(audio_width, width) if audio_width is not None else None
         self.modulation = (
-            SoundModulation(width, mel_bins)
+            AudioModulation(width, mel_bins)
             if audio_width is not None and interaction == "mim_residual"
             else None
         )

@@ -8,6 +8,7 @@ next block reads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -15,9 +16,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.backbones.encoder import VideoEncoder
+from lightning_avsp.backbones.mvit import MViTv2Small, from_mmaction
+from lightning_avsp.backbones.weights import PartReport, StateDict, load_strict, rename
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.pooling_attention import Grid, attend_by_relative_positions, pool_tokens
 from lightning_avsp.layers.video_convolution import VideoConvolution, VideoMaxPool
+
+FROM_TORCHVISION: tuple[tuple[str, str], ...] = (
+    (r"conv_proj\.(.+)", r"patch_embed.projection.\1"),
+    (r"pos_encoding\.class_token", r"cls_token"),
+    (r"(.+)\.attn\.project\.0\.(.+)", r"\1.attn.proj.\2"),
+    (r"(.+)\.attn\.pool_([qkv])\.pool\.(.+)", r"\1.attn.pool_\2.\3"),
+    (r"(.+)\.attn\.pool_([qkv])\.norm_act\.0\.(.+)", r"\1.attn.norm_\2.\3"),
+    (r"(.+)\.mlp\.0\.(.+)", r"\1.mlp.fc1.\2"),
+    (r"(.+)\.mlp\.3\.(.+)", r"\1.mlp.fc2.\2"),
+    (r"(blocks\.\d+)\.project\.(.+)", r"\1.proj.\2"),
+    (r"norm\.(.+)", r"norm3.\1"),
+)
+"""Names of torchvision's MViTv2-S: ours."""
 
 
 class BlockSizes(NamedTuple):
@@ -109,6 +125,9 @@ class ReleasedMViT(VideoEncoder):
     """
 
     label = "video encoder (mvitv2_s, released)"
+    weight_source = MViTv2Small.weight_source
+    unused_weights = ("head.",)
+    interpolated_weights = ("rel_pos_h", "rel_pos_w")
 
     def __init__(
         self,
@@ -140,6 +159,21 @@ class ReleasedMViT(VideoEncoder):
             self.add_module(f"norm{stage}", LayerNorm(in_width))
         self.channels = tuple(width * 2**stage for stage in reversed(range(stages)))
         self.strides = tuple(4 * 2**stage for stage in reversed(range(stages)))
+
+    def load_state(self, state: StateDict, source: str) -> PartReport:
+        """Load a Kinetics trunk, torchvision's or mmaction's; the norms of the first three taps stay new.
+
+        The released code loads its trunk so too: of the four norms Kinetics' network has the last alone.
+        """
+        theirs = from_mmaction(state)
+        ours = rename(theirs, FROM_TORCHVISION)
+        if "cls_token" in ours:
+            ours["cls_token"] = ours["cls_token"].reshape(1, 1, -1)
+        fresh = ("norm0.", "norm1.", "norm2.")
+        report = load_strict(
+            self, ours, self.label, source, self.unused_weights, fresh, self.interpolated_weights
+        )
+        return replace(report, frozen=self.frozen)
 
     def forward(self, video: Tensor) -> tuple[Tensor, ...]:
         """Encode normalised frames (B, 3, T, H, W) to normed maps (B, C, T/2, H/stride, W/stride), deepest first."""
