@@ -88,14 +88,8 @@ def import_recording(
         )
     kept = Path(root) / "corpora" / f"{corpus}.yaml"
     if not kept.exists():
-        groups = {
-            key: value
-            for key, value in asdict(settings).items()
-            if value != getattr(ImportSettings, key, None)
-        }
-        write_atomically(
-            kept, yaml.safe_dump({"corpus": corpus, "root": str(root), **groups}, sort_keys=False)
-        )
+        options = {"corpus": corpus, "root": str(root), **asdict(settings)}
+        write_atomically(kept, yaml.safe_dump(options, sort_keys=False))
         print(f"settings kept in {kept}: the next video needs its path, --gaze and --config {kept}")
     facts, samples = report.facts, report.facts["samples"]
     print(
