@@ -164,8 +164,11 @@ class PredictionWriter:
             saliency, coloured = writers
             with suppress(InputError):  # damage ends the frames here as it did when they were predicted
                 for stored, (pts, frame) in zip(maps, islice(frames, len(maps)), strict=False):
-                    levels = to_levels(stored / np.float32(self.maps.top), size)
-                    saliency.write(levels, pts)
+                    share = stored / np.float32(self.maps.top)
+                    levels = to_levels(share, size)
+                    # Each frame to its peak, as ground truth has it: 8 bits of absolute values would keep 13 levels
+                    # of a map of 0.02 to 0.08. The overlay stays absolute.
+                    saliency.write(to_levels(share / max(float(share.max()), 1e-9), size), pts)
                     image = to_rgb(frame, self.info)
                     coloured.write(overlay(image, levels, self.colours, self.opacity), pts)
                     times.append(pts)
