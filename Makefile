@@ -8,6 +8,8 @@ BIN    := $(VENV)/bin
 SEEDS  ?= 0
 CLIP   ?=
 OUT    ?= demo
+# `make test CONSTRAINTS=` installs the newest releases that pyproject.toml allows instead of the tested ones
+CONSTRAINTS ?= constraints.txt
 
 # pip prints a warning for every index it skips; errors still show
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -22,7 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10; set PYTHON=/path/to/a/newer/python3" >&2; exit 2; }
 	@echo "Installing into $(VENV) (a few minutes, about 6 GB)"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --constraint constraints.txt --editable '.[text,tables,video,sweep,dev]'
+	$(PIP) $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[text,tables,video,sweep,dev]'
 	@touch $@
 
 $(VENV)/.installed-demo: $(VENV)/.installed
@@ -97,6 +99,15 @@ format: $(VENV)/.installed ## Repair style and format
 bench: $(VENV)/.installed ## Print the cost of every DiffSal and the speed of the metrics
 	$(BIN)/avsp bench model
 	$(BIN)/python benchmarks/metrics.py
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+.PHONY: docs
+docs: $(VENV)/.installed-docs ## Build the documentation strictly into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "documentation: build/site/index.html"
 
 .PHONY: clean
 clean: ## Remove caches and what the demo left behind (runs/ and .venv stay)

@@ -49,6 +49,12 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "maps, saliency.mp4 and overlay.mp4 of any video (`avsp predict`)",
         ("video",),
     ),
+    ("export",): Tool(
+        "lightning_avsp.cli.export",
+        "export",
+        "a trained model as a folder: safetensors, settings, model card",
+        ("checkpoint",),
+    ),
     ("data", "synth"): Tool(
         "lightning_avsp.cli.data_synth", "synth", "generate a synthetic corpus in which audio decides"
     ),

@@ -26,6 +26,7 @@ from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.loader import start_worker_server
 from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
 from lightning_avsp.evaluation.audit.leaks import seen_test_videos
+from lightning_avsp.evaluation.test_scores import ProtocolScores
 from lightning_avsp.files import lock_folder
 from lightning_avsp.launch import (
     accumulation,
@@ -159,7 +160,10 @@ class AVSPCLI(ExperimentCLI):
             )
         self.trainer_defaults = {
             **self.trainer_defaults,
-            "callbacks": default_callbacks(self.run, options, str(self.subcommand)),
+            "callbacks": [
+                *default_callbacks(self.run, options, str(self.subcommand)),
+                *([] if options.trainer.fast_dev_run else [ProtocolScores(self.run)]),
+            ],
         }
 
     @staticmethod
