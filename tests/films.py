@@ -26,6 +26,7 @@ def make_film(tmp_path: Path) -> Callable[..., Path]:
         sound_delay: float = 0.0,
         gap: tuple[float, float] | None = None,
         gap_becomes_s: float = 0.0,
+        bad_sample: int | None = None,
         rotation: int = 0,
         pix_fmt: str = "yuv420p",
         options: dict[str, str] | None = None,
@@ -56,11 +57,18 @@ def make_film(tmp_path: Path) -> Callable[..., Path]:
             container.mux(video.encode(None))
             if sound is not None:
                 wave = noise(channels, round(times[-1] * rate / 1000) + rate // 25)
+                if bad_sample is not None:
+                    wave[0, bad_sample] = np.nan
                 for start in range(0, wave.shape[1], 1024):
                     if gap and gap[0] * rate <= start < gap[1] * rate:
                         continue
                     block = np.ascontiguousarray(wave[:, start : start + 1024])
-                    piece = av.AudioFrame.from_ndarray(block, "fltp", LAYOUTS[channels])
+                    if acodec.startswith("pcm_f32"):  # packed, one channel after the other in each sample
+                        piece = av.AudioFrame.from_ndarray(
+                            block.T.reshape(1, -1).copy(), "flt", LAYOUTS[channels]
+                        )
+                    else:
+                        piece = av.AudioFrame.from_ndarray(block, "fltp", LAYOUTS[channels])
                     piece.sample_rate, piece.time_base = rate, Fraction(1, rate)
                     later = gap_becomes_s if gap and start >= gap[1] * rate else 0.0
                     piece.pts = start + round((sound_delay + later) * rate)

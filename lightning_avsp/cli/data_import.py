@@ -62,8 +62,13 @@ def import_recording(
         split: Splits to enter it into: 1, or 1,2, or all.
         overwrite: Replace a video of this name that was made of something else.
     """
+    from dataclasses import asdict
+
+    import yaml
+
     from lightning_avsp.cli.progress import progress_bar
     from lightning_avsp.data.importing import ImportSettings, import_video
+    from lightning_avsp.run_folder import write_atomically
 
     settings = ImportSettings(
         columns, time, eyelink, format, screen, maps, files, drop_zero, max_outside, max_blank
@@ -81,6 +86,11 @@ def import_recording(
             overwrite=overwrite,
             progress=lambda kind, done, total: advance(done, total, kind),
         )
+    kept = Path(root) / "corpora" / f"{corpus}.yaml"
+    if not kept.exists():
+        options = {"corpus": corpus, "root": str(root), **asdict(settings)}
+        write_atomically(kept, yaml.safe_dump(options, sort_keys=False))
+        print(f"settings kept in {kept}: the next video needs its path, --gaze and --config {kept}")
     facts, samples = report.facts, report.facts["samples"]
     print(
         f"{report.corpus}/{report.video}: {'kept as it was' if report.kept else 'imported'}, {facts['frames']} frames "

@@ -7,6 +7,7 @@ is imported before it is known which command runs, so `avsp --help` answers at o
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -184,7 +185,11 @@ def main(args: Sequence[str] | None = None, program: str | None = None) -> None:
     Raises:
         SystemExit: With code 2 and one line on standard error for a mistake that the user can mend.
     """
-    arguments = list(sys.argv[1:] if args is None else args)
+    # The shell expands a home folder only at the start of a word, not in --root=~/data.
+    arguments = [
+        re.sub(r"(^|(?<==))~(?=/|$)", str(Path.home()), each, count=1)
+        for each in (sys.argv[1:] if args is None else args)
+    ]
     program = program or (Path(sys.argv[0]).stem if args is None else "avsp")
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -270,8 +275,11 @@ def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
             parser.add_argument(name, type=str, help="Paths." if several else "A path.", **settings)
     else:
         parser.add_function_arguments(function, as_positional=False)
-    values = parser.instantiate(parser.parse_args(spell_out_flags(arguments, function)))
-    function(**values.as_dict())
+    own = "config" in signature(function).parameters
+    if not own:
+        parser.add_argument("--config", action="config", help="YAML file with any of these options.")
+    values = parser.instantiate(parser.parse_args(spell_out_flags(arguments, function))).as_dict()
+    function(**{name: value for name, value in values.items() if own or name != "config"})
 
 
 def spell_out_flags(arguments: Sequence[str], function: Callable[..., object]) -> list[str]:

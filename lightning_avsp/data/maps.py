@@ -18,9 +18,10 @@ FIXATION_KEY = "eyeMap"
 """Name of the matrix inside a fixMap file."""
 
 
-def read_map(path: Path) -> Tensor:
-    """Read a continuous map at its own size: uint8 (Hg, Wg), scaled over the range of its type."""
-    return torch.from_numpy(np.array(read_grey(path, deep=False)))
+def read_map(path: Path, deep: bool = False) -> Tensor:
+    """Read a continuous map at its own size: uint8 (Hg, Wg), scaled over its type; as stored if ``deep``."""
+    values = read_grey(path, deep)
+    return torch.from_numpy(values.astype(np.uint8 if values.dtype == np.uint8 else np.float32))
 
 
 def resize_map(saliency: Tensor, size: tuple[int, int]) -> Tensor:

@@ -44,8 +44,8 @@ class FrameSource(Protocol):
 class MapSource(Protocol):
     """Continuous saliency maps of one video."""
 
-    def map(self, number: int) -> Tensor:
-        """Read the map of a frame at its own size: uint8 (Hg, Wg)."""
+    def map(self, number: int, deep: bool = False) -> Tensor:
+        """Read the map of a frame at its own size: uint8 (Hg, Wg), or of its own depth, in proportion, if ``deep``."""
 
     def size(self, number: int) -> tuple[int, int]:
         """Return (Hg, Wg) of a frame's map."""
@@ -77,9 +77,9 @@ class PictureFrames(NumberedFiles):
 class PictureMaps(NumberedFiles):
     """Maps in numbered grey images, e.g. ``eyeMap_00001.jpg``."""
 
-    def map(self, number: int) -> Tensor:
+    def map(self, number: int, deep: bool = False) -> Tensor:
         """Read the map of a frame."""
-        return read_map(self.path(number))
+        return read_map(self.path(number), deep)
 
     def size(self, number: int) -> tuple[int, int]:
         """Read the size of a frame's map, from its header alone."""

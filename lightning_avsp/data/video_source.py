@@ -69,8 +69,8 @@ class VideoMaps(VideoFile):
     to the full one as the stream says.
     """
 
-    def map(self, number: int) -> Tensor:
-        """Read the map of a frame at its own size, uint8 (Hg, Wg).
+    def map(self, number: int, deep: bool = False) -> Tensor:
+        """Read the map of a frame at its own size, uint8 (Hg, Wg), or float32 of its own depth if ``deep``.
 
         Raises:
             InputError: If the file is damaged, has no such frame, or cannot be read by number (.avi, .mpg).
@@ -78,7 +78,7 @@ class VideoMaps(VideoFile):
         _check_numbers(self.path, [number])
         decoder = reader(self.path, "pyav", None)
         assert isinstance(decoder, PyAVReader)
-        return torch.from_numpy(grey(decoder.frame(number - 1), decoder.info))
+        return torch.from_numpy(grey(decoder.frame(number - 1), decoder.info, deep))
 
     def in_order(self) -> Iterator[np.ndarray]:
         """Yield every map from the first to the last, uint8 (Hg, Wg)."""
@@ -91,11 +91,11 @@ class VideoMaps(VideoFile):
         return info.height, info.width
 
 
-def grey(frame: Any, info: VideoInfo) -> np.ndarray:
-    """Convert the luma of an ``av.VideoFrame`` as uint8 (H, W), rounded from 16 bit."""
+def grey(frame: Any, info: VideoInfo, deep: bool = False) -> np.ndarray:
+    """Convert the luma of an ``av.VideoFrame`` as uint8 (H, W), rounded from 16 bit; as float32 if ``deep``."""
     # One thread: with several, swscale left garbage in 15 of 16000 frames (PyAV 18.1), and with one in none.
-    luma = frame.reformat(format="gray16le", threads=1).to_ndarray()
-    return set_upright(((luma.astype(np.uint32) + 128) // 257).astype(np.uint8), info)
+    luma = set_upright(frame.reformat(format="gray16le", threads=1).to_ndarray(), info)
+    return luma.astype(np.float32) if deep else ((luma.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _check_numbers(path: Path, numbers: Sequence[int]) -> None:

@@ -32,9 +32,9 @@ class AnnotatedTruth:
 
     entry: VideoEntry
 
-    def map(self, number: int) -> Tensor:
-        """Read the continuous map of a frame: uint8 (Hg, Wg)."""
-        return self.entry.maps.map(number)
+    def map(self, number: int, deep: bool = False) -> Tensor:
+        """Read the continuous map of a frame: uint8 (Hg, Wg), or of its own depth if ``deep``."""
+        return self.entry.maps.map(number, deep)
 
     def size(self, number: int) -> tuple[int, int]:
         """Read (Hg, Wg) of a frame's map from its header."""
@@ -83,8 +83,8 @@ class SomeObservers(PredictedVideo):
         for number in wanted:
             yield number, self.map(number)
 
-    def map(self, number: int) -> Tensor:
-        """Compute the map of these observers: uint8 (H, W), blank where none of them has gaze."""
+    def map(self, number: int, deep: bool = False) -> Tensor:
+        """Compute the map of these observers: uint8 (H, W), ``deep`` or not; blank where none of them has gaze."""
         places, _, draw = self._known
         return torch.from_numpy(draw(places[number - 1]))
 

@@ -94,6 +94,11 @@ def decode_audio(info: VideoInfo) -> Iterator[Any]:
     for block in decode_stream(info, info.audio.index, damage):
         kind = (block.format.name, block.layout.name, block.sample_rate)
         wanted = wanted or kind
+        if kind[0][:3] in ("flt", "dbl"):  # encoders and networks choke on what is no number
+            start = float((block.pts or 0) * block.time_base - info.start)
+            samples = torch.from_numpy(block.to_ndarray())  # (C, n); packed: (1, n C)
+            samples = samples if block.format.is_planar else samples.reshape(-1, block.layout.nb_channels).T
+            _check_finite(info.path, samples, block.sample_rate, start)
         done += block.samples / block.sample_rate
         if kind == wanted:
             yield block
@@ -138,7 +143,6 @@ def read_audio(
         for converted in _convert(info, convert, frame):
             block = torch.from_numpy(converted.to_ndarray())
             block = to_mono(block)[None] if mono else block
-            _check_finite(info.path, block, own, start)
             if not length:
                 offset = start
                 late = (

@@ -14,7 +14,8 @@ DegeneratePolicy: TypeAlias = Literal["field", "skip", "zero"]
 """Treatment of degenerate frames in an average.
 
 - ``field``: drop undefined values, metric by metric, as the evaluation code of STAViS (CVPR 2020) and ViNet
-  (IROS 2021) does. A blank frame is dropped from CC, NSS and the AUCs but counts as SIM 0, and KLD 0.
+  (IROS 2021) does. A blank frame is dropped from CC, NSS and the AUCs but counts as SIM 0. KLD, which that code does
+  not have and which would be 0 there, its best value, is dropped too.
 - ``skip``: also drop defined values of frames where any map or point set that the metric reads is degenerate,
   so that all metrics rest on the same frames.
 - ``zero``: undefined values count as 0, as ViNet++ (2025) has it. For KLD that is the best value there is.
@@ -89,7 +90,9 @@ def judge(
     # the ground truth is to blame first
     reason = next((one for one in _concerns(name) if one in present), None)
     undefined = value != value  # NaN alone differs from itself
-    if policy == "skip" and reason is not None:
+    if reason is not None and (
+        policy == "skip" or (policy == "field" and name == "kld" and reason == "zero_target")
+    ):
         return FrameVerdict(float("nan"), reason)
     if not undefined:
         return FrameVerdict(value, None)

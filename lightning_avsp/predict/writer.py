@@ -162,8 +162,13 @@ class PredictionWriter:
             writers = [Mp4Writer(self.folder / name, self.info) for name in VIDEOS]
             saliency, coloured = writers
             with suppress(InputError):  # damage ends the frames here as it did when they were predicted
-                for pts, image, levels in shown:
-                    saliency.write(levels, pts)
+                for (pts, image, levels), stored in zip(shown, maps, strict=False):
+                    # Each frame to its peak, as ground truth has it: 8 bits of absolute values would keep 13 levels
+                    # of a map of 0.02 to 0.08. The overlay stays absolute.
+                    peak = max(float(stored.max()), 1e-9)
+                    saliency.write(
+                        to_levels(stored / np.float32(peak), (self.info.height, self.info.width)), pts
+                    )
                     coloured.write(overlay(image, levels, self.colours, self.opacity), pts)
                     times.append(pts)
                     progress(len(times))

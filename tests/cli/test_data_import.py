@@ -59,6 +59,9 @@ def test_a_film_and_its_gaze(film: Path, tmp_path: Path, capsys: pytest.CaptureF
     ).read_text() == "first 12 12.500000\n"
     main(["data", "import", *arguments])
     assert "Lab/first: kept as it was" in capsys.readouterr().out
+    kept = tmp_path / "root" / "corpora" / "Lab.yaml"
+    main(["data", "import", str(film), f"--gaze={table}", f"--config={kept}", "--video_name=second"])
+    assert "Lab/second: imported, 12 frames at 12.5/s, 3 observers" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
         main(["data", "import", *arguments, "--maps.pick=mean"])
     assert stop.value.code == 2

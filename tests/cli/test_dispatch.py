@@ -165,3 +165,13 @@ def test_a_bare_flag_means_true() -> None:
         "false",
         "--overwrite=false",
     ]
+
+
+def test_a_home_folder_is_found_in_every_option(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(SystemExit):
+        main(["data", "check", "~/nothing"])
+    assert f"no folder at {tmp_path}/nothing" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["data", "check", str(tmp_path), "--corpus=AVAD", "--json=~/faults.json"])
+    assert not Path("~").exists()

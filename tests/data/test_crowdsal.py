@@ -14,7 +14,7 @@ from lightning_avsp.data.corpora import decoded_with, read_videos
 from lightning_avsp.data.crowdsal import SPLIT_FILE, read_header, read_split
 from lightning_avsp.data.entries import FrameCountWarning
 from lightning_avsp.data.sources import JsonFixations
-from lightning_avsp.data.video_source import VideoFrames
+from lightning_avsp.data.video_source import VideoFrames, VideoMaps
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.media.audio_track import load_audio
 from lightning_avsp.media.video_index import video_info
@@ -164,3 +164,24 @@ def test_the_split_file(own_root: Path) -> None:
     path.unlink()
     with pytest.raises(CorpusNotFoundError, match=r"nothing at .*TrainTestSplit\.json"):
         read_videos(own_root, ["CrowdSAL"], 1, "train")
+
+
+def test_ground_truth_is_there_at_its_own_depth(tmp_path: Path) -> None:
+    """Ten bits, as the challenge scores it, and rounded to eight, as it trains."""
+    import av
+
+    path, levels = tmp_path / "maps.mkv", np.tile(np.arange(0, 1024, 16, dtype=np.uint16), (64, 1))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "gray10le"
+        frame = av.VideoFrame(64, 64, "gray10le")
+        frame.planes[0].update(levels.tobytes())
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    maps = VideoMaps(path)
+    deep = maps.map(1, deep=True).numpy()
+    assert len(np.unique(deep)) == 64
+    np.testing.assert_allclose(
+        deep / 65535, levels / 1023, atol=1 / 65535 + 1e-3
+    )  # swscale shifts bits: v * 64
+    assert np.abs(maps.map(1).numpy() - levels / 1023 * 255).max() <= 0.76

@@ -28,6 +28,7 @@ def arguments(corpus: Path, run: Path, strategy: str, devices: int, *more: str) 
         run,
         *TINY_NETWORK,
         "--model.network.freeze_audio=true",
+        "--model.network.audio_weights=random",
         "--data.global_batch=4",
         "--data.clip.draw=every",
         "--trainer.limit_train_batches=4",

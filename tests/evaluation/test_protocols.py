@@ -33,7 +33,7 @@ class ArrayVideo:
         for number in wanted:
             yield number, torch.from_numpy(self.maps[number - self.first])
 
-    def map(self, number: int) -> Tensor:
+    def map(self, number: int, deep: bool = False) -> Tensor:
         return torch.from_numpy(self.truth[number - self.first])
 
     def size(self, number: int) -> tuple[int, int]:

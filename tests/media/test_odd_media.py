@@ -247,3 +247,12 @@ def test_audio_is_resampled_as_it_is_decoded(make_film: Film) -> None:
     torch.testing.assert_close(
         parts, resample(whole, 48_000, 16_000), rtol=0, atol=0
     )  # one part: the same operations
+
+
+def test_a_sample_of_a_video_that_is_no_number_is_named_before_it_is_encoded(make_film: Film) -> None:
+    path = make_film("x.mkv", acodec="pcm_f32le", bad_sample=24_000)
+    for read in (lambda info: load_audio(info), lambda info: list(decode_audio(info))):
+        with pytest.raises(
+            InputError, match=r"1 of its audio samples are NaN or infinite, the first at 0\.50\d s"
+        ):
+            read(open_video(path))

@@ -186,3 +186,12 @@ def test_policies(name: str, value: float, present: set, policy: str, expected: 
     verdict = judge(name, value, frozenset(present), policy)
     assert verdict.value == pytest.approx(expected[0], nan_ok=True)
     assert verdict.reason == expected[1]
+
+
+def test_a_blank_frame_is_no_perfect_kld() -> None:
+    blank = frozenset({"zero_target"})
+    value, reason = judge("kld", 0.0, blank, "field")
+    assert math.isnan(value)
+    assert reason == "zero_target"
+    assert judge("sim", 0.0, blank, "field") == (0.0, None)
+    assert judge("kld", 0.7, frozenset(), "field") == (0.7, None)

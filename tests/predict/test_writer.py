@@ -233,3 +233,15 @@ def test_levels_are_resized_smoothly() -> None:
     assert (np.diff(levels[20].astype(int)) >= 0).all()
     assert levels.min() == 0
     assert levels.max() == 255
+
+
+def test_faint_maps_fill_the_range_of_the_saliency_video(make_film, tmp_path: Path) -> None:
+    """Absolute values of 0.02 to 0.08 are 13 levels of 8 bits."""
+    info = open_video(make_film(channels=0, frames=3))
+    faint = np.tile(np.linspace(0.02, 0.08, SHAPE[1], dtype=np.float32), (SHAPE[0], 1))
+    write_all(tmp_path / "out", info, faint)
+    shown = next(iterate_frames(tmp_path / "out" / "saliency.mp4")).pixels[32, :, 0].astype(float)
+    assert shown.max() > 250
+    wanted = np.interp(np.linspace(0, 1, 96), np.linspace(0, 1, SHAPE[1]), faint[0] / 0.08 * 255)
+    assert np.abs(shown - wanted)[8:-8].max() < 8  # H.264 at crf 18, and bilinear pixels' edges
+    assert len(np.unique(shown)) > 40

@@ -122,8 +122,8 @@ class PreparedFrames(PreparedSource):
 class PreparedMaps(PreparedSource):
     """Continuous maps at their own size, without loss."""
 
-    def map(self, number: int) -> Tensor:
-        """Read the map of a frame, uint8 (Hg, Wg).
+    def map(self, number: int, deep: bool = False) -> Tensor:
+        """Read the map of a frame, uint8 (Hg, Wg): a cache has 8 bits, ``deep`` or not.
 
         Raises:
             InputError: If its bytes are damaged.

@@ -110,7 +110,11 @@ def assign_to_frames(path: Path, table: GazeTable, clock: FrameClock, geometry: 
         "zeros": 0 if settings.drop_zero else int((zeros & gaze.valid).sum()),
         "outside_share": share,
     }
-    notes = judge_placement(path, in_time, geometry, share, settings.max_outside)
+    late = 1 - len(in_time) / len(good)
+    notes = [f"{late:.0%} of the valid samples lie before or after the video: compare --time.start"] * (
+        late > 0.1
+    )
+    notes += judge_placement(path, in_time, geometry, share, settings.max_outside)
     used = in_time.assign(x=u, y=v)[on_video]
     positions = _pick_positions(
         used.loc[shown["row"][shown["row"].isin(used.index)]].assign(
