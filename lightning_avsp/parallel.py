@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar
 
 from lightning_avsp.errors import AVSPError, InputError
@@ -75,12 +76,8 @@ def completed_jobs(
     """
     if workers <= 1 or len(jobs) <= 1:
         for index, job in enumerate(jobs):
-            try:
+            with _named_errors(name(job)):
                 result = task(job)
-            except (AVSPError, OSError):  # both name their file already
-                raise
-            except Exception as error:
-                raise _unexpected(error, name(job)) from error
             yield index, result
         return
     # Spawned, not forked: torch's threads or a progress bar may hold a lock at the moment of a fork.
@@ -90,24 +87,28 @@ def completed_jobs(
         futures = {pool.submit(task, job): index for index, job in enumerate(jobs)}
         for future in as_completed(futures):
             index = futures[future]
-            try:
-                result = future.result()
-            except BrokenProcessPool as error:
-                raise InputError(
-                    f"one of {workers} worker processes was killed, as a rule for lack of memory; run the same "
-                    "command again with fewer --workers"
-                ) from error
-            except (AVSPError, OSError):  # both name their file already
-                raise
-            except Exception as error:
-                raise _unexpected(error, name(jobs[index])) from error
+            with _named_errors(name(jobs[index])):
+                try:
+                    result = future.result()
+                except BrokenProcessPool as error:
+                    raise InputError(
+                        f"one of {workers} worker processes was killed, as a rule for lack of memory; run the same "
+                        "command again with fewer --workers"
+                    ) from error
             yield index, result
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _unexpected(error: Exception, job: str) -> RuntimeError:
-    return RuntimeError(f"{job}: {type(error).__name__}: {error}")
+@contextmanager
+def _named_errors(job: str) -> Iterator[None]:
+    """Raise errors that nobody expected under the name of their job; ours and the system's name their file already."""
+    try:
+        yield
+    except (AVSPError, OSError):
+        raise
+    except Exception as error:
+        raise RuntimeError(f"{job}: {type(error).__name__}: {error}") from error
 
 
 def _stop_at_interrupt() -> None:

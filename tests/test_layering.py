@@ -30,6 +30,7 @@ ROOMS = (
     ("profiling",),
     ("sweep",),
     ("report",),
+    ("api",),
     ("cli",),
 )
 """Rooms from low to high: a room imports itself, the rooms of its line and all before it."""
@@ -199,6 +200,20 @@ def test_help_and_version_import_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "data synth" in done.stdout
+
+
+def test_the_package_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; import lightning_avsp; import lightning_avsp.metrics as m; assert m.__name__;"
+        "heavy = {'torchmetrics', 'lightning', 'av'} & set(sys.modules); assert not heavy, heavy"
+    )
+    alone = (
+        "import sys; import lightning_avsp; heavy = {'torch', 'numpy'} & set(sys.modules); assert not heavy, heavy;"
+        "assert len([m for m in sys.modules if m.startswith('lightning_avsp')]) == 1"
+    )
+    for script in (alone, code):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def test_no_drawers() -> None:

@@ -48,6 +48,18 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "maps, saliency.mp4 and overlay.mp4 of any video (`avsp predict`)",
         ("video",),
     ),
+    ("view",): Tool(
+        "lightning_avsp.cli.view",
+        "view",
+        "predictions of a video as one page: maps over it, models side by side",
+        ("folders",),
+    ),
+    ("export",): Tool(
+        "lightning_avsp.cli.export",
+        "export",
+        "a trained model as a folder: safetensors, settings, model card",
+        ("checkpoint",),
+    ),
     ("data", "synth"): Tool(
         "lightning_avsp.cli.data_synth", "synth", "generate a synthetic corpus in which audio decides"
     ),

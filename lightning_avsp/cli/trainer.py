@@ -19,6 +19,7 @@ from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_avsp import __version__
+from lightning_avsp.backbones.weights import read_state_dict
 from lightning_avsp.callbacks import RunRecord, default_callbacks
 from lightning_avsp.callbacks.checkpoint_io import AtomicCheckpointIO
 from lightning_avsp.callbacks.origins import weight_options
@@ -26,6 +27,7 @@ from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.loader import start_worker_server
 from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
 from lightning_avsp.evaluation.audit.leaks import seen_test_videos
+from lightning_avsp.evaluation.test_scores import ProtocolScores
 from lightning_avsp.files import lock_folder
 from lightning_avsp.launch import (
     accumulation,
@@ -36,12 +38,13 @@ from lightning_avsp.launch import (
     fsdp2_strategy,
     set_arithmetic,
 )
+from lightning_avsp.papers.diffsal.checkpoint import load_released_state
 from lightning_avsp.plain_values import read_torch_file
 from lightning_avsp.run_folder import RunFolder
 from lightning_avsp.tasks import SaliencyTask
 from lightning_avsp.tasks.execution import Execution
 from lightning_avsp.tasks.experiment import CLI_SETTINGS, ExperimentCLI, forget_weight_files, spell_out_nulls
-from lightning_avsp.tasks.loading import WANTED, refuse_foreign
+from lightning_avsp.tasks.loading import RELEASED_SAMPLING, WANTED, refuse_foreign
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +142,9 @@ class AVSPCLI(ExperimentCLI):
                 self.run.refuse_overwriting()
             elif first:
                 self.run.clear()
-        elif self.subcommand in ("test", "validate", "predict") and not options.trainer.fast_dev_run:
+        elif options.official is not None and self.subcommand == "fit":
+            raise InputError("--official scores a published checkpoint: it goes with test, not with fit")
+        elif self.subcommand != "fit" and options.official is None and not options.trainer.fast_dev_run:
             raise InputError(
                 f"{self.subcommand} needs trained weights: give --ckpt_path best, --ckpt_path last or a path"
             )
@@ -159,7 +164,10 @@ class AVSPCLI(ExperimentCLI):
             )
         self.trainer_defaults = {
             **self.trainer_defaults,
-            "callbacks": default_callbacks(self.run, options, str(self.subcommand)),
+            "callbacks": [
+                *default_callbacks(self.run, options, str(self.subcommand)),
+                *([] if options.trainer.fast_dev_run else [ProtocolScores(self.run)]),
+            ],
         }
 
     @staticmethod
@@ -269,6 +277,21 @@ class AVSPCLI(ExperimentCLI):
         check_world(trainer.world_size, self.devices, self.nodes)
         self.model.execution = Execution(self.options.compile, self.options.activation_checkpointing)
         return trainer
+
+    def before_test(self) -> None:
+        """Load an official checkpoint, if one is to be scored, as `avsp predict` loads it."""
+        if self.options.official is None:
+            return
+        network = self.model.network
+        released = getattr(network, "variant", "") == "released"
+        if not released or self.options.get("ckpt_path"):
+            raise InputError(
+                "--official needs a released DiffSal (experiments/diffsal_released_av6.yaml) and no --ckpt_path"
+            )
+        path = Path(self.options.official)
+        unused = load_released_state(network.core, read_state_dict(path), str(path))
+        log.info("%s: official DiffSal checkpoint, %d tensors are not needed", path, len(unused))
+        self.model.sampling = RELEASED_SAMPLING
 
     def before_fit(self) -> None:
         """Refuse a start that has seen this run's test videos, then take the earlier stage's weights."""

@@ -39,7 +39,7 @@ class SaliencyMetrics:
     Raises:
         InputError: If a metric or the policy is unknown.
 
-    Example:
+    Examples:
         >>> import torch
         >>> metrics = SaliencyMetrics(names=("cc", "nss"), prefix="val/")
         >>> truth = torch.tensor([[0, 50], [100, 255]], dtype=torch.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -35,6 +35,8 @@ class PredictionReport:
     used: str = ""
     """Modalities that the maps depend on, e.g. ``av`` or ``tav``. A network without an audio encoder leaves audio
     unused."""
+    times: Sequence[float] = ()
+    """Seconds after the first frame at which each frame that was decoded so far is shown."""
     damage: str = ""
     """Error that ended the decoding of the video before its end; frames before it are predicted."""
 
@@ -121,6 +123,7 @@ def predict_video(
                 group = list(islice(clips, batch))
             if not group:
                 return
+            report.times = group[-1].times
             with report.timed("audio"):
                 found = read(group)
             yield found

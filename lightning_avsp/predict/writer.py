@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing, suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ from lightning_avsp.run_folder import write_json
 log = logging.getLogger(__name__)
 
 #: Everything a prediction writes; ``--overwrite`` replaces a folder that holds nothing else.
-OUTPUTS = ("maps.npz", "maps", "saliency.mp4", "overlay.mp4", "prediction.json")
+OUTPUTS = ("maps.npz", "maps", "saliency.mp4", "overlay.mp4", "prediction.json", "view.html")
 VIDEOS = ("saliency.mp4", "overlay.mp4")
 SPARE_BYTES = 64 << 20
 """Space that a prediction leaves free."""
@@ -156,24 +156,21 @@ class PredictionWriter:
         return len(times)
 
     def _write_videos(self, maps: np.ndarray, progress: Callable[[int], None]) -> list[int]:
-        size = (self.info.height, self.info.width)
         writers: list[Mp4Writer] = []
-        frames, times = decode_video(self.info), []
+        shown, times = frames_with_levels(self.info, maps, self.maps.top), []
         try:
             writers = [Mp4Writer(self.folder / name, self.info) for name in VIDEOS]
             saliency, coloured = writers
             with suppress(InputError):  # damage ends the frames here as it did when they were predicted
-                for stored, (pts, frame) in zip(maps, islice(frames, len(maps)), strict=False):
-                    levels = to_levels(stored / np.float32(self.maps.top), size)
+                for pts, image, levels in shown:
                     saliency.write(levels, pts)
-                    image = to_rgb(frame, self.info)
                     coloured.write(overlay(image, levels, self.colours, self.opacity), pts)
                     times.append(pts)
                     progress(len(times))
             while writers:
                 writers.pop().close()
         finally:
-            frames.close()
+            shown.close()
             for writer in writers:
                 writer.abort()
         return times
@@ -239,6 +236,26 @@ def check_out(out: Path, overwrite: bool) -> None:
             f"{out} holds {foreign[0]}, which is not part of a prediction, so it is not overwritten: "
             "give another --out"
         )
+
+
+def frames_with_levels(
+    info: VideoInfo, maps: np.ndarray, top: int = 1
+) -> Generator[tuple[int, np.ndarray, np.ndarray], None, None]:
+    """Decode a video beside its maps.
+
+    Args:
+        info: The video.
+        maps: Maps of its first frames (N, H, W).
+        top: Number in the maps that means 1.0.
+
+    Yields:
+        Presentation time in the video's time base, the frame as RGB, uint8 (H, W, 3), and its map of the same size,
+        uint8 (H, W).
+    """
+    size = (info.height, info.width)
+    with closing(decode_video(info)) as frames:
+        for stored, (pts, frame) in zip(maps, islice(frames, len(maps)), strict=False):
+            yield pts, to_rgb(frame, info, size), to_levels(stored / np.float32(top), size)
 
 
 def to_levels(saliency: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,10 @@ class RunResult:
     device: str = ""
     parameters: int | None = None
     """Parameters of the trained network, where the result has them."""
+    protocols: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    """Records of tested videos by published protocol; `videos` are those of ``plain``."""
+    starts: Mapping[str, str] = field(default_factory=dict)
+    """Source of the weights that each encoder of the training started from."""
     contamination: tuple[str, ...] = ()
     """Test videos that the start of the training has seen."""
 
@@ -163,6 +167,8 @@ def _result(path: Path, content: Mapping[str, Any], origin: Mapping[str, Any], *
         split=None if split is None else int(split),
         device=str(origin.get("device") or ""),
         contamination=tuple(content.get("leaks") or ()),
+        protocols={name: tuple(one["videos"]) for name, one in (origin.get("protocols") or {}).items()},
+        starts=dict(origin.get("starts") or {}),
         **own,
     )
 

@@ -140,6 +140,7 @@ class Runner:
         folder, run = plan.test_folder(self.runs), plan.training.folder(self.runs)
         tested = json.loads((folder / "results" / "test.json").read_text())
         record = json.loads(RunFolder(run).record.read_text())
+        protocols = folder / "results" / "test_protocols.json"
         facts = ("steps", "epochs", "parameters", "precision", "world_size", "device", "versions")
         return {
             "sweep": plan.sweep,
@@ -154,6 +155,7 @@ class Runner:
             "run_dir": str(run),
             "checkpoint": str(checkpoint),
             "metrics": tested["averages"],
+            "protocols": json.loads(protocols.read_text()) if protocols.is_file() else {},
             **{key: tested.get(key) for key in ("videos", "synthetic", "selection", "sampling")},
             "leaks": tested.get("leaks", []),
             "seed": plan.seed,

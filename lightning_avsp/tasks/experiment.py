@@ -47,6 +47,7 @@ class RunOptions:
         overwrite: Replace a run that is in the folder.
         stage: Experiment whose checkpoint the paper starts from; a run without init_from is told what it lacks.
         init_from: Checkpoint of an earlier stage (e.g. DHF1K pretraining) that the network's weights start from.
+        official: Official DiffSal checkpoint that `test` scores instead of a run's, with the released sampling.
         init_drop: Beginnings of names in that checkpoint's network that are left out.
         init_absent: Tensors of that network which this one lacks: refuse them, or leave them out with a warning.
         allow_seen_test_videos: Train although the starting checkpoint has seen test videos of this run; results report
@@ -71,6 +72,7 @@ class RunOptions:
     overwrite: bool = False
     stage: Path | None = None
     init_from: Path | None = None
+    official: Path | None = None
     init_drop: list[str] = field(default_factory=list)
     init_absent: Literal["error", "drop"] = "error"
     allow_seen_test_videos: bool = False

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,10 +41,16 @@ PRECISION_KEY = "precision"
 """Entry of a checkpoint that holds the ``trainer.precision`` of its training."""
 PREFIX = "network."
 """Prefix of the network's names in a task's checkpoint."""
-WANTED = "the .ckpt file of a training run, or a released DiffSal file"
+WANTED = "the .ckpt file of a training run, a folder that `avsp export` wrote, or a released DiffSal file"
+EXPORTED = ("config.json", "model.safetensors")
+"""Files of an exported model: settings with nothing but plain values, and the network's tensors by its own names."""
 MOST_SAMPLES = 1000
 """Most samples a clip of a checkpoint: all of them lie in memory together."""
 AnyKind = TypeVar("AnyKind")
+
+
+RELEASED_SAMPLING = Sampling(steps=4, spacing="leading", clamp=(0.0, 1.0))
+"""Sampling of the released DiffSal."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class LoadedModel:
     """The training data's ``captions`` option, as the checkpoint holds it."""
     half: bool = False
     """True if it was trained in mixed bfloat16, in which a GPU predicts, too."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Plain settings that ``network``, ``sampling`` and ``diffusion`` are rebuilt from, and ``seed``."""
 
     @property
     def device(self) -> torch.device:
@@ -125,21 +134,25 @@ class LoadedModel:
 def load_model(
     path: Path, device: str = "cpu", steps: int | None = None, seed: int | None = None
 ) -> LoadedModel:
-    """Load a network and its settings from a training run's checkpoint or an official DiffSal file.
+    """Load a network and its settings from a training run's checkpoint, an exported folder or an official DiffSal file.
 
     Args:
-        path: The file.
+        path: The file or folder.
         device: ``auto``, ``cpu``, ``cuda``, ...
         steps: Denoising steps of every clip; the checkpoint's own number when None.
         seed: Seed of all noise; the checkpoint's own when None, or 0 if it has none.
 
     Raises:
-        InputError: If the file is missing, unreadable, or neither of the two, if the device is absent, or if the noise
+        InputError: If the file is missing, unreadable, or none of the three, if the device is absent, or if the noise
             schedule has fewer steps.
     """
     chosen = choose_device(device)
-    # `avsp weights convert` makes safetensors: never a training run's
-    content = None if path.suffix == ".safetensors" else read_torch_file(path, WANTED)
+    content: Any
+    if path.is_dir():
+        content = read_exported(path)
+    else:
+        # `avsp weights convert` makes safetensors: never a training run's
+        content = None if path.suffix == ".safetensors" else read_torch_file(path, WANTED)
     if isinstance(content, dict) and "pytorch-lightning_version" in content:
         model = _load_trained(path, content)
     else:
@@ -188,7 +201,33 @@ def _load_trained(path: Path, content: dict[str, Any]) -> LoadedModel:
         seed=seed if type(seed) is int else 0,
         captions=captions if isinstance(captions, dict) else None,
         half=content.get(PRECISION_KEY) == "bf16-mixed",
+        settings={
+            key: settings[key] for key in ("network", "sampling", "diffusion", "seed") if settings.get(key)
+        },
     )
+
+
+def read_exported(folder: Path) -> dict[str, Any]:
+    """Read a folder of ``avsp export`` as the content of the checkpoint that it was made of.
+
+    Raises:
+        InputError: If one of its two files is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    config, weights = (folder / name for name in EXPORTED)
+    if not (config.is_file() and weights.is_file()):
+        raise InputError(f"{folder} lacks {' or '.join(EXPORTED)}: give {WANTED}")
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+        tensors = load_file(weights)
+    except (ValueError, RecursionError, OSError, SafetensorError) as error:
+        raise InputError(
+            f"{folder} is damaged ({' '.join(str(error).split())[:200]}): export it anew"
+        ) from error
+    state = {PREFIX + name: tensor for name, tensor in tensors.items()}
+    return {**content, "state_dict": state} if isinstance(content, dict) else {}
 
 
 def refuse_foreign(path: Path, content: Any) -> None:
@@ -272,10 +311,16 @@ def _load_official(path: Path) -> LoadedModel:
         raise InputError(
             f"{path} is neither a checkpoint of `lightning fit` nor an official DiffSal file: give one of these"
         )
+    network = load_released(path)
+    arguments = {"variant": "released", "modality": network.modality}
     return LoadedModel(
-        network=load_released(path),
+        network=network,
         spec=InputSpec((224, 384), (224, 384), ClipPolicy(), LogMel(alignment="released")),
         source="official DiffSal release",
-        sampling=Sampling(steps=4, spacing="leading", clamp=(0.0, 1.0)),
+        sampling=RELEASED_SAMPLING,
         diffusion=GaussianDiffusion(),  # 1000 steps, cosine
+        settings={
+            "network": {"class_path": "lightning_avsp.papers.diffsal.DiffSal", "init_args": arguments},
+            "sampling": {"steps": 4, "spacing": "leading", "clamp": (0.0, 1.0)},
+        },
     )

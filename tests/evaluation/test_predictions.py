@@ -17,7 +17,7 @@ from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.prediction_files import PredictedVideo, read_map_image
 from lightning_avsp.evaluation.predictions import checked_frames, find_video, folder_of_split, open_folder
-from lightning_avsp.predict.maps import NpzMaps, PngMaps
+from lightning_avsp.predict.maps import write_maps
 
 SIZE = (12, 20)
 AVAD, COUTROT = find_corpus("AVAD"), find_corpus("Coutrot1")
@@ -79,22 +79,18 @@ def test_what_lightning_predict_writes(tmp_path: Path) -> None:
     assert torch.equal(found[2], (maps[1, 0] * 255).round().byte())
 
 
-def test_what_avsp_predict_writes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("form", "unit"), [("npz", 1), ("png16", 65535)])
+def test_what_avsp_predict_writes(tmp_path: Path, form: str, unit: int) -> None:
     maps = np.random.default_rng(0).random((3, *SIZE)).astype(np.float32)
-    for name, sink_of in (
-        ("V1", lambda out: NpzMaps(out / "maps.npz")),
-        ("V2", lambda out: PngMaps(out / "maps", 16)),
-    ):
-        (tmp_path / name).mkdir()
-        sink = sink_of(tmp_path / name)
-        for one in maps:
-            sink.write(one)
-        sink.close(np.arange(3.0))
-        for other in ("saliency.mp4", "overlay.mp4", "prediction.json"):
-            (tmp_path / name / other).write_bytes(b"not read")
-        found = read(find_video(tmp_path, AVAD, name))
-        assert list(found) == [1, 2, 3]
-        assert np.allclose(found[3] / (65535 if name == "V2" else 1), maps[2], atol=5e-4)
+    (tmp_path / "V1").mkdir()
+    stored = maps.astype(np.float16) if unit == 1 else (maps * unit).round().astype(np.uint16)
+    write_maps(tmp_path / "V1", form, stored, np.arange(3.0))
+    for other in ("saliency.mp4", "overlay.mp4", "prediction.json"):
+        (tmp_path / "V1" / other).write_bytes(b"not read")
+    found = read(find_video(tmp_path, AVAD, "V1"))
+    assert list(found) == [1, 2, 3]
+    # float16, or 16-bit levels, of values below 1
+    assert np.allclose(found[3] / unit, maps[2], atol=5e-4)
 
 
 def test_arrays(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,7 +40,9 @@ def cluster() -> Iterator[Cluster]:
         for name, value in fake_environment().items():
             patch.setenv(name, value)
         found = connect(None, jobs=4)
+        handler = signal.getsignal(signal.SIGTERM)
         entered = found.__enter__()  # Ray's processes keep the environment that they are started in
+        signal.signal(signal.SIGTERM, handler)  # Ray's own would stay for all later tests
     yield entered
     found.__exit__(None, None, None)
 

@@ -10,7 +10,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import wait_for
 
 from lightning_avsp.array_file import ArrayWriter, read_index
 from lightning_avsp.data.cache import prepare
@@ -273,13 +273,6 @@ def start_run(root: Path, cache: Path) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(condition: object, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end, "nothing happens"
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_in_the_middle_and_run_again(corpus_root: Path, tmp_path: Path, stop: signal.Signals) -> None:
     run = start_run(corpus_root, tmp_path)
@@ -298,7 +291,7 @@ def test_stopped_in_the_middle_and_run_again(corpus_root: Path, tmp_path: Path, 
 
 def test_two_runs_at_once(corpus_root: Path, tmp_path: Path) -> None:
     runs = [start_run(corpus_root, tmp_path) for _ in range(2)]
-    reports = [run.communicate(timeout=120)[0].split()[1:] for run in runs]
+    reports = [run.communicate()[0].split()[1:] for run in runs]
     assert [run.returncode for run in runs] == [0, 0]
     assert sum(int(made) for made, _ in reports) == 3  # each video was written once
     assert sum(int(kept) for _, kept in reports) == 3

@@ -1,0 +1,96 @@
+"""A test's maps scored by every published protocol that applies to their corpora, without predicting them again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from lightning_avsp.data.catalogue import CATALOGUE
+from lightning_avsp.evaluation.formulas import ntire26_scores
+from lightning_avsp.evaluation.protocols import Protocol, find_protocol
+from lightning_avsp.metrics import SaliencyMetrics
+from lightning_avsp.run_folder import RunFolder, write_json
+from lightning_avsp.tasks.prediction import frame_keys
+
+TEST_RESULT = "test_protocols.json"
+"""Name of the file in a run's results."""
+
+
+def protocols_of(corpus: str) -> tuple[str, ...]:
+    """List the published protocols beside ``plain`` by which a corpus is scored; none for one's own."""
+    entry = CATALOGUE.get(corpus)
+    layouts = {"stavis": ("stavis", "vinet"), "crowdsal": ("ntire26",)}
+    return () if entry is None else layouts.get(entry.layout, ("dhf1k",))
+
+
+class ProtocolScores(Callback):
+    """Writer of ``results/test_protocols.json``: averages and videos by protocol, from the maps that the test predicts.
+
+    Shuffled AUCs need fixations of other frames, which a test does not read: ``avsp evaluate`` gives them.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self.metrics: dict[str, SaliencyMetrics] = {}
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prepare metrics of the protocols of all corpora under test, the same on every process."""
+        data: Any = getattr(trainer, "datamodule", None)
+        names = dict.fromkeys(
+            name for corpus in getattr(data, "corpora", ()) for name in protocols_of(corpus)
+        )
+        self.metrics = {
+            name: SaliencyMetrics(
+                tuple(metric for metric in protocol.metrics if metric != "auc_shuffled"),
+                policy=protocol.policy,
+                repeats=protocol.repeats,
+            )
+            for name, protocol in ((name, find_protocol(name)) for name in names)
+        }
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Score the maps (B, 1, H, W) that the test step returned."""
+        if isinstance(outputs, Tensor):
+            for name, metrics in self.metrics.items():
+                self._score(find_protocol(name), metrics, outputs[:, 0], batch)
+
+    @staticmethod
+    def _score(protocol: Protocol, metrics: SaliencyMetrics, maps: Tensor, batch: Any) -> None:
+        keys = frame_keys(batch)
+        chosen = [
+            index
+            for index, (corpus, _, frame) in enumerate(keys)
+            if protocol.name in protocols_of(corpus) and frame >= protocol.first_frame
+        ]
+        truth = [batch["ground_truth"][index] for index in chosen]
+        points = [batch["fixations"][index] for index in chosen]
+        own = [keys[index] for index in chosen]
+        prepared = [
+            protocol.prepare(maps[index][None], (goal.shape[-2], goal.shape[-1]))[0]
+            for index, goal in zip(chosen, truth, strict=True)
+        ]
+        if protocol.formulas == "ntire26":
+            for key, saliency, goal, fixated in zip(own, prepared, truth, points, strict=True):
+                metrics.average.add(key, *ntire26_scores(saliency[None], goal[None], [fixated])[0])
+        elif chosen:
+            metrics.update(prepared, truth, points, own)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gather the scores of all processes and write them."""
+        found = {}
+        for name, metrics in self.metrics.items():
+            averages, table = metrics.compute(), metrics.table()  # both gather: every process takes part
+            found[name] = {"averages": averages, "videos": table.video_records()}
+            metrics.reset()
+        if found and trainer.is_global_zero:
+            write_json(self.run.results / TEST_RESULT, found)
