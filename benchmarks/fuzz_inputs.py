@@ -372,7 +372,7 @@ def record(rng: np.random.Generator, folder: Path) -> Case:
     """Records of a run and results, as JSON and YAML: damaged, nested without end, or of other kinds."""
     from lightning_avsp.evaluation.audit.leaks import audit_leaks
     from lightning_avsp.report.results import read_all_results
-    from lightning_avsp.run_folder import read_json
+    from lightning_avsp.run_folder import read_run_json
 
     deep = "[" * int(rng.integers(1, 100_000))
     texts = [
@@ -394,7 +394,7 @@ def record(rng: np.random.Generator, folder: Path) -> Case:
 
     def read_all() -> None:
         if rng.random() < 0.3:
-            read_json(path)
+            read_run_json(path)
         elif rng.random() < 0.5:
             list(read_all_results(folder))
         else:

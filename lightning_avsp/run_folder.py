@@ -43,7 +43,7 @@ class RunFolder:
     @property
     def is_finished(self) -> bool:
         """True once the training that this folder holds has ended by itself."""
-        return self.record.is_file() and bool(read_json(self.record).get("finished"))
+        return self.record.is_file() and bool(read_run_json(self.record).get("finished"))
 
     def next_metrics(self, command: str) -> str:
         """Return the name of a folder under ``metrics/`` that does not exist yet: the CSV logger deletes what it finds.
@@ -96,7 +96,7 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_run_json(path: Path) -> dict[str, Any]:
     """Read a table from a JSON file that this package wrote.
 
     Raises:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.run_folder import RunFolder, read_json, write_json
+from lightning_avsp.run_folder import RunFolder, read_run_json, write_json
 
 
 def test_an_empty_folder_may_be_used(tmp_path: Path) -> None:
@@ -68,4 +68,4 @@ def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match=r"run.json (is damaged|holds a)"):
         run.refuse_overwriting()
     with pytest.raises(InputError, match=r"run.json"):
-        read_json(run.record)
+        read_run_json(run.record)

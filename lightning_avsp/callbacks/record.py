@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 import lightning_avsp
 from lightning_avsp.callbacks.origins import started_from
-from lightning_avsp.run_folder import RunFolder, read_json, write_atomically, write_json
+from lightning_avsp.run_folder import RunFolder, read_run_json, write_atomically, write_json
 
 
 class RunRecord(SaveConfigCallback):
@@ -56,7 +56,7 @@ class RunRecord(SaveConfigCallback):
         own = path is not None and run.path.resolve() in Path(path).resolve().parents
         if not own or not run.record.is_file():
             return []
-        before = read_json(run.record)
+        before = read_run_json(run.record)
         parts = [
             *before.get("earlier", []),
             {"videos": before["videos"], "started_from": before.get("started_from", {})},

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.files import is_locked
-from lightning_avsp.run_folder import RunFolder, read_json, write_json
+from lightning_avsp.run_folder import RunFolder, read_run_json, write_json
 from lightning_avsp.sweep.child import Attempts
 from lightning_avsp.sweep.execution import log_end
 from lightning_avsp.sweep.planning import SweepPlan, TrialPlan
@@ -69,7 +69,7 @@ def _unfinished(plan: TrialPlan, folder: Path, busy: State) -> TrialState:
     elif attempts:
         state = "interrupted" if attempts[-1]["code"] in STOPPED else "failed"
     path = folder / "progress.json"
-    return TrialState(plan, state, folder, read_json(path) if path.is_file() else {})
+    return TrialState(plan, state, folder, read_run_json(path) if path.is_file() else {})
 
 
 def states_of(plan: SweepPlan, runs: Path) -> list[TrialState]:
@@ -85,7 +85,7 @@ def keep_arguments(sweep: str, runs: Path, args: list[str]) -> None:
 def kept_arguments(sweep: str, runs: Path) -> list[str]:
     """Read the ``--args`` of the last run of a sweep, none before the first."""
     path = runs / "sweeps" / sweep / "args.json"
-    return list(read_json(path)["args"]) if path.is_file() else []
+    return list(read_run_json(path)["args"]) if path.is_file() else []
 
 
 def find_results(sweep: Sweep, runs: Path, args: list[str] | None = None) -> dict[str, Path]:
@@ -104,7 +104,7 @@ def find_results(sweep: Sweep, runs: Path, args: list[str] | None = None) -> dic
     found: dict[tuple[str, ...], dict[str, Path]] = {}
     for path in sorted((runs / "sweeps" / sweep.name).glob("*/result.json"), key=lambda p: p.stat().st_mtime):
         try:
-            content = read_json(path)
+            content = read_run_json(path)
             found.setdefault(tuple(content["args"]), {})[content["trial"]] = path
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(

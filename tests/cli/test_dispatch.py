@@ -108,7 +108,6 @@ def test_an_error_of_this_program_keeps_its_traceback(monkeypatch: pytest.Monkey
         ["data", "synth", "--videos=3", "--workers=1", "--root={out}"],
         ["data", "check", "{corpus}", "--quick", "--workers=1", "--json={out}"],
         ["data", "prepare", "{corpus}", "--size=64x128", "--workers=1", "--out={out}"],
-        ["bench", "model", "--json={out}"],
         ["report", "--leaderboard", "--corpus=AVAD", "--out={out}"],
         ["caption", "{corpus}", "--synthetic", "--features=false", "--out={out}"],
     ],
