@@ -23,6 +23,7 @@ ROOMS = (
     ("losses", "metrics"),
     ("papers",),
     ("data",),
+    ("curation",),
     ("synthetic",),
     ("tasks",),
     ("callbacks",),
@@ -34,7 +35,7 @@ ROOMS = (
     ("cli",),
 )
 """Rooms from low to high: a room imports itself, the rooms of its line and all before it."""
-LARGEST_SHARE = 0.21  # the aim is a fifth: data is the one room above it
+LARGEST_SHARE = 0.2
 SAME_NAME = {
     "cc": "a loss and a metric of one formula",
     "sim": "likewise",
@@ -158,7 +159,7 @@ def test_no_module_imports_itself_in_a_circle() -> None:
         pytest.fail(" -> ".join(error.args[1]))
 
 
-def test_no_room_is_far_above_a_fifth_of_the_house() -> None:
+def test_no_room_is_above_a_fifth_of_the_house() -> None:
     lines: dict[str, int] = defaultdict(int)
     for path in ROOT.rglob("*.py"):
         lines[path.relative_to(ROOT).parts[0]] += len(path.read_text().splitlines())

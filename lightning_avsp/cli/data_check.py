@@ -32,8 +32,8 @@ def check(
     from rich.console import Console
 
     from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.data.check import check_corpora
-    from lightning_avsp.data.check.report import print_faults
+    from lightning_avsp.curation.check import check_corpora
+    from lightning_avsp.curation.check.report import print_faults
     from lightning_avsp.errors import InputError
     from lightning_avsp.run_folder import write_json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from lightning_avsp.data.importing.settings import (
+from lightning_avsp.curation.importing.settings import (
     Columns,
     EyeLink,
     Files,
@@ -67,7 +67,7 @@ def import_recording(
     import yaml
 
     from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.data.importing import ImportSettings, import_video
+    from lightning_avsp.curation.importing import ImportSettings, import_video
     from lightning_avsp.run_folder import write_atomically
 
     settings = ImportSettings(

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_avsp.curation.importing.observers import OBSERVERS, read_observers
+from lightning_avsp.curation.importing.store import VideoPaths, read_record
+from lightning_avsp.curation.importing.writing import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.importing.observers import OBSERVERS, read_observers
-from lightning_avsp.data.importing.store import VideoPaths, read_record
-from lightning_avsp.data.importing.writing import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.evaluation.prediction_files import PredictedVideo
 from lightning_avsp.synthetic.observers import saliency_maps

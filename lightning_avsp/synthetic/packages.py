@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_avsp.data.importing.writing import encode_image, encode_matrix
+from lightning_avsp.curation.importing.writing import encode_image, encode_matrix
 from lightning_avsp.synthetic.layout import STAVIS_CORPORA, part_of, place_in_part
 from lightning_avsp.synthetic.spec import SyntheticSpec
 

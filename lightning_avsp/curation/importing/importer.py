@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from lightning_avsp.curation.importing.clock import FrameClock, video_clock
+from lightning_avsp.curation.importing.frames import FrameGaze, assign_to_frames
+from lightning_avsp.curation.importing.gaze import gaze_files, read_gaze
+from lightning_avsp.curation.importing.lists import check_parts, enter_video, register_corpus
+from lightning_avsp.curation.importing.observers import write_observers
+from lightning_avsp.curation.importing.plausibility import draw_placement, judge_sigma
+from lightning_avsp.curation.importing.settings import ImportSettings, check_video_name, parse_splits
+from lightning_avsp.curation.importing.store import VideoPaths, finish, locked, read_record, settle
+from lightning_avsp.curation.importing.writing import Progress, write_audio, write_frames, write_ground_truth
 from lightning_avsp.data.catalogue import Part, own_corpus, read_own
-from lightning_avsp.data.importing.clock import FrameClock, video_clock
-from lightning_avsp.data.importing.frames import FrameGaze, assign_to_frames
-from lightning_avsp.data.importing.gaze import gaze_files, read_gaze
-from lightning_avsp.data.importing.lists import check_parts, enter_video, register_corpus
-from lightning_avsp.data.importing.observers import write_observers
-from lightning_avsp.data.importing.plausibility import draw_placement, judge_sigma
-from lightning_avsp.data.importing.settings import ImportSettings, check_video_name, parse_splits
-from lightning_avsp.data.importing.store import VideoPaths, finish, locked, read_record, settle
-from lightning_avsp.data.importing.writing import Progress, write_audio, write_frames, write_ground_truth
 from lightning_avsp.data.lists import ListedVideo
 from lightning_avsp.data.stavis import VIDEO_SUFFIXES
 from lightning_avsp.errors import InputError
@@ -69,7 +69,7 @@ def import_video(
 
     Args:
         source: Video file to import.
-        gaze: Raw gaze (:func:`~lightning_avsp.data.importing.gaze.read_gaze`).
+        gaze: Raw gaze (:func:`~lightning_avsp.curation.importing.gaze.read_gaze`).
         root: Root of the corpora; made if it does not exist.
         corpus: Name of the corpus, new or imported before.
         settings: Reading of gaze, and properties of maps and files.

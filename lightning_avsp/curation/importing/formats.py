@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TypeVar, cast
 
-from lightning_avsp.data.importing.settings import (
+from lightning_avsp.curation.importing.settings import (
     Columns,
     Format,
     ImportSettings,

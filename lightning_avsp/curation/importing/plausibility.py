@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from lightning_avsp.data.importing.geometry import ScreenGeometry
+from lightning_avsp.curation.importing.geometry import ScreenGeometry
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.images import resize
 

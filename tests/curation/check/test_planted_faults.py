@@ -14,7 +14,7 @@ import soundfile
 from PIL import Image
 from scipy.io import savemat
 
-from lightning_avsp.data.check import CheckReport, check_corpora
+from lightning_avsp.curation.check import CheckReport, check_corpora
 from lightning_avsp.data.manifest import read_conditions
 
 Found = tuple[Path, str]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lightning_avsp.data.importing import (
+from lightning_avsp.curation.importing import (
     Columns,
     EyeLink,
     ImportSettings,
@@ -19,7 +19,7 @@ from lightning_avsp.data.importing import (
     TimeStamps,
     import_video,
 )
-from lightning_avsp.data.importing import gaze as tables
+from lightning_avsp.curation.importing import gaze as tables
 from lightning_avsp.errors import InputError, MissingDependencyError
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
-from lightning_avsp.data.importing.geometry import (
+from lightning_avsp.curation.importing.geometry import (
     Coordinates,
     Origin,
     ScreenGeometry,
@@ -14,11 +14,11 @@ from lightning_avsp.data.importing.geometry import (
     parse_size,
     screen_pixels,
 )
-from lightning_avsp.data.importing.numbers import Decimal
+from lightning_avsp.curation.importing.numbers import Decimal
 from lightning_avsp.errors import InputError
 
 Format = Literal["auto", "table", "eyelink", "neon", "pupil", "tobii", "diem", "coord", "webgazer"]
-"""Exports of trackers (:mod:`~lightning_avsp.data.importing.formats`); auto recognises what is unmistakable."""
+"""Exports of trackers (:mod:`~lightning_avsp.curation.importing.formats`); auto recognises what is unmistakable."""
 TimeUnit = Literal["s", "ms", "us", "ns", "frame"]
 Pick = Literal["median", "mean", "last"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lightning_avsp.data.importing.frames import FrameGaze
+from lightning_avsp.curation.importing.frames import FrameGaze
 from lightning_avsp.errors import InputError
 
 OBSERVERS = "observers.npz"

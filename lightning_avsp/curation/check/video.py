@@ -17,10 +17,10 @@ from typing import Literal, TypeVar, cast
 import torch
 from PIL import Image
 
+from lightning_avsp.curation.check.report import Fault, Severity
+from lightning_avsp.curation.importing.store import VideoPaths, read_record
 from lightning_avsp.data.catalogue import Corpus
-from lightning_avsp.data.check.report import Fault, Severity
 from lightning_avsp.data.corpora import LAYOUTS
-from lightning_avsp.data.importing.store import VideoPaths, read_record
 from lightning_avsp.data.lists import ListedVideo
 from lightning_avsp.data.numbered_files import NUMBERED, PICTURES, NumberedFiles
 from lightning_avsp.data.sources import (

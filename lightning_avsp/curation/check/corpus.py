@@ -9,9 +9,9 @@ from functools import partial
 from itertools import combinations
 from pathlib import Path
 
+from lightning_avsp.curation.check.report import CheckReport, CorpusReport, Fault
+from lightning_avsp.curation.check.video import Depth, check_video
 from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, known_corpora
-from lightning_avsp.data.check.report import CheckReport, CorpusReport, Fault
-from lightning_avsp.data.check.video import Depth, check_video
 from lightning_avsp.data.corpora import corpus_listing
 from lightning_avsp.data.lists import ListedVideo, base_folders, list_path, parse_fold_list
 from lightning_avsp.data.manifest import read_manifest
@@ -40,7 +40,7 @@ def check_corpora(
     Args:
         root: Folder that holds ``video_frames``, ``video_audio``, ``annotations`` and ``fold_lists``.
         corpora: Names in the catalogue; empty for every corpus of which anything is there.
-        depth: How closely files are read (:data:`~lightning_avsp.data.check.video.Depth`).
+        depth: How closely files are read (:data:`~lightning_avsp.curation.check.video.Depth`).
         workers: Processes. More than one needs a script with an ``if __name__ == "__main__"`` guard.
         progress: Called after each video.
 

@@ -16,10 +16,8 @@ import soundfile
 from PIL import Image
 from scipy.io import loadmat
 
-from lightning_avsp.data.catalogue import read_own
-from lightning_avsp.data.check import check_corpora
-from lightning_avsp.data.corpora import read_videos
-from lightning_avsp.data.importing import (
+from lightning_avsp.curation.check import check_corpora
+from lightning_avsp.curation.importing import (
     Files,
     ImportSettings,
     MapSettings,
@@ -28,7 +26,9 @@ from lightning_avsp.data.importing import (
     import_video,
     importer,
 )
-from lightning_avsp.data.importing.observers import read_observers
+from lightning_avsp.curation.importing.observers import read_observers
+from lightning_avsp.data.catalogue import read_own
+from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.errors import InputError
 
 PLAIN = ImportSettings(maps=MapSettings(sigma=6.0))

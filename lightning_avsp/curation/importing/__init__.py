@@ -1,7 +1,7 @@
 """Import of videos with raw gaze into corpora of one's own, in the layout that every command reads."""
 
-from lightning_avsp.data.importing.importer import ImportReport, import_video
-from lightning_avsp.data.importing.settings import (
+from lightning_avsp.curation.importing.importer import ImportReport, import_video
+from lightning_avsp.curation.importing.settings import (
     Columns,
     EyeLink,
     Files,

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lightning_avsp.data.importing.clock import FrameClock
-from lightning_avsp.data.importing.gaze import GazeTable
-from lightning_avsp.data.importing.geometry import ScreenGeometry
-from lightning_avsp.data.importing.plausibility import judge_placement, judge_units
-from lightning_avsp.data.importing.settings import Pick, TimeStamps
+from lightning_avsp.curation.importing.clock import FrameClock
+from lightning_avsp.curation.importing.gaze import GazeTable
+from lightning_avsp.curation.importing.geometry import ScreenGeometry
+from lightning_avsp.curation.importing.plausibility import judge_placement, judge_units
+from lightning_avsp.curation.importing.settings import Pick, TimeStamps
 from lightning_avsp.errors import InputError
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -67,7 +67,7 @@ def assign_to_frames(path: Path, table: GazeTable, clock: FrameClock, geometry: 
 
     Args:
         path: File of the samples, for error messages.
-        table: Samples, as :func:`~lightning_avsp.data.importing.gaze.read_gaze` returns them.
+        table: Samples, as :func:`~lightning_avsp.curation.importing.gaze.read_gaze` returns them.
         clock: Frames of the video.
         geometry: Position of the video on the screen.
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lightning_avsp.data.importing.formats import Preset, apply_preset, find_preset
-from lightning_avsp.data.importing.numbers import MISSING, parse_numbers
-from lightning_avsp.data.importing.settings import Columns, EyeLink, ImportSettings, Screen
+from lightning_avsp.curation.importing.formats import Preset, apply_preset, find_preset
+from lightning_avsp.curation.importing.numbers import MISSING, parse_numbers
+from lightning_avsp.curation.importing.settings import Columns, EyeLink, ImportSettings, Screen
 from lightning_avsp.errors import InputError, MissingDependencyError
 
 _VALID = frozenset({"true", "1", "1.0", "valid", "yes", "y"})

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lightning_avsp.data.importing.clock import FrameClock
+from lightning_avsp.curation.importing.clock import FrameClock
 from lightning_avsp.media.audio_track import read_audio
 from lightning_avsp.media.video import VideoInfo, iterate_frames
 
