@@ -4,13 +4,15 @@
     python benchmarks/fuzz_inputs.py --kinds table --first 17 --count 1   # one case again, with its traceback
 
 A kind is a generator: from a random generator and an empty folder it makes a file and returns the reader with a check
-of its result. Counted are ``wrong`` values, ``traceback`` (any error but an AVSPError of one line), ``hang`` (10 s)
-and ``leftover`` (files beside the input). A new kind is one more entry of ``KINDS``.
+of its result. Counted are ``wrong`` values, ``traceback`` (any error but an AVSPError of one line), ``hang`` (10 s),
+``leftover`` (files beside the input), ``outside`` (a program started, a connection made, or a file changed elsewhere, by
+Python's audit events) and ``memory`` (a peak of more than 1 GiB). A new kind is one more entry of ``KINDS``.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import struct
@@ -27,10 +29,49 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from lightning_avsp.errors import AVSPError
+from lightning_avsp.profiling.device import peak_memory, reset_peak_memory
 
 LIMIT_S = 10
+MOST_BYTES = 1 << 30
+"""Largest growth of the process' resident memory while one input is read."""
+VERDICTS = ("read", "refused", "wrong", "traceback", "hang", "leftover", "outside", "memory")
+RUNS = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "socket.connect")
+CHANGES = (
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.link",
+    "os.symlink",
+    "os.chmod",
+    "os.truncate",
+)
+
+CPU = torch.device("cpu")
+watched: list[Path] = []
+"""Folder of the case that is being read."""
+outside: list[str] = []
+"""What it did elsewhere."""
+
+
+def watch(event: str, arguments: tuple[Any, ...]) -> None:
+    """Note what an input makes the process do outside of its folder; an audit hook."""
+    if not watched:
+        return
+    if event in RUNS:
+        outside.append(f"{event} {arguments[0]}")
+    writes = (
+        event == "open"
+        and isinstance(arguments[2], int)
+        and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    )
+    if (writes or event in CHANGES) and isinstance(arguments[0], (str, bytes, os.PathLike)):
+        path = Path(os.fsdecode(arguments[0])).absolute()
+        if not path.is_relative_to(watched[0]) and path != Path(os.devnull):
+            outside.append(f"{event} {path}")
 
 
 @dataclass
@@ -455,6 +496,9 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator, Path], Case], int]] = {
 """Generators, and the cases of each in a full run."""
 
 
+sys.addaudithook(watch)
+
+
 def run(kind: str, seed: int, verbose: bool = False) -> tuple[str, str]:
     """Generate and read one case: verdict (``read``, ``refused``, or a fault) and its description."""
 
@@ -462,11 +506,13 @@ def run(kind: str, seed: int, verbose: bool = False) -> tuple[str, str]:
         raise TimeoutError
 
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(name).resolve()
         case = KINDS[kind][0](np.random.default_rng([sum(map(ord, kind)), seed]), folder)
         before = set(folder.rglob("*"))
         signal.signal(signal.SIGALRM, late)
         signal.alarm(LIMIT_S)
+        reset_peak_memory(CPU)
+        held, outside[:], watched[:] = peak_memory(CPU) or 0, [], [folder]
         try:
             found = case.read()
             said = case.wrong(found)
@@ -484,6 +530,11 @@ def run(kind: str, seed: int, verbose: bool = False) -> tuple[str, str]:
                 traceback.print_exc()
         finally:
             signal.alarm(0)
+            watched.clear()
+        if (peak_memory(CPU) or 0) - held > MOST_BYTES:
+            verdict, text = "memory", f"{(peak_memory(CPU) or 0) - held >> 20} MiB"
+        if outside:
+            verdict, text = "outside", ", ".join(outside)
         if set(folder.rglob("*")) != before:
             verdict, text = "leftover", str(set(folder.rglob("*")) - before)
     return verdict, text
@@ -506,10 +557,8 @@ def main() -> None:
             if verdict not in ("read", "refused") or options.count == 1:
                 print(f"{kind} {seed}: {verdict}: {text}")
         faults += sum(count for verdict, count in verdicts.items() if verdict not in ("read", "refused"))
-        names = ("read", "refused", "wrong", "traceback", "hang", "leftover")
-        print(
-            f"{kind}: {', '.join(f'{verdicts[name]} {name}' for name in names)}; {time.perf_counter() - begin:.0f} s"
-        )
+        counts = ", ".join(f"{verdicts[name]} {name}" for name in VERDICTS)
+        print(f"{kind}: {counts}; {time.perf_counter() - begin:.0f} s", flush=True)
     sys.exit(1 if faults else 0)
 
 
