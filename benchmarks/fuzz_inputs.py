@@ -5,8 +5,8 @@
 
 A kind is a generator: from a random generator and an empty folder it makes a file and returns the reader with a check
 of its result. Counted are ``wrong`` values, ``traceback`` (any error but an AVSPError of one line), ``hang`` (10 s),
-``leftover`` (files beside the input), ``outside`` (by Python's audit events: a program started, a connection made, a file
-changed elsewhere) and ``memory`` (a peak of more than 1 GiB). A new kind is one more entry of ``KINDS``.
+``leftover`` (files beside the input), ``outside`` (by Python's audit events: a program started, a connection made, or a
+file changed elsewhere) and ``memory`` (a peak of more than 1 GiB). A new kind is one more entry of ``KINDS``.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def test_a_run_that_went_on_from_another_split_leaks(runs: Path, capsys: pytest.
 
 
 def test_no_checkpoint_is_one_clear_error(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no checkpoint at"):
+    with pytest.raises(InputError, match="no file at"):
         audio(tmp_path / "none.ckpt", root=corpus)
     torch.save({"a": torch.zeros(1)}, tmp_path / "odd.ckpt")
     with pytest.raises(InputError, match="give one of these"):
