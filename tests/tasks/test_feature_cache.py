@@ -259,7 +259,9 @@ def test_a_trained_encoder_is_refused(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_a_network_without_video_encoder_is_refused(corpus: Path, tmp_path: Path) -> None:
-    task = DiffusionSaliencyTask(network(modality="a", video_weights=None), feature_cache=FeatureCache(tmp_path))
+    task = DiffusionSaliencyTask(
+        network(modality="a", video_weights=None), feature_cache=FeatureCache(tmp_path)
+    )
     with pytest.raises(InputError, match="DiffSal has 0 video encoders"):
         attach(task, data(corpus))
 
