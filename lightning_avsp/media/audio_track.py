@@ -65,7 +65,8 @@ def load_audio(source: Path | VideoInfo, mono: bool = False, rate: int | None = 
         if error.__cause__ is None:
             raise
         raise InputError(
-            f"{info.path}: its audio cannot be decoded ({error.__cause__}); replace it"
+            f"{info.path}: its audio cannot be decoded ({error.__cause__}); replace it, or predict with "
+            "--allow_truncated or --modality v"
         ) from error
     if track.shape[1] == 0:
         raise InputError(
