@@ -302,10 +302,8 @@ class AVSaliencyDataModule(LightningDataModule):
             dataset, seed=self.seed, rank=rank, world=world, uneven=self.training.uneven
         )
         # cast: a data set gives samples, the collate function makes batches of them
-        settings = loader_settings(self._workers("train"), self.loading.start_method, self.seed)
-        return ResumableDataLoader(
-            cast(Any, dataset), batch_size=self.batch_size, sampler=sampler, **settings
-        )
+        settings = self._loader_settings(self._workers("train"), self.batch_size)
+        return ResumableDataLoader(cast(Any, dataset), sampler=sampler, **settings)
 
     def val_dataloader(self) -> DataLoader[SaliencyBatch] | list[Any]:
         """Load every ``validation.every``-th frame of the validation videos; nothing where nothing is validated."""
@@ -367,13 +365,14 @@ class AVSaliencyDataModule(LightningDataModule):
         sampler = UnrepeatedSampler(dataset, rank=rank, world=world, even=sharded)
         fitting = self.trainer is None or self.trainer.state.fn == "fit"
         workers = self._workers("validation" if fitting else "test")
-        settings = loader_settings(workers, self.loading.start_method, self.seed)
-        return DataLoader(
-            cast(Any, dataset),
-            batch_size=self.loading.eval_batch_size or self.batch_size,
-            sampler=sampler,
-            **settings,
-        )
+        settings = self._loader_settings(workers, self.loading.eval_batch_size or self.batch_size)
+        return DataLoader(cast(Any, dataset), sampler=sampler, **settings)
+
+    def _loader_settings(self, workers: int, batch_size: int) -> dict[str, Any]:
+        frame_bytes = 3 * self.size[0] * self.size[1]
+        batch_bytes = batch_size * self.clip.frames * frame_bytes
+        settings = loader_settings(workers, self.loading.start_method, self.seed, batch_bytes)
+        return {"batch_size": batch_size, **settings}
 
     def _workers(self, part: Literal["train", "validation", "test"]) -> int:
         if self.num_workers is not None:

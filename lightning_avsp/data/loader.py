@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import warnings
 from collections.abc import Iterator
 from itertools import islice
 from multiprocessing.context import BaseContext
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
@@ -18,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from lightning_avsp.data.collate import collate
 from lightning_avsp.data.samplers import EpochShuffleSampler
+from lightning_avsp.errors import InputError
 from lightning_avsp.structures import SaliencyBatch
 
 log = logging.getLogger(__name__)
@@ -28,6 +31,8 @@ StartMethod = Literal["fork", "spawn", "forkserver"]
 _PRELOADED = ["lightning_avsp.data.dataset", "lightning_avsp.data.collate", "lightning.fabric.utilities.seed"]
 """Imported once by the server. The last holds the function by which Lightning seeds a worker: each of them would import
 all of Lightning for it."""
+SHARED_MEMORY = Path("/dev/shm")
+"""Memory in which workers pass batches on; containers have 64 MiB of it by default."""
 MAX_WORKERS = 16
 """Most dataloader workers of a device by default: more do not pay, and each holds decoded audio."""
 
@@ -61,7 +66,30 @@ def start_worker_server() -> None:
             signal.signal(signal.SIGINT, handler)
 
 
-def loader_settings(num_workers: int, start_method: StartMethod | None, seed: int) -> dict[str, Any]:
+def check_shared_memory(num_workers: int, batch_bytes: int) -> None:
+    """Refuse workers whose batches do not fit into shared memory: writing there, they would die of a bus error.
+
+    Args:
+        num_workers: Dataloader workers.
+        batch_bytes: Bytes of a batch; each worker holds two that are fetched ahead and one that it writes.
+
+    Raises:
+        InputError: With both sizes and the remedies.
+    """
+    if num_workers == 0 or not SHARED_MEMORY.is_dir():
+        return
+    needed, free = 3 * num_workers * batch_bytes, shutil.disk_usage(SHARED_MEMORY).free
+    if needed > free:
+        raise InputError(
+            f"{num_workers} dataloader workers keep {needed >> 20} MiB of batches in {SHARED_MEMORY}, which has "
+            f"{free >> 20} MiB free: give the container more (docker run --shm-size=8g), lower data.num_workers or "
+            "data.batch_size, or set data.num_workers=0"
+        )
+
+
+def loader_settings(
+    num_workers: int, start_method: StartMethod | None, seed: int, batch_bytes: int
+) -> dict[str, Any]:
     """Return the keyword arguments that every ``DataLoader`` of the suite has in common.
 
     Args:
@@ -69,7 +97,9 @@ def loader_settings(num_workers: int, start_method: StartMethod | None, seed: in
         start_method: Their start, see :func:`worker_context`.
         seed: Seed of the loader's own generator. Without one each epoch's start draws a number from torch's global
             generator, and a run resumed in mid-epoch would draw other noise from there on than one that never stopped.
+        batch_bytes: Bytes of a batch, for :func:`check_shared_memory`.
     """
+    check_shared_memory(num_workers, batch_bytes)
     return {
         "num_workers": num_workers,
         "collate_fn": collate,

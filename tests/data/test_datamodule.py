@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -448,3 +449,22 @@ def test_settings_in_a_checkpoint_load_without_code(corpus_root: Path, tmp_path:
     predicted = trainer.predict(model, datamodule=data)
     assert predicted is not None
     assert len({key for batch in predicted for key in batch}) == 80  # type: ignore[union-attr]
+
+
+def test_workers_that_shared_memory_has_no_room_for_are_refused(
+    corpus_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = SimpleNamespace(free=2**20)
+    monkeypatch.setattr("lightning_avsp.data.loader.shutil.disk_usage", lambda _: free)
+    data = module(corpus_root, num_workers=2, batch_size=30)
+    data.setup("fit")
+    with pytest.raises(
+        InputError, match=r"2 dataloader workers keep \d+ MiB .* has 1 MiB free: .*--shm-size"
+    ):
+        data.train_dataloader()
+    free.free = 2**40
+    data.train_dataloader()
+    free.free = 0
+    data = module(corpus_root)
+    data.setup("fit")
+    data.train_dataloader()  # this process needs none
