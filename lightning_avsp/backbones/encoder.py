@@ -42,7 +42,7 @@ class Encoder(nn.Module, ABC):
     weight_source: WeightSource | None = None
     """Published weights, None where there are none."""
     origin: PartReport | None = None
-    """What the encoder started from, after :meth:`prepare`."""
+    """Source of the encoder's starting weights, after :meth:`prepare`."""
 
     @property
     def wholly_frozen(self) -> bool:

@@ -15,7 +15,7 @@ Coordinates = Literal["video", "screen", "video_unit", "screen_unit"]
 """Meaning of x and y: pixels of the video, pixels of the screen, or shares (0 to 1) of either. The origin is the
 outer corner of the top left pixel, so pixel 0 covers 0 to 1."""
 Origin = Literal["top_left", "bottom_left", "centre"]
-"""Where x and y are 0. From the bottom and from the centre y counts upwards."""
+"""Origin of x and y. From the bottom and from the centre y counts upwards."""
 
 
 @dataclass(frozen=True)
