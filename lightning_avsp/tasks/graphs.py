@@ -164,7 +164,7 @@ def without_cast_cache() -> Iterator[None]:
 
 @contextmanager
 def unchanged_state(network: nn.Module) -> Iterator[None]:
-    """Restore buffers, gradients and random state afterwards: warming up must not count as training."""
+    """Restore buffers and random state afterwards: warming up must not count as training."""
     buffers = [(buffer, buffer.detach().clone()) for buffer in network.buffers()]
     cuda = torch.cuda.is_available()
     state = torch.cuda.get_rng_state() if cuda else None
