@@ -131,6 +131,9 @@ def _read_run(path: Path) -> RunResult:
         content = json.loads(path.read_text(encoding="utf-8"))
         record_path, config_path = folder / "run.json", folder / "config.yaml"
         record = json.loads(record_path.read_text(encoding="utf-8")) if record_path.is_file() else {}
+        protocols = path.with_name("test_protocols.json")
+        if protocols.is_file():
+            record["protocols"] = json.loads(protocols.read_text(encoding="utf-8"))
         config = yaml.safe_load(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
         split = (config.get("data") or {}).get("split")
         words = [str(record.get("experiment") or folder.name)]

@@ -13,11 +13,11 @@ import pandas as pd
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.formatting import lower_is_better, shorten
 from lightning_avsp.evaluation.statistics import FEW_VIDEOS
-from lightning_avsp.evaluation.test_scores import protocols_of
 from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.report.costs import FIGURES, CostCounter, count_gpu_hours, figures
 from lightning_avsp.report.measured import Measured, dataset_corpus, measure
 from lightning_avsp.report.ordering import Ordering, compare_order, rank_values
+from lightning_avsp.report.protocol import in_protocol, scoring_notes
 from lightning_avsp.report.published import FLAGS, PublishedTable, published_tables
 from lightning_avsp.report.results import RunResult, read_trial_results
 from lightning_avsp.sweep import Sweep, load_sweep
@@ -65,6 +65,8 @@ class SweepReport:
     ordering: Ordering
     notes: tuple[str, ...] = ()
     """Caveats of the numbers."""
+    protocol: str = ""
+    """Protocol of our numbers; empty for that in which papers score each corpus."""
 
     @property
     def done(self) -> int:
@@ -118,6 +120,7 @@ def read_report(
     table: PublishedTable | None = None,
     args: list[str] | None = None,
     speeds: tuple[float, float] | None = None,
+    protocol: str = "",
 ) -> SweepReport:
     """Report on a sweep file.
 
@@ -128,6 +131,7 @@ def read_report(
         table: The table that it reproduces; by default that of :func:`find_table`.
         args: ``--args`` of the results; needed where there are results of different ones.
         speeds: Training and predicted clips per second of one GPU, for the GPU hours of the sweep.
+        protocol: Protocol of our numbers; by default that in which papers score each corpus.
 
     Raises:
         InputError: If a file cannot be read, or the sweep has fewer rows than the table.
@@ -142,7 +146,7 @@ def read_report(
         )
     plan = plan_sweep(sweep, args or (), with_data=False)
     results, strays = read_trial_results(sweep, [one.trial for one in plan.trials], runs, args)
-    report = _report(sweep.name, table, plan.trials, results, counter, strays)
+    report = _report(sweep.name, table, plan.trials, results, counter, strays, protocol)
     if speeds is None:
         return report
     return replace(report, notes=(count_gpu_hours(plan_costs(plan), *speeds), *report.notes))
@@ -160,6 +164,7 @@ def _report(
     results: Mapping[str, RunResult],
     counter: CostCounter | None,
     strays: list[str],
+    protocol: str = "",
 ) -> SweepReport:
     rows: dict[str, ReportRow] = {}
     measured: dict[tuple[str, str, str], Measured] = {}
@@ -169,7 +174,7 @@ def _report(
         found = tuple(results[plan.trial.id] for plan in own if plan.trial.id in results)
         cost = counter.count(own[0].config) if counter is not None and own else None
         rows[row] = ReportRow(found, len(own), cost)
-        found = tuple(map(as_published, found))
+        found = tuple(in_protocol(one, protocol) for one in found)
         cells = table.cells[table.cells.row == row]
         for cell in cells[cells.corpus != ""].itertuples():
             ours = measure(found, cell.corpus, cell.metric)
@@ -185,39 +190,8 @@ def _report(
             if dataset:
                 frame.loc[group.index, rank] = rank_values(group[column], lower_is_better(metric))
     ordering = compare_order(table, measured)
-    report = SweepReport(name, table, frame, rows, ordering)
+    report = SweepReport(name, table, frame, rows, ordering, protocol=protocol)
     return replace(report, notes=tuple(_notes(report, list(measured.values()), strays)))
-
-
-def as_published(result: RunResult) -> RunResult:
-    """Return a result with the scores of STAViS' protocol, where it has them: the papers' tables have these."""
-    scored = {(row["corpus"], row["video"]): row for row in result.protocols.get("stavis", ())}
-    return replace(result, videos=tuple(scored.get((r["corpus"], r["video"]), r) for r in result.videos))
-
-
-def _scoring_notes(results: Sequence[RunResult]) -> list[str]:
-    """Name the protocol of the numbers with its difference to ``plain``, and encoders that started at random."""
-    notes = []
-    moved: dict[str, list[float]] = {}
-    for one in results:
-        published = {(row["corpus"], row["video"]): row for row in one.protocols.get("stavis", ())}
-        for row in one.videos:
-            other = published.get((row["corpus"], row["video"]), {})
-            for metric in ("cc", "sim", "nss", "auc_judd"):
-                if row.get(metric) is not None and other.get(metric) is not None:
-                    moved.setdefault(metric, []).append(other[metric] - row[metric])
-    if moved:
-        changes = ", ".join(f"{metric} {fmean(values):+.4f}" for metric, values in moved.items())
-        notes.append(
-            f"ours are scored by the protocol stavis; against plain, on average over videos: {changes}"
-        )
-    av_sets = [one for one in results if any("stavis" in protocols_of(row["corpus"]) for row in one.videos)]
-    if missing := sum("stavis" not in one.protocols for one in av_sets):
-        notes.append(f"{missing} results are scored by plain alone: the papers score the six sets by stavis")
-    starts = {f"{part} ({source})" for one in results for part, source in one.starts.items()}
-    if at_random := sorted(start for start in starts if "(random" in start):
-        notes.append(f"encoders that started at random: {', '.join(at_random)}")
-    return notes
 
 
 def _cell_record(cell: Any, ours: Measured | None, planned: int) -> dict[str, Any]:
@@ -303,7 +277,7 @@ def _notes(report: SweepReport, measured: Sequence[Measured], strays: list[str])
             f"SYNTHETIC: ours on {', '.join(generated)} are of a generated corpus; they are not comparable with the "
             "paper's, and no difference is given"
         )
-    notes += _scoring_notes(results)
+    notes += scoring_notes(results, report.protocol)
     ways = {cell.averaging for cell in measured if len(cell.distinct("split")) > 1}
     notes += [text for way, text in JOINED.items() if way in ways]
     labels = {one.selection for one in results if not one.selection.startswith(FAIR_SELECTION)}
