@@ -19,7 +19,7 @@ from lightning_avsp.report.measured import Measured, dataset_corpus, measure
 from lightning_avsp.report.ordering import Ordering, compare_order, rank_values
 from lightning_avsp.report.protocol import in_protocol, scoring_notes
 from lightning_avsp.report.published import FLAGS, PublishedTable, published_tables
-from lightning_avsp.report.results import RunResult, read_trial_results
+from lightning_avsp.report.results import RunResult, read_official_results, read_trial_results
 from lightning_avsp.sweep import Sweep, load_sweep
 from lightning_avsp.sweep.composition import lookup
 from lightning_avsp.sweep.costs import plan_costs
@@ -146,7 +146,8 @@ def read_report(
         )
     plan = plan_sweep(sweep, args or (), with_data=False)
     results, strays = read_trial_results(sweep, [one.trial for one in plan.trials], runs, args)
-    report = _report(sweep.name, table, plan.trials, results, counter, strays, protocol)
+    official = read_official_results(table.official, runs) if table.official else {}
+    report = _report(sweep.name, table, plan.trials, results, counter, strays, protocol, official)
     if speeds is None:
         return report
     return replace(report, notes=(count_gpu_hours(plan_costs(plan), *speeds), *report.notes))
@@ -165,24 +166,32 @@ def _report(
     counter: CostCounter | None,
     strays: list[str],
     protocol: str = "",
+    official: Mapping[str, tuple[RunResult, ...]] = {},  # never changed
 ) -> SweepReport:
     rows: dict[str, ReportRow] = {}
     measured: dict[tuple[str, str, str], Measured] = {}
     records: list[dict[str, Any]] = []
-    for row, index in table.rows.sweep_index.items():
-        own = [plan for plan in plans if plan.trial.row == index]
-        found = tuple(results[plan.trial.id] for plan in own if plan.trial.id in results)
-        cost = counter.count(own[0].config) if counter is not None and own else None
-        rows[row] = ReportRow(found, len(own), cost)
-        found = tuple(in_protocol(one, protocol) for one in found)
-        cells = table.cells[table.cells.row == row]
-        for cell in cells[cells.corpus != ""].itertuples():
+
+    def add(row: str, cells: pd.DataFrame, own: Sequence[TrialPlan]) -> None:
+        found = tuple(in_protocol(one, protocol) for one in rows[row].results)
+        for cell in cells.assign(row=row)[cells.corpus != ""].itertuples():
             ours = measure(found, cell.corpus, cell.metric)
             if ours is not None:
                 measured[row, cell.corpus, cell.metric] = ours
             planned = sum(_tests(plan, cell.corpus) for plan in own)
             records.append(_cell_record(cell, ours, planned))
+
+    for row, index in table.rows.sweep_index.items():
+        own = [plan for plan in plans if plan.trial.row == index]
+        done = tuple(results[plan.trial.id] for plan in own if plan.trial.id in results)
+        cost = counter.count(own[0].config) if counter is not None and own else None
+        rows[row] = ReportRow(done, len(own), cost)
+        cells = table.cells[table.cells.row == row]
+        add(row, cells, own)
         records += _cost_records(cells[cells.corpus == ""], rows[row], row)
+    for row, done in official.items():  # beside the printed numbers of the row that it should give
+        rows[row] = ReportRow(done, len(done), None)
+        add(row, table.cells[~table.cells.external], ())
     frame = pd.DataFrame(records, columns=COLUMNS)
     frame = frame.assign(sweep=name, paper_name=table.paper, table=table.table)
     for column, rank in (("paper", "rank_paper"), ("ours", "rank")):
