@@ -29,8 +29,8 @@ def in_protocol(result: RunResult, protocol: str = "") -> RunResult:
     return replace(result, videos=tuple(shown))
 
 
-def scoring_notes(results: Sequence[RunResult], protocol: str) -> list[str]:
-    """Name the protocols of the numbers with their difference to ``plain``, and encoders that started at random."""
+def protocol_notes(results: Sequence[RunResult], protocol: str) -> list[str]:
+    """Name the protocols of the numbers with their difference to ``plain``."""
     shown: dict[str, dict[str, list[float]]] = {}
     lacking: dict[str, int] = {}
     for one in results:
@@ -53,7 +53,4 @@ def scoring_notes(results: Sequence[RunResult], protocol: str) -> list[str]:
     notes += [
         f"{count} results have no scores by {name} and are shown by plain" for name, count in lacking.items()
     ]
-    starts = {f"{part} ({source})" for one in results for part, source in one.starts.items()}
-    if at_random := sorted(start for start in starts if "(random" in start):
-        notes.append(f"encoders that started at random: {', '.join(at_random)}")
     return notes

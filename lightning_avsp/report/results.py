@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.sweep import Sweep, Trial
 from lightning_avsp.sweep.status import find_results
 
@@ -48,6 +49,8 @@ class RunResult:
     """Records of tested videos by published protocol; `videos` are those of ``plain``."""
     starts: Mapping[str, str] = field(default_factory=dict)
     """Source of the weights that each encoder of the training started from."""
+    commit: str = ""
+    """Commit of this package that trained, where it ran from a checkout."""
     contamination: tuple[str, ...] = ()
     """Test videos that the start of the training has seen."""
 
@@ -63,6 +66,17 @@ class RunResult:
         """Locate the training's run folder, also where all runs were moved together; None where it is gone."""
         moved = self.path.parents[3] / "trainings" / self.training
         return next((path for path in (self.run_dir, moved) if path.is_dir()), None)
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One row's runs and network."""
+
+    results: tuple[RunResult, ...]
+    planned: int
+    """Trials of the sweep that belong to it."""
+    cost: NetworkCost | str | None
+    """Cost of its network, or why it cannot be built; None for networks of others or when not asked for."""
 
 
 def read_trial_results(
@@ -189,6 +203,7 @@ def _result(path: Path, content: Mapping[str, Any], origin: Mapping[str, Any], *
         contamination=tuple(content.get("leaks") or ()),
         protocols={name: tuple(one["videos"]) for name, one in (origin.get("protocols") or {}).items()},
         starts=dict(origin.get("starts") or {}),
+        commit=str((origin.get("versions") or {}).get("commit") or ""),
         **own,
     )
 

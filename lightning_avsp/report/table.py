@@ -11,26 +11,20 @@ from typing import Any
 import pandas as pd
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.formatting import lower_is_better, shorten
-from lightning_avsp.evaluation.statistics import FEW_VIDEOS
+from lightning_avsp.evaluation.formatting import lower_is_better
 from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.report.costs import FIGURES, CostCounter, count_gpu_hours, figures
 from lightning_avsp.report.measured import Measured, dataset_corpus, measure
+from lightning_avsp.report.notes import table_notes
 from lightning_avsp.report.ordering import Ordering, compare_order, rank_values
-from lightning_avsp.report.protocol import in_protocol, scoring_notes
-from lightning_avsp.report.published import FLAGS, PublishedTable, published_tables
-from lightning_avsp.report.results import RunResult, read_official_results, read_trial_results
+from lightning_avsp.report.protocol import in_protocol
+from lightning_avsp.report.published import PublishedTable, published_tables
+from lightning_avsp.report.results import ReportRow, RunResult, read_official_results, read_trial_results
 from lightning_avsp.sweep import Sweep, load_sweep
 from lightning_avsp.sweep.composition import lookup
 from lightning_avsp.sweep.costs import plan_costs
 from lightning_avsp.sweep.planning import TrialPlan, plan_sweep
 
-FAIR_SELECTION = "chosen on validation"
-"""How the label of a checkpoint begins that was not chosen on test videos."""
-JOINED = {
-    "pooled": "several splits: mean over the videos of all test lists pooled, as STAViS does",
-    "split_means": "several splits of a corpus with one list: mean of the splits' means",
-}
 COLUMNS = [
     *("sweep", "paper_name", "table", "row", "dataset", "metric", "paper", "ours", "low", "high"),
     *("averaging", "ours_other_averaging", "spread_seeds", "spread_splits", "difference"),
@@ -38,17 +32,6 @@ COLUMNS = [
     *("flags", "disagrees"),
 ]
 """Of the frame of a report, and of its CSV file."""
-
-
-@dataclass(frozen=True)
-class ReportRow:
-    """One row's runs and network."""
-
-    results: tuple[RunResult, ...]
-    planned: int
-    """Trials of the sweep that belong to it."""
-    cost: NetworkCost | str | None
-    """Cost of its network, or why it cannot be built; None for networks of others or when not asked for."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +48,6 @@ class SweepReport:
     ordering: Ordering
     notes: tuple[str, ...] = ()
     """Caveats of the numbers."""
-    protocol: str = ""
-    """Protocol of our numbers; empty for that in which papers score each corpus."""
 
     @property
     def done(self) -> int:
@@ -199,8 +180,8 @@ def _report(
             if dataset:
                 frame.loc[group.index, rank] = rank_values(group[column], lower_is_better(metric))
     ordering = compare_order(table, measured)
-    report = SweepReport(name, table, frame, rows, ordering, protocol=protocol)
-    return replace(report, notes=tuple(_notes(report, list(measured.values()), strays)))
+    notes = table_notes(table, frame, rows, list(measured.values()), strays, protocol)
+    return SweepReport(name, table, frame, rows, ordering, notes)
 
 
 def _cell_record(cell: Any, ours: Measured | None, planned: int) -> dict[str, Any]:
@@ -267,57 +248,3 @@ def _tests(plan: TrialPlan, dataset: str) -> bool:
     corpus, split = dataset_corpus(dataset)
     corpora = lookup(plan.config, "data.corpora") or ["AVAD"]
     return split in (None, plan.split) and corpus in (dataset_corpus(str(name))[0] for name in corpora)
-
-
-def _notes(report: SweepReport, measured: Sequence[Measured], strays: list[str]) -> list[str]:
-    """List the caveats of our numbers, then those of the printed ones."""
-    results = [one for row in report.rows.values() for one in row.results]
-    notes = [] if report.planned else ["no sweep reproduces this table: printed numbers alone"]
-    if report.table.no_sweep:
-        notes.append(f"ours are {report.table.no_sweep}")
-    measured_cells = report.frame[report.frame.runs.gt(0) & report.frame.dataset.ne("")]
-    generated = []
-    for dataset, cells in measured_cells.groupby("dataset", sort=False):
-        named = cells[cells.synthetic.eq("SYNTHETIC")].row.unique()
-        some = f" ({', '.join(named)})" if len(named) < cells.row.nunique() else ""
-        generated += [f"{dataset}{some}"] if len(named) else []
-    if generated:
-        notes.append(
-            f"SYNTHETIC: ours on {', '.join(generated)} are of a generated corpus; they are not comparable with the "
-            "paper's, and no difference is given"
-        )
-    notes += scoring_notes(results, report.protocol)
-    ways = {cell.averaging for cell in measured if len(cell.distinct("split")) > 1}
-    notes += [text for way, text in JOINED.items() if way in ways]
-    labels = {one.selection for one in results if not one.selection.startswith(FAIR_SELECTION)}
-    notes += [f"checkpoints {label}" for label in sorted(labels - {""})]
-    notes += sorted({line for one in results for line in one.contamination})
-    for name, row in report.rows.items():
-        described = row.cost.all_params if isinstance(row.cost, NetworkCost) else None
-        trained = sorted({one.parameters for one in row.results if one.parameters} - {described})
-        if described is not None and trained:
-            notes.append(
-                f"{name}: its runs trained a network of {', '.join(f'{count / 1e6:.2f}' for count in trained)} M "
-                f"parameters, but the sweep describes one of {described / 1e6:.2f} M: they were started with other "
-                "options"
-            )
-    if measured and min(cell.videos for cell in measured) < FEW_VIDEOS:
-        notes.append(
-            f"some cells rest on fewer than {FEW_VIDEOS} videos, with which bootstrap intervals are too narrow"
-        )
-    if strays:
-        notes.append(
-            f"{len(strays)} results belong to trials that the sweep file no longer lists, and are left out: "
-            f"{shorten(strays)}"
-        )
-    table = report.table
-    notes += [f"printed table: {table.note}"] if table.note else []
-    cells = table.cells.assign(where=table.cells.corpus.where(table.cells.corpus != "", table.cells.metric))
-    for flags, group in cells[cells["flags"] != ""].groupby("flags", sort=False):
-        names = dict.fromkeys(f"{cell.row} ({cell.where})" for cell in group.itertuples())
-        notes.append(f"{', '.join(names)}: {'; '.join(FLAGS[flag] for flag in flags.split('; '))}")
-    differing = [
-        f"{cell.row} {' '.join(dict.fromkeys((cell.where, cell.metric)))} ({cell.disagrees})"
-        for cell in cells[cells.disagrees != ""].itertuples()
-    ]
-    return notes + ([f"printed differently elsewhere: {', '.join(differing)}"] if differing else [])
