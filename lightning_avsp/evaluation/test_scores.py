@@ -44,7 +44,7 @@ class ProtocolScores(Callback):
         """Prepare metrics of the protocols of all corpora under test, the same on every process."""
         data: Any = getattr(trainer, "datamodule", None)
         names = dict.fromkeys(
-            name for corpus in getattr(data, "corpora", ()) for name in protocols_of(corpus)
+            name for corpus in getattr(data, "tested_corpora", ()) for name in protocols_of(corpus)
         )
         self.metrics = {
             name: SaliencyMetrics(
