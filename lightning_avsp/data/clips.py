@@ -149,7 +149,7 @@ def evaluation_clips(
 
 
 def validation_step(frames: Sequence[int], clips: int) -> int:
-    """Return the least step for which every step-th frame of validation videos costs at most a fifth of an epoch.
+    """Return a step for which every step-th frame of validation videos costs at most a fifth of an epoch.
 
     A predicted frame costs less than a training clip, which goes backwards too, so frames are counted as clips. Each
     video keeps one frame, however short the epoch.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from numpy import nanmean
 from torch import Tensor
 
 from lightning_avsp.data.catalogue import CATALOGUE
@@ -92,10 +93,23 @@ class ProtocolScores(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the scores of all processes and write them."""
-        found = {}
+        found: dict[str, dict[str, Any]] = {}
+        data: Any = getattr(trainer, "datamodule", None)
+        subset = {entry.key: entry.subset for entry in data.entries("test")} if self.metrics else {}
         for name, metrics in self.metrics.items():
             averages, table = metrics.compute(), metrics.table()  # both gather: every process takes part
-            found[name] = {"averages": averages, "videos": table.video_records()}
+            rows = table.video_records()
+            found[name] = {"averages": averages, "videos": rows}
+            if parts := {subset[row["corpus"], row["video"]] for row in rows} - {""}:
+                found[name]["subsets"] = {
+                    part: {
+                        metric: nanmean(
+                            [row[metric] for row in rows if subset[row["corpus"], row["video"]] == part]
+                        )
+                        for metric in metrics.names
+                    }
+                    for part in sorted(parts)
+                }
             metrics.reset()
         if found and trainer.is_global_zero:
             write_json(self.run.results / TEST_RESULT, found)

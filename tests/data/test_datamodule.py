@@ -236,13 +236,12 @@ def test_a_fit_validates_at_most_a_fifth_of_its_clips_and_each_video(corpus_root
 
 
 @pytest.mark.parametrize(("frames", "clips"), [((100, 300), 40), ((40,) * 17, 10), ((7, 900), 10**6)])
-def test_validation_step_is_the_least_that_is_cheap_enough(frames: tuple[int, ...], clips: int) -> None:
+def test_validation_step_is_cheap_enough_and_not_much_cheaper(frames: tuple[int, ...], clips: int) -> None:
     def count(step: int) -> int:
         return sum(len(evaluation_clips(n, ClipPolicy(), every=step)) for n in frames)
 
-    step = validation_step(frames, clips)
-    assert count(step) <= max(clips // 5, len(frames))
-    assert step == 1 or count(step - 1) > max(clips // 5, len(frames))
+    most = max(clips // 5, len(frames))
+    assert 0.8 * min(most, sum(frames)) <= count(validation_step(frames, clips)) <= most
 
 
 @pytest.mark.parametrize(("trained", "tested"), [(["AVAD"], "Coutrot1"), (["AVAD", "Coutrot1"], "AVAD")])
