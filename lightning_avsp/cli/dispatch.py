@@ -46,8 +46,8 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("predict",): Tool(
         "lightning_avsp.cli.predict",
         "predict",
-        "maps, saliency.mp4 and overlay.mp4 of any video (`avsp predict`)",
-        ("video",),
+        "maps, saliency.mp4 and overlay.mp4 of any videos (`avsp predict`)",
+        ("videos",),
     ),
     ("view",): Tool(
         "lightning_avsp.cli.view",
