@@ -154,6 +154,12 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "train",
         "speed, memory and largest operators of a training step",
     ),
+    ("bench", "predict"): Tool(
+        "lightning_avsp.cli.bench_predict",
+        "predict",
+        "speed of predicting a film, beside a loop over windows",
+        ("video",),
+    ),
     ("bench", "model"): Tool(
         "lightning_avsp.cli.bench_model",
         "model",

@@ -31,7 +31,8 @@ class PredictionReport:
     """Course of a prediction; filled in by :func:`predict_video`."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    """Time spent in ``audio`` and ``decode`` (with the cutting of clips), in a thread of their own, and ``network``."""
+    """Time spent in ``audio`` and ``decode`` (with the cutting of clips), in a thread of their own, and in the network:
+    ``encode`` and ``denoise``. A GPU does the first of these during the second."""
     used: str = ""
     """Modalities that the maps depend on, e.g. ``av`` or ``tav``. A network without an audio encoder leaves audio
     unused."""
@@ -134,11 +135,13 @@ def predict_video(
 
     def predicted() -> Iterator[tuple[int, np.ndarray]]:
         for clip_batch in work_ahead(batches()):
-            with report.timed("network"), torch.inference_mode():
-                inputs = model.inputs(clip_batch)
-                encoded = model.encode(inputs)
+            with torch.inference_mode():
+                with report.timed("encode"):
+                    inputs = model.inputs(clip_batch)
+                    encoded = model.encode(inputs)
                 report.used = used_modalities(model.network, inputs, encoded)
-                maps = model.sample(encoded, clip_batch)[:, 0].cpu().numpy()
+                with report.timed("denoise"):
+                    maps = model.sample(encoded, clip_batch)[:, 0].cpu().numpy()
             yield from zip((clip_batch["frame"] - 1).tolist(), maps, strict=True)
 
     yield from fill_between(predicted())
