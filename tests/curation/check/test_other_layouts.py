@@ -40,6 +40,13 @@ def test_clean_corpora_have_no_fault(depth: str, pristine: Path) -> None:
     }
 
 
+def test_films_that_a_split_divides_are_a_fact(tmp_path: Path) -> None:
+    synthesise_corpus(tmp_path, "ETMD_av", 6, spec=SyntheticSpec(size=(32, 64), seconds=0.8))
+    (corpus,) = check_corpora(tmp_path, depth="quick").corpora
+    (fact,) = [fact for fact in corpus.facts if fact.startswith("films of which a split trains and tests")]
+    assert fact.endswith("parts: CHI, CRA, DEP")  # two videos each
+
+
 def test_pictures_and_fixations_as_png(root: Path) -> None:
     video = next(path for path in sorted((root / "DHF1K" / "annotation").iterdir()))
     frame, blank, empty = (
