@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import PartResampler, resample
 from lightning_avsp.media.audio_track import decode_audio, load_audio, read_audio
+from lightning_avsp.media.mp4_writer import Mp4Writer
 from lightning_avsp.media.random_access import reader
 from lightning_avsp.media.video import iterate_frames, open_video
 
@@ -132,6 +134,31 @@ def test_jumps_of_the_timestamps_are_named(make_film: Film) -> None:
     assert slides.frames == 4
     with pytest.raises(InputError, match="timestamps of its audio jump"):
         load_audio(open_video(make_film("late.mkv", acodec="pcm_s16le", gap=(0.4, 0.5), gap_becomes_s=9e5)))
+
+
+@pytest.mark.parametrize("name", ["slides.mp4", "slides.mkv"])
+def test_the_last_picture_of_a_slideshow_stays(name: str, tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"bf": "0"})
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        video.codec_context.time_base = Fraction(1, 1000)
+        for time in (0, 1000, 2000):
+            frame = av.VideoFrame(64, 64, "yuv420p")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(video.encode(frame))
+        rest = video.encode(None)
+        rest[-1].duration = round(5 / rest[-1].time_base)
+        container.mux(rest)
+    info = open_video(path)
+    assert (info.frames, info.last, info.seconds) == (3, 5, 7)
+    writer = Mp4Writer(tmp_path / "copy.mp4", info)
+    for decoded in iterate_frames(info):
+        writer.write(decoded.pixels, decoded.pts)
+    writer.close()
+    assert open_video(tmp_path / "copy.mp4").seconds == 7
 
 
 @pytest.mark.parametrize("rate", [1, 999])
