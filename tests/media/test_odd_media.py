@@ -189,6 +189,22 @@ def test_half_an_avi_is_noticed(make_film: Film, cut: Callable[..., Path]) -> No
     assert open_video(half, allow_truncated=True).frames < 30
 
 
+@pytest.mark.parametrize("flaw", ["marked", "missing"])
+def test_packets_that_a_transport_stream_marks_as_corrupt(flaw: str, make_film: Film) -> None:
+    path = make_film("x.ts", channels=0, size=(256, 384))
+    data = bytearray(path.read_bytes())
+    video = [at for at in range(0, len(data), 188) if data[at + 1] & 0x1F == 1]  # packets of stream 256
+    middle = video[len(video) // 2]
+    if flaw == "marked":
+        data[middle + 1] |= 0x80  # transport error indicator
+    else:
+        del data[middle : middle + 188]
+    path.write_bytes(bytes(data))
+    with pytest.raises(InputError, match="it holds packets that its container marks as corrupt"):
+        open_video(path)
+    assert open_video(path, allow_truncated=True).frames >= 29
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_a_damaged_index_is_one_line_or_every_frame(seed: int, make_film: Film) -> None:
     path = make_film(container_options={"movflags": "faststart"}, frames=20)
