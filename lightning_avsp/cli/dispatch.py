@@ -19,6 +19,7 @@ from typing import Any
 
 from lightning_avsp import __version__
 from lightning_avsp.errors import AVSPError
+from lightning_avsp.files import expand_home
 
 TRAINER_COMMANDS = {
     "fit": "train; keeps the last and the best checkpoint",
@@ -284,7 +285,8 @@ def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
     own = "config" in signature(function).parameters
     if not own:
         parser.add_argument("--config", action="config", help="YAML file with any of these options.")
-    values = parser.instantiate(parser.parse_args(spell_out_flags(arguments, function))).as_dict()
+    settings = expand_home(parser.parse_args(spell_out_flags(arguments, function)))
+    values = parser.instantiate(settings).as_dict()
     function(**{name: value for name, value in values.items() if own or name != "config"})
 
 
