@@ -59,7 +59,8 @@ class TinyWaveformEncoder(AudioEncoder):
         # noise at -100 dB, far below the audio of a video: silence stays finite and level
         level = torch.log(cosine.square() + sine.square() + 1e-10) / 10 + 1  # about -1.3 to 1
         features = self.layers(level)  # (B, C, n)
-        positions = grid_positions((features.shape[-1],), self.out_channels, features.device)  # (n, C)
+        count, width = features.shape[-1], self.out_channels
+        positions = grid_positions((count,), width, features.device, extent=16.0, max_period=100.0)  # (n, C)
         return features + positions.T.to(features.dtype)
 
     def tokens(self, samples: int) -> int:

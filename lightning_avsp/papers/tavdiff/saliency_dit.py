@@ -20,10 +20,10 @@ from lightning_avsp.layers.embeddings import (
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.papers.tavdiff.condition import Tokens
 
-ConditionPath = Literal["cross", "sum", "concat", "in_context"]
+ConditionPath = Literal["cross", "sum", "concat", "in_context", "in_context_sum", "in_context_concat"]
 """Path of the condition. ``cross``: cross-attention (Saliency-DiT); ``sum``: its mean, projected, plus the time
-vector (DiT's way with a label); ``concat``: its mean beside the time vector, through an MLP (undecoupled);
-``in_context``: its tokens are appended to the map's (X7)."""
+vector (DiT's way with a label); ``concat``: its mean beside the time vector, through an MLP; ``in_context``: its
+tokens are appended to the map's, without which no place of the frame reaches a place of the map (X7)."""
 
 EMPTY_MAP = -3.5
 """Start of the last bias: its sigmoid, .03, is about the mean of a saliency map. From a higher start the first steps
@@ -94,9 +94,9 @@ class MapTransformer(nn.Module):
         self.blocks = nn.ModuleList(
             SaliencyDiTBlock(width, heads, path == "cross", residual) for _ in range(depth)
         )
-        if path == "sum":
+        if path.endswith("sum"):
             self.pooled: nn.Module = nn.Linear(width, width)
-        elif path == "concat":
+        elif path.endswith("concat"):
             self.pooled = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
         self.modulation = Modulation(width, width, (0.0, 0.0))
         self.norm = LayerNorm(width, elementwise_affine=False, eps=1e-6)
@@ -122,11 +122,11 @@ class MapTransformer(nn.Module):
         x = x + positions.to(x.dtype)
         count = x.shape[1]
         time = self.time(t)  # (B, width)
-        if self.path == "sum":
+        if self.path.endswith("sum"):
             time = time + self.pooled(tokens.mean())
-        elif self.path == "concat":
+        elif self.path.endswith("concat"):
             time = self.pooled(torch.cat([time, tokens.mean()], dim=-1))
-        elif self.path == "in_context":
+        if self.path.startswith("in_context"):
             x = torch.cat([x, self._visible(tokens).to(x.dtype)], dim=1)  # X7
         for block in self.blocks:
             x = block(x, time, tokens, positions)
