@@ -141,8 +141,9 @@ class DiffSal(DiffusionNetwork):
                 part = frames.prepare(video_weights, freeze_video)
             else:
                 frames, part = build_video_encoder(video_encoder, weights=video_weights, frozen=freeze_video)
-                # the released decoder never reads the finest scale, and DDP demands a gradient everywhere
-                frames.get_submodule("norms.0").requires_grad_(False)
+                # the decoder reads a scale for each stage, never the finest, and DDP demands a gradient everywhere
+                for unread in range(4 - min(num_stages, 3)):
+                    frames.get_submodule(f"norms.{unread}").requires_grad_(False)
             self.weight_report.add(part)
             self.core = ReleasedDiffSal(
                 modality="av" if self.uses_audio else "v",

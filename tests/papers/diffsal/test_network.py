@@ -49,7 +49,9 @@ def test_every_switch_trains_every_parameter(tiny, clip, options):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"modality": "v"}, {"interaction": "mim_residual"}, {"attention": "standard"}], ids=str
+    "options",
+    [{}, {"modality": "v"}, {"interaction": "mim_residual"}, {"attention": "standard"}, {"num_stages": 2}],
+    ids=str,
 )
 def test_released_variant_builds_in_tiny(tiny, clip, options):
     network = tiny(variant="released", **options)
