@@ -50,7 +50,7 @@ def explain(
 
     ckpt = Path(ckpt)
     model = load_model(ckpt, device)
-    texts = find_corpus_captions(model, captions, features)
+    texts = find_corpus_captions(model, root, captions, features)
     data = AuditData(Path(root), names(corpus), split, 1, batch, 0, missing_audio, captions=texts)
     explainer = Explainer(model, data)
     clips = explainer.explain([explainer.find(video, frame)])
