@@ -32,6 +32,7 @@ class TinyWaveformEncoder(AudioEncoder):
     """Length of the filters in samples: 46 ms, which separates 220 Hz from 260 Hz."""
     stride = 256
     """Samples from one energy to the next."""
+    windows = ((kernel, stride, kernel // 2), (5, 4, 2), (3, 2, 1))
 
     def __init__(self, filters: int = 40, channels: int = 64) -> None:
         super().__init__()

@@ -103,6 +103,8 @@ class MUBiC(FusionNetwork, DiffusionNetwork):
         noise_axes: ``2d`` or ``3d`` noise encoder (X2).
         compression: Compression of keys and values at the four scales, finest first; None: 16, 8, 4, 2, or 8, 4, 2, 1
             if tiny (X5).
+        decoder_keys: Keys and values of the decoder's attention: ``compressed`` as in the fusion, or ``all`` positions, as
+            Equation 3.47, at 200 times the cost (X40).
         adaptive_steps: Offer the number of steps of Algorithm 2 in :meth:`denoising_steps`. It is untrained (X18).
         video_weights: None: random; ``kinetics400``: published weights, downloaded; else a file.
         audio_weights: None: random; ``vggish``: published weights, downloaded; else a file.
@@ -122,6 +124,7 @@ class MUBiC(FusionNetwork, DiffusionNetwork):
         decoder_gate: DecoderGate = "equations",
         noise_axes: Axes = "2d",
         compression: Factors | None = None,
+        decoder_keys: Literal["compressed", "all"] = "compressed",
         adaptive_steps: bool = False,
         video_weights: str | None = None,
         audio_weights: str | None = None,
@@ -134,7 +137,7 @@ class MUBiC(FusionNetwork, DiffusionNetwork):
         )  # fmt: skip
         super().__init__(trunk)
         self.noise_encoder = StepNoiseEncoder(trunk.widths.noise, trunk.widths.steps, noise_axes)
-        self.decoder = DenoisingDecoder(trunk.widths, decoder_gate, denoises=True)
+        self.decoder = DenoisingDecoder(trunk.widths, decoder_gate, True, decoder_keys == "compressed")
         self.adaptive = AdaptiveSteps() if adaptive_steps else None
 
     def encode(
