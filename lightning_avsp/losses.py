@@ -40,7 +40,7 @@ def kl(prediction: Tensor, target: Tensor, reduction: Reduction = "sum") -> Tens
 
 
 def kl_ratio(prediction: Tensor, target: Tensor, reduction: Reduction = "sum") -> Tensor:
-    """Compute the same divergence with epsilon in and beside the ratio, log(e + G / (e + P)), as AVRSP's Equation 16."""
+    """Compute the same divergence with log(e + G / (e + P)), as in AVRSP's Equation 16."""
     p, q = _distribution(prediction), _distribution(target)
     return (q * torch.log(EPSILON + q / (EPSILON + p))).sum(1)
 

@@ -50,8 +50,8 @@ def grid_positions(
 
     A cell's position is a share of the axis, not its index: two grids over the same frame, one coarse and one fine,
     agree where they overlap, so that tokens of one find those of the other. What is left over when ``dim`` is divided
-    into sines and cosines of each axis stays 0. The shortest period is 2 pi where an axis is ``extent`` long, a fifth of
-    the axis here, the longest ``max_period`` times that: much longer ones make all places alike.
+    into sines and cosines of each axis stays 0. The shortest period is 2 pi where an axis is ``extent`` long, here a
+    fifth of it, the longest ``max_period`` times that: much longer ones make all places alike.
 
     Returns:
         float32 (cells, dim), the last axis running fastest.

@@ -31,7 +31,7 @@ from lightning_avsp.papers.avrsp.settings import (
     GateForm,
     RAVFSettings,
 )
-from lightning_avsp.papers.gate_explanation import explain_gates
+from lightning_avsp.papers.explanation import explain_gates
 from lightning_avsp.papers.inputs import check_frame_size, refuse_text
 from lightning_avsp.structures import DirectNetwork, Explanation
 
@@ -52,8 +52,8 @@ class AVRSP(DirectNetwork):
         mrg: Multi-scale regulator gates (Table III).
         ms_mrg_pairs: Finest scales that ``ms`` and ``mrg`` work on (Table IV): 3 as in the paper; 4 is all scales, 0
             none. The others reach the decoder as they are.
-        ms_exchange: Scales that meet in synergy's second stage (Equation 10): ``adjacent`` ones, or ``full``: each scale
-            reads all (D9).
+        ms_exchange: Scales that meet in synergy's second stage (Equation 10): ``adjacent`` ones, or ``full``: all read
+            all (D9).
         channels: Width d of all scales; None for 64, or 16 if the video encoder is tiny.
         ravf: Options of the relevance-guided fusion.
         bilinear: Form of ``fusion=bilinear``.

@@ -159,7 +159,8 @@ class ConditionalDenoising(nn.Module):
 class DenoisingDecoder(nn.Module):
     """From fused features, and noise features if it ``denoises``, to the map.
 
-    ``compressed`` as of :class:`ConditionalDenoising`. ``bias`` is the start of the last one: its sigmoid is the level of the first predicted maps.
+    ``compressed`` as of :class:`ConditionalDenoising`. ``bias`` is the start of the last one: its sigmoid is the level
+    of the first predicted maps.
     """
 
     def __init__(
@@ -205,7 +206,7 @@ def effective_share(features: Tensor) -> Tensor:
     It is exp(entropy) / positions, the entropy that of the energy above its lowest: norms leave much the same energy
     everywhere, beside which the entropy of all of it is hardly below its largest value.
 
-    (B, C, T, h, w) to (B,) from 1 / positions, if all lies at one position and time, to 1, if it is the same everywhere.
+    (B, C, T, h, w) to (B,): 1 / positions if all lies at one position and time, 1 if it is the same everywhere.
     """
     energy = features.float().square().sum(dim=1).flatten(1)  # (B, T h w)
     energy = energy - energy.amin(dim=1, keepdim=True)
@@ -218,8 +219,8 @@ class AdaptiveSteps(nn.Module):
     """N = round(MLP(entropy)), kept between two limits.
 
     Rounding has no gradient and no loss of the thesis reaches this network, so it **cannot be trained**: its fixed
-    weights make a line from ``fewest`` steps at no share of the positions (:func:`effective_share`) to ``most`` at all of
-    them (X18). What the thesis used is unknown.
+    weights make a line from ``fewest`` steps at no share of the positions (:func:`effective_share`) to ``most`` at
+    all of them (X18). What the thesis used is unknown.
     """
 
     def __init__(self, fewest: int = 2, most: int = 8, hidden: int = 8) -> None:

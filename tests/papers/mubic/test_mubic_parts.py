@@ -12,8 +12,8 @@ from lightning_avsp.papers.mubic.decoder import (
     AdaptiveSteps,
     ConditionalDenoising,
     DecoderFusion,
-    effective_share,
     StepNoiseEncoder,
+    effective_share,
 )
 from lightning_avsp.papers.mubic.interaction import (
     AudioMatching,
