@@ -99,7 +99,7 @@ def test_words_and_their_caption_are_shown(
     captions = tmp_path / "captions"
     main(["caption", str(corpus), "--corpus=AVAD", "--synthetic", f"--out={captions}", "--device=cpu"])
     own = (f"--data.captions.folder={captions}", "--data.captions.tokens=16")
-    steps = ("--trainer.val_check_interval=1.0", "--trainer.max_steps=1")
+    steps = ("--trainer.val_check_interval=1.0", "--trainer.max_steps=2")
     run = tmp_path / "run"
     main(
         fit_arguments(corpus, run, *TINY_NETWORK, "--figures=0", *own, *steps, experiment="synthetic_tavdiff")
