@@ -46,8 +46,8 @@ TOOLS: dict[tuple[str, ...], Tool] = {
     ("predict",): Tool(
         "lightning_avsp.cli.predict",
         "predict",
-        "maps, saliency.mp4 and overlay.mp4 of any video (`avsp predict`)",
-        ("video",),
+        "maps, saliency.mp4 and overlay.mp4 of any videos (`avsp predict`)",
+        ("videos",),
     ),
     ("view",): Tool(
         "lightning_avsp.cli.view",
@@ -159,6 +159,12 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "lightning_avsp.cli.bench_train",
         "train",
         "speed, memory and largest operators of a training step",
+    ),
+    ("bench", "predict"): Tool(
+        "lightning_avsp.cli.bench_predict",
+        "predict",
+        "speed of predicting a film, beside a loop over windows",
+        ("video",),
     ),
     ("bench", "model"): Tool(
         "lightning_avsp.cli.bench_model",

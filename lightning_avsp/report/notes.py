@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 
 import pandas as pd
 
 from lightning_avsp.evaluation.formatting import shorten
 from lightning_avsp.evaluation.statistics import FEW_VIDEOS
-from lightning_avsp.evaluation.test_scores import protocols_of
 from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.report.measured import Measured
+from lightning_avsp.report.protocol import in_protocol, protocol_notes
 from lightning_avsp.report.published import FLAGS, PublishedTable
 from lightning_avsp.report.results import ReportRow, RunResult
 
@@ -29,6 +28,7 @@ def table_notes(
     rows: Mapping[str, ReportRow],
     measured: Sequence[Measured],
     strays: Sequence[str],
+    protocol: str = "",
 ) -> tuple[str, ...]:
     """List every line under a table.
 
@@ -38,6 +38,7 @@ def table_notes(
         rows: Its rows by name, with their results.
         measured: Our numbers.
         strays: Trials with a result that the sweep file no longer lists.
+        protocol: Protocol of our numbers; by default that in which papers score each corpus.
     """
     planned = any(row.planned for row in rows.values())
     notes = [] if planned else ["no sweep of this table is here: printed numbers alone"]
@@ -49,7 +50,7 @@ def table_notes(
     return (
         *notes,
         *synthetic_notes(frame),
-        *provenance_notes([one for row in rows.values() for one in row.results]),
+        *provenance_notes([one for row in rows.values() for one in row.results], protocol),
         *caveats(rows, [] if table.course else measured, strays),
         *printed_notes(table),
     )
@@ -71,12 +72,12 @@ def synthetic_notes(frame: pd.DataFrame) -> list[str]:
     ]
 
 
-def provenance_notes(results: Sequence[RunResult]) -> list[str]:
+def provenance_notes(results: Sequence[RunResult], protocol: str = "") -> list[str]:
     """Name what our numbers rest on: protocol, scored frames, initial weights, commit."""
-    notes = protocol_notes(results)
+    notes = protocol_notes(results, protocol)
     frames: dict[str, dict[tuple[int | None, str], int]] = {}
     for one in results:
-        for row in one.videos:
+        for row in in_protocol(one, protocol).videos:
             scored = frames.setdefault(row["corpus"], {})
             key = one.split, row["video"]
             scored[key] = max(scored.get(key, 0), int(row.get("frames") or 0))
@@ -94,28 +95,6 @@ def provenance_notes(results: Sequence[RunResult]) -> list[str]:
         notes.append(f"encoders that started at random: {', '.join(at_random)}")
     if commits := sorted({one.commit for one in results} - {""}):
         notes.append(f"trained at commit {', '.join(commits)}")
-    return notes
-
-
-def protocol_notes(results: Sequence[RunResult]) -> list[str]:
-    """Name the protocol of the numbers with its difference to ``plain``."""
-    notes = []
-    moved: dict[str, list[float]] = {}
-    for one in results:
-        published = {(row["corpus"], row["video"]): row for row in one.protocols.get("stavis", ())}
-        for row in one.videos:
-            other = published.get((row["corpus"], row["video"]), {})
-            for metric in ("cc", "sim", "nss", "auc_judd"):
-                if row.get(metric) is not None and other.get(metric) is not None:
-                    moved.setdefault(metric, []).append(other[metric] - row[metric])
-    if moved:
-        changes = ", ".join(f"{metric} {fmean(values):+.4f}" for metric, values in moved.items())
-        notes.append(
-            f"ours are scored by the protocol stavis; against plain, on average over videos: {changes}"
-        )
-    av_sets = [one for one in results if any("stavis" in protocols_of(row["corpus"]) for row in one.videos)]
-    if missing := sum("stavis" not in one.protocols for one in av_sets):
-        notes.append(f"{missing} results are scored by plain alone: the papers score the six sets by stavis")
     return notes
 
 

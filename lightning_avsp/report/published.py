@@ -80,6 +80,9 @@ class PublishedTable:
     course: Course | None = None
     """Place of our numbers if they are no scores of tests, but values along a training."""
 
+    official: str = ""
+    """Experiment whose tests of official checkpoints stand below the paper's own row; empty for none."""
+
     @property
     def corpora(self) -> tuple[str, ...]:
         """Corpora as printed, in order."""

@@ -18,8 +18,9 @@ from lightning_avsp.report.courses import measure_course, read_courses
 from lightning_avsp.report.measured import Measured, dataset_corpus, measure
 from lightning_avsp.report.notes import table_notes
 from lightning_avsp.report.ordering import Ordering, compare_order, rank_values, worse_than_best
+from lightning_avsp.report.protocol import in_protocol
 from lightning_avsp.report.published import PublishedTable, published_tables
-from lightning_avsp.report.results import ReportRow, RunResult, read_trial_results
+from lightning_avsp.report.results import ReportRow, RunResult, read_official_results, read_trial_results
 from lightning_avsp.sweep import Sweep, load_sweep
 from lightning_avsp.sweep.composition import lookup
 from lightning_avsp.sweep.costs import plan_costs
@@ -114,6 +115,7 @@ def read_report(
     table: PublishedTable | None = None,
     args: list[str] | None = None,
     speeds: tuple[float, float] | None = None,
+    protocol: str = "",
 ) -> SweepReport:
     """Report on a sweep file.
 
@@ -124,6 +126,7 @@ def read_report(
         table: The table that it reproduces; by default that of :func:`find_table`.
         args: ``--args`` of the results; needed where there are results of different ones.
         speeds: Training and predicted clips per second of one GPU, for the GPU hours of the sweep.
+        protocol: Protocol of our numbers; by default that in which papers score each corpus.
 
     Raises:
         InputError: If a file cannot be read, or the sweep has fewer rows than the table.
@@ -138,8 +141,9 @@ def read_report(
         )
     plan = plan_sweep(sweep, args or (), with_data=False)
     results, strays = read_trial_results(sweep, [one.trial for one in plan.trials], runs, args)
+    official = read_official_results(table.official, runs) if table.official else {}
     name = sweep.name if table.course is None else table.id
-    report = _report(name, table, plan.trials, results, counter, strays)
+    report = _report(name, table, plan.trials, results, counter, strays, protocol, official)
     if speeds is None:
         return report
     return replace(report, notes=(count_gpu_hours(plan_costs(plan), *speeds), *report.notes))
@@ -157,21 +161,17 @@ def _report(
     results: Mapping[str, RunResult],
     counter: CostCounter | None,
     strays: list[str],
+    protocol: str = "",
+    official: Mapping[str, tuple[RunResult, ...]] = {},  # never changed
 ) -> SweepReport:
     rows: dict[str, ReportRow] = {}
     measured: dict[tuple[str, str, str], Measured] = {}
     records: list[dict[str, Any]] = []
     course = table.course
-    for row, index in table.rows.sweep_index.items():
-        if course is not None:
-            index = published_tables()[course.sweep].rows.sweep_index[course.row]
-        own = [plan for plan in plans if plan.trial.row == index]
-        found = tuple(results[plan.trial.id] for plan in own if plan.trial.id in results)
-        cost = counter.count(own[0].config) if counter is not None and own and course is None else None
-        rows[row] = ReportRow(found, len(own), cost)
-        found = tuple(map(as_published, found))
-        cells = table.cells[table.cells.row == row]
-        for cell in cells[cells.corpus != ""].itertuples():
+
+    def add(row: str, cells: pd.DataFrame, own: Sequence[TrialPlan]) -> None:
+        found = tuple(in_protocol(one, protocol) for one in rows[row].results)
+        for cell in cells.assign(row=row)[cells.corpus != ""].itertuples():
             if course is None:
                 ours = measure(found, cell.corpus, cell.metric)
             else:
@@ -180,7 +180,20 @@ def _report(
                 measured[row, cell.corpus, cell.metric] = ours
             planned = sum(_tests(plan, cell.corpus) for plan in own)
             records.append(_cell_record(cell, ours, planned))
+
+    for row, index in table.rows.sweep_index.items():
+        if course is not None:
+            index = published_tables()[course.sweep].rows.sweep_index[course.row]
+        own = [plan for plan in plans if plan.trial.row == index]
+        done = tuple(results[plan.trial.id] for plan in own if plan.trial.id in results)
+        cost = counter.count(own[0].config) if counter is not None and own and course is None else None
+        rows[row] = ReportRow(done, len(own), cost)
+        cells = table.cells[table.cells.row == row]
+        add(row, cells, own)
         records += _cost_records(cells[cells.corpus == ""], rows[row], row)
+    for row, done in official.items():  # beside the printed numbers of the row that it should give
+        rows[row] = ReportRow(done, len(done), None)
+        add(row, table.cells[~table.cells.external], ())
     frame = pd.DataFrame(records, columns=COLUMNS)
     frame = frame.assign(sweep=name, paper_name=table.paper, table=table.table, worse=False)
     for (dataset, metric), group in frame[frame.dataset != ""].groupby(["dataset", "metric"]):
@@ -192,14 +205,8 @@ def _report(
         }
         frame.loc[group.index, "worse"] = group.row.isin(worse_than_best(shown, lower))
     ordering = compare_order(table, measured)
-    notes = table_notes(table, frame, rows, list(measured.values()), strays)
+    notes = table_notes(table, frame, rows, list(measured.values()), strays, protocol)
     return SweepReport(name, table, frame, rows, ordering, notes)
-
-
-def as_published(result: RunResult) -> RunResult:
-    """Return a result with the scores of STAViS' protocol, where it has them: the papers' tables have these."""
-    scored = {(row["corpus"], row["video"]): row for row in result.protocols.get("stavis", ())}
-    return replace(result, videos=tuple(scored.get((r["corpus"], r["video"]), r) for r in result.videos))
 
 
 def _cell_record(cell: Any, ours: Measured | None, planned: int) -> dict[str, Any]:
