@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 
 if TYPE_CHECKING:
-    from lightning_avsp.sweep.costs import Speed
+    from lightning_avsp.sweep.costs import DeviceSpeed
     from lightning_avsp.sweep.planning import SweepPlan
     from lightning_avsp.sweep.sweep_file import Sweep
 
@@ -220,7 +220,7 @@ def _runs(given: Path | None) -> Path:
     return given or Path(os.environ.get(RUNS) or "runs")
 
 
-def _count(planned: SweepPlan, finished: set[str], runs: Path, speeds: Mapping[str, Speed]) -> str:
+def _count(planned: SweepPlan, finished: set[str], runs: Path, speeds: Mapping[str, DeviceSpeed]) -> str:
     from lightning_avsp.sweep.costs import count_hours, plan_costs
     from lightning_avsp.sweep.planning import SweepPlan
 

@@ -22,7 +22,7 @@ from lightning_avsp.report.protocol import in_protocol
 from lightning_avsp.report.published import PublishedTable, published_tables
 from lightning_avsp.report.results import ReportRow, RunResult, read_official_results, read_trial_results
 from lightning_avsp.sweep import Sweep, load_sweep
-from lightning_avsp.sweep.costs import Speed, count_hours, plan_costs
+from lightning_avsp.sweep.costs import DeviceSpeed, count_hours, plan_costs
 from lightning_avsp.sweep.identity import tested_data
 from lightning_avsp.sweep.planning import TrialPlan, plan_sweep
 
@@ -114,7 +114,7 @@ def read_report(
     counter: CostCounter | None = None,
     table: PublishedTable | None = None,
     args: list[str] | None = None,
-    speeds: Mapping[str, Speed] | None = None,
+    speeds: Mapping[str, DeviceSpeed] | None = None,
     protocol: str = "",
 ) -> SweepReport:
     """Report on a sweep file.

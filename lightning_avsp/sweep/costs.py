@@ -46,7 +46,7 @@ class RunCost:
 
 
 @dataclass(frozen=True)
-class Speed:
+class DeviceSpeed:
     """Measured clips per second of one device."""
 
     train: float
@@ -87,7 +87,10 @@ def plan_costs(plan: SweepPlan) -> list[RunCost]:
 
 
 def count_hours(
-    runs: Sequence[RunCost], speeds: Mapping[str, Speed], finished: Iterable[str] = (), where: str = "GPU"
+    runs: Sequence[RunCost],
+    speeds: Mapping[str, DeviceSpeed],
+    finished: Iterable[str] = (),
+    where: str = "GPU",
 ) -> str:
     """Divide clips and frames by speeds, and report the hours of one device in a sentence.
 
@@ -124,19 +127,19 @@ def count_hours(
     )
 
 
-def read_speeds(path: Path) -> dict[str, Speed]:
+def read_speeds(path: Path) -> dict[str, DeviceSpeed]:
     """Read the speeds of ``avsp bench train --inference true --out FOLDER`` by paper: each one's first configuration.
 
     Raises:
         InputError: If the file holds something else, or no configuration with both speeds.
     """
-    found: dict[str, Speed] = {}
+    found: dict[str, DeviceSpeed] = {}
     try:
         for one in json.loads(path.read_text())["speeds"]:
             by_steps = {name: median(rates) for name, rates in one["clips_per_s"].items()}
             rate = by_steps.get("4") or by_steps.get("one pass")  # four steps in all papers
             if one["samples_per_s"] and rate:
-                speed = Speed(median(one["samples_per_s"]), rate)
+                speed = DeviceSpeed(median(one["samples_per_s"]), rate)
                 found.setdefault(one["name"].partition(",")[0].partition("_")[0], speed)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -150,7 +153,7 @@ def read_speeds(path: Path) -> dict[str, Speed]:
     return found
 
 
-def recorded_speeds(plan: SweepPlan, runs: Path) -> dict[str, Speed]:
+def recorded_speeds(plan: SweepPlan, runs: Path) -> dict[str, DeviceSpeed]:
     """Derive speeds by experiment from the finished trainings and tests of a plan: work over the time that it took.
 
     Loading, starting and saving are part of that time; of trainings on several devices it counts on each.
@@ -161,7 +164,7 @@ def recorded_speeds(plan: SweepPlan, runs: Path) -> dict[str, Speed]:
         frames, seconds = _test_frames(trial), Attempts(RunFolder(trial.test_folder(runs))).seconds()
         if trial.result(runs).is_file() and frames and seconds:
             tested.setdefault(costs[trial.training.name].experiment, []).append((frames, seconds))
-    found: dict[str, Speed] = {}
+    found: dict[str, DeviceSpeed] = {}
     for experiment, tests in tested.items():
         predict = sum(frames for frames, _ in tests) / sum(seconds for _, seconds in tests)
         trained = validated = spent = 0.0
@@ -173,7 +176,7 @@ def recorded_speeds(plan: SweepPlan, runs: Path) -> dict[str, Speed]:
                 spent += Attempts(folder).seconds() * int(read_run_json(folder.record).get("world_size") or 1)
         if trained and spent:
             # where validation took all of it, by the speed of tests, nothing is known of training alone
-            speed = Speed(trained / max(spent - validated / predict, spent / 2), predict)
+            speed = DeviceSpeed(trained / max(spent - validated / predict, spent / 2), predict)
             found.setdefault(experiment.partition("_")[0], speed)  # for stages, which no trial tests
             found[experiment] = speed
     return found

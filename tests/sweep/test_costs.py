@@ -12,9 +12,16 @@ from lightning_avsp.cli import main
 from lightning_avsp.errors import InputError
 from lightning_avsp.run_folder import RunFolder
 from lightning_avsp.sweep.child import Attempts
-from lightning_avsp.sweep.costs import RunCost, Speed, count_hours, plan_costs, read_speeds, recorded_speeds
+from lightning_avsp.sweep.costs import (
+    DeviceSpeed,
+    RunCost,
+    count_hours,
+    plan_costs,
+    read_speeds,
+    recorded_speeds,
+)
 
-SPEED = {"smoke": Speed(train=2.0, predict=10.0)}
+SPEED = {"smoke": DeviceSpeed(train=2.0, predict=10.0)}
 
 
 def run(**changes) -> RunCost:
@@ -40,7 +47,7 @@ def test_hours_are_clips_and_frames_over_speeds():
 )
 def test_runs_of_unknown_size_are_named_not_guessed(unknown: RunCost):
     known = run(clips=3_600, validation_frames=1_800)
-    assert count_hours([known, unknown], {"smoke_av6": Speed(1.0, 1.0)}) == (
+    assert count_hours([known, unknown], {"smoke_av6": DeviceSpeed(1.0, 1.0)}) == (
         "GPU hours: 28.0 for 2 training runs and 4 tests, 1 of them not counted: their frames, epochs or speeds are "
         "not known (12.0 training, 6.0 validation, 10.0 test)"
     )
@@ -56,7 +63,7 @@ def test_the_benchmarks_file_gives_speeds_by_paper(tmp_path: Path):
     speeds = [{**first, "samples_per_s": []}, first, {**first, "samples_per_s": [90.0]}]
     direct = {"name": "avrsp_avad", "samples_per_s": [3.0], "clips_per_s": {"one pass": [8.0]}}
     path.write_text(json.dumps({"machine": {}, "speeds": [*speeds, direct]}))
-    assert read_speeds(path) == {"mubic": Speed(5.0, 20.0), "avrsp": Speed(3.0, 8.0)}
+    assert read_speeds(path) == {"mubic": DeviceSpeed(5.0, 20.0), "avrsp": DeviceSpeed(3.0, 8.0)}
     path.write_text(json.dumps({"machine": {}, "speeds": speeds[:1]}))
     with pytest.raises(InputError, match="no configuration with training and prediction"):
         read_speeds(path)
