@@ -48,7 +48,7 @@ def check(
             [name.strip() for name in corpus.split(",") if name.strip()],
             depth="quick" if quick else "full" if full else "standard",
             workers=workers or os.cpu_count() or 1,
-            progress=lambda name, done, total: advance(done, total, name),
+            progress=advance,
         )
     print_faults(console, report, show)
     if json is not None:
