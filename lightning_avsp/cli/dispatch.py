@@ -56,6 +56,12 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "predictions of a video as one page: maps over it, models side by side",
         ("folders",),
     ),
+    ("figure",): Tool(
+        "lightning_avsp.cli.figure",
+        "figure",
+        "figure of a paper: frames, ground truth and several models' maps side by side",
+        ("sources",),
+    ),
     ("export",): Tool(
         "lightning_avsp.cli.export",
         "export",
