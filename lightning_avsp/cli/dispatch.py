@@ -19,6 +19,7 @@ from typing import Any
 
 from lightning_avsp import __version__
 from lightning_avsp.errors import AVSPError
+from lightning_avsp.files import expand_home
 
 TRAINER_COMMANDS = {
     "fit": "train; keeps the last and the best checkpoint",
@@ -54,6 +55,12 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "view",
         "predictions of a video as one page: maps over it, models side by side",
         ("folders",),
+    ),
+    ("figure",): Tool(
+        "lightning_avsp.cli.figure",
+        "figure",
+        "figure of a paper: frames, ground truth and several models' maps side by side",
+        ("sources",),
     ),
     ("export",): Tool(
         "lightning_avsp.cli.export",
@@ -284,7 +291,8 @@ def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
     own = "config" in signature(function).parameters
     if not own:
         parser.add_argument("--config", action="config", help="YAML file with any of these options.")
-    values = parser.instantiate(parser.parse_args(spell_out_flags(arguments, function))).as_dict()
+    settings = expand_home(parser.parse_args(spell_out_flags(arguments, function)))
+    values = parser.instantiate(settings).as_dict()
     function(**{name: value for name, value in values.items() if own or name != "config"})
 
 
