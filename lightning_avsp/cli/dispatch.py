@@ -68,6 +68,12 @@ TOOLS: dict[tuple[str, ...], Tool] = {
         "a trained model as a folder: safetensors, settings, model card",
         ("checkpoint",),
     ),
+    ("submit", "crowdsal"): Tool(
+        "lightning_avsp.cli.submit",
+        "crowdsal",
+        "saliency videos of the NTIRE 2026 challenge's test clips, as it takes them",
+        ("checkpoint",),
+    ),
     ("data", "synth"): Tool(
         "lightning_avsp.cli.data_synth", "synth", "generate a synthetic corpus in which audio decides"
     ),

@@ -46,7 +46,7 @@ class Evaluation:
     shared: bool
     """True if several splits were scored with one model's predictions."""
     corpora: dict[str, CorpusSummary]
-    """Means, intervals and counts of each corpus."""
+    """Means, intervals and counts of each corpus, and of each part of its test list that has a name."""
     references: dict[str, dict[str, CorpusSummary]] = field(default_factory=dict)
     """The same of each reference row, by row and corpus."""
     not_computable: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -116,9 +116,21 @@ def evaluate_predictions(
         of_corpus = reference_tables.setdefault(name, {}).setdefault(corpus_name, {})
         of_corpus[number] = _table(protocol, of_videos)
 
+    subsets: dict[str, dict[str, set[str]]] = {}
+    for job in plan.jobs.values():
+        if (entry := job.entry).subset:
+            parts = subsets.setdefault(entry.corpus, {})
+            parts.setdefault(f"{entry.corpus} {entry.subset}", set()).add(entry.video)
+
     def summarise(of: Mapping[str, Mapping[int, ScoreTable]]) -> dict[str, CorpusSummary]:
-        corpora = [corpus for corpus in found if corpus.name in of]
-        return {one.name: summarise_corpus(one, protocol, of[one.name], seed=seed) for one in corpora}
+        summaries = {}
+        for corpus in found:
+            for name, only in {corpus.name: None, **subsets.get(corpus.name, {})}.items():
+                if corpus.name in of:
+                    summaries[name] = summarise_corpus(
+                        corpus, protocol, of[corpus.name], seed=seed, only=only
+                    )
+        return summaries
 
     return Evaluation(
         protocol=protocol,

@@ -56,12 +56,12 @@ def write_film(
     _encode(path, "libx264", options, "yuv420p", frames, "rgb24", fps, (sound, sample_rate))
 
 
-def write_map_film(path: Path, maps: NDArray[np.uint8], *, fps: float) -> None:
+def write_map_film(path: Path, maps: NDArray[Any], *, fps: float) -> None:
     """Write saliency maps as an mp4 of 10-bit luma (64 to 940), lossless, from which they come back unchanged.
 
     Args:
         path: File to write.
-        maps: uint8 (T, H, W), H and W even.
+        maps: Levels from 0 to 255 (T, H, W), whole (uint8) or not, H and W even.
         fps: Frames per second.
     """
     height = maps.shape[1]

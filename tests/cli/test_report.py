@@ -108,7 +108,7 @@ def test_the_leaderboard_needs_no_runs(tmp_path: Path, capsys: pytest.CaptureFix
         (("--sweep=nowhere.yaml",), "no sweep file at nowhere.yaml"),
         (("--sweep=a.yaml", "--all"), "exclude each other"),
         (("--all", "--leaderboard", "--corpus=AVAD", "--format=csv"), "one CSV file for each"),
-        (("--all", "--train_clips_per_s=2"), "need both"),
+        (("--all", "--speeds=nowhere.json"), "nowhere.json holds no speeds"),
         (("--leaderboard", "--corpus=AVAD", f"--out={__file__}/report.md"), "cannot write"),
     ],
 )
