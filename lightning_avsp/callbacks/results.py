@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -9,8 +10,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_avsp.run_folder import RunFolder, as_csv, write_atomically, write_json
 from lightning_avsp.tasks import SaliencyTask
 from lightning_avsp.tasks.base import Stage
-
-_TEST_OPTIONS = ("every", "frames", "audio", "audio_shift", "text")
 
 
 class ResultWriter(Callback):
@@ -33,7 +32,7 @@ class ResultWriter(Callback):
             return
         table = task.scores[stage]
         data: Any = getattr(trainer, "datamodule", None)
-        options = getattr(data, "test", None)
+        options = asdict(data.test) if hasattr(data, "test") else {}
         averages = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()
@@ -45,7 +44,7 @@ class ResultWriter(Callback):
                 "averages": averages,
                 "selection": getattr(data, "selection_label", None),
                 "synthetic": getattr(data, "synthetic", None),
-                **{f"test_{name}": getattr(options, name, None) for name in _TEST_OPTIONS},
+                **{f"test_{name}": value for name, value in options.items()},
                 "sampling": vars(task.sampling) if task.sampling is not None else None,
                 "leaks": task.leaks,
                 "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,

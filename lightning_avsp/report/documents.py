@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lightning_avsp.evaluation.formatting import METRIC_NAMES, Value, as_markdown, escape_markdown
-from lightning_avsp.report.frames import LEGEND, WORSE, Section
+from lightning_avsp.report.frames import LEGEND, OURS_LEGEND, WORSE, Section
 from lightning_avsp.report.leaderboard import Leaderboard
 from lightning_avsp.report.table import SweepReport
 
@@ -58,7 +58,7 @@ def render_latex(sections: Sequence[Section]) -> str:
             title, notes = section.title, [section.status] * bool(section.status and position == 0)
             if table.joint is not None:
                 frame = table.joint
-                notes.append("First line: ours, second line: as printed")
+                notes += ["First line: ours, second line: as printed", OURS_LEGEND]
             elif caption not in title:
                 title = f"{title}: {caption}"
             text = " ".join(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in (*notes, *table.notes))
