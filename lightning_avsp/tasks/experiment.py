@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 import yaml
 from jsonargparse import Namespace
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_avsp.backbones.weights import RANDOM
@@ -33,6 +34,20 @@ CLI_SETTINGS: dict[str, Any] = {
     "trainer_defaults": {"use_distributed_sampler": False},
 }
 """Arguments of ``LightningCLI`` that decide which options there are, and their defaults."""
+
+
+def put_integers_first(annotations: dict[str, Any]) -> None:
+    """Let parsers read ``--trainer.limit_val_batches=1`` as one batch and not as 1.0, all of them.
+
+    ``typing`` caches ``Optional[Union[int, float]]``, and takes ``Optional[Union[float, int]]`` for the same: Lightning
+    has both, and what was imported before decides which of them its annotations become.
+    """
+    for name, kind in annotations.items():
+        if set(get_args(kind)) == {int, float, type(None)}:
+            annotations[name] = int | float | None
+
+
+put_integers_first(Trainer.__init__.__annotations__)
 
 
 @dataclass

@@ -4,16 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_avsp.cli.dispatch import TOOLS, Tool, main
+from lightning_avsp.cli.dispatch import main
 from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
-
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = Tool(
-        "lightning_avsp.cli.data_import", "import_recording", "import a video and its gaze", ("video",)
-    )
-    monkeypatch.setitem(TOOLS, ("data", "import"), tool)
 
 
 @pytest.fixture(scope="module")

@@ -129,7 +129,7 @@ def test_every_tool_explains_itself(path: tuple[str, ...], capsys: pytest.Captur
     with pytest.raises(SystemExit) as stop:
         main([*path, "--help"])
     assert stop.value.code == 0
-    assert TOOLS[path].summary.split()[0] in capsys.readouterr().out
+    assert TOOLS[path][2].split()[0] in capsys.readouterr().out
 
 
 def test_the_module_runs_as_a_program() -> None:
