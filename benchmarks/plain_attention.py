@@ -62,7 +62,7 @@ def main() -> None:
         def denoise(x: Tensor, t: Tensor) -> Tensor:
             return network.denoise(x, t, network.encode(video, audio) if encode_every_step else condition)
 
-        Sampling(steps=STEPS).sample(denoise, clean.shape, diffusion, device="cpu")
+        Sampling(steps=STEPS).sample(denoise, clean.shape, diffusion, device="cpu", seeds=range(len(clean)))
 
     for name, ours, other in (
         ("training step", train, lambda: plainly(train)),

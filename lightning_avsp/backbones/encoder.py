@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from lightning_avsp.backbones.feature_store import CachedVideoFeatures
 from lightning_avsp.backbones.published import WeightSource
-from lightning_avsp.backbones.video_features import CachedVideoFeatures
 from lightning_avsp.backbones.weights import (
     RANDOM,
     RANDOM_BY_NAME,

@@ -21,7 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning_avsp import __version__
 from lightning_avsp.backbones.weights import read_state_dict
 from lightning_avsp.callbacks import RunRecord, default_callbacks
-from lightning_avsp.callbacks.checkpoint_io import AtomicCheckpointIO
+from lightning_avsp.callbacks.checkpoints import AtomicCheckpointIO
 from lightning_avsp.callbacks.origins import weight_options
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.loader import start_worker_server

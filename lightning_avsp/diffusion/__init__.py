@@ -1,12 +1,11 @@
 """Diffusion core: schedules, the Gaussian process, step spacings and samplers; needs nothing but torch.
 
-The parts never know of each other's choices: a network predicts x0, eps or v, :class:`GaussianDiffusion`
-turns that into x0, and a sampler sees only a function ``denoise(x_t, t) -> x0``. :class:`Sampling` ties
-sampler, spacing and number of steps together for configuration files.
+The parts never know of each other's choices: networks predict the clean sample x0, and a sampler sees only a function
+``denoise(x_t, t) -> x0``. :class:`Sampling` ties sampler, spacing and number of steps together for configuration files.
 """
 
 from lightning_avsp.diffusion.noise import Generators, draw_noise, stable_seed
-from lightning_avsp.diffusion.process import GaussianDiffusion, PredictionName
+from lightning_avsp.diffusion.process import GaussianDiffusion
 from lightning_avsp.diffusion.samplers import (
     SAMPLERS,
     Denoise,
@@ -25,7 +24,6 @@ __all__ = [
     "Denoise",
     "GaussianDiffusion",
     "Generators",
-    "PredictionName",
     "SamplerName",
     "SamplerStep",
     "Sampling",

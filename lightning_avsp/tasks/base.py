@@ -33,7 +33,7 @@ from lightning_avsp.tasks.initial_weights import (
     initialise_from,
     refuse_random_frozen,
 )
-from lightning_avsp.tasks.loading import INPUT_KEY, PRECISION_KEY
+from lightning_avsp.tasks.loading import INPUT_KEY, PRECISION_KEY, without_weight_files
 from lightning_avsp.tasks.prediction import clip_seeds, encode, frame_keys, network_inputs, sample_maps
 
 log = logging.getLogger(__name__)
@@ -231,16 +231,11 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     def on_train_start(self) -> None:
         """Log clips and optimiser steps of an epoch and of the whole fit, and warn of a very short one."""
         trainer = self.trainer
-        batches, accumulated = trainer.num_training_batches, trainer.accumulate_grad_batches
-        total = trainer.estimated_stepping_batches
+        batches, total = trainer.num_training_batches, trainer.estimated_stepping_batches
+        steps = batches if batches == float("inf") else -(-int(batches) // trainer.accumulate_grad_batches)
         dataset = getattr(trainer.train_dataloader, "dataset", None)
         clips = "?" if dataset is None else len(dataset)
-        log.info(
-            "an epoch: %s clips, %s optimiser steps; the whole fit: %s steps",
-            clips,
-            batches if batches == float("inf") else -(-int(batches) // accumulated),
-            total,
-        )
+        log.info("an epoch: %s clips, %s optimiser steps; the whole fit: %s steps", clips, steps, total)
         if total < FEW_STEPS:
             log.warning(
                 "this fit takes %s optimiser steps in all: fewer than %d train no network of this suite; see "
@@ -275,14 +270,9 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
             InputError: If a part with a scale has no trainable parameter.
         """
         trainable = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
-        at_random = {
-            f"{name}."
-            for name, encoder in encoders_of(self.network).items()
-            if encoder.origin is not None and encoder.origin.is_random
-        }
-        scales = {
-            prefix: scale for prefix, scale in self.network.lr_scales.items() if prefix not in at_random
-        }
+        origins = {f"{name}.": encoder.origin for name, encoder in encoders_of(self.network).items()}
+        at_random = [name for name, origin in origins.items() if origin is not None and origin.is_random]
+        scales = {name: scale for name, scale in self.network.lr_scales.items() if name not in at_random}
         if not scales:
             return [p for p in self.parameters() if p.requires_grad]
         probe = self.optimizer([torch.nn.Parameter(torch.zeros(1))])
@@ -342,14 +332,8 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         if self.lr_scheduler is None:
             return optimizer
         scheduler = self.lr_scheduler(optimizer)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {
-                "scheduler": scheduler,
-                "interval": self.lr_interval,
-                "monitor": self.lr_monitor,
-            },
-        }
+        watched = {"scheduler": scheduler, "interval": self.lr_interval, "monitor": self.lr_monitor}
+        return {"optimizer": optimizer, "lr_scheduler": watched}  # type: ignore[typeddict-item]
 
     # --- evaluation ------------------------------------------------------------------------------------------
 
@@ -423,7 +407,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         if hparams:
             # a folder of one machine does not belong to the model
             plain = {name: value for name, value in hparams.items() if name != "feature_cache"}
-            checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = without_weight_sources(plain)
+            checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = without_weight_files(plain)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Load the entries of :meth:`on_save_checkpoint`."""
@@ -441,15 +425,3 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         raise InputError(
             "load_from_checkpoint would run what the file names; use lightning_avsp.tasks.loading.load_model(path)"
         )
-
-
-def without_weight_sources(settings: Any) -> Any:
-    """Set every ``*_weights`` entry of nested settings to None: a checkpoint must load without downloading."""
-    if isinstance(settings, dict):
-        return {
-            key: None if str(key).endswith("_weights") else without_weight_sources(value)
-            for key, value in settings.items()
-        }
-    if isinstance(settings, list):
-        return [without_weight_sources(value) for value in settings]
-    return settings

@@ -21,10 +21,10 @@ from lightning_avsp.backbones.weights import RANDOM
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import InputError
 from lightning_avsp.tasks.base import SaliencyTask
-from lightning_avsp.tasks.diffusion import DiffusionSaliencyTask as DiffusionSaliencyTask  # likewise
-from lightning_avsp.tasks.direct import DirectSaliencyTask as DirectSaliencyTask  # likewise
 from lightning_avsp.tasks.execution import CompileMode
 from lightning_avsp.tasks.loading import NETWORKS as NETWORKS  # registers their names for `class_path: AVRSP`
+from lightning_avsp.tasks.training import DiffusionSaliencyTask as DiffusionSaliencyTask  # likewise
+from lightning_avsp.tasks.training import DirectSaliencyTask as DirectSaliencyTask  # likewise
 
 CLI_SETTINGS: dict[str, Any] = {
     "subclass_mode_model": True,

@@ -14,8 +14,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
 from lightning_avsp.backbones.encoder import VideoEncoder
-from lightning_avsp.backbones.feature_store import FeatureStore, frames_key
-from lightning_avsp.backbones.video_features import CachedVideoFeatures
+from lightning_avsp.backbones.feature_store import CachedVideoFeatures, FeatureStore, frames_key
 from lightning_avsp.errors import InputError
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
 

@@ -279,10 +279,16 @@ def build_named(value: Any, kinds: tuple[type[AnyKind], ...], name: str) -> AnyK
                 f"{name} names {module}.{last}, not one of {', '.join(k.__name__ for k in kinds)}"
             )
         kind, arguments = named[0], value.get("init_args", {})
-    if isinstance(arguments, dict):
-        # the trained tensors are in the file: weights of an encoder must be neither read nor downloaded
-        arguments = {key: item for key, item in arguments.items() if not str(key).endswith("_weights")}
-    return build_from(kind, arguments, name)
+    # the trained tensors are in the file: weights of an encoder must be neither read nor downloaded
+    return build_from(kind, without_weight_files(arguments), name)
+
+
+def without_weight_files(settings: Any) -> Any:
+    """Leave out the files that encoders started from: their tensors are in the model, their paths nobody's business."""
+    if isinstance(settings, dict):
+        kept = {key: value for key, value in settings.items() if not str(key).endswith("_weights")}
+        return {key: without_weight_files(value) for key, value in kept.items()}
+    return [without_weight_files(each) for each in settings] if isinstance(settings, list) else settings
 
 
 def _build_network(settings: Any, tensors: dict[str, Tensor]) -> SaliencyNetwork:

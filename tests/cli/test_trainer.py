@@ -174,12 +174,10 @@ def test_flags_win_over_the_checkpoint_when_resuming(run: Path, corpus: Path) ->
 
 
 def test_checkpoints_hold_no_weight_sources(run: Path) -> None:
-    from lightning_avsp.tasks.base import without_weight_sources
+    from lightning_avsp.tasks.loading import without_weight_files
 
     settings = {"network": {"init_args": {"video_weights": "kinetics400", "stages": [{"a_weights": 1}]}}}
-    assert without_weight_sources(settings) == {
-        "network": {"init_args": {"video_weights": None, "stages": [{"a_weights": None}]}}
-    }
+    assert without_weight_files(settings) == {"network": {"init_args": {"stages": [{}]}}}
     assert "weight_report" in load(run)
 
 
