@@ -1,4 +1,4 @@
-"""`last.ckpt` every so many steps and at every epoch's end, `best.ckpt` by a validation metric, each written atomically."""
+"""`last.ckpt` every few steps and at each epoch's end, `best.ckpt` by a validation metric, each written atomically."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ MetricNames = list[Literal["cc", "sim", "nss", "auc_judd", "kld"]]
 
 @dataclass
 class AuditOptions:
-    """Options of the audits that predict test frames.
+    """Options of audits and explanations, which predict test frames.
 
     Args:
         root: Folder with the corpora.
@@ -84,8 +84,16 @@ def audio(
         out: JSON file; results/audit_audio_NAME.json of the run when not given.
         options: See :class:`AuditOptions`.
     """
-    settings = {"samples": samples, "shift": shift, "metrics": metrics, "least": least}
-    _perturb("audio", Path(ckpt), AuditOptions(**options), out, settings)
+    _perturb(
+        "audio",
+        ckpt,
+        AuditOptions(**options),
+        out,
+        samples=samples,
+        shift=shift,
+        metrics=metrics,
+        least=least,
+    )
 
 
 def text(
@@ -106,18 +114,17 @@ def text(
         out: JSON file; results/audit_text_NAME.json of the run when not given.
         options: See :class:`AuditOptions`.
     """
-    settings = {"samples": samples, "metrics": metrics, "least": least}
-    _perturb("text", Path(ckpt), AuditOptions(**options), out, settings)
+    _perturb("text", ckpt, AuditOptions(**options), out, samples=samples, metrics=metrics, least=least)
 
 
 def _perturb(
-    modality: Modality, ckpt: Path, options: AuditOptions, out: Path | None, settings: dict[str, Any]
+    modality: Modality, ckpt: Path, options: AuditOptions, out: Path | None, **settings: Any
 ) -> None:
     from lightning_avsp.evaluation.audit.perturbation import audit_modality
 
-    model, data = options.open(ckpt)
-    found = audit_modality(model, data, modality, progress=progress("clips"), **settings)
-    _finish(found.report(), ckpt, modality, out, {**model_record(ckpt, model, data), **settings})
+    model, data = options.open(Path(ckpt))
+    report = audit_modality(model, data, modality, progress=progress("clips"), **settings).report()
+    _finish(report, Path(ckpt), modality, out, {**model_record(ckpt, model, data), **settings})
 
 
 def noise(ckpt: Path, samples: int = 4, out: Path | None = None, **options: Any) -> None:
