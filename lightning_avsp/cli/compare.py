@@ -21,14 +21,10 @@ def compare(first: Path, second: Path, out: Path | None = None, seed: int = 0) -
     from rich.console import Console
 
     from lightning_avsp.evaluation.compare import compare_results
-    from lightning_avsp.evaluation.results import cannot_write
     from lightning_avsp.evaluation.tables import print_comparison
     from lightning_avsp.run_folder import write_json
 
     comparison = compare_results(Path(first), Path(second), seed=seed)
     print_comparison(comparison, Console())
     if out is not None:
-        try:
-            write_json(Path(out), asdict(comparison))
-        except OSError as error:
-            raise cannot_write(Path(out), error) from error
+        write_json(Path(out), asdict(comparison))

@@ -17,7 +17,6 @@ def import_recording(
     part: Literal["train", "test"] = "train",
     split: str = "1",
     overwrite: bool = False,
-    drop_zero: bool = False,
     **settings: Any,
 ) -> None:
     """Import a video with raw gaze: frames, audio, eyeMap and fixMap in the layout that every command reads.
@@ -35,7 +34,6 @@ def import_recording(
         part: List to enter it into.
         split: Splits to enter it into: 1, or 1,2, or all.
         overwrite: Replace a video of this name that was made of something else.
-        drop_zero: Count samples at exactly (0, 0) as lost, as many trackers write them.
         settings: See :class:`ImportSettings`.
     """
     from dataclasses import asdict
@@ -46,7 +44,7 @@ def import_recording(
     from lightning_avsp.curation.importing import import_video
     from lightning_avsp.run_folder import write_atomically
 
-    options = ImportSettings(drop_zero=drop_zero, **settings)
+    options = ImportSettings(**settings)
     with progress_bar("video and gaze") as advance:
         report = import_video(
             Path(video),

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -165,22 +165,19 @@ def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
         settings: dict[str, Any] = {"nargs": "+"} if several else {}
         parser.add_argument(name, type=str, help="Paths." if several else "A path.", **settings)
     parser.add_argument("--config", action="config", help="YAML file with any of these options.")
-    values = parser.instantiate(parser.parse_args(spell_out_flags(arguments, function))).as_dict()
+    spelt = spell_out_flags(arguments, dict(parser.get_defaults().items()))
+    values = parser.instantiate(parser.parse_args(spelt)).as_dict()
     function(**{name: value for name, value in values.items() if name != "config"})
 
 
-def spell_out_flags(arguments: Sequence[str], function: Callable[..., object]) -> list[str]:
-    """Options as the parser wants them.
+def spell_out_flags(arguments: Sequence[str], defaults: Mapping[str, Any]) -> list[str]:
+    """Options as the parser wants them, whose defaults are given by name.
 
-    `--overwrite` becomes `--overwrite=true` for each truth value of a function, unless a value follows; `--from`, which
-    in Python is a keyword, becomes `--from_`; hyphens in a name become underscores.
+    `--overwrite` becomes `--overwrite=true` for each truth value, unless a value follows; `--from`, which in Python is
+    a keyword, becomes `--from_`; hyphens in a name become underscores.
     """
-    keywords = {f"--{name[:-1]}" for name in signature(function).parameters if name.endswith("_")}
-    flags = {
-        f"--{name}"
-        for name, parameter in signature(function).parameters.items()
-        if parameter.annotation in (bool, "bool")
-    }
+    keywords = {f"--{name[:-1]}" for name in defaults if name.endswith("_")}
+    flags = {f"--{name}" for name, value in defaults.items() if isinstance(value, bool)}
     spelt = []
     for position, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")

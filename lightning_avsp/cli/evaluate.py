@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from rich.console import Console
+
+from lightning_avsp.cli.progress import progress_bar
+from lightning_avsp.evaluation.evaluate import evaluate_predictions
+from lightning_avsp.evaluation.protocols import find_protocol
+from lightning_avsp.evaluation.results import write_results
+from lightning_avsp.evaluation.tables import print_evaluation
 
 
 def evaluate(
@@ -13,11 +21,8 @@ def evaluate(
     split: Literal["1", "2", "3", "all"] = "1",
     protocol: Literal["stavis", "vinet", "dhf1k", "ntire26", "plain"] = "stavis",
     out: Path | None = None,
-    references: bool = False,
-    allow_missing: bool = False,
-    count_from: Literal[0, 1] = 1,
     workers: int = 2,
-    seed: int = 0,
+    **options: Any,
 ) -> None:
     """Score a folder of predicted maps or saliency videos of any program against a corpus.
 
@@ -34,20 +39,9 @@ def evaluate(
         protocol: How to prepare, score and average; explained in docs/evaluation.md.
         out: JSON file to write, CSV tables beside it; evaluations/<predictions>/<corpus>_split<split>_<protocol>.json
             when not given. Earlier results there are replaced.
-        references: Also score centre prior, mean training map, chance and, where known, the human ceiling.
-        allow_missing: Leave out and count what has no prediction, instead of refusing.
-        count_from: Number of a video's first frame in file names: 1, or 0.
         workers: Processes.
-        seed: Seed of the bootstrap intervals.
+        options: See :func:`evaluate_predictions`.
     """
-    from rich.console import Console
-
-    from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.evaluation.evaluate import evaluate_predictions
-    from lightning_avsp.evaluation.protocols import find_protocol
-    from lightning_avsp.evaluation.results import write_results
-    from lightning_avsp.evaluation.tables import print_evaluation
-
     predictions, root = Path(predictions), Path(root)
     corpora = [name.strip() for name in corpus.split(",")]
     console = Console()
@@ -58,12 +52,9 @@ def evaluate(
             corpora,
             find_protocol(protocol),
             split,
-            references=references,
-            allow_missing=allow_missing,
-            count_from=count_from,
             workers=workers,
-            seed=seed,
             progress=progress,
+            **options,
         )
     name = f"{'+'.join(corpora)}_split{split}_{protocol}.json"
     target = Path(out) if out is not None else Path("evaluations") / predictions.resolve().name / name

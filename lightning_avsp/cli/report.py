@@ -58,7 +58,6 @@ def report(
             the report has the GPU hours of each sweep.
         eval_clips_per_s: Predicted clips per second of one GPU, with the sweep's denoising steps.
     """
-    from lightning_avsp.evaluation.results import cannot_write
     from lightning_avsp.report.costs import CostCounter
     from lightning_avsp.report.leaderboard import read_leaderboard
     from lightning_avsp.report.published import published_tables
@@ -103,10 +102,7 @@ def report(
     if out is None:
         print(text, end="" if text.endswith("\n") else "\n")
     else:
-        try:
-            write_atomically(Path(out), text)
-        except OSError as error:
-            raise cannot_write(Path(out), error) from error
+        write_atomically(Path(out), text)
     missing = [one.name for one in reports if not one.complete]
     if missing:
         log.warning("incomplete: %s", ", ".join(missing))

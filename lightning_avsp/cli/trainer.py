@@ -152,9 +152,7 @@ class AVSPCLI(ExperimentCLI):
             )
         if self.subcommand != "fit":
             forget_weight_files(options.model)  # the trained weights are in the checkpoint
-            options.trainer.enable_checkpointing = (
-                False  # Lightning would add a checkpoint callback to a test
-            )
+            options.trainer.enable_checkpointing = False  # Lightning would add a callback for it to a test
         elif options.data.validation.selection == "none" and self._plateau(options):
             raise InputError(
                 "data.validation.selection=none leaves nothing for a plateau to watch; choose a fixed schedule, "
@@ -184,9 +182,8 @@ class AVSPCLI(ExperimentCLI):
         try:
             super()._run_subcommand(subcommand)
         except SystemExit as stop:
-            if isinstance(
-                stop.__context__, KeyboardInterrupt
-            ):  # Lightning ignores Ctrl-C from here on, and exits with 1
+            if isinstance(stop.__context__, KeyboardInterrupt):
+                # Lightning ignores Ctrl-C from here on, and exits with 1
                 signal.signal(signal.SIGINT, handler)
                 raise KeyboardInterrupt from None
             raise
@@ -232,11 +229,8 @@ class AVSPCLI(ExperimentCLI):
             options.data.batch_size = batch
             trainer.accumulate_grad_batches = given = accumulated
             log.info(
-                "global batch %d = %d clips on each of %d processes x %d accumulated; the learning rate stays as given",
-                wanted,
-                batch,
-                world,
-                accumulated,
+                f"global batch {wanted} = {batch} clips on each of {world} processes x {accumulated} accumulated; the "
+                "learning rate stays as given"
             )
         if options.compile in ("graphs", "default-graphs"):
             self._check_graphs(options, given)
@@ -247,12 +241,10 @@ class AVSPCLI(ExperimentCLI):
         Raises:
             InputError: With the option that stands in the way.
         """
+        world, batches = self.devices * self.nodes, "trainer.accumulate_grad_batches or data.global_batch"
         obstacles = {
-            f"{self.devices * self.nodes} processes (trainer.devices, trainer.num_nodes)": self.devices
-            * self.nodes
-            > 1,
-            f"{accumulated} accumulated batches (trainer.accumulate_grad_batches or data.global_batch)": accumulated
-            > 1,
+            f"{world} processes (trainer.devices, trainer.num_nodes)": world > 1,
+            f"{accumulated} accumulated batches ({batches})": accumulated > 1,
             "--activation_checkpointing true": options.activation_checkpointing,
             "model.feature_cache": options.get("model.init_args.feature_cache") is not None,
         }

@@ -108,15 +108,16 @@ def synthesise_corpus(
         root: Folder to hold ``video_frames``, ``video_audio``, ``annotations`` and ``fold_lists``, or a folder of
             the corpus' own name.
         corpus: Corpus to stand in for, by its folder name; it decides names and lists.
-        videos: Number of videos, at least 3.
+        videos: Number of videos, at least 3: three fifths where sound decides, a fifth with music, a fifth silent. From
+            15 on every test list holds all three.
         spec: Properties of the videos; None for the defaults.
-        seed: Seed; the same seed gives the same bytes, for any number of ``workers``.
+        seed: The same seed gives the same bytes, for any number of ``workers``.
         workers: Processes. More than one needs a script with an ``if __name__ == "__main__"`` guard.
-        films: Write ``films/<corpus>/<video>.mp4`` too.
+        films: Write mp4 videos with audio too.
         overwrite: Replace a synthetic corpus of another spec or seed.
         progress: Called with the number of finished videos and of all videos.
-        layout: One of the corpus' layouts (:data:`~lightning_avsp.synthetic.packages.PACKAGES`); None for the
-            usual one.
+        layout: One of several layouts of a corpus: unisal, tased, vinet, diffsal or avi for DHF1K, pictures or matrices
+            (of fixations) for UCF; the first by default.
 
     Raises:
         InputError: If the corpus is unknown, or the root holds something else or one of another spec or seed.
