@@ -135,7 +135,7 @@ def test_another_layout_is_another_corpus(tmp_path: Path) -> None:
 
 
 def test_impossible_layouts_and_true_data_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="AVAD has no layout 'vinet'; its layouts: stavis"):
+    with pytest.raises(InputError, match="layout of AVAD=vinet is unknown: choose one of stavis"):
         synthesise_corpus(tmp_path, "AVAD", 3, spec=SPEC, layout="vinet")
     (tmp_path / "DHF1K").mkdir()
     with pytest.raises(InputError, match="never overwritten"):
