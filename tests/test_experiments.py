@@ -20,10 +20,6 @@ SAME_FORM = {
 }
 """Files whose network and form of data are those of another, which is trained in their place."""
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers.*", "ignore:.*is smaller than the logging interval.*"
-)
-
 
 def variants() -> list[Any]:
     """The options behind each line `# Variant, TITLE: OPTIONS` of the files."""

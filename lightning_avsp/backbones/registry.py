@@ -51,7 +51,7 @@ def build_video_encoder(
         InputError: If the name is unknown, or the weights are missing or do not fit.
     """
     require_choice("video_encoder", name, VIDEO_ENCODERS)
-    encoder = VIDEO_ENCODERS[name](num_scales=num_scales)  # type: ignore[call-arg]  # every class but the base takes it
+    encoder = VIDEO_ENCODERS[name](num_scales=num_scales)
     return encoder, encoder.prepare(weights, frozen)
 
 

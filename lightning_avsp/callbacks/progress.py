@@ -120,5 +120,4 @@ class Heartbeat(Callback):
             "steps": None if endless else int(steps),
             "left_s": None if endless else left,
         }
-        content |= {"host": socket.gethostname(), "written": now}
-        write_json(self.run.path / "progress.json", content)
+        write_json(self.run.path / "progress.json", {**content, "host": socket.gethostname(), "written": now})

@@ -332,8 +332,14 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         if self.lr_scheduler is None:
             return optimizer
         scheduler = self.lr_scheduler(optimizer)
-        watched = {"scheduler": scheduler, "interval": self.lr_interval, "monitor": self.lr_monitor}
-        return {"optimizer": optimizer, "lr_scheduler": watched}  # type: ignore[typeddict-item]
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {
+                "scheduler": scheduler,
+                "interval": self.lr_interval,
+                "monitor": self.lr_monitor,
+            },
+        }
 
     # --- evaluation ------------------------------------------------------------------------------------------
 

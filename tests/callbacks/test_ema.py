@@ -14,12 +14,6 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.papers.diffsal import DiffSal
 from lightning_avsp.tasks import DiffusionSaliencyTask
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers.*",
-    "ignore:.*is smaller than the logging interval.*",
-    "ignore:Found .* module.* in eval mode",
-)
-
 
 class Watch(Callback):
     """Keeps the head's weight after every step, and during every validation."""

@@ -10,10 +10,6 @@ from commandline import TINY_NETWORK, fit_arguments
 from lightning_avsp.cli import main
 from lightning_avsp.tasks import DiffusionSaliencyTask
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers.*", "ignore:.*is smaller than the logging interval.*"
-)
-
 
 def test_the_run_stops_with_the_clips_written_down_and_the_checkpoint_of_before(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

@@ -13,8 +13,6 @@ from lightning_avsp.tasks.experiment import Experiment
 from lightning_avsp.tasks.loading import RELEASED_SAMPLING
 from lightning_avsp.tasks.prediction import frame_keys
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
-
 
 def test_scores_are_those_of_its_maps(corpus: Path, tmp_path: Path) -> None:
     options = [

@@ -11,9 +11,6 @@ from commandline import fit_arguments
 from lightning_avsp.cli import main
 
 pytest.importorskip("transformers")
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers.*", "ignore:.*is smaller than the logging interval.*"
-)
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,6 @@ from commandline import EXPERIMENTS, fit_arguments
 from lightning_avsp.cli import main
 from lightning_avsp.tasks.loading import load_model
 
-pytestmark = pytest.mark.filterwarnings(
-    # a test's loaders are small on purpose, and its epochs shorter than the logging interval
-    "ignore:.*does not have many workers.*",
-    "ignore:.*is smaller than the logging interval.*",
-)
-
 
 @pytest.fixture(scope="module")
 def run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

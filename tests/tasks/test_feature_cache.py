@@ -34,11 +34,6 @@ TINY: dict[str, Any] = {
     "video_weights": "random",
 }
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
-    pytest.mark.filterwarnings("ignore:.*in eval mode at the start of training.*"),
-]
-
 
 def network(**options: Any) -> DiffSal:
     torch.manual_seed(0)

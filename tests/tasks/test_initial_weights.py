@@ -12,10 +12,6 @@ from lightning_avsp.cli import main
 from lightning_avsp.errors import InputError
 from lightning_avsp.tasks.initial_weights import initialise_from
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers.*", "ignore:.*is smaller than the logging interval.*"
-)
-
 
 class Small(nn.Module):
     def __init__(self, width: int = 3, rows: int = 5, hears: bool = False) -> None:
