@@ -129,7 +129,7 @@ def film(rng: np.random.Generator, path: Path, frames: int, times: list[int], so
 
 def media(rng: np.random.Generator, folder: Path) -> Case:
     """A video with an odd name, clock, sound or orientation; two thirds of them damaged."""
-    from lightning_avsp.media.audio_track import load_audio
+    from lightning_avsp.media.audio_track import audio_blocks
     from lightning_avsp.media.video import iterate_frames, open_video
 
     suffix = str(rng.choice([".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts"]))
@@ -174,7 +174,8 @@ def media(rng: np.random.Generator, folder: Path) -> Case:
         info = open_video(path, allow_truncated=tolerant)
         shown = [round((one.pixels[:, : info.width // 4].mean() - 40) / 9) for one in iterate_frames(info)]
         if info.audio is not None:
-            load_audio(info, mono=True, rate=16_000)
+            for _ in audio_blocks(info, mono=True, rate=16_000, align=True):
+                pass
         return shown
 
     def wrong(shown: list[int]) -> str | None:

@@ -34,7 +34,7 @@ TRIAL = (
 TOOLS: dict[tuple[str, ...], tuple[str, str, str]] = {}
 """Commands that need no trainer: function of this room, whose docstring is the help, positional arguments, summary."""
 for _line in """\
-predict | predict.predict | video | maps, saliency.mp4 and overlay.mp4 of any video (`avsp predict`)
+predict | predict.predict | videos | maps, saliency.mp4 and overlay.mp4 of any videos (`avsp predict`)
 view | view.view | folders | predictions of a video as one page: maps over it, models side by side
 export | export.export | checkpoint | a trained model as a folder: safetensors, settings, model card
 data synth | data_synth.synth | | generate a synthetic corpus in which audio decides
@@ -56,6 +56,7 @@ weights fetch | weights.fetch | names | download published weights
 weights check | weights.check | names | check that weight files are whole and fit
 weights convert | weights.convert | file | write a published file as safetensors
 bench train | bench_train.train | | speed, memory and largest operators of a training step
+bench predict | bench_predict.predict | video | speed of predicting a film, beside a loop over windows
 bench model | bench_model.model | | parameters, multiply-accumulates and memory of the networks
 sweep run | sweep.run | files | run W&B sweep files on this machine or a cluster: no account, no network
 sweep status | sweep.status | files | state, step and time left of every trial

@@ -132,7 +132,9 @@ class AVSPCLI(ExperimentCLI):
         for part in (options.model.get("init_args"), options.data):
             if part is not None and "seed" in part and part.seed is None:
                 part.seed = int(seed) if isinstance(seed, int) else 0
-        self.run = RunFolder(options.run_dir or Path("runs") / options.experiment / f"seed{seed}")
+        # an official checkpoint is tested once for each split
+        name = f"seed{seed}" if options.official is None else f"official-split{options.data.split}"
+        self.run = RunFolder(options.run_dir or Path("runs") / options.experiment / name)
         first = int(getattr(rank_zero_only, "rank", 0)) == 0
         if self.subcommand in ("fit", "predict") and first and not options.trainer.fast_dev_run:
             name = "lock" if self.subcommand == "fit" else "predict.lock"

@@ -18,7 +18,7 @@ from lightning_avsp.data.clips import Clip
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.maps import resize_map
 from lightning_avsp.data.sources import FrameSource
-from lightning_avsp.media.audio import AudioInput, LogMel, Wave, excerpt
+from lightning_avsp.media.audio import CONTEXT_S, AudioInput, LogMel, Wave
 from lightning_avsp.media.audio_track import load_audio
 
 
@@ -97,9 +97,6 @@ class WaveStore:
     def __len__(self) -> int:
         """Return the number of files in memory."""
         return len(self._kept)
-
-
-_CONTEXT_S = 10.0  # audio kept around a clip that runs backwards; its first slice reaches 0.3 s beyond it
 
 
 class Sample(TypedDict, total=False):
@@ -262,6 +259,6 @@ def reverse(wave: Wave, start_s: float, stop_s: float) -> tuple[Wave, float, flo
         The reversed audio of the span and of some seconds on either side of it, zeros where there is none, and start
         and end of the span in it.
     """
-    first, last = math.floor((start_s - _CONTEXT_S) * wave.rate), math.ceil((stop_s + _CONTEXT_S) * wave.rate)
-    turned = excerpt(wave.samples, first, last).flip(0)
+    first, last = math.floor((start_s - CONTEXT_S) * wave.rate), math.ceil((stop_s + CONTEXT_S) * wave.rate)
+    turned = wave.excerpt(first, last).flip(0)
     return Wave(turned, wave.rate), last / wave.rate - stop_s, last / wave.rate - start_s

@@ -25,6 +25,11 @@ def protocols_of(corpus: str) -> tuple[str, ...]:
     return () if entry is None else layouts.get(entry.layout, ("dhf1k",))
 
 
+def published_protocol(corpus: str) -> str:
+    """Return the protocol by which papers score a corpus; ``plain`` for one's own."""
+    return next(iter(protocols_of(corpus)), "plain")
+
+
 class ProtocolScores(Callback):
     """Writer of ``results/test_protocols.json``: averages and videos by protocol, from the maps that the test predicts.
 

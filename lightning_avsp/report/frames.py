@@ -102,7 +102,7 @@ def report_section(report: SweepReport) -> Section:
 def leaderboard_section(board: Leaderboard) -> Section:
     """Lay out a leaderboard."""
     title = f"{board.corpus}, by {board.metric}"
-    tables = [Table({title: entries(board, board.entries)}, [SCORING])]
+    tables = [Table({title: entries(board, board.entries)}, [*board.notes, SCORING])]
     if board.aside:
         generated = ", ".join(entry.name for entry in board.aside if entry.synthetic)
         notes = [f"SYNTHETIC, of a generated corpus: {generated}"] if generated else []

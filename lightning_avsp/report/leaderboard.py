@@ -14,13 +14,14 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.formatting import METRIC_NAMES, lower_is_better
 from lightning_avsp.evaluation.statistics import Interval
 from lightning_avsp.report.measured import dataset_corpus, measure
+from lightning_avsp.report.notes import provenance_notes
+from lightning_avsp.report.protocol import in_protocol
 from lightning_avsp.report.published import printed, published, published_tables
 from lightning_avsp.report.results import RunResult, read_all_results
 
 SCORING = (
-    "Published numbers as their papers print them, by their own evaluation; ours as `lightning test` scores (maps as "
-    "given, every frame), which docs/evaluation.md compares with the published protocols. results on generated "
-    "corpora and results with test-set contamination are never ranked"
+    "published numbers as their papers print them, by their own evaluation; docs/evaluation.md compares protocols. "
+    "results on generated corpora and results with test-set contamination are never ranked"
 )
 
 
@@ -56,15 +57,18 @@ class Leaderboard:
     """Ranked ones, best first; then those without the metric."""
     aside: tuple[Entry, ...]
     """Our results that are not ranked: SYNTHETIC ones, and ones with test-set contamination."""
+    notes: tuple[str, ...] = ()
+    """What our numbers rest on."""
 
 
-def read_leaderboard(corpus: str, metric: str, runs: Path) -> Leaderboard:
+def read_leaderboard(corpus: str, metric: str, runs: Path, protocol: str = "") -> Leaderboard:
     """Rank the published comparison numbers of a corpus with the runs in a folder.
 
     Args:
         corpus: Name of the corpus.
         metric: Sorts the entries: ``cc`` or ``CC``, and so on.
         runs: Folder of all runs; it may be missing.
+        protocol: Protocol of our numbers; by default that in which papers score the corpus.
 
     Raises:
         InputError: If nothing is published on the corpus or with the metric, or a result file cannot be read.
@@ -80,14 +84,21 @@ def read_leaderboard(corpus: str, metric: str, runs: Path) -> Leaderboard:
     sort = next((one for one in metrics if metric.casefold() in (one.casefold(), METRIC_NAMES[one])), None)
     if sort is None:
         raise InputError(f"nothing is published on {name} with {metric!r}; there is {', '.join(metrics)}")
-    entries = [*_published_entries(found), *_our_entries(name, metrics, runs)]
+    ours = [
+        (sweep, replace(one, videos=tuple(row for row in one.videos if row["corpus"] == name)))
+        for sweep, one in read_all_results(runs)
+        if any(row["corpus"] == name for row in one.videos)
+    ]
+    notes = provenance_notes([one for _, one in ours], protocol)
+    ours = [(sweep, in_protocol(one, protocol)) for sweep, one in ours]
+    entries = [*_published_entries(found), *_our_entries(name, metrics, ours)]
     ranked = [entry for entry in entries if entry.ranked and sort in entry.values]
     ranked.sort(key=lambda entry: entry.values[sort].mean, reverse=not lower_is_better(sort))
     order = [entry.values[sort].mean for entry in ranked]
     numbered = [replace(entry, rank=1 + order.index(mean)) for entry, mean in zip(ranked, order, strict=True)]
     rest = [entry for entry in entries if entry.ranked and sort not in entry.values]
     aside = tuple(entry for entry in entries if not entry.ranked)
-    return Leaderboard(name, sort, metrics, (*numbered, *rest), aside)
+    return Leaderboard(name, sort, metrics, (*numbered, *rest), aside, tuple(notes))
 
 
 def _published_entries(found: pd.DataFrame) -> list[Entry]:
@@ -110,15 +121,14 @@ def _published_entries(found: pd.DataFrame) -> list[Entry]:
     return entries
 
 
-def _our_entries(corpus: str, metrics: Sequence[str], runs: Path) -> list[Entry]:
+def _our_entries(corpus: str, metrics: Sequence[str], ours: Sequence[tuple[str, RunResult]]) -> list[Entry]:
     """List our results: trials of sweeps by their row, and single runs by experiment."""
     tables = published_tables()
     named: dict[tuple[str, bool], list[RunResult]] = {}
-    for sweep, result in read_all_results(runs):
-        if any(row["corpus"] == corpus for row in result.videos):
-            rows = tables[sweep].rows.sweep_index if sweep in tables else pd.Series()
-            row = next(iter(rows.index[rows == result.row]), result.label)
-            named.setdefault((f"{sweep} {row}".strip(), corpus in result.synthetic), []).append(result)
+    for sweep, result in ours:
+        rows = tables[sweep].rows.sweep_index if sweep in tables else pd.Series()
+        row = next(iter(rows.index[rows == result.row]), result.label)
+        named.setdefault((f"{sweep} {row}".strip(), corpus in result.synthetic), []).append(result)
     entries = []
     for (name, synthetic), results in sorted(named.items()):
         found = {metric: measure(results, corpus, metric) for metric in metrics}

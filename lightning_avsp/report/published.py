@@ -65,6 +65,9 @@ class PublishedTable:
     no_sweep: str = ""
     """Place of our numbers if no sweep gives them; empty for tables with a sweep."""
 
+    official: str = ""
+    """Experiment whose tests of official checkpoints stand below the paper's own row; empty for none."""
+
     @property
     def corpora(self) -> tuple[str, ...]:
         """Corpora as printed, in order."""

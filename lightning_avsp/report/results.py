@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.sweep import Sweep, Trial
 from lightning_avsp.sweep.status import find_results
 
@@ -35,6 +36,8 @@ class RunResult:
     """Values of the trial's row with its ``--args``, or experiment of a single run with what limits its test."""
     row: int | None = None
     """Row of the sweep's table, from 0; None for a single run and for trials with ``--args``."""
+    official: str = ""
+    """File name of the official checkpoint that was tested; empty for weights of a run."""
     wall_s: float | None = None
     """Seconds of the test."""
     train_wall_s: float | None = None
@@ -46,6 +49,8 @@ class RunResult:
     """Records of tested videos by published protocol; `videos` are those of ``plain``."""
     starts: Mapping[str, str] = field(default_factory=dict)
     """Source of the weights that each encoder of the training started from."""
+    commit: str = ""
+    """Commit of this package that trained, where it ran from a checkout."""
     contamination: tuple[str, ...] = ()
     """Test videos that the start of the training has seen."""
 
@@ -61,6 +66,17 @@ class RunResult:
         """Locate the training's run folder, also where all runs were moved together; None where it is gone."""
         moved = self.path.parents[3] / "trainings" / self.training
         return next((path for path in (self.run_dir, moved) if path.is_dir()), None)
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One row's runs and network."""
+
+    results: tuple[RunResult, ...]
+    planned: int
+    """Trials of the sweep that belong to it."""
+    cost: NetworkCost | str | None
+    """Cost of its network, or why it cannot be built; None for networks of others or when not asked for."""
 
 
 def read_trial_results(
@@ -105,6 +121,16 @@ def read_all_results(runs: Path) -> Iterator[tuple[str, RunResult]]:
             yield "", _read_run(path)
 
 
+def read_official_results(experiment: str, runs: Path) -> dict[str, tuple[RunResult, ...]]:
+    """Read the tests of official checkpoints with an experiment, by file name; its splits are results of their own."""
+    found: dict[str, tuple[RunResult, ...]] = {}
+    for _, result in read_all_results(runs):
+        if result.official and result.label.partition(" ")[0] == experiment:
+            name = f"official checkpoint {result.official}"
+            found[name] = (*found.get(name, ()), result)
+    return found
+
+
 def _read_trial(path: Path) -> RunResult:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -129,18 +155,26 @@ def _read_run(path: Path) -> RunResult:
     folder = path.parents[1]
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        record_path, config_path = folder / "run.json", folder / "config.yaml"
+        record_path, config_path = folder / "run.json", folder / "config-test.yaml"  # of a test alone
+        config_path = config_path if config_path.is_file() else folder / "config.yaml"
         record = json.loads(record_path.read_text(encoding="utf-8")) if record_path.is_file() else {}
+        protocols = path.with_name("test_protocols.json")
+        if protocols.is_file():
+            record["protocols"] = json.loads(protocols.read_text(encoding="utf-8"))
         config = yaml.safe_load(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
         split = (config.get("data") or {}).get("split")
-        words = [str(record.get("experiment") or folder.name)]
+        words = [str(record.get("experiment") or config.get("experiment") or folder.name)]
+        official = Path(config["official"]).name if config.get("official") else ""
+        words += [f"(official checkpoint {official})"] if official else []
         if (content.get("test_every") or 1) > 1:
             words.append(f"(every {content['test_every']}th frame only)")
         for name, key in (("audio", "test_audio"), ("captions", "test_text")):
             if content.get(key) not in (None, "true"):
                 words.append(f"({name}: {content[key]})")
         origin = {**record, "split": split if isinstance(split, int) else None}
-        return _result(path, content, origin, training="", run_dir=folder, label=" ".join(words))
+        return _result(
+            path, content, origin, training="", run_dir=folder, label=" ".join(words), official=official
+        )
     except (
         OSError,
         ValueError,
@@ -169,6 +203,7 @@ def _result(path: Path, content: Mapping[str, Any], origin: Mapping[str, Any], *
         contamination=tuple(content.get("leaks") or ()),
         protocols={name: tuple(one["videos"]) for name, one in (origin.get("protocols") or {}).items()},
         starts=dict(origin.get("starts") or {}),
+        commit=str((origin.get("versions") or {}).get("commit") or ""),
         **own,
     )
 

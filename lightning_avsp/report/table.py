@@ -11,26 +11,20 @@ from typing import Any
 import pandas as pd
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.formatting import lower_is_better, shorten
-from lightning_avsp.evaluation.statistics import FEW_VIDEOS
-from lightning_avsp.evaluation.test_scores import protocols_of
+from lightning_avsp.evaluation.formatting import lower_is_better
 from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.report.costs import FIGURES, CostCounter, count_gpu_hours, figures
 from lightning_avsp.report.measured import Measured, dataset_corpus, measure
+from lightning_avsp.report.notes import table_notes
 from lightning_avsp.report.ordering import Ordering, compare_order, rank_values
-from lightning_avsp.report.published import FLAGS, PublishedTable, published_tables
-from lightning_avsp.report.results import RunResult, read_trial_results
+from lightning_avsp.report.protocol import in_protocol
+from lightning_avsp.report.published import PublishedTable, published_tables
+from lightning_avsp.report.results import ReportRow, RunResult, read_official_results, read_trial_results
 from lightning_avsp.sweep import Sweep, load_sweep
 from lightning_avsp.sweep.composition import lookup
 from lightning_avsp.sweep.costs import plan_costs
 from lightning_avsp.sweep.planning import TrialPlan, plan_sweep
 
-FAIR_SELECTION = "chosen on validation"
-"""How the label of a checkpoint begins that was not chosen on test videos."""
-JOINED = {
-    "pooled": "several splits: mean over the videos of all test lists pooled, as STAViS does",
-    "split_means": "several splits of a corpus with one list: mean of the splits' means",
-}
 COLUMNS = [
     *("sweep", "paper_name", "table", "row", "dataset", "metric", "paper", "ours", "low", "high"),
     *("averaging", "ours_other_averaging", "spread_seeds", "spread_splits", "difference"),
@@ -38,17 +32,6 @@ COLUMNS = [
     *("flags", "disagrees"),
 ]
 """Of the frame of a report, and of its CSV file."""
-
-
-@dataclass(frozen=True)
-class ReportRow:
-    """One row's runs and network."""
-
-    results: tuple[RunResult, ...]
-    planned: int
-    """Trials of the sweep that belong to it."""
-    cost: NetworkCost | str | None
-    """Cost of its network, or why it cannot be built; None for networks of others or when not asked for."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +101,7 @@ def read_report(
     table: PublishedTable | None = None,
     args: list[str] | None = None,
     speeds: tuple[float, float] | None = None,
+    protocol: str = "",
 ) -> SweepReport:
     """Report on a sweep file.
 
@@ -128,6 +112,7 @@ def read_report(
         table: The table that it reproduces; by default that of :func:`find_table`.
         args: ``--args`` of the results; needed where there are results of different ones.
         speeds: Training and predicted clips per second of one GPU, for the GPU hours of the sweep.
+        protocol: Protocol of our numbers; by default that in which papers score each corpus.
 
     Raises:
         InputError: If a file cannot be read, or the sweep has fewer rows than the table.
@@ -142,7 +127,8 @@ def read_report(
         )
     plan = plan_sweep(sweep, args or (), with_data=False)
     results, strays = read_trial_results(sweep, [one.trial for one in plan.trials], runs, args)
-    report = _report(sweep.name, table, plan.trials, results, counter, strays)
+    official = read_official_results(table.official, runs) if table.official else {}
+    report = _report(sweep.name, table, plan.trials, results, counter, strays, protocol, official)
     if speeds is None:
         return report
     return replace(report, notes=(count_gpu_hours(plan_costs(plan), *speeds), *report.notes))
@@ -160,24 +146,33 @@ def _report(
     results: Mapping[str, RunResult],
     counter: CostCounter | None,
     strays: list[str],
+    protocol: str = "",
+    official: Mapping[str, tuple[RunResult, ...]] = {},  # never changed
 ) -> SweepReport:
     rows: dict[str, ReportRow] = {}
     measured: dict[tuple[str, str, str], Measured] = {}
     records: list[dict[str, Any]] = []
-    for row, index in table.rows.sweep_index.items():
-        own = [plan for plan in plans if plan.trial.row == index]
-        found = tuple(results[plan.trial.id] for plan in own if plan.trial.id in results)
-        cost = counter.count(own[0].config) if counter is not None and own else None
-        rows[row] = ReportRow(found, len(own), cost)
-        found = tuple(map(as_published, found))
-        cells = table.cells[table.cells.row == row]
-        for cell in cells[cells.corpus != ""].itertuples():
+
+    def add(row: str, cells: pd.DataFrame, own: Sequence[TrialPlan]) -> None:
+        found = tuple(in_protocol(one, protocol) for one in rows[row].results)
+        for cell in cells.assign(row=row)[cells.corpus != ""].itertuples():
             ours = measure(found, cell.corpus, cell.metric)
             if ours is not None:
                 measured[row, cell.corpus, cell.metric] = ours
             planned = sum(_tests(plan, cell.corpus) for plan in own)
             records.append(_cell_record(cell, ours, planned))
+
+    for row, index in table.rows.sweep_index.items():
+        own = [plan for plan in plans if plan.trial.row == index]
+        done = tuple(results[plan.trial.id] for plan in own if plan.trial.id in results)
+        cost = counter.count(own[0].config) if counter is not None and own else None
+        rows[row] = ReportRow(done, len(own), cost)
+        cells = table.cells[table.cells.row == row]
+        add(row, cells, own)
         records += _cost_records(cells[cells.corpus == ""], rows[row], row)
+    for row, done in official.items():  # beside the printed numbers of the row that it should give
+        rows[row] = ReportRow(done, len(done), None)
+        add(row, table.cells[~table.cells.external], ())
     frame = pd.DataFrame(records, columns=COLUMNS)
     frame = frame.assign(sweep=name, paper_name=table.paper, table=table.table)
     for column, rank in (("paper", "rank_paper"), ("ours", "rank")):
@@ -185,39 +180,8 @@ def _report(
             if dataset:
                 frame.loc[group.index, rank] = rank_values(group[column], lower_is_better(metric))
     ordering = compare_order(table, measured)
-    report = SweepReport(name, table, frame, rows, ordering)
-    return replace(report, notes=tuple(_notes(report, list(measured.values()), strays)))
-
-
-def as_published(result: RunResult) -> RunResult:
-    """Return a result with the scores of STAViS' protocol, where it has them: the papers' tables have these."""
-    scored = {(row["corpus"], row["video"]): row for row in result.protocols.get("stavis", ())}
-    return replace(result, videos=tuple(scored.get((r["corpus"], r["video"]), r) for r in result.videos))
-
-
-def _scoring_notes(results: Sequence[RunResult]) -> list[str]:
-    """Name the protocol of the numbers with its difference to ``plain``, and encoders that started at random."""
-    notes = []
-    moved: dict[str, list[float]] = {}
-    for one in results:
-        published = {(row["corpus"], row["video"]): row for row in one.protocols.get("stavis", ())}
-        for row in one.videos:
-            other = published.get((row["corpus"], row["video"]), {})
-            for metric in ("cc", "sim", "nss", "auc_judd"):
-                if row.get(metric) is not None and other.get(metric) is not None:
-                    moved.setdefault(metric, []).append(other[metric] - row[metric])
-    if moved:
-        changes = ", ".join(f"{metric} {fmean(values):+.4f}" for metric, values in moved.items())
-        notes.append(
-            f"ours are scored by the protocol stavis; against plain, on average over videos: {changes}"
-        )
-    av_sets = [one for one in results if any("stavis" in protocols_of(row["corpus"]) for row in one.videos)]
-    if missing := sum("stavis" not in one.protocols for one in av_sets):
-        notes.append(f"{missing} results are scored by plain alone: the papers score the six sets by stavis")
-    starts = {f"{part} ({source})" for one in results for part, source in one.starts.items()}
-    if at_random := sorted(start for start in starts if "(random" in start):
-        notes.append(f"encoders that started at random: {', '.join(at_random)}")
-    return notes
+    notes = table_notes(table, frame, rows, list(measured.values()), strays, protocol)
+    return SweepReport(name, table, frame, rows, ordering, notes)
 
 
 def _cell_record(cell: Any, ours: Measured | None, planned: int) -> dict[str, Any]:
@@ -284,57 +248,3 @@ def _tests(plan: TrialPlan, dataset: str) -> bool:
     corpus, split = dataset_corpus(dataset)
     corpora = lookup(plan.config, "data.corpora") or ["AVAD"]
     return split in (None, plan.split) and corpus in (dataset_corpus(str(name))[0] for name in corpora)
-
-
-def _notes(report: SweepReport, measured: Sequence[Measured], strays: list[str]) -> list[str]:
-    """List the caveats of our numbers, then those of the printed ones."""
-    results = [one for row in report.rows.values() for one in row.results]
-    notes = [] if report.planned else ["no sweep reproduces this table: printed numbers alone"]
-    if report.table.no_sweep:
-        notes.append(f"ours are {report.table.no_sweep}")
-    measured_cells = report.frame[report.frame.runs.gt(0) & report.frame.dataset.ne("")]
-    generated = []
-    for dataset, cells in measured_cells.groupby("dataset", sort=False):
-        named = cells[cells.synthetic.eq("SYNTHETIC")].row.unique()
-        some = f" ({', '.join(named)})" if len(named) < cells.row.nunique() else ""
-        generated += [f"{dataset}{some}"] if len(named) else []
-    if generated:
-        notes.append(
-            f"SYNTHETIC: ours on {', '.join(generated)} are of a generated corpus; they are not comparable with the "
-            "paper's, and no difference is given"
-        )
-    notes += _scoring_notes(results)
-    ways = {cell.averaging for cell in measured if len(cell.distinct("split")) > 1}
-    notes += [text for way, text in JOINED.items() if way in ways]
-    labels = {one.selection for one in results if not one.selection.startswith(FAIR_SELECTION)}
-    notes += [f"checkpoints {label}" for label in sorted(labels - {""})]
-    notes += sorted({line for one in results for line in one.contamination})
-    for name, row in report.rows.items():
-        described = row.cost.all_params if isinstance(row.cost, NetworkCost) else None
-        trained = sorted({one.parameters for one in row.results if one.parameters} - {described})
-        if described is not None and trained:
-            notes.append(
-                f"{name}: its runs trained a network of {', '.join(f'{count / 1e6:.2f}' for count in trained)} M "
-                f"parameters, but the sweep describes one of {described / 1e6:.2f} M: they were started with other "
-                "options"
-            )
-    if measured and min(cell.videos for cell in measured) < FEW_VIDEOS:
-        notes.append(
-            f"some cells rest on fewer than {FEW_VIDEOS} videos, with which bootstrap intervals are too narrow"
-        )
-    if strays:
-        notes.append(
-            f"{len(strays)} results belong to trials that the sweep file no longer lists, and are left out: "
-            f"{shorten(strays)}"
-        )
-    table = report.table
-    notes += [f"printed table: {table.note}"] if table.note else []
-    cells = table.cells.assign(where=table.cells.corpus.where(table.cells.corpus != "", table.cells.metric))
-    for flags, group in cells[cells["flags"] != ""].groupby("flags", sort=False):
-        names = dict.fromkeys(f"{cell.row} ({cell.where})" for cell in group.itertuples())
-        notes.append(f"{', '.join(names)}: {'; '.join(FLAGS[flag] for flag in flags.split('; '))}")
-    differing = [
-        f"{cell.row} {' '.join(dict.fromkeys((cell.where, cell.metric)))} ({cell.disagrees})"
-        for cell in cells[cells.disagrees != ""].itertuples()
-    ]
-    return notes + ([f"printed differently elsewhere: {', '.join(differing)}"] if differing else [])

@@ -12,8 +12,8 @@ import soundfile
 import torch
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.audio import PartResampler, resample
-from lightning_avsp.media.audio_track import decode_audio, load_audio, read_audio
+from lightning_avsp.media.audio import PartResampler, resample, to_mono
+from lightning_avsp.media.audio_track import AudioStream, decode_audio, load_audio, read_audio
 from lightning_avsp.media.random_access import reader
 from lightning_avsp.media.video import iterate_frames, open_video
 
@@ -241,12 +241,11 @@ def test_resampling_in_parts_is_resampling(rate: int, new_rate: int) -> None:
 
 def test_audio_is_resampled_as_it_is_decoded(make_film: Film) -> None:
     path = make_film("x.mkv", acodec="flac", sound_delay=0.1)
-    whole, rate = load_audio(open_video(path), mono=True)
-    parts, new_rate = load_audio(open_video(path), mono=True, rate=16_000)
-    assert (rate, new_rate) == (48_000, 16_000)
-    torch.testing.assert_close(
-        parts, resample(whole, 48_000, 16_000), rtol=0, atol=0
-    )  # one part: the same operations
+    whole, rate = load_audio(open_video(path))
+    parts = AudioStream(open_video(path), 16_000).around(0, 1)
+    assert (rate, parts.rate, parts.first) == (48_000, 16_000, 0)
+    wanted = resample(to_mono(whole), 48_000, 16_000)
+    torch.testing.assert_close(parts.samples, wanted, rtol=0, atol=0)  # one part: the same operations
 
 
 def test_a_sample_of_a_video_that_is_no_number_is_named_before_it_is_encoded(make_film: Film) -> None:

@@ -70,9 +70,9 @@ class Table:
         """The printed table."""
         return parse_table("DiffSal", self.printed)
 
-    def report(self, counter: CostCounter | None = None) -> SweepReport:
+    def report(self, counter: CostCounter | None = None, protocol: str = "") -> SweepReport:
         """The report of whatever is finished."""
-        return read_report(self.path, self.runs, counter, self.published)
+        return read_report(self.path, self.runs, counter, self.published, protocol=protocol)
 
     def write(self) -> None:
         """Write the sweep file."""

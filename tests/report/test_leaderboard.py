@@ -23,8 +23,8 @@ def table(make_table):
     return make_table("diffsal_table5")
 
 
-def single_run(runs: Path, name: str, value: float, **more) -> None:
-    """A run folder as `lightning fit` and `lightning test` leave it."""
+def single_run(runs: Path, name: str, value: float, **more) -> Path:
+    """The folder of a run, as `lightning fit` and `lightning test` leave it."""
     folder = runs / name / "seed0"
     (folder / "results").mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps({"experiment": name, "seed": 0, "device": "cpu"}))
@@ -32,6 +32,7 @@ def single_run(runs: Path, name: str, value: float, **more) -> None:
     videos = [{"corpus": "AVAD", "video": f"v{n}", "frames": 3, "cc": value} for n in range(3)]
     content = {"videos": videos, "synthetic": [], "selection": "chosen on validation videos", "leaks": []}
     (folder / "results" / "test.json").write_text(json.dumps(content | more))
+    return folder
 
 
 def test_published_models_are_ranked_each_once(table):
@@ -54,6 +55,18 @@ def test_published_models_are_ranked_each_once(table):
         "MUBiC 4.2",
         "AVRSP I",
     ]
+
+
+def test_our_runs_are_shown_by_the_papers_protocol_or_another(table):
+    folder = single_run(table.runs, "mine", 0.5)
+    videos = [{"corpus": "AVAD", "video": f"v{n}", "frames": 3, "cc": 0.625} for n in range(3)]
+    protocols = {"stavis": {"averages": {}, "videos": videos}}
+    (folder / "results" / "test_protocols.json").write_text(json.dumps(protocols))
+    for protocol, value in (("", 0.625), ("plain", 0.5)):
+        found = read_leaderboard("AVAD", "cc", table.runs, protocol)
+        (mine,) = [entry for entry in found.entries if entry.ours]
+        assert mine.values["CC"].mean == value  # exact in binary
+        assert found.notes[0].startswith(f"ours are scored by the protocol {protocol or 'stavis'}")
 
 
 def test_other_corpora_and_names(table):

@@ -100,20 +100,49 @@ def test_selection_and_contamination_are_noted(table):
     assert "LEAK: 3 test videos were seen by init_from" in notes
 
 
-def test_the_papers_protocol_is_shown_and_random_starts_are_noted(table):
+def test_the_papers_protocol_or_another_is_shown_and_random_starts_are_noted(table):
     first = table.trials()[0]
     content = json.loads(table.finish(first, starts={"core.video_encoder": "random"}).read_text())
-    plain = table.report().notes
-    assert "1 results are scored by plain alone: the papers score the six sets by stavis" in plain
-    assert "encoders that started at random: core.video_encoder (random)" in plain
-    videos = [{**row, "cc": row["cc"] + 0.125} for row in content["videos"]]
-    before = table.report().frame.ours.dropna().iloc[0]
-    table.finish(first, protocols={"stavis": {"videos": videos, "averages": {}}})
+    plain = table.report()
+    assert "ours are scored by the protocol plain" in plain.notes
+    assert "1 results have no scores by stavis and are shown by plain" in plain.notes
+    assert "encoders that started at random: core.video_encoder (random)" in plain.notes
+    protocols = {
+        name: {"videos": [{**row, "cc": row["cc"] + more} for row in content["videos"]], "averages": {}}
+        for name, more in (("stavis", 0.125), ("vinet", 0.25))
+    }
+    table.finish(first, protocols=protocols)
+    before = plain.frame.ours.dropna().iloc[0]
+    for protocol, shown, more in (("", "stavis", 0.125), ("vinet", "vinet", 0.25)):
+        report = table.report(protocol=protocol)
+        assert report.frame.ours.dropna().iloc[0] == pytest.approx(before + more)  # sums of a few float64
+        (note,) = [note for note in report.notes if note.startswith("ours are scored")]
+        assert note.startswith(f"ours are scored by the protocol {shown}; against plain, on average over")
+        assert f"cc {more:+.4f}, sim +0.0000" in note
+    assert table.report(protocol="plain").frame.ours.dropna().iloc[0] == before
+
+
+def test_an_official_checkpoint_stands_beside_the_papers_own_row(table):
+    """Its splits are results of `lightning test --official`, each in a folder of its own."""
+    table.finish_all()
+    table.printed["official"] = "released"
+    for split in (1, 2):
+        folder = table.runs / "released" / f"official-split{split}"
+        (folder / "results").mkdir(parents=True)
+        options = {"experiment": "released", "official": "weights/best.pth", "data": {"split": split}}
+        (folder / "config-test.yaml").write_text(yaml.safe_dump(options))
+        videos = [{"corpus": "AVAD", "video": f"{split}_{n}", "frames": 3, "cc": 0.5} for n in range(2)]
+        content = {"videos": videos, "selection": None}
+        (folder / "results" / "test.json").write_text(json.dumps(content))
+        shifted = [{**row, "cc": 0.5 * split} for row in videos]
+        protocols = {"stavis": {"averages": {}, "videos": shifted}}
+        (folder / "results" / "test_protocols.json").write_text(json.dumps(protocols))
     report = table.report()
-    assert report.frame.ours.dropna().iloc[0] == pytest.approx(before + 0.125)  # sums of a few float64
-    assert any(
-        "protocol stavis; against plain, on average over videos: cc +0.1250" in n for n in report.notes
-    )
+    found = cells(report).loc[["official checkpoint best.pth"]]
+    assert found.paper.tolist() == [0.70, 0.71, 0.72]  # of all of the paper's own rows
+    assert found.ours.unique().tolist() == [0.75]
+    assert (report.done, report.planned, report.complete) == (20, 20, True)
+    assert found.splits.unique().tolist() == ["1 2"]
 
 
 def test_caveats_of_the_printed_numbers_are_noted():

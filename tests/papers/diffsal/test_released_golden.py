@@ -33,14 +33,16 @@ def golden_weight(key: str, shape: list[int], dtype: str) -> Tensor:
     return 1 + 0.1 * noise if key.endswith(".weight") else 0.02 * noise
 
 
-def golden_network(shared: Path) -> ReleasedDiffSal:
+def golden_state(shared: Path) -> dict[str, Tensor]:
+    """The weights of the reference run under the official names."""
     names = json.loads((shared / "reference" / "diffsal_state_dict.json").read_text())["audio_visual"]
     heavy = ("audio_net.embeddings.", "fc.")  # known as unused; 68 M random numbers would only take time
-    state = {
-        key: golden_weight(key, shape, dtype) for key, shape, dtype in names if not key.startswith(heavy)
-    }
+    return {key: golden_weight(key, shape, dtype) for key, shape, dtype in names if not key.startswith(heavy)}
+
+
+def golden_network(shared: Path) -> ReleasedDiffSal:
     network = ReleasedDiffSal("av").eval()
-    load_released_state(network, state)
+    load_released_state(network, golden_state(shared))
     return network
 
 

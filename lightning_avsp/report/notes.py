@@ -1,0 +1,138 @@
+"""Lines under a table of a report: provenance and caveats of our numbers, then caveats of the printed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from lightning_avsp.evaluation.formatting import shorten
+from lightning_avsp.evaluation.statistics import FEW_VIDEOS
+from lightning_avsp.profiling.model import NetworkCost
+from lightning_avsp.report.measured import Measured
+from lightning_avsp.report.protocol import in_protocol, protocol_notes
+from lightning_avsp.report.published import FLAGS, PublishedTable
+from lightning_avsp.report.results import ReportRow, RunResult
+
+FAIR_SELECTION = "chosen on validation"
+"""How the label of a checkpoint begins that was not chosen on test videos."""
+JOINED = {
+    "pooled": "several splits: mean over the videos of all test lists pooled, as STAViS does",
+    "split_means": "several splits of a corpus with one list: mean of the splits' means",
+}
+
+
+def table_notes(
+    table: PublishedTable,
+    frame: pd.DataFrame,
+    rows: Mapping[str, ReportRow],
+    measured: Sequence[Measured],
+    strays: Sequence[str],
+    protocol: str = "",
+) -> tuple[str, ...]:
+    """List every line under a table.
+
+    Args:
+        table: The paper's table.
+        frame: Its cells with our numbers.
+        rows: Its rows by name, with their results.
+        measured: Our numbers.
+        strays: Trials with a result that the sweep file no longer lists.
+        protocol: Protocol of our numbers; by default that in which papers score each corpus.
+    """
+    planned = any(row.planned for row in rows.values())
+    notes = [] if planned else ["no sweep reproduces this table: printed numbers alone"]
+    if table.no_sweep:
+        notes.append(f"ours are {table.no_sweep}")
+    return (
+        *notes,
+        *synthetic_notes(frame),
+        *provenance_notes([one for row in rows.values() for one in row.results], protocol),
+        *caveats(rows, measured, strays),
+        *printed_notes(table),
+    )
+
+
+def synthetic_notes(frame: pd.DataFrame) -> list[str]:
+    """Name the generated corpora, once, with the rows that have numbers on them."""
+    measured_cells = frame[frame.runs.gt(0) & frame.dataset.ne("")]
+    generated = []
+    for dataset, cells in measured_cells.groupby("dataset", sort=False):
+        named = cells[cells.synthetic.eq("SYNTHETIC")].row.unique()
+        some = f" ({', '.join(named)})" if len(named) < cells.row.nunique() else ""
+        generated += [f"{dataset}{some}"] if len(named) else []
+    if not generated:
+        return []
+    return [
+        f"SYNTHETIC: ours on {', '.join(generated)} are of a generated corpus; they are not comparable with the "
+        "paper's, and no difference is given"
+    ]
+
+
+def provenance_notes(results: Sequence[RunResult], protocol: str = "") -> list[str]:
+    """Name what our numbers rest on: protocol, scored frames, initial weights, commit."""
+    notes = protocol_notes(results, protocol)
+    frames: dict[str, dict[tuple[int | None, str], int]] = {}
+    for one in results:
+        for row in in_protocol(one, protocol).videos:
+            scored = frames.setdefault(row["corpus"], {})
+            key = one.split, row["video"]
+            scored[key] = max(scored.get(key, 0), int(row.get("frames") or 0))
+    if frames:
+        counts = [
+            f"{sum(scored.values()):,} of {len(scored)} test videos of {corpus}"
+            for corpus, scored in frames.items()
+        ]
+        notes.append(f"scored frames: {'; '.join(counts)}")
+    starts = {f"{part} ({source})" for one in results for part, source in one.starts.items()}
+    at_random = sorted(start for start in starts if "(random" in start)
+    if known := sorted(starts - set(at_random)):
+        notes.append(f"encoders started from {', '.join(known)}")
+    if at_random:
+        notes.append(f"encoders that started at random: {', '.join(at_random)}")
+    if commits := sorted({one.commit for one in results} - {""}):
+        notes.append(f"trained at commit {', '.join(commits)}")
+    return notes
+
+
+def caveats(rows: Mapping[str, ReportRow], measured: Sequence[Measured], strays: Sequence[str]) -> list[str]:
+    """List limits of our numbers: averaging, selection, contamination, other networks, few videos, results left out."""
+    results = [one for row in rows.values() for one in row.results]
+    ways = {cell.averaging for cell in measured if len(cell.distinct("split")) > 1}
+    notes = [text for way, text in JOINED.items() if way in ways]
+    labels = {one.selection for one in results if not one.selection.startswith(FAIR_SELECTION)}
+    notes += [f"checkpoints {label}" for label in sorted(labels - {""})]
+    notes += sorted({line for one in results for line in one.contamination})
+    for name, row in rows.items():
+        described = row.cost.all_params if isinstance(row.cost, NetworkCost) else None
+        trained = sorted({one.parameters for one in row.results if one.parameters} - {described})
+        if described is not None and trained:
+            notes.append(
+                f"{name}: its runs trained a network of {', '.join(f'{count / 1e6:.2f}' for count in trained)} M "
+                f"parameters, but the sweep describes one of {described / 1e6:.2f} M: they were started with other "
+                "options"
+            )
+    if measured and min(cell.videos for cell in measured) < FEW_VIDEOS:
+        notes.append(
+            f"some cells rest on fewer than {FEW_VIDEOS} videos, with which bootstrap intervals are too narrow"
+        )
+    if strays:
+        notes.append(
+            f"{len(strays)} results belong to trials that the sweep file no longer lists, and are left out: "
+            f"{shorten(strays)}"
+        )
+    return notes
+
+
+def printed_notes(table: PublishedTable) -> list[str]:
+    """List the caveats of the printed numbers."""
+    notes = [f"printed table: {table.note}"] if table.note else []
+    cells = table.cells.assign(where=table.cells.corpus.where(table.cells.corpus != "", table.cells.metric))
+    for flags, group in cells[cells["flags"] != ""].groupby("flags", sort=False):
+        names = dict.fromkeys(f"{cell.row} ({cell.where})" for cell in group.itertuples())
+        notes.append(f"{', '.join(names)}: {'; '.join(FLAGS[flag] for flag in flags.split('; '))}")
+    differing = [
+        f"{cell.row} {' '.join(dict.fromkeys((cell.where, cell.metric)))} ({cell.disagrees})"
+        for cell in cells[cells.disagrees != ""].itertuples()
+    ]
+    return notes + ([f"printed differently elsewhere: {', '.join(differing)}"] if differing else [])
