@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTh
 
 from lightning_avsp.run_folder import RunFolder, write_json
 
-SECONDS_BETWEEN_LINES = 20.0
+SECONDS_BETWEEN_LINES, SECONDS_BETWEEN_BEATS = 20.0, 5.0
 
 
 def progress_bar() -> ProgressBar:
@@ -78,16 +78,10 @@ class PlainProgress(ProgressBar):
 
 
 class Heartbeat(Callback):
-    """File with step, number of steps, host and time left in the run's folder, written on rank 0.
+    """File with step, number of steps, host and time left in the run's folder, written on rank 0."""
 
-    Args:
-        run: Folder of the run.
-        every: Seconds between two writings.
-    """
-
-    def __init__(self, run: RunFolder, every: float = 5.0) -> None:
+    def __init__(self, run: RunFolder) -> None:
         self.run = run
-        self.every = every
         self._started = (0.0, 0)
         self._written = 0.0
 
@@ -110,7 +104,7 @@ class Heartbeat(Callback):
 
     def _write(self, trainer: Trainer, step: int, steps: float) -> None:
         now, (began, first) = time.time(), self._started
-        if not trainer.is_global_zero or now - self._written < self.every:
+        if not trainer.is_global_zero or now - self._written < SECONDS_BETWEEN_BEATS:
             return
         self._written = now
         left = (steps - step) * (now - began) / max(1, step - first)

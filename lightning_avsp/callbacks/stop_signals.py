@@ -17,6 +17,8 @@ from lightning_avsp.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 WATCHED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+STEPS_BETWEEN_EXCHANGES = 10
+"""Steps on an accelerator after which processes exchange what signals they received."""
 
 
 class StopSignals(Callback):
@@ -28,18 +30,11 @@ class StopSignals(Callback):
 
     A second Ctrl-C does not wait for the step, and saves nothing.
 
-    Under SLURM, SIGUSR1 also puts the job back into the queue (``scontrol requeue``) unless ``requeue`` is false.
-
-    Args:
-        run: Folder of the run.
-        every: Steps between two exchanges with the other processes about received signals, on accelerators.
-        requeue: Put a SLURM job back into the queue at SIGUSR1.
+    Under SLURM, SIGUSR1 also puts the job back into the queue (``scontrol requeue``).
     """
 
-    def __init__(self, run: RunFolder, every: int = 10, requeue: bool = True) -> None:
+    def __init__(self, run: RunFolder) -> None:
         self.run = run
-        self.every = every
-        self.requeue = requeue
         self.received = 0
         self._steps = 0
         self._before: dict[int, Any] = {}
@@ -84,7 +79,7 @@ class StopSignals(Callback):
         alone = trainer.world_size == 1
         self._steps += 1
         # asking an accelerator waits for it; on the CPU it costs nothing
-        if not alone and pl_module.device.type != "cpu" and self._steps % self.every != 0:
+        if not alone and pl_module.device.type != "cpu" and self._steps % STEPS_BETWEEN_EXCHANGES != 0:
             return
         if alone:
             number = self.received
@@ -100,7 +95,7 @@ class StopSignals(Callback):
             log.warning(
                 "%s: saved %s after step %d; resume with --ckpt_path last", name, path, trainer.global_step
             )
-            if number == signal.SIGUSR1 and self.requeue and "SLURM_JOB_ID" in os.environ:
+            if number == signal.SIGUSR1 and "SLURM_JOB_ID" in os.environ:
                 requeue_job()
         raise SystemExit(128 + number)
 
