@@ -154,8 +154,8 @@ class FeatureStore:
 
     def size(self) -> tuple[int, float]:
         """Return the number of files of features under the folder, of every encoder, and their size in GiB."""
-        files = list(self.folder.glob("*/*/*.pt"))
-        return len(files), sum(path.stat().st_size for path in files) / GIB
+        sizes = [path.stat().st_size for path in self.folder.glob("*/*/*.pt")]
+        return len(sizes), sum(sizes) / GIB
 
     def _room(self, size: int) -> bool:
         if self._added >= self._look_every:  # other processes write too
@@ -218,12 +218,7 @@ class CachedVideoFeatures:
         return self._shown is not None
 
     def take(self, encoder: nn.Module, video: Tensor, compute: Callable[[Tensor], Features]) -> Features:
-        """Return features of the named clips.
-
-        Args:
-            encoder: The frozen encoder.
-            video: Its input (B, 3, T, H, W).
-            compute: Runs it.
+        """Return features of the named clips, an encoder's input ``video`` (B, 3, T, H, W); ``compute`` runs it.
 
         Raises:
             InputError: If the encoder was given other frames than the network was, which the clips' keys do not tell.

@@ -44,13 +44,8 @@ def checkpoint_callbacks(
 ) -> list[RunCheckpoint]:
     """Build callbacks that keep exactly two files, under names that do not depend on how often a run was resumed.
 
-    Lightning writes each file to a temporary name first, so a killed run keeps the earlier one whole.
-
-    Args:
-        run: Folder of the run.
-        monitor: Logged value that decides which epoch is best; None where nothing is validated: the last alone is kept.
-        mode: ``max`` if a larger value is better, else ``min``.
-        every_steps: Training steps between two writings of ``last.ckpt``.
+    ``last.ckpt`` is written every so many steps; the best epoch is that of the largest (``max``) or smallest value of
+    ``monitor``. Where nothing is validated, that is None, and the last is kept alone.
     """
     common: dict[str, Any] = {"dirpath": run.checkpoints, "enable_version_counter": False}
     by_step = RunCheckpoint(**common, save_top_k=0, save_last=True, every_n_train_steps=every_steps)

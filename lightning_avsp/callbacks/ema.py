@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,9 @@ class WeightAverage(Callback):
     """
 
     def __init__(self, decay: float = 0.999, warmup: float = 10.0) -> None:
-        if not 0 < decay < 1 or warmup < 1:
-            raise InputError(
-                f"ema needs a decay between 0 and 1 and a warmup of at least 1, got {decay}, {warmup}"
-            )
+        if not 0 < decay < 1:
+            raise InputError(f"ema={decay} must lie between 0 and 1, both excluded")
+        require_range(1, ema_warmup=warmup)
         self.decay = decay
         self.warmup = warmup
         self.updates = 0

@@ -34,13 +34,7 @@ class SampleFigures(Callback):
         self.clips = clips
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         """Draw from the first batch, which the validation order keeps the same at every epoch."""
         if batch_idx != 0 or trainer.sanity_checking or not trainer.is_global_zero:
@@ -70,14 +64,9 @@ def draw_clips(
     strip: list[tuple[str, Tensor]],
     target_index: int | None = None,
 ) -> None:
-    """Draw one row per clip: target frame, ground truth, prediction, then the strip.
+    """Draw one row per clip as PNG: target frame (the middle by default), ground truth, prediction, then the strip.
 
-    Args:
-        path: PNG file to write.
-        batch: The clips, with ``ground_truth``.
-        maps: Predictions (B, 1, H, W) in [0, 1].
-        strip: Labelled intermediate maps (B, 1, H, W).
-        target_index: Index of the target frame in the clip; the middle by default.
+    Predictions and the strip's labelled maps are (B, 1, H, W), the former in [0, 1].
     """
     columns = 3 + len(strip)
     with image_grid(path, len(maps), columns, (2.4 * columns, 1.6 * len(maps) + 0.3)) as (_, axes):

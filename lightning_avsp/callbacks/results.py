@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +67,7 @@ class MapWriter(BasePredictionWriter):
         self.folder = folder
 
     def write_on_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        prediction: Any,
-        batch_indices: Sequence[int] | None,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, prediction: Any, *_: Any
     ) -> None:
         """Write the maps of one batch; each file appears whole or not at all."""
         maps = (prediction["maps"][:, 0].clamp(0, 1) * 255).round().byte().cpu().numpy()

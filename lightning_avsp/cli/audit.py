@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from lightning_avsp.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from lightning_avsp.evaluation.audit.data import AuditData
@@ -123,7 +122,8 @@ def _perturb(
     from lightning_avsp.evaluation.audit.perturbation import audit_modality
 
     model, data = options.open(Path(ckpt))
-    report = audit_modality(model, data, modality, progress=progress("clips"), **settings).report()
+    with progress_bar("clips") as advance:
+        report = audit_modality(model, data, modality, progress=advance, **settings).report()
     _finish(report, Path(ckpt), modality, out, {**model_record(ckpt, model, data), **settings})
 
 
@@ -139,7 +139,8 @@ def noise(ckpt: Path, samples: int = 4, out: Path | None = None, **options: Any)
     from lightning_avsp.evaluation.audit.denoising import audit_denoising
 
     model, data = AuditOptions(**options).open(Path(ckpt))
-    report = audit_denoising(model, data, samples, progress("clips")).report()
+    with progress_bar("clips") as advance:
+        report = audit_denoising(model, data, samples, advance).report()
     _finish(report, Path(ckpt), "noise", out, model_record(Path(ckpt), model, data))
 
 
@@ -190,16 +191,3 @@ def model_record(ckpt: Path, model: LoadedModel, data: AuditData) -> dict[str, A
 def names(corpora: str) -> tuple[str, ...]:
     """Split ``AVAD,ETMD`` to a tuple."""
     return tuple(name.strip() for name in corpora.split(",") if name.strip())
-
-
-def progress(unit: str, seconds: float = 20.0) -> Callable[[int, int], None]:
-    """Return a callback that prints the number of finished and of all units on standard error now and then."""
-    last = time.monotonic()
-
-    def report(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= seconds:
-            last = time.monotonic()
-            print(f"{done} of {total} {unit}", file=sys.stderr, flush=True)
-
-    return report

@@ -42,7 +42,7 @@ data check | data_check.check | root | check the files of corpora, and name ever
 data import | data_import.import_recording | video | import a video with raw gaze into your own corpus
 data prepare | data_prepare.prepare | root | decode a corpus once, into files that training maps
 evaluate | evaluate.evaluate | predictions | score predictions that any program made
-compare | compare.compare | first second | paired comparison of two results
+compare | evaluate.compare | first second | paired comparison of two results
 audit audio | audit.audio | ckpt | use of audio by a model: own, missing, shifted and mismatched audio
 audit text | audit.text | ckpt | use of text by a model: own caption, another video's, and none
 audit noise | audit.noise | ckpt | use of the noisy map and t by a denoiser, and gain of its steps

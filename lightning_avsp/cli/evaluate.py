@@ -1,17 +1,20 @@
-"""``avsp evaluate``: score predictions that any program made."""
+"""`avsp evaluate` and `avsp compare`: score predictions that any program made; two results, video by video."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 
 from lightning_avsp.cli.progress import progress_bar
+from lightning_avsp.evaluation.compare import compare_results
 from lightning_avsp.evaluation.evaluate import evaluate_predictions
 from lightning_avsp.evaluation.protocols import find_protocol
 from lightning_avsp.evaluation.results import write_results
-from lightning_avsp.evaluation.tables import print_evaluation
+from lightning_avsp.evaluation.tables import print_comparison, print_evaluation
+from lightning_avsp.run_folder import write_json
 
 
 def evaluate(
@@ -61,3 +64,21 @@ def evaluate(
     print_evaluation(result, console)
     for path in write_results(result, target):
         console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def compare(first: Path, second: Path, out: Path | None = None, seed: int = 0) -> None:
+    """Compare two results of `avsp evaluate` over the videos that both scored.
+
+    Per metric: the difference of video means (first minus second), its 95 % bootstrap interval over videos, on how many
+    videos the first is better and worse, and a sign test. Videos that only one of them scored are listed.
+
+    Args:
+        first: JSON file that `avsp evaluate` wrote.
+        second: Another one, of the same protocol.
+        out: Also write the comparison to this JSON file.
+        seed: Seed of the bootstrap intervals.
+    """
+    comparison = compare_results(Path(first), Path(second), seed=seed)
+    print_comparison(comparison, Console())
+    if out is not None:
+        write_json(Path(out), asdict(comparison))

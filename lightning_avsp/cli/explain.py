@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.cli.audit import AuditOptions, progress
+from lightning_avsp.cli.audit import AuditOptions
+from lightning_avsp.cli.progress import progress_bar
 
 
 def explain(
@@ -56,7 +57,8 @@ def explain(
         print(f"{row['name']}, {row['label']}, {row['audio']}: {row['value']:.4g}")
     if summary:
         whole = Explainer(model, replace(data, every=every))
-        record["summary"] = rows = whole.summarise(data.batch, progress("clips"))
+        with progress_bar("clips") as advance:
+            record["summary"] = rows = whole.summarise(data.batch, advance)
         for found in rows:
             spread = "" if found["sd"] is None else f" ± {found['sd']:.4f}"
             print(

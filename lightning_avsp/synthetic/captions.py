@@ -74,13 +74,7 @@ class SyntheticCaptions:
 def caption_frames(
     record: VideoRecord, informative_share: float, generator: np.random.Generator
 ) -> list[tuple[str, bool, int]]:
-    """Caption every frame of a video as (text, True if it is informative, object that decides).
-
-    Args:
-        record: Truth of the video.
-        informative_share: Chance of each frame to get an informative caption.
-        generator: Source of chance.
-    """
+    """Caption every frame of a video as (text, True if it is informative, object that decides)."""
     captions = []
     for sounding in record.sounding:
         decides = int(sounding) if sounding >= 0 else record.fastest

@@ -53,13 +53,7 @@ class TaskFeatures:
         self._stored: CachedVideoFeatures | None = None
 
     def attach(self, network: SaliencyNetwork, trainer: Trainer, datamodule: Any, stage: str) -> None:
-        """Give the network's video encoder a store.
-
-        Args:
-            network: Network with one wholly frozen video encoder.
-            trainer: Its strategy must let every process go its own way.
-            datamodule: The data module, whose clips must come back unchanged.
-            stage: ``fit``, ``validate``, ``test`` or ``predict``.
+        """Give the network's wholly frozen video encoder a store, for ``fit``, ``validate``, ``test`` or ``predict``.
 
         Raises:
             InputError: If features cannot be cached, or no clip would ever come back.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,15 +104,10 @@ class LoadedModel:
         average: bool = True,
         callback: Callable[[SamplerStep], Any] | None = None,
     ) -> Tensor:
-        """Sample the maps of encoded clips, see :func:`~lightning_avsp.tasks.prediction.sample_maps`.
+        """Sample the maps of encoded clips, whose names in ``batch`` seed the noise.
 
-        Args:
-            encoded: Result of :meth:`encode`.
-            batch: Names of the clips, which seed the noise.
-            steps: Denoising steps of every clip instead of the model's.
-            samples: Samples of every clip instead of the model's.
-            average: Return the mean over the samples of each clip, or each of them.
-            callback: Called at every denoising step.
+        ``steps`` and ``samples`` stand in for the model's own; the rest is as for
+        :func:`~lightning_avsp.tasks.prediction.sample_maps`.
         """
         sampling = self.sampling
         if sampling is not None and samples is not None:
@@ -327,6 +322,6 @@ def _load_official(path: Path) -> LoadedModel:
         diffusion=GaussianDiffusion(),  # 1000 steps, cosine
         settings={
             "network": {"class_path": "lightning_avsp.papers.diffsal.DiffSal", "init_args": arguments},
-            "sampling": {"steps": 4, "spacing": "leading", "clamp": (0.0, 1.0)},
+            "sampling": asdict(RELEASED_SAMPLING),
         },
     )

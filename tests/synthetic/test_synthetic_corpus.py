@@ -23,7 +23,7 @@ from lightning_avsp.synthetic import (
     read_video_record,
     synthesise_corpus,
 )
-from lightning_avsp.synthetic import video as video_module
+from lightning_avsp.synthetic import corpus as video_module
 from lightning_avsp.synthetic.layout import assign_conditions, partition
 from lightning_avsp.synthetic.packages import SYNTHETIC_CORPORA
 
