@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from lightning_avsp.tasks.loading import LoadedModel
 
 Modality = Literal["audio", "text"]
-MetricNames = list[Literal["cc", "sim", "nss", "auc_judd", "kld"]]
 
 
 @dataclass
@@ -63,64 +62,52 @@ class AuditOptions:
         return model, AuditData(Path(self.root), names(self.corpus), captions=captions, **options)
 
 
-def audio(
-    ckpt: Path,
-    samples: int = 4,
-    shift: float = 0.32,
-    metrics: MetricNames = ["cc", "nss"],  # noqa: B006  # never changed
-    least: float = 0.01,
-    out: Path | None = None,
-    **options: Any,
-) -> None:
+@dataclass
+class PerturbationOptions(AuditOptions):
+    """Options of the audits that compare perturbed inputs.
+
+    Args:
+        samples: Samples that the mean over samples is taken of.
+        metrics: Metrics to report; cc must be among them.
+        least: Smallest gain in CC that counts as use.
+    """
+
+    samples: int = 4
+    metrics: list[Literal["cc", "sim", "nss", "auc_judd", "kld"]] = field(
+        default_factory=lambda: ["cc", "nss"]
+    )
+    least: float = 0.01
+
+
+def audio(ckpt: Path, shift: float = 0.32, out: Path | None = None, **options: Any) -> None:
     """Measure the use of audio: test videos with own, missing, shifted and another video's audio.
 
     Args:
         ckpt: Checkpoint of a training run, or an official DiffSal file.
-        samples: Samples that the mean over samples is taken of.
         shift: Seconds that audio is shifted by, late and early; 0 leaves that out.
-        metrics: Metrics to report; cc must be among them.
-        least: Smallest gain in CC that counts as use.
         out: JSON file; results/audit_audio_NAME.json of the run when not given.
-        options: See :class:`AuditOptions`.
+        options: See :class:`PerturbationOptions`.
     """
-    _perturb(
-        "audio",
-        ckpt,
-        AuditOptions(**options),
-        out,
-        samples=samples,
-        shift=shift,
-        metrics=metrics,
-        least=least,
-    )
+    _perturb("audio", ckpt, PerturbationOptions(**options), out, shift=shift)
 
 
-def text(
-    ckpt: Path,
-    samples: int = 4,
-    metrics: MetricNames = ["cc", "nss"],  # noqa: B006  # never changed
-    least: float = 0.01,
-    out: Path | None = None,
-    **options: Any,
-) -> None:
+def text(ckpt: Path, out: Path | None = None, **options: Any) -> None:
     """Measure the use of text: test videos with their own captions, another video's, and none.
 
     Args:
         ckpt: Checkpoint of a training run.
-        samples: Samples that the mean over samples is taken of.
-        metrics: Metrics to report; cc must be among them.
-        least: Smallest gain in CC that counts as use.
         out: JSON file; results/audit_text_NAME.json of the run when not given.
-        options: See :class:`AuditOptions`.
+        options: See :class:`PerturbationOptions`.
     """
-    _perturb("text", ckpt, AuditOptions(**options), out, samples=samples, metrics=metrics, least=least)
+    _perturb("text", ckpt, PerturbationOptions(**options), out)
 
 
 def _perturb(
-    modality: Modality, ckpt: Path, options: AuditOptions, out: Path | None, **settings: Any
+    modality: Modality, ckpt: Path, options: PerturbationOptions, out: Path | None, **settings: Any
 ) -> None:
     from lightning_avsp.evaluation.audit.perturbation import audit_modality
 
+    settings |= {"samples": options.samples, "metrics": options.metrics, "least": options.least}
     model, data = options.open(Path(ckpt))
     with progress_bar("clips") as advance:
         report = audit_modality(model, data, modality, progress=advance, **settings).report()
