@@ -1,6 +1,7 @@
 import errno
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -38,12 +39,9 @@ def test_version(capsys: pytest.CaptureFixture) -> None:
 
 @pytest.mark.parametrize("arguments", [["fitt"], ["data", "sinth"], ["bench", "modell"]])
 def test_unknown_commands_end_with_one_line_and_code_2(
-    arguments: list[str], capsys: pytest.CaptureFixture
+    arguments: list[str], refused: Callable[..., str]
 ) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 2
-    error = capsys.readouterr().err
+    error = refused(arguments)
     assert error.count("\n") == 1
     assert " ".join(arguments) in error
 
@@ -113,13 +111,11 @@ def test_an_error_of_this_program_keeps_its_traceback(monkeypatch: pytest.Monkey
     ],
 )
 def test_an_output_that_cannot_be_made_is_one_line(
-    arguments: list[str], corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    arguments: list[str], corpus: Path, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SystemExit) as stop:
-        main([argument.format(corpus=corpus, out=tmp_path / "file" / "out") for argument in arguments])
-    assert stop.value.code == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    error = refused([argument.format(corpus=corpus, out=tmp_path / "file" / "out") for argument in arguments])
+    (line,) = [line for line in error.splitlines() if line.startswith("error: ")]
     assert str(tmp_path / "file") in line
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
