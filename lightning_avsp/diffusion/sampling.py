@@ -102,6 +102,7 @@ class Sampling:
             for index in range(self.samples)
         ]
         with torch.no_grad():
+            limits = torch.tensor(self.clip or (), dtype=torch.float64)
             x_T = draw_noise((batch * self.samples, *sample_shape), source, device)
             x0 = SAMPLERS[self.algorithm](
                 lambda x, t: diffusion.to_signal(denoise(x, t)),
@@ -110,7 +111,7 @@ class Sampling:
                 diffusion,
                 eta=self.eta,
                 generator=source,
-                clip=None if self.clip is None else _signal_limits(self.clip, diffusion),
+                clip=None if self.clip is None else diffusion.to_signal(limits).tolist(),
                 callback=None
                 if callback is None
                 else lambda step: callback(replace(step, x0=diffusion.to_maps(step.x0))),
@@ -121,8 +122,3 @@ class Sampling:
             # as repeat_interleave orders a condition
             samples = x0.unflatten(0, (batch, self.samples))  # (B, samples, ...)
             return samples.mean(dim=1) if average else samples
-
-
-def _signal_limits(clip: tuple[float, float], diffusion: GaussianDiffusion) -> tuple[float, float]:
-    low, high = diffusion.to_signal(torch.tensor(clip, dtype=torch.float64)).tolist()
-    return low, high
