@@ -102,7 +102,8 @@ class Sampling:
             for index in range(self.samples)
         ]
         with torch.no_grad():
-            limits = torch.tensor(self.clip or (), dtype=torch.float64)
+            limits = torch.tensor(self.clip or (0.0, 1.0), dtype=torch.float64)
+            low, high = diffusion.to_signal(limits).tolist()
             x_T = draw_noise((batch * self.samples, *sample_shape), source, device)
             x0 = SAMPLERS[self.algorithm](
                 lambda x, t: diffusion.to_signal(denoise(x, t)),
@@ -111,7 +112,7 @@ class Sampling:
                 diffusion,
                 eta=self.eta,
                 generator=source,
-                clip=None if self.clip is None else diffusion.to_signal(limits).tolist(),
+                clip=None if self.clip is None else (low, high),
                 callback=None
                 if callback is None
                 else lambda step: callback(replace(step, x0=diffusion.to_maps(step.x0))),
