@@ -60,7 +60,7 @@ def build_audio_encoder(
 ) -> tuple[AudioEncoder, PartReport]:
     """Build an encoder of log-mel slices; arguments and errors as of :func:`build_video_encoder`."""
     require_choice("audio_encoder", name, get_args(AudioEncoderName))
-    encoder = TinyAudioEncoder() if name == "tiny" else VGGish(frozen=False)
+    encoder = TinyAudioEncoder() if name == "tiny" else VGGish(frozen=False)  # `prepare` freezes
     return encoder, encoder.prepare(weights, frozen)
 
 

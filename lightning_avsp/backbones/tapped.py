@@ -95,7 +95,7 @@ class R3D18(TappedEncoder):
 
     def __init__(self, num_scales: int = 4) -> None:
         trunk = r3d_18(weights=None)
-        del trunk.fc
+        del trunk.fc  # sees no gradient, which DDP would take for a mistake
         super().__init__(trunk, (512, 256, 128, 64), (1, 2, 3, 4), num_scales)
         self.trunk = trunk
 

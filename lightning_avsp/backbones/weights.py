@@ -166,7 +166,7 @@ def load_strict(
             if names
         ]
         raise InputError(f"{source} does not fit the {part}; {'; '.join(problems)}; nothing was loaded")
-    module.load_state_dict(kept, strict=False)
+    module.load_state_dict(kept, strict=False)  # all differences are known and reported
     return PartReport(part, source, len(kept), tuple(sorted(resized)), dropped, tuple(absent))
 
 

@@ -24,7 +24,7 @@ def default_callbacks(run: RunFolder, options: Any, command: str) -> list[Callba
     callbacks: list[Callback] = []
     if options.trainer.enable_progress_bar is not False:
         callbacks.append(progress_bar())
-    if options.trainer.fast_dev_run:
+    if options.trainer.fast_dev_run:  # leaves no trace
         return callbacks
     callbacks += [ResultWriter(run), Heartbeat(run)]
     if command == "predict":

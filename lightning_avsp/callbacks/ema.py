@@ -77,13 +77,14 @@ class WeightAverage(Callback):
         decay = min(self.decay, (1 + self.updates) / (self.warmup + self.updates))
         self.updates += 1
         for name, parameter in trainable(pl_module):
+            # in place: no second copy of the weights for a moment
             self.average[name].lerp_(parameter.detach(), 1 - decay)
 
     # ---- evaluation during training
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the average into the module."""
-        if self.average and trainer.state.fn == "fit":
+        if self.average and trainer.state.fn == "fit":  # a checkpoint under test holds the average already
             self._swap(pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -121,7 +122,7 @@ class WeightAverage(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Save the average as the model's weights, and the raw weights beside it."""
-        if not self.average:
+        if not self.average:  # nothing is trained
             return
         raw = self._raw or {name: parameter.detach() for name, parameter in trainable(pl_module)}
         whole_raw = {name: whole(tensor) for name, tensor in raw.items()}

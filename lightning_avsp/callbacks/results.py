@@ -29,7 +29,7 @@ class ResultWriter(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the scores of the validation, replacing the previous epoch's."""
-        if not trainer.sanity_checking:
+        if not trainer.sanity_checking:  # scores of untrained weights
             self._write(trainer, pl_module, "val")
 
     def _write(self, trainer: Trainer, task: LightningModule, stage: Stage) -> None:

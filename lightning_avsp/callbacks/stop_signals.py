@@ -42,7 +42,7 @@ class StopSignals(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Install the handler of the signals."""
         self.received = 0
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread():  # no other may install handlers
             self._before = {number: signal.signal(number, self._note) for number in WATCHED}
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -56,7 +56,7 @@ class StopSignals(Callback):
     def _release(self) -> None:
         if threading.current_thread() is threading.main_thread():
             for number, handler in self._before.items():
-                if signal.getsignal(number) == self._note:
+                if signal.getsignal(number) == self._note:  # not one that somebody set meanwhile
                     signal.signal(number, handler)
         self._before = {}
 
@@ -89,7 +89,7 @@ class StopSignals(Callback):
         if not number:
             return
         path = self.run.checkpoints / "last.ckpt"
-        trainer.save_checkpoint(path, weights_only=False)
+        trainer.save_checkpoint(path, weights_only=False)  # with the optimiser, to go on exactly
         name = signal.Signals(number).name
         if trainer.is_global_zero:
             log.warning(

@@ -149,7 +149,7 @@ def leak(runs: list[str], strict: bool = False, out: Path | None = None) -> None
     if out is not None:
         write_json(Path(out), report.record)
     print("\n".join(report.lines()))
-    states = {finding.state for finding in found}
+    states = {finding.state for finding in found}  # the exit code is for scripts
     if "leak" in states or (strict and "unknown" in states):
         raise SystemExit(1)
 

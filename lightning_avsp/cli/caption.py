@@ -134,6 +134,7 @@ def _features(out: Path, names: list[str], cache: TokenFeatures, encoder: TextEn
     with progress_bar("token features") as progress:
         done = cache_features(encoder, texts, cache, progress=progress)
     seconds = time.perf_counter() - began
+    # an empty caption has no tokens
     distinct = sorted({text for text in texts if text.strip()})
     print(
         f"{len(distinct)} distinct texts of {len(texts)} captions, {done} encoded by {encoder.model} in "

@@ -89,18 +89,18 @@ def main(args: Sequence[str] | None = None, program: str | None = None) -> None:
         _dispatch(arguments, program)
     except BrokenPipeError:  # `avsp report | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
+        raise SystemExit(141) from None  # 128 + SIGPIPE, as shells count
     except Exception as error:
         line = error_line(error)
         if line is None:
             raise
-        if debug:
+        if debug:  # the line below is all that a user needs
             traceback.print_exc()
         print(f"error: {line}", file=sys.stderr)
         raise SystemExit(2) from error
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(130) from None  # 128 + SIGINT
 
 
 def error_line(error: Exception) -> str | None:
@@ -113,7 +113,7 @@ def error_line(error: Exception) -> str | None:
         text = text.strip().splitlines()[-1].partition(": ")[2] or text.strip().splitlines()[-1]
     if isinstance(error, AVSPError):
         return text
-    media = sys.modules.get("av")
+    media = sys.modules.get("av")  # not imported for its error alone
     foreign = (OSError, UnicodeError, RecursionError, *((media.FFmpegError,) if media else ()))
     if not isinstance(error, foreign):
         return None

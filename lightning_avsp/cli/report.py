@@ -86,7 +86,7 @@ def report(
         raise InputError(
             "GPU hours need both --train_clips_per_s and --eval_clips_per_s: give both or neither"
         )
-    speeds = None
+    speeds = None  # hours are not guessed
     if train_clips_per_s is not None and eval_clips_per_s is not None:
         speeds = train_clips_per_s, eval_clips_per_s
     chosen = "" if protocol == "paper" else protocol

@@ -127,8 +127,8 @@ class AVSPCLI(ExperimentCLI):
             )
         self._choose_processes(options)
         if options.data.num_workers != 0 and options.data.loading.start_method in (None, "forkserver"):
-            start_worker_server()
-        seed = options.seed_everything
+            start_worker_server()  # before CUDA is touched, which no forked process may inherit
+        seed = options.seed_everything  # of the task and the data too, unless they have their own
         for part in (options.model.get("init_args"), options.data):
             if part is not None and "seed" in part and part.seed is None:
                 part.seed = int(seed) if isinstance(seed, int) else 0
@@ -267,10 +267,10 @@ class AVSPCLI(ExperimentCLI):
         given = self.config_init[str(self.subcommand)].trainer.plugins or []
         plugins = list(given) if isinstance(given, (list, tuple)) else [given]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            plugins.append(AtomicCheckpointIO())
+            plugins.append(AtomicCheckpointIO())  # unless the user has one
         kwargs["plugins"] = plugins
         trainer = super().instantiate_trainer(**kwargs)
-        check_world(trainer.world_size, self.devices, self.nodes)
+        check_world(trainer.world_size, self.devices, self.nodes)  # known only once the strategy is built
         self.model.execution = Execution(self.options.compile, self.options.activation_checkpointing)
         return trainer
 

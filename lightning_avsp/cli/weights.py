@@ -109,6 +109,7 @@ def convert(file: str, out: Path) -> None:
     kind = recognise(Path(file))
     state, report = _load(kind, Path(file))
     out.parent.mkdir(parents=True, exist_ok=True)
+    # safetensors refuses views
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     save_file(tensors, out, {"layout": kind, "converted from": Path(file).name})
     print(f"{report}\n{out}: {kind}, {len(tensors)} tensors")

@@ -121,7 +121,7 @@ def write_video(plan: CorpusPlan, job: tuple[str, int, Condition]) -> None:
     write_video_record(staged[-1], record)
 
     finished = plan.video_paths(plan.root, video, index)
-    finished[-1].unlink(missing_ok=True)
+    finished[-1].unlink(missing_ok=True)  # a record of older files must not mark these as complete
     for source, target in zip(staged, finished, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
@@ -265,7 +265,7 @@ def _claim(plan: CorpusPlan, names: list[str], conditions: list[Condition], over
     root, corpus = plan.root, plan.corpus
     if root.exists() and not root.is_dir():
         raise InputError(f"{root} is a file; give a folder")
-    own = corpus not in STAVIS_CORPORA
+    own = corpus not in STAVIS_CORPORA  # others have a folder of their own name
     kinds = () if own else ("video_frames", "video_audio", "annotations")
     folders = [root / corpus] if own else [root / kind / corpus for kind in kinds]
     manifest = read_manifest(root)

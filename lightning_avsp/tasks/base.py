@@ -106,7 +106,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         self.execution = Execution()  # set by the command line; no part of the model
         self.optimizer_report = ""  # chosen implementation of the optimiser
         self._prepared = False
-        self._shown = 0
+        self._shown = 0  # steps whose loss the progress bar could have had
         self._validated: set[tuple[str, str, int]] = set()
         self.sampling: Sampling | None = None
         self.diffusion: GaussianDiffusion | None = None  # no class attribute, which would hide the module
@@ -275,7 +275,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         scales = {name: scale for name, scale in self.network.lr_scales.items() if name not in at_random}
         if not scales:
             return [p for p in self.parameters() if p.requires_grad]
-        probe = self.optimizer([torch.nn.Parameter(torch.zeros(1))])
+        probe = self.optimizer([torch.nn.Parameter(torch.zeros(1))])  # only the made optimiser knows its rate
         rate = float(probe.param_groups[0]["lr"])
         groups: list[dict[str, Any]] = []
         for prefix, scale in scales.items():
@@ -368,7 +368,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     def on_validation_epoch_start(self) -> None:
         """Reset the metrics, which an interrupted validation may have left half-filled."""
         self.features.log(f"training, epoch {self.current_epoch}")  # validation lies inside the epoch
-        self.val_metrics.reset()
+        self.val_metrics.reset()  # Lightning resets none that it does not log
         self.val_loss.reset()
         self._validated = set()
 
@@ -392,7 +392,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         values = metrics.compute()
         self.log_dict({name: float(value) for name, value in values.items()})
         self.scores[stage] = metrics.table()
-        metrics.reset()
+        metrics.reset()  # the table is kept: rows of the next epoch must not join it
 
     def predict_step(self, batch: SaliencyBatch, batch_idx: int) -> dict[str, Any]:
         """Predict the maps of one batch, and return them with their corpora, videos and frame numbers."""

@@ -208,7 +208,7 @@ class Experiment:
             if "seed" in part and part.seed is None:
                 part.seed = 0
         forget_weight_files(wanted.model)
-        torch.manual_seed(0)
+        torch.manual_seed(0)  # two builds of one experiment are compared weight by weight
         with torch.device(device):
             built = _fit_parser().instantiate(wanted)
         return cast("SaliencyTask[Any]", built["model"]), cast(AVSaliencyDataModule, built["data"])

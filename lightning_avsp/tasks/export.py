@@ -47,7 +47,7 @@ def export_model(checkpoint: Path, out: Path, *, overwrite: bool = False) -> lis
     tensors = {
         name: value.detach().contiguous().clone() for name, value in model.network.state_dict().items()
     }
-    files = [out / name for name in (*EXPORTED, CARD)]
+    files = [out / name for name in (*EXPORTED, CARD)]  # the card last: it describes what is there
     write_json(files[0], config)
     with atomic_write(files[1]) as file:
         file.write(save(tensors, metadata={"format": "pt"}))

@@ -136,7 +136,7 @@ def record_inference(call: Pass, static: tuple[Tensor, ...]) -> Pass:
     def replay(*tensors: Tensor) -> Any:
         for own, given in zip(static, tensors, strict=True):
             own.copy_(given)
-        graph.replay()
+        graph.replay()  # reads the memory of its own arguments alone
         # samplers look at results of earlier steps, which the next replay overwrites
         copies = [result.clone() if isinstance(result, Tensor) else result for result in results]
         return pytree.tree_unflatten(copies, layout)

@@ -151,7 +151,7 @@ def load_model(
     if isinstance(content, dict) and "pytorch-lightning_version" in content:
         model = _load_trained(path, content)
     else:
-        del content
+        del content  # read anew below: twice in memory may be too much
         model = _load_official(path)
     if steps is not None:
         if model.sampling is None or model.diffusion is None:
@@ -162,7 +162,7 @@ def load_model(
         model = replace(model, steps=steps, sampling=replace(model.sampling, steps=steps))
     if model.sampling is not None and model.diffusion is not None:
         model.sampling.timesteps(model.diffusion)  # refuses more steps than the process has
-    model.network.to(chosen).eval()
+    model.network.to(chosen).eval()  # after all that can be refused
     return model if seed is None else replace(model, seed=seed)
 
 

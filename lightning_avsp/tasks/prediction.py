@@ -59,7 +59,7 @@ def encode(network: SaliencyNetwork, inputs: Inputs) -> Encoded:
     """
     if isinstance(network, DirectNetwork):
         maps: Tensor = network(*inputs)
-        return maps.float().clamp(0, 1)
+        return maps.float().clamp(0, 1)  # as sampled maps are returned
     assert isinstance(network, DiffusionNetwork)
     return network.encode(*inputs)
 

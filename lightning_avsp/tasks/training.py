@@ -63,6 +63,7 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
         t = to_device(self.timesteps(generators, batch_idx), clean.device)
         noise = to_device(draw_noise(clean.shape, generators, "cpu"), clean.device)
         noisy = self.diffusion.q_sample(self.diffusion.to_signal(clean), t, noise)
+        # knowledge of the target goes to networks that ask for it, in training alone
         target = {"saliency": clean} if self.network.reads_target else {}
         inputs = network_inputs(self.network, batch)
         with self.features.use(batch, inputs.video):
