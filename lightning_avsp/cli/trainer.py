@@ -127,7 +127,7 @@ class AVSPCLI(ExperimentCLI):
             )
         self._choose_processes(options)
         if options.data.num_workers != 0 and options.data.loading.start_method in (None, "forkserver"):
-            start_worker_server()  # before CUDA is touched, which no forked process may inherit
+            start_worker_server()  # now: its imports run beside the rest of the start
         seed = options.seed_everything  # of the task and the data too, unless they have their own
         for part in (options.model.get("init_args"), options.data):
             if part is not None and "seed" in part and part.seed is None:
