@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10; set PYTHON=/path/to/a/newer/python3" >&2; exit 2; }
 	@echo "Installing into $(VENV) (a few minutes, about 6 GB)"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[text,tables,video,sweep,dev]'
+	$(PIP) $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[dev]'
 	@touch $@
 
 $(VENV)/.installed-demo: $(VENV)/.installed

@@ -129,6 +129,16 @@ class AudioEncoder(Encoder):
 
     out_channels: int
     """Channels C of the features."""
+    windows: tuple[tuple[int, int, int], ...] = ()
+    """Kernel, stride and padding along time of each layer of an encoder of waveforms."""
+
+    def token_centres(self, count: int) -> Tensor:
+        """Compute the sample of the waveform that each of so many tokens is centred on: (count,)."""
+        stride, first = 1, 0.0
+        for kernel, step, padding in self.windows:
+            first += ((kernel - 1) / 2 - padding) * stride
+            stride *= step
+        return first + stride * torch.arange(count)
 
     def encode_slices(self, slices: Tensor) -> Tensor:
         """Encode the log-mel slices of clips, each slice for itself: (B, 1, S, H, W) to (B, C, S, h, w)."""

@@ -81,6 +81,22 @@ class FusedAttention(MultiscaleAttention):
         return self.project(attended.flatten(2)), grids[0]
 
 
+def fit_height_tables(trunk: MViT, blocks: list[MSBlockConfig], frame_size: tuple[int, int]) -> None:
+    """Cut the tables of relative positions along height to the frame's height.
+
+    torchvision sizes those of both axes by the longer one; a table that was published for this height would then be
+    stretched when it is loaded and shrunk back in every pass.
+    """
+    height, width = (size // 4 for size in frame_size)
+    for block, config in zip(trunk.blocks, blocks, strict=True):
+        query, key = height // config.stride_q[1], height // config.stride_kv[1]
+        rows = 2 * max(query, key) - 1
+        table = block.attn.rel_pos_h
+        if len(table) != rows:
+            block.attn.rel_pos_h = nn.Parameter(table.detach()[:rows].clone())
+        height, width = query, width // config.stride_q[2]
+
+
 class MultiscaleEncoder(VideoEncoder):
     """MViT trunk that returns its features after chosen blocks, deepest first.
 
@@ -113,6 +129,7 @@ class MultiscaleEncoder(VideoEncoder):
         )
         # the classifier and its norm see no gradient here, which DDP would take for a mistake
         del self.trunk.norm, self.trunk.head
+        fit_height_tables(self.trunk, blocks, frame_size)
         use_video_layers(self.trunk)
         for module in self.trunk.modules():
             if isinstance(module, Pool):

@@ -81,10 +81,13 @@ class SoundNet8(AudioEncoder):
         self.convs = nn.ModuleList()
         self.norms = nn.ModuleList()
         width = 1
+        windows: list[tuple[int, int, int]] = []
         for stage in self.stages:
             self.convs.append(nn.Conv1d(width, stage.channels, stage.kernel, 2, stage.kernel // 2))
             self.norms.append(nn.BatchNorm1d(stage.channels))
             width = stage.channels
+            windows += [(stage.kernel, 2, stage.kernel // 2), (stage.pool, stage.pool, 0)]
+        self.windows = tuple(windows if tap == "pool7" else windows[:-1])
         self.out_channels = width
 
     def forward(self, waveform: Tensor) -> Tensor:

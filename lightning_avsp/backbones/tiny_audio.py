@@ -55,6 +55,7 @@ class TinyWaveformEncoder(AudioEncoder):
     """Length of the filters in samples: 46 ms, which separates 220 Hz from 260 Hz."""
     stride = 256
     """Samples from one energy to the next."""
+    windows = ((kernel, stride, kernel // 2), (5, 4, 2), (3, 2, 1))
 
     def __init__(self, filters: int = 40, channels: int = 64) -> None:
         super().__init__()
@@ -82,7 +83,8 @@ class TinyWaveformEncoder(AudioEncoder):
         # noise at -100 dB, far below the audio of a video: silence stays finite and level
         level = torch.log(cosine.square() + sine.square() + 1e-10) / 10 + 1  # about -1.3 to 1
         features = self.layers(level)  # (B, C, n)
-        positions = grid_positions((features.shape[-1],), self.out_channels, features.device)  # (n, C)
+        count, width = features.shape[-1], self.out_channels
+        positions = grid_positions((count,), width, features.device, extent=16.0, max_period=100.0)  # (n, C)
         return features + positions.T.to(features.dtype)
 
     def tokens(self, samples: int) -> int:

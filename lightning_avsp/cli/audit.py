@@ -56,7 +56,7 @@ class AuditOptions:
         from lightning_avsp.tasks.loading import load_model
 
         model = load_model(ckpt, self.device, self.steps, self.seed)
-        captions = find_corpus_captions(model, self.captions, self.features)
+        captions = find_corpus_captions(model, self.root, self.captions, self.features)
         shared = ("split", "every", "batch", "num_workers", "missing_audio", "limit_videos")
         options = {name: getattr(self, name) for name in shared}
         return model, AuditData(Path(self.root), names(self.corpus), captions=captions, **options)

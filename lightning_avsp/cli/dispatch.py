@@ -18,6 +18,7 @@ from typing import Any
 
 from lightning_avsp import __version__
 from lightning_avsp.errors import AVSPError
+from lightning_avsp.files import expand_home
 
 TRAINER_COMMANDS = {
     "fit": "train; keeps the last and the best checkpoint",
@@ -167,7 +168,7 @@ def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
         parser.add_argument(name, type=str, help="Paths." if several else "A path.", **settings)
     parser.add_argument("--config", action="config", help="YAML file with any of these options.")
     spelt = spell_out_flags(arguments, dict(parser.get_defaults().items()))
-    values = parser.instantiate(parser.parse_args(spelt)).as_dict()
+    values = parser.instantiate(expand_home(parser.parse_args(spelt))).as_dict()
     function(**{name: value for name, value in values.items() if name != "config"})
 
 

@@ -1,4 +1,4 @@
-"""`avsp explain`: relevance, attention to words and gates of a network on a clip, with own and mismatched audio."""
+"""`avsp explain`: relevance, agreement, attention to words and gates on a clip, with own and mismatched audio."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def explain(
     out: Path | None = None,
     **options: Any,
 ) -> None:
-    """Draw a network's explanations of a clip (relevance, attention to words, gates), with own and mismatched audio.
+    """Draw a network's explanations of a clip (relevance, MIM, words, gates), with own and mismatched audio.
 
     Args:
         ckpt: Checkpoint of a training run.
@@ -30,6 +30,7 @@ def explain(
         out: Folder for images and explain.json; explain/VIDEO_FRAME in the run's folder by default.
         options: See :class:`AuditOptions`.
     """
+    from lightning_avsp.backbones.text_encoder import split_tokens
     from lightning_avsp.errors import InputError
     from lightning_avsp.evaluation.explain import Explainer, draw_clip
     from lightning_avsp.run_folder import write_json
@@ -41,18 +42,27 @@ def explain(
     if not any(clips.explanations.values()):
         raise InputError(
             f"{ckpt}: {type(model.network).__name__} has no explanations with these settings; networks with relevance "
-            "maps, word maps or gates do"
+            "maps, masks of agreement (MIM), word maps or gates do"
         )
     name, number = clips.batch["video_id"][0], int(clips.batch["frame"][0])
     run = ckpt.resolve().parent.parent
     folder = run / "explain" / f"{name}_{number:05d}" if out is None else Path(out)
-    images = draw_clip(clips, folder, model.spec.clip.target_index)
+    caption = (
+        None if data.captions is None else data.captions.find_text(clips.batch["corpus"][0], name, number)
+    )
+    words: list[str] = []
+    if caption is not None and model.spec.text is not None:
+        words = split_tokens(model.spec.text.model, caption)
+        print(f"caption: {caption}")
+        print("tokens: " + ", ".join(f"{row} {word}" for row, word in enumerate(words, 1)))
+    images = draw_clip(clips, folder, model.spec.clip.target_index, caption, words)
     values = [
         {"audio": audio, "name": title, "label": label, "value": float(found[0, column])}
         for audio, title, labels, found in clips.numbers()
         for column, label in enumerate(labels)
     ]
     record = {"checkpoint": str(ckpt), "video": name, "frame": number, "values": values}
+    record |= {"caption": caption, "tokens": words}
     for row in values:
         print(f"{row['name']}, {row['label']}, {row['audio']}: {row['value']:.4g}")
     if summary:

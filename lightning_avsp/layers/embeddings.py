@@ -39,26 +39,29 @@ class TimeEmbedding(nn.Module):
         return self.layers(embedding.to(next(self.parameters()).dtype))
 
 
-EXTENT = 16.0
-"""Length of every axis in the unit of the positions, whatever the number of cells along it."""
-
-
-def grid_positions(size: tuple[int, ...], dim: int, device: torch.device | None = None) -> Tensor:
+def grid_positions(
+    size: tuple[int, ...],
+    dim: int,
+    device: torch.device | None = None,
+    extent: float = 32.0,
+    max_period: float = 10.0,
+) -> Tensor:
     """Compute sines and cosines of the position of each cell's centre; each axis has an equal share of the width.
 
     A cell's position is a share of the axis, not its index: two grids over the same frame, one coarse and one fine,
     agree where they overlap, so that tokens of one find those of the other. What is left over when ``dim`` is divided
-    into sines and cosines of each axis stays 0. The longest period is a hundred times the shortest.
+    into sines and cosines of each axis stays 0. The shortest period is 2 pi where an axis is ``extent`` long, here a
+    fifth of it, the longest ``max_period`` times that: much longer ones make all places alike.
 
     Returns:
         float32 (cells, dim), the last axis running fastest.
     """
     half = dim // (2 * len(size))
     steps = torch.arange(half, device=device, dtype=torch.float32) / max(1, half - 1)
-    frequencies = torch.exp(-math.log(100.0) * steps)
+    frequencies = torch.exp(-math.log(max_period) * steps)
     parts = []
     for axis, cells in enumerate(size):
-        centres = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * (EXTENT / cells)
+        centres = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * (extent / cells)
         angles = centres[:, None] * frequencies  # (cells, half)
         shape = [1] * len(size) + [2 * half]
         shape[axis] = cells

@@ -87,8 +87,8 @@ def judge(
         policy == "skip" or (policy == "field" and name == "kld" and reason == "zero_target")
     ):
         return FrameVerdict(float("nan"), reason)
-    if not undefined:
-        return FrameVerdict(value, None)
+    if not undefined:  # the 0 of a blank frame is a convention, and counted as such
+        return FrameVerdict(value, reason if name == "sim" and reason == "zero_target" else None)
     # Undefined without a known cause would be a numerical accident; it is counted under its own name.
     return FrameVerdict(0.0 if policy == "zero" else value, reason or "undefined")
 

@@ -60,7 +60,7 @@ PLACE = (
 )
 """Settings that decide no weights, or that stand in the name by what they mean: the data folder and the split as the
 videos that they name, captions as what they say, ``init_from`` as a stage's name or a checkpoint's digest."""
-VERSION = 2
+VERSION = 3
 """Raised when the same settings would train other weights, a changed default among them."""
 
 

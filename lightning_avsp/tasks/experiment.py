@@ -20,6 +20,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning_avsp.backbones.weights import RANDOM
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import InputError
+from lightning_avsp.files import expand_home
 from lightning_avsp.tasks.base import SaliencyTask
 from lightning_avsp.tasks.execution import CompileMode
 from lightning_avsp.tasks.loading import NETWORKS as NETWORKS  # registers their names for `class_path: AVRSP`
@@ -116,7 +117,7 @@ class ExperimentCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments, without Lightning's warning that they do not come from ``sys.argv``."""
-        self.config = parser.parse_args(args)
+        self.config = expand_home(parser.parse_args(args))
 
     def _parse_ckpt_path(self) -> None:
         """Leave every flag as given.

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from av.error import FFmpegError
+from jsonargparse import Namespace
 
 from lightning_avsp import __version__
 from lightning_avsp.cli import dispatch
 from lightning_avsp.cli.dispatch import TOOLS, TRAINER_COMMANDS, main, spell_out_flags, tool_path
 from lightning_avsp.errors import InputError
+from lightning_avsp.files import expand_home
 
 
 def test_exactly_one_distribution_owns_the_script_names() -> None:
@@ -168,4 +170,13 @@ def test_a_home_folder_is_found_in_every_option(tmp_path, monkeypatch, capsys) -
     assert f"no folder at {tmp_path}/nothing" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["data", "check", str(tmp_path), "--corpus=AVAD", "--json=~/faults.json"])
+    (tmp_path / "check.yaml").write_text("json: ~/faults.json\n")
+    (tmp_path / "data").mkdir()
+    with pytest.raises(SystemExit):
+        main(["data", "check", "~/data", "--config", "~/check.yaml"])
+    assert f"{tmp_path}/data holds nothing" in capsys.readouterr().err
+    values = Namespace(a="~/x", b=[Path("~"), "~other"], c=Namespace(d={"e": "~/y/z"}), f=3)
+    assert expand_home(values) == Namespace(
+        a=f"{tmp_path}/x", b=[tmp_path, "~other"], c=Namespace(d={"e": f"{tmp_path}/y/z"}), f=3
+    )
     assert not Path("~").exists()

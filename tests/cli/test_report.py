@@ -61,7 +61,7 @@ def test_all_takes_every_table_with_or_without_a_sweep(
     (sweep.parent / "own.yaml").write_text("method: grid\nparameters: {a: {value: 1}}\n")
     run("--all", f"--sweeps={sweep.parent}", f"--runs={tmp_path / 'runs'}", "--efficiency=false")
     text = capsys.readouterr().out
-    assert text.count("## ") == 26
+    assert text.count("## ") == 27
     assert "diffsal_table4: INCOMPLETE: 0 of 2 trials." in text
     assert "mubic_fig41: printed numbers alone." in text
 

@@ -238,6 +238,18 @@ def test_sizes_that_make_no_sense_are_refused(
         list(frames)
 
 
+@pytest.mark.parametrize("highest", [-2.0, 0.0])
+def test_logarithms_of_densities_are_named(highest: float, tmp_path: Path, entries: list[VideoEntry]) -> None:
+    density = np.random.default_rng(0).random((64, 128))
+    (tmp_path / "V1").mkdir()
+    np.save(tmp_path / "V1" / "1.npy", np.log(density / density.max()) + highest)
+    frames = checked_frames(find_video(tmp_path, AVAD, "V1"), [1], entries[0], (64, 128))
+    with pytest.raises(
+        InputError, match=rf"V\d_\w+: no value of frame 1 is above {highest:g}.*give the density"
+    ):
+        list(frames)
+
+
 def test_broken_archives_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "V1.npz", maps=levels().astype(float))
     data = (tmp_path / "V1.npz").read_bytes()

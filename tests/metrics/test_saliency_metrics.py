@@ -120,6 +120,7 @@ def test_field_drops_metric_by_metric_and_counts_why() -> None:
         "skipped/nss/non_finite_prediction": 1,
         "skipped/auc_judd/no_fixations": 2,
         "skipped/auc_judd/non_finite_prediction": 1,
+        "zeroed/sim/zero_target": 1,
         "skipped_videos/cc": 1,
         "skipped_videos/sim": 1,
         "skipped_videos/nss": 2,

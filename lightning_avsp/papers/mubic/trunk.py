@@ -140,7 +140,7 @@ class FusionTrunk(nn.Module):
     def skip_scalars(self) -> list[Tensor]:
         """Return the scalar beta of each scale, finest first; empty without skips."""
         return [
-            block.skip.beta
+            block.skip.scalar()
             for block in self.blocks
             if isinstance(block, InteractionBlock) and block.skip is not None
         ]

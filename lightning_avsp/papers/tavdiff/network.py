@@ -50,10 +50,12 @@ class TAVDiff(DiffusionNetwork):
         audio_encoder: Backbone of the waveform.
         audio_tap: Layer that SoundNet's features are taken from.
         denoiser: Denoising network (Table III).
-        decoupled: Saliency-DiT's cross-attention to the condition; without it, the mean of the condition is
-            concatenated to the time vector (Table IV).
-        pooled_condition: Path of the condition into a denoiser without cross-attention (X7); None: ``sum`` for ``dit``,
-            ``concat`` for the undecoupled Saliency-DiT.
+        decoupled: Saliency-DiT's cross-attention to the condition; without it, the condition enters with the time
+            vector (Table IV).
+        pooled_condition: Path of the condition into a denoiser without cross-attention (X7): ``sum``, its mean added to
+            the time vector; ``concat``, its mean beside it; ``in_context``, its tokens beside the map's;
+            ``in_context_sum`` and ``in_context_concat``, both. None: ``in_context_sum`` for ``dit``,
+            ``in_context_concat`` for the undecoupled Saliency-DiT.
         residual: Residuals around the parts of a block; ``false``: Equations 3 to 7 as printed (X4).
         text_fusion: Fusion of the caption with the visual features (Table V).
         sitr_tokens: Tokens whose maps SITR may choose.
@@ -61,6 +63,7 @@ class TAVDiff(DiffusionNetwork):
         sitr_infer_select: Rule of test time (X1).
         sitr_output: Use of the chosen map (X3).
         sitr_gt_share: Share of clips for which the ground truth chooses, with ``sitr_train_select=mixed``.
+        sitr_gt_product: In training, multiply the chosen map by the ground truth, as Section III-C says (X27).
         audio_product: Also multiply the visual features of every stage of the video encoder, ``s3d`` or ``tiny``, by a
             function of the audio (not in the paper, X20).
         text_product: Also multiply them by a function of the caption (not in the paper, X20).
@@ -97,9 +100,10 @@ class TAVDiff(DiffusionNetwork):
         text_fusion: TextFusion = "sitr",
         sitr_tokens: SITRTokens = "words",
         sitr_train_select: TrainSelect = "gt",
-        sitr_infer_select: InferSelect = "sigmoid_sum",
+        sitr_infer_select: InferSelect = "entropy",
         sitr_output: SITROutput = "modulated",
         sitr_gt_share: float = 0.5,
+        sitr_gt_product: bool = False,
         audio_product: bool = False,
         text_product: bool = False,
         size: SizeName | None = None,
@@ -160,7 +164,7 @@ class TAVDiff(DiffusionNetwork):
             elif text_fusion == "sitr":
                 fusion = SITR(
                     text_width, channels, sizes.width, sizes.sitr_heads,
-                    sitr_tokens, sitr_train_select, sitr_infer_select, sitr_output, sitr_gt_share,
+                    sitr_tokens, sitr_train_select, sitr_infer_select, sitr_output, sitr_gt_share, sitr_gt_product,
                 )  # fmt: skip
             else:
                 fusion = RepeatedText(text_fusion, text_width, channels, sizes.width)

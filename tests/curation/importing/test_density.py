@@ -89,3 +89,9 @@ def test_a_rate_that_the_container_misstates_is_measured() -> None:
     clock = make_clock(np.arange(200) / 25.0, 8.0, 30.0)
     assert clock.even
     assert clock.fps == pytest.approx(25.0)
+
+
+def test_the_last_picture_of_a_slideshow_stays() -> None:
+    clock = make_clock(np.array([0.0, 1.0, 2.0]), 7.0, 3 / 7)
+    assert clock.source.tolist() == [0, 1, 2, 2, 2, 2, 2]
+    assert (clock.fps, clock.seconds, clock.even) == (1.0, 7.0, False)

@@ -72,6 +72,8 @@ def test_codes_of_validity(make_table: Callable) -> None:
             "no column 'x', 'y'; its columns: observer, time, gx, gy, valid",
         ),
         ("observer,time,x,y,valid\na,0,1,1,1\na,zero,1,1,1\n", "line 3: column 'time' holds 'zero'"),
+        ("observer,time,x,y,valid\na,0,1,1,1\n ,1,1,1,1\n", "line 3: no observer in column 'observer'"),
+        ("PK\3\4" + 100 * "\0", "is no text"),
         ("observer,time,x,y,valid\na,0,1,5,1,1\n", "line 2: 6 cells, the header has 5"),
         ("observer,time,x,y,valid\na,0,1,1,1\na,1,1,5,1,5,1\n", "line 3: 7 cells, the header has 5"),
     ],
