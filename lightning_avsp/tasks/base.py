@@ -215,8 +215,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
 
     def weight_report(self) -> list[str]:
         """Return one line per part of the network: origin of its weights, and frozen parts."""
-        report = getattr(self.network, "weight_report", None)
-        lines = str(report).splitlines() if report is not None else []
+        lines = [str(part) for part in getattr(self.network, "weight_report", ())]
         if self.initial is not None:
             lines += self.initial.lines()
         lines += self.leaks

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_avsp.backbones.encoder import AudioEncoder, Encoder
-from lightning_avsp.backbones.weights import RANDOM, PartReport, WeightReport, load_strict
+from lightning_avsp.backbones.weights import RANDOM, PartReport, load_strict
 from lightning_avsp.errors import InputError
 from lightning_avsp.plain_values import read_torch_file
 from lightning_avsp.tasks.loading import network_tensors
@@ -149,13 +149,13 @@ def _sources_replaced(network: nn.Module, kept: dict[str, Tensor], source: str) 
 
 def _note_origins(network: nn.Module, kept: dict[str, Tensor], source: str) -> None:
     """Note a checkpoint as the origin of every encoder that it holds."""
-    report = getattr(network, "weight_report", WeightReport())
+    report: list[PartReport] = getattr(network, "weight_report", [])
     for name, encoder in encoders_of(network).items():
         old, taken = encoder.origin, sum(key.startswith(f"{name}.") for key in kept)
         if old is not None and taken:
             encoder.origin = PartReport(old.part, source, taken, frozen=encoder.frozen)
-            if old in report.parts:
-                report.replace(old, encoder.origin)
+            if old in report:
+                report[report.index(old)] = encoder.origin
 
 
 def read_network(checkpoint: Path) -> dict[str, Tensor]:
