@@ -274,8 +274,11 @@ def build_named(value: Any, kinds: tuple[type[AnyKind], ...], name: str) -> AnyK
                 f"{name} names {module}.{last}, not one of {', '.join(k.__name__ for k in kinds)}"
             )
         kind, arguments = named[0], value.get("init_args", {})
-    # the trained tensors are in the file: weights of an encoder must be neither read nor downloaded
-    return build_from(kind, without_weight_files(arguments), name)
+    if isinstance(arguments, dict):
+        # the trained tensors are in the file: weights of an encoder must be neither read nor downloaded. Not
+        # `without_weight_files`, which walks what it is given: a foreign file's values may have no end
+        arguments = {key: item for key, item in arguments.items() if not str(key).endswith("_weights")}
+    return build_from(kind, arguments, name)
 
 
 def without_weight_files(settings: Any) -> Any:
