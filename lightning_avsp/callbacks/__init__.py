@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import LearningRateMonitor
 
 from lightning_avsp.callbacks.checkpoints import checkpoint_callbacks
 from lightning_avsp.callbacks.ema import WeightAverage
@@ -31,6 +32,8 @@ def default_callbacks(run: RunFolder, options: Any, command: str) -> list[Callba
         callbacks.append(MapWriter(run.path / "maps"))
     if command == "fit":
         callbacks.append(FiniteLoss(run, every=int(options.trainer.log_every_n_steps or 20)))
+        if options.trainer.logger is not False:
+            callbacks.append(LearningRateMonitor())
         if options.ema is not None:
             callbacks.append(WeightAverage(options.ema, options.ema_warmup))
         if options.trainer.enable_checkpointing is not False:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,14 +90,23 @@ def draw_clips(
 
 @contextmanager
 def image_grid(
-    path: Path, rows: int, columns: int, inches: tuple[float, float]
+    paths: Path | Sequence[Path], rows: int, columns: int, inches: tuple[float, float], dpi: int = 110
 ) -> Iterator[tuple[Figure, np.ndarray]]:
-    """Open a figure of ``rows`` by ``columns`` axes, and its axes, saved as PNG when the block ends well."""
+    """Open a figure of ``rows`` by ``columns`` axes, and its axes, saved when the block ends well.
+
+    Args:
+        paths: PNG or PDF files by their ending.
+        rows: Rows.
+        columns: Columns.
+        inches: Width and height.
+        dpi: Pixels per inch.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=inches, layout="constrained")
     FigureCanvasAgg(figure)
     yield figure, figure.subplots(rows, columns, squeeze=False)
-    with atomic_write(path, fsync=False) as file:
-        figure.savefig(file, format="png", dpi=110)
+    for path in (paths,) if isinstance(paths, Path) else paths:
+        with atomic_write(path, fsync=False) as file:
+            figure.savefig(file, format=path.suffix[1:], dpi=dpi)

@@ -37,6 +37,7 @@ TOOLS: dict[tuple[str, ...], tuple[str, str, str]] = {}
 for _line in """\
 predict | predict.predict | videos | maps, saliency.mp4 and overlay.mp4 of any videos (`avsp predict`)
 view | view.view | folders | predictions of a video as one page: maps over it, models side by side
+figure | figure.figure | sources | figure of a paper: frames, ground truth and several models' maps side by side
 export | export.export | checkpoint | a trained model as a folder: safetensors, settings, model card
 data synth | data_synth.synth | | generate a synthetic corpus in which audio decides
 data check | data_check.check | root | check the files of corpora, and name every fault

@@ -100,9 +100,14 @@ def report(
     )
     paths = [Path(path) for path in (sweep if isinstance(sweep, list) else [sweep]) if path is not None]
     reports = [read(path) for path in paths]
-    for table in published_tables().values() if all else ():
-        path = Path(sweeps) / f"{table.id}.yaml"
-        reports.append(read(path) if path.is_file() else report_published(table))
+    given = {one.table.id: path for one, path in zip(reports, paths, strict=True)}
+    for table in published_tables().values():
+        path = given.get(table.sweep, Path(sweeps) / f"{table.sweep}.yaml")
+        along = table if table.course is not None else None  # printed along the trainings of another table
+        if all:
+            reports.append(read(path, table=along) if path.is_file() else report_published(table))
+        elif along is not None and table.sweep in given:
+            reports.append(read(path, table=along))
     board = read_leaderboard(corpus, metric, Path(runs), chosen) if corpus is not None else None
     text = _render(reports, board, format)
     if out is None:

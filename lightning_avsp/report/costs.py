@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from lightning_avsp.diffusion import Sampling
 from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.profiling.model import NetworkCost, count_cost
 from lightning_avsp.profiling.random_clips import forward_inputs
@@ -17,14 +19,22 @@ from lightning_avsp.tasks.experiment import Experiment
 
 _FAULTS = (AVSPError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
 """Errors of building or counting a network whose row sets something that does not exist."""
-FIGURES = ("params_M", "flops_G", "flops_with_attention_G", "memory_G")
-"""Keys of efficiency figures in units of 1e6 and 1e9; as papers do, ``flops_G`` counts multiply-accumulates."""
+FIGURES = ("params_M", "flops_G", "prediction_flops_G", "flops_with_attention_G", "memory_G")
+"""Keys of efficiency figures in units of 1e6 and 1e9; as papers do, ``flops_G`` counts multiply-accumulates.
+
+``prediction_flops_G`` has those of a map with every denoising step, ``flops_G`` those of one step.
+"""
 
 
 def figures(cost: NetworkCost) -> dict[str, float]:
-    """Return the figures of :data:`FIGURES`."""
-    values = (cost.params / 1e6, cost.macs / 1e9, cost.flops / 1e9, cost.memory / 1e9)
-    return dict(zip(FIGURES, values, strict=True))
+    """Return the figures of :data:`FIGURES`, without that of a prediction whose steps the network chooses."""
+    units = (1e6, 1e9, 1e9, 1e9, 1e9)
+    values = (cost.params, cost.macs, cost.prediction_macs, cost.flops, cost.memory)
+    return {
+        key: value / unit
+        for key, value, unit in zip(FIGURES, values, units, strict=True)
+        if value is not None
+    }
 
 
 class CostCounter:
@@ -45,10 +55,18 @@ class CostCounter:
                 task, module = experiment.build("meta")
                 arguments = forward_inputs(task.network, module, experiment.text_width, torch.device("meta"))
                 self.known[key] = count_cost(task.network, arguments)
-            return self.known[key]
+            return replace(self.known[key], calls=_denoiser_calls(experiment.config.model.init_args))
         except _FAULTS as error:
             text = " ".join(str(error).split())
             return f"{text[:200]}..." if len(text) > 200 else text or type(error).__name__
+
+
+def _denoiser_calls(settings: Any) -> int | None:
+    """Return the calls of the denoiser for a map, 1 for a direct network; None if the network chooses them."""
+    if settings.network.init_args.get("adaptive_steps"):
+        return None
+    sampling = settings.get("sampling", Sampling(steps=1)) or Sampling()
+    return int(sampling.steps * sampling.samples)
 
 
 def count_gpu_hours(runs: Sequence[RunCost], train_clips_per_s: float, eval_clips_per_s: float) -> str:

@@ -13,8 +13,8 @@ import pandas as pd
 
 from lightning_avsp import __version__
 from lightning_avsp.evaluation.formatting import Value
-from lightning_avsp.report.figures import PAGE_BYTES, Picture, draw_curves, read_curves, read_samples
-from lightning_avsp.report.frames import LEGEND, Section, Table
+from lightning_avsp.report.figures import PAGE_BYTES, Picture, draw_courses, read_samples
+from lightning_avsp.report.frames import LEGEND, Section, Table, course_tables
 
 TITLE = "Published and measured saliency results"
 
@@ -64,9 +64,12 @@ def _section(section: Section, pictures: Sequence[Picture]) -> str:
         parts.append(f'<p class="quiet">{_badge(section)} {status}</p>')
     parts += map(_tables, section.tables)
     if section.report is not None:
-        charts = [draw_curves(*key, curves) for key, curves in read_curves(section.report).items()]
-        if charts:
-            parts.append(f'<h3>Curves</h3><div class="charts">{"".join(map(_figure, charts))}</div>')
+        courses = section.report.courses()
+        if charts := draw_courses(courses):
+            parts.append(
+                f'<h3>Training courses</h3><div class="charts">{"".join(map(_figure, charts))}</div>'
+            )
+            parts.append(_tables(Table(course_tables(courses), folded=True)))
         if pictures:
             parts.append(f"<h3>Samples</h3>{''.join(map(_figure, pictures))}")
     return "".join([*parts, "</section>"])

@@ -310,6 +310,9 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         per_pixel = (predicted.detach().float() - target.float()).square().mean()
         values = {"mse_per_pixel": per_pixel, **self.network.diagnostics()}
         self.log_dict({f"train/{name}": value for name, value in values.items()}, batch_size=count)
+        # means over the clips of the whole epoch, which the steps that are logged would only sample
+        means = {"train/epoch_loss": loss.detach(), "train/epoch_mse_per_pixel": per_pixel}
+        self.log_dict(means, on_step=False, on_epoch=True, sync_dist=True, batch_size=count)
 
     def _show_loss(self, loss: Tensor, count: int) -> None:
         """Show the loss of a step in the progress bar; on an accelerator only of steps that are logged.

@@ -224,8 +224,8 @@ def test_networks_are_counted_before_any_training(table):
 def test_a_table_without_a_sweep_is_shown_alone():
     report = report_published(published_tables()["mubic_fig41"])
     assert report.complete
-    assert report.notes[0].startswith("no sweep reproduces this table")
-    assert "first losses of the runs of mubic_table43, row MUBiC (Full)" in report.notes[1]
+    assert report.notes[0].startswith("no sweep of this table is here")
+    assert "training courses of mubic_table43, row MUBiC (Full)" in report.notes[1]
     assert report.frame.paper.tolist() == [436, 310, 153]
     assert set(report.frame.state) == {"not planned"}
 
