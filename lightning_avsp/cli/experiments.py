@@ -84,40 +84,23 @@ def table_of_experiments(folder: Path, sweeps: Path) -> str:
     Raises:
         InputError: If there is no experiment in the folder.
     """
+    from lightning_avsp.sweep.planning import SweepPlan, hand_made_trial, plan_sweep, plan_trial
+    from lightning_avsp.sweep.sweep_file import load_sweep
+
     if not any(folder.glob("*.yaml")):
         raise InputError(f"no experiment in {folder}; run this in the checkout, or give --folder")
     lines = [HEAD]
     for prefix, title in PAPERS.items():
-        lines += [
-            f"## {title}",
-            "",
-            _row(COLUMNS),
-            _row(["---"] * len(COLUMNS)),
-            _row(("*printed*", *PRINTED[prefix])),
-        ]
-        lines += [
-            _row(cells) for path in sorted(folder.glob(f"{prefix}_*.yaml")) for cells in _of_experiment(path)
-        ]
-        lines += [
-            _row(cells) for path in sorted(sweeps.glob(f"{prefix}_*.yaml")) for cells in _of_sweep(path)
-        ]
+        heads = (COLUMNS, ["---"] * len(COLUMNS), ("*printed*", *PRINTED[prefix]))
+        lines += [f"## {title}", "", *map(_row, heads)]
+        for path in sorted(folder.glob(f"{prefix}_*.yaml")):
+            words = ["--config", str(path)]
+            trial = plan_trial(path.stem, hand_made_trial(words), words, (), "", with_data=False)
+            lines += map(_row, _cells(path.stem, SweepPlan((trial,))))
+        for path in sorted(sweeps.glob(f"{prefix}_*.yaml")):
+            lines += map(_row, _cells(f"sweeps/{path.stem}", plan_sweep(load_sweep(path), with_data=False)))
         lines.append("")
     return "\n".join(lines)
-
-
-def _of_experiment(path: Path) -> Iterator[list[str]]:
-    from lightning_avsp.sweep.planning import SweepPlan, hand_made_trial, plan_trial
-
-    words = ["--config", str(path)]
-    plan = plan_trial(path.stem, hand_made_trial(words), words, (), "", with_data=False)
-    yield from _cells(path.stem, SweepPlan((plan,)))
-
-
-def _of_sweep(path: Path) -> Iterator[list[str]]:
-    from lightning_avsp.sweep.planning import plan_sweep
-    from lightning_avsp.sweep.sweep_file import load_sweep
-
-    yield from _cells(f"sweeps/{path.stem}", plan_sweep(load_sweep(path), with_data=False))
 
 
 def _cells(name: str, plan: SweepPlan) -> Iterator[list[str]]:

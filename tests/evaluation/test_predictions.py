@@ -69,7 +69,7 @@ def test_jpeg_is_read_grey_whether_saved_grey_or_in_colour(tmp_path: Path) -> No
 
 
 def test_what_lightning_predict_writes(tmp_path: Path) -> None:
-    from lightning_avsp.callbacks.predictions import MapWriter
+    from lightning_avsp.callbacks.results import MapWriter
 
     maps = torch.rand(2, 1, *SIZE)
     prediction = {"maps": maps, "corpus": ["AVAD"] * 2, "video_id": ["V1"] * 2, "frame": torch.tensor([1, 2])}
