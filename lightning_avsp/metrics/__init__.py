@@ -32,11 +32,12 @@ __all__ = [
     "VideoAverage",
 ]
 
+if not TYPE_CHECKING:  # else a type checker would take every name for one of this module's
 
-def __getattr__(name: str) -> Any:
-    """The torchmetrics classes, on first use: torchmetrics takes seconds to import, and nothing else here needs it."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lightning_avsp.metrics import modules
+    def __getattr__(name: str) -> Any:
+        """The torchmetrics classes, on first use: torchmetrics takes seconds to import."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from lightning_avsp.metrics import modules
 
-    return getattr(modules, name)
+        return getattr(modules, name)
