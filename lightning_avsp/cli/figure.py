@@ -29,7 +29,7 @@ def figure(
         frames: Numbers of their frames, from 1, with commas; by default those where the maps differ most, among every
             k-th of each video.
         rows: Frames that are chosen where none are given.
-        style: FigureColumn alone, or over the frame.
+        style: Maps alone, or over the frame.
         colours: A colour map of matplotlib.
         count_from: Number of a video's first frame in the file names of maps: 1, or 0.
         out: File, .png or .pdf; without such an ending both are written.

@@ -166,11 +166,11 @@ class FigureFrames:
     ) -> list[Shown]:
         """Choose the frames of a figure; without numbers, where the maps differ most, of different videos first.
 
-        FigureColumn differ by 1 minus their CC, on average over pairs of columns; a single column is compared with the ground
+        Maps differ by 1 minus their CC, on average over pairs of columns; a single column is compared with the ground
         truth.
 
         Args:
-            columns: FigureColumn by title.
+            columns: Maps by title.
             rows: Frames to choose.
             progress: Called with videos done and videos in all.
 
@@ -212,8 +212,8 @@ def draw_figure(
     Args:
         paths: Files to write, PNG or PDF by their ending; each appears whole or not at all.
         shown: The frames.
-        columns: FigureColumn by title.
-        style: FigureColumn alone, or over the frame.
+        columns: Maps by title.
+        style: Maps alone, or over the frame.
         colours: Name of a matplotlib colour map.
 
     Raises:
