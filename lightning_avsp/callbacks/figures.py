@@ -34,15 +34,10 @@ class SampleFigures(Callback):
         self.clips = clips
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         """Draw from the first batch, which the validation order keeps the same at every epoch."""
+        # of the first process alone: each has other clips
         if batch_idx != 0 or trainer.sanity_checking or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, SaliencyTask)

@@ -31,6 +31,8 @@ COSTS = {"params_M": "parameters, M", "flops_G": "MACs, G", "memory_G": "memory,
 """Printed efficiency figures with their units. Papers write FLOPs and count multiply-accumulates."""
 FLAGS = {
     "suspect": "contradicts the paper's text or another source by so much that it looks like a misprint",
+    "duplicate": "equal in every number to another network's row; one of them looks like a copy",
+    "misprint": "a point or digit is misprinted; read as the same number is printed elsewhere",
     "derived": "not printed; computed from the text",
     "approximate": "approximate, by the text",
     "taken_over": "printed elsewhere for the same network; here it is a plot or a default",

@@ -19,6 +19,7 @@ from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.run_folder import RunFolder, write_atomically, write_json
 from lightning_avsp.sweep import child
 from lightning_avsp.sweep.composition import lay_option, leaves, lookup
+from lightning_avsp.sweep.identity import tested_data
 from lightning_avsp.sweep.planning import Training, TrialPlan, chosen_checkpoint
 
 PROGRAM = ("-m", child.__name__)
@@ -161,7 +162,7 @@ class Runner:
             "leaks": tested.get("leaks", []),
             "seed": plan.seed,
             "split": plan.split,
-            "corpora": lookup(plan.config, "data.corpora"),
+            "corpora": tested_data(plan.config).get("corpora"),
             "wall_s": child.Attempts(RunFolder(folder)).seconds(),
             "train_wall_s": child.Attempts(RunFolder(run)).seconds(),
             **{key: record.get(key) for key in (*facts, "weights", "starts", "captions")},

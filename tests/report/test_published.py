@@ -36,9 +36,9 @@ def test_every_cell_is_that_of_the_reference(shared: Path):
 
 
 def test_all_tables_and_rows_are_there():
-    assert len(published_tables()) == 26
-    assert sum(len(table.rows) for table in published_tables().values()) == 145
-    assert len(published()) == 1286
+    assert len(published_tables()) == 27
+    assert sum(len(table.rows) for table in published_tables().values()) == 150
+    assert len(published()) == 1406
 
 
 def test_a_query_narrows_down_by_every_name():
@@ -83,5 +83,12 @@ def test_flags_name_reasons_for_care():
     suspect = found[(found["flags"] == "suspect") & (found.place == "TAVDiff III")]
     assert set(zip(suspect.row, suspect.corpus, strict=True)) == {("U-Net", "ETMD"), ("DiT", "ETMD")}
     assert set(found.row[found["flags"] == "derived"]) == {"steps=12"}
+    copied = found[found["flags"] == "duplicate"]
+    assert set(copied.row) == {"AviNet", "TSFP-Net(V)"}
+    numbers = {
+        name: published("DiffSal" if name == "ACLNet" else "MUBiC", model=name).query("corpus != ''").value
+        for name in ("ACLNet", "AviNet")
+    }
+    assert sorted(numbers["ACLNet"]) == sorted(numbers["AviNet"])
     assert found.value[found["flags"].isin(["plot_only", "not_printed"])].isna().all()
     assert set(found["flags"]) - {""} == set(FLAGS)
