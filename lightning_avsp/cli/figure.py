@@ -39,7 +39,13 @@ def figure(
     from lightning_avsp.cli.progress import progress_bar
     from lightning_avsp.data.corpora import read_videos
     from lightning_avsp.errors import InputError
-    from lightning_avsp.evaluation.figure import FigureFrames, FolderMaps, Maps, ModelMaps, draw_figure
+    from lightning_avsp.evaluation.figure import (
+        FigureColumn,
+        FigureFrames,
+        FolderMaps,
+        ModelMaps,
+        draw_figure,
+    )
     from lightning_avsp.evaluation.predictions import check_folder
     from lightning_avsp.evaluation.results import cannot_write
     from lightning_avsp.predict.overlay import colour_table
@@ -63,7 +69,7 @@ def figure(
         root, names(settings.corpus), settings.split, "test", missing_audio=settings.missing_audio
     )
     chosen = FigureFrames(found, names(videos or ""), numbers, settings.every)
-    columns: dict[str, Maps] = {}
+    columns: dict[str, FigureColumn] = {}
     models: dict[str, Path] = {}
     for source in sources:
         title, path = _split_title(source)

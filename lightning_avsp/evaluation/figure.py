@@ -42,7 +42,7 @@ class Shown(NamedTuple):
     """From 1."""
 
 
-class Maps(Protocol):
+class FigureColumn(Protocol):
     """Maps of one column."""
 
     def lacking(self, entry: VideoEntry, numbers: Sequence[int]) -> list[int]:
@@ -136,7 +136,7 @@ class FigureFrames:
             if outside := [number for number in self.numbers if not 1 <= number <= one.n_frames]:
                 raise InputError(f"{one.video} has no frame {outside[0]}; it has frames 1 to {one.n_frames}")
 
-    def candidates(self, columns: Mapping[str, Maps]) -> list[tuple[VideoEntry, list[int]]]:
+    def candidates(self, columns: Mapping[str, FigureColumn]) -> list[tuple[VideoEntry, list[int]]]:
         """List the frames that every column has, by video.
 
         Raises:
@@ -159,7 +159,10 @@ class FigureFrames:
         return found
 
     def choose(
-        self, columns: Mapping[str, Maps], rows: int, progress: Callable[[int, int], None] | None = None
+        self,
+        columns: Mapping[str, FigureColumn],
+        rows: int,
+        progress: Callable[[int, int], None] | None = None,
     ) -> list[Shown]:
         """Choose the frames of a figure; without numbers, where the maps differ most, of different videos first.
 
@@ -198,7 +201,7 @@ class FigureFrames:
 def draw_figure(
     paths: Sequence[Path],
     shown: Sequence[Shown],
-    columns: Mapping[str, Maps],
+    columns: Mapping[str, FigureColumn],
     style: Style = "map",
     colours: str = "inferno",
 ) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from lightning_avsp.cli import main
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.evaluation.figure import FigureFrames, FolderMaps, Maps, ModelMaps
+from lightning_avsp.evaluation.figure import FigureColumn, FigureFrames, FolderMaps, ModelMaps
 from lightning_avsp.tasks.loading import load_model
 
 
@@ -66,7 +66,7 @@ class Fixed:
 
 def test_frames_are_chosen_where_maps_differ_most_and_of_different_videos(videos) -> None:
     first, second = videos[:2]
-    columns: dict[str, Maps] = {"a": Fixed({}), "b": Fixed({first.video: 12, second.video: 18})}
+    columns: dict[str, FigureColumn] = {"a": Fixed({}), "b": Fixed({first.video: 12, second.video: 18})}
     frames = FigureFrames(videos, [], [], every=3)
     shown = frames.choose(columns, 2)
     assert [(one.entry.video, one.number) for one in shown] == [(first.video, 13), (second.video, 19)]

@@ -44,10 +44,12 @@ def test_a_run_keeps_what_it_promises(run: Path) -> None:
     assert not (videos["train"] | videos["validation"]) & videos["test"]
     assert (run / "figures" / "epoch_000.png").stat().st_size > 1000
     rows = list(csv.DictReader((run / "metrics" / "fit" / "metrics.csv").read_text().splitlines()))
-    assert any(row.get("val/cc") for row in rows)
+    for column in ("val/cc", "train/epoch_loss", "train/epoch_mse_per_pixel", "lr-Adam"):
+        assert any(row.get(column) for row in rows), rows[0]
     results = json.loads((run / "results" / "test.json").read_text())
     assert results["checkpoint"].endswith("best.ckpt")
     assert "test/cc" in results["averages"]
+    assert {"test_every", "test_frames", "test_audio", "test_audio_shift", "test_text"} <= set(results)
 
 
 def test_saved_configuration_feeds_back(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
