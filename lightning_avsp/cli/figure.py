@@ -35,7 +35,8 @@ def figure(
         out: File, .png or .pdf; without such an ending both are written.
         options: See :class:`~lightning_avsp.cli.audit.AuditOptions`.
     """
-    from lightning_avsp.cli.audit import AuditOptions, names, progress
+    from lightning_avsp.cli.audit import AuditOptions, names
+    from lightning_avsp.cli.progress import progress_bar
     from lightning_avsp.data.corpora import read_videos
     from lightning_avsp.errors import InputError
     from lightning_avsp.evaluation.figure import FigureFrames, FolderMaps, Maps, ModelMaps, draw_figure
@@ -88,7 +89,8 @@ def figure(
         raise cannot_write(out, error) from error
     for title, path in models.items():
         columns[title] = ModelMaps(*settings.open(path))
-    shown = chosen.choose(columns, rows, progress("videos"))
+    with progress_bar("videos") as advance:
+        shown = chosen.choose(columns, rows, advance)
     try:
         draw_figure(paths, shown, columns, style, colours)
     except OSError as error:

@@ -13,7 +13,7 @@ import pandas as pd
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.formatting import METRIC_NAMES, lower_is_better
 from lightning_avsp.profiling.model import NetworkCost
-from lightning_avsp.report.costs import FIGURES, CostCounter, count_gpu_hours, figures
+from lightning_avsp.report.costs import FIGURES, CostCounter, figures
 from lightning_avsp.report.courses import measure_course, read_courses
 from lightning_avsp.report.measured import Measured, dataset_corpus, measure
 from lightning_avsp.report.notes import table_notes
@@ -22,8 +22,8 @@ from lightning_avsp.report.protocol import in_protocol
 from lightning_avsp.report.published import PublishedTable, published_tables
 from lightning_avsp.report.results import ReportRow, RunResult, read_official_results, read_trial_results
 from lightning_avsp.sweep import Sweep, load_sweep
-from lightning_avsp.sweep.composition import lookup
-from lightning_avsp.sweep.costs import plan_costs
+from lightning_avsp.sweep.costs import Speed, count_hours, plan_costs
+from lightning_avsp.sweep.identity import tested_data
 from lightning_avsp.sweep.planning import TrialPlan, plan_sweep
 
 COLUMNS = [
@@ -114,7 +114,7 @@ def read_report(
     counter: CostCounter | None = None,
     table: PublishedTable | None = None,
     args: list[str] | None = None,
-    speeds: tuple[float, float] | None = None,
+    speeds: Mapping[str, Speed] | None = None,
     protocol: str = "",
 ) -> SweepReport:
     """Report on a sweep file.
@@ -125,7 +125,7 @@ def read_report(
         counter: Counts the cost of networks; None omits it.
         table: The table that it reproduces; by default that of :func:`find_table`.
         args: ``--args`` of the results; needed where there are results of different ones.
-        speeds: Training and predicted clips per second of one GPU, for the GPU hours of the sweep.
+        speeds: Measured speeds of one GPU by experiment or paper, for the GPU hours of the sweep.
         protocol: Protocol of our numbers; by default that in which papers score each corpus.
 
     Raises:
@@ -146,7 +146,7 @@ def read_report(
     report = _report(name, table, plan.trials, results, counter, strays, protocol, official)
     if speeds is None:
         return report
-    return replace(report, notes=(count_gpu_hours(plan_costs(plan), *speeds), *report.notes))
+    return replace(report, notes=(count_hours(plan_costs(plan), speeds), *report.notes))
 
 
 def report_published(table: PublishedTable) -> SweepReport:
@@ -271,5 +271,5 @@ def _cost_records(cells: pd.DataFrame, row: ReportRow, name: str) -> list[dict[s
 def _tests(plan: TrialPlan, dataset: str) -> bool:
     """Return true if a trial gives numbers of a dataset."""
     corpus, split = dataset_corpus(dataset)
-    corpora = lookup(plan.config, "data.corpora") or ["AVAD"]
+    corpora = tested_data(plan.config).get("corpora") or ["AVAD"]
     return split in (None, plan.split) and corpus in (dataset_corpus(str(name))[0] for name in corpora)

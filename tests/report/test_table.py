@@ -11,6 +11,7 @@ from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.report import published_tables
 from lightning_avsp.report.costs import CostCounter
 from lightning_avsp.report.table import SweepReport, read_report, report_published
+from lightning_avsp.sweep.costs import Speed
 
 
 def cells(report: SweepReport, metric: str = "CC", dataset: str = "AVAD") -> pd.DataFrame:
@@ -143,6 +144,13 @@ def test_an_official_checkpoint_stands_beside_the_papers_own_row(table):
     assert found.ours.unique().tolist() == [0.75]
     assert (report.done, report.planned, report.complete) == (20, 20, True)
     assert found.splits.unique().tolist() == ["1 2"]
+
+
+def test_a_report_has_the_gpu_hours_of_its_plan(table):
+    speeds = {"smoke": Speed(2.0, 10.0)}
+    report = read_report(table.path, table.runs, None, table.published, None, speeds)
+    assert report.notes[0].startswith("GPU hours: ")
+    assert "for 18 training runs and 18 tests" in report.notes[0]
 
 
 def test_caveats_of_the_printed_numbers_are_noted():
