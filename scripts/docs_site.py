@@ -16,6 +16,7 @@ PAGES = {
     "ARCHITECTURE.md": "architecture.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changes.md",
+    "docs/tour.ipynb": "tour.md",
     "experiments/README.md": "experiment_files.md",
     "sweeps/README.md": "sweep_files.md",
     **{
@@ -27,22 +28,14 @@ PAGES = {
 ROOMS = (
     "metrics", "losses", "diffusion", "papers", "layers", "backbones", "data", "tasks", "predict", "evaluation",
 )  # fmt: skip
-NOTEBOOK = "tour.ipynb"
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(#[^)]*)?\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are no files below ``docs``."""
     for source, page in PAGES.items():
-        text = _relink((ROOT / source).read_text(encoding="utf-8"), source, page)
+        text = _relink(_read(ROOT / source), source, page)
         files.append(File.generated(config, page, content=text))
-    cells = json.loads((ROOT / "docs" / NOTEBOOK).read_text(encoding="utf-8"))["cells"]
-    blocks = [
-        text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
-        for cell in cells
-        for text in ["".join(cell["source"])]
-    ]
-    files.append(File.generated(config, "tour.md", content="\n\n".join(blocks)))
     api = "# Load, predict, evaluate\n\nImported on first use from the package's name.\n\n::: lightning_avsp.api\n"
     files.append(File.generated(config, "api/index.md", content=api))
     for room in ROOMS:
@@ -55,6 +48,15 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Rewrite links from pages below ``docs`` to documents elsewhere."""
     source = page.file.src_uri
     return markdown if page.file.generated_by else _relink(markdown, f"docs/{source}", source)
+
+
+def _read(path: Path) -> str:
+    """Read a document, or the cells of a notebook."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    return "\n\n".join(text if kind == "markdown" else f"```python\n{text}\n```" for kind, text in cells)
 
 
 def _relink(text: str, source: str, page: str) -> str:

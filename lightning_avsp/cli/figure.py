@@ -12,7 +12,7 @@ def figure(
     videos: str | None = None,
     frames: str | None = None,
     rows: int = 4,
-    style: Literal["map", "overlay"] = "map",
+    style: Literal["map", "overlay", "both"] = "map",
     colours: str = "inferno",
     count_from: int = 1,
     out: Path = Path("figure"),
@@ -29,7 +29,7 @@ def figure(
         frames: Numbers of their frames, from 1, with commas; by default those where the maps differ most, among every
             k-th of each video.
         rows: Frames that are chosen where none are given.
-        style: Maps alone, or over the frame.
+        style: Maps alone, over the frame, or both.
         colours: A colour map of matplotlib.
         count_from: Number of a video's first frame in the file names of maps: 1, or 0.
         out: File, .png or .pdf; without such an ending both are written.

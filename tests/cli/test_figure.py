@@ -44,6 +44,9 @@ def test_a_model_stands_beside_maps_of_any_program(
         assert image.width == pytest.approx(5 * 2.2 * 200, abs=1)  # frame, truth, three columns
     assert (tmp_path / "new" / "figure.pdf").read_bytes().startswith(b"%PDF")
     main(["figure", str(truth), *shared, "--style=overlay", f"--out={tmp_path / 'one.pdf'}"])
+    main(["figure", str(truth), *shared, "--style=both", f"--out={tmp_path / 'both.png'}"])
+    with Image.open(tmp_path / "both.png") as image:
+        assert image.width == pytest.approx(4 * 2.2 * 200, abs=1)  # frame, truth, the map, and over the frame
     assert not (tmp_path / "one.png").exists()
 
 
