@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10; set PYTHON=/path/to/a/newer/python3" >&2; exit 2; }
 	@echo "Installing into $(VENV) (a few minutes, about 6 GB)"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[text,tables,video,sweep,dev]'
+	$(PIP) $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[dev]'
 	@touch $@
 
 $(VENV)/.installed-demo: $(VENV)/.installed
@@ -87,6 +87,10 @@ smoke: $(VENV)/.installed ## Train and test a tiny network on a few generated cl
 .PHONY: sweep-demo
 sweep-demo: $(VENV)/.installed ## Run one tiny table to its report, killing a training and a worker on the way
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/sweep_demo.sh
+
+.PHONY: table-demo
+table-demo: $(VENV)/.installed ## Run a whole table of a paper, as small as it gets, on SYNTHETIC data in all layouts, to its report
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/dry_run_table.py runs/table-demo
 
 .PHONY: lint
 lint: $(VENV)/.installed ## Check style and format

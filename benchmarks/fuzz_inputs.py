@@ -249,7 +249,7 @@ def table(rng: np.random.Generator, folder: Path) -> Case:
 
 
 def picture(rng: np.random.Generator, folder: Path) -> Case:
-    """A map as an image of any type; a third of them damaged."""
+    """A map as an image of any type and orientation; a third of them damaged."""
     from PIL import Image
 
     from lightning_avsp.media.images import read_grey
@@ -263,10 +263,15 @@ def picture(rng: np.random.Generator, folder: Path) -> Case:
         "I": lambda: Image.fromarray(grey.astype(np.int32) * 257),
     }.get(kind, lambda: Image.fromarray(grey).convert(kind))()
     path = folder / ("map.tif" if kind in ("float", "CMYK", "I") else f"map.{rng.choice(['png', 'jpg'])}")
-    image.save(path, "TIFF" if path.suffix == ".tif" else "PNG")
+    orientation, turn = Image.Exif(), int(rng.integers(1, 9))
+    orientation[274] = turn
+    image.save(path, "TIFF" if path.suffix == ".tif" else "PNG", exif=orientation)
     damaged = bool(rng.random() < 0.33)
     mutate(rng, path, damaged)
-    expected = (grey > 127) * 255 if kind == "1" else grey
+    stored = (grey > 127) * 255 if kind == "1" else grey
+    flipped = stored[::-1] if turn in (3, 4, 6, 7) else stored  # EXIF 2.3, table of orientations
+    mirrored = flipped[:, ::-1] if turn in (2, 3, 7, 8) else flipped
+    expected = mirrored.T if turn > 4 else mirrored
 
     def wrong(found: np.ndarray) -> str | None:
         return (

@@ -1,7 +1,8 @@
-"""Hook of mkdocs: pages of the site that lie elsewhere in the repository, and the API's, with their links rewritten."""
+"""Hook of mkdocs: pages that lie elsewhere in the repository, with their links rewritten, the notebook's, the API's."""
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -26,6 +27,7 @@ PAGES = {
 ROOMS = (
     "metrics", "losses", "diffusion", "papers", "layers", "backbones", "data", "tasks", "predict", "evaluation",
 )  # fmt: skip
+NOTEBOOK = "tour.ipynb"
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(#[^)]*)?\)")
 
 
@@ -34,6 +36,13 @@ def on_files(files: Files, config: Any) -> Files:
     for source, page in PAGES.items():
         text = _relink((ROOT / source).read_text(encoding="utf-8"), source, page)
         files.append(File.generated(config, page, content=text))
+    cells = json.loads((ROOT / "docs" / NOTEBOOK).read_text(encoding="utf-8"))["cells"]
+    blocks = [
+        text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
+        for cell in cells
+        for text in ["".join(cell["source"])]
+    ]
+    files.append(File.generated(config, "tour.md", content="\n\n".join(blocks)))
     api = "# Load, predict, evaluate\n\nImported on first use from the package's name.\n\n::: lightning_avsp.api\n"
     files.append(File.generated(config, "api/index.md", content=api))
     for room in ROOMS:

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lightning_avsp.metrics.averages import FrameKey, FrameRow, ScoreTable, VideoAverage, VideoRow
-from lightning_avsp.metrics.degenerate import DegeneratePolicy, Reason
+from lightning_avsp.metrics.averages import FrameRow, ScoreTable, VideoAverage
 from lightning_avsp.metrics.saliency_metrics import SaliencyMetrics
 
 if TYPE_CHECKING:
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
         AUCJudd,
         AUCShuffled,
         AUCShuffledExact,
-        FrameMean,
         InformationGain,
     )
 
@@ -27,16 +25,11 @@ __all__ = [
     "AUCJudd",
     "AUCShuffled",
     "AUCShuffledExact",
-    "DegeneratePolicy",
-    "FrameKey",
-    "FrameMean",
     "FrameRow",
     "InformationGain",
-    "Reason",
     "SaliencyMetrics",
     "ScoreTable",
     "VideoAverage",
-    "VideoRow",
 ]
 
 

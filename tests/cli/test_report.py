@@ -108,8 +108,8 @@ def test_the_leaderboard_needs_no_runs(tmp_path: Path, capsys: pytest.CaptureFix
         (("--sweep=nowhere.yaml",), "no sweep file at nowhere.yaml"),
         (("--sweep=a.yaml", "--all"), "exclude each other"),
         (("--all", "--leaderboard", "--corpus=AVAD", "--format=csv"), "one CSV file for each"),
-        (("--all", "--train_clips_per_s=2"), "need both"),
-        (("--leaderboard", "--corpus=AVAD", f"--out={__file__}/report.md"), "cannot write"),
+        (("--all", "--speeds=nowhere.json"), "nowhere.json holds no speeds"),
+        (("--leaderboard", "--corpus=AVAD", f"--out={__file__}/report.md"), "File exists"),
     ],
 )
 def test_mistakes_are_reported_in_one_line(

@@ -14,7 +14,7 @@ def test_all_channels_are_read(make_film, expected_noise, channels) -> None:
     wave, rate, offset = read_audio(make_film("x.mkv", acodec="flac", channels=channels))
     assert (rate, offset) == (48000, 0.0)
     wanted = expected_noise(channels, wave.shape[1])
-    np.testing.assert_allclose(wave.numpy(), wanted[:channels], atol=2e-4)
+    np.testing.assert_allclose(wave.numpy(), wanted[:channels], atol=2e-4)  # 16 bits: levels of 3e-5
 
 
 @pytest.mark.parametrize("name", ["x.mp4", "x.mkv"])
@@ -46,7 +46,7 @@ def test_mixing_while_reading_equals_mixing_afterwards(make_film) -> None:
     wave, _, _ = read_audio(path)
     mono, _, _ = read_audio(path, mono=True)
     assert mono.shape == (1, wave.shape[1])
-    np.testing.assert_allclose(mono[0], to_mono(wave), atol=1e-6)
+    np.testing.assert_allclose(mono[0], to_mono(wave), atol=6 * 6e-8)  # a sum of six channels below 1
 
 
 def test_silent_video(make_film) -> None:

@@ -41,11 +41,6 @@ def test_all_tables_and_rows_are_there():
     assert len(published_tables()) == 27
     assert sum(len(table.rows) for table in published_tables().values()) == 150
     assert len(published()) == 1406
-    assert [name for name, one in published_tables().items() if one.no_sweep] == [
-        "mubic_table25",
-        "mubic_fig41",
-        "mubic_fig43c",
-    ]
 
 
 def test_a_query_narrows_down_by_every_name():

@@ -121,6 +121,7 @@ def test_wrong_words_are_refused(words: list[str], message: str) -> None:
         ("model.init_args.sampling.steps", 1),
         ("data.test.audio", "silent"),
         ("data.test.every", 5),
+        ("data.test.corpora", ["AVAD"]),
         ("trainer.limit_test_batches", 1),
         ("model.init_args.metrics", ["cc"]),
     ],

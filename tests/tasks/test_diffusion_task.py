@@ -73,7 +73,9 @@ def test_a_prediction_depends_on_its_clip_and_not_on_its_batch(network: DiffSal)
     batch = make_batch(3)
     together = task.predict_maps(batch)
     alone = task.predict_maps(part(batch, slice(2, 3)))
-    assert torch.allclose(together[2:], alone, atol=1e-5)
+    # some thousand float32 operations in a row, 6e-8 each; another clip's map is far off
+    torch.testing.assert_close(together[2:], alone, rtol=0, atol=1e-4)
+    assert (together[1:2] - alone).abs().max() > 1e-2
     other = DiffusionSaliencyTask(network, sampling=Sampling(steps=2), seed=1).eval().predict_maps(batch)
     assert not torch.equal(together, other)
 

@@ -53,6 +53,7 @@ MAKERS: dict[str, Any] = {
 }
 
 
+@pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("name", MAKERS)
 def test_the_fused_optimiser_has_the_same_settings_and_takes_the_same_steps(name: str) -> None:
     plain, fast = network(), network()
@@ -68,7 +69,7 @@ def test_the_fused_optimiser_has_the_same_settings_and_takes_the_same_steps(name
     train(plain, given, 5)
     train(fast, made, 5)
     for one, two in zip(plain.parameters(), fast.parameters(), strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(one, two)
 
 
 @pytest.mark.parametrize("option", ["fused", "foreach"])
@@ -118,6 +119,7 @@ def test_gradients_of_a_fused_optimiser_can_be_clipped() -> None:
     assert _optimizer_handles_unscaling(made)
 
 
+@pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("saved", [("cpu",), ()])
 @pytest.mark.parametrize("resumed", [("cpu",), ()])
 def test_a_resumed_run_keeps_its_own_choice(saved: tuple[str, ...], resumed: tuple[str, ...]) -> None:
@@ -136,7 +138,7 @@ def test_a_resumed_run_keeps_its_own_choice(saved: tuple[str, ...], resumed: tup
     train(other, second, 3, first=3)
     pairs = list(zip(module.parameters(), other.parameters(), strict=True))
     for one, two in pairs:
-        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(one, two)
     if saved == resumed:
         assert all(torch.equal(one, two) for one, two in pairs)
 

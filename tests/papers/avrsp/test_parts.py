@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lightning_avsp.backbones.soundnet import SoundNet8
-from lightning_avsp.backbones.tiny_waveform import TinyWaveformEncoder
+from lightning_avsp.backbones.tiny_audio import TinyWaveformEncoder
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.atrous_pyramid import AtrousPyramid3d, ConvNorm3d
 from lightning_avsp.layers.importance_pooling import LocalImportancePooling3d
