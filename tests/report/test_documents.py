@@ -70,7 +70,9 @@ def test_synthetic_numbers_are_named_once_below_their_table(table):
     table.finish_all(synthetic=True)
     report = table.report()
     for render in (render_markdown, render_latex, render_html):
-        before, after = render([report_section(report)]).partition("<h3>Curves")[0].split("SYNTHETIC")
+        before, after = (
+            render([report_section(report)]).partition("<h3>Training courses")[0].split("SYNTHETIC")
+        )
         assert "baseline" in before
         assert "ours on AVAD are of a generated corpus" in after
     measured = [one for one in records(report) if one["dataset"] and one["ours"]]

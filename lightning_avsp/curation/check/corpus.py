@@ -23,7 +23,7 @@ PARTS: tuple[Part, ...] = ("train", "test")
 FOLDERS = ("video_frames", "annotations", "videos", "video_audio")
 """Folders of the STAViS package's layout that hold one folder for each corpus."""
 
-FEW_FRAMES = 1000
+ALONE_FRAMES = 1000
 """So many frames are checked in this process."""
 
 
@@ -71,7 +71,7 @@ def check_corpora(
         (corpus, *job) for corpus, listing in zip(wanted, listings, strict=True) for job in listing.present
     ]
     frames = [video.frames for _, video, _ in jobs]
-    if all(frames) and sum(frames) <= FEW_FRAMES:
+    if all(frames) and sum(frames) <= ALONE_FRAMES:
         workers = 1  # done before another process has started
     found = iter(
         run_jobs(
@@ -83,7 +83,7 @@ def check_corpora(
         )
     )
     reports = [
-        summarise(corpus, listing, list(islice(found, len(listing.present))))
+        report_corpus(corpus, listing, list(islice(found, len(listing.present))))
         for corpus, listing in zip(wanted, listings, strict=True)
     ]
     owners = defaultdict(list)
@@ -129,7 +129,7 @@ def read_files(root: Path, corpus: Corpus) -> Listing:
     return listing
 
 
-def summarise(corpus: Corpus, listing: Listing, found: Sequence[VideoCheck]) -> CorpusReport:
+def report_corpus(corpus: Corpus, listing: Listing, found: Sequence[VideoCheck]) -> CorpusReport:
     """Add the faults and numbers of a corpus' videos up."""
     return CorpusReport(
         corpus=corpus.name,

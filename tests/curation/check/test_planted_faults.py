@@ -382,7 +382,7 @@ def test_all_faults_at_once(planted: Planted, videos: list[str], monkeypatch: py
     for each in LIST_FAULTS:
         each(planted, videos)
     planted.check(check_corpora(planted.root))
-    monkeypatch.setattr(corpus_check, "FEW_FRAMES", 0)
+    monkeypatch.setattr(corpus_check, "ALONE_FRAMES", 0)
     planted.check(check_corpora(planted.root, workers=2))
 
 
