@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lightning_avsp.metrics.averages import FrameRow, ScoreTable, VideoAverage
+from lightning_avsp.metrics.averages import FrameKey, FrameRow, ScoreTable, VideoAverage, VideoRow
 from lightning_avsp.metrics.saliency_metrics import SaliencyMetrics
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ __all__ = [
     "AUCJudd",
     "AUCShuffled",
     "AUCShuffledExact",
+    "FrameKey",
     "FrameRow",
     "InformationGain",
     "SaliencyMetrics",
     "ScoreTable",
     "VideoAverage",
+    "VideoRow",
 ]
 
 if not TYPE_CHECKING:  # else a type checker would take every name for one of this module's
