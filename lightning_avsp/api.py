@@ -89,7 +89,7 @@ class Prediction:
         Args:
             path: File to write.
             style: Heat map over the frames (``heat``), lines around it (``contour``), or side by side (``beside``).
-            colours: Name of a matplotlib colour map; ``viridis``, ``cividis`` and ``inferno`` are read by the
+            colours: Name of a matplotlib colour map; ``inferno``, ``viridis`` and ``cividis`` are read by the
                 colour-blind too.
             opacity: Opacity of the heat map where saliency is 1.
 

@@ -92,6 +92,20 @@ def double() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must end with exit code 2, and return what it prints as its error."""
+    from lightning_avsp.cli import main
+
+    def run(arguments: Sequence[object], program: str | None = None) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments], program)
+        assert stop.value.code == 2
+        return capsys.readouterr().err
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SYNTHETIC corpus in the AVAD layout: 6 videos of 25 frames at 64x128, 2 of them in each test list."""

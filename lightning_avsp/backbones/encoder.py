@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from lightning_avsp.backbones.feature_store import CachedVideoFeatures
 from lightning_avsp.backbones.published import WeightSource
-from lightning_avsp.backbones.video_features import CachedVideoFeatures
 from lightning_avsp.backbones.weights import (
     RANDOM,
     RANDOM_BY_NAME,
@@ -98,11 +98,8 @@ class Encoder(nn.Module, ABC):
         if self.weight_source is not None and weights == self.weight_source.key:
             return self.load_state(read_state_dict(self.weight_source.fetch()), weights)
         if weights in PUBLISHED_KEYS:
-            own = (
-                "none are published"
-                if self.weight_source is None
-                else f"its own are {self.weight_source.key}"
-            )
+            source = self.weight_source
+            own = "none are published" if source is None else f"its own are {source.key}"
             raise InputError(
                 f"there are no published weights {weights} for the {self.label} ({own}); set the option to null to "
                 "start at random, or choose another encoder"

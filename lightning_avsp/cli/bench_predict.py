@@ -36,7 +36,7 @@ def predict(
     from lightning_avsp.errors import InputError
     from lightning_avsp.evaluation.formatting import print_table
     from lightning_avsp.media.video import open_video
-    from lightning_avsp.profiling.predict import bench_predict, speed_table
+    from lightning_avsp.profiling.predict import bench_predict, film_speeds
     from lightning_avsp.run_folder import write_json
     from lightning_avsp.tasks.loading import load_model
 
@@ -47,7 +47,7 @@ def predict(
     title = f"{info.frames} frames of {info.width}x{info.height}, {type(model.network).__name__} on {model.device}"
     # a table in a file or a pipe need not fit 80 columns
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    print_table(title, speed_table(records), console)
+    print_table(title, film_speeds(records), console)
     print(
         "gain: over the loop; decode to encode: the loop's time of these three parts over this row's. The loop's maps "
         f"differ by up to {records[0]['difference']:.4f}."

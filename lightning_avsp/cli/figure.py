@@ -12,7 +12,7 @@ def figure(
     videos: str | None = None,
     frames: str | None = None,
     rows: int = 4,
-    style: Literal["map", "overlay"] = "map",
+    style: Literal["map", "overlay", "both"] = "map",
     colours: str = "inferno",
     count_from: int = 1,
     out: Path = Path("figure"),
@@ -29,16 +29,23 @@ def figure(
         frames: Numbers of their frames, from 1, with commas; by default those where the maps differ most, among every
             k-th of each video.
         rows: Frames that are chosen where none are given.
-        style: Maps alone, or over the frame.
+        style: Maps alone, over the frame, or both.
         colours: A colour map of matplotlib.
         count_from: Number of a video's first frame in the file names of maps: 1, or 0.
         out: File, .png or .pdf; without such an ending both are written.
         options: See :class:`~lightning_avsp.cli.audit.AuditOptions`.
     """
-    from lightning_avsp.cli.audit import AuditOptions, names, progress
+    from lightning_avsp.cli.audit import AuditOptions, names
+    from lightning_avsp.cli.progress import progress_bar
     from lightning_avsp.data.corpora import read_videos
     from lightning_avsp.errors import InputError
-    from lightning_avsp.evaluation.figure import FigureFrames, FolderMaps, Maps, ModelMaps, draw_figure
+    from lightning_avsp.evaluation.figure import (
+        FigureColumn,
+        FigureFrames,
+        FolderMaps,
+        ModelMaps,
+        draw_figure,
+    )
     from lightning_avsp.evaluation.predictions import check_folder
     from lightning_avsp.evaluation.results import cannot_write
     from lightning_avsp.predict.overlay import colour_table
@@ -62,7 +69,7 @@ def figure(
         root, names(settings.corpus), settings.split, "test", missing_audio=settings.missing_audio
     )
     chosen = FigureFrames(found, names(videos or ""), numbers, settings.every)
-    columns: dict[str, Maps] = {}
+    columns: dict[str, FigureColumn] = {}
     models: dict[str, Path] = {}
     for source in sources:
         title, path = _split_title(source)
@@ -88,7 +95,8 @@ def figure(
         raise cannot_write(out, error) from error
     for title, path in models.items():
         columns[title] = ModelMaps(*settings.open(path))
-    shown = chosen.choose(columns, rows, progress("videos"))
+    with progress_bar("videos") as advance:
+        shown = chosen.choose(columns, rows, advance)
     try:
         draw_figure(paths, shown, columns, style, colours)
     except OSError as error:

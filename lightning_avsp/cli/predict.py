@@ -58,7 +58,7 @@ def predict(
         alignment: Alignment of log-mel slices with a clip; the checkpoint's own when not given.
         style: Heat map over the frames (heat), lines at a quarter, half and three quarters of each map's peak
             (contour), or frames and heat map side by side (beside).
-        colours: Matplotlib colour map of the overlay; viridis, cividis and inferno are read by the colour-blind too.
+        colours: Matplotlib colour map of the overlay; inferno, viridis and cividis are read by the colour-blind too.
         opacity: Opacity of the heat map where saliency is highest, 0 to 1.
     """
     from lightning_avsp import __version__

@@ -59,7 +59,6 @@ def report(
             Hollywood-2 and UCF, ntire26 on CrowdSAL), or all by one; named below a table with its difference to plain.
         speeds: speeds.json of `avsp bench train --all true --inference true`, for the GPU hours of each sweep.
     """
-    from lightning_avsp.evaluation.results import cannot_write
     from lightning_avsp.report.costs import CostCounter
     from lightning_avsp.report.leaderboard import read_leaderboard
     from lightning_avsp.report.published import published_tables
@@ -105,10 +104,7 @@ def report(
     if out is None:
         print(text, end="" if text.endswith("\n") else "\n")
     else:
-        try:
-            write_atomically(Path(out), text)
-        except OSError as error:
-            raise cannot_write(Path(out), error) from error
+        write_atomically(Path(out), text)
     missing = [one.name for one in reports if not one.complete]
     if missing:
         log.warning("incomplete: %s", ", ".join(missing))

@@ -191,9 +191,8 @@ def trial(arguments: Sequence[str]) -> None:
     keep_arguments(name, folder, options)
     runner = Runner(folder.resolve(), Path.cwd(), int(gpus))
     *stages, last = planned.training.chain()
-    signal.signal(
-        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
-    )  # lets the training save first
+    # an exit, which lets the training save first
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         for stage in stages if not last.is_finished(runner.runs) else ():
             runner.train(stage)

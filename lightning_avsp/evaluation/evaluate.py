@@ -62,7 +62,7 @@ def evaluate_predictions(
     *,
     references: bool = False,
     allow_missing: bool = False,
-    count_from: int = 1,
+    count_from: Literal[0, 1] = 1,
     workers: int = 1,
     seed: int = 0,
     progress: Progress | None = None,
@@ -76,11 +76,11 @@ def evaluate_predictions(
         corpora: Names in the catalogue.
         protocol: Scoring protocol.
         split: One split's test list, or all three.
-        references: Score the reference rows too.
-        allow_missing: Leave out and count missing predictions instead of refusing them.
-        count_from: Number of a video's first frame in file names, 0 or 1.
+        references: Also score centre prior, mean training map, chance and, where known, the human ceiling.
+        allow_missing: Leave out and count what has no prediction, instead of refusing.
+        count_from: Number of a video's first frame in file names: 1, or 0.
         workers: Processes. More than one needs a script with an ``if __name__ == "__main__"`` guard.
-        seed: Seed of the bootstrap.
+        seed: Seed of the bootstrap intervals.
         progress: Called with the number of finished videos and of all videos, references included.
 
     Raises:

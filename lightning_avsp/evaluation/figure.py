@@ -31,7 +31,8 @@ FRAME_WIDTH = 640
 """Most pixels of a drawn frame's width; a paper's column is narrower."""
 COMPARED = (48, 64)
 """Height and width at which maps are compared to choose frames."""
-Style = Literal["map", "overlay"]
+Style = Literal["map", "overlay", "both"]
+_STYLES = ("map", "overlay")
 
 
 class Shown(NamedTuple):
@@ -42,7 +43,7 @@ class Shown(NamedTuple):
     """From 1."""
 
 
-class Maps(Protocol):
+class FigureColumn(Protocol):
     """Maps of one column."""
 
     def lacking(self, entry: VideoEntry, numbers: Sequence[int]) -> list[int]:
@@ -136,7 +137,7 @@ class FigureFrames:
             if outside := [number for number in self.numbers if not 1 <= number <= one.n_frames]:
                 raise InputError(f"{one.video} has no frame {outside[0]}; it has frames 1 to {one.n_frames}")
 
-    def candidates(self, columns: Mapping[str, Maps]) -> list[tuple[VideoEntry, list[int]]]:
+    def candidates(self, columns: Mapping[str, FigureColumn]) -> list[tuple[VideoEntry, list[int]]]:
         """List the frames that every column has, by video.
 
         Raises:
@@ -159,7 +160,10 @@ class FigureFrames:
         return found
 
     def choose(
-        self, columns: Mapping[str, Maps], rows: int, progress: Callable[[int, int], None] | None = None
+        self,
+        columns: Mapping[str, FigureColumn],
+        rows: int,
+        progress: Callable[[int, int], None] | None = None,
     ) -> list[Shown]:
         """Choose the frames of a figure; without numbers, where the maps differ most, of different videos first.
 
@@ -198,7 +202,7 @@ class FigureFrames:
 def draw_figure(
     paths: Sequence[Path],
     shown: Sequence[Shown],
-    columns: Mapping[str, Maps],
+    columns: Mapping[str, FigureColumn],
     style: Style = "map",
     colours: str = "inferno",
 ) -> None:
@@ -210,7 +214,7 @@ def draw_figure(
         paths: Files to write, PNG or PDF by their ending; each appears whole or not at all.
         shown: The frames.
         columns: Maps by title.
-        style: Maps alone, or over the frame.
+        style: Maps alone, over the frame, or (of the columns, not the ground truth) both.
         colours: Name of a matplotlib colour map.
 
     Raises:
@@ -223,8 +227,11 @@ def draw_figure(
             for number, saliency in source.read(entry, numbers):
                 maps.setdefault((entry.video, number), []).append(saliency)
     height, width = shown[0].entry.size
-    inches = (2.2 * (2 + len(columns)), 2.2 * height / width * len(shown) + 0.25)
-    with image_grid(paths, len(shown), 2 + len(columns), inches, dpi=200) as (_, axes):
+    titles = ["frame and fixations", "ground truth"]
+    for title in columns:
+        titles += [title, "over the frame"] if style == "both" else [title]
+    inches = (2.2 * len(titles), 2.2 * height / width * len(shown) + 0.25)
+    with image_grid(paths, len(shown), len(titles), inches, dpi=200) as (_, axes):
         for axis_row, (entry, number) in zip(axes, shown, strict=True):
             truth = AnnotatedTruth(entry)
             frame = _read_frame(entry, number)
@@ -234,19 +241,20 @@ def draw_figure(
             axis_row[0].imshow(frame)
             axis_row[0].scatter(points[:, 1], points[:, 0], s=4, c="lime", edgecolors="black", linewidths=0.3)
             axis_row[0].set_ylabel(f"{entry.video}\n{number}", fontsize=6)
-            for axis, saliency in zip(
-                axis_row[1:], [truth.map(number), *maps[entry.video, number]], strict=True
-            ):
+            panels = [(truth.map(number), style == "overlay")]
+            for saliency in maps[entry.video, number]:
+                panels += [(saliency, over) for over in (False, True) if style in ("both", _STYLES[over])]
+            for axis, (saliency, over) in zip(axis_row[1:], panels, strict=True):
                 values = saliency.double()
                 values = (values - values.min()) / (values.max() - values.min()).clamp_min(1e-12)
-                alpha = values.numpy() * 0.75 if style == "overlay" else None
-                if style == "overlay":
+                alpha = values.numpy() * 0.75 if over else None
+                if over:
                     axis.imshow(frame)
                 axis.imshow(values.numpy(), cmap=colours, vmin=0, vmax=1, alpha=alpha, extent=extent)
             for axis in axis_row:
                 axis.set(xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
                 axis.spines[:].set_visible(False)
-        for axis, title in zip(axes[0], ("frame and fixations", "ground truth", *columns), strict=True):
+        for axis, title in zip(axes[0], titles, strict=True):
             axis.set_title(title.replace("$", r"\$"), fontsize=8)
 
 

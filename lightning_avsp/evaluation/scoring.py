@@ -15,7 +15,8 @@ from lightning_avsp.evaluation.prediction_files import PredictedVideo
 from lightning_avsp.evaluation.predictions import checked_frames
 from lightning_avsp.evaluation.protocols import Protocol
 from lightning_avsp.evaluation.truth import Truth, corpus_negatives, video_negatives, without
-from lightning_avsp.metrics import FrameKey, FrameRow, SaliencyMetrics
+from lightning_avsp.metrics import FrameRow, SaliencyMetrics
+from lightning_avsp.metrics.averages import FrameKey
 
 _BATCH = 8
 

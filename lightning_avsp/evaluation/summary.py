@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.evaluation.protocols import Averaging, Protocol
 from lightning_avsp.evaluation.statistics import Interval, bootstrap_mean
-from lightning_avsp.metrics import FrameRow, ScoreTable, VideoRow
+from lightning_avsp.metrics import FrameRow, ScoreTable
+from lightning_avsp.metrics.averages import VideoRow
 
 
 @dataclass(frozen=True)

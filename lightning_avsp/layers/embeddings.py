@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
-    """Compute sines and cosines of the diffusion step, frequencies from 1 down to ``1 / max_period``.
+def sinusoidal_embedding(t: Tensor, dim: int) -> Tensor:
+    """Compute sines and cosines of the diffusion step, frequencies from 1 down to 1e-4.
 
     Source: Ho et al., "Denoising Diffusion Probabilistic Models" (2020), after Vaswani et al. (2017). Steps (B,) are
     integers as they are, not scaled to [0, 1]; the result is (B, dim) float32, sines in the first half, cosines in the
@@ -19,7 +19,7 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> T
     half = dim // 2
     # float32 whatever the autocast type: bf16 rounds step 999 to 1000
     exponent = torch.arange(half, device=t.device, dtype=torch.float32) / (half - 1)
-    angles = t.float()[:, None] * torch.exp(-math.log(max_period) * exponent)[None]
+    angles = t.float()[:, None] * torch.exp(-math.log(10_000.0) * exponent)[None]
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 

@@ -84,9 +84,8 @@ def read_grey(path: Path, deep: bool = True) -> np.ndarray:
         if data[:2] == b"\xff\xd8" and _jpeg_header(data)[2] == "Gray" and not _has_exif(data):
             return decode_jpeg(data, "GRAY")
         with _open(io.BytesIO(data)) as image:
-            if not image.mode.startswith("I;16") and ";16" in str(
-                image.tile
-            ):  # Pillow keeps the upper bytes alone
+            # Of several channels Pillow keeps the upper bytes alone.
+            if not image.mode.startswith("I;16") and ";16" in str(getattr(image, "tile", "")):
                 raise InputError(f"{path} has 16 bits in each of several channels: save it in grey")
             image.load()
             values = _stored_values(ImageOps.exif_transpose(image), path)

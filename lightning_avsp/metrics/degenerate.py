@@ -79,14 +79,7 @@ def diagnose(frames: Frames) -> Tensor:
 def judge(
     name: MetricName, value: float, present: frozenset[Reason], policy: DegeneratePolicy
 ) -> FrameVerdict:
-    """Decide the contribution of a frame to an average.
-
-    Args:
-        name: The metric.
-        value: Its value, NaN if undefined.
-        present: Reasons that hold for the frame.
-        policy: Treatment of degenerate frames.
-    """
+    """Decide the contribution of a frame of some ``value`` (NaN if undefined), for which ``present`` reasons hold."""
     # the ground truth is to blame first
     reason = next((one for one in _concerns(name) if one in present), None)
     undefined = value != value  # NaN alone differs from itself

@@ -26,8 +26,8 @@ class Look:
 
     style: Style = "heat"
     """Heat map over the frame, contours over it, or the frame and, beside it, the frame with the heat map."""
-    colours: str = "viridis"
-    """Name of a matplotlib colour map. In ``viridis``, ``cividis`` and ``inferno`` more is lighter, so that
+    colours: str = "inferno"
+    """Name of a matplotlib colour map. In ``inferno``, ``viridis`` and ``cividis`` more is lighter, so that
     colour-blind people read them too."""
     opacity: float = 0.7
     """Share of the heat map's colour at level 255, 0 to 1; proportionally less below."""
@@ -85,7 +85,7 @@ def colour_table(name: str) -> np.ndarray:
 
     if name not in colormaps:
         raise InputError(
-            f"no colour map is called {name!r}: take one of matplotlib's, e.g. viridis, inferno or turbo"
+            f"no colour map is called {name!r}: take one of matplotlib's, e.g. inferno, viridis or turbo"
         )
     colours = colormaps[name](np.arange(256))[:, :3]
     return np.round(colours * 255).astype(np.uint8)

@@ -62,7 +62,7 @@ def bench_predict(
     return [{**whole, "difference": difference}, *films]
 
 
-def speed_table(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def film_speeds(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Tabulate records: frames a second, gain over the loop, and milliseconds a frame of each part."""
     loop = records[0]
     rows = []

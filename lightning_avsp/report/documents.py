@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lightning_avsp.evaluation.formatting import METRIC_NAMES, Value, as_markdown, escape_markdown
-from lightning_avsp.report.frames import LEGEND, WORSE, Section
+from lightning_avsp.report.frames import LEGEND, OURS_LEGEND, WORSE, Section
 from lightning_avsp.report.leaderboard import Leaderboard
 from lightning_avsp.report.table import SweepReport
 
@@ -58,7 +58,7 @@ def render_latex(sections: Sequence[Section]) -> str:
             title, notes = section.title, [section.status] * bool(section.status and position == 0)
             if table.joint is not None:
                 frame = table.joint
-                notes.append("First line: ours, second line: as printed")
+                notes += ["First line: ours, second line: as printed", OURS_LEGEND]
             elif caption not in title:
                 title = f"{title}: {caption}"
             text = " ".join(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in (*notes, *table.notes))
@@ -109,7 +109,8 @@ def reports_as_csv(reports: Sequence[SweepReport]) -> str:
     for report in reports:
         kinds = report.frame.dataset.map(lambda dataset: "score" if dataset else "cost")
         parts += [report.frame.assign(kind=kinds), _course_records(report)]
-    frame = pd.concat([part for part in parts if len(part)])
+    # as objects: beside records without them, counts would become 6.0
+    frame = pd.concat([part.astype(object) for part in parts if len(part)])
     return str(frame.replace({"rank": {0: None}, "rank_paper": {0: None}}).to_csv(index=False))
 
 
@@ -122,7 +123,6 @@ def _course_records(report: SweepReport) -> pd.DataFrame:
         .value.agg(ours="mean", spread_seeds="std", runs="count")
         .reset_index()
     )
-    means["epoch"] = means.epoch.astype(str)  # not 1.0 beside records without any
     means = means.rename(columns={"quantity": "metric", "split": "splits"}).replace({"splits": {-1: ""}})
     names = {"sweep": report.name, "paper_name": report.table.paper, "table": report.table.table}
     return means.assign(kind="training course", **names)

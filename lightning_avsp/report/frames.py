@@ -25,13 +25,16 @@ from lightning_avsp.report.ordering import Ordering, rank_values
 from lightning_avsp.report.published import COSTS, printed
 from lightning_avsp.report.table import SweepReport
 
-LEGEND = (
-    "ours: mean over seeds ± standard deviation over seeds / over splits, in brackets its 95 % bootstrap interval over "
-    "videos; Δ: ours minus the paper's; best of a column bold, second underlined; † worse than the best of ours by "
-    "more than the 95 % interval of their paired difference over videos; runs: finished of planned"
-)
 WORSE = "†"
 """Mark of a number that is worse than the best of ours."""
+OURS_LEGEND = (
+    "ours: mean over seeds ± standard deviation over seeds / over splits, in brackets its 95 % bootstrap interval over "
+    "videos; † worse than the best of ours by more than the 95 % interval of their paired difference over videos"
+)
+LEGEND = (
+    f"{OURS_LEGEND}; Δ: ours minus the paper's; best of a column bold, second underlined; "
+    "runs: finished of planned"
+)
 COST_LEGEND = (
     "one clip, one pass (of a denoiser: one step; all steps: encoding once and every step of the row's sampling), "
     "counted on the network that the row builds; parameters and MACs as the papers count (papers call MACs FLOPs); "

@@ -53,6 +53,7 @@ def render_html(sections: Sequence[Section]) -> str:
 <nav aria-label="Tables"><ul>{links}</ul></nav><main id="content">
 <p class="quiet">{escape(LEGEND[:1].upper() + LEGEND[1:])}. A heading sorts its table.</p>
 {"".join(parts)}</main><p class="unseen" id="sorted" role="status" aria-live="polite"></p>
+<dialog id="large" aria-label="Enlarged image"></dialog>
 <script>{script}</script></body></html>
 """
 
@@ -71,7 +72,7 @@ def _section(section: Section, pictures: Sequence[Picture]) -> str:
             )
             parts.append(_tables(Table(course_tables(courses), folded=True)))
         if pictures:
-            parts.append(f"<h3>Samples</h3>{''.join(map(_figure, pictures))}")
+            parts.append(f'<h3>Samples</h3><div class="samples">{"".join(map(_figure, pictures))}</div>')
     return "".join([*parts, "</section>"])
 
 
@@ -117,10 +118,12 @@ def as_html(frame: pd.DataFrame, caption: str, hidden: bool = False) -> str:
 
 
 def _figure(picture: Picture) -> str:
+    caption = escape(picture.caption)
     image = (
-        f'<img src="{picture.uri}" alt="{escape(picture.description)}" loading="lazy">' if picture.uri else ""
+        f'<button class="enlarge" aria-label="Enlarge: {caption}">'
+        f'<img src="{picture.uri}" alt="{escape(picture.description)}" loading="lazy"></button>'
     )
-    return f"<figure><figcaption>{escape(picture.caption)}</figcaption>{image}</figure>"
+    return f"<figure><figcaption>{caption}</figcaption>{image if picture.uri else ''}</figure>"
 
 
 def _badge(section: Section) -> str:

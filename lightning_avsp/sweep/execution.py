@@ -158,6 +158,7 @@ class Runner:
             "metrics": tested["averages"],
             "protocols": json.loads(protocols.read_text()) if protocols.is_file() else {},
             **{key: tested.get(key) for key in ("videos", "synthetic", "selection", "sampling")},
+            **{key: value for key, value in tested.items() if key.startswith("test_")},
             "leaks": tested.get("leaks", []),
             "seed": plan.seed,
             "split": plan.split,

@@ -10,10 +10,6 @@ from PIL import Image
 
 from lightning_avsp.cli import main
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers.*", "ignore:.*is smaller than the logging interval.*"
-)
-
 
 @pytest.fixture(scope="module")
 def checkpoint(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

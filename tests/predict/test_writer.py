@@ -115,7 +115,7 @@ def test_record_maps_and_nothing_else(make_film, tmp_path: Path) -> None:
     ]
     assert json.loads((out / "prediction.json").read_text()) == {
         "request": {"request": "a", "shape": [16, 24], "format": "png"},
-        "look": {"style": "heat", "colours": "viridis", "opacity": 0.7},
+        "look": {"style": "heat", "colours": "inferno", "opacity": 0.7},
         "seed": 3,
         "frames": 30,
     }

@@ -160,6 +160,15 @@ def make_table(tmp_path: Path) -> Callable[[str], Table]:
     return lambda name: Table(tmp_path, name)
 
 
+@pytest.fixture(scope="session")
+def synthetic_table(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """The sweep with SYNTHETIC results of all trials but one; to read alone."""
+    table = Table(tmp_path_factory.mktemp("synthetic"), "paper_table1")
+    for trial in table.trials()[:-1]:
+        table.finish(trial, synthetic=True)
+    return table
+
+
 @pytest.fixture
 def table(make_table: Callable[[str], Table]) -> Table:
     """The sweep without any result."""

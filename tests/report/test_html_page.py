@@ -48,13 +48,11 @@ class Reader(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-@pytest.fixture
-def text(table) -> str:
+@pytest.fixture(scope="module")
+def text(synthetic_table) -> str:
     """A page with an incomplete sweep and a leaderboard."""
-    for trial in table.trials()[:-1]:
-        table.finish(trial, synthetic=True)
-    board = read_leaderboard("AVAD", "cc", table.runs)
-    return render_html([report_section(table.report()), leaderboard_section(board)])
+    board = read_leaderboard("AVAD", "cc", synthetic_table.runs)
+    return render_html([report_section(synthetic_table.report()), leaderboard_section(board)])
 
 
 def test_the_page_is_well_formed_and_escapes_what_it_is_given(text: str):

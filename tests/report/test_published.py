@@ -16,7 +16,9 @@ RENAMED = {"UNISAL (printed UNIVSAL)": "UNIVSAL"}
 @pytest.mark.shared
 def test_every_cell_is_that_of_the_reference(shared: Path):
     reference = yaml.safe_load((shared / "reference" / "paper_tables.yaml").read_text())
-    ours = {(one.paper, one.table): one for one in published_tables().values()}
+    # the survey of table 2.5 is no comparison of the thesis' own
+    tables = [one for one in published_tables().values() if one.id != "mubic_table25"]
+    ours = {(one.paper, one.table): one for one in tables}
     assert [(one["paper"], one["table"]) for one in reference] == list(ours)
     for theirs in reference:
         table = ours[theirs["paper"], theirs["table"]]
@@ -48,7 +50,10 @@ def test_a_query_narrows_down_by_every_name():
     assert published(corpus="AVAD", metric="AUC-J").equals(published(corpus="AVAD", metric="auc_judd"))
     assert published("DiffSal", "4", metric="memory_G").value.tolist() == [5.32, 1.2]
     # one model has one name in all papers
-    assert set(published(model="ViNet").row) == {"ViNet", "Vinet(AV)", "AViNet", "ViNet(V)", "ViNet(AV)"}
+    assert set(published(model="ViNet").row) == {
+        *("ViNet", "Vinet(AV)", "AViNet", "AviNet"),
+        *("ViNet(V)", "ViNet(AV)"),
+    }
     shown = [printed(0.58, "CC"), printed(2.1, "NSS"), printed(2.541, "NSS"), printed(76.6, "params_M")]
     assert shown == ["0.580", "2.10", "2.541", "76.6"]
 
@@ -63,7 +68,7 @@ def test_disagreements_are_found_on_both_sides():
     found = (
         published(model="STAViS", corpus="Coutrot1", metric="NSS").set_index(["place", "inputs"]).disagrees
     )
-    assert found["TAVDiff II", "AV"] == "DiffSal 6: 2.11; AVRSP II: 2.11"
+    assert found["TAVDiff II", "AV"] == "DiffSal 6: 2.11; MUBiC 2.5: 2.11; AVRSP II: 2.11"
     assert found["AVRSP II", "AV"] == "TAVDiff II: 2.21"
     assert found["AVRSP II", "V"] == ""  # another network, not another opinion
     (same_paper,) = published("AVRSP", "V", "Visual-only baseline", "DIEM", "SIM").disagrees
@@ -85,10 +90,7 @@ def test_flags_name_reasons_for_care():
     assert set(found.row[found["flags"] == "derived"]) == {"steps=12"}
     copied = found[found["flags"] == "duplicate"]
     assert set(copied.row) == {"AviNet", "TSFP-Net(V)"}
-    numbers = {
-        name: published("DiffSal" if name == "ACLNet" else "MUBiC", model=name).query("corpus != ''").value
-        for name in ("ACLNet", "AviNet")
-    }
-    assert sorted(numbers["ACLNet"]) == sorted(numbers["AviNet"])
+    original, copy = published("DiffSal", "6", "ACLNet"), published("MUBiC", "2.5", "AviNet")
+    assert sorted(original.value[original.corpus != ""]) == sorted(copy.value)
     assert found.value[found["flags"].isin(["plot_only", "not_printed"])].isna().all()
     assert set(found["flags"]) - {""} == set(FLAGS)

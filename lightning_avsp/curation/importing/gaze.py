@@ -127,9 +127,10 @@ def _read_table(path: Path, settings: ImportSettings, several: bool) -> GazeTabl
     if table.empty:
         raise InputError(f"{path} has a header but no sample; export it again")
     names = table[wanted["observer"][0]].astype(str).str.strip() if wanted["observer"] else None
-    nameless = () if names is None else names.index[names.isin(["", "nan", "None", "<NA>"])]
-    if len(nameless):
-        raise InputError(f"{path}, line {nameless[0]}: no observer in column {columns.observer!r}; name each")
+    if names is not None and (nameless := names.isin(["", "nan", "None", "<NA>"])).any():
+        raise InputError(
+            f"{path}, line {nameless.idxmax()}: no observer in column {columns.observer!r}; name each"
+        )
     kinds = [kind for kind in ("time", "x", "y", "start", "duration") if wanted[kind]]
     cells = {name: table[name] for kind in kinds for name in wanted[kind]}
     numbers, decided = parse_numbers(cells, path, columns.decimal)

@@ -17,39 +17,23 @@ from lightning_avsp.papers.avrsp.relevance import RAVF
 from lightning_avsp.papers.avrsp.settings import BilinearForm, FusionName, RAVFSettings
 
 
-def align_time(audio: Tensor, steps: int) -> Tensor:
-    """Resample audio features (B, C, n) to the time steps of the video (B, C, steps): means or interpolation."""
-    if audio.shape[-1] >= steps:
-        return F.adaptive_avg_pool1d(audio, steps)
-    return F.interpolate(audio, size=steps, mode="linear", align_corners=False)
-
-
-def find_clip(waveform: Tensor) -> Tensor:
-    """Find how far the clip reaches from the middle of its waveform (B, 1, N), which zeros pad (D4): (B,), in samples.
-
-    A clip of mere silence is taken to fill it.
-    """
-    samples = waveform.shape[-1]
-    middle = (samples - 1) / 2
-    distance = (torch.arange(samples, device=waveform.device) - middle).abs()
-    reach = ((waveform[:, 0] != 0) * distance).amax(dim=1)
-    return torch.where(reach > 0, reach, middle)
-
-
 def sound_of_steps(audio: Tensor, waveform: Tensor, centres: Tensor, steps: int) -> Tensor:
     """Interpolate audio features (B, C, n) between their tokens to the times of the video's steps (B, C, steps).
 
     Args:
         audio: Features of the waveform.
-        waveform: (B, 1, N); the clip fills its middle, at 30 frames per second a third of it.
+        waveform: (B, 1, N); the clip fills its middle, at 30 frames per second a third of it, and zeros pad it (D4).
+            Mere silence is taken to fill all.
         centres: Sample that each token is centred on (n,).
         steps: Time steps of the video, which divide the clip evenly.
     """
     middle = (waveform.shape[-1] - 1) / 2
+    distance = (torch.arange(waveform.shape[-1], device=waveform.device) - middle).abs()
+    reach = ((waveform[:, 0] != 0) * distance).amax(dim=1, keepdim=True)  # (B, 1)
     share = (
         2 * torch.arange(steps, device=audio.device) + 1
     ) / steps - 1  # -1 to 1, from the clip's start to its end
-    times = middle + find_clip(waveform)[:, None] * share  # (B, steps)
+    times = middle + torch.where(reach > 0, reach, middle) * share  # (B, steps)
     centres = centres.to(audio.device)
     spacing = centres[1] - centres[0] if len(centres) > 1 else 1.0
     place = ((times - centres[0]) / spacing).clamp(0, audio.shape[-1] - 1)
@@ -177,7 +161,7 @@ class AudioProduct(nn.Module):
 
     def forward(self, features: list[Tensor], audio: Tensor) -> list[Tensor]:
         """Multiply features (B, C, T, h_i, w_i) of every scale by audio features (B, C_a, n)."""
-        attended = align_time(audio, self.spans).flatten(1)  # (B, spans C_a)
+        attended = F.adaptive_avg_pool1d(audio, self.spans).flatten(1)  # (B, spans C_a)
         return [
             x * (1 + factor(attended)[:, :, None, None, None])
             for x, factor in zip(features, self.factors, strict=True)

@@ -17,7 +17,7 @@ from lightning_avsp.backbones.registry import (
     build_waveform_encoder,
 )
 from lightning_avsp.backbones.soundnet import SoundNetTap
-from lightning_avsp.backbones.weights import PartReport, WeightReport
+from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.errors import InputError
 from lightning_avsp.papers.avrsp.decoder import MapDecoder
 from lightning_avsp.papers.avrsp.explanation import Trace, explain_relevance
@@ -114,11 +114,11 @@ class AVRSP(DirectNetwork):
             )
         tiny = video_encoder == "tiny"
         self.clip_frames = clip_frames
-        self.weight_report = WeightReport()
+        self.weight_report: list[PartReport] = []
         self.video_encoder, part = build_video_encoder(
             video_encoder, weights=video_weights, frozen=freeze_video
         )
-        self.weight_report.add(part)
+        self.weight_report.append(part)
         self.pixel_mean, self.pixel_std = self.video_encoder.pixel_mean, self.video_encoder.pixel_std
         channels = channels or (16 if tiny else 64)
         steps = clip_frames // 8  # the time steps of S3D's deepest scale (D3)
@@ -134,19 +134,19 @@ class AVRSP(DirectNetwork):
         # a gated scale hands its fused features on too (D11)
         one, two, three = (2 if str(scale) in self.gates else 1 for scale in (1, 2, 3))
         self.decoder = MapDecoder(channels, (one, two, three), steps)
-        self.weight_report.add(PartReport("scales, synergy, gates and decoder", "random"))
+        self.weight_report.append(PartReport("scales, synergy, gates and decoder", "random"))
         self.audio_encoder: AudioEncoder | None = None
         self.fusion: nn.Module | None = None
         self.product: AudioProduct | None = None
         if self.uses_audio:
             encoder, part = build_waveform_encoder(audio_encoder, audio_tap, audio_weights, freeze_audio)
             self.audio_encoder = encoder
-            self.weight_report.add(part)
+            self.weight_report.append(part)
             width = ravf.width or (64 if tiny else 512)
             self.fusion = build_fusion(fusion, channels, encoder.out_channels, width, ravf, bilinear)
             if fusion == "ravf_product":
                 self.product = AudioProduct(channels, encoder.out_channels, 4)
-            self.weight_report.add(PartReport(f"fusion ({fusion})", "random"))
+            self.weight_report.append(PartReport(f"fusion ({fusion})", "random"))
 
     def forward(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None

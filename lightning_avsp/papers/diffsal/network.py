@@ -18,7 +18,7 @@ from lightning_avsp.backbones.registry import (
     build_audio_encoder,
     build_video_encoder,
 )
-from lightning_avsp.backbones.weights import PartReport, WeightReport
+from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.errors import InputError
 from lightning_avsp.papers.diffsal.paper.decoder import AttentionKind
 from lightning_avsp.papers.diffsal.paper.interaction import AudioInteraction, Interaction
@@ -122,7 +122,7 @@ class DiffSal(DiffusionNetwork):
         self.variant = variant
         self.modality = modality
         self.interaction = interaction
-        self.weight_report = WeightReport()
+        self.weight_report: list[PartReport] = []
         tiny = video_encoder == "tiny"
         # without an interaction audio has no way into the maps: no encoder is built
         self.uses_audio = modality != "v" and interaction != "none"
@@ -130,7 +130,7 @@ class DiffSal(DiffusionNetwork):
         audio = None
         if self.uses_audio:
             audio, part = build_audio_encoder(audio_encoder, audio_weights, frozen_audio)
-            self.weight_report.add(part)
+            self.weight_report.append(part)
         mel_bins = 4 if audio_encoder == "tiny" else 12  # 64 and 192 columns, 16 times smaller
         head_width = head_channels or (TINY_HEAD if tiny else PAPER_HEAD)
         self.core: DiffusionNetwork
@@ -148,7 +148,7 @@ class DiffSal(DiffusionNetwork):
                 # the decoder reads a scale for each stage, never the finest, and DDP demands a gradient everywhere
                 for unread in range(4 - min(num_stages, 3)):
                     frames.get_submodule(f"norms.{unread}").requires_grad_(False)
-            self.weight_report.add(part)
+            self.weight_report.append(part)
             self.core = ReleasedDiffSal(
                 modality="av" if self.uses_audio else "v",
                 video_encoder=frames,
@@ -163,7 +163,7 @@ class DiffSal(DiffusionNetwork):
             seen = None
             if modality != "a":
                 seen, part = build_video_encoder(video_encoder, num_stages, video_weights, freeze_video)
-                self.weight_report.add(part)
+                self.weight_report.append(part)
             self.core = PaperDiffSal(
                 seen,
                 audio,
@@ -174,7 +174,7 @@ class DiffSal(DiffusionNetwork):
                 num_stages,
                 mel_bins=mel_bins,
             )
-        self.weight_report.add(PartReport("Saliency-UNet", "random"))
+        self.weight_report.append(PartReport("Saliency-UNet", "random"))
         # each variant and modality was trained with its own statistics
         self.pixel_mean, self.pixel_std = self.core.pixel_mean, self.core.pixel_std
 

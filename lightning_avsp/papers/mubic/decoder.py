@@ -159,18 +159,10 @@ class ConditionalDenoising(nn.Module):
 class DenoisingDecoder(nn.Module):
     """From fused features, and noise features if it ``denoises``, to the map.
 
-    ``compressed`` as of :class:`ConditionalDenoising`. ``bias`` is the start of the last one: its sigmoid is the level
-    of the first predicted maps.
+    ``compressed`` as of :class:`ConditionalDenoising`.
     """
 
-    def __init__(
-        self,
-        widths: Widths,
-        gate: DecoderGate,
-        denoises: bool,
-        compressed: bool = True,
-        bias: float = -2.5,
-    ) -> None:
+    def __init__(self, widths: Widths, gate: DecoderGate, denoises: bool, compressed: bool = True) -> None:
         super().__init__()
         scales = range(len(widths.channels))
         self.stages = nn.ModuleList(
@@ -178,7 +170,7 @@ class DenoisingDecoder(nn.Module):
         )
         self.head = VideoConvolution(widths.channels[0], 1, (widths.steps, 3, 3), padding=(0, 1, 1))
         # Saliency maps are almost empty; starting there spares the first hundred steps (X36)
-        nn.init.constant_(self.head.bias, bias)  # type: ignore[arg-type]
+        nn.init.constant_(self.head.bias, -2.5)  # type: ignore[arg-type]
 
     def forward(
         self, fused: Sequence[Tensor], noise: Sequence[Tensor] | None, size: tuple[int, int]
@@ -215,29 +207,11 @@ def effective_share(features: Tensor) -> Tensor:
     return torch.special.entr(p).sum(dim=1).exp() / p.shape[1]
 
 
-class AdaptiveSteps(nn.Module):
-    """N = round(MLP(entropy)), kept between two limits.
+def choose_steps(features: Tensor, fewest: int = 2, most: int = 8) -> Tensor:
+    """Choose the number of steps of each clip, int64 (B,), by the finest fused features f_av,1 (B, C, T, h, w).
 
-    Rounding has no gradient and no loss of the thesis reaches this network, so it **cannot be trained**: its fixed
-    weights make a line from ``fewest`` steps at no share of the positions (:func:`effective_share`) to ``most`` at
-    all of them (X18). What the thesis used is unknown.
+    It stands for N = round(MLP(entropy)) of Algorithm 2 and is **untrained**: rounding has no gradient and no loss of
+    the thesis reaches that network. A line leads from ``fewest`` steps at no share of the positions
+    (:func:`effective_share`) to ``most`` at all of them (X18).
     """
-
-    def __init__(self, fewest: int = 2, most: int = 8, hidden: int = 8) -> None:
-        super().__init__()
-        self.fewest, self.most = fewest, most
-        self.first = nn.Linear(1, hidden)
-        self.second = nn.Linear(hidden, 1)
-        with torch.no_grad():
-            self.first.weight.fill_(1.0)
-            self.first.bias.zero_()
-            self.second.weight.fill_((most - fewest) / hidden)
-            self.second.bias.fill_(float(fewest))
-        self.requires_grad_(False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Finest fused features f_av,1 (B, C, T, h, w) to the number of steps of each clip, int64 (B,)."""
-        with torch.autocast(features.device.type, enabled=False):
-            share = effective_share(features)[:, None].to(self.first.weight.dtype)  # (B, 1)
-            wanted = self.second(F.relu(self.first(share)))[:, 0]
-        return wanted.round().long().clamp(self.fewest, self.most)  # rounding has no gradient (X18)
+    return (fewest + (most - fewest) * effective_share(features)).round().long()

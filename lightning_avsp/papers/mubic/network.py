@@ -16,7 +16,7 @@ from torch import Tensor
 from lightning_avsp.backbones.registry import AudioEncoderName, VideoEncoderName
 from lightning_avsp.layers.convolution import Axes
 from lightning_avsp.papers.explanation import draw_first_step, explain_gates
-from lightning_avsp.papers.mubic.decoder import AdaptiveSteps, DenoisingDecoder, StepNoiseEncoder
+from lightning_avsp.papers.mubic.decoder import DenoisingDecoder, StepNoiseEncoder, choose_steps
 from lightning_avsp.papers.mubic.options import DecoderGate, Fusion
 from lightning_avsp.papers.mubic.trunk import Factors, Fused, FusionTrunk
 from lightning_avsp.structures import (
@@ -136,7 +136,7 @@ class MUBiC(FusionNetwork, DiffusionNetwork):
         super().__init__(trunk)
         self.noise_encoder = StepNoiseEncoder(trunk.widths.noise, trunk.widths.steps, noise_axes)
         self.decoder = DenoisingDecoder(trunk.widths, decoder_gate, True, decoder_keys == "compressed")
-        self.adaptive = AdaptiveSteps() if adaptive_steps else None
+        self.adaptive_steps = adaptive_steps
 
     def encode(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
@@ -168,9 +168,9 @@ class MUBiC(FusionNetwork, DiffusionNetwork):
     def denoising_steps(self, condition: Condition) -> Tensor | None:
         """Compute the denoising steps of each clip, int64 (B,) from 2 to 8; None unless built with adaptive steps.
 
-        Untrained: see :class:`AdaptiveSteps`.
+        Untrained: see :func:`choose_steps`.
         """
-        return None if self.adaptive is None else self.adaptive(condition.video[-1])
+        return choose_steps(condition.video[-1]) if self.adaptive_steps else None
 
     def decoder_gates(self, fused: Fused) -> list[Tensor]:
         """Compute the decoder's gates (B, C, T, h, w) in the first denoising step, finest first, from fixed noise."""

@@ -18,7 +18,7 @@ from lightning_avsp.backbones.registry import (
     build_waveform_encoder,
 )
 from lightning_avsp.backbones.soundnet import SoundNetTap
-from lightning_avsp.backbones.weights import PartReport, WeightReport
+from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.errors import InputError, require_choice
 from lightning_avsp.papers.tavdiff.condition import condition_tokens
 from lightning_avsp.papers.tavdiff.condition_encoder import ConditionEncoder
@@ -149,13 +149,13 @@ class TAVDiff(DiffusionNetwork):
         path = condition_path(denoiser, decoupled, pooled_condition)
         sizes = SIZES[size]
         self.modalities = modalities
-        self.weight_report = WeightReport()
+        self.weight_report: list[PartReport] = []
         frames: VideoEncoder | None = None
         fusion: VisualOnly | SITR | None = None
         if "v" in modalities:
             # its deepest scale alone is read
             frames, part = build_frames(video_encoder, video_weights, freeze_video)
-            self.weight_report.add(part)
+            self.weight_report.append(part)
             self.pixel_mean, self.pixel_std = frames.pixel_mean, frames.pixel_std
             channels = frames.channels[0]
             if "t" not in modalities:
@@ -171,7 +171,7 @@ class TAVDiff(DiffusionNetwork):
         waves: AudioEncoder | None = None
         if "a" in modalities:
             waves, part = build_waveform_encoder(audio_encoder, audio_tap, audio_weights, freeze_audio)
-            self.weight_report.add(part)
+            self.weight_report.append(part)
         products = (audio_product, text_product)
         self.condition = ConditionEncoder(
             modalities, sizes.width, text_width, frames, fusion, waves, products
@@ -183,7 +183,7 @@ class TAVDiff(DiffusionNetwork):
             self.denoiser = MapTransformer(
                 sizes.width, sizes.depth, sizes.heads, patch or sizes.patch, path, residual
             )
-        self.weight_report.add(PartReport(f"condition and denoiser ({denoiser})", "random"))
+        self.weight_report.append(PartReport(f"condition and denoiser ({denoiser})", "random"))
         # pretrained encoders learn slower
         factor = encoder_lr_scale if encoder_lr_scale is not None else (1.0 if tiny else 0.1)
         self.lr_scales = {

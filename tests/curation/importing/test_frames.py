@@ -218,6 +218,9 @@ def test_unlikely_placements_are_noted_with_their_option(
     ("screen", "x", "y"),
     [
         (Screen(), 160.0, 90.0),
+        (Screen("video_unit"), 0.25, 0.25),
+        (Screen("screen", "1000x500", "200,100", "200x200"), 250.0, 150.0),
+        (Screen("screen_unit", "1000x500", "200,100", "200x200"), 0.25, 0.3),
         (Screen(origin="bottom_left"), 160.0, 270.0),
         (Screen(origin="centre"), -160.0, 90.0),
         (Screen("video_unit", origin="bottom_left"), 0.25, 0.75),

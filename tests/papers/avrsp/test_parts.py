@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lightning_avsp.backbones.soundnet import SoundNet8
-from lightning_avsp.backbones.tiny_waveform import TinyWaveformEncoder
+from lightning_avsp.backbones.tiny_audio import TinyWaveformEncoder
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.atrous_pyramid import AtrousPyramid3d, ConvNorm3d
 from lightning_avsp.layers.importance_pooling import LocalImportancePooling3d
@@ -18,7 +18,6 @@ from lightning_avsp.papers.avrsp.fusions import (
     Bilinear,
     BottleneckTransformer,
     Elementwise,
-    align_time,
     sound_of_steps,
 )
 from lightning_avsp.papers.avrsp.relevance import RAVF, RAVFBlock, Relevance
@@ -115,14 +114,6 @@ def test_elementwise_fusions_add_multiply_and_concatenate():
         if wanted is None:
             wanted = F.conv3d(torch.cat([x, sound.expand_as(x)], 1), fusion.mix.weight, fusion.mix.bias)
         torch.testing.assert_close(fusion(x, audio), wanted)
-
-
-def test_few_tokens_are_interpolated_and_many_averaged():
-    ramp = torch.arange(3.0).view(1, 1, 3)
-    assert align_time(ramp, 4)[0, 0].diff().gt(0).all()
-    torch.testing.assert_close(
-        align_time(torch.arange(8.0).view(1, 1, 8), 4)[0, 0], torch.tensor([0.5, 2.5, 4.5, 6.5])
-    )
 
 
 @pytest.mark.parametrize(
