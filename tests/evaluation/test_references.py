@@ -65,7 +65,9 @@ def test_mean_map_weighs_videos_alike_and_reads_training_videos_only(corpus: Pat
     )
     known: dict = {}
     mean = mean_training_map(training, known)
-    assert np.allclose(mean.numpy(), expected, rtol=0, atol=100 * 6e-8)  # means of 100 maps below 1 in float32
+    assert np.allclose(
+        mean.numpy(), expected, rtol=0, atol=100 * 6e-8
+    )  # means of 100 maps below 1 in float32
     assert set(known) == {entry.key for entry in training}
     known = {key: torch.zeros_like(one) for key, one in known.items()}
     assert mean_training_map(training, known).sum() == 0  # not read again

@@ -39,12 +39,15 @@ def test_attention_matches_the_formula():
         torch.testing.assert_close(out[..., part], scores.softmax(-1) @ v[..., part])
 
 
-def test_transformer_layer_sees_all_tokens():
+@pytest.mark.usefixtures("double")
+def test_a_transformer_layer_attends_and_feeds_forward_each_behind_its_own_norm():
     layer = TransformerLayer(16, 2, 4, 32)
-    x = torch.randn(1, 6, 16)
-    changed = x.clone()
-    changed[0, 5] = torch.randn(16)
-    assert not torch.allclose(layer(x)[0, 0], layer(changed)[0, 0])
+    for norm in (layer.norm1, layer.norm2):
+        torch.nn.init.normal_(norm.weight)
+    x = torch.randn(2, 6, 16)
+    query, key, value = layer.qkv(layer.norm1(x)).chunk(3, dim=-1)
+    attended = x + layer.out(multi_head_attention(query, key, value, 2))
+    torch.testing.assert_close(layer(x), attended + layer.feed_forward(layer.norm2(attended)))
 
 
 def test_compression_starts_as_the_mean_of_each_cell():
