@@ -88,6 +88,10 @@ smoke: $(VENV)/.installed ## Train and test a tiny network on a few generated cl
 sweep-demo: $(VENV)/.installed ## Run one tiny table to its report, killing a training and a worker on the way
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/sweep_demo.sh
 
+.PHONY: table-demo
+table-demo: $(VENV)/.installed ## Run a whole table of a paper, as small as it gets, on SYNTHETIC data in all layouts, to its report
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/dry_run_table.py runs/table-demo
+
 .PHONY: lint
 lint: $(VENV)/.installed ## Check style and format
 	$(BIN)/ruff check .

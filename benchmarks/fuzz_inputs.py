@@ -129,7 +129,7 @@ def film(rng: np.random.Generator, path: Path, frames: int, times: list[int], so
 
 def media(rng: np.random.Generator, folder: Path) -> Case:
     """A video with an odd name, clock, sound or orientation; two thirds of them damaged."""
-    from lightning_avsp.media.audio_track import load_audio
+    from lightning_avsp.media.audio_track import audio_blocks
     from lightning_avsp.media.video import iterate_frames, open_video
 
     suffix = str(rng.choice([".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts"]))
@@ -174,7 +174,8 @@ def media(rng: np.random.Generator, folder: Path) -> Case:
         info = open_video(path, allow_truncated=tolerant)
         shown = [round((one.pixels[:, : info.width // 4].mean() - 40) / 9) for one in iterate_frames(info)]
         if info.audio is not None:
-            load_audio(info, mono=True, rate=16_000)
+            for _ in audio_blocks(info, mono=True, rate=16_000, align=True):
+                pass
         return shown
 
     def wrong(shown: list[int]) -> str | None:
@@ -248,7 +249,7 @@ def table(rng: np.random.Generator, folder: Path) -> Case:
 
 
 def picture(rng: np.random.Generator, folder: Path) -> Case:
-    """A map as an image of any type; a third of them damaged."""
+    """A map as an image of any type and orientation; a third of them damaged."""
     from PIL import Image
 
     from lightning_avsp.media.images import read_grey
@@ -262,10 +263,15 @@ def picture(rng: np.random.Generator, folder: Path) -> Case:
         "I": lambda: Image.fromarray(grey.astype(np.int32) * 257),
     }.get(kind, lambda: Image.fromarray(grey).convert(kind))()
     path = folder / ("map.tif" if kind in ("float", "CMYK", "I") else f"map.{rng.choice(['png', 'jpg'])}")
-    image.save(path, "TIFF" if path.suffix == ".tif" else "PNG")
+    orientation, turn = Image.Exif(), int(rng.integers(1, 9))
+    orientation[274] = turn
+    image.save(path, "TIFF" if path.suffix == ".tif" else "PNG", exif=orientation)
     damaged = bool(rng.random() < 0.33)
     mutate(rng, path, damaged)
-    expected = (grey > 127) * 255 if kind == "1" else grey
+    stored = (grey > 127) * 255 if kind == "1" else grey
+    flipped = stored[::-1] if turn in (3, 4, 6, 7) else stored  # EXIF 2.3, table of orientations
+    mirrored = flipped[:, ::-1] if turn in (2, 3, 7, 8) else flipped
+    expected = mirrored.T if turn > 4 else mirrored
 
     def wrong(found: np.ndarray) -> str | None:
         return (

@@ -120,7 +120,9 @@ def main() -> None:
             return network.denoise(x, t, network.encode(video, audio) if every_step else condition)
 
         torch.manual_seed(1)
-        return Sampling(steps=STEPS).sample(denoise, noisy.shape, diffusion, device="cpu")
+        return Sampling(steps=STEPS).sample(
+            denoise, noisy.shape, diffusion, device="cpu", seeds=range(len(noisy))
+        )
 
     tasks: dict[str, Callable[[bool], Tensor]] = {"forward pass": forward, f"{STEPS}-step prediction": sample}
     with torch.inference_mode():

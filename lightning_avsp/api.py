@@ -13,13 +13,14 @@ import numpy as np
 from lightning_avsp.errors import InputError, MissingDependencyError
 from lightning_avsp.evaluation.evaluate import Evaluation, SplitName, evaluate_predictions
 from lightning_avsp.evaluation.protocols import find_protocol
+from lightning_avsp.media.audio_track import check_audio
 from lightning_avsp.media.mp4_writer import Mp4Writer
 from lightning_avsp.media.video import VideoInfo, open_video
 from lightning_avsp.predict.captions import find_video_captions
-from lightning_avsp.predict.maps import MapFormat, MapSpool, write_maps
-from lightning_avsp.predict.overlay import overlay
+from lightning_avsp.predict.maps import MapFormat, MapSpool
+from lightning_avsp.predict.overlay import Look, Style
 from lightning_avsp.predict.predictor import Modality, PredictionReport, predict_video
-from lightning_avsp.predict.writer import frames_with_levels
+from lightning_avsp.predict.writer import frames_with_maps, to_levels
 from lightning_avsp.tasks.loading import EXPORTED, LoadedModel, load_model
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -71,28 +72,36 @@ class Prediction:
             spool = MapSpool(Path(partial) / "raw", format, self.maps.shape[1:])
             for saliency in self.maps:
                 spool.append(saliency.astype(np.float32))
-            write_maps(Path(partial), format, spool.read(), self.times)
+            spool.write_result(Path(partial), self.times)
             spool.close()
             (Path(partial) / target.name).rename(target)
         return folder
 
-    def overlay(self, path: Path | str, colours: str = "turbo", opacity: float = 0.7) -> Path:
+    def overlay(
+        self,
+        path: Path | str,
+        style: Style = Look.style,
+        colours: str = Look.colours,
+        opacity: float = Look.opacity,
+    ) -> Path:
         """Write the video with the maps over its frames and its own audio, as mp4.
 
         Args:
             path: File to write.
-            colours: Name of a matplotlib colour map; ``cividis`` is read alike by the colour-blind.
-            opacity: Opacity where saliency is 1.
+            style: Heat map over the frames (``heat``), lines around it (``contour``), or side by side (``beside``).
+            colours: Name of a matplotlib colour map; ``inferno``, ``viridis`` and ``cividis`` are read by the
+                colour-blind too.
+            opacity: Opacity of the heat map where saliency is 1.
 
         Returns:
             The file.
         """
-        path = Path(path)
+        path, look = Path(path), Look(style, colours, opacity)
         partial = path.with_name(f".{path.name}.partial")
-        writer = Mp4Writer(partial, self.video)
+        writer = Mp4Writer(partial, look.resized(self.video))
         try:
-            for pts, frame, levels in frames_with_levels(self.video, self.maps):
-                writer.write(overlay(frame, levels, colours, opacity), pts)
+            for pts, frame, saliency in frames_with_maps(self.video, self.maps):
+                writer.write(look.draw(frame, to_levels(saliency, frame.shape[:2])), pts)
             writer.close()
         except BaseException:
             writer.abort()
@@ -138,7 +147,9 @@ class Model:
             InputError: If the video cannot be read to its end, or an option does not fit the network.
         """
         info = open_video(video)
-        texts = find_video_captions(self.loaded, info.path, caption, captions, device=str(self.loaded.device))
+        (texts,) = find_video_captions(self.loaded, [info.path], caption, captions)
+        if modality != "v":
+            check_audio(info)
         report = PredictionReport()
         # POSIX keeps the mapped file until the last array that shows it is gone
         with tempfile.TemporaryDirectory(prefix="avsp.") as folder:
@@ -156,7 +167,7 @@ class Model:
                 spool.append(saliency)
             if report.damage:
                 raise InputError(f"{report.damage}; `avsp predict` keeps the frames before it")
-            maps = spool.read()
+            maps = spool.mapped()
             spool.close()
         return Prediction(info, np.arange(1, len(maps) + 1), np.array(report.times), maps, report.used)
 

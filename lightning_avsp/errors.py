@@ -1,6 +1,7 @@
 """Errors that a user can mend. The command line prints their message as one line and exits with code 2."""
 
 from collections.abc import Iterable
+from math import inf
 
 
 class AVSPError(Exception):
@@ -20,6 +21,18 @@ def require_choice(option: str, value: str, choices: Iterable[str]) -> None:
     known = tuple(choices)
     if value not in known:
         raise InputError(f"{option}={value} is unknown: choose one of {', '.join(known)}")
+
+
+def require_range(low: float, high: float = inf, **values: float | None) -> None:
+    """Refuse numbers below ``low`` or above ``high``; None passes.
+
+    Raises:
+        InputError: Names the option, its value and the limits.
+    """
+    for option, value in values.items():
+        if value is not None and not low <= value <= high:
+            limits = f"at least {low:g}" if high == inf else f"from {low:g} to {high:g}"
+            raise InputError(f"{option}={value} is out of range: give a number {limits}")
 
 
 class CorpusNotFoundError(InputError):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from lightning_avsp.errors import InputError
 
@@ -169,3 +170,19 @@ def _owner(handle: int) -> str:
         except PermissionError:
             pass
     return f"process {pid} on host {host}"
+
+
+def expand_home(value: Any) -> Any:
+    """Replace ``~`` at the start of every path in parsed settings (texts, paths, lists, namespaces) by the home folder.
+
+    YAML files have no shell that would; namespaces and lists are changed in place.
+    """
+    if isinstance(value, str | Path) and re.match(r"~(?=/|$)", str(value)):
+        return type(value)(str(Path.home()) + str(value)[1:])
+    if isinstance(value, list):
+        value[:] = map(expand_home, value)
+    elif isinstance(value, dict):
+        value.update({key: expand_home(each) for key, each in value.items()})
+    elif hasattr(value, "__dict__") and not isinstance(value, Path):
+        vars(value).update({key: expand_home(each) for key, each in vars(value).items()})
+    return value

@@ -58,12 +58,7 @@ def choose_device(name: str) -> str:
 
 
 def fsdp2_strategy(devices: int, nodes: int) -> Any:
-    """Build FSDP2 over all processes, with checkpoints that one process can load.
-
-    Args:
-        devices: Processes on each node.
-        nodes: Number of nodes.
-    """
+    """Build FSDP2 over all processes (devices of each node), with checkpoints that one process can load."""
     from lightning.pytorch.strategies import ModelParallelStrategy
 
     # by default Lightning shards over nodes alone and splits tensors inside a node

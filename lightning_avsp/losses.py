@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.errors import InputError
@@ -36,6 +37,12 @@ def kl(prediction: Tensor, target: Tensor, reduction: Reduction = "sum") -> Tens
     """
     p, q = _distribution(prediction), _distribution(target)
     return (q * (torch.log(q + EPSILON) - torch.log(p + EPSILON))).sum(1)
+
+
+def kl_ratio(prediction: Tensor, target: Tensor, reduction: Reduction = "sum") -> Tensor:
+    """Compute the same divergence with log(e + G / (e + P)), as in AVRSP's Equation 16."""
+    p, q = _distribution(prediction), _distribution(target)
+    return (q * torch.log(EPSILON + q / (EPSILON + p))).sum(1)
 
 
 def ce(prediction: Tensor, target: Tensor, reduction: Reduction = "sum") -> Tensor:
@@ -69,6 +76,7 @@ def _distribution(maps: Tensor) -> Tensor:
 TERMS: Mapping[str, Callable[[Tensor, Tensor, Reduction], Tensor]] = {
     "mse": mse,
     "kl": kl,
+    "kl_ratio": kl_ratio,
     "ce": ce,
     "cc": cc,
     "sim": sim,
@@ -79,8 +87,9 @@ class SaliencyLoss(nn.Module):
     """Weighted sum of loss terms, averaged over the batch.
 
     Args:
-        terms: Weight of each term by name: ``mse``, ``kl``, ``ce``, ``cc``, ``sim``.
+        terms: Weight of each term by name: ``mse``, ``kl``, ``kl_ratio``, ``ce``, ``cc``, ``sim``.
         reduction: Over pixels, for the per-pixel terms: ``sum`` (as DiffSal was trained) or ``mean``.
+        size: Height and width that both maps are brought to before they are compared; None: as they are.
 
     Raises:
         InputError: If a name is unknown or no term is given.
@@ -93,10 +102,16 @@ class SaliencyLoss(nn.Module):
         -0.2
     """
 
-    def __init__(self, terms: dict[str, float] | None = None, reduction: Reduction = "sum") -> None:
+    def __init__(
+        self,
+        terms: dict[str, float] | None = None,
+        reduction: Reduction = "sum",
+        size: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__()
         self.terms = {"mse": 1.0} if terms is None else dict(terms)
         self.reduction: Reduction = reduction
+        self.size = size
         unknown = sorted(set(self.terms) - set(TERMS))
         if unknown or not self.terms:
             raise InputError(f"loss terms {unknown or 'none'} given; choose from {sorted(TERMS)}")
@@ -115,6 +130,11 @@ class SaliencyLoss(nn.Module):
         # sums over pixels in bfloat16 lose the third digit
         with torch.autocast(prediction.device.type, enabled=False):
             prediction, target = prediction.float(), target.float()
+            if self.size is not None:
+                prediction, target = (
+                    F.interpolate(maps, self.size, mode="bilinear", antialias=True)
+                    for maps in (prediction, target)
+                )
             total = prediction.new_zeros(())
             for name, weight in self.terms.items():
                 total = total + weight * TERMS[name](prediction, target, self.reduction).mean()

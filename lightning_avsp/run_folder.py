@@ -92,6 +92,7 @@ class RunFolder:
 
         Left in place, they would pass for the new run's own should that be killed before it has saved anything.
         """
+        # the record first: without it the rest is no run
         for path in (self.record, self.checkpoints / "last.ckpt", self.checkpoints / "best.ckpt"):
             path.unlink(missing_ok=True)
 
@@ -129,7 +130,7 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return value if isinstance(value, (str, int, bool, type(None))) else str(value)
+    return value if isinstance(value, (str, int, bool, type(None))) else str(value)  # paths, enums
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:

@@ -100,6 +100,8 @@ class Explanation:
     """Heat maps (B, T, h, w) over the clip's frames (T of 1: over the target frame), or numbers (B, K)."""
     labels: tuple[str, ...] = ()
     """Names of the K numbers."""
+    token: int | None = None
+    """Row of the caption's token features that it shows, 0 the start token."""
 
 
 class SaliencyNetwork(nn.Module):

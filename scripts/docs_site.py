@@ -1,7 +1,8 @@
-"""Hook of mkdocs: pages of the site that lie elsewhere in the repository, and the API's, with their links rewritten."""
+"""Hook of mkdocs: pages that lie elsewhere in the repository, with their links rewritten, the notebook's, the API's."""
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -15,6 +16,7 @@ PAGES = {
     "ARCHITECTURE.md": "architecture.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changes.md",
+    "docs/tour.ipynb": "tour.md",
     "experiments/README.md": "experiment_files.md",
     "sweeps/README.md": "sweep_files.md",
     **{
@@ -32,7 +34,7 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(#[^)]*)?\)")
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are no files below ``docs``."""
     for source, page in PAGES.items():
-        text = _relink((ROOT / source).read_text(encoding="utf-8"), source, page)
+        text = _relink(_read(ROOT / source), source, page)
         files.append(File.generated(config, page, content=text))
     api = "# Load, predict, evaluate\n\nImported on first use from the package's name.\n\n::: lightning_avsp.api\n"
     files.append(File.generated(config, "api/index.md", content=api))
@@ -46,6 +48,15 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Rewrite links from pages below ``docs`` to documents elsewhere."""
     source = page.file.src_uri
     return markdown if page.file.generated_by else _relink(markdown, f"docs/{source}", source)
+
+
+def _read(path: Path) -> str:
+    """Read a document, or the cells of a notebook."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    return "\n\n".join(text if kind == "markdown" else f"```python\n{text}\n```" for kind, text in cells)
 
 
 def _relink(text: str, source: str, page: str) -> str:

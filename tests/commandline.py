@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# Before anything asks for Union[float, int]: typing takes it for Lightning's Union[int, float], and a limit of 1 batch
-# would be parsed as 1.0, all batches.
-import lightning.pytorch  # noqa: F401
-
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 
 TINY_DATA = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -91,6 +92,20 @@ def double() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must end with exit code 2, and return what it prints as its error."""
+    from lightning_avsp.cli import main
+
+    def run(arguments: Sequence[object], program: str | None = None) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments], program)
+        assert stop.value.code == 2
+        return capsys.readouterr().err
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SYNTHETIC corpus in the AVAD layout: 6 videos of 25 frames at 64x128, 2 of them in each test list."""
@@ -110,3 +125,39 @@ def blip2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("blip2")
     save_tiny_blip2(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny DiffSal's checkpoint as `lightning fit` writes it, in its run folder."""
+    import torch
+
+    from lightning_avsp.input_spec import InputSpec
+    from lightning_avsp.media.audio import LogMel
+    from lightning_avsp.papers.diffsal import DiffSal
+    from lightning_avsp.structures import ClipPolicy
+    from lightning_avsp.tasks import DiffusionSaliencyTask
+    from lightning_avsp.tasks.loading import INPUT_KEY
+
+    run = tmp_path_factory.mktemp("run")
+    tiny = {"video_encoder": "tiny", "audio_encoder": "tiny"}
+    spec = InputSpec((64, 96), (64, 96), ClipPolicy(target="last"), LogMel(size=(16, 32)))
+    content = {
+        "pytorch-lightning_version": "2.6.6",
+        "state_dict": DiffusionSaliencyTask(DiffSal(**tiny)).state_dict(),
+        "hyper_parameters": {
+            "network": {
+                "class_path": "lightning_avsp.papers.diffsal.DiffSal",
+                "init_args": {**tiny, "video_weights": "/home/somebody/weights.pt"},
+            },
+            "sampling": {"steps": 2, "clamp": (0.0, 1.0)},
+            "seed": 3,
+        },
+        INPUT_KEY: spec.as_plain(),
+    }
+    (run / "checkpoints").mkdir()
+    torch.save(content, run / "checkpoints" / "best.ckpt")
+    (run / "run.json").write_text(json.dumps({"experiment": "diffsal_tiny", "synthetic": True, "steps": 1}))
+    (run / "results").mkdir()
+    (run / "results" / "test.json").write_text(json.dumps({"averages": {"test/CC": 0.25}}))
+    return run / "checkpoints" / "best.ckpt"

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from films import make_film as make_film
 from PIL import Image
 
@@ -19,41 +18,7 @@ from lightning_avsp import api
 from lightning_avsp.cli import main
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.errors import InputError, MissingDependencyError
-from lightning_avsp.input_spec import InputSpec
-from lightning_avsp.media.audio import LogMel
-from lightning_avsp.papers.diffsal import DiffSal
-from lightning_avsp.structures import ClipPolicy
-from lightning_avsp.tasks import DiffusionSaliencyTask
-from lightning_avsp.tasks.loading import INPUT_KEY, load_model
-
-TINY = {"video_encoder": "tiny", "audio_encoder": "tiny"}
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint as `lightning fit` writes it, in its run folder."""
-    run = tmp_path_factory.mktemp("run")
-    task = DiffusionSaliencyTask(DiffSal(**TINY))
-    spec = InputSpec((64, 96), (64, 96), ClipPolicy(target="last"), LogMel(size=(16, 32)))
-    content = {
-        "pytorch-lightning_version": "2.6.6",
-        "state_dict": task.state_dict(),
-        "hyper_parameters": {
-            "network": {
-                "class_path": "lightning_avsp.papers.diffsal.DiffSal",
-                "init_args": {**TINY, "video_weights": "/home/somebody/weights.pt"},
-            },
-            "sampling": {"steps": 2, "clamp": (0.0, 1.0)},
-            "seed": 3,
-        },
-        INPUT_KEY: spec.as_plain(),
-    }
-    (run / "checkpoints").mkdir()
-    torch.save(content, run / "checkpoints" / "best.ckpt")
-    (run / "run.json").write_text(json.dumps({"experiment": "diffsal_tiny", "synthetic": True, "steps": 1}))
-    (run / "results").mkdir()
-    (run / "results" / "test.json").write_text(json.dumps({"averages": {"test/CC": 0.25}}))
-    return run / "checkpoints" / "best.ckpt"
+from lightning_avsp.tasks.loading import load_model
 
 
 @pytest.fixture

@@ -1,15 +1,16 @@
 """Every experiment file that is shipped parses, opens with its command, builds its variants, and runs."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Union, get_args, get_type_hints
 
 import pytest
 import yaml
 from commandline import EXPERIMENTS, TINY_NETWORK, fit_arguments
+from lightning.pytorch import Trainer
 
 from lightning_avsp.cli import main
 from lightning_avsp.data.catalogue import find_corpus
-from lightning_avsp.tasks.experiment import Experiment
+from lightning_avsp.tasks.experiment import Experiment, put_integers_first
 
 FILES = sorted(EXPERIMENTS.glob("*.yaml"))
 SAME_FORM = {
@@ -19,10 +20,6 @@ SAME_FORM = {
     "tavdiff_av6": "tavdiff_avad",
 }
 """Files whose network and form of data are those of another, which is trained in their place."""
-
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers.*", "ignore:.*is smaller than the logging interval.*"
-)
 
 
 def variants() -> list[Any]:
@@ -122,3 +119,13 @@ def section(path: Path, name: str) -> dict:
         if isinstance(value, str) and value.startswith("_base/"):
             content[key] = yaml.safe_load((EXPERIMENTS / value).read_text())
     return content
+
+
+def test_whole_numbers_stay_whole_whatever_was_imported_first() -> None:
+    """``typing`` may hand out ``Union[float, int, None]`` for Lightning's limits, by which 1 would become 1.0."""
+    annotations = {"limit_val_batches": Union[float, int, None], "devices": Union[int, str]}  # noqa: UP007
+    put_integers_first(annotations)
+    assert get_args(annotations["limit_val_batches"]) == (int, float, type(None))
+    assert annotations["devices"] == Union[int, str]  # noqa: UP007
+    limits = get_type_hints(Trainer.__init__)
+    assert get_args(limits["limit_val_batches"])[0] is int

@@ -22,9 +22,7 @@ def fuzz() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize(
-    "kind", ["media", "table", "picture", "matrix", "wave", "checkpoint", "weights", "record", "arrays"]
-)
+@pytest.mark.parametrize("kind", KINDS)
 def test_odd_inputs_are_read_right_or_refused_in_one_line(kind: str, fuzz: ModuleType) -> None:
     found = [(seed, *fuzz.run(kind, seed)) for seed in range(20)]
     assert [one for one in found if one[1] not in ("read", "refused")] == []

@@ -26,7 +26,14 @@ def test_kl_equals_scipy() -> None:
     a, b = maps(0), maps(1)
     expected = np.mean([entropy(q.flatten().numpy(), p.flatten().numpy()) for p, q in zip(a, b, strict=True)])
     # epsilon inside the logarithms shifts the value by about 1e-5
-    assert float(SaliencyLoss({"kl": 1.0})(a, b)) == pytest.approx(expected, abs=1e-4)
+    for name in ("kl", "kl_ratio"):
+        assert float(SaliencyLoss({name: 1.0})(a, b)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_size_of_the_comparison_is_apart_from_that_of_the_maps() -> None:
+    """MUBiC's loss is summed over 224x224, its maps have 112x192 (X1)."""
+    a, b = torch.full((2, 1, 6, 8), 0.5), torch.full((2, 1, 6, 8), 0.25)
+    assert float(SaliencyLoss(size=(10, 10))(a, b)) == pytest.approx(100 / 16, rel=ROUNDING)
 
 
 def test_ce_equals_torch() -> None:

@@ -15,7 +15,7 @@ from commandline import fit_arguments
 
 from lightning_avsp.cli import main
 
-pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:.*does not have many workers.*")]
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from lightning_avsp.backbones.feature_store import CachedVideoFeatures
 from lightning_avsp.backbones.published import WeightSource
-from lightning_avsp.backbones.video_features import CachedVideoFeatures
 from lightning_avsp.backbones.weights import (
     RANDOM,
     RANDOM_BY_NAME,
@@ -98,11 +98,8 @@ class Encoder(nn.Module, ABC):
         if self.weight_source is not None and weights == self.weight_source.key:
             return self.load_state(read_state_dict(self.weight_source.fetch()), weights)
         if weights in PUBLISHED_KEYS:
-            own = (
-                "none are published"
-                if self.weight_source is None
-                else f"its own are {self.weight_source.key}"
-            )
+            source = self.weight_source
+            own = "none are published" if source is None else f"its own are {source.key}"
             raise InputError(
                 f"there are no published weights {weights} for the {self.label} ({own}); set the option to null to "
                 "start at random, or choose another encoder"
@@ -132,6 +129,16 @@ class AudioEncoder(Encoder):
 
     out_channels: int
     """Channels C of the features."""
+    windows: tuple[tuple[int, int, int], ...] = ()
+    """Kernel, stride and padding along time of each layer of an encoder of waveforms."""
+
+    def token_centres(self, count: int) -> Tensor:
+        """Compute the sample of the waveform that each of so many tokens is centred on: (count,)."""
+        stride, first = 1, 0.0
+        for kernel, step, padding in self.windows:
+            first += ((kernel - 1) / 2 - padding) * stride
+            stride *= step
+        return first + stride * torch.arange(count)
 
     def encode_slices(self, slices: Tensor) -> Tensor:
         """Encode the log-mel slices of clips, each slice for itself: (B, 1, S, H, W) to (B, C, S, h, w)."""

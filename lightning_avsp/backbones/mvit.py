@@ -81,6 +81,22 @@ class FusedAttention(MultiscaleAttention):
         return self.project(attended.flatten(2)), grids[0]
 
 
+def fit_height_tables(trunk: MViT, blocks: list[MSBlockConfig], frame_size: tuple[int, int]) -> None:
+    """Cut the tables of relative positions along height to the frame's height.
+
+    torchvision sizes those of both axes by the longer one; a table that was published for this height would then be
+    stretched when it is loaded and shrunk back in every pass.
+    """
+    height, width = (size // 4 for size in frame_size)
+    for block, config in zip(trunk.blocks, blocks, strict=True):
+        query, key = height // config.stride_q[1], height // config.stride_kv[1]
+        rows = 2 * max(query, key) - 1
+        table = block.attn.rel_pos_h
+        if len(table) != rows:
+            block.attn.rel_pos_h = nn.Parameter(table.detach()[:rows].clone())
+        height, width = query, width // config.stride_q[2]
+
+
 class MultiscaleEncoder(VideoEncoder):
     """MViT trunk that returns its features after chosen blocks, deepest first.
 
@@ -90,7 +106,6 @@ class MultiscaleEncoder(VideoEncoder):
         blocks: Settings of the blocks.
         taps: Index of the last block of each stage.
         frame_size: Height and width that the relative-position tables are made for; other sizes interpolate them.
-        clip_frames: Frames per clip that the tables are made for.
         num_scales: Number of scales that are returned, from the deepest.
     """
 
@@ -99,13 +114,12 @@ class MultiscaleEncoder(VideoEncoder):
         blocks: list[MSBlockConfig],
         taps: tuple[int, ...],
         frame_size: tuple[int, int],
-        clip_frames: int = 16,
-        num_scales: int = 4,
+        num_scales: int,
     ) -> None:
         super().__init__()
         self.trunk = MViT(
             spatial_size=frame_size,
-            temporal_size=clip_frames,
+            temporal_size=16,  # frames of a clip, to which longer and shorter ones interpolate the tables
             block_setting=blocks,
             residual_pool=True,
             residual_with_cls_embed=False,
@@ -115,6 +129,7 @@ class MultiscaleEncoder(VideoEncoder):
         )
         # the classifier and its norm see no gradient here, which DDP would take for a mistake
         del self.trunk.norm, self.trunk.head
+        fit_height_tables(self.trunk, blocks, frame_size)
         use_video_layers(self.trunk)
         for module in self.trunk.modules():
             if isinstance(module, Pool):
@@ -155,9 +170,7 @@ class MViTv2Small(MultiscaleEncoder):
     unused_weights = ("norm.", "head.")
     interpolated_weights = ("rel_pos_h", "rel_pos_w")  # published for 224x224
 
-    def __init__(
-        self, num_scales: int = 4, frame_size: tuple[int, int] = (224, 384), clip_frames: int = 16
-    ) -> None:
+    def __init__(self, num_scales: int = 4, frame_size: tuple[int, int] = (224, 384)) -> None:
         widths = [96, 192, 192, *[384] * 11, 768, 768]
         heads = [1, 2, 2, *[4] * 11, 8, 8]
         key_strides = [8, 4, 4, *[2] * 11, 1, 1]
@@ -165,7 +178,7 @@ class MViTv2Small(MultiscaleEncoder):
             _block(heads[i], (widths[max(i - 1, 0)], widths[i]), i in (1, 3, 14), key_strides[i], (3, 3, 3))
             for i in range(16)
         ]
-        super().__init__(blocks, (0, 2, 13, 15), frame_size, clip_frames, num_scales)
+        super().__init__(blocks, (0, 2, 13, 15), frame_size, num_scales)
 
     def translate(self, state: StateDict) -> StateDict:
         """Translate the names of mmaction's file; those of torchvision's stay."""
@@ -181,9 +194,7 @@ class TinyMViT(MultiscaleEncoder):
 
     label = "video encoder (tiny)"
 
-    def __init__(
-        self, num_scales: int = 4, frame_size: tuple[int, int] = (64, 128), clip_frames: int = 16
-    ) -> None:
+    def __init__(self, num_scales: int = 4) -> None:
         widths = [16, 32, 48, 64, 64]
         heads = [1, 1, 2, 2, 2]
         key_strides = [16, 8, 4, 2, 1]
@@ -193,7 +204,7 @@ class TinyMViT(MultiscaleEncoder):
             kernel = (1, 3, 3) if pooled else (1, 1, 1)
             pair = (widths[max(index - 1, 0)], widths[index])
             blocks.append(_block(heads[index], pair, pooled, key_strides[index], kernel))
-        super().__init__(blocks, (0, 1, 2, 4), frame_size, clip_frames, num_scales)
+        super().__init__(blocks, (0, 1, 2, 4), (64, 128), num_scales)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 # torchvision's 0.02 suits widths of hundreds; at 32 a block would hardly change its input

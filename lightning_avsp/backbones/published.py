@@ -71,9 +71,8 @@ class WeightSource:
             target.parent.mkdir(parents=True, exist_ok=True)
             match = _HASH.search(target.name)
             try:
-                torch.hub.download_url_to_file(
-                    self.url, str(target), match and match[1], progress=False
-                )  # moves the file to its place when it is complete
+                # moves the file to its place when it is complete
+                torch.hub.download_url_to_file(self.url, str(target), match and match[1], progress=False)
                 return target
             except (URLError, OSError, RuntimeError) as error:
                 reason = str(error)

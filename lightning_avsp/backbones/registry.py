@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal, get_args
 
-from lightning_avsp.backbones.encoder import AudioEncoder, Encoder, VideoEncoder
+from lightning_avsp.backbones.encoder import AudioEncoder, VideoEncoder
 from lightning_avsp.backbones.mvit import MViTv2Small, TinyMViT
 from lightning_avsp.backbones.published import WeightSource
-from lightning_avsp.backbones.resnet3d import R3D18, SlowR50
-from lightning_avsp.backbones.s3d import S3DEncoder
 from lightning_avsp.backbones.soundnet import SoundNet8, SoundNetTap
-from lightning_avsp.backbones.swin3d import Swin3DTiny
-from lightning_avsp.backbones.tiny_audio import TinyAudioEncoder
-from lightning_avsp.backbones.tiny_waveform import TinyWaveformEncoder
+from lightning_avsp.backbones.tapped import R3D18, S3DEncoder, SlowR50, Swin3DTiny
+from lightning_avsp.backbones.tiny_audio import TinyAudioEncoder, TinyWaveformEncoder
 from lightning_avsp.backbones.vggish import VGGish
 from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.errors import require_choice
@@ -33,7 +28,6 @@ VIDEO_ENCODERS: dict[str, type[VideoEncoder]] = {
 }
 AUDIO_ENCODERS: dict[str, type[AudioEncoder]] = {"vggish": VGGish, "soundnet8": SoundNet8}
 """Audio encoders of which weights are published; the others have none."""
-AnyEncoder = TypeVar("AnyEncoder", bound=Encoder)
 
 
 def published_sources() -> dict[str, WeightSource]:
@@ -56,21 +50,18 @@ def build_video_encoder(
     Raises:
         InputError: If the name is unknown, or the weights are missing or do not fit.
     """
-    builders: dict[str, Callable[[], VideoEncoder]] = {
-        key: partial(kind, num_scales=num_scales) for key, kind in VIDEO_ENCODERS.items()
-    }
-    return _build("video_encoder", name, builders, weights, frozen)
+    require_choice("video_encoder", name, VIDEO_ENCODERS)
+    encoder = VIDEO_ENCODERS[name](num_scales=num_scales)
+    return encoder, encoder.prepare(weights, frozen)
 
 
 def build_audio_encoder(
     name: AudioEncoderName, weights: str | None = None, frozen: bool = False
 ) -> tuple[AudioEncoder, PartReport]:
     """Build an encoder of log-mel slices; arguments and errors as of :func:`build_video_encoder`."""
-    builders: dict[str, Callable[[], AudioEncoder]] = {
-        "vggish": partial(VGGish, frozen=False),
-        "tiny": TinyAudioEncoder,
-    }
-    return _build("audio_encoder", name, builders, weights, frozen)
+    require_choice("audio_encoder", name, get_args(AudioEncoderName))
+    encoder = TinyAudioEncoder() if name == "tiny" else VGGish(frozen=False)  # `prepare` freezes
+    return encoder, encoder.prepare(weights, frozen)
 
 
 def build_waveform_encoder(
@@ -81,20 +72,6 @@ def build_waveform_encoder(
     The tap is the layer that SoundNet's features are taken from; the tiny encoder has one only and ignores it. Other
     arguments and errors as of :func:`build_video_encoder`.
     """
-    builders: dict[str, Callable[[], AudioEncoder]] = {
-        "soundnet8": partial(SoundNet8, tap),
-        "tiny": TinyWaveformEncoder,
-    }
-    return _build("audio_encoder", name, builders, weights, frozen)
-
-
-def _build(
-    option: str,
-    name: str,
-    builders: Mapping[str, Callable[[], AnyEncoder]],
-    weights: str | None,
-    frozen: bool,
-) -> tuple[AnyEncoder, PartReport]:
-    require_choice(option, name, builders)
-    encoder = builders[name]()
+    require_choice("audio_encoder", name, get_args(WaveformEncoderName))
+    encoder = TinyWaveformEncoder() if name == "tiny" else SoundNet8(tap)
     return encoder, encoder.prepare(weights, frozen)

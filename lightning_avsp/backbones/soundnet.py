@@ -81,10 +81,13 @@ class SoundNet8(AudioEncoder):
         self.convs = nn.ModuleList()
         self.norms = nn.ModuleList()
         width = 1
+        windows: list[tuple[int, int, int]] = []
         for stage in self.stages:
             self.convs.append(nn.Conv1d(width, stage.channels, stage.kernel, 2, stage.kernel // 2))
             self.norms.append(nn.BatchNorm1d(stage.channels))
             width = stage.channels
+            windows += [(stage.kernel, 2, stage.kernel // 2), (stage.pool, stage.pool, 0)]
+        self.windows = tuple(windows if tap == "pool7" else windows[:-1])
         self.out_channels = width
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -140,7 +143,9 @@ class SoundNet8(AudioEncoder):
             if ours is None or int(ours.split(".")[1]) >= len(self.stages):
                 dropped.append(name)
             else:
-                kept[ours] = one_dimensional(tensor)
+                # kernels are (out, in, 1, k) in one file and (out, in, k, 1) in the other
+                flat = tensor.dim() == 4 and 1 in tensor.shape[2:]
+                kept[ours] = tensor.flatten(2) if flat else tensor
         if not kept:
             raise InputError(
                 f"{source} holds no SoundNet-8: its {len(state)} names start with {next(iter(state), None)}, but none "
@@ -165,8 +170,3 @@ def own_name(name: str) -> str | None:
             if position in (stage.sequential, stage.sequential + 1):
                 return f"{'convs' if position == stage.sequential else 'norms'}.{index}.{tensor}"
     return None
-
-
-def one_dimensional(tensor: Tensor) -> Tensor:
-    """Reshape a kernel (out, in, 1, k) or (out, in, k, 1) to (out, in, k); return anything else as it is."""
-    return tensor.flatten(2) if tensor.dim() == 4 and 1 in tensor.shape[2:] else tensor

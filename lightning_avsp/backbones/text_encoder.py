@@ -138,6 +138,25 @@ def load_text_encoder(name: str = DEFAULT_TEXT_MODEL, device: str = "cpu") -> Te
     return TextEncoder(model, network, tokenizer, device)
 
 
+def split_tokens(name: str, text: str) -> list[str]:
+    """Split a text into the tokens of a text model, start and end token left out, as they are read aloud.
+
+    Raises:
+        InputError: If its tokenizer is not there and cannot be downloaded.
+        MissingDependencyError: If transformers is not installed.
+    """
+    transformers = require_transformers()
+    if name.startswith("tiny-random"):
+        from lightning_avsp.backbones.tiny_text import build_word_tokenizer
+
+        tokenizer = build_word_tokenizer()
+    else:
+        with loading(name, "--captions", "tokenizer.json (or vocab.json and merges.txt)"):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+    ids = tokenizer(text)["input_ids"][1:-1]
+    return [str(token).removesuffix("</w>") for token in tokenizer.convert_ids_to_tokens(ids)]
+
+
 @contextmanager
 def loading(name: str, option: str, files: str) -> Iterator[None]:
     """Turn errors of loading a published model into one message with the files to fetch.

@@ -38,7 +38,13 @@ def build_tiny_clip(name: str = "tiny-random") -> tuple[nn.Module, Any]:
     """
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    width = _width(name)
+    match = re.fullmatch(r"tiny-random(?:-(\d+))?", name)
+    width = int(match[1] or DEFAULT_WIDTH) if match else 0
+    if width < 16 or width % 16:
+        raise InputError(
+            f"no text model is called {name!r}; choose tiny-random ({DEFAULT_WIDTH} channels), tiny-random-WIDTH with "
+            "a multiple of 16, or a CLIP model"
+        )
     tokenizer = build_word_tokenizer()
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
@@ -79,17 +85,6 @@ def build_word_tokenizer() -> Any:
         unk_token="<unknown>",
         model_max_length=77,
     )
-
-
-def _width(name: str) -> int:
-    match = re.fullmatch(r"tiny-random(?:-(\d+))?", name)
-    width = int(match[1] or DEFAULT_WIDTH) if match else 0
-    if width < 16 or width % 16:
-        raise InputError(
-            f"no text model is called {name!r}; choose tiny-random ({DEFAULT_WIDTH} channels), tiny-random-WIDTH with "
-            "a multiple of 16, or a CLIP model"
-        )
-    return width
 
 
 def _draw_weights(network: nn.Module) -> None:

@@ -53,7 +53,7 @@ class VGGish(AudioEncoder):
             layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
         self.features = nn.Sequential(*layers)
         self.out_channels = width
-        if frozen:
+        if frozen:  # as the released DiffSal runs it
             self.freeze()
 
     def forward(self, slices: Tensor) -> Tensor:

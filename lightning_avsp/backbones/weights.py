@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch.nn.functional as F
@@ -59,29 +59,6 @@ class PartReport:
         if counts:
             text += f" ({', '.join(counts)})"
         return text + (", frozen" if self.frozen else "")
-
-
-@dataclass
-class WeightReport:
-    """Origin of the weights of each part of a network; print it, or log its lines."""
-
-    parts: list[PartReport] = field(default_factory=list)
-    """One entry per part, in the order they were built."""
-
-    def add(self, part: PartReport) -> None:
-        """Append one part."""
-        self.parts.append(part)
-
-    def replace(self, old: PartReport, new: PartReport) -> None:
-        """Put one part in another's place: it starts from an earlier stage instead."""
-        self.parts[self.parts.index(old)] = new
-
-    def lines(self) -> list[str]:
-        """One line of text per part."""
-        return [str(part) for part in self.parts]
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
 
 
 def read_state_dict(path: str | Path) -> StateDict:
@@ -166,7 +143,7 @@ def load_strict(
             if names
         ]
         raise InputError(f"{source} does not fit the {part}; {'; '.join(problems)}; nothing was loaded")
-    module.load_state_dict(kept, strict=False)
+    module.load_state_dict(kept, strict=False)  # all differences are known and reported
     return PartReport(part, source, len(kept), tuple(sorted(resized)), dropped, tuple(absent))
 
 

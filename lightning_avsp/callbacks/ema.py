@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,9 @@ class WeightAverage(Callback):
     """
 
     def __init__(self, decay: float = 0.999, warmup: float = 10.0) -> None:
-        if not 0 < decay < 1 or warmup < 1:
-            raise InputError(
-                f"ema needs a decay between 0 and 1 and a warmup of at least 1, got {decay}, {warmup}"
-            )
+        if not 0 < decay < 1:
+            raise InputError(f"ema={decay} must lie between 0 and 1, both excluded")
+        require_range(1, ema_warmup=warmup)
         self.decay = decay
         self.warmup = warmup
         self.updates = 0
@@ -78,13 +77,14 @@ class WeightAverage(Callback):
         decay = min(self.decay, (1 + self.updates) / (self.warmup + self.updates))
         self.updates += 1
         for name, parameter in trainable(pl_module):
+            # in place: no second copy of the weights for a moment
             self.average[name].lerp_(parameter.detach(), 1 - decay)
 
     # ---- evaluation during training
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the average into the module."""
-        if self.average and trainer.state.fn == "fit":
+        if self.average and trainer.state.fn == "fit":  # a checkpoint under test holds the average already
             self._swap(pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -122,7 +122,7 @@ class WeightAverage(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Save the average as the model's weights, and the raw weights beside it."""
-        if not self.average:
+        if not self.average:  # nothing is trained
             return
         raw = self._raw or {name: parameter.detach() for name, parameter in trainable(pl_module)}
         whole_raw = {name: whole(tensor) for name, tensor in raw.items()}

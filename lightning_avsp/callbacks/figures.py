@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,15 +34,10 @@ class SampleFigures(Callback):
         self.clips = clips
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         """Draw from the first batch, which the validation order keeps the same at every epoch."""
+        # of the first process alone: each has other clips
         if batch_idx != 0 or trainer.sanity_checking or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, SaliencyTask)
@@ -70,44 +65,56 @@ def draw_clips(
     strip: list[tuple[str, Tensor]],
     target_index: int | None = None,
 ) -> None:
-    """Draw one row per clip: target frame, ground truth, prediction, then the strip.
+    """Draw the target frame, ground truth and prediction of each clip, and below them a few steps of the strip.
 
     Args:
         path: PNG file to write.
         batch: The clips, with ``ground_truth``.
         maps: Predictions (B, 1, H, W) in [0, 1].
-        strip: Labelled intermediate maps (B, 1, H, W).
+        strip: Labelled intermediate maps (B, 1, H, W): pairs of noisy input and map predicted from it.
         target_index: Index of the target frame in the clip; the middle by default.
     """
-    columns = 3 + len(strip)
-    with image_grid(path, len(maps), columns, (2.4 * columns, 1.6 * len(maps) + 0.3)) as (_, axes):
-        for row, axis_row in enumerate(axes):
-            video = batch["video"][row]
-            name = f"{batch['corpus'][row]}/{batch['video_id'][row]} #{int(batch['frame'][row])}"
+    # few large panels: from pure noise its own prediction, and the input of the last step
+    steps = [strip[place] for place in sorted({0, 1, len(strip) - 2})] if strip else []
+    rows = 2 if steps else 1
+    with image_grid(path, rows * len(maps), 3, (9.6, 2.1 * rows * len(maps))) as (_, axes):
+        for clip, clip_axes in enumerate(axes.reshape(len(maps), -1)):
+            video = batch["video"][clip]
+            name = f"{batch['corpus'][clip]}/{batch['video_id'][clip]} #{int(batch['frame'][clip])}"
             images: list[tuple[str, Any, bool]] = [
                 (name, video[len(video) // 2 if target_index is None else target_index].cpu().numpy(), False),
-                ("ground truth", batch["ground_truth"][row].cpu().numpy() / 255, True),
-                ("prediction", maps[row, 0].float().cpu().numpy(), True),
+                ("ground truth", batch["ground_truth"][clip].cpu().numpy() / 255, True),
+                ("prediction", maps[clip, 0].float().cpu().numpy(), True),
             ]
-            images += [(label, step[row, 0].numpy(), label.startswith("predicted")) for label, step in strip]
-            for axis, (label, image, unit) in zip(axis_row, images, strict=True):
+            images += [(label, step[clip, 0].numpy(), label.startswith("predicted")) for label, step in steps]
+            for axis, (label, image, unit) in zip(clip_axes, images, strict=False):
                 # maps share one fixed range so that figures of different epochs can be compared; noise has its own
                 limits = {"vmin": 0.0, "vmax": 1.0} if unit else {}
                 axis.imshow(image, cmap="magma" if image.ndim == 2 else None, **limits)
-                axis.set_title(label, fontsize=6)
+                axis.set_title(label, fontsize=10)
+            for axis in clip_axes:
                 axis.set_axis_off()
 
 
 @contextmanager
 def image_grid(
-    path: Path, rows: int, columns: int, inches: tuple[float, float]
+    paths: Path | Sequence[Path], rows: int, columns: int, inches: tuple[float, float], dpi: int = 110
 ) -> Iterator[tuple[Figure, np.ndarray]]:
-    """Open a figure of ``rows`` by ``columns`` axes, and its axes, saved as PNG when the block ends well."""
+    """Open a figure of ``rows`` by ``columns`` axes, and its axes, saved when the block ends well.
+
+    Args:
+        paths: PNG or PDF files by their ending.
+        rows: Rows.
+        columns: Columns.
+        inches: Width and height.
+        dpi: Pixels per inch.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=inches, layout="constrained")
     FigureCanvasAgg(figure)
     yield figure, figure.subplots(rows, columns, squeeze=False)
-    with atomic_write(path, fsync=False) as file:
-        figure.savefig(file, format="png", dpi=110)
+    for path in (paths,) if isinstance(paths, Path) else paths:
+        with atomic_write(path, fsync=False) as file:
+            figure.savefig(file, format=path.suffix[1:], dpi=dpi)

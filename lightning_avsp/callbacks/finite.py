@@ -34,7 +34,7 @@ class FiniteLoss(Callback):
     ) -> None:
         """Store the loss on its device, and the clips it was computed from."""
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        if not isinstance(loss, Tensor):
+        if not isinstance(loss, Tensor):  # a step that was skipped
             return
         self._losses.append(loss.detach().float())
         keys = zip(batch["corpus"], batch["video_id"], batch["frame"], strict=True)

@@ -1,16 +1,19 @@
-"""Progress of a run: a rich bar on a terminal, plain lines anywhere else."""
+"""Progress of a run: a rich bar on a terminal, plain lines elsewhere, and `progress.json` for `avsp sweep status`."""
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 
-SECONDS_BETWEEN_LINES = 20.0
+from lightning_avsp.run_folder import RunFolder, write_json
+
+SECONDS_BETWEEN_LINES, SECONDS_BETWEEN_BEATS = 20.0, 5.0
 
 
 def progress_bar() -> ProgressBar:
@@ -72,3 +75,43 @@ class PlainProgress(ProgressBar):
         found = {name: trainer.callback_metrics.get(f"{stage}/{name}") for name in names}
         values = ", ".join(f"{name} {float(v):.4f}" for name, v in found.items() if v is not None)
         self._line(f"epoch {trainer.current_epoch}, {stage}: {values}", force=True)
+
+
+class Heartbeat(Callback):
+    """File with step, number of steps, host and time left in the run's folder, written on rank 0."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self._started = (0.0, 0)
+        self._written = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock at the first step of a run, or at the one that it is resumed at."""
+        self._started = (time.time(), trainer.global_step)
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """Write the optimiser step."""
+        self._write(trainer, trainer.global_step, trainer.estimated_stepping_batches)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of a test."""
+        self._started = (time.time(), 0)
+
+    def on_test_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """Write the number of the batch."""
+        batch_idx = kwargs.get("batch_idx", args[3] if len(args) > 3 else 0)
+        self._write(trainer, batch_idx + 1, sum(trainer.num_test_batches))
+
+    def _write(self, trainer: Trainer, step: int, steps: float) -> None:
+        now, (began, first) = time.time(), self._started
+        if not trainer.is_global_zero or now - self._written < SECONDS_BETWEEN_BEATS:
+            return
+        self._written = now
+        left = (steps - step) * (now - began) / max(1, step - first)
+        endless = steps == float("inf")
+        content = {
+            "step": step,
+            "steps": None if endless else int(steps),
+            "left_s": None if endless else left,
+        }
+        write_json(self.run.path / "progress.json", {**content, "host": socket.gethostname(), "written": now})

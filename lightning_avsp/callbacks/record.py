@@ -27,12 +27,14 @@ class RunRecord(SaveConfigCallback):
     or overwrites the first one's file. Here each command of a run has a file of its own.
     """
 
-    _earlier: Sequence[dict[str, Any]] = ()
+    _earlier: Sequence[dict[str, Any]] = ()  # a resumed run has seen the videos of all its parts
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the configuration, and ``run.json`` of a training; Lightning calls this once per command, on rank 0."""
         run = RunFolder(Path(trainer.default_root_dir))
-        text = self.parser.dump(self.config, skip_unset=False)
+        text = self.parser.dump(
+            self.config, skip_unset=False
+        )  # defaults too: they may change between versions
         name = "config.yaml" if stage == "fit" else f"config-{getattr(stage, 'value', stage)}.yaml"
         write_atomically(run.path / name, text)
         for logger in trainer.loggers:

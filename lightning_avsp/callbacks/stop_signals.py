@@ -17,6 +17,8 @@ from lightning_avsp.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 WATCHED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+STEPS_BETWEEN_EXCHANGES = 10
+"""Steps on an accelerator after which processes exchange what signals they received."""
 
 
 class StopSignals(Callback):
@@ -28,18 +30,11 @@ class StopSignals(Callback):
 
     A second Ctrl-C does not wait for the step, and saves nothing.
 
-    Under SLURM, SIGUSR1 also puts the job back into the queue (``scontrol requeue``) unless ``requeue`` is false.
-
-    Args:
-        run: Folder of the run.
-        every: Steps between two exchanges with the other processes about received signals, on accelerators.
-        requeue: Put a SLURM job back into the queue at SIGUSR1.
+    Under SLURM, SIGUSR1 also puts the job back into the queue (``scontrol requeue``).
     """
 
-    def __init__(self, run: RunFolder, every: int = 10, requeue: bool = True) -> None:
+    def __init__(self, run: RunFolder) -> None:
         self.run = run
-        self.every = every
-        self.requeue = requeue
         self.received = 0
         self._steps = 0
         self._before: dict[int, Any] = {}
@@ -47,7 +42,7 @@ class StopSignals(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Install the handler of the signals."""
         self.received = 0
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread():  # no other may install handlers
             self._before = {number: signal.signal(number, self._note) for number in WATCHED}
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -61,7 +56,7 @@ class StopSignals(Callback):
     def _release(self) -> None:
         if threading.current_thread() is threading.main_thread():
             for number, handler in self._before.items():
-                if signal.getsignal(number) == self._note:
+                if signal.getsignal(number) == self._note:  # not one that somebody set meanwhile
                     signal.signal(number, handler)
         self._before = {}
 
@@ -84,7 +79,7 @@ class StopSignals(Callback):
         alone = trainer.world_size == 1
         self._steps += 1
         # asking an accelerator waits for it; on the CPU it costs nothing
-        if not alone and pl_module.device.type != "cpu" and self._steps % self.every != 0:
+        if not alone and pl_module.device.type != "cpu" and self._steps % STEPS_BETWEEN_EXCHANGES != 0:
             return
         if alone:
             number = self.received
@@ -94,13 +89,13 @@ class StopSignals(Callback):
         if not number:
             return
         path = self.run.checkpoints / "last.ckpt"
-        trainer.save_checkpoint(path, weights_only=False)
+        trainer.save_checkpoint(path, weights_only=False)  # with the optimiser, to go on exactly
         name = signal.Signals(number).name
         if trainer.is_global_zero:
             log.warning(
                 "%s: saved %s after step %d; resume with --ckpt_path last", name, path, trainer.global_step
             )
-            if number == signal.SIGUSR1 and self.requeue and "SLURM_JOB_ID" in os.environ:
+            if number == signal.SIGUSR1 and "SLURM_JOB_ID" in os.environ:
                 requeue_job()
         raise SystemExit(128 + number)
 

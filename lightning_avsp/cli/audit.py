@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from lightning_avsp.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from lightning_avsp.evaluation.audit.data import AuditData
@@ -15,12 +14,11 @@ if TYPE_CHECKING:
     from lightning_avsp.tasks.loading import LoadedModel
 
 Modality = Literal["audio", "text"]
-MetricNames = list[Literal["cc", "sim", "nss", "auc_judd", "kld"]]
 
 
 @dataclass
 class AuditOptions:
-    """Options of the audits that predict test frames.
+    """Options of audits and explanations, which predict test frames.
 
     Args:
         root: Folder with the corpora.
@@ -58,66 +56,62 @@ class AuditOptions:
         from lightning_avsp.tasks.loading import load_model
 
         model = load_model(ckpt, self.device, self.steps, self.seed)
-        captions = find_corpus_captions(model, self.captions, self.features)
+        captions = find_corpus_captions(model, self.root, self.captions, self.features)
         shared = ("split", "every", "batch", "num_workers", "missing_audio", "limit_videos")
         options = {name: getattr(self, name) for name in shared}
         return model, AuditData(Path(self.root), names(self.corpus), captions=captions, **options)
 
 
-def audio(
-    ckpt: Path,
-    samples: int = 4,
-    shift: float = 0.32,
-    metrics: MetricNames = ["cc", "nss"],  # noqa: B006  # never changed
-    least: float = 0.01,
-    out: Path | None = None,
-    **options: Any,
-) -> None:
+@dataclass
+class PerturbationOptions(AuditOptions):
+    """Options of the audits that compare perturbed inputs.
+
+    Args:
+        samples: Samples that the mean over samples is taken of.
+        metrics: Metrics to report; cc must be among them.
+        least: Smallest gain in CC that counts as use.
+    """
+
+    samples: int = 4
+    metrics: list[Literal["cc", "sim", "nss", "auc_judd", "kld"]] = field(
+        default_factory=lambda: ["cc", "nss"]
+    )
+    least: float = 0.01
+
+
+def audio(ckpt: Path, shift: float = 0.32, out: Path | None = None, **options: Any) -> None:
     """Measure the use of audio: test videos with own, missing, shifted and another video's audio.
 
     Args:
         ckpt: Checkpoint of a training run, or an official DiffSal file.
-        samples: Samples that the mean over samples is taken of.
         shift: Seconds that audio is shifted by, late and early; 0 leaves that out.
-        metrics: Metrics to report; cc must be among them.
-        least: Smallest gain in CC that counts as use.
         out: JSON file; results/audit_audio_NAME.json of the run when not given.
-        options: See :class:`AuditOptions`.
+        options: See :class:`PerturbationOptions`.
     """
-    settings = {"samples": samples, "shift": shift, "metrics": metrics, "least": least}
-    _perturb("audio", Path(ckpt), AuditOptions(**options), out, settings)
+    _perturb("audio", ckpt, PerturbationOptions(**options), out, shift=shift)
 
 
-def text(
-    ckpt: Path,
-    samples: int = 4,
-    metrics: MetricNames = ["cc", "nss"],  # noqa: B006  # never changed
-    least: float = 0.01,
-    out: Path | None = None,
-    **options: Any,
-) -> None:
+def text(ckpt: Path, out: Path | None = None, **options: Any) -> None:
     """Measure the use of text: test videos with their own captions, another video's, and none.
 
     Args:
         ckpt: Checkpoint of a training run.
-        samples: Samples that the mean over samples is taken of.
-        metrics: Metrics to report; cc must be among them.
-        least: Smallest gain in CC that counts as use.
         out: JSON file; results/audit_text_NAME.json of the run when not given.
-        options: See :class:`AuditOptions`.
+        options: See :class:`PerturbationOptions`.
     """
-    settings = {"samples": samples, "metrics": metrics, "least": least}
-    _perturb("text", Path(ckpt), AuditOptions(**options), out, settings)
+    _perturb("text", ckpt, PerturbationOptions(**options), out)
 
 
 def _perturb(
-    modality: Modality, ckpt: Path, options: AuditOptions, out: Path | None, settings: dict[str, Any]
+    modality: Modality, ckpt: Path, options: PerturbationOptions, out: Path | None, **settings: Any
 ) -> None:
     from lightning_avsp.evaluation.audit.perturbation import audit_modality
 
-    model, data = options.open(ckpt)
-    found = audit_modality(model, data, modality, progress=progress("clips"), **settings)
-    _finish(found.report(), ckpt, modality, out, {**model_record(ckpt, model, data), **settings})
+    settings |= {"samples": options.samples, "metrics": options.metrics, "least": options.least}
+    model, data = options.open(Path(ckpt))
+    with progress_bar("clips") as advance:
+        report = audit_modality(model, data, modality, progress=advance, **settings).report()
+    _finish(report, Path(ckpt), modality, out, {**model_record(ckpt, model, data), **settings})
 
 
 def noise(ckpt: Path, samples: int = 4, out: Path | None = None, **options: Any) -> None:
@@ -132,7 +126,8 @@ def noise(ckpt: Path, samples: int = 4, out: Path | None = None, **options: Any)
     from lightning_avsp.evaluation.audit.denoising import audit_denoising
 
     model, data = AuditOptions(**options).open(Path(ckpt))
-    report = audit_denoising(model, data, samples, progress("clips")).report()
+    with progress_bar("clips") as advance:
+        report = audit_denoising(model, data, samples, advance).report()
     _finish(report, Path(ckpt), "noise", out, model_record(Path(ckpt), model, data))
 
 
@@ -154,7 +149,7 @@ def leak(runs: list[str], strict: bool = False, out: Path | None = None) -> None
     if out is not None:
         write_json(Path(out), report.record)
     print("\n".join(report.lines()))
-    states = {finding.state for finding in found}
+    states = {finding.state for finding in found}  # the exit code is for scripts
     if "leak" in states or (strict and "unknown" in states):
         raise SystemExit(1)
 
@@ -183,16 +178,3 @@ def model_record(ckpt: Path, model: LoadedModel, data: AuditData) -> dict[str, A
 def names(corpora: str) -> tuple[str, ...]:
     """Split ``AVAD,ETMD`` to a tuple."""
     return tuple(name.strip() for name in corpora.split(",") if name.strip())
-
-
-def progress(unit: str, seconds: float = 20.0) -> Callable[[int, int], None]:
-    """Return a callback that prints the number of finished and of all units on standard error now and then."""
-    last = time.monotonic()
-
-    def report(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= seconds:
-            last = time.monotonic()
-            print(f"{done} of {total} {unit}", file=sys.stderr, flush=True)
-
-    return report

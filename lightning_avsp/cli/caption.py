@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
 
 if TYPE_CHECKING:
+    from lightning_avsp.backbones.blip2 import PromptMode
     from lightning_avsp.backbones.text_encoder import TextEncoder
     from lightning_avsp.data.captions.features import TokenFeatures
+    from lightning_avsp.data.entries import VideoEntry
 
 
 def caption(
@@ -56,8 +58,12 @@ def caption(
     """
     from lightning_avsp.backbones.text_encoder import DEFAULT_TEXT_MODEL, load_text_encoder
     from lightning_avsp.data.captions.features import TokenFeatures
+    from lightning_avsp.data.captions.lines import caption_path, merge_captions, read_table
     from lightning_avsp.data.catalogue import find_corpus
+    from lightning_avsp.data.corpora import read_videos
     from lightning_avsp.launch import choose_device
+    from lightning_avsp.synthetic import STATEMENT
+    from lightning_avsp.synthetic.captions import write_synthetic_captions
 
     root = Path(root)
     out = root / "captions" if out is None else Path(out)
@@ -67,8 +73,7 @@ def caption(
         raise InputError("no corpus given: --corpus AVAD, or several with commas between them")
     if from_ is not None and (synthetic or len(names) > 1):
         raise InputError("--from takes the captions of one corpus, and not together with --synthetic")
-    if every < 1 or batch < 1:
-        raise InputError(f"every={every} and batch={batch} must both be at least 1")
+    require_range(1, every=every, batch=batch)
     encoder, cache = None, TokenFeatures(features_folder)
     if features:  # before hours of captioning: a missing text model, or a folder of another model's features
         text_model = text_model or ("tiny-random" if synthetic else DEFAULT_TEXT_MODEL)
@@ -76,59 +81,37 @@ def caption(
         cache.claim(encoder.model)
     for name in names:
         if synthetic:
-            _synthetic(root, name, out, informative_share, every, seed)
-        elif from_ is not None:
-            _from_table(root, name, out, Path(from_))
+            made = write_synthetic_captions(
+                root, name, out, informative_share=informative_share, every=every, seed=seed
+            )
+            print(
+                f"SYNTHETIC {name}: {made.captions} captions of {made.videos} videos in {made.path}; "
+                f"{made.informative} name the object that decides, {made.agreeing} of these the one attended in that "
+                f"very frame\n{STATEMENT}"
+            )
+            continue
+        videos = read_videos(root, [name], "all", missing_audio="silence", skip_missing_lists=True)
+        path = caption_path(out, name)
+        if from_ is not None:
+            frames = {entry.video: entry.n_frames for entry in videos}
+            added, replaced = merge_captions(path, read_table(Path(from_)), frames, Path(from_))
+            print(f"{name}: {added} captions from {from_} added, {replaced} replaced, in {path}")
         else:
-            _blip2(root, name, out, model, every, device, prompt, batch)
+            _blip2(videos, path, model, every, device, prompt, batch)
     if encoder is not None:
         _features(out, names, cache, encoder)
         print(f"train with --data.captions.folder {out} --data.captions.features {features_folder}")
 
 
-def _synthetic(root: Path, name: str, out: Path, share: float, every: int, seed: int) -> None:
-    from lightning_avsp.synthetic import STATEMENT
-    from lightning_avsp.synthetic.captions import write_synthetic_captions
-
-    made = write_synthetic_captions(root, name, out, informative_share=share, every=every, seed=seed)
-    print(
-        f"SYNTHETIC {name}: {made.captions} captions of {made.videos} videos in {made.path}; {made.informative} name "
-        f"the object that decides, {made.agreeing} of these the one attended in that very frame"
-    )
-    print(STATEMENT)
-
-
-def _from_table(root: Path, name: str, out: Path, table: Path) -> None:
-    from lightning_avsp.data.captions.lines import caption_path, merge_captions, read_table
-    from lightning_avsp.data.corpora import read_videos
-
-    captions = read_table(table)
-    videos = read_videos(root, [name], "all", missing_audio="silence", skip_missing_lists=True)
-    frames = {entry.video: entry.n_frames for entry in videos}
-    added, replaced = merge_captions(caption_path(out, name), captions, frames, table)
-    print(f"{name}: {added} captions from {table} added, {replaced} replaced, in {caption_path(out, name)}")
-
-
 def _blip2(
-    root: Path,
-    name: str,
-    out: Path,
-    model: str,
-    every: int,
-    device: str,
-    prompt: Literal["question", "plain", "none"],
-    batch: int,
+    videos: list[VideoEntry], path: Path, model: str, every: int, device: str, prompt: PromptMode, batch: int
 ) -> None:
     from lightning_avsp.backbones.blip2 import open_captioner
     from lightning_avsp.cli.progress import progress_bar
     from lightning_avsp.data.captions.corpus import caption_corpus, uncaptioned_frames
-    from lightning_avsp.data.captions.lines import caption_path
-    from lightning_avsp.data.corpora import read_videos
     from lightning_avsp.launch import choose_device
 
-    path = caption_path(out, name)
-    videos = read_videos(root, [name], "all", missing_audio="silence", skip_missing_lists=True)
-    todo = uncaptioned_frames(videos, every, path, model, prompt)
+    name, todo = path.stem, uncaptioned_frames(videos, every, path, model, prompt)
     total = sum(len(numbers) for numbers in todo.values())
     print(f"{name}: {len(videos)} videos, {total} frames to caption (every {every}) into {path}", flush=True)
     if total:
@@ -151,6 +134,7 @@ def _features(out: Path, names: list[str], cache: TokenFeatures, encoder: TextEn
     with progress_bar("token features") as progress:
         done = cache_features(encoder, texts, cache, progress=progress)
     seconds = time.perf_counter() - began
+    # an empty caption has no tokens
     distinct = sorted({text for text in texts if text.strip()})
     print(
         f"{len(distinct)} distinct texts of {len(texts)} captions, {done} encoded by {encoder.model} in "

@@ -34,13 +34,12 @@ def check(
     from lightning_avsp.cli.progress import progress_bar
     from lightning_avsp.curation.check import check_corpora
     from lightning_avsp.curation.check.report import print_faults
-    from lightning_avsp.errors import InputError
+    from lightning_avsp.errors import InputError, require_range
     from lightning_avsp.run_folder import write_json
 
     if quick and full:
         raise InputError("--quick and --full contradict each other; give one of them, or neither")
-    if show < 0 or workers < 0:
-        raise InputError(f"--show and --workers must not be negative, got {show} and {workers}")
+    require_range(0, show=show, workers=workers)
     console = Console(highlight=False, soft_wrap=True)
     with progress_bar("check") as advance:
         report = check_corpora(
@@ -48,7 +47,7 @@ def check(
             [name.strip() for name in corpus.split(",") if name.strip()],
             depth="quick" if quick else "full" if full else "standard",
             workers=workers or os.cpu_count() or 1,
-            progress=lambda name, done, total: advance(done, total, name),
+            progress=advance,
         )
     print_faults(console, report, show)
     if json is not None:

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from lightning_avsp.curation.importing.settings import (
-    Columns,
-    EyeLink,
-    Files,
-    Format,
-    MapSettings,
-    Screen,
-    TimeStamps,
-)
+from lightning_avsp.curation.importing.settings import ImportSettings
 
 
 def import_recording(
@@ -21,20 +13,11 @@ def import_recording(
     gaze: Path,
     corpus: str,
     root: Path,
-    columns: Columns = Columns(),  # noqa: B008  # frozen; jsonargparse makes option groups of them
-    time: TimeStamps = TimeStamps(),  # noqa: B008
-    eyelink: EyeLink = EyeLink(),  # noqa: B008
-    format: Format = "auto",
-    screen: Screen = Screen(),  # noqa: B008
-    maps: MapSettings = MapSettings(),  # noqa: B008
-    files: Files = Files(),  # noqa: B008
-    drop_zero: bool = False,
-    max_outside: float = 0.5,
-    max_blank: float = 0.05,
     video_name: str = "",
     part: Literal["train", "test"] = "train",
     split: str = "1",
     overwrite: bool = False,
+    **settings: Any,
 ) -> None:
     """Import a video with raw gaze: frames, audio, eyeMap and fixMap in the layout that every command reads.
 
@@ -47,39 +30,28 @@ def import_recording(
             recording (.asc), or a folder or pattern ('dir/*.txt') of either, one for each observer, named by the file.
         corpus: Name of the corpus, new or imported before.
         root: Folder of the corpora; made if it does not exist.
-        columns: Columns of a gaze table.
-        time: Time column of a gaze table.
-        eyelink: EyeLink recordings.
-        format: Export of a tracker, with its columns and units; auto recognises what is unmistakable, table none.
-        screen: Position of the video on the screen.
-        maps: Maps and fixations.
-        files: Written files.
-        drop_zero: Count samples at exactly (0, 0) as lost, as many trackers write them.
-        max_outside: Share of valid samples outside the video from which on the geometry is taken to be wrong.
-        max_blank: Share of frames between a recording's first and last sample that may be without any.
         video_name: Name of the video; that of its file by default.
         part: List to enter it into.
         split: Splits to enter it into: 1, or 1,2, or all.
         overwrite: Replace a video of this name that was made of something else.
+        settings: See :class:`ImportSettings`.
     """
     from dataclasses import asdict
 
     import yaml
 
     from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.curation.importing import ImportSettings, import_video
+    from lightning_avsp.curation.importing import import_video
     from lightning_avsp.run_folder import write_atomically
 
-    settings = ImportSettings(
-        columns, time, eyelink, format, screen, maps, files, drop_zero, max_outside, max_blank
-    )
+    options = ImportSettings(**settings)
     with progress_bar("video and gaze") as advance:
         report = import_video(
             Path(video),
             Path(gaze),
             Path(root),
             corpus,
-            settings,
+            options,
             video=video_name,
             part=part,
             split=split,
@@ -88,8 +60,8 @@ def import_recording(
         )
     kept = Path(root) / "corpora" / f"{corpus}.yaml"
     if not kept.exists():
-        options = {"corpus": corpus, "root": str(root), **asdict(settings)}
-        write_atomically(kept, yaml.safe_dump(options, sort_keys=False))
+        shared = {"corpus": corpus, "root": str(root), **asdict(options)}
+        write_atomically(kept, yaml.safe_dump(shared, sort_keys=False))
         print(f"settings kept in {kept}: the next video needs its path, --gaze and --config {kept}")
     facts, samples = report.facts, report.facts["samples"]
     print(

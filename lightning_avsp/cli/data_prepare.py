@@ -39,7 +39,7 @@ def prepare(
 
     height_width = parse_size(size)
     console = Console(highlight=False, soft_wrap=True)
-    corpora = corpus or present_corpora(Path(root))
+    corpora = corpus or present_corpora(Path(root))  # a root seldom holds all
     entries = read_videos(Path(root), corpora, "all", missing_audio="silence", skip_missing_lists=True)
     with progress_bar(f"{format} {size}") as progress:
         report = prepare_cache(

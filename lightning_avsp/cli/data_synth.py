@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lightning_avsp.cli.progress import progress_bar
+from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.synthetic import CONDITIONS, STATEMENT, SyntheticSpec, synthesise_corpus
 
 
 def synth(
     root: Path,
     corpus: str = "AVAD",
-    videos: int = 12,
     height: int = 64,
     width: int = 128,
     seconds: float = 8.0,
     fps: float = 12.5,
-    seed: int = 0,
-    films: bool = False,
     workers: int = 2,
-    overwrite: bool = False,
     ceilings: bool = False,
-    layout: str | None = None,
+    **options: Any,
 ) -> None:
     """Write a SYNTHETIC corpus in the layout of a real one: discs, tones and simulated observers.
 
@@ -28,44 +31,20 @@ def synth(
     Args:
         root: Folder to write to; made if it does not exist.
         corpus: Corpus whose layout and names are used: AVAD, Coutrot1, Coutrot2, DIEM, ETMD, SumMe, DHF1K,
-            Hollywood2, UCF or CrowdSAL.
-        videos: Number of videos, at least 3: three fifths where sound decides, a fifth with music, a fifth
-            silent. From 15 on every test list holds all three. Where the real corpus has no audio, all are silent.
+            Hollywood2, UCF or CrowdSAL. Where the real one has no audio, all videos are silent.
         height: Frame height in pixels.
         width: Frame width in pixels.
         seconds: Length of each video.
         fps: Frames per second.
-        seed: Seed; the same seed writes the same files.
-        films: Write mp4 videos with audio too.
         workers: Processes.
-        overwrite: Replace a synthetic corpus of other settings.
         ceilings: Also print the scores that a model can reach on the first test list.
-        layout: One of several layouts of a corpus: unisal, tased, vinet, diffsal or avi for DHF1K, pictures or
-            matrices (of fixations) for UCF; the first by default.
+        options: See :func:`synthesise_corpus`.
     """
-    from rich.console import Console
-
-    from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.data.catalogue import find_corpus
-    from lightning_avsp.synthetic import STATEMENT, SyntheticSpec, synthesise_corpus
-
     corpus = find_corpus(corpus).folder
-
     console = Console(highlight=False, soft_wrap=True)
     spec = SyntheticSpec(size=(height, width), seconds=seconds, fps=fps)
     with progress_bar(f"synthetic {corpus}") as advance:
-        report = synthesise_corpus(
-            root,
-            corpus,
-            videos,
-            spec=spec,
-            seed=seed,
-            workers=workers,
-            films=films,
-            overwrite=overwrite,
-            progress=advance,
-            layout=layout,
-        )
+        report = synthesise_corpus(root, corpus, spec=spec, workers=workers, progress=advance, **options)
     counts = ", ".join(f"{count} {condition}" for condition, count in report.counts.items())
     console.print(
         f"[bold]SYNTHETIC[/bold] {corpus}: {len(report.names)} videos ({counts}), {report.frames} frames each"
@@ -75,7 +54,6 @@ def synth(
     if ceilings:
         from rich.table import Table
 
-        from lightning_avsp.synthetic import CONDITIONS
         from lightning_avsp.synthetic.ceilings import REFERENCES, score_corpus
 
         scores = score_corpus(report.root, corpus).to_dict("index")

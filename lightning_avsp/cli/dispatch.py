@@ -10,8 +10,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 from lightning_avsp import __version__
 from lightning_avsp.errors import AVSPError
+from lightning_avsp.files import expand_home
 
 TRAINER_COMMANDS = {
     "fit": "train; keeps the last and the best checkpoint",
@@ -32,146 +32,41 @@ TRIAL = (
 )
 
 
-@dataclass(frozen=True)
-class Tool:
-    """A command that needs no trainer: one typed function whose docstring is its help."""
-
-    module: str
-    function: str
-    summary: str
-    positional: tuple[str, ...] = ()
-
-
-TOOLS: dict[tuple[str, ...], Tool] = {
-    ("predict",): Tool(
-        "lightning_avsp.cli.predict",
-        "predict",
-        "maps, saliency.mp4 and overlay.mp4 of any video (`avsp predict`)",
-        ("video",),
-    ),
-    ("view",): Tool(
-        "lightning_avsp.cli.view",
-        "view",
-        "predictions of a video as one page: maps over it, models side by side",
-        ("folders",),
-    ),
-    ("export",): Tool(
-        "lightning_avsp.cli.export",
-        "export",
-        "a trained model as a folder: safetensors, settings, model card",
-        ("checkpoint",),
-    ),
-    ("data", "synth"): Tool(
-        "lightning_avsp.cli.data_synth", "synth", "generate a synthetic corpus in which audio decides"
-    ),
-    ("data", "check"): Tool(
-        "lightning_avsp.cli.data_check",
-        "check",
-        "check the files of corpora, and name every fault",
-        ("root",),
-    ),
-    ("data", "import"): Tool(
-        "lightning_avsp.cli.data_import",
-        "import_recording",
-        "import a video with raw gaze into your own corpus",
-        ("video",),
-    ),
-    ("data", "prepare"): Tool(
-        "lightning_avsp.cli.data_prepare",
-        "prepare",
-        "decode a corpus once, into files that training maps",
-        ("root",),
-    ),
-    ("evaluate",): Tool(
-        "lightning_avsp.cli.evaluate",
-        "evaluate",
-        "score predictions that any program made",
-        ("predictions",),
-    ),
-    ("compare",): Tool(
-        "lightning_avsp.cli.compare", "compare", "paired comparison of two results", ("first", "second")
-    ),
-    ("audit", "audio"): Tool(
-        "lightning_avsp.cli.audit",
-        "audio",
-        "use of audio by a model: own, missing, shifted and mismatched audio",
-        ("ckpt",),
-    ),
-    ("audit", "text"): Tool(
-        "lightning_avsp.cli.audit",
-        "text",
-        "use of text by a model: own caption, another video's, and none",
-        ("ckpt",),
-    ),
-    ("audit", "noise"): Tool(
-        "lightning_avsp.cli.audit",
-        "noise",
-        "use of the noisy map and t by a denoiser, and gain of its steps",
-        ("ckpt",),
-    ),
-    ("audit", "leak"): Tool(
-        "lightning_avsp.cli.audit",
-        "leak",
-        "test-set contamination: test videos seen by training, pretraining or selection",
-        ("runs",),
-    ),
-    ("caption",): Tool(
-        "lightning_avsp.cli.caption",
-        "caption",
-        "captions of frames and their token features, for networks that read",
-        ("root",),
-    ),
-    ("report",): Tool(
-        "lightning_avsp.cli.report",
-        "report",
-        "the papers' tables with our numbers; published results and our runs among them",
-    ),
-    ("explain",): Tool(
-        "lightning_avsp.cli.explain",
-        "explain",
-        "explanations of a clip: relevance, words, gates",
-        ("ckpt",),
-    ),
-    ("experiments",): Tool(
-        "lightning_avsp.cli.experiments",
-        "experiments",
-        "what every experiment and sweep trains, beside what its paper prints",
-    ),
-    ("weights", "list"): Tool(
-        "lightning_avsp.cli.weights", "show", "files that a model can start from, and where they are"
-    ),
-    ("weights", "fetch"): Tool(
-        "lightning_avsp.cli.weights", "fetch", "download published weights", ("names",)
-    ),
-    ("weights", "check"): Tool(
-        "lightning_avsp.cli.weights", "check", "check that weight files are whole and fit", ("names",)
-    ),
-    ("weights", "convert"): Tool(
-        "lightning_avsp.cli.weights", "convert", "write a published file as safetensors", ("file",)
-    ),
-    ("bench", "train"): Tool(
-        "lightning_avsp.cli.bench_train",
-        "train",
-        "speed, memory and largest operators of a training step",
-    ),
-    ("bench", "model"): Tool(
-        "lightning_avsp.cli.bench_model",
-        "model",
-        "parameters, multiply-accumulates and memory of the networks",
-    ),
-    ("sweep", "run"): Tool(
-        "lightning_avsp.cli.sweep",
-        "run",
-        "run W&B sweep files on this machine or a cluster: no account, no network",
-        ("files",),
-    ),
-    ("sweep", "status"): Tool(
-        "lightning_avsp.cli.sweep", "status", "state, step and time left of every trial", ("files",)
-    ),
-    ("sweep", "plan"): Tool(
-        "lightning_avsp.cli.sweep", "plan", "the trainings that sweeps need, and what they cost", ("files",)
-    ),
-}
+TOOLS: dict[tuple[str, ...], tuple[str, str, str]] = {}
+"""Commands that need no trainer: function of this room, whose docstring is the help, positional arguments, summary."""
+for _line in """\
+predict | predict.predict | videos | maps, saliency.mp4 and overlay.mp4 of any videos (`avsp predict`)
+view | view.view | folders | predictions of a video as one page: maps over it, models side by side
+figure | figure.figure | sources | figure of a paper: frames, ground truth and several models' maps side by side
+export | export.export | checkpoint | a trained model as a folder: safetensors, settings, model card
+submit crowdsal | submit.crowdsal | checkpoint | saliency videos of the NTIRE 2026 challenge's test clips
+data synth | data_synth.synth | | generate a synthetic corpus in which audio decides
+data check | data_check.check | root | check the files of corpora, and name every fault
+data import | data_import.import_recording | video | import a video with raw gaze into your own corpus
+data prepare | data_prepare.prepare | root | decode a corpus once, into files that training maps
+evaluate | evaluate.evaluate | predictions | score predictions that any program made
+compare | evaluate.compare | first second | paired comparison of two results
+audit audio | audit.audio | ckpt | use of audio by a model: own, missing, shifted and mismatched audio
+audit text | audit.text | ckpt | use of text by a model: own caption, another video's, and none
+audit noise | audit.noise | ckpt | use of the noisy map and t by a denoiser, and gain of its steps
+audit leak | audit.leak | runs | test-set contamination: test videos seen by training, pretraining or selection
+caption | caption.caption | root | captions of frames and their token features, for networks that read
+report | report.report | | the papers' tables with our numbers; published results and our runs among them
+explain | explain.explain | ckpt | explanations of a clip: relevance, words, gates
+experiments | experiments.experiments | | what every experiment and sweep trains, beside what its paper prints
+weights list | weights.show | | files that a model can start from, and where they are
+weights fetch | weights.fetch | names | download published weights
+weights check | weights.check | names | check that weight files are whole and fit
+weights convert | weights.convert | file | write a published file as safetensors
+bench train | bench_train.train | | speed, memory and largest operators of a training step
+bench predict | bench_predict.predict | video | speed of predicting a film, beside a loop over windows
+bench model | bench_model.model | | parameters, multiply-accumulates and memory of the networks
+sweep run | sweep.run | files | run W&B sweep files on this machine or a cluster: no account, no network
+sweep status | sweep.status | files | state, step and time left of every trial
+sweep plan | sweep.plan | files | the trainings that sweeps need, and what they cost
+""".splitlines():
+    _command, *_cells = (_cell.strip() for _cell in _line.split("|"))
+    TOOLS[tuple(_command.split())] = (_cells[0], _cells[1], _cells[2])
 
 
 def main(args: Sequence[str] | None = None, program: str | None = None) -> None:
@@ -197,18 +92,18 @@ def main(args: Sequence[str] | None = None, program: str | None = None) -> None:
         _dispatch(arguments, program)
     except BrokenPipeError:  # `avsp report | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
+        raise SystemExit(141) from None  # 128 + SIGPIPE, as shells count
     except Exception as error:
         line = error_line(error)
         if line is None:
             raise
-        if debug:
+        if debug:  # the line below is all that a user needs
             traceback.print_exc()
         print(f"error: {line}", file=sys.stderr)
         raise SystemExit(2) from error
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(130) from None  # 128 + SIGINT
 
 
 def error_line(error: Exception) -> str | None:
@@ -221,7 +116,7 @@ def error_line(error: Exception) -> str | None:
         text = text.strip().splitlines()[-1].partition(": ")[2] or text.strip().splitlines()[-1]
     if isinstance(error, AVSPError):
         return text
-    media = sys.modules.get("av")
+    media = sys.modules.get("av")  # not imported for its error alone
     foreign = (OSError, UnicodeError, RecursionError, *((media.FFmpegError,) if media else ()))
     if not isinstance(error, foreign):
         return None
@@ -264,36 +159,29 @@ def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
     """Parse the arguments of a tool by its signature and call it."""
     from jsonargparse import ArgumentParser
 
-    tool = TOOLS[path]
-    function = getattr(import_module(tool.module), tool.function)
-    parser = ArgumentParser(prog=" ".join(("avsp", *path)), description=tool.summary)
-    if tool.positional:
-        parser.add_function_arguments(function, as_positional=False, skip=set(tool.positional))
-        for name in tool.positional:
-            several = str(signature(function).parameters[name].annotation).startswith("list")
-            settings: dict[str, Any] = {"nargs": "+"} if several else {}
-            parser.add_argument(name, type=str, help="Paths." if several else "A path.", **settings)
-    else:
-        parser.add_function_arguments(function, as_positional=False)
-    own = "config" in signature(function).parameters
-    if not own:
-        parser.add_argument("--config", action="config", help="YAML file with any of these options.")
-    values = parser.instantiate(parser.parse_args(spell_out_flags(arguments, function))).as_dict()
-    function(**{name: value for name, value in values.items() if own or name != "config"})
+    place, positional, summary = TOOLS[path]
+    module, _, name = place.partition(".")
+    function = getattr(import_module(f"lightning_avsp.cli.{module}"), name)
+    parser = ArgumentParser(prog=" ".join(("avsp", *path)), description=summary)
+    parser.add_function_arguments(function, as_positional=False, skip=set(positional.split()))
+    for name in positional.split():
+        several = str(signature(function).parameters[name].annotation).startswith("list")
+        settings: dict[str, Any] = {"nargs": "+"} if several else {}
+        parser.add_argument(name, type=str, help="Paths." if several else "A path.", **settings)
+    parser.add_argument("--config", action="config", help="YAML file with any of these options.")
+    spelt = spell_out_flags(arguments, dict(parser.get_defaults().items()))
+    values = parser.instantiate(expand_home(parser.parse_args(spelt))).as_dict()
+    function(**{name: value for name, value in values.items() if name != "config"})
 
 
-def spell_out_flags(arguments: Sequence[str], function: Callable[..., object]) -> list[str]:
-    """Options as the parser wants them.
+def spell_out_flags(arguments: Sequence[str], defaults: Mapping[str, Any]) -> list[str]:
+    """Options as the parser wants them, whose defaults are given by name.
 
-    `--overwrite` becomes `--overwrite=true` for each truth value of a function, unless a value follows; `--from`, which
-    in Python is a keyword, becomes `--from_`; hyphens in a name become underscores.
+    `--overwrite` becomes `--overwrite=true` for each truth value, unless a value follows; `--from`, which in Python is
+    a keyword, becomes `--from_`; hyphens in a name become underscores.
     """
-    keywords = {f"--{name[:-1]}" for name in signature(function).parameters if name.endswith("_")}
-    flags = {
-        f"--{name}"
-        for name, parameter in signature(function).parameters.items()
-        if parameter.annotation in (bool, "bool")
-    }
+    keywords = {f"--{name[:-1]}" for name in defaults if name.endswith("_")}
+    flags = {f"--{name}" for name, value in defaults.items() if isinstance(value, bool)}
     spelt = []
     for position, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
@@ -309,7 +197,7 @@ def spell_out_flags(arguments: Sequence[str], function: Callable[..., object]) -
 
 def overview(group: str | None = None) -> str:
     """The list of commands, or of one group of them."""
-    rows = [(" ".join(path), tool.summary) for path, tool in TOOLS.items() if group in (None, path[0])]
+    rows = [(" ".join(path), tool[2]) for path, tool in TOOLS.items() if group in (None, path[0])]
     if group is None:
         rows = [*TRAINER_COMMANDS.items(), ("trial", TRIAL), *rows]
     lines = [f"  {name:<14} {summary}" for name, summary in rows]

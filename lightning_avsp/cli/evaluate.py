@@ -1,9 +1,20 @@
-"""``avsp evaluate``: score predictions that any program made."""
+"""`avsp evaluate` and `avsp compare`: score predictions that any program made; two results, video by video."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from rich.console import Console
+
+from lightning_avsp.cli.progress import progress_bar
+from lightning_avsp.evaluation.compare import compare_results
+from lightning_avsp.evaluation.evaluate import evaluate_predictions
+from lightning_avsp.evaluation.protocols import find_protocol
+from lightning_avsp.evaluation.results import write_results
+from lightning_avsp.evaluation.tables import print_comparison, print_evaluation
+from lightning_avsp.run_folder import write_json
 
 
 def evaluate(
@@ -13,11 +24,8 @@ def evaluate(
     split: Literal["1", "2", "3", "all"] = "1",
     protocol: Literal["stavis", "vinet", "dhf1k", "ntire26", "plain"] = "stavis",
     out: Path | None = None,
-    references: bool = False,
-    allow_missing: bool = False,
-    count_from: Literal[0, 1] = 1,
     workers: int = 2,
-    seed: int = 0,
+    **options: Any,
 ) -> None:
     """Score a folder of predicted maps or saliency videos of any program against a corpus.
 
@@ -34,20 +42,9 @@ def evaluate(
         protocol: How to prepare, score and average; explained in docs/evaluation.md.
         out: JSON file to write, CSV tables beside it; evaluations/<predictions>/<corpus>_split<split>_<protocol>.json
             when not given. Earlier results there are replaced.
-        references: Also score centre prior, mean training map, chance and, where known, the human ceiling.
-        allow_missing: Leave out and count what has no prediction, instead of refusing.
-        count_from: Number of a video's first frame in file names: 1, or 0.
         workers: Processes.
-        seed: Seed of the bootstrap intervals.
+        options: See :func:`evaluate_predictions`.
     """
-    from rich.console import Console
-
-    from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.evaluation.evaluate import evaluate_predictions
-    from lightning_avsp.evaluation.protocols import find_protocol
-    from lightning_avsp.evaluation.results import write_results
-    from lightning_avsp.evaluation.tables import print_evaluation
-
     predictions, root = Path(predictions), Path(root)
     corpora = [name.strip() for name in corpus.split(",")]
     console = Console()
@@ -58,15 +55,30 @@ def evaluate(
             corpora,
             find_protocol(protocol),
             split,
-            references=references,
-            allow_missing=allow_missing,
-            count_from=count_from,
             workers=workers,
-            seed=seed,
             progress=progress,
+            **options,
         )
     name = f"{'+'.join(corpora)}_split{split}_{protocol}.json"
     target = Path(out) if out is not None else Path("evaluations") / predictions.resolve().name / name
     print_evaluation(result, console)
     for path in write_results(result, target):
         console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def compare(first: Path, second: Path, out: Path | None = None, seed: int = 0) -> None:
+    """Compare two results of `avsp evaluate` over the videos that both scored.
+
+    Per metric: the difference of video means (first minus second), its 95 % bootstrap interval over videos, on how many
+    videos the first is better and worse, and a sign test. Videos that only one of them scored are listed.
+
+    Args:
+        first: JSON file that `avsp evaluate` wrote.
+        second: Another one, of the same protocol.
+        out: Also write the comparison to this JSON file.
+        seed: Seed of the bootstrap intervals.
+    """
+    comparison = compare_results(Path(first), Path(second), seed=seed)
+    print_comparison(comparison, Console())
+    if out is not None:
+        write_json(Path(out), asdict(comparison))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +16,19 @@ if TYPE_CHECKING:
 SILENT = "paper is silent"
 COLUMNS = (
     *("file", "encoders", "stage", "trained on", "clips an epoch", "steps an epoch", "steps in all", "batch"),
-    *("rate and schedule", "checkpoint", "scored as", "precision"),
+    *("rate and schedule", "checkpoint", "validated", "protocol", "precision"),
 )
 PAPERS = {"diffsal": "DiffSal", "tavdiff": "TAVDiff", "mubic": "MUBiC", "avrsp": "AVRSP"}
 PRINTED: dict[str, tuple[str, ...]] = {
     "diffsal": (
         *("MViTv2 of Kinetics, VGGish of AudioSet (5.1)", "video branch on DHF1K (5.1)", "all sets (5.1)"),
         *(SILENT, SILENT, "within 5 epochs (5.1)", "20 (5.1)", '"started learning rate" 1e-4, Adam (5.1)'),
-        *(SILENT, "code of STAViS and CASP-Net (5.1)", SILENT),
+        *(SILENT, SILENT, "code of STAViS and CASP-Net (5.1)", SILENT),
     ),
     "tavdiff": (
         *("pre-trained, from what is not said (III)", "DHF1K (IV-A)", SILENT, SILENT, SILENT),
         *("within 80 epochs (IV-B)", "16 (IV-B)", "1e-4, plateau 0.2 on validation loss, AdamW (IV-B)"),
-        *(SILENT, SILENT, SILENT),
+        *(SILENT, SILENT, SILENT, SILENT),
     ),
     "mubic": (
         *(
@@ -38,7 +39,7 @@ PRINTED: dict[str, tuple[str, ...]] = {
             SILENT,
         ),
         *("5 and 12 epochs (table 4.1)", "8 (table 4.1)", "1e-4 to 1e-6; figure 4.2 in steps (4.1.2)"),
-        *("epochs 5 and 12 (table 4.2)", SILENT, SILENT),
+        *("epochs 5 and 12 (table 4.2)", SILENT, SILENT, SILENT),
     ),
     "avrsp": (
         *(
@@ -46,7 +47,7 @@ PRINTED: dict[str, tuple[str, ...]] = {
             "visual branch on DHF1K, 80 epochs (IV-B)",
         ),
         *("six sets; ablations DIEM and AVAD (IV-B, IV-E)", SILENT, SILENT, "100 epochs (IV-B)", SILENT),
-        *("1e-4, plateau 0.5 on validation loss, AdamW (IV-B)", SILENT, SILENT, SILENT),
+        *("1e-4, plateau 0.5 on validation loss, AdamW (IV-B)", SILENT, SILENT, SILENT, SILENT),
     ),
 }
 """Values that the papers print, in the order of the columns behind the first."""
@@ -54,12 +55,34 @@ HEAD = """# What each experiment and sweep trains
 
 Made by `avsp experiments --out docs/experiments.md`; a test compares. Clips and steps are counted from the published
 number of videos and frames, a tenth held out for validation, on any number of devices; "?" where nobody published a
-count. Sweeps have one line for every kind of training that they need: rows that differ in the network alone share it.
+count. "validated" are the frames predicted after each epoch. Tests score every frame by every protocol of its corpus;
+the one named is that in which `avsp report` shows the table. Sweeps have one line for every kind of training that they
+need: rows that differ in the network alone share it.
 """
+LISTS = {
+    "experiments": """# Experiments
+
+`lightning fit --config FILE --data.root DATA`; each file opens with its command and its variants, and is composed of
+`_base/`. None has been run on the papers' corpora yet. [What each trains](../docs/experiments.md), beside what its
+paper prints; [starting weights](../docs/start.md#pretrained-encoders).
+""",
+    "sweeps": """# Sweeps
+
+`avsp sweep run FILE --args="--data.root=DATA"`, without account or network, or `wandb sweep FILE`;
+`avsp sweep plan FILE` counts its trainings and what they cost, `avsp report --sweep FILE` puts the results beside the
+paper's. One file for every table and figure that a run can reproduce, named like its table in
+`lightning_avsp/report/tables`. None has been run on the papers' corpora yet.
+[Running sweeps, and what a model is trained on](../docs/sweeps.md).
+""",
+}
+"""Openings of the README files of both folders."""
 
 
 def experiments(
-    folder: Path = Path("experiments"), sweeps: Path = Path("sweeps"), out: Path | None = None
+    folder: Path = Path("experiments"),
+    sweeps: Path = Path("sweeps"),
+    out: Path | None = None,
+    readmes: bool = False,
 ) -> None:
     """Describe every training that the files name: encoders, stage, sets, steps, schedule, beside the printed values.
 
@@ -67,7 +90,12 @@ def experiments(
         folder: Folder of experiment files.
         sweeps: Folder of sweep files.
         out: Markdown file to write; printed if unset.
+        readmes: Instead write the lists of files, README.md in both folders.
     """
+    if readmes:
+        for name, path in (("experiments", folder), ("sweeps", sweeps)):
+            (Path(path) / "README.md").write_text(list_files(Path(path), LISTS[name]))
+        return
     text = table_of_experiments(folder, sweeps)
     if out is None:
         print(text, end="")
@@ -82,40 +110,34 @@ def table_of_experiments(folder: Path, sweeps: Path) -> str:
     Raises:
         InputError: If there is no experiment in the folder.
     """
+    from lightning_avsp.sweep.planning import SweepPlan, hand_made_trial, plan_sweep, plan_trial
+    from lightning_avsp.sweep.sweep_file import load_sweep
+
     if not any(folder.glob("*.yaml")):
         raise InputError(f"no experiment in {folder}; run this in the checkout, or give --folder")
     lines = [HEAD]
     for prefix, title in PAPERS.items():
-        lines += [
-            f"## {title}",
-            "",
-            _row(COLUMNS),
-            _row(["---"] * len(COLUMNS)),
-            _row(("*printed*", *PRINTED[prefix])),
-        ]
-        lines += [
-            _row(cells) for path in sorted(folder.glob(f"{prefix}_*.yaml")) for cells in _of_experiment(path)
-        ]
-        lines += [
-            _row(cells) for path in sorted(sweeps.glob(f"{prefix}_*.yaml")) for cells in _of_sweep(path)
-        ]
+        heads = (COLUMNS, ["---"] * len(COLUMNS), ("*printed*", *PRINTED[prefix]))
+        lines += [f"## {title}", "", *map(_row, heads)]
+        for path in sorted(folder.glob(f"{prefix}_*.yaml")):
+            words = ["--config", str(path)]
+            trial = plan_trial(path.stem, hand_made_trial(words), words, (), "", with_data=False)
+            lines += map(_row, _cells(path.stem, SweepPlan((trial,))))
+        for path in sorted(sweeps.glob(f"{prefix}_*.yaml")):
+            lines += map(_row, _cells(f"sweeps/{path.stem}", plan_sweep(load_sweep(path), with_data=False)))
         lines.append("")
     return "\n".join(lines)
 
 
-def _of_experiment(path: Path) -> Iterator[list[str]]:
-    from lightning_avsp.sweep.planning import SweepPlan, hand_made_trial, plan_trial
-
-    words = ["--config", str(path)]
-    plan = plan_trial(path.stem, hand_made_trial(words), words, (), "", with_data=False)
-    yield from _cells(path.stem, SweepPlan((plan,)))
-
-
-def _of_sweep(path: Path) -> Iterator[list[str]]:
-    from lightning_avsp.sweep.planning import plan_sweep
-    from lightning_avsp.sweep.sweep_file import load_sweep
-
-    yield from _cells(f"sweeps/{path.stem}", plan_sweep(load_sweep(path), with_data=False))
+def list_files(folder: Path, opening: str) -> str:
+    """List the experiment or sweep files of a folder as Markdown, each with the first sentence below its command."""
+    made = "Written by `avsp experiments --readmes`; a test compares."
+    lines = [opening, made, "", "| file | trains |", "|---|---|"]
+    for path in sorted(folder.glob("*.yaml")):
+        comments = takewhile(lambda line: line.startswith("#"), path.read_text().splitlines()[1:])
+        text = " ".join(line.lstrip("# ") for line in comments)
+        lines.append(_row((f"`{path.name}`", text.partition(". ")[0].removesuffix(".").replace("|", "/"))))
+    return "\n".join(lines) + "\n"
 
 
 def _cells(name: str, plan: SweepPlan) -> Iterator[list[str]]:
@@ -134,7 +156,9 @@ def _cells(name: str, plan: SweepPlan) -> Iterator[list[str]]:
 
 
 def _describe(training: Training, cost: RunCost, checkpoint: str) -> list[str]:
+    from lightning_avsp.evaluation.test_scores import published_protocol
     from lightning_avsp.sweep.composition import lookup
+    from lightning_avsp.sweep.identity import tested_data
 
     config = training.config
 
@@ -160,7 +184,8 @@ def _describe(training: Training, cost: RunCost, checkpoint: str) -> list[str]:
         str(batch),
         f"{rate}, {str(schedule).rpartition('.')[2] if schedule else 'constant'}",
         kept,
-        f"every frame{' but the first 8' if option('data.test.frames') == 'released' else ''}",
+        "?" if cost.validation_frames is None else f"{cost.validation_frames:,}",
+        " + ".join(dict.fromkeys(map(published_protocol, tested_data(config)["corpora"]))),
         str(option("trainer.precision") or "bf16-mixed on GPUs"),
     ]
 

@@ -1,4 +1,4 @@
-"""``avsp predict``: saliency of any video, from a trained checkpoint."""
+"""``avsp predict``: saliency of any videos, from a trained checkpoint."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.predict.overlay import Look
 
 
 def predict(
-    video: Path,
+    videos: list[Path],
     checkpoint: Path,
     out: Path,
     caption: str | None = None,
@@ -28,20 +29,21 @@ def predict(
     overwrite: bool = False,
     allow_truncated: bool = False,
     alignment: Literal["clip", "released"] | None = None,
-    colours: str = "turbo",
-    opacity: float = 0.7,
+    style: Literal["heat", "contour", "beside"] = "heat",
+    colours: str = Look.colours,
+    opacity: float = Look.opacity,
 ) -> None:
-    """Predict the saliency of a video: maps, saliency video and overlay video with the original audio.
+    """Predict the saliency of videos: maps, saliency video and overlay video with the original audio.
 
     OUT receives ``maps.npz`` (or ``maps/000001.png`` and so on), ``saliency.mp4``, ``overlay.mp4`` and
-    ``prediction.json``. It appears when everything is finished; what an interrupted command has predicted stays hidden
-    beside it, and the same command goes on from there.
+    ``prediction.json``; of several videos each gets a folder of its name in OUT. A folder appears when everything is
+    finished; what an interrupted command has predicted stays hidden beside it, and the same command goes on from there.
 
     Args:
-        video: Video to predict: mp4, mov, webm, mkv, avi.
+        videos: Videos to predict (mp4, mov, webm, mkv, avi), folders of videos, or patterns in quotes.
         checkpoint: Checkpoint of a training run, or an official DiffSal release.
         out: Folder to write.
-        caption: Caption of the whole video, for a network that reads text.
+        caption: Caption of the whole videos, for a network that reads text.
         captions: Table of captions by frame instead (csv, jsonl, parquet: video, frame, text), or none to go without.
         text_model: Folder or name of the text model, if it is not where it was in training.
         steps: Denoising steps; the checkpoint's own number when not given.
@@ -51,32 +53,33 @@ def predict(
         format: One file of half-precision maps (npz), or PNG images of 8 (png) or 16 bits (png16).
         batch: Clips per forward pass, 16 on a GPU and 4 on the CPU by default; changes speed and memory, not results.
         device: auto, cpu, cuda, cuda:1, mps.
-        overwrite: Replace an earlier prediction in OUT.
+        overwrite: Replace another prediction in OUT.
         allow_truncated: Use what can be decoded of a cut or damaged video.
         alignment: Alignment of log-mel slices with a clip; the checkpoint's own when not given.
-        colours: Matplotlib colour map of the overlay.
-        opacity: Opacity of the overlay where saliency is highest, 0 to 1.
+        style: Heat map over the frames (heat), lines at a quarter, half and three quarters of each map's peak
+            (contour), or frames and heat map side by side (beside).
+        colours: Matplotlib colour map of the overlay; inferno, viridis and cividis are read by the colour-blind too.
+        opacity: Opacity of the heat map where saliency is highest, 0 to 1.
     """
+    from lightning_avsp import __version__
     from lightning_avsp.media.audio import LogMel
     from lightning_avsp.media.video import open_video
     from lightning_avsp.predict.captions import find_video_captions
-    from lightning_avsp.predict.job import describe_prediction, predict_to_folder
-    from lightning_avsp.predict.overlay import colour_table
-    from lightning_avsp.predict.writer import PredictionWriter, check_out
+    from lightning_avsp.predict.job import Film, describe_prediction, find_videos, predict_films
+    from lightning_avsp.predict.writer import PredictionWriter
     from lightning_avsp.tasks.graphs import use_graphs
     from lightning_avsp.tasks.loading import load_model
 
-    video, checkpoint, out = Path(video), Path(checkpoint), Path(out)
+    checkpoint = Path(checkpoint)
     # Mistakes in the request are found before the first frame is predicted.
-    if not 0 <= opacity <= 1:
-        raise InputError(f"opacity is {opacity}: give a number from 0 to 1")
+    look = Look(style, colours, opacity)
     if stride < 1 or (batch is not None and batch < 1):
         raise InputError(f"stride={stride} and batch={batch} must both be at least 1")
-    colour_table(colours)
-    info = open_video(video, allow_truncated=allow_truncated)
-    check_out(out.absolute(), overwrite)
-    if modality == "a" and info.audio is None:
-        raise InputError(f"{video} has no audio, which --modality a needs: use --modality v")
+    folders = find_videos([Path(video) for video in videos], Path(out))
+    infos = [open_video(video, allow_truncated=allow_truncated) for video in folders]
+    mute = [info for info in infos if info.audio is None]
+    if modality == "a" and mute:
+        raise InputError(f"{mute[0].path} has no audio, which --modality a needs: use --modality v")
     model = load_model(checkpoint, device, steps, seed)
     if alignment is not None:
         audio = model.spec.audio
@@ -87,44 +90,34 @@ def predict(
         spec = replace(model.spec, audio=replace(audio, alignment=alignment))
         model = replace(model, spec=spec)
     on_gpu = model.device.type == "cuda"
-    batch = batch or (16 if on_gpu else 4)
-    texts = find_video_captions(model, video, caption, captions, text_model, str(model.device))
-
-    for line in describe_prediction(info, modality, stride):
-        print(line, flush=True)
-    if model.network.uses_text and texts is None:
+    texts = find_video_captions(model, list(folders), caption, captions, text_model)
+    films = []
+    for info, (video, folder), text in zip(infos, folders.items(), texts, strict=True):
+        files = {
+            str(path.resolve()): [path.stat().st_size, path.stat().st_mtime_ns]
+            for path in (checkpoint, video)
+        }
+        request = {
+            "version": __version__,
+            "checkpoint": str(checkpoint),
+            "files": files,
+            "settings": [stride, modality, steps, seed, alignment, None if text is None else text.texts],
+        }
+        writer = PredictionWriter(
+            folder, info, request, model.spec.map_size, format=format, overwrite=overwrite, look=look
+        )
+        films.append(Film(info, writer, text))
+        for line in describe_prediction(info, modality, stride):
+            print(line, flush=True)
+    if model.network.uses_text and texts[0] is None:
         print("this network reads text, but is given no captions (--captions none)", flush=True)
     if on_gpu:
         print(
             f"{'bfloat16, as it was trained' if model.half else 'float32'}; {use_graphs(model.network)}",
             flush=True,
         )
-    files = {
-        str(path.resolve()): [path.stat().st_size, path.stat().st_mtime_ns] for path in (checkpoint, video)
-    }
-    request = {
-        "checkpoint": str(checkpoint),
-        "files": files,
-        "settings": [stride, modality, steps, seed, alignment, None if texts is None else texts.texts],
-    }
-    writer = PredictionWriter(
-        out,
-        info,
-        request,
-        model.spec.map_size,
-        format=format,
-        overwrite=overwrite,
-        colours=colours,
-        opacity=opacity,
-    )
     with _stopped_by_sigterm():
-        frames, seconds, used = predict_to_folder(writer, model, info, stride, modality, texts, batch)
-    if info.audio is not None and modality == "av" and "a" not in used:
-        print("this network has no audio encoder: the maps do not depend on audio")
-    print(
-        f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s on {model.device}): "
-        f"maps, saliency.mp4, overlay.mp4 and prediction.json are in {out}"
-    )
+        predict_films(model, films, stride, modality, batch or (16 if on_gpu else 4))
 
 
 @contextmanager

@@ -34,8 +34,7 @@ def report(
     strict: bool = False,
     args: str | None = None,
     protocol: ProtocolName = "paper",
-    train_clips_per_s: float | None = None,
-    eval_clips_per_s: float | None = None,
+    speeds: Path | None = None,
 ) -> None:
     """Put our numbers into the papers' tables, as far as runs are finished.
 
@@ -58,16 +57,14 @@ def report(
         args: The --args that the results of the sweep were made with; needed where there are results of several.
         protocol: How our numbers are scored: as papers do (stavis on the six audio-visual sets, dhf1k on DHF1K,
             Hollywood-2 and UCF, ntire26 on CrowdSAL), or all by one; named below a table with its difference to plain.
-        train_clips_per_s: Training clips per second of one GPU, measured by `avsp bench train`; with the next option
-            the report has the GPU hours of each sweep.
-        eval_clips_per_s: Predicted clips per second of one GPU, with the sweep's denoising steps.
+        speeds: speeds.json of `avsp bench train --all true --inference true`, for the GPU hours of each sweep.
     """
-    from lightning_avsp.evaluation.results import cannot_write
     from lightning_avsp.report.costs import CostCounter
     from lightning_avsp.report.leaderboard import read_leaderboard
     from lightning_avsp.report.published import published_tables
     from lightning_avsp.report.table import read_report, report_published
     from lightning_avsp.run_folder import write_atomically
+    from lightning_avsp.sweep.costs import read_speeds
 
     if leaderboard == (corpus is None):
         raise InputError(
@@ -83,36 +80,31 @@ def report(
         raise InputError(
             f"no folder of sweeps at {sweeps}; start from the folder that holds it, or give --sweeps"
         )
-    if (train_clips_per_s is None) != (eval_clips_per_s is None):
-        raise InputError(
-            "GPU hours need both --train_clips_per_s and --eval_clips_per_s: give both or neither"
-        )
-    speeds = None
-    if train_clips_per_s is not None and eval_clips_per_s is not None:
-        speeds = train_clips_per_s, eval_clips_per_s
     chosen = "" if protocol == "paper" else protocol
     read = partial(
         read_report,
         runs=Path(runs),
         counter=CostCounter() if efficiency else None,
         args=None if args is None else shlex.split(args),
-        speeds=speeds,
+        speeds=None if speeds is None else read_speeds(Path(speeds)),
         protocol=chosen,
     )
     paths = [Path(path) for path in (sweep if isinstance(sweep, list) else [sweep]) if path is not None]
     reports = [read(path) for path in paths]
-    for table in published_tables().values() if all else ():
-        path = Path(sweeps) / f"{table.id}.yaml"
-        reports.append(read(path) if path.is_file() else report_published(table))
+    given = {one.table.id: path for one, path in zip(reports, paths, strict=True)}
+    for table in published_tables().values():
+        path = given.get(table.sweep, Path(sweeps) / f"{table.sweep}.yaml")
+        along = table if table.course is not None else None  # printed along the trainings of another table
+        if all:
+            reports.append(read(path, table=along) if path.is_file() else report_published(table))
+        elif along is not None and table.sweep in given:
+            reports.append(read(path, table=along))
     board = read_leaderboard(corpus, metric, Path(runs), chosen) if corpus is not None else None
     text = _render(reports, board, format)
     if out is None:
         print(text, end="" if text.endswith("\n") else "\n")
     else:
-        try:
-            write_atomically(Path(out), text)
-        except OSError as error:
-            raise cannot_write(Path(out), error) from error
+        write_atomically(Path(out), text)
     missing = [one.name for one in reports if not one.complete]
     if missing:
         log.warning("incomplete: %s", ", ".join(missing))

@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 
 if TYPE_CHECKING:
+    from lightning_avsp.sweep.costs import Speed
     from lightning_avsp.sweep.planning import SweepPlan
     from lightning_avsp.sweep.sweep_file import Sweep
 
@@ -105,20 +106,26 @@ def status(files: list[str], args: str | None = None, runs: Path | None = None) 
 
 
 def plan(
-    files: list[str], gpus_per_trial: int = 1, args: str | None = None, runs: Path | None = None
+    files: list[str],
+    gpus_per_trial: int = 1,
+    args: str | None = None,
+    runs: Path | None = None,
+    speeds: Path | None = None,
 ) -> None:
     """Show the trainings that sweeps need, what they compute, and which are finished; trains nothing.
 
-    Rows that differ in their test alone share a training, and so do stages and tables.
+    Rows that differ in their test alone share a training, and so do stages and tables. What is left is counted in hours
+    of one device, by the times of finished runs of the same experiment, else by measured speeds.
 
     Args:
         files: Sweep files.
         gpus_per_trial: GPUs of a trial, as for `avsp sweep run`.
         args: Options of `lightning fit` as for `avsp sweep run`; those of the last run by default.
         runs: Folder of all runs; $AVSP_RUNS or runs by default.
+        speeds: speeds.json of `avsp bench train --all true --inference true`.
     """
     from lightning_avsp.sweep import load_sweep
-    from lightning_avsp.sweep.costs import plan_costs
+    from lightning_avsp.sweep.costs import plan_costs, read_speeds, recorded_speeds
     from lightning_avsp.sweep.execution import Runner
     from lightning_avsp.sweep.planning import SweepPlan
 
@@ -131,6 +138,9 @@ def plan(
         print(f"counted without the data, so finished trainings are not known ({error})")
         plans = [_plan([sweep], _options(sweep, folder, args), with_data=False) for sweep in sweeps]
         finished = set()
+    every = SweepPlan(tuple(trial for planned in plans for trial in planned.trials))
+    known = {} if speeds is None else read_speeds(Path(speeds))
+    known |= recorded_speeds(every, folder) if finished else {}
     runner = Runner(folder, Path.cwd(), gpus_per_trial)
     for sweep, planned in zip(sweeps, plans, strict=True):
         print(sweep.name)
@@ -142,13 +152,14 @@ def plan(
             length = f"{cost.epochs} epochs" if cost.epochs else f"{cost.steps} steps"
             state = "finished" if cost.name in finished else "stage" if cost.is_stage else "open"
             print(
-                f"  {cost.name} {state:<8} {length} of {_number(cost.clips)} clips, {cost.tests} tests of "
+                f"  {cost.name} {state:<8} {length} of {_number(cost.clips)} clips and "
+                f"{_number(cost.validation_frames)} validated frames, {cost.tests} tests of "
                 f"{_number(cost.test_frames)} frames  {cost.label}{note}"
             )
-        print(_count(planned, finished))
+        print(_count(planned, finished, folder, known))
     if len(plans) > 1:
         print("all together, what they share counted once")
-        print(_count(SweepPlan(tuple(trial for planned in plans for trial in planned.trials)), finished))
+        print(_count(every, finished, folder, known))
 
 
 def trial(arguments: Sequence[str]) -> None:
@@ -180,9 +191,8 @@ def trial(arguments: Sequence[str]) -> None:
     keep_arguments(name, folder, options)
     runner = Runner(folder.resolve(), Path.cwd(), int(gpus))
     *stages, last = planned.training.chain()
-    signal.signal(
-        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
-    )  # lets the training save first
+    # an exit, which lets the training save first
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         for stage in stages if not last.is_finished(runner.runs) else ():
             runner.train(stage)
@@ -209,12 +219,19 @@ def _runs(given: Path | None) -> Path:
     return given or Path(os.environ.get(RUNS) or "runs")
 
 
-def _count(planned: SweepPlan, finished: set[str]) -> str:
+def _count(planned: SweepPlan, finished: set[str], runs: Path, speeds: Mapping[str, Speed]) -> str:
+    from lightning_avsp.sweep.costs import count_hours, plan_costs
+    from lightning_avsp.sweep.planning import SweepPlan
+
     there = len(finished & planned.trainings.keys())
-    return (
+    text = (
         f"  {len(planned.trials)} trials, {len(planned.trainings)} trainings ({len(planned.stages)} of them earlier "
         f"stages), {there} of them finished"
     )
+    left = SweepPlan(tuple(trial for trial in planned.trials if not trial.result(runs).is_file()))
+    if not speeds or not left.trials:
+        return text
+    return f"{text}\n  left: {count_hours(plan_costs(left), speeds, finished, 'device')}"
 
 
 def _number(value: int | None) -> str:

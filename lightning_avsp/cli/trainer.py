@@ -21,7 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning_avsp import __version__
 from lightning_avsp.backbones.weights import read_state_dict
 from lightning_avsp.callbacks import RunRecord, default_callbacks
-from lightning_avsp.callbacks.checkpoint_io import AtomicCheckpointIO
+from lightning_avsp.callbacks.checkpoints import AtomicCheckpointIO
 from lightning_avsp.callbacks.origins import weight_options
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.loader import start_worker_server
@@ -127,8 +127,8 @@ class AVSPCLI(ExperimentCLI):
             )
         self._choose_processes(options)
         if options.data.num_workers != 0 and options.data.loading.start_method in (None, "forkserver"):
-            start_worker_server()
-        seed = options.seed_everything
+            start_worker_server()  # now: its imports run beside the rest of the start
+        seed = options.seed_everything  # of the task and the data too, unless they have their own
         for part in (options.model.get("init_args"), options.data):
             if part is not None and "seed" in part and part.seed is None:
                 part.seed = int(seed) if isinstance(seed, int) else 0
@@ -154,9 +154,7 @@ class AVSPCLI(ExperimentCLI):
             )
         if self.subcommand != "fit":
             forget_weight_files(options.model)  # the trained weights are in the checkpoint
-            options.trainer.enable_checkpointing = (
-                False  # Lightning would add a checkpoint callback to a test
-            )
+            options.trainer.enable_checkpointing = False  # Lightning would add a callback for it to a test
         elif options.data.validation.selection == "none" and self._plateau(options):
             raise InputError(
                 "data.validation.selection=none leaves nothing for a plateau to watch; choose a fixed schedule, "
@@ -186,9 +184,8 @@ class AVSPCLI(ExperimentCLI):
         try:
             super()._run_subcommand(subcommand)
         except SystemExit as stop:
-            if isinstance(
-                stop.__context__, KeyboardInterrupt
-            ):  # Lightning ignores Ctrl-C from here on, and exits with 1
+            if isinstance(stop.__context__, KeyboardInterrupt):
+                # Lightning ignores Ctrl-C from here on, and exits with 1
                 signal.signal(signal.SIGINT, handler)
                 raise KeyboardInterrupt from None
             raise
@@ -234,11 +231,8 @@ class AVSPCLI(ExperimentCLI):
             options.data.batch_size = batch
             trainer.accumulate_grad_batches = given = accumulated
             log.info(
-                "global batch %d = %d clips on each of %d processes x %d accumulated; the learning rate stays as given",
-                wanted,
-                batch,
-                world,
-                accumulated,
+                f"global batch {wanted} = {batch} clips on each of {world} processes x {accumulated} accumulated; the "
+                "learning rate stays as given"
             )
         if options.compile in ("graphs", "default-graphs"):
             self._check_graphs(options, given)
@@ -249,12 +243,10 @@ class AVSPCLI(ExperimentCLI):
         Raises:
             InputError: With the option that stands in the way.
         """
+        world, batches = self.devices * self.nodes, "trainer.accumulate_grad_batches or data.global_batch"
         obstacles = {
-            f"{self.devices * self.nodes} processes (trainer.devices, trainer.num_nodes)": self.devices
-            * self.nodes
-            > 1,
-            f"{accumulated} accumulated batches (trainer.accumulate_grad_batches or data.global_batch)": accumulated
-            > 1,
+            f"{world} processes (trainer.devices, trainer.num_nodes)": world > 1,
+            f"{accumulated} accumulated batches ({batches})": accumulated > 1,
             "--activation_checkpointing true": options.activation_checkpointing,
             "model.feature_cache": options.get("model.init_args.feature_cache") is not None,
         }
@@ -275,10 +267,10 @@ class AVSPCLI(ExperimentCLI):
         given = self.config_init[str(self.subcommand)].trainer.plugins or []
         plugins = list(given) if isinstance(given, (list, tuple)) else [given]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            plugins.append(AtomicCheckpointIO())
+            plugins.append(AtomicCheckpointIO())  # unless the user has one
         kwargs["plugins"] = plugins
         trainer = super().instantiate_trainer(**kwargs)
-        check_world(trainer.world_size, self.devices, self.nodes)
+        check_world(trainer.world_size, self.devices, self.nodes)  # known only once the strategy is built
         self.model.execution = Execution(self.options.compile, self.options.activation_checkpointing)
         return trainer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def view(
-    folders: list[Path], out: Path | None = None, colours: str = "turbo", notes: Path | None = None
+    folders: list[Path], out: Path | None = None, colours: str = "inferno", notes: Path | None = None
 ) -> None:
     """Write a page with the video, the map over it and the map's entropy over time; several models side by side.
 

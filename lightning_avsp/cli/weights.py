@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ TEXT_MODELS = {
         "openai/clip-vit-base-patch32",
         "MIT",
         605.2,
-        "text features of captions, `avsp caption --text_model`",
+        "features of captions, `avsp caption --text_model`",
     ),
     "blip2": ("Salesforce/blip2-opt-2.7b", "MIT", 15497.0, "captions of frames, `avsp caption --model`"),
 }
@@ -28,56 +27,24 @@ OFFICIAL = (
 )
 
 
-@dataclass(frozen=True)
-class WeightFile:
-    """One file that a model can start from, and where it is."""
-
-    name: str
-    """As `avsp weights fetch` takes it: the encoder, or the text model."""
-    option: str
-    """Option and value that start from it."""
-    source: str
-    """Address and licence."""
-    megabytes: float
-    """Size."""
-    place: Path
-    """File, or where it is looked for."""
-    there: bool
-    """True if it is there."""
-
-    def __str__(self) -> str:
-        state = "there" if self.there else "absent"
-        first = f"{self.name:<10} {state:<7} {self.megabytes:8.1f} MB  {self.option}"
-        return "\n".join((first, f"{'':19}{self.source}", f"{'':19}{self.place}"))
-
-
-def known_files() -> list[WeightFile]:
-    """List every published file, and whether it is on this machine."""
+def show() -> None:
+    """Print every file that a model can start from: option, source, licence, size, place, and whether it is there."""
     from lightning_avsp.backbones.published import weights_folder
     from lightning_avsp.backbones.registry import AUDIO_ENCODERS, published_sources
 
-    found = []
+    files: list[tuple[str, str, str, float, Path, bool]] = []
     for name, source in published_sources().items():
         path = source.find()
         option = f"{'audio' if name in AUDIO_ENCODERS else 'video'}_weights={source.key}"
-        place = path or weights_folder() / source.names[0]
-        found.append(
-            WeightFile(
-                name, option, f"{source.url}; {source.licence}", source.megabytes, place, path is not None
-            )
-        )
+        place, origin = path or weights_folder() / source.names[0], f"{source.url}; {source.licence}"
+        files.append((name, option, origin, source.megabytes, place, path is not None))
     for name, (model, licence, megabytes, use) in TEXT_MODELS.items():
         place = _hub_cache() / f"models--{model.replace('/', '--')}"
-        address = f"https://huggingface.co/{model}; {licence}"
-        there = any(place.glob("snapshots/*/*model*"))
-        found.append(WeightFile(name, use, address, megabytes, place, there))
-    return found
-
-
-def show() -> None:
-    """Print every file that a model can start from: option, source, licence, size, place, and whether it is there."""
-    for file in known_files():
-        print(file)
+        origin = f"https://huggingface.co/{model}; {licence}"
+        files.append((name, use, origin, megabytes, place, any(place.glob("snapshots/*/*model*"))))
+    for name, option, origin, megabytes, place, there in files:
+        print(f"{name:<10} {'there' if there else 'absent':<7} {megabytes:8.1f} MB  {option}")
+        print(f"{'':19}{origin}\n{'':19}{place}")
     print(OFFICIAL)
 
 
@@ -142,6 +109,7 @@ def convert(file: str, out: Path) -> None:
     kind = recognise(Path(file))
     state, report = _load(kind, Path(file))
     out.parent.mkdir(parents=True, exist_ok=True)
+    # safetensors refuses views
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     save_file(tensors, out, {"layout": kind, "converted from": Path(file).name})
     print(f"{report}\n{out}: {kind}, {len(tensors)} tensors")

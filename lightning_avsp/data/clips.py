@@ -148,6 +148,23 @@ def evaluation_clips(
     return clips[min(every // 2, len(clips) - 1) :: every]
 
 
+def validation_step(frames: Sequence[int], clips: int) -> int:
+    """Return a step for which every step-th frame of validation videos costs at most a fifth of an epoch.
+
+    A predicted frame costs less than a training clip, which goes backwards too, so frames are counted as clips. Each
+    video keeps one frame, however short the epoch.
+
+    Args:
+        frames: Frames of each validation video.
+        clips: Training clips of an epoch.
+    """
+    most = max(clips // 5, len(frames))
+    step = max(1, -(-sum(frames) // most))
+    while sum(len(range(min(step // 2, n - 1), n, step)) for n in frames) > most:
+        step += 1
+    return step
+
+
 def evaluation_clip(target: int, n_frames: int, policy: ClipPolicy) -> Clip:
     """Return the clip that scores one frame."""
     if policy.start_padding == "reversed" and target <= policy.padded_frames:

@@ -129,6 +129,24 @@ def read_crowdsal(
     )
 
 
+def find_clips(root: Path, corpus: Corpus, subsets: Sequence[str]) -> dict[Path, int]:
+    """Find the video files of some parts of the split, each with the frames of its maps, else its own.
+
+    Raises:
+        CorpusNotFoundError: If the split file or a video is not there.
+        InputError: If a file cannot be read.
+    """
+    base = find_below(root, corpus, [SPLIT_FILE]).parent
+    videos, maps = (_folders(base, pattern) for pattern in ("Videos*", "Saliency*"))
+    found = {}
+    split = read_split(base)
+    for name in (name for key in subsets for name in split[key]):
+        path = _find(corpus, name, "video", videos, f"{name}.mp4")
+        truth = (folder / path.name for folder in maps if (folder / path.name).is_file())
+        found[path] = read_header(next(truth, path))[0]
+    return found
+
+
 def read_header(path: Path) -> tuple[int, float, tuple[int, int], bool]:
     """Read the header of a video, which counts its frames: thousands are opened before training begins.
 

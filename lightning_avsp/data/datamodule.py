@@ -18,7 +18,7 @@ from lightning_avsp.data.cache.sources import attach_cache
 from lightning_avsp.data.captions.frames import CaptionedFrames, Captions, TextSource
 from lightning_avsp.data.captions.lines import caption_path, read_captions
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
-from lightning_avsp.data.clips import unscored_frames
+from lightning_avsp.data.clips import training_count, unscored_frames, validation_step
 from lightning_avsp.data.corpora import Split, decoded_with, listed_keys, read_videos
 from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
 from lightning_avsp.data.entries import VideoEntry, VideoKey
@@ -102,6 +102,8 @@ class AVSaliencyDataModule(LightningDataModule):
         self.save_hyperparameters({"data": {name: _plain(value) for name, value in settings.items()}})
         self.root = Path(root)
         self.corpora = [find_corpus(name, self.root).name for name in corpora]
+        tested = self.corpora if test.corpora is None else test.corpora
+        self.tested_corpora = [find_corpus(name, self.root).name for name in tested]
         self.split = split
         self.size = (int(size[0]), int(size[1]))
         self.map_size = self.size if map_size is None else (int(map_size[0]), int(map_size[1]))
@@ -121,10 +123,11 @@ class AVSaliencyDataModule(LightningDataModule):
         self._check()
 
     def _check(self) -> None:
-        if not self.corpora or len(set(self.corpora)) < len(self.corpora):
-            raise InputError(f"corpora must name at least one corpus, each once; got {self.corpora}")
-        if self.split != "all":  # raises for a split that no corpus has
-            splits_in_mix([find_corpus(name, self.root) for name in self.corpora], self.split)
+        for option, names in (("corpora", self.corpora), ("test.corpora", self.tested_corpora)):
+            if not names or len(set(names)) < len(names):
+                raise InputError(f"{option} must name at least one corpus, each once; got {names}")
+            if self.split != "all":  # raises for a split that no corpus has
+                splits_in_mix([find_corpus(name, self.root) for name in names], self.split)
         for name, least in (("batch_size", 1), ("global_batch", 1), ("num_workers", 0)):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
@@ -139,11 +142,11 @@ class AVSaliencyDataModule(LightningDataModule):
     def partition(self) -> Partition:
         """Videos of each part by name, from the fold lists alone."""
         if self._partition is None and self.split == "all":
-            self._partition = Partition((), (), tuple(listed_keys(self.root, self.corpora, "all")))
+            self._partition = Partition((), (), tuple(listed_keys(self.root, self.tested_corpora, "all")))
         elif self._partition is None:
             self._partition = partition_videos(
                 listed_keys(self.root, self.corpora, self._split, "train"),
-                listed_keys(self.root, self.corpora, self._split, "test"),
+                listed_keys(self.root, self.tested_corpora, self._split, "test"),
                 selection=self.validation.selection,
                 share=self.validation.share,
                 seed=self.validation.seed,
@@ -178,7 +181,12 @@ class AVSaliencyDataModule(LightningDataModule):
     def synthetic(self) -> list[str]:
         """Generated corpora under the root; results on them must be marked."""
         made = read_manifest(self.root)["corpora"]
-        return [name for name in self.corpora if find_corpus(name, self.root).folder in made]
+        return [name for name in self._every_corpus if find_corpus(name, self.root).folder in made]
+
+    @property
+    def _every_corpus(self) -> list[str]:
+        """Corpora that are trained on or tested."""
+        return list(dict.fromkeys((*self.corpora, *self.tested_corpora)))
 
     def entries(self, part: VideoPart) -> list[VideoEntry]:
         """Return videos of a part with their files; read on first use.
@@ -228,7 +236,7 @@ class AVSaliencyDataModule(LightningDataModule):
         tested = part == "test" or (part == "validation" and self.validation.selection == "test")
         entries = read_videos(
             self.root,
-            self.corpora,
+            self.tested_corpora if tested else self.corpora,
             "all" if part == "test" and self.split == "all" else self._split,
             "test" if tested else "train",
             keep=frozenset(keys),
@@ -306,16 +314,32 @@ class AVSaliencyDataModule(LightningDataModule):
         return ResumableDataLoader(cast(Any, dataset), sampler=sampler, **settings)
 
     def val_dataloader(self) -> DataLoader[SaliencyBatch] | list[Any]:
-        """Load every ``validation.every``-th frame of the validation videos; nothing where nothing is validated."""
+        """Load frames of the validation videos as ``validation.every`` says; nothing where nothing is validated."""
         if self.validation.selection == "none":
             return []
         dataset = EvaluationFrames(
             self.entries("validation"),
             self.clip,
             self._reader(self._kept_frames),
-            every=self.validation.every,
+            every=self._validation_step(),
         )
         return self._evaluation_loader(dataset)
+
+    def _validation_step(self) -> int:
+        """Distance of validated frames."""
+        fitting = self.trainer is not None and self.trainer.state.fn == "fit"
+        if self.validation.every is not None or not fitting:
+            return self.validation.every or 1
+        clips = sum(training_count(entry.n_frames, self.clip) for entry in self.entries("train"))
+        step = validation_step([entry.n_frames for entry in self.entries("validation")], clips)
+        if step > 1:
+            log.info(
+                "validation: one frame in %d, at most a fifth as many as an epoch's %d clips or one a video; "
+                "--data.validation.every 1 takes all",
+                step,
+                clips,
+            )
+        return step
 
     def test_dataloader(self) -> DataLoader[SaliencyBatch]:
         """Load every frame of the test videos, with audio and captions as ``test.audio`` and ``test.text`` ask."""
@@ -357,7 +381,7 @@ class AVSaliencyDataModule(LightningDataModule):
 
     @cached_property
     def _text(self) -> CaptionedFrames | None:
-        return None if self.captions is None else self.captions.open(self.corpora)
+        return None if self.captions is None else self.captions.open(self._every_corpus)
 
     def _evaluation_loader(self, dataset: EvaluationFrames) -> DataLoader[SaliencyBatch]:
         rank, world = self._rank()

@@ -43,18 +43,22 @@ class ValidationOptions:
     seed: int = 0
     """Seed of that choice and of mismatched audio: by default the same for every training seed, so that runs differ in
     their training alone."""
-    every: int = 1
-    """Validate only every k-th frame."""
+    every: int | None = None
+    """Validate only every k-th frame. By default a fit predicts at most a fifth as many frames as an epoch has clips,
+    but one of each video (:func:`~lightning_avsp.data.clips.validation_step`); other commands score all."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _check_count("validation.every", self.every)
+        if self.every is not None:
+            _check_count("validation.every", self.every)
 
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """Frames of a test, and perturbations of its audio and captions."""
+    """Corpora and frames of a test, and perturbations of its audio and captions."""
 
+    corpora: list[str] | None = None
+    """Corpora that are tested, by default all of ``data.corpora``; others than the trained ones may be among them."""
     every: int = 1
     """Score only every k-th frame, for demonstrations and audits; 1 for any result that is compared with another.
     Written into the results."""

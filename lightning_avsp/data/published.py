@@ -219,7 +219,7 @@ _ENTRIES = (
         splits=(1,),
         layout="crowdsal",
         aliases=("VideoSaliencyChallenge", "NTIRE2026"),
-        note="tested on public_test (300 videos) and private_test (500) together; each entry says which it is in",
+        note="tested on public_test (300 videos) and private_test (500) together, and scored for each of them too",
     ),
 )
 

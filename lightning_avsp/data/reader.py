@@ -18,7 +18,8 @@ from lightning_avsp.data.clips import Clip
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.maps import resize_map
 from lightning_avsp.data.sources import FrameSource
-from lightning_avsp.media.audio import AudioInput, LogMel, Wave, excerpt
+from lightning_avsp.data.video_source import VideoMaps
+from lightning_avsp.media.audio import CONTEXT_S, AudioInput, LogMel, Wave
 from lightning_avsp.media.audio_track import load_audio
 
 
@@ -99,9 +100,6 @@ class WaveStore:
         return len(self._kept)
 
 
-_CONTEXT_S = 10.0  # audio kept around a clip that runs backwards; its first slice reaches 0.3 s beyond it
-
-
 class Sample(TypedDict, total=False):
     """One clip before it is put into a batch: the fields of ``SaliencyBatch`` without the batch axis."""
 
@@ -120,7 +118,7 @@ class Sample(TypedDict, total=False):
     frame: int
     """Number of the target frame, from 1."""
     ground_truth: Tensor
-    """uint8 (Hg, Wg); evaluation only."""
+    """uint8 (Hg, Wg), or float32 from 0 to 255 of maps with more bits; evaluation only."""
     fixations: Tensor
     """int64 (N, 2), (row, column); evaluation only."""
     redrawn: bool
@@ -182,6 +180,11 @@ class ClipReader:
         Raises:
             InputError: If a file of the clip cannot be read; the message names it.
         """
+        truth = None
+        if with_ground_truth and isinstance(entry.maps, VideoMaps):
+            # read once: scored at their 10 bits, as the challenge does, and rounded as the network learns them
+            truth = entry.maps.map(clip.target, deep=True)
+            target_map, truth = ((truth + 128) // 257).to(torch.uint8), truth / 257
         saliency = self.target_map(entry, clip) if target_map is None else target_map  # (Hg, Wg)
         audio, has_audio = self.read_audio(entry, clip, gain)
         sample: Sample = {
@@ -197,7 +200,7 @@ class ClipReader:
             sample["text"], sample["has_text"] = self.text.tokens(entry.key, clip.target)
         if with_ground_truth:
             height, width = saliency.shape
-            sample["ground_truth"] = saliency
+            sample["ground_truth"] = saliency if truth is None else truth
             sample["fixations"] = entry.fixations.points(clip.target, (height, width))
         return sample
 
@@ -262,6 +265,6 @@ def reverse(wave: Wave, start_s: float, stop_s: float) -> tuple[Wave, float, flo
         The reversed audio of the span and of some seconds on either side of it, zeros where there is none, and start
         and end of the span in it.
     """
-    first, last = math.floor((start_s - _CONTEXT_S) * wave.rate), math.ceil((stop_s + _CONTEXT_S) * wave.rate)
-    turned = excerpt(wave.samples, first, last).flip(0)
+    first, last = math.floor((start_s - CONTEXT_S) * wave.rate), math.ceil((stop_s + CONTEXT_S) * wave.rate)
+    turned = wave.excerpt(first, last).flip(0)
     return Wave(turned, wave.rate), last / wave.rate - stop_s, last / wave.rate - start_s

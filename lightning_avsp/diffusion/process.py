@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from lightning_avsp.diffusion.schedules import ScheduleName, schedule_betas
 from lightning_avsp.errors import InputError, require_choice
 
-PredictionName = Literal["x0", "eps", "v"]
-"""Prediction of a network: the clean sample, the noise, or ``sqrt(ab) eps - sqrt(1 - ab) x0``."""
 MapRange = Literal["unit", "symmetric"]
 """Signal made of a map in [0, 1] before noise is added: the map, or ``2 map - 1`` of four times its variance."""
 
@@ -36,7 +34,6 @@ class GaussianDiffusion(nn.Module):
     Args:
         num_steps: Number of diffusion steps T.
         schedule: Noise schedule.
-        prediction: Prediction of the network; :meth:`to_x0` and :meth:`target` follow it.
         map_range: Range that maps are scaled to before noise is added. Networks predict maps in [0, 1] either way:
             :meth:`to_signal` makes of them the clean sample x0 of all other methods, :meth:`to_maps` the reverse.
 
@@ -50,16 +47,13 @@ class GaussianDiffusion(nn.Module):
         self,
         num_steps: int = 1000,
         schedule: ScheduleName = "cosine",
-        prediction: PredictionName = "x0",
         map_range: MapRange = "unit",
     ) -> None:
         super().__init__()
-        require_choice("prediction", prediction, get_args(PredictionName))
         require_choice("map_range", map_range, get_args(MapRange))
         self.map_range = map_range
         self.num_steps = num_steps
         self.schedule = schedule
-        self.prediction = prediction
         betas = schedule_betas(schedule, num_steps)
         # Plain numbers as well as a buffer: what the buffer is restored from, and what samplers read without
         # asking the device. Entry t + 1 belongs to step t, entry 0 to the clean sample.
@@ -68,7 +62,7 @@ class GaussianDiffusion(nn.Module):
 
     def extra_repr(self) -> str:
         """Settings shown by ``print``."""
-        settings = f"num_steps={self.num_steps}, schedule={self.schedule!r}, prediction={self.prediction!r}"
+        settings = f"num_steps={self.num_steps}, schedule={self.schedule!r}"
         return settings if self.map_range == "unit" else f"{settings}, map_range={self.map_range!r}"
 
     def alpha_bar(self, t: Tensor) -> Tensor:
@@ -141,25 +135,6 @@ class GaussianDiffusion(nn.Module):
         self._check_shapes("v", v, "x_t", x_t)
         signal, sigma = self._coefficients(t, x_t)
         return signal * x_t - sigma * v
-
-    def to_x0(self, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """Convert a network's output for ``x_t`` at ``t`` to the clean sample, according to ``prediction``."""
-        if self.prediction == "eps":
-            return self.predict_x0_from_eps(x_t, t, output)
-        if self.prediction == "v":
-            return self.predict_x0_from_v(x_t, t, output)
-        self._check_shapes("output", output, "x_t", x_t)
-        self._check_batch(t, x_t)
-        return output.to(_working_dtype(output))
-
-    def target(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Return the training target of the network for ``q_sample(x0, t, noise)``, according to ``prediction``."""
-        if self.prediction == "v":
-            return self.velocity(x0, t, noise)
-        self._check_shapes("noise", noise, "x0", x0)
-        self._check_batch(t, x0)
-        wanted = noise if self.prediction == "eps" else x0
-        return wanted.to(_working_dtype(wanted))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GaussianDiffusion:
         # Every cast and move of a module goes through here. Let it happen, then restore the values: bfloat16

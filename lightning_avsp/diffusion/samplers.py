@@ -1,4 +1,4 @@
-"""Samplers: one function per published algorithm, one signature for all.
+"""Samplers: one for each published algorithm, one signature for all.
 
 A sampler visits the given steps from noisy to clean and calls ``denoise`` exactly once at each; the
 transition after the last one goes to the clean sample, where every algorithm here returns the last prediction
@@ -14,14 +14,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from lightning_avsp.diffusion.noise import Generators, draw_noise
 from lightning_avsp.diffusion.process import GaussianDiffusion
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
 
 Denoise: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """``denoise(x_t, t)`` with x_t (B, ...) and t int64 (B,) returns the predicted clean sample x0 (B, ...)."""
@@ -46,8 +46,19 @@ class SamplerStep:
     """Clean sample it predicted (B, ...), after clipping."""
 
 
-class SamplingFunction(Protocol):
-    """Signature of every sampler."""
+Update: TypeAlias = Callable[[Tensor, Tensor, int, int], Tensor]
+"""``update(x_t, x0, t, s)`` makes the state at the less noisy step ``s`` of state and prediction at ``t``."""
+
+
+class Sampler:
+    """An algorithm: decorates the function that builds its update, anew for every run.
+
+    Args:
+        make_update: Builds the update from process, ``eta`` and source of noise; its name is the algorithm's.
+    """
+
+    def __init__(self, make_update: Callable[[GaussianDiffusion, float, Generators], Update]) -> None:
+        self.make_update, self.name, self.__doc__ = make_update, make_update.__name__, make_update.__doc__
 
     def __call__(
         self,
@@ -79,29 +90,10 @@ class SamplingFunction(Protocol):
         Raises:
             InputError: If steps, ``eta`` or ``clip`` make no sense, or ``denoise`` changes the shape.
         """
-
-
-Update: TypeAlias = Callable[[Tensor, Tensor, int, int], Tensor]
-"""``update(x_t, x0, t, s)`` makes the state at the less noisy step ``s`` of state and prediction at ``t``."""
-
-
-def _sampler(make_update: Callable[[GaussianDiffusion, float, Generators], Update]) -> SamplingFunction:
-    """Make a sampler of an algorithm's update, which is built anew for every run."""
-
-    def sample(
-        denoise: Denoise,
-        x_T: Tensor,
-        timesteps: Sequence[int],
-        diffusion: GaussianDiffusion,
-        *,
-        eta: float = 0.0,
-        generator: Generators = None,
-        clip: Range | None = None,
-        callback: Callable[[SamplerStep], None] | None = None,
-    ) -> Tensor:
-        # anew for every run: multistep solvers keep a history
-        update = make_update(diffusion, eta, generator)
+        check_eta(self.name, eta)
         _check(x_T, timesteps, diffusion, clip)
+        # anew for every run: multistep solvers keep a history
+        update = self.make_update(diffusion, eta, generator)
         x_t = x_T.to(torch.promote_types(x_T.dtype, torch.float32))
         for index, (t, s) in enumerate(pairwise([*timesteps, -1])):
             # filled on the device: a copy would wait for it
@@ -117,20 +109,14 @@ def _sampler(make_update: Callable[[GaussianDiffusion, float, Generators], Updat
             x_t = x0 if s < 0 else update(x_t, x0, t, s)
         return x_t
 
-    sample.__name__, sample.__doc__ = make_update.__name__, make_update.__doc__
-    return sample
 
-
-@_sampler
+@Sampler
 def ddpm(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Update:
     """Ancestral sampling, Algorithm 2 of Ho et al. 2020, with the posterior's own variance (Eq. 6 and 7).
 
     On strided steps the posterior is that of the respaced chain, with beta = 1 - ab_t / ab_s (Nichol and
     Dhariwal 2021, section 4). The noise is the posterior's: ``eta`` must stay 0.
-
-    See :class:`SamplingFunction` for arguments, result and errors.
     """
-    _refuse_eta("ddpm", eta, "its noise is fixed by the posterior")
 
     def update(x_t: Tensor, x0: Tensor, t: int, s: int) -> Tensor:
         ab_t, ab_s = diffusion.alpha_bar_at(t), diffusion.alpha_bar_at(s)
@@ -142,17 +128,13 @@ def ddpm(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Upd
     return update
 
 
-@_sampler
+@Sampler
 def ddim(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Update:
     """Denoising diffusion implicit models, Eq. 12 and 16 of Song et al. 2021.
 
     ``eta`` 0 is deterministic, 1 has the variance of :func:`ddpm`. With ``clip`` the noise estimate is taken
     from the clipped x0, so that state and prediction stay consistent.
-
-    See :class:`SamplingFunction` for arguments, result and errors.
     """
-    if not 0 <= eta <= 1:
-        raise InputError(f"ddim: eta must lie in 0..1 (0 deterministic, 1 as noisy as DDPM), got {eta}")
 
     def update(x_t: Tensor, x0: Tensor, t: int, s: int) -> Tensor:
         ab_t, ab_s = diffusion.alpha_bar_at(t), diffusion.alpha_bar_at(s)
@@ -167,17 +149,14 @@ def ddim(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Upd
     return update
 
 
-@_sampler
+@Sampler
 def dpm_solver_pp(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Update:
     """DPM-Solver++(2M) on predictions of x0, Algorithm 2 of Lu et al. 2022 (arXiv 2211.01095).
 
     Second order: each transition extrapolates from the last two predictions along lambda = log(alpha /
     sigma). The first transition has only one prediction and the last ends at infinite lambda, so both are
     first order. The solver is deterministic: ``eta`` must stay 0 and ``generator`` is not read.
-
-    See :class:`SamplingFunction` for arguments, result and errors.
     """
-    _refuse_eta("dpm_solver_pp", eta, "the solver is deterministic")
     previous: tuple[Tensor, float] | None = None  # last x0 and the width of the transition that followed it
 
     def update(x_t: Tensor, x0: Tensor, t: int, s: int) -> Tensor:
@@ -195,7 +174,7 @@ def dpm_solver_pp(diffusion: GaussianDiffusion, eta: float, generator: Generator
     return update
 
 
-SAMPLERS: dict[SamplerName, SamplingFunction] = {"ddpm": ddpm, "ddim": ddim, "dpm_solver_pp": dpm_solver_pp}
+SAMPLERS: dict[SamplerName, Sampler] = {"ddpm": ddpm, "ddim": ddim, "dpm_solver_pp": dpm_solver_pp}
 """Samplers by name."""
 
 
@@ -217,6 +196,12 @@ def _check(x_T: Tensor, timesteps: Sequence[int], diffusion: GaussianDiffusion, 
         raise InputError(f"clip needs low < high, got {clip}")
 
 
-def _refuse_eta(algorithm: str, eta: float, reason: str) -> None:
-    if eta != 0:
-        raise InputError(f"{algorithm}: eta={eta} has no meaning, {reason}; leave it at 0 or choose ddim")
+def check_eta(algorithm: str, eta: float) -> None:
+    """Refuse a share of fresh noise that an algorithm cannot use.
+
+    Raises:
+        InputError: If it is out of range, or set for another algorithm than DDIM.
+    """
+    require_range(0, 1, eta=eta)
+    if eta > 0 and algorithm != "ddim":
+        raise InputError(f"eta={eta} has no meaning for {algorithm}, whose noise is fixed: choose ddim, or 0")

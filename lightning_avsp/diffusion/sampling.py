@@ -1,4 +1,4 @@
-"""Sampling as one setting: algorithm, number of steps and their spacing, samples to average; also clip by clip."""
+"""Sampling as one setting: algorithm, number of steps and their spacing, samples to average."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from lightning_avsp.diffusion.noise import Generators, draw_noise, stable_seed
+from lightning_avsp.diffusion.noise import draw_noise, stable_seed
 from lightning_avsp.diffusion.process import GaussianDiffusion
-from lightning_avsp.diffusion.samplers import SAMPLERS, Denoise, SamplerName, SamplerStep
+from lightning_avsp.diffusion.samplers import SAMPLERS, Denoise, SamplerName, SamplerStep, check_eta
 from lightning_avsp.diffusion.steps import SpacingName, space_timesteps
-from lightning_avsp.errors import InputError, require_choice
+from lightning_avsp.errors import InputError, require_choice, require_range
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,8 @@ class Sampling:
     def __post_init__(self) -> None:
         require_choice("algorithm", self.algorithm, SAMPLERS)
         require_choice("spacing", self.spacing, get_args(SpacingName))
-        if self.steps < 1 or self.samples < 1:
-            raise InputError(
-                f"needs at least 1 step and 1 sample, got steps={self.steps}, samples={self.samples}"
-            )
-        if not 0 <= self.eta <= 1:
-            raise InputError(f"eta must lie in 0..1, got {self.eta}")
-        if self.eta > 0 and self.algorithm != "ddim":
-            raise InputError(
-                f"eta={self.eta} has no meaning for {self.algorithm}; leave it at 0 or choose ddim"
-            )
+        require_range(1, steps=self.steps, samples=self.samples)
+        check_eta(self.algorithm, self.eta)
         for name in ("clip", "clamp"):
             limits = getattr(self, name)
             if limits is not None and not limits[0] < limits[1]:
@@ -73,9 +65,7 @@ class Sampling:
         diffusion: GaussianDiffusion,
         *,
         device: torch.device | str,
-        dtype: torch.dtype = torch.float32,
-        generator: torch.Generator | None = None,
-        seeds: Sequence[int] | None = None,
+        seeds: Sequence[int],
         callback: Callable[[SamplerStep], None] | None = None,
         average: bool = True,
     ) -> Tensor:
@@ -91,8 +81,6 @@ class Sampling:
             shape: Shape (B, ...) of the result, B clips.
             diffusion: The process whose schedule is followed; may lie on any device.
             device: Device to sample on.
-            dtype: Dtype in which the denoiser is given its input.
-            generator: Source of all noise; by default the device's global generator.
             seeds: One seed per clip. All noise of a clip is then a function of its seed alone, whatever the
                 batch, the device and the number of samples (sample j is the same for every ``samples`` > j).
             callback: Called after each prediction, with all B * samples rows; its ``x0`` are maps.
@@ -102,24 +90,21 @@ class Sampling:
             Mean over the samples, maps: shape ``shape``, at least float32; without ``average`` (B, samples, ...).
 
         Raises:
-            InputError: If the number of seeds is not B, both ``seeds`` and ``generator`` are given, or a
-                setting does not fit the process.
+            InputError: If the number of seeds is not B, or a setting does not fit the process.
         """
         batch, *sample_shape = shape
-        source: Generators = generator
-        if seeds is not None:
-            if generator is not None:
-                raise InputError("give either seeds or a generator, not both")
-            if len(seeds) != batch:
-                raise InputError(f"got {len(seeds)} seeds for {batch} clips; give one per clip")
-            source = [
-                # on the CPU: the same noise on every device
-                torch.Generator("cpu").manual_seed(stable_seed(seed, index))
-                for seed in seeds
-                for index in range(self.samples)
-            ]
+        if len(seeds) != batch:
+            raise InputError(f"got {len(seeds)} seeds for {batch} clips; give one per clip")
+        # on the CPU: the same noise on every device
+        source = [
+            torch.Generator("cpu").manual_seed(stable_seed(seed, index))
+            for seed in seeds
+            for index in range(self.samples)
+        ]
         with torch.no_grad():
-            x_T = draw_noise((batch * self.samples, *sample_shape), source, device, dtype)
+            limits = torch.tensor(self.clip or (0.0, 1.0), dtype=torch.float64)
+            low, high = diffusion.to_signal(limits).tolist()
+            x_T = draw_noise((batch * self.samples, *sample_shape), source, device)
             x0 = SAMPLERS[self.algorithm](
                 lambda x, t: diffusion.to_signal(denoise(x, t)),
                 x_T,
@@ -127,7 +112,7 @@ class Sampling:
                 diffusion,
                 eta=self.eta,
                 generator=source,
-                clip=None if self.clip is None else _signal_limits(self.clip, diffusion),
+                clip=None if self.clip is None else (low, high),
                 callback=None
                 if callback is None
                 else lambda step: callback(replace(step, x0=diffusion.to_maps(step.x0))),
@@ -138,58 +123,3 @@ class Sampling:
             # as repeat_interleave orders a condition
             samples = x0.unflatten(0, (batch, self.samples))  # (B, samples, ...)
             return samples.mean(dim=1) if average else samples
-
-
-def _signal_limits(clip: tuple[float, float], diffusion: GaussianDiffusion) -> tuple[float, float]:
-    low, high = diffusion.to_signal(torch.tensor(clip, dtype=torch.float64)).tolist()
-    return low, high
-
-
-def sample_per_clip(
-    sampling: Sampling,
-    steps: Sequence[int],
-    denoise_clips: Callable[[list[int]], Denoise],
-    shape: Sequence[int],
-    diffusion: GaussianDiffusion,
-    *,
-    device: torch.device | str,
-    seeds: Sequence[int],
-    average: bool = True,
-) -> Tensor:
-    """Sample each clip with its own number of steps: clips with equally many go through the denoiser together.
-
-    A clip's noise is a function of its seed alone, so its result is that of :meth:`Sampling.sample`, whose other
-    arguments these are, with its number of steps, whatever the other clips take.
-
-    Args:
-        sampling: All but the number of steps.
-        steps: Calls of the denoiser per sample, for each of the B clips.
-        denoise_clips: Given the indices of some clips (rows of the batch), their denoiser; its input holds
-            ``sampling.samples`` rows per clip, side by side.
-        shape: Shape (B, ...) of the result.
-        diffusion: The process whose schedule is followed.
-        device: Device to sample on.
-        seeds: One seed per clip.
-        average: Return the mean over the samples of each clip, or each of them.
-
-    Raises:
-        InputError: If steps or seeds are not one per clip, or a number of steps does not fit the process.
-    """
-    if not len(steps) == len(seeds) == shape[0]:
-        raise InputError(
-            f"got {len(steps)} numbers of steps and {len(seeds)} seeds for {shape[0]} clips; give one per clip"
-        )
-    results: list[Tensor | None] = [None] * shape[0]
-    for count in sorted(set(steps)):  # as few batches as there are different numbers
-        rows = [row for row, number in enumerate(steps) if number == count]
-        sampled = replace(sampling, steps=count).sample(
-            denoise_clips(rows),
-            (len(rows), *shape[1:]),
-            diffusion,
-            device=device,
-            seeds=[seeds[row] for row in rows],
-            average=average,
-        )
-        for row, result in zip(rows, sampled, strict=True):
-            results[row] = result
-    return torch.stack([result for result in results if result is not None])

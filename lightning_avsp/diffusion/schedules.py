@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from lightning_avsp.errors import InputError, require_choice
+from lightning_avsp.errors import require_choice, require_range
 
 ScheduleName = Literal["cosine", "linear"]
 """``cosine``: Nichol and Dhariwal 2021; ``linear``: Ho et al. 2020."""
@@ -42,8 +42,7 @@ def schedule_betas(schedule: ScheduleName, num_steps: int) -> Tensor:
         InputError: If the name is unknown or ``num_steps`` < 1.
     """
     require_choice("schedule", schedule, get_args(ScheduleName))
-    if num_steps < 1:
-        raise InputError(f"a diffusion process needs at least 1 step, got num_steps={num_steps}")
+    require_range(1, num_steps=num_steps)
     if schedule == "cosine":
         # on the CPU in float64, whatever the defaults
         i = torch.arange(num_steps + 1, dtype=torch.float64, device="cpu")

@@ -73,7 +73,6 @@ def draw_timesteps(
     num_steps: int,
     how: TimestepDraw = "per_sample",
     generator: torch.Generator | None = None,
-    device: torch.device | str | None = None,
 ) -> Tensor:
     """Draw the diffusion step of each training sample.
 
@@ -86,37 +85,30 @@ def draw_timesteps(
         batch: Number of samples B, at least 1.
         num_steps: Number of steps T of the process, at least 1.
         how: Way of drawing.
-        generator: Random generator; by default the device's global one. The draw happens on its device.
-        device: Device of the result; by default that of the generator, else the CPU.
+        generator: Random generator, on whose device the steps lie; the CPU's global one by default.
 
     Returns:
         Steps in 0..T-1: int64 (B,).
 
     Raises:
-        InputError: If ``batch`` or ``num_steps`` is below 1, or ``how`` is unknown.
+        InputError: If ``how`` is unknown.
     """
-    if batch < 1 or num_steps < 1:
-        raise InputError(
-            f"needs at least 1 sample and 1 diffusion step, got batch={batch}, num_steps={num_steps}"
-        )
     require_choice("how", how, get_args(TimestepDraw))
     # a generator can only fill tensors of its own device
-    drawn_on = torch.device(device or "cpu") if generator is None else generator.device
+    device = "cpu" if generator is None else generator.device
 
     def uniform(lowest: int, size: int) -> Tensor:
         return torch.randint(
-            lowest, num_steps, (size,), generator=generator, device=drawn_on, dtype=torch.int64
+            lowest, num_steps, (size,), generator=generator, device=device, dtype=torch.int64
         )
 
     if how == "per_sample":
-        t = uniform(0, batch)
-    elif how == "per_batch":
-        t = uniform(0, 1).expand(batch).contiguous()
-    else:
-        noisiest = max(1, round(HIGH_NOISE_SHARE * num_steps))
-        noisy = torch.rand(batch, generator=generator, device=drawn_on, dtype=torch.float32) < 0.5
-        t = torch.where(noisy, uniform(num_steps - noisiest, batch), uniform(0, batch))
-    return t if device is None else t.to(device)
+        return uniform(0, batch)
+    if how == "per_batch":
+        return uniform(0, 1).expand(batch).contiguous()
+    noisiest = max(1, round(HIGH_NOISE_SHARE * num_steps))
+    noisy = torch.rand(batch, generator=generator, device=device, dtype=torch.float32) < 0.5
+    return torch.where(noisy, uniform(num_steps - noisiest, batch), uniform(0, batch))
 
 
 def _log_snr_timesteps(log_snr: Tensor, steps: int) -> list[int]:

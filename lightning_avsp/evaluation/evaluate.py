@@ -46,7 +46,7 @@ class Evaluation:
     shared: bool
     """True if several splits were scored with one model's predictions."""
     corpora: dict[str, CorpusSummary]
-    """Means, intervals and counts of each corpus."""
+    """Means, intervals and counts of each corpus, and of each part of its test list that has a name."""
     references: dict[str, dict[str, CorpusSummary]] = field(default_factory=dict)
     """The same of each reference row, by row and corpus."""
     not_computable: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -62,7 +62,7 @@ def evaluate_predictions(
     *,
     references: bool = False,
     allow_missing: bool = False,
-    count_from: int = 1,
+    count_from: Literal[0, 1] = 1,
     workers: int = 1,
     seed: int = 0,
     progress: Progress | None = None,
@@ -76,11 +76,11 @@ def evaluate_predictions(
         corpora: Names in the catalogue.
         protocol: Scoring protocol.
         split: One split's test list, or all three.
-        references: Score the reference rows too.
-        allow_missing: Leave out and count missing predictions instead of refusing them.
-        count_from: Number of a video's first frame in file names, 0 or 1.
+        references: Also score centre prior, mean training map, chance and, where known, the human ceiling.
+        allow_missing: Leave out and count what has no prediction, instead of refusing.
+        count_from: Number of a video's first frame in file names: 1, or 0.
         workers: Processes. More than one needs a script with an ``if __name__ == "__main__"`` guard.
-        seed: Seed of the bootstrap.
+        seed: Seed of the bootstrap intervals.
         progress: Called with the number of finished videos and of all videos, references included.
 
     Raises:
@@ -116,9 +116,21 @@ def evaluate_predictions(
         of_corpus = reference_tables.setdefault(name, {}).setdefault(corpus_name, {})
         of_corpus[number] = _table(protocol, of_videos)
 
+    subsets: dict[str, dict[str, set[str]]] = {}
+    for job in plan.jobs.values():
+        if (entry := job.entry).subset:
+            parts = subsets.setdefault(entry.corpus, {})
+            parts.setdefault(f"{entry.corpus} {entry.subset}", set()).add(entry.video)
+
     def summarise(of: Mapping[str, Mapping[int, ScoreTable]]) -> dict[str, CorpusSummary]:
-        corpora = [corpus for corpus in found if corpus.name in of]
-        return {one.name: summarise_corpus(one, protocol, of[one.name], seed=seed) for one in corpora}
+        summaries = {}
+        for corpus in found:
+            for name, only in {corpus.name: None, **subsets.get(corpus.name, {})}.items():
+                if corpus.name in of:
+                    summaries[name] = summarise_corpus(
+                        corpus, protocol, of[corpus.name], seed=seed, only=only
+                    )
+        return summaries
 
     return Evaluation(
         protocol=protocol,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -30,11 +30,16 @@ class ExplainedClips:
     batch: SaliencyBatch
     explanations: dict[str, list[Explanation]]
 
-    def numbers(self) -> list[tuple[str, str, tuple[str, ...], Tensor]]:
-        """Return (audio, name, labels, values (B, K)) of every explanation; of a heat map its mean and largest."""
+    def numbers(self, tokens: bool = True) -> list[tuple[str, str, tuple[str, ...], Tensor]]:
+        """Return (audio, name, labels, values (B, K)) of every explanation; of a heat map its mean and largest.
+
+        Without ``tokens`` those of single tokens are left out: the third word of one caption is not that of another.
+        """
         found: list[tuple[str, str, tuple[str, ...], Tensor]] = []
         for audio, explanations in self.explanations.items():
             for explanation in explanations:
+                if explanation.token is not None and not tokens:
+                    continue
                 values = explanation.values
                 labels = explanation.labels or tuple(map(str, range(values.shape[1])))
                 if values.dim() == 4:
@@ -119,7 +124,7 @@ class Explainer:
         for start in range(0, total, batch):
             clips = self.explain(list(range(start, min(start + batch, total))))
             keys = list(zip(clips.batch["corpus"], clips.batch["video_id"], strict=True))
-            for audio, name, labels, values in clips.numbers():
+            for audio, name, labels, values in clips.numbers(tokens=False):
                 for column, label in enumerate(labels):
                     for key, value in zip(keys, values[:, column].tolist(), strict=True):
                         if value == value:  # NaN: this clip has no such value, e.g. no caption
@@ -141,19 +146,32 @@ FRAMES_SHOWN = 6
 """At most so many time steps are drawn."""
 
 
-def draw_clip(clips: ExplainedClips, folder: Path, target_index: int) -> list[Path]:
+def draw_clip(
+    clips: ExplainedClips,
+    folder: Path,
+    target_index: int,
+    caption: str | None = None,
+    words: Sequence[str] = (),
+) -> list[Path]:
     """Draw each explanation that is a heat map of the batch's first clip as a PNG file; returns the files.
 
     Args:
         clips: The clip and its explanations.
         folder: Folder of the PNG files.
         target_index: Index of the target frame in the clip.
+        caption: Caption of the frame, drawn under every title.
+        words: Its tokens, start and end token left out.
     """
     rows: dict[str, dict[str, Explanation]] = {}
     for audio, explanations in clips.explanations.items():
         for explanation in explanations:
             if explanation.values.dim() == 4:
-                rows.setdefault(explanation.name, {})[audio] = explanation
+                token, title = explanation.token, explanation.title
+                if token is not None and 0 < token <= len(words):
+                    title = f"{words[token - 1]}: {title}"
+                if caption is not None:
+                    title = f"{title}\n{caption}"
+                rows.setdefault(explanation.name, {})[audio] = replace(explanation, title=title)
     frames = clips.batch["video"][0]  # (T, H, W, 3)
     return [draw_rows(folder / f"{name}.png", frames, found, target_index) for name, found in rows.items()]
 

@@ -130,7 +130,7 @@ def chance_scores(protocol: Protocol, target: Tensor, points: Tensor, other: Ten
         elif name.startswith("auc_shuffled"):
             reason = unseen or ("no_other_points" if other is None or len(other) == 0 else None)
         if name == "sim" and blank == "zero_target" and protocol.policy == "field":
-            values[name] = 0.0
+            values[name], reasons[name] = 0.0, blank
             continue
         if reason is not None:
             values[name], reasons[name] = float("nan"), reason

@@ -161,10 +161,11 @@ def checked_frames(
                 f"{name}: the map of frame {number} is {rows} x {columns} (rows x columns), that of frame {first[0]} "
                 f"is {first[1][0]} x {first[1][1]}: maps of a video must have one size"
             )
-        if saliency.dtype.is_floating_point and float(saliency.max()) < 0:
+        highest = float(saliency.max())
+        if highest <= 0 and float(saliency.min()) < 0:
             raise InputError(
-                f"{name}: all values of frame {number} are negative, at most {float(saliency.max()):g}, as in "
-                "logarithms of a density: give the density itself"
+                f"{name}: no value of frame {number} is above {highest:g}, as in logarithms of a density: give the "
+                "density itself"
             )
         yield number, saliency
 

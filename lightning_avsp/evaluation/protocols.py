@@ -37,6 +37,16 @@ Step: TypeAlias = Literal["levels", "range", "range_eps", "blur", "resize"]
 - ``resize``: to the ground truth's size.
 """
 
+CONVENTIONS: dict[DegeneratePolicy, str] = {
+    "field": (
+        "undefined values are left out, metric by metric; a frame whose ground truth is blank counts as SIM 0 and is "
+        "left out of CC and KLD"
+    ),
+    "skip": "a frame that is degenerate for a metric is left out of it",
+    "zero": "undefined values count as 0",
+}
+"""Conventions of averages, as results state them; every frame that one of them touches is counted with its reason."""
+
 _EPS = torch.finfo(torch.float32).eps
 
 ProtocolName: TypeAlias = Literal["stavis", "vinet", "dhf1k", "ntire26", "plain"]

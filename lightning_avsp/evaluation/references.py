@@ -99,7 +99,7 @@ def plan_references(
                 replace(job, source=ConstantMap(values, job.entry.n_frames)) for job in jobs
             ]
         planned["uniform", split] = [replace(job, source=None) for job in jobs]
-    return planned, {} if observers_known else {"human_ceiling": NO_CEILING}
+    return planned, {} if observers_known else dict.fromkeys(("human_ceiling", "inter_observer"), NO_CEILING)
 
 
 _Division = list[tuple[tuple[int, ...], tuple[int, ...]]]

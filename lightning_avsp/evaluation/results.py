@@ -17,6 +17,7 @@ from lightning_avsp import __version__
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.evaluate import Evaluation
+from lightning_avsp.evaluation.protocols import CONVENTIONS
 from lightning_avsp.evaluation.references import DESCRIPTIONS
 from lightning_avsp.evaluation.statistics import LEVEL, RESAMPLES
 from lightning_avsp.evaluation.summary import CorpusSummary
@@ -50,6 +51,7 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
         "split": evaluation.split,
         "same_predictions_for_all_splits": evaluation.shared,
         "protocol": asdict(evaluation.protocol),
+        "degenerate_frames": CONVENTIONS[evaluation.protocol.policy],
         "interval": {
             "level": LEVEL,
             "resamples": RESAMPLES,

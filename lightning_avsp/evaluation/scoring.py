@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -16,6 +16,7 @@ from lightning_avsp.evaluation.predictions import checked_frames
 from lightning_avsp.evaluation.protocols import Protocol
 from lightning_avsp.evaluation.truth import Truth, corpus_negatives, video_negatives, without
 from lightning_avsp.metrics import FrameRow, SaliencyMetrics
+from lightning_avsp.metrics.averages import FrameKey
 
 _BATCH = 8
 
@@ -44,7 +45,6 @@ def score_video(job: ScoringJob) -> list[FrameRow]:
     torch.set_num_threads(1)  # processes share the cores; small products gain nothing from threads
     protocol, video = job.protocol, job.entry
     metrics = SaliencyMetrics(protocol.metrics, policy=protocol.policy, repeats=protocol.repeats)
-    average = metrics.average
     negatives: Tensor | None = None
     if "auc_shuffled" in protocol.metrics and protocol.negatives == "corpus":
         negatives = corpus_negatives(video, job.others, job.truth.size(1))
@@ -62,17 +62,42 @@ def score_video(job: ScoringJob) -> list[FrameRow]:
         if negatives is not None:
             in_video = protocol.negatives == "video"
             other = [without(negatives, one) if in_video else negatives for one in points]
-        prepared = []
-        for index, ((_, saliency), key, goal, fixated) in enumerate(
-            zip(batch, keys, truth, points, strict=True)
-        ):
-            if saliency is None:
-                rest = None if other is None else other[index]
-                average.add(key, *chance_scores(protocol, goal, fixated, rest))
-                continue
-            prepared += list(protocol.prepare(saliency[None], (goal.shape[0], goal.shape[1])))
-            if protocol.formulas == "ntire26":
-                average.add(key, *ntire26_scores(prepared[-1][None], goal[None], [fixated])[0])
-        if job.source is not None and protocol.formulas == "mit":
-            metrics.update(prepared, truth, points, keys, other=other)
-    return list(average.table().frames)
+        if job.source is not None:
+            maps = [saliency for _, saliency in batch if saliency is not None]
+            add_frames(metrics, protocol, keys, maps, truth, points, other)
+            continue
+        for index, (key, goal, fixated) in enumerate(zip(keys, truth, points, strict=True)):
+            rest = None if other is None else other[index]
+            metrics.average.add(key, *chance_scores(protocol, goal, fixated, rest))
+    return list(metrics.average.table().frames)
+
+
+def add_frames(
+    metrics: SaliencyMetrics,
+    protocol: Protocol,
+    keys: Sequence[FrameKey],
+    maps: Sequence[Tensor],
+    truth: Sequence[Tensor],
+    points: Sequence[Tensor],
+    other: Sequence[Tensor] | None = None,
+) -> None:
+    """Score frames by a protocol into metrics that have its settings.
+
+    Args:
+        metrics: Receives the scores.
+        protocol: Prepares the maps, and defines the formulas.
+        keys: (corpus, video, frame) of each.
+        maps: Predictions (H, W), any real type and range.
+        truth: Continuous ground truth, each (Hg, Wg).
+        points: Fixations, each (N, 2).
+        other: Other fixations for the shuffled AUC, each (K, 2).
+    """
+    prepared = [
+        protocol.prepare(saliency[None], (goal.shape[0], goal.shape[1]))[0]
+        for saliency, goal in zip(maps, truth, strict=True)
+    ]
+    if protocol.formulas == "ntire26":
+        for key, saliency, goal, fixated in zip(keys, prepared, truth, points, strict=True):
+            metrics.average.add(key, *ntire26_scores(saliency[None], goal[None], [fixated])[0])
+    elif prepared:
+        metrics.update(prepared, truth, points, keys, other=other)

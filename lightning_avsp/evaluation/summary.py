@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.evaluation.protocols import Averaging, Protocol
 from lightning_avsp.evaluation.statistics import Interval, bootstrap_mean
-from lightning_avsp.metrics import ScoreTable
+from lightning_avsp.metrics import FrameRow, ScoreTable
+from lightning_avsp.metrics.averages import VideoRow
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,12 @@ def averaging_of(corpus: Corpus, protocol: Protocol) -> Averaging:
 
 
 def summarise_corpus(
-    corpus: Corpus, protocol: Protocol, tables: Mapping[int, ScoreTable], *, seed: int = 0
+    corpus: Corpus,
+    protocol: Protocol,
+    tables: Mapping[int, ScoreTable],
+    *,
+    seed: int = 0,
+    only: Collection[str] | None = None,
 ) -> CorpusSummary:
     """Compute averages, intervals and counts of one corpus.
 
@@ -55,10 +61,15 @@ def summarise_corpus(
         protocol: Its metrics and its rule for splits.
         tables: Rows by split.
         seed: Seed of the bootstrap.
+        only: Videos of the corpus that count; all by default.
     """
     averaging = averaging_of(corpus, protocol)
-    videos = [[row for row in table.videos if row.corpus == corpus.name] for table in tables.values()]
-    frames = [row for table in tables.values() for row in table.frames if row.corpus == corpus.name]
+
+    def counts_here(row: VideoRow | FrameRow) -> bool:
+        return row.corpus == corpus.name and (only is None or row.video in only)
+
+    videos = [[row for row in table.videos if counts_here(row)] for table in tables.values()]
+    frames = [row for table in tables.values() for row in table.frames if counts_here(row)]
     metrics: dict[str, MetricSummary] = {}
     for name in protocol.metrics:
         groups = [[(row.video, row.values[name]) for row in rows] for rows in videos]

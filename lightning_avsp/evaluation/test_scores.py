@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from numpy import nanmean
 from torch import Tensor
 
 from lightning_avsp.data.catalogue import CATALOGUE
-from lightning_avsp.evaluation.formulas import ntire26_scores
-from lightning_avsp.evaluation.protocols import Protocol, find_protocol
+from lightning_avsp.evaluation.protocols import find_protocol
+from lightning_avsp.evaluation.scoring import add_frames
 from lightning_avsp.metrics import SaliencyMetrics
 from lightning_avsp.run_folder import RunFolder, write_json
 from lightning_avsp.tasks.prediction import frame_keys
@@ -44,7 +45,7 @@ class ProtocolScores(Callback):
         """Prepare metrics of the protocols of all corpora under test, the same on every process."""
         data: Any = getattr(trainer, "datamodule", None)
         names = dict.fromkeys(
-            name for corpus in getattr(data, "corpora", ()) for name in protocols_of(corpus)
+            name for corpus in getattr(data, "tested_corpora", ()) for name in protocols_of(corpus)
         )
         self.metrics = {
             name: SaliencyMetrics(
@@ -65,37 +66,39 @@ class ProtocolScores(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Score the maps (B, 1, H, W) that the test step returned."""
-        if isinstance(outputs, Tensor):
-            for name, metrics in self.metrics.items():
-                self._score(find_protocol(name), metrics, outputs[:, 0], batch)
-
-    @staticmethod
-    def _score(protocol: Protocol, metrics: SaliencyMetrics, maps: Tensor, batch: Any) -> None:
+        if not isinstance(outputs, Tensor):
+            return
         keys = frame_keys(batch)
-        chosen = [
-            index
-            for index, (corpus, _, frame) in enumerate(keys)
-            if protocol.name in protocols_of(corpus) and frame >= protocol.first_frame
-        ]
-        truth = [batch["ground_truth"][index] for index in chosen]
-        points = [batch["fixations"][index] for index in chosen]
-        own = [keys[index] for index in chosen]
-        prepared = [
-            protocol.prepare(maps[index][None], (goal.shape[-2], goal.shape[-1]))[0]
-            for index, goal in zip(chosen, truth, strict=True)
-        ]
-        if protocol.formulas == "ntire26":
-            for key, saliency, goal, fixated in zip(own, prepared, truth, points, strict=True):
-                metrics.average.add(key, *ntire26_scores(saliency[None], goal[None], [fixated])[0])
-        elif chosen:
-            metrics.update(prepared, truth, points, own)
+        for name, metrics in self.metrics.items():
+            protocol = find_protocol(name)
+            chosen = [
+                index
+                for index, (corpus, _, frame) in enumerate(keys)
+                if name in protocols_of(corpus) and frame >= protocol.first_frame
+            ]
+            values = [outputs[:, 0], batch["ground_truth"], batch["fixations"]]
+            maps, truth, points = ([of[index] for index in chosen] for of in values)
+            add_frames(metrics, protocol, [keys[index] for index in chosen], maps, truth, points)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the scores of all processes and write them."""
-        found = {}
+        found: dict[str, dict[str, Any]] = {}
+        data: Any = getattr(trainer, "datamodule", None)
+        subset = {entry.key: entry.subset for entry in data.entries("test")} if self.metrics else {}
         for name, metrics in self.metrics.items():
             averages, table = metrics.compute(), metrics.table()  # both gather: every process takes part
-            found[name] = {"averages": averages, "videos": table.video_records()}
+            rows = table.video_records()
+            found[name] = {"averages": averages, "videos": rows}
+            if parts := {subset[row["corpus"], row["video"]] for row in rows} - {""}:
+                found[name]["subsets"] = {
+                    part: {
+                        metric: nanmean(
+                            [row[metric] for row in rows if subset[row["corpus"], row["video"]] == part]
+                        )
+                        for metric in metrics.names
+                    }
+                    for part in sorted(parts)
+                }
             metrics.reset()
         if found and trainer.is_global_zero:
             write_json(self.run.results / TEST_RESULT, found)

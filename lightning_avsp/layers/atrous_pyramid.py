@@ -25,15 +25,12 @@ class AtrousPyramid3d(nn.Module):
 
     Source: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation" (2017), frame by frame; the
     3x3 convolutions, dilated by ``rates`` cells, are depthwise, each followed by one of 1x1x1, as in DeepLabv3+
-    (2018). ``width`` is that of each branch; ``out_channels`` if None.
+    (2018).
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, rates: tuple[int, ...], width: int | None = None
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, rates: tuple[int, ...]) -> None:
         super().__init__()
-        width = width or out_channels
-        self.point = ConvNorm3d(in_channels, width, (1, 1, 1))
+        self.point = ConvNorm3d(in_channels, out_channels, (1, 1, 1))
         self.around = nn.ModuleList()
         for rate in rates:
             spread = VideoConvolution(
@@ -45,10 +42,10 @@ class AtrousPyramid3d(nn.Module):
                 groups=in_channels,
                 bias=False,
             )
-            self.around.append(nn.Sequential(spread, ConvNorm3d(in_channels, width, (1, 1, 1))))
+            self.around.append(nn.Sequential(spread, ConvNorm3d(in_channels, out_channels, (1, 1, 1))))
         # no batch norm: one value per frame is too few for its statistics
-        self.whole = nn.Sequential(VideoConvolution(in_channels, width, 1), nn.ReLU())
-        self.mix = ConvNorm3d((2 + len(rates)) * width, out_channels, (1, 1, 1))
+        self.whole = nn.Sequential(VideoConvolution(in_channels, out_channels, 1), nn.ReLU())
+        self.mix = ConvNorm3d((2 + len(rates)) * out_channels, out_channels, (1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix (B, in, T, h, w) to (B, out, T, h, w)."""

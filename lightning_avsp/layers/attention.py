@@ -171,7 +171,7 @@ class MultiHeadAttention(nn.Module):
         allowed = None if mask is None else mask[:, None, None]
         return self.out(multi_head_attention(query, key, value, self.heads, allowed))
 
-    def attend_in_place(self, heads: int, sharpness: float = 30.0) -> None:
+    def attend_in_place(self, heads: int) -> None:
         """Start the first heads so that they attend to the tokens of the query's own position, whatever their content.
 
         Cross-attention that starts at random has to learn positions before it can learn content; on small budgets it
@@ -179,10 +179,10 @@ class MultiHeadAttention(nn.Module):
 
         Args:
             heads: Number of heads; the others keep their start.
-            sharpness: Attention score of a token in the very same position.
         """
         width = self.query.out_features // self.heads
         rows = heads * width
+        sharpness = 30.0  # score of a token in the very same position
         # positions of width d have a squared length of d / 2, of which a head of orthogonal rows sees its share
         gain = (2 * sharpness / width**0.5) ** 0.5
         with torch.no_grad():

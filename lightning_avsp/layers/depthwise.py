@@ -27,9 +27,7 @@ def depthwise_convolution(
     Returns:
         (B, R C, T', H', W'), channels last in memory, in the type of ``x``.
     """
-    from lightning_avsp.layers import (
-        depthwise_kernels,  # imports Triton, which machines without a GPU may lack
-    )
+    from lightning_avsp.layers import depthwise_kernels  # needs Triton, which machines without a GPU may lack
 
     y = _result(x, weight, stride, padding, dilation)
     depthwise_kernels.launch_forward(_channels_adjacent(x), weight, y, stride, padding, dilation)
@@ -46,9 +44,8 @@ def depthwise_backward(
     gradient = gradient.contiguous(memory_format=torch.channels_last_3d)
     x_gradient = torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last_3d)
     depthwise_kernels.launch_input_gradient(gradient, weight, x_gradient, stride, padding, dilation)
-    parts = depthwise_kernels.launch_weight_gradient(
-        gradient, _channels_adjacent(x), weight, stride, padding, dilation
-    )  # (chunks, taps, R, C)
+    sizes = stride, padding, dilation
+    parts = depthwise_kernels.launch_weight_gradient(gradient, _channels_adjacent(x), weight, *sizes)
     return x_gradient, parts.sum(dim=(0, 2)).t().reshape(weight.shape).to(weight.dtype)
 
 

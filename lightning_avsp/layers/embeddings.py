@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
-    """Compute sines and cosines of the diffusion step, frequencies from 1 down to ``1 / max_period``.
+def sinusoidal_embedding(t: Tensor, dim: int) -> Tensor:
+    """Compute sines and cosines of the diffusion step, frequencies from 1 down to 1e-4.
 
     Source: Ho et al., "Denoising Diffusion Probabilistic Models" (2020), after Vaswani et al. (2017). Steps (B,) are
     integers as they are, not scaled to [0, 1]; the result is (B, dim) float32, sines in the first half, cosines in the
@@ -19,7 +19,7 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> T
     half = dim // 2
     # float32 whatever the autocast type: bf16 rounds step 999 to 1000
     exponent = torch.arange(half, device=t.device, dtype=torch.float32) / (half - 1)
-    angles = t.float()[:, None] * torch.exp(-math.log(max_period) * exponent)[None]
+    angles = t.float()[:, None] * torch.exp(-math.log(10_000.0) * exponent)[None]
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
@@ -39,18 +39,19 @@ class TimeEmbedding(nn.Module):
         return self.layers(embedding.to(next(self.parameters()).dtype))
 
 
-EXTENT = 16.0
-"""Length of every axis in the unit of the positions, whatever the number of cells along it."""
-
-
 def grid_positions(
-    size: tuple[int, ...], dim: int, device: torch.device | None = None, max_period: float = 100.0
+    size: tuple[int, ...],
+    dim: int,
+    device: torch.device | None = None,
+    extent: float = 32.0,
+    max_period: float = 10.0,
 ) -> Tensor:
     """Compute sines and cosines of the position of each cell's centre; each axis has an equal share of the width.
 
     A cell's position is a share of the axis, not its index: two grids over the same frame, one coarse and one fine,
     agree where they overlap, so that tokens of one find those of the other. What is left over when ``dim`` is divided
-    into sines and cosines of each axis stays 0. ``max_period`` is the longest period as a multiple of the shortest.
+    into sines and cosines of each axis stays 0. The shortest period is 2 pi where an axis is ``extent`` long, here a
+    fifth of it, the longest ``max_period`` times that: much longer ones make all places alike.
 
     Returns:
         float32 (cells, dim), the last axis running fastest.
@@ -60,7 +61,7 @@ def grid_positions(
     frequencies = torch.exp(-math.log(max_period) * steps)
     parts = []
     for axis, cells in enumerate(size):
-        centres = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * (EXTENT / cells)
+        centres = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * (extent / cells)
         angles = centres[:, None] * frequencies  # (cells, half)
         shape = [1] * len(size) + [2 * half]
         shape[axis] = cells

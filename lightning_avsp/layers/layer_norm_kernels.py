@@ -88,18 +88,6 @@ def differentiate(
         torch.empty(parts, width, dtype=torch.float32, device=x.device) for _ in range(2)
     )
     _gradients[(parts,)](
-        gradient,
-        x,
-        weight,
-        means,
-        scales,
-        x_gradient,
-        weight_sums,
-        bias_sums,
-        rows,
-        width,
-        length,
-        at_once,
-        block,
-    )
+        gradient, x, weight, means, scales, x_gradient, weight_sums, bias_sums, rows, width, length, at_once, block
+    )  # fmt: skip
     return x_gradient, weight_sums.sum(dim=0), bias_sums.sum(dim=0)

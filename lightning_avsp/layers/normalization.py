@@ -17,7 +17,7 @@ def normalise_rows(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple
     """Normalise rows (N, C) on a GPU, up to :data:`WIDEST` values each, and return mean and 1 / deviation of each."""
     from lightning_avsp.layers import (
         layer_norm_kernels,
-    )  # imports Triton, which machines without a GPU may lack
+    )  # needs Triton, which machines without a GPU may lack
 
     return layer_norm_kernels.normalise(x, weight, bias, eps)
 

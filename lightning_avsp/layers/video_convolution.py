@@ -51,24 +51,16 @@ def convolve_points(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Co
 def convolve_space(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> Tensor:
     """Convolve with a (1, k, k) kernel as 2-D convolution of every frame."""
     stride, padding, dilation, groups = geometry
-    y = F.conv2d(
-        fold_frames(x), weight.squeeze(2), bias, stride[1:], padding[1:], dilation[1:], groups
-    )  # (B T, C', H', W')
+    frames, plane = fold_frames(x), weight.squeeze(2)
+    y = F.conv2d(frames, plane, bias, stride[1:], padding[1:], dilation[1:], groups)
     return unfold_frames(y, x.shape[0])
 
 
 def convolve_time(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> Tensor:
     """Convolve with a (k, 1, 1) kernel as 2-D convolution over time and all positions of the frame."""
     stride, padding, dilation, groups = geometry
-    y = F.conv2d(
-        x.flatten(3),
-        weight.squeeze(-1),
-        bias,
-        (stride[0], 1),
-        (padding[0], 0),
-        (dilation[0], 1),
-        groups,
-    )  # (B, C', T', H W)
+    sizes = (stride[0], 1), (padding[0], 0), (dilation[0], 1)
+    y = F.conv2d(x.flatten(3), weight.squeeze(-1), bias, *sizes, groups)  # (B, C', T', H W)
     return y.unflatten(3, x.shape[3:])
 
 
@@ -128,9 +120,8 @@ def convolve_depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, geometry:
     if torch.is_autocast_enabled(x.device.type):
         x = x.to(torch.get_autocast_dtype(x.device.type))
     stride, padding, dilation, channels = geometry
-    if (
-        results := weight.shape[0] // channels
-    ) > 1:  # of each channel, side by side: then loads are of adjacent values
+    results = weight.shape[0] // channels
+    if results > 1:  # of each channel, side by side: then loads are of adjacent values
         x = torch.stack([x.movedim(1, -1)] * results, dim=-1).flatten(-2).movedim(-1, 1)
     y = depthwise_convolution(x, weight, list(stride), list(padding), list(dilation))
     return y if bias is None else y + bias.to(y.dtype)[:, None, None, None]
@@ -226,9 +217,7 @@ class VideoConvolution(nn.Conv3d):
         if device != "cuda":
             return "points" if "points" in forms else "plain"
         if self.kernel_size[0] == steps and "windows" in forms and self.padding[0] == 0:
-            return (
-                "points" if steps == 1 and "points" in forms else "windows"
-            )  # a matrix product over all of time
+            return "points" if steps == 1 and "points" in forms else "windows"  # a product over all of time
         if self.in_channels < 8 and self.groups == 1:
             return "windows"
         return next(

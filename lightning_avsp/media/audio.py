@@ -21,6 +21,9 @@ from torch import Tensor
 from lightning_avsp.errors import InputError
 from lightning_avsp.structures import AudioForm
 
+CONTEXT_S = 10.0
+"""Audio kept around a clip, in seconds, where the whole is not in memory; slices reach 0.3 s beyond a clip."""
+
 
 @dataclass(frozen=True)
 class AudioInput(ABC):
@@ -153,7 +156,10 @@ class LogMel(AudioInput):
         if stop_s <= start_s:
             raise InputError(f"a clip must end after it starts, got {start_s} s to {stop_s} s")
         if self.alignment == "released":
-            examples = released_examples(wave.samples, start_s, stop_s, self, wave.rate)  # (n, 64, mel)
+            before = wave.first / wave.rate
+            examples = released_examples(
+                wave.samples, start_s - before, stop_s - before, self, wave.rate
+            )  # (n, 64, mel)
             return self._resize(force_count(examples, self.slices))
         rate = self.sample_rate
         if wave.rate != rate:
@@ -167,7 +173,7 @@ class LogMel(AudioInput):
             first_s = (start_s + stop_s) / 2 - (self.slices - 1) / 2 * self.slice_hop_s
             centres = [first_s + index * self.slice_hop_s for index in range(self.slices)]
         starts = [round(centre * rate) - self.slice_samples // 2 for centre in centres]
-        excerpts = torch.stack([excerpt(wave.samples, s, s + self.slice_samples) for s in starts])  # (S, N)
+        excerpts = torch.stack([wave.excerpt(s, s + self.slice_samples) for s in starts])  # (S, N)
         return self._resize(log_mel(excerpts, self))
 
     def silence(self, start_s: float = 0, stop_s: float = 0, frames: int = 0) -> Tensor:
@@ -187,11 +193,21 @@ class Wave:
     """float32 (N,), in [-1, 1]."""
     rate: int
     """Samples per second."""
+    first: int = 0
+    """Number of ``samples[0]`` where earlier ones were dropped; times still count from sample 0."""
 
     @property
     def seconds(self) -> float:
-        """Duration."""
-        return self.samples.numel() / self.rate
+        """Time of its end."""
+        return (self.first + self.samples.numel()) / self.rate
+
+    def excerpt(self, start: int, stop: int) -> Tensor:
+        """Cut samples ``start .. stop - 1``, zeros where there are none."""
+        have, wanted = self.samples.numel(), stop - start
+        start, stop = start - self.first, stop - self.first
+        inside = self.samples[max(0, min(start, have)) : max(0, min(stop, have))]
+        left = min(max(0, -start), wanted)
+        return F.pad(inside, (left, wanted - left - inside.numel()))
 
 
 def to_mono(wave: Tensor) -> Tensor:
@@ -329,10 +345,3 @@ def mel_matrix(n_fft: int, sample_rate: int, n_mels: int, low_hz: float, high_hz
     weights = torch.minimum(rising, falling).clamp(min=0.0)
     weights[0] = 0.0
     return weights.float()
-
-
-def excerpt(wave: Tensor, start: int, stop: int) -> Tensor:
-    """Cut samples ``start .. stop - 1`` of (N,), zeros where the file has none."""
-    inside = wave[max(0, min(start, wave.numel())) : max(0, min(stop, wave.numel()))]
-    left = min(max(0, -start), stop - start)
-    return F.pad(inside, (left, stop - start - left - inside.numel()))

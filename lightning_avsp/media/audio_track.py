@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.audio import PartResampler, to_mono
+from lightning_avsp.media.audio import CONTEXT_S, PartResampler, Wave, to_mono
 from lightning_avsp.media.video import VideoInfo, check_rate, decode_stream, open_video, pyav
 from lightning_avsp.media.video_index import VIDEO_SUFFIXES, video_info
 
@@ -20,15 +22,12 @@ LONGEST_GAP = 3600.0
 """Longer gaps in the timestamps of audio, in seconds, are damage."""
 
 
-def load_audio(source: Path | VideoInfo, mono: bool = False, rate: int | None = None) -> tuple[Tensor, int]:
+def load_audio(source: Path | VideoInfo) -> tuple[Tensor, int]:
     """Load audio as float32 (C, N) in [-1, 1], with its sample rate in Hz.
 
     Args:
         source: Audio file, or a video, whose audio is laid on the clock of its frames: sample 0 is played when the
             first frame is shown.
-        mono: Mix the channels of a video's audio down to one, (1, N), as it is decoded, so that the memory for all
-            channels of a long video is never needed.
-        rate: Sample rate in Hz to which a video's audio is resampled as it is decoded; its own if None.
 
     Raises:
         InputError: If the file is missing, empty, damaged or without audio; the message names it.
@@ -59,8 +58,62 @@ def load_audio(source: Path | VideoInfo, mono: bool = False, rate: int | None = 
     info = source if isinstance(source, VideoInfo) else video_info(source)
     if info.audio is None:
         raise InputError(f"{info.path} has no audio; set missing_audio: silence or skip")
+    with _named_damage(info):
+        track, own, _ = read_audio(info, align=True)
+    if track.shape[1] == 0:
+        raise InputError(
+            f"{info.path}: its audio ends before the first frame; set missing_audio: silence or skip"
+        )
+    return track, own
+
+
+class AudioStream:
+    """Audio of a video as one channel on the clock of its frames, of which only the part around a clip is in memory.
+
+    Args:
+        info: A video with audio.
+        rate: Sample rate in Hz to resample to; that of the track if None.
+    """
+
+    def __init__(self, info: VideoInfo, rate: int | None = None) -> None:
+        assert info.audio is not None
+        self._blocks = audio_blocks(info, mono=True, rate=rate, align=True)
+        self._wave = Wave(torch.zeros(0), rate or info.audio.rate)
+
+    def around(self, start_s: float, stop_s: float) -> Wave:
+        """Return the audio from 10 s before a span to 10 s after it; spans must come in order.
+
+        Raises:
+            InputError: If it cannot be decoded.
+        """
+        wave = self._wave
+        first = math.floor((start_s - CONTEXT_S) * wave.rate)
+        last = math.ceil((stop_s + CONTEXT_S) * wave.rate)
+        parts, end = [wave.samples], wave.first + wave.samples.numel()
+        while end < last and (found := next(self._blocks, None)) is not None:
+            parts.append(found[1][0])
+            end += parts[-1].numel()
+        drop = min(max(0, first - wave.first), end - wave.first)
+        # a copy, as the slice alone would keep everything before it
+        self._wave = Wave(torch.cat(parts)[drop:].clone(), wave.rate, wave.first + drop)
+        return self._wave
+
+
+def check_audio(info: VideoInfo) -> None:
+    """Decode the audio of a video once, if it has any, so that damage is not found after hours of work.
+
+    Raises:
+        InputError: If it cannot be decoded, or ends before the first frame.
+    """
+    with _named_damage(info):
+        if info.audio and not sum(block.shape[-1] for _, block in audio_blocks(info, mono=True, align=True)):
+            raise InputError(f"{info.path}: its audio ends before the first frame; predict with --modality v")
+
+
+@contextmanager
+def _named_damage(info: VideoInfo) -> Iterator[None]:
     try:
-        track, rate, _ = read_audio(info, mono, rate, align=True)
+        yield
     except InputError as error:
         if error.__cause__ is None:
             raise
@@ -68,11 +121,6 @@ def load_audio(source: Path | VideoInfo, mono: bool = False, rate: int | None = 
             f"{info.path}: its audio cannot be decoded ({error.__cause__}); replace it, or predict with "
             "--allow_truncated or --modality v"
         ) from error
-    if track.shape[1] == 0:
-        raise InputError(
-            f"{info.path}: its audio ends before the first frame; set missing_audio: silence or skip"
-        )
-    return track, rate
 
 
 def decode_audio(info: VideoInfo) -> Iterator[Any]:
@@ -116,27 +164,53 @@ def read_audio(
 
     Args:
         source: A path, or the result of :func:`open_video`.
-        mono: Mix each block down to one channel as it is decoded.
+        mono: See :func:`audio_blocks`, as the next two.
+        rate: Sample rate to resample to.
+        align: Begin with the first frame.
+
+    Returns:
+        Samples in [-1, 1], float32 (C, N), samples per second, and the time of the first sample in seconds after the
+        first frame.
+
+    Raises:
+        InputError: As :func:`audio_blocks`.
+    """
+    info = source if isinstance(source, VideoInfo) else open_video(source)
+    offsets, blocks = zip(*audio_blocks(info, mono, rate, align), strict=True)
+    assert info.audio is not None
+    return torch.cat(blocks, dim=-1), rate or info.audio.rate, offsets[0]
+
+
+def audio_blocks(
+    info: VideoInfo, mono: bool = False, rate: int | None = None, align: bool = False
+) -> Iterator[tuple[float, Tensor]]:
+    """Decode the audio of a video block by block.
+
+    Args:
+        info: The video.
+        mono: Mix each block down to one channel.
         rate: Sample rate to resample to, part by part, so that the memory for the track's own rate is never needed;
             the track's own if None.
         align: Let sample 0 be played when the first frame is shown: silence before a late track, an early one cut.
 
-    Returns:
-        Samples in [-1, 1], float32 (C, N), samples per second, and the time of the first sample in seconds after the
-        first frame. Gaps in the timestamps are silence.
+    Yields:
+        Time of the track's first sample in seconds after the first frame, always the same, and samples in [-1, 1],
+        float32 (C, n), of which the first are empty. Gaps in the timestamps are silence.
 
     Raises:
         InputError: If the video has no audio, it cannot be decoded, holds values that are not finite, or its
             timestamps leave absurd gaps.
     """
-    info = source if isinstance(source, VideoInfo) else open_video(source)
     if info.audio is None:
         raise InputError(f"{info.path} has no audio")
     own = info.audio.rate
     convert = pyav().AudioResampler(format="fltp", layout=info.audio.layout, rate=own)
     resampler = PartResampler(own, rate or own)
-    blocks: list[Tensor] = []
     offset, length, early = 0.0, 0, 0
+
+    def feed(block: Tensor | None) -> Iterator[tuple[float, Tensor]]:
+        return ((offset, found) for found in resampler.feed(block))
+
     start = float(info.audio.start - info.start)  # of the next block, in seconds after the first frame
     for frame in decode_audio(info):
         if frame.pts is not None:
@@ -146,12 +220,13 @@ def read_audio(
             block = to_mono(block)[None] if mono else block
             if not length:
                 offset = start
+                yield offset, block[..., :0]
                 late = (
                     round(offset * own) if align else 0
                 )  # samples; negative where audio begins before the frames
                 early = max(0, -late)
                 if late > 0:
-                    blocks += resampler.feed(block.new_zeros((*block.shape[:-1], late)))
+                    yield from feed(block.new_zeros((*block.shape[:-1], late)))
             gap = round((start - offset) * own) - length
             if gap > LONGEST_GAP * own:
                 raise InputError(
@@ -160,18 +235,15 @@ def read_audio(
                 )
             if gap > GAP_SECONDS * own:
                 length += gap
-                blocks += resampler.feed(block.new_zeros((*block.shape[:-1], max(0, gap - early))))
+                yield from feed(block.new_zeros((*block.shape[:-1], max(0, gap - early))))
                 early = max(0, early - gap)
             length += block.shape[-1]
             start += block.shape[-1] / own
-            blocks += resampler.feed(block[..., early:])
+            yield from feed(block[..., early:])
             early = max(0, early - block.shape[-1])
-    blocks += resampler.feed(None)
+    yield from feed(None)
     if not length:
         raise InputError(f"{info.path}: its audio holds no samples")
-    if not blocks:
-        return torch.zeros(1, 0), rate or own, offset
-    return torch.cat(blocks, dim=-1), rate or own, offset
 
 
 def _convert(info: VideoInfo, resampler: Any, block: Any) -> list[Any]:

@@ -8,6 +8,7 @@ times as fast.
 
 from __future__ import annotations
 
+import io
 import warnings
 import zlib
 from pathlib import Path
@@ -26,7 +27,7 @@ GREY_TOLERANCE = 2
 """Levels by which the channels of a grey image may differ: lossy coders round each of them."""
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, zlib.error)
 """Errors that Pillow, numpy and simplejpeg raise for damaged files."""
-_ORIENTATION = 274  # EXIF tag
+_ORIENTATION, _PHOTOMETRIC = 274, 262  # tags of EXIF and TIFF
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -82,7 +83,10 @@ def read_grey(path: Path, deep: bool = True) -> np.ndarray:
         data = path.read_bytes()
         if data[:2] == b"\xff\xd8" and _jpeg_header(data)[2] == "Gray" and not _has_exif(data):
             return decode_jpeg(data, "GRAY")
-        with _open(path) as image:
+        with _open(io.BytesIO(data)) as image:
+            # Of several channels Pillow keeps the upper bytes alone.
+            if not image.mode.startswith("I;16") and ";16" in str(getattr(image, "tile", "")):
+                raise InputError(f"{path} has 16 bits in each of several channels: save it in grey")
             image.load()
             values = _stored_values(ImageOps.exif_transpose(image), path)
         grey = reduce_channels(values, GREY_TOLERANCE, path) if values.ndim == 3 else values
@@ -180,7 +184,7 @@ def _decode(path: Path, size: tuple[int, int] | None, mode: Literal["RGB", "GRAY
     if data[:2] == b"\xff\xd8" and not _has_exif(data):
         _jpeg_header(data)
         return decode_jpeg(data, mode, size)
-    with _open(path) as image:
+    with _open(io.BytesIO(data)) as image:
         image.load()
         upright = ImageOps.exif_transpose(image)
         if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
@@ -219,12 +223,18 @@ def _without_alpha(image: Image.Image, path: Path) -> Image.Image:
     return image
 
 
-def _open(path: Path) -> Image.Image:
-    """Open an image, and refuse absurd sizes before anything is allocated for them."""
+def _open(source: Path | io.BytesIO) -> Image.Image:
+    """Open an image, and refuse absurd sizes before anything is allocated for them.
+
+    Pixels are read from bytes only: Pillow maps an uncompressed TIFF file into memory, and scrambles one that lies on
+    its side.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of large images, which have a limit of their own here
-        image = Image.open(path)
+        image = Image.open(source)
     _check_size(image.height, image.width)
+    if image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
+        raise ValueError("its 16 bits count from white (0) to black, save it with 0 for black")
     return image
 
 
@@ -248,7 +258,7 @@ def _check_size(height: int, width: int) -> None:
 
 def _has_exif(data: bytes) -> bool:
     """True if a JPEG may be stored rotated or mirrored."""
-    return data.find(b"Exif\0\0", 0, 4096) >= 0
+    return b"Exif\0\0" in data
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

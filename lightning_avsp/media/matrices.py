@@ -64,7 +64,7 @@ def _read_variables(data: bytes) -> dict[str, np.ndarray | str]:
     orders = {b"\0\1IM": "<", b"\1\0MI": ">"}
     order = orders.get(data[124:128])
     if order is None:
-        raise ValueError("its header is not one of level 5")
+        raise ValueError("its header is not one of level 5, as `save -v7` writes it")
     found: dict[str, np.ndarray | str] = {}
     position = 128
     while position + 8 <= len(data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -26,6 +27,8 @@ class Survey:
     """Presentation times of the packets of the chosen video stream that are to be shown; nearly always its frames."""
     keys: list[int | None]
     """Those of the key frames among them."""
+    last: int
+    """Duration of the frame that is shown last, in the stream's unit of time; 0 if the file does not state it."""
     open_groups: bool
     """True if frames that follow a key frame in the file are shown before it."""
     damage: str | None
@@ -61,6 +64,7 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
     decoded: list[int] = []  # times in the order of the file
     hidden: list[int] = []  # those that an edit list does not show
     open_groups, last_end, packets = False, Fraction(0), 0
+    latest, last = -math.inf, 0
     try:
         for packet in container.demux():
             if packet.size == 0:  # the flush packets that end a demux
@@ -71,6 +75,8 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
             if packet.stream is stream and packet.pts is not None:
                 (hidden if packet.is_discard else decoded).append(packet.pts)
             if packet.stream is stream and not packet.is_discard:
+                if packet.pts is not None and packet.pts > latest:
+                    latest, last = packet.pts, packet.duration or 0
                 times.append(packet.pts)
                 if packet.is_keyframe:
                     keys.append(packet.pts)
@@ -99,7 +105,7 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
         played = last_end - Fraction(container.start_time or 0, 1_000_000)
         if stated - played > max(Fraction(1, 2), stated / 50):
             damage = f"it is cut off: {float(played):.1f} of {float(stated):.1f} seconds are there"
-    return Survey(times, keys, open_groups, damage)
+    return Survey(times, keys, last, open_groups, damage)
 
 
 def _misplaces(decoded: list[int], known: list[int], hidden: list[int], step: int) -> bool:

@@ -90,6 +90,8 @@ class VideoInfo:
     """Presentation time of each frame in units of ``time_base``, int64 (N,), increasing; empty if any is missing."""
     keys: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), compare=False, repr=False)
     """Presentation times of the key frames among them, int64 (K,), increasing."""
+    last: Fraction = Fraction(0)
+    """Seconds for which the last frame is shown: the last picture of a slideshow may stay."""
     open_groups: bool = False
     """True if frames that follow a key frame in the file are shown before it, and so need the group before."""
     damage: str | None = None
@@ -101,8 +103,10 @@ class VideoInfo:
 
     @property
     def seconds(self) -> float:
-        """Duration by frame count and average rate."""
-        return float(self.frames / self.fps)
+        """Duration from the first frame to the end of the last; by number and average rate where times are missing."""
+        if not len(self.times):
+            return float(self.frames / self.fps)
+        return float(int(self.times[-1] - self.times[0]) * self.time_base + self.last)
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,6 @@ class DecodedFrame:
     """Presentation time in units of the video's time base; strictly increasing."""
     start: float
     """Seconds after the first frame."""
-    stop: float
-    """Seconds after the first frame at which the frame's display ends."""
     pixels: np.ndarray
     """RGB, uint8 (H, W, 3)."""
 
@@ -231,6 +233,7 @@ def open_video(path: Path | str, *, allow_truncated: bool = False) -> VideoInfo:
             tolerant=allow_truncated,
             times=np.sort(np.array(found.times if known else [], dtype=np.int64)),
             keys=np.sort(np.array(found.keys if known else [], dtype=np.int64)),
+            last=found.last * Fraction(stream.time_base) or 1 / Fraction(fps),
             open_groups=found.open_groups,
             damage=found.damage,
             complete=bool({"mov", "matroska"} & set(container.format.name.split(","))),
@@ -326,8 +329,7 @@ def iterate_frames(
     base = round(info.start / info.time_base)
     for index, (pts, frame) in enumerate(decode_video(info)):
         start = float((pts - base) * info.time_base)
-        shown = float(frame.duration * info.time_base) if frame.duration else float(1 / info.fps)
-        yield DecodedFrame(index, pts, start, start + shown, to_rgb(frame, info, size))
+        yield DecodedFrame(index, pts, start, to_rgb(frame, info, size))
 
 
 def to_rgb(frame: Any, info: VideoInfo | None = None, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.audio import AudioInput, Wave, excerpt, resample, to_mono
+from lightning_avsp.media.audio import AudioInput, Wave, resample, to_mono
 from lightning_avsp.structures import AudioForm
 
 
@@ -81,7 +81,7 @@ class Waveform(AudioInput):
             raise InputError(f"a clip must end after it starts, got {start_s} s to {stop_s} s")
         start = round(start_s * self.rate)
         count = round((stop_s - start_s) * self.rate)
-        samples = excerpt(wave.samples, start, start + count) * self._window(count, frames) * self.scale
+        samples = wave.excerpt(start, start + count) * self._window(count, frames) * self.scale
         if self.pad_to == "none":
             return samples[None]
         room = self.samples(frames) - count

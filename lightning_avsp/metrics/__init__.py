@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from lightning_avsp.metrics.averages import FrameKey, FrameRow, ScoreTable, VideoAverage, VideoRow
-from lightning_avsp.metrics.degenerate import DegeneratePolicy, Reason
 from lightning_avsp.metrics.saliency_metrics import SaliencyMetrics
 
 if TYPE_CHECKING:
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
         AUCJudd,
         AUCShuffled,
         AUCShuffledExact,
-        FrameMean,
         InformationGain,
     )
 
@@ -27,23 +25,21 @@ __all__ = [
     "AUCJudd",
     "AUCShuffled",
     "AUCShuffledExact",
-    "DegeneratePolicy",
     "FrameKey",
-    "FrameMean",
     "FrameRow",
     "InformationGain",
-    "Reason",
     "SaliencyMetrics",
     "ScoreTable",
     "VideoAverage",
     "VideoRow",
 ]
 
+if not TYPE_CHECKING:  # else a type checker would take every name for one of this module's
 
-def __getattr__(name: str) -> Any:
-    """The torchmetrics classes, on first use: torchmetrics takes seconds to import, and nothing else here needs it."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lightning_avsp.metrics import modules
+    def __getattr__(name: str) -> Any:
+        """The torchmetrics classes, on first use: torchmetrics takes seconds to import."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from lightning_avsp.metrics import modules
 
-    return getattr(modules, name)
+        return getattr(modules, name)

@@ -79,14 +79,7 @@ def diagnose(frames: Frames) -> Tensor:
 def judge(
     name: MetricName, value: float, present: frozenset[Reason], policy: DegeneratePolicy
 ) -> FrameVerdict:
-    """Decide the contribution of a frame to an average.
-
-    Args:
-        name: The metric.
-        value: Its value, NaN if undefined.
-        present: Reasons that hold for the frame.
-        policy: Treatment of degenerate frames.
-    """
+    """Decide the contribution of a frame of some ``value`` (NaN if undefined), for which ``present`` reasons hold."""
     # the ground truth is to blame first
     reason = next((one for one in _concerns(name) if one in present), None)
     undefined = value != value  # NaN alone differs from itself
@@ -94,8 +87,8 @@ def judge(
         policy == "skip" or (policy == "field" and name == "kld" and reason == "zero_target")
     ):
         return FrameVerdict(float("nan"), reason)
-    if not undefined:
-        return FrameVerdict(value, None)
+    if not undefined:  # the 0 of a blank frame is a convention, and counted as such
+        return FrameVerdict(value, reason if name == "sim" and reason == "zero_target" else None)
     # Undefined without a known cause would be a numerical accident; it is counted under its own name.
     return FrameVerdict(0.0 if policy == "zero" else value, reason or "undefined")
 

@@ -28,9 +28,20 @@ class FrameMean(Metric):
     States are a float64 sum and counts, so processes merge exactly. Every frame weighs the same; for averages
     over videos, as the field reports them, see :class:`lightning_avsp.metrics.SaliencyMetrics`.
 
+    Each class is named by its function in :mod:`lightning_avsp.metrics.functional`, which defines the metric by formula
+    and example.
+
     Args:
         options: Keyword arguments of the metric's function, such as ``repeats`` or ``ties``, and of
             :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> import torch
+        >>> metric = CC()
+        >>> target = torch.tensor([[[0.0, 1.0, 2.0]], [[3.0, 3.0, 3.0]]])
+        >>> metric.update(target**2, target)
+        >>> metric.compute(), metric.skipped
+        (tensor(0.9608, dtype=torch.float64), tensor(1))
     """
 
     function: ClassVar[Callable[..., Tensor]]
@@ -69,117 +80,49 @@ class FrameMean(Metric):
 
 
 class CC(FrameMean):
-    """Mean correlation coefficient; see :func:`lightning_avsp.metrics.functional.cc`.
-
-    Example:
-        >>> import torch
-        >>> metric = CC()
-        >>> target = torch.tensor([[[0.0, 1.0, 2.0]], [[3.0, 3.0, 3.0]]])
-        >>> metric.update(target**2, target)
-        >>> metric.compute(), metric.skipped
-        (tensor(0.9608, dtype=torch.float64), tensor(1))
-    """
+    """Mean correlation coefficient; see :func:`lightning_avsp.metrics.functional.cc`."""
 
     function = staticmethod(cc)
 
 
 class SIM(FrameMean):
-    """Mean similarity; see :func:`lightning_avsp.metrics.functional.sim`.
-
-    Example:
-        >>> import torch
-        >>> metric = SIM()
-        >>> metric.update(torch.tensor([[[0.0, 1.0, 1.0]]]), torch.tensor([[[0.0, 1.0, 0.0]]]))
-        >>> metric.compute()
-        tensor(0.5000, dtype=torch.float64)
-    """
+    """Mean similarity; see :func:`lightning_avsp.metrics.functional.sim`."""
 
     function = staticmethod(sim)
 
 
 class KLD(FrameMean):
-    """Mean Kullback-Leibler divergence in nats; see :func:`lightning_avsp.metrics.functional.kld`.
-
-    Example:
-        >>> import torch
-        >>> metric = KLD()
-        >>> metric.update(torch.tensor([[[1.0, 1.0]]]), torch.tensor([[[1.0, 0.0]]]))
-        >>> metric.compute()
-        tensor(0.6931, dtype=torch.float64)
-    """
+    """Mean Kullback-Leibler divergence in nats; see :func:`lightning_avsp.metrics.functional.kld`."""
 
     function = staticmethod(kld)
     higher_is_better = False
 
 
 class NSS(FrameMean):
-    """Mean normalized scanpath saliency; see :func:`lightning_avsp.metrics.functional.nss`.
-
-    Example:
-        >>> import torch
-        >>> metric = NSS()
-        >>> metric.update(torch.tensor([[[0.0, 0.0], [0.0, 4.0]]]), [torch.tensor([[1, 1]])])
-        >>> metric.compute()
-        tensor(1.5000, dtype=torch.float64)
-    """
+    """Mean normalized scanpath saliency; see :func:`lightning_avsp.metrics.functional.nss`."""
 
     function = staticmethod(nss)
 
 
 class AUCJudd(FrameMean):
-    """Mean AUC-Judd; see :func:`lightning_avsp.metrics.functional.auc_judd`.
-
-    Example:
-        >>> import torch
-        >>> metric = AUCJudd()
-        >>> metric.update(torch.tensor([[[0.1, 0.2], [0.3, 0.4]]]), [torch.tensor([[1, 1]])])
-        >>> metric.compute()
-        tensor(1., dtype=torch.float64)
-    """
+    """Mean AUC-Judd; see :func:`lightning_avsp.metrics.functional.auc_judd`."""
 
     function = staticmethod(auc_judd)
 
 
 class AUCShuffled(FrameMean):
-    """Mean shuffled AUC on the benchmark's grid; see :func:`lightning_avsp.metrics.functional.auc_shuffled`.
-
-    Example:
-        >>> import torch
-        >>> metric = AUCShuffled()
-        >>> prediction = torch.tensor([[[0.0, 0.2], [0.6, 1.0]]])
-        >>> metric.update(prediction, [torch.tensor([[1, 1]])], [torch.tensor([[0, 1], [1, 1]])])
-        >>> metric.compute()
-        tensor(0.7500, dtype=torch.float64)
-    """
+    """Mean shuffled AUC on the benchmark's grid; see :func:`lightning_avsp.metrics.functional.auc_shuffled`."""
 
     function = staticmethod(auc_shuffled)
 
 
 class AUCShuffledExact(FrameMean):
-    """Mean AUC over all thresholds; see :func:`lightning_avsp.metrics.functional.auc_shuffled_exact`.
-
-    Example:
-        >>> import torch
-        >>> metric = AUCShuffledExact()
-        >>> prediction = torch.tensor([[[0.0, 0.2], [0.6, 1.0]]])
-        >>> metric.update(prediction, [torch.tensor([[1, 1]])], [torch.tensor([[0, 1], [1, 1]])])
-        >>> metric.compute()
-        tensor(0.7500, dtype=torch.float64)
-    """
+    """Mean shuffled AUC over all thresholds; see :func:`lightning_avsp.metrics.functional.auc_shuffled_exact`."""
 
     function = staticmethod(auc_shuffled_exact)
 
 
 class InformationGain(FrameMean):
-    """Mean information gain in bits; see :func:`lightning_avsp.metrics.functional.information_gain`.
-
-    Example:
-        >>> import torch
-        >>> metric = InformationGain()
-        >>> prediction, baseline = torch.tensor([[[0.0, 2.0, 2.0]]]), torch.tensor([[[0.0, 1.0, 4.0]]])
-        >>> metric.update(prediction, [torch.tensor([[0, 1]])], baseline)
-        >>> metric.compute()
-        tensor(1.3219, dtype=torch.float64)
-    """
+    """Mean information gain in bits; see :func:`lightning_avsp.metrics.functional.information_gain`."""
 
     function = staticmethod(information_gain)

@@ -1,61 +1,137 @@
-"""One video, one model, one output folder: the work behind ``avsp predict``, with progress and a record."""
+"""Videos, one model, an output folder each: the work behind ``avsp predict``, with progress and a record."""
 
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from lightning_avsp.errors import AVSPError
+from lightning_avsp.errors import AVSPError, InputError
+from lightning_avsp.media.audio_track import check_audio
 from lightning_avsp.media.video import VideoInfo
+from lightning_avsp.media.video_index import VIDEO_SUFFIXES
 from lightning_avsp.predict.captions import VideoCaptions
 from lightning_avsp.predict.predictor import Modality, PredictionReport, predict_video
-from lightning_avsp.predict.writer import PredictionWriter
+from lightning_avsp.predict.writer import PredictionWriter, check_space
 from lightning_avsp.tasks.loading import LoadedModel
 
 PACKAGES = ("lightning-avsp", "torch", "torchaudio", "av", "numpy")
 """Packages whose versions are part of a prediction's record."""
 
 
-def predict_to_folder(
-    writer: PredictionWriter,
-    model: LoadedModel,
-    video: VideoInfo,
-    stride: int,
-    modality: Modality,
-    captions: VideoCaptions | None,
-    batch: int,
-) -> tuple[int, float, str]:
-    """Predict and write everything, with a progress bar, going on where an earlier start stopped.
+def find_videos(given: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Find the videos to predict, and the output folder of each.
 
     Args:
-        writer: Output folder, not yet entered; its request names the checkpoint.
-        model: See :func:`~lightning_avsp.predict.predictor.predict_video`, as the next five.
-        video: The video.
+        given: Videos, folders of videos, and patterns such as ``films/*.mp4``.
+        out: Output folder of a single video; of several, or of a folder or pattern, the folder of their folders, which
+            are named like the videos.
+
+    Raises:
+        InputError: If a folder or pattern holds no video, or two videos would share a folder.
+    """
+    found: list[Path] = []
+    for path in given:
+        pattern = not path.exists() and any(sign in str(path) for sign in "*?[")
+        if not path.is_dir() and not pattern:
+            found.append(path)
+            continue
+        inside = Path(path.anchor).glob(str(path.relative_to(path.anchor))) if pattern else path.iterdir()
+        videos = sorted(each for each in inside if each.suffix.lower() in VIDEO_SUFFIXES)
+        if not videos:
+            raise InputError(f"{path} holds no video ({', '.join(VIDEO_SUFFIXES)}): check the path")
+        found += videos
+    if found == list(given) and len(found) == 1:
+        return {found[0]: out}
+    folders: dict[str, Path] = {}
+    for path in dict.fromkeys(found):
+        other = folders.setdefault(path.stem, path)
+        if other != path:
+            raise InputError(f"{other} and {path} would both be written to {out / path.stem}: rename one")
+    return {path: out / name for name, path in folders.items()}
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video to predict."""
+
+    video: VideoInfo
+    """The video."""
+    writer: PredictionWriter
+    """Its output folder, not entered; the request names the checkpoint."""
+    captions: VideoCaptions | None
+    """Captions, for a network that reads text."""
+
+
+def predict_films(
+    model: LoadedModel, films: Sequence[Film], stride: int, modality: Modality, batch: int
+) -> None:
+    """Predict videos and write their folders, going on where an earlier start stopped.
+
+    Room on the disk, audio and encoders of all of them are tried before the first frame is predicted. A damaged end
+    loses the rest of its video alone.
+
+    Args:
+        model: See :func:`~lightning_avsp.predict.predictor.predict_video`, as the last three.
+        films: The videos.
         stride: Distance of predicted frames.
         modality: Inputs that are used.
-        captions: Captions, for a network that reads text.
         batch: Clips per forward pass.
 
-    Returns:
-        Frames written, seconds that it took, and the modalities that the maps depend on.
+    Raises:
+        AVSPError: If videos end in damage: the frames before it are written all the same.
+        KeyboardInterrupt: With a line on what is kept.
+    """
+    waiting = [film for film in films if film.writer.finished is None]
+    if waiting:
+        check_space([film.writer for film in waiting])
+    for film in waiting:
+        if modality != "v":
+            check_audio(film.video)
+        with film.writer:
+            pass
+    damaged = []
+    for number, film in enumerate(films, start=1):
+        if len(films) > 1:
+            print(f"{number} of {len(films)}: {film.video.path}", flush=True)
+        try:
+            predict_to_folder(model, film, stride, modality, batch)
+        except AVSPError as error:
+            if len(films) == 1:
+                raise
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            damaged.append(film.video.path.name)
+    if damaged:
+        raise AVSPError(f"{len(damaged)} of {len(films)} videos are incomplete: {', '.join(damaged)}")
+
+
+def predict_to_folder(model: LoadedModel, film: Film, stride: int, modality: Modality, batch: int) -> None:
+    """Predict one video with a progress bar, see :func:`predict_films`.
 
     Raises:
         AVSPError: If the video ends in damage: the frames before it are written all the same.
         KeyboardInterrupt: With a line on what is kept.
     """
+    video, writer = film.video, film.writer
+    if writer.finished is not None:
+        damage = writer.finished.get("damage")
+        if damage and not video.tolerant:
+            raise AVSPError(f"{damage}. The frames before it are in {writer.out} already")
+        print(f"{writer.out} holds this prediction already: nothing to do", flush=True)
+        return
     begin, report = perf_counter(), PredictionReport()
     record = {
         "checkpoint": writer.request["checkpoint"],
         "format": writer.format,
-        "colours": writer.colours,
-        "opacity": writer.opacity,
-        **describe_model(model, video, stride, modality, captions, batch),
+        **describe_model(model, video, stride, modality, film.captions, batch),
     }
     speed = TextColumn("{task.fields[speed]:.1f} frames/s")
     columns = (
@@ -78,7 +154,7 @@ def predict_to_folder(
         done = start
         try:
             for index, saliency in predict_video(
-                model, video, stride=stride, modality=modality, captions=captions, batch=batch, start=start,
+                model, video, stride=stride, modality=modality, captions=film.captions, batch=batch, start=start,
                 report=report,
             ):  # fmt: skip
                 with report.timed("write"):
@@ -108,7 +184,13 @@ def predict_to_folder(
             f"{reason}. Frames 1 to {frames} are written to {writer.out}; frames {frames + 1} to "
             f"{max(video.frames, frames + 1)} are missing"
         )
-    return frames, perf_counter() - begin, report.used
+    if video.audio is not None and modality == "av" and "a" not in report.used:
+        print("this network has no audio encoder: the maps do not depend on audio")
+    seconds = perf_counter() - begin
+    print(
+        f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s on {model.device}): "
+        f"maps, saliency.mp4, overlay.mp4 and prediction.json are in {writer.out}"
+    )
 
 
 def describe_model(

@@ -14,7 +14,7 @@ import torch
 
 from lightning_avsp.data.reader import clip_audio, clip_span
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.audio_track import load_audio
+from lightning_avsp.media.audio_track import AudioStream
 from lightning_avsp.media.video import DecodedFrame, VideoInfo, iterate_frames
 from lightning_avsp.parallel import work_ahead
 from lightning_avsp.predict.captions import VideoCaptions
@@ -31,7 +31,8 @@ class PredictionReport:
     """Course of a prediction; filled in by :func:`predict_video`."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    """Time spent in ``audio`` and ``decode`` (with the cutting of clips), in a thread of their own, and ``network``."""
+    """Time spent in ``audio`` and ``decode`` (with the cutting of clips), in a thread of their own, and in the network:
+    ``encode`` and ``denoise``. A GPU does the first of these during the second."""
     used: str = ""
     """Modalities that the maps depend on, e.g. ``av`` or ``tav``. A network without an audio encoder leaves audio
     unused."""
@@ -61,8 +62,9 @@ def predict_video(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Predict a map for every frame of a video, in order.
 
-    Each frame is decoded once, and each clip is encoded once, whatever the number of denoising steps. The noise of a
-    frame depends on the model's seed and the frame's number alone, so neither ``batch`` nor ``stride`` changes a map.
+    Each frame and each block of audio is decoded once, when its turn comes, and each clip is encoded once, whatever
+    the number of denoising steps. The noise of a frame depends on the model's seed and the frame's number alone, so
+    neither ``batch`` nor ``stride`` changes a map.
 
     Args:
         model: The model, on its device.
@@ -88,9 +90,8 @@ def predict_video(
         raise InputError(f"{video.path} has no audio, which modality 'a' needs: use --modality v")
     noted, report = report is not None, report or PredictionReport()
     audio, fps = model.spec.audio, float(video.fps)
-    with report.timed("audio"):
-        silent = modality == "v" or video.audio is None
-        wave = None if silent else audio.prepare(*load_audio(video, mono=True, rate=audio.target_rate))
+    silent = modality == "v" or video.audio is None
+    stream = None if silent else AudioStream(video, audio.target_rate)
 
     def decoded() -> Iterator[DecodedFrame]:
         try:
@@ -109,10 +110,14 @@ def predict_video(
         found: SaliencyBatch = {"corpus": names, "video_id": names, "frame": torch.tensor(numbers)}
         if modality != "a":
             found["video"] = torch.from_numpy(np.stack([item.frames for item in group]))
-        if wave is not None:
+        if stream is not None:
             spans = [clip_span(audio, item.clip, fps, item.times) for item in group]
-            cuts = [clip_audio(audio, wave, item.clip, span) for item, span in zip(group, spans, strict=True)]
-            found["audio"] = torch.stack(cuts)
+            found["audio"] = torch.stack(
+                [
+                    clip_audio(audio, stream.around(*span), item.clip, span)
+                    for item, span in zip(group, spans, strict=True)
+                ]
+            )
         if captions is not None:
             found["text"] = torch.stack([captions.tokens(number) for number in numbers])
         return found
@@ -130,11 +135,13 @@ def predict_video(
 
     def predicted() -> Iterator[tuple[int, np.ndarray]]:
         for clip_batch in work_ahead(batches()):
-            with report.timed("network"), torch.inference_mode():
-                inputs = model.inputs(clip_batch)
-                encoded = model.encode(inputs)
+            with torch.inference_mode():
+                with report.timed("encode"):
+                    inputs = model.inputs(clip_batch)
+                    encoded = model.encode(inputs)
                 report.used = used_modalities(model.network, inputs, encoded)
-                maps = model.sample(encoded, clip_batch)[:, 0].cpu().numpy()
+                with report.timed("denoise"):
+                    maps = model.sample(encoded, clip_batch)[:, 0].cpu().numpy()
             yield from zip((clip_batch["frame"] - 1).tolist(), maps, strict=True)
 
     yield from fill_between(predicted())

@@ -15,14 +15,14 @@ import numpy as np
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.mp4_writer import Mp4Writer
 from lightning_avsp.media.video import decode_video, open_video, to_rgb
-from lightning_avsp.predict.overlay import colour_table
+from lightning_avsp.predict.overlay import Look, colour_table
 from lightning_avsp.run_folder import write_atomically
 
 STOPS = 17
 """Colours of the page's heat map, between which browsers interpolate."""
 
 
-def write_view(folders: Sequence[Path], out: Path, colours: str = "turbo", notes: str = "") -> Path:
+def write_view(folders: Sequence[Path], out: Path, colours: str = Look.colours, notes: str = "") -> Path:
     """Write the page of one or several predictions of one video.
 
     The video is encoded anew, as H.264 without rotation, which every browser plays.

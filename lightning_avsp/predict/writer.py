@@ -1,13 +1,13 @@
-"""The output folder of a prediction: claimed and probed first, continued after a stop, whole at the end."""
+"""The output folder of a prediction: claimed and tried first, continued after a stop, whole at the end."""
 
 from __future__ import annotations
 
 import json
 import logging
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
-from itertools import islice
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,8 +18,8 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.files import lock_folder
 from lightning_avsp.media.mp4_writer import Mp4Writer
 from lightning_avsp.media.video import VideoInfo, decode_video, pyav, to_rgb
-from lightning_avsp.predict.maps import MapFormat, MapSpool, write_maps
-from lightning_avsp.predict.overlay import overlay
+from lightning_avsp.predict.maps import MapFormat, MapSpool
+from lightning_avsp.predict.overlay import Look
 from lightning_avsp.run_folder import write_json
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class PredictionWriter:
 
     Everything grows in ``.<out>.partial`` beside ``out``, which takes its name when :meth:`finish` ends well. Until
     then ``out`` is as it was; after an error or a kill the maps predicted so far stay in the hidden folder, and the
-    same request goes on behind them. Entering the block claims the folder and tries what could fail at the end.
+    same request goes on behind them. Entering the block claims the folder and tries the encoders.
 
     Args:
         out: Folder to create. It must not exist, or be empty, unless ``overwrite``.
@@ -45,12 +45,14 @@ class PredictionWriter:
         shape: Height and width of the maps.
         format: ``npz`` (one file, half precision), ``png`` (8 bits) or ``png16`` (16 bits).
         overwrite: Replace an earlier prediction in ``out``.
-        colours: Colour map of the overlay.
-        opacity: Opacity of the overlay where saliency is 1.
+        look: Settings of the overlay.
 
     Raises:
         InputError: If ``out`` is a file, not empty, or holds other files than those of a prediction.
     """
+
+    finished: dict[str, Any] | None
+    """Record of the result of this very request, if ``out`` holds it: then there is nothing to do."""
 
     maps: MapSpool
 
@@ -63,36 +65,39 @@ class PredictionWriter:
         *,
         format: MapFormat = "npz",
         overwrite: bool = False,
-        colours: str = "turbo",
-        opacity: float = 0.7,
+        look: Look | None = None,
     ) -> None:
         self.out = Path(out).absolute()
         self.folder = self.out.with_name(f".{self.out.name}.partial")
         self.info, self.shape, self.overwrite = info, shape, overwrite
         self.format: MapFormat = format
         self.request: dict[str, Any] = json.loads(json.dumps({**request, "shape": shape, "format": format}))
-        self.colours, self.opacity = colours, opacity
-        check_out(self.out, overwrite)
+        self.look = look or Look()
+        record = _read(self.out / "prediction.json") or {}
+        same = record.get("request") == self.request and record.get("look") == asdict(self.look)
+        self.finished = record if same else None
+        if self.finished is None:
+            check_out(self.out, overwrite)
         self._held = ExitStack()
 
     def __enter__(self) -> PredictionWriter:
         """Claim the folder and probe it.
 
         Raises:
-            InputError: If another process predicts into it, the disk is too full, or a video cannot be encoded.
+            InputError: If another process predicts into it, or its videos cannot be encoded.
         """
         self._held.enter_context(lock_folder(self.folder))
         try:
             check_out(self.out, self.overwrite)  # another process may have finished meanwhile
             state, raw = self.folder / "request.json", self.folder / "maps.raw"
-            if not (state.is_file() and raw.is_file() and _read(state) == self.request):
+            if not (raw.is_file() and _read(state) == self.request):
                 if raw.is_file() and raw.stat().st_size:
                     log.warning("maps of another request in %s are removed", self.folder)
                 raw.unlink(missing_ok=True)
             self._remove_results()
             write_json(state, self.request)
             self.maps = MapSpool(raw, self.format, self.shape)
-            self._probe()
+            self._try_encoders()
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
@@ -127,16 +132,16 @@ class PredictionWriter:
         maps are predicted would need memory for a clip and a batch of them.
 
         Args:
-            record: Content of ``prediction.json``; ``frames`` is added.
+            record: Content of ``prediction.json``; request, look and number of frames are added.
             progress: Called with the number of written frames.
         """
-        maps = self.maps.read()
-        times = self._write_videos(maps, progress)
+        times = self._write_videos(progress)
         if not times:
             raise InputError(f"{self.info.path} holds no frame: nothing was predicted")
         seconds = (np.array(times) - times[0]) * float(self.info.time_base)
-        write_maps(self.folder, self.format, maps[: len(times)], seconds)
-        write_json(self.folder / "prediction.json", {**record, "frames": len(times)})
+        self.maps.write_result(self.folder, seconds)
+        whole = {"request": self.request, "look": asdict(self.look), "frames": len(times), **record}
+        write_json(self.folder / "prediction.json", whole)
         self.maps.close()
         for name in ("maps.raw", "request.json"):
             (self.folder / name).unlink()
@@ -155,21 +160,22 @@ class PredictionWriter:
         shutil.rmtree(replaced, ignore_errors=True)
         return len(times)
 
-    def _write_videos(self, maps: np.ndarray, progress: Callable[[int], None]) -> list[int]:
+    def _write_videos(self, progress: Callable[[int], None]) -> list[int]:
         writers: list[Mp4Writer] = []
-        shown, times = frames_with_levels(self.info, maps, self.maps.top), []
+        shown, times = frames_with_maps(self.info, self.maps, self.maps.top), []
         try:
-            writers = [Mp4Writer(self.folder / name, self.info) for name in VIDEOS]
-            saliency, coloured = writers
+            writers = [
+                Mp4Writer(self.folder / name, info)
+                for name, info in zip(VIDEOS, (self.info, self.look.resized(self.info)), strict=True)
+            ]
+            saliency, drawn = writers
             with suppress(InputError):  # damage ends the frames here as it did when they were predicted
-                for (pts, image, levels), stored in zip(shown, maps, strict=False):
+                for pts, image, stored in shown:
                     # Each frame to its peak, as ground truth has it: 8 bits of absolute values would keep 13 levels
                     # of a map of 0.02 to 0.08. The overlay stays absolute.
                     peak = max(float(stored.max()), 1e-9)
-                    saliency.write(
-                        to_levels(stored / np.float32(peak), (self.info.height, self.info.width)), pts
-                    )
-                    coloured.write(overlay(image, levels, self.colours, self.opacity), pts)
+                    saliency.write(to_levels(stored / np.float32(peak), image.shape[:2]), pts)
+                    drawn.write(self.look.draw(image, to_levels(stored, image.shape[:2])), pts)
                     times.append(pts)
                     progress(len(times))
             while writers:
@@ -180,20 +186,19 @@ class PredictionWriter:
                 writer.abort()
         return times
 
-    def _probe(self) -> None:
-        """Try what would otherwise fail after hours: space on the disk, and the two encoders."""
-        source = self.info.path.stat().st_size
-        # the maps raw and compressed, two videos, and what of it is there already
-        needed = 2 * self.maps.bytes * self.info.frames + 2 * source - len(self.maps) * self.maps.bytes
-        free = shutil.disk_usage(self.folder).free
-        if free < needed + SPARE_BYTES:
-            raise InputError(
-                f"{self.out} needs up to {(needed + SPARE_BYTES) >> 20} MiB, but its disk has {free >> 20} MiB free: "
-                "make room, or give another --out"
-            )
-        black = np.zeros((self.info.height, self.info.width), np.uint8)
+    @property
+    def bytes(self) -> int:
+        """Space that the result may take beside what is there: the maps raw and compressed, and two videos."""
+        maps = 2 * self.info.frames * MapSpool.bytes_of(self.format, self.shape)
+        raw = self.folder / "maps.raw"
+        return maps + 2 * self.info.path.stat().st_size - (raw.stat().st_size if raw.is_file() else 0)
+
+    def _try_encoders(self) -> None:
+        """Encode a frame of the larger video and its audio, which would otherwise fail after hours."""
+        info = self.look.resized(self.info)
+        black = np.zeros((info.height, info.width), np.uint8)
         try:
-            writer = Mp4Writer(self.folder / VIDEOS[0], self.info)
+            writer = Mp4Writer(self.folder / VIDEOS[0], info)
             try:
                 writer.write(black, round(self.info.start / self.info.time_base))
             finally:
@@ -243,27 +248,42 @@ def check_out(out: Path, overwrite: bool) -> None:
         )
 
 
-def frames_with_levels(
-    info: VideoInfo, maps: np.ndarray, top: int = 1
+def check_space(writers: Sequence[PredictionWriter]) -> None:
+    """Refuse predictions for which the disk has no room; all lie in one folder.
+
+    Raises:
+        InputError: If the disk is too full.
+    """
+    out = writers[0].out
+    place = next(parent for parent in out.parents if parent.is_dir())
+    needed, free = sum(writer.bytes for writer in writers) + SPARE_BYTES, shutil.disk_usage(place).free
+    if free < needed:
+        several = "" if len(writers) == 1 else f" and {len(writers) - 1} more"
+        raise InputError(
+            f"{out}{several} needs up to {needed >> 20} MiB, but the disk has {free >> 20} MiB free: make room, or "
+            "give another --out"
+        )
+
+
+def frames_with_maps(
+    info: VideoInfo, maps: Iterable[np.ndarray], top: int = 1
 ) -> Generator[tuple[int, np.ndarray, np.ndarray], None, None]:
     """Decode a video beside its maps.
 
     Args:
         info: The video.
-        maps: Maps of its first frames (N, H, W).
+        maps: Maps of its first frames, each (h, w).
         top: Number in the maps that means 1.0.
 
     Yields:
-        Presentation time in the video's time base, the frame as RGB, uint8 (H, W, 3), and its map of the same size,
-        uint8 (H, W).
+        Presentation time in the video's time base, the frame as RGB, uint8 (H, W, 3), and its map, float (h, w).
     """
-    size = (info.height, info.width)
     with closing(decode_video(info)) as frames:
-        for stored, (pts, frame) in zip(maps, islice(frames, len(maps)), strict=False):
-            yield pts, to_rgb(frame, info, size), to_levels(stored / np.float32(top), size)
+        for stored, (pts, frame) in zip(maps, frames, strict=False):
+            yield pts, to_rgb(frame, info, (info.height, info.width)), stored / np.float32(top)
 
 
-def to_levels(saliency: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def to_levels(saliency: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """Convert a map in [0, 1] of any size to uint8 (H, W) of ``size``, resized bilinearly."""
     grey = np.round(np.clip(saliency, 0, 1) * 255).astype(np.uint8)
     frame = pyav().VideoFrame.from_ndarray(np.ascontiguousarray(grey), format="gray")
@@ -273,5 +293,5 @@ def to_levels(saliency: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return None

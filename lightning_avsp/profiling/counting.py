@@ -28,7 +28,7 @@ class Cost:
     """Multiply-accumulates of convolutions and linear layers; operations of norms, upsampling, softmax."""
 
 
-def count_as_papers(module: nn.Module, *inputs: Any) -> Cost:
+def count_as_papers(module: nn.Module, *inputs: Any, method: str = "forward") -> Cost:
     """Count parameters and "FLOPs" as DiffSal's Tables 1 and 2 of results give them.
 
     The convention is that of the tool `thop` (0.1.1), on one pass with batch 1:
@@ -44,7 +44,8 @@ def count_as_papers(module: nn.Module, *inputs: Any) -> Cost:
 
     Args:
         module: Network; put into evaluation mode for the pass. The meta device makes this fast.
-        *inputs: Arguments of its forward.
+        *inputs: Arguments of the pass.
+        method: Its method that is counted, ``encode`` for the part of a denoiser that runs once per clip.
 
     Returns:
         Parameters and multiply-accumulates.
@@ -66,7 +67,7 @@ def count_as_papers(module: nn.Module, *inputs: Any) -> Cost:
                 stack.callback(layer.register_forward_hook(hook).remove)
         stack.enter_context(_mode(module, training=False))
         stack.enter_context(torch.no_grad())
-        module(*inputs)
+        (module if method == "forward" else getattr(module, method))(*inputs)
     params = sum(parameter.numel() for layer in called for parameter in layer.parameters())
     return Cost(params=params, macs=macs)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightning_avsp.evaluation.formatting import print_table
 from lightning_avsp.profiling.counting import activation_memory, count_as_papers, count_flops
-from lightning_avsp.structures import SaliencyNetwork
+from lightning_avsp.structures import DiffusionNetwork, SaliencyNetwork
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,10 +45,20 @@ class NetworkCost:
     """All parameters, trainable or frozen, called or not."""
     macs: int
     """Multiply-accumulates as the papers count, without attention's matrix products."""
+    encode_macs: int
+    """Those of the part that runs once per clip; of a direct network all."""
     flops: int
     """Floating point operations with attention, two per multiply-accumulate."""
     memory: int
     """Bytes of the weights and of the activations' peak in one pass, float32, attention matrices materialised."""
+
+    calls: int | None = 1
+    """Calls of the denoiser for a map; None if the network chooses them for each clip."""
+
+    @property
+    def prediction_macs(self) -> int | None:
+        """Multiply-accumulates of a map with all calls of the denoiser; None if their number is not fixed."""
+        return None if self.calls is None else self.encode_macs + self.calls * (self.macs - self.encode_macs)
 
 
 def count_cost(network: SaliencyNetwork, inputs: Sequence[Any]) -> NetworkCost:
@@ -59,10 +69,13 @@ def count_cost(network: SaliencyNetwork, inputs: Sequence[Any]) -> NetworkCost:
         inputs: Arguments of its forward, batch 1.
     """
     cost = count_as_papers(network, *inputs)
+    diffusion = isinstance(network, DiffusionNetwork)
+    once = count_as_papers(network, *inputs[2:], method="encode") if diffusion else cost
     return NetworkCost(
         params=cost.params,
         all_params=sum(parameter.numel() for parameter in network.parameters()),
         macs=cost.macs,
+        encode_macs=once.macs,
         flops=count_flops(network, *inputs),
         memory=weight_memory(network) + activation_memory(network, *inputs),
     )

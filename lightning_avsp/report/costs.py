@@ -1,30 +1,39 @@
-"""Cost of a row's network, counted on the meta device, and GPU hours of a table from its sweep's plan."""
+"""Cost of a row's network, counted on the meta device."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from lightning_avsp.errors import AVSPError, InputError
+from lightning_avsp.diffusion import Sampling
+from lightning_avsp.errors import AVSPError
 from lightning_avsp.profiling.model import NetworkCost, count_cost
 from lightning_avsp.profiling.random_clips import forward_inputs
-from lightning_avsp.sweep.costs import RunCost
 from lightning_avsp.sweep.sweep_file import canonical_json
 from lightning_avsp.tasks.experiment import Experiment
 
 _FAULTS = (AVSPError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
 """Errors of building or counting a network whose row sets something that does not exist."""
-FIGURES = ("params_M", "flops_G", "flops_with_attention_G", "memory_G")
-"""Keys of efficiency figures in units of 1e6 and 1e9; as papers do, ``flops_G`` counts multiply-accumulates."""
+FIGURES = ("params_M", "flops_G", "prediction_flops_G", "flops_with_attention_G", "memory_G")
+"""Keys of efficiency figures in units of 1e6 and 1e9; as papers do, ``flops_G`` counts multiply-accumulates.
+
+``prediction_flops_G`` has those of a map with every denoising step, ``flops_G`` those of one step.
+"""
 
 
 def figures(cost: NetworkCost) -> dict[str, float]:
-    """Return the figures of :data:`FIGURES`."""
-    values = (cost.params / 1e6, cost.macs / 1e9, cost.flops / 1e9, cost.memory / 1e9)
-    return dict(zip(FIGURES, values, strict=True))
+    """Return the figures of :data:`FIGURES`, without that of a prediction whose steps the network chooses."""
+    units = (1e6, 1e9, 1e9, 1e9, 1e9)
+    values = (cost.params, cost.macs, cost.prediction_macs, cost.flops, cost.memory)
+    return {
+        key: value / unit
+        for key, value, unit in zip(FIGURES, values, units, strict=True)
+        if value is not None
+    }
 
 
 class CostCounter:
@@ -45,39 +54,15 @@ class CostCounter:
                 task, module = experiment.build("meta")
                 arguments = forward_inputs(task.network, module, experiment.text_width, torch.device("meta"))
                 self.known[key] = count_cost(task.network, arguments)
-            return self.known[key]
+            return replace(self.known[key], calls=_denoiser_calls(experiment.config.model.init_args))
         except _FAULTS as error:
             text = " ".join(str(error).split())
             return f"{text[:200]}..." if len(text) > 200 else text or type(error).__name__
 
 
-def count_gpu_hours(runs: Sequence[RunCost], train_clips_per_s: float, eval_clips_per_s: float) -> str:
-    """Divide clips and frames by speeds, and report the hours in one sentence.
-
-    Runs without epochs, or on corpora whose frames were never counted, are left out and reported as such.
-
-    Args:
-        runs: Every training run of a plan once, with its tests.
-        train_clips_per_s: Training clips per second of one GPU.
-        eval_clips_per_s: Predicted frames (a clip each) per second of one GPU, with the row's denoising steps.
-
-    Raises:
-        InputError: If a speed is not above 0.
-    """
-    if min(train_clips_per_s, eval_clips_per_s) <= 0:
-        raise InputError(
-            f"speeds must be above 0, got {train_clips_per_s} training and {eval_clips_per_s} predicted clips per "
-            "second; measure them with `avsp bench train --inference`"
-        )
-    sizes = [(run.epochs, run.clips, run.validation_frames, run.test_frames) for run in runs]
-    known = [[value or 0 for value in size] for size in sizes if None not in size]
-    training = sum(epochs * clips for epochs, clips, _, _ in known) / train_clips_per_s / 3600
-    validation = sum(epochs * frames for epochs, _, frames, _ in known) / eval_clips_per_s / 3600
-    test = sum(frames for *_, frames in known) / eval_clips_per_s / 3600
-    unknown = len(runs) - len(known)
-    left_out = f", {unknown} of them not counted: their frames or epochs are not known" if unknown else ""
-    return (
-        f"GPU hours: {training + validation + test:.1f} for {len(runs)} training runs and "
-        f"{sum(run.tests for run in runs)} tests{left_out} ({training:.1f} training, {validation:.1f} validation, "
-        f"{test:.1f} test)."
-    )
+def _denoiser_calls(settings: Any) -> int | None:
+    """Return the calls of the denoiser for a map, 1 for a direct network; None if the network chooses them."""
+    if settings.network.init_args.get("adaptive_steps"):
+        return None
+    sampling = settings.get("sampling", Sampling(steps=1)) or Sampling()
+    return int(sampling.steps * sampling.samples)

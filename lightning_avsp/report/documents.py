@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lightning_avsp.evaluation.formatting import METRIC_NAMES, Value, as_markdown, escape_markdown
-from lightning_avsp.report.frames import LEGEND, Section
+from lightning_avsp.report.frames import LEGEND, OURS_LEGEND, WORSE, Section
 from lightning_avsp.report.leaderboard import Leaderboard
 from lightning_avsp.report.table import SweepReport
 
@@ -21,6 +21,7 @@ _LATEX = {
     "[": "{[}",  # else read as an option of a line break before it
     "–": "--",
     "±": r"$\pm$",
+    WORSE: r"$^\dagger$",
     "Δ": r"$\Delta$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
@@ -57,7 +58,7 @@ def render_latex(sections: Sequence[Section]) -> str:
             title, notes = section.title, [section.status] * bool(section.status and position == 0)
             if table.joint is not None:
                 frame = table.joint
-                notes.append("First line: ours, second line: as printed")
+                notes += ["First line: ours, second line: as printed", OURS_LEGEND]
             elif caption not in title:
                 title = f"{title}: {caption}"
             text = " ".join(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in (*notes, *table.notes))
@@ -99,9 +100,32 @@ def escape_latex(text: str) -> str:
 
 
 def reports_as_csv(reports: Sequence[SweepReport]) -> str:
-    """Write one record for each cell; efficiency figures have no dataset."""
-    frame = pd.concat([report.frame for report in reports])
+    """Write one record for each cell; efficiency figures and training courses, by epoch, have no dataset.
+
+    Raises:
+        InputError: If a metrics file of a training cannot be read.
+    """
+    parts = []
+    for report in reports:
+        kinds = report.frame.dataset.map(lambda dataset: "score" if dataset else "cost")
+        parts += [report.frame.assign(kind=kinds), _course_records(report)]
+    # as objects: beside records without them, counts would become 6.0
+    frame = pd.concat([part.astype(object) for part in parts if len(part)])
     return str(frame.replace({"rank": {0: None}, "rank_paper": {0: None}}).to_csv(index=False))
+
+
+def _course_records(report: SweepReport) -> pd.DataFrame:
+    """List the training courses of a report: means over seeds by row, split and epoch."""
+    courses = report.courses()
+    keys = ["row", "split", "quantity", "epoch"]
+    means = (
+        courses.groupby(keys, sort=False)
+        .value.agg(ours="mean", spread_seeds="std", runs="count")
+        .reset_index()
+    )
+    means = means.rename(columns={"quantity": "metric", "split": "splits"}).replace({"splits": {-1: ""}})
+    names = {"sweep": report.name, "paper_name": report.table.paper, "table": report.table.table}
+    return means.assign(kind="training course", **names)
 
 
 def leaderboard_as_csv(board: Leaderboard) -> str:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.formatting import METRIC_NAMES
+from lightning_avsp.report.courses import QUANTITIES
 from lightning_avsp.report.table import SweepReport
 
-MOST_POINTS = 200
-"""Most points of a curve; more are averaged in bins."""
 MOST_WIDTH = 1400
 """Pixels of a picture; wider ones are scaled down."""
+ALL_SPLITS = -2
+"""Split of means over splits."""
 PAGE_BYTES = 8_000_000
 """Sample pictures of a page, encoded; further ones are named but left out."""
 
@@ -34,97 +32,59 @@ class Picture:
     """``data:`` address; empty where the picture was left out."""
 
 
-Curves = Mapping[str, Sequence["pd.Series[float]"]]
-"""By row, one series for each training run: values by epoch or step."""
+def draw_courses(courses: pd.DataFrame) -> list[Picture]:
+    """Draw a diagram for each quantity of training courses, with a panel for each split."""
+    return [
+        _draw_course(QUANTITIES.get(name, name), points)
+        for name, points in courses.groupby("quantity", sort=False)
+    ]
 
 
-def read_curves(report: SweepReport) -> dict[tuple[str, str, str], Curves]:
-    """Read the validation metric by epoch and the training loss by step, as far as there are any, by (title, x, y).
-
-    Raises:
-        InputError: If a metrics file cannot be read.
-    """
-    metric = report.ordering.metric
-    runs: dict[str, list[pd.DataFrame]] = {}
-    for name, row in report.rows.items():
-        folders = {one.training: folder for one in row.results if (folder := one.run_folder()) is not None}
-        runs[name] = [_read_run(folder) for folder in folders.values()]
-    wanted = {
-        (f"{metric} on validation videos", "epoch", metric): f"val/{METRIC_NAMES.get(metric, 'cc')}",
-        ("training loss", "step", "loss"): "train/loss",
-    }
-    charts: dict[tuple[str, str, str], Curves] = {}
-    for key, column in wanted.items():
-        curves = {name: [_curve(run, column, key[1]) for run in of_row] for name, of_row in runs.items()}
-        curves = {name: [one for one in of_row if len(one)] for name, of_row in curves.items()}
-        if any(curves.values()):
-            charts[key] = {name: of_row for name, of_row in curves.items() if of_row}
-    return charts
-
-
-def _read_run(folder: Path) -> pd.DataFrame:
-    """Read the metrics of a training run, those of its resumed parts last."""
-    parts = []
-    files = folder.glob("metrics/fit*/metrics.csv")
-    for path in sorted(files, key=lambda file: int(file.parent.name.partition("-")[2] or 1)):
-        try:
-            # a killed run may leave half a line
-            parts.append(pd.read_csv(path, on_bad_lines="skip"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot read the curves in {path}: {error}; remove or repair it") from error
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-
-def _curve(run: pd.DataFrame, column: str, by: str) -> pd.Series[float]:
-    """Return the values of a column by epoch or step; a resumed part replaces those that it repeats."""
-    if not {column, by} <= set(run.columns):
-        return pd.Series(dtype=float)
-    points = run[[by, column]].apply(pd.to_numeric, errors="coerce").dropna()
-    values = points.groupby(by)[column].last()
-    values = values[values.abs() < float("inf")]
-    values.index = values.index + (by == "epoch")
-    size = -(-len(values) // MOST_POINTS)
-    if size <= 1:
-        return values
-    bins = pd.RangeIndex(len(values)) // size
-    return pd.Series(values.groupby(bins).mean().values, values.index.to_series().groupby(bins).mean())
-
-
-def mean_curve(runs: Sequence[pd.Series[float]]) -> pd.Series[float]:
-    """Average over runs where every run has a value; returns the first run where they share none."""
-    mean = pd.concat(list(runs), axis=1).dropna().mean(axis=1).sort_index()
-    return mean if len(mean) else runs[0]
-
-
-def draw_curves(title: str, x: str, y: str, curves: Curves) -> Picture:
-    """Draw a diagram: thick, the mean over a row's training runs; thin, each."""
+def _draw_course(title: str, points: pd.DataFrame) -> Picture:
+    """Draw a quantity by epoch: thick, the mean over a row's seeds; thin, each."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
-    axes = figure.add_subplot()
+    splits = sorted(points.split.unique())
+    if len(splits) > 1:  # the papers print the average too
+        keys = ["row", "seed", "epoch"]
+        joint = points.groupby(keys, sort=False).value.mean().reset_index()
+        points, splits = pd.concat([points, joint.assign(split=ALL_SPLITS)]), [*splits, ALL_SPLITS]
+    rows = list(points.row.unique())
+    # narrow and with its legend below, so that it can be read on a phone
+    figure = Figure(figsize=(4.8, 2.3 * len(splits) + 0.22 * len(rows)), layout="constrained")
     ends = []
-    for position, (row, runs) in enumerate(curves.items()):
-        style: dict[str, Any] = {
-            "color": colormaps["tab10"](position % 10),
-            "linestyle": ("-", "--", ":")[position // 10 % 3],
-        }
-        mean = mean_curve(runs)
-        for run in runs if len(runs) > 1 else ():
-            axes.plot(run.index, run.values, linewidth=0.7, alpha=0.35, **style)
-        label = f"{row} ({len(runs)} run{'s'[: len(runs) > 1]})".replace("$", r"\$")
-        axes.plot(mean.index, mean.values, linewidth=1.8, label=label, **style)
-        axes.plot(mean.index[-1:], mean.values[-1:], "o", markersize=4, color=style["color"])
-        ends.append(f"{row} ends at {mean.iloc[-1]:.4g}")
-    axes.set(xlabel=x, ylabel=y)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    for axes, split in zip(figure.subplots(len(splits), squeeze=False)[:, 0], splits, strict=True):
+        for row, runs in points[points.split == split].groupby("row", sort=False):
+            position = rows.index(row)
+            style: dict[str, Any] = {
+                "color": colormaps["tab10"](position % 10),
+                "linestyle": ("-", "--", ":")[position // 10 % 3],
+            }
+            each = runs.pivot(index="epoch", columns="seed", values="value")
+            # where every run has a value, else of those that have
+            mean = each.dropna().mean(axis=1) if len(each.dropna()) else each.mean(axis=1)
+            if each.shape[1] > 1:
+                axes.plot(each.index, each, linewidth=0.7, alpha=0.35, **style)
+            label = f"{row} ({each.shape[1]} run{'s'[: each.shape[1] > 1]})".replace("$", r"\$")
+            axes.plot(mean.index, mean.values, marker="o", markersize=3, linewidth=1.8, label=label, **style)
+            ends.append(f"{row}{_of_split(split)} ends at {mean.iloc[-1]:.4g}")
+        axes.set_title(f"{title}{_of_split(split)}", fontsize="medium")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    axes.set_xlabel("epoch")
+    figure.legend(
+        *axes.get_legend_handles_labels(), fontsize="small", loc="outside lower left", frameon=False
+    )
     encoded = io.BytesIO()
-    figure.savefig(encoded, format="png", dpi=110)
+    figure.savefig(encoded, format="png", dpi=150)
     caption = f"{title}: thick, the mean over a row's runs; thin, each"
-    return Picture(caption, f"{title} by {x}: {'; '.join(ends)}", _data_uri(encoded, "png"))
+    return Picture(caption, f"{title} by epoch: {'; '.join(ends)}", _data_uri(encoded, "png"))
+
+
+def _of_split(split: int) -> str:
+    return {-1: "", ALL_SPLITS: ", mean over splits"}.get(split, f", split {split}")
 
 
 def read_samples(report: SweepReport, budget: int = PAGE_BYTES) -> list[Picture]:

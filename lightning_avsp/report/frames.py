@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -19,23 +19,32 @@ from lightning_avsp.evaluation.formatting import (
     with_interval,
 )
 from lightning_avsp.evaluation.statistics import Interval
+from lightning_avsp.report.courses import QUANTITIES
 from lightning_avsp.report.leaderboard import SCORING, Entry, Leaderboard
 from lightning_avsp.report.ordering import Ordering, rank_values
 from lightning_avsp.report.published import COSTS, printed
 from lightning_avsp.report.table import SweepReport
 
-LEGEND = (
+WORSE = "†"
+"""Mark of a number that is worse than the best of ours."""
+OURS_LEGEND = (
     "ours: mean over seeds ± standard deviation over seeds / over splits, in brackets its 95 % bootstrap interval over "
-    "videos; Δ: ours minus the paper's; best of a column bold, second underlined; runs: finished of planned"
+    "videos; † worse than the best of ours by more than the 95 % interval of their paired difference over videos"
+)
+LEGEND = (
+    f"{OURS_LEGEND}; Δ: ours minus the paper's; best of a column bold, second underlined; "
+    "runs: finished of planned"
 )
 COST_LEGEND = (
-    "one clip, one pass (of a denoiser: one step), counted on the network that the row builds; parameters and MACs as "
-    "the papers count (papers call MACs FLOPs); memory: weights and peak of activations in float32, attention matrices "
-    "materialised; times: means over the row's runs on their devices"
+    "one clip, one pass (of a denoiser: one step; all steps: encoding once and every step of the row's sampling), "
+    "counted on the network that the row builds; parameters and MACs as the papers count (papers call MACs FLOPs); "
+    "memory: weights and peak of activations in float32, attention matrices materialised; times: means over the row's "
+    "runs on their devices"
 )
 COST_COLUMNS = {
     "params_M": (COSTS["params_M"], 2),
     "flops_G": (COSTS["flops_G"], 2),
+    "prediction_flops_G": ("MACs of all steps, G", 1),
     "flops_with_attention_G": ("FLOPs with attention, G", 1),
     "memory_G": (COSTS["memory_G"], 2),
     "train_wall_s": ("training, s", 0),
@@ -87,7 +96,7 @@ def report_section(report: SweepReport) -> Section:
     if len(ordering.pairs):
         caption = f"All {len(ordering.pairs)} pairs of rows"
         tables.append(Table({caption: pairs(ordering)}, folded=True))
-    if not report.table.no_sweep:
+    if report.table.course is None:
         faults = [
             f"{name} cannot be built: {row.cost}"
             for name, row in report.rows.items()
@@ -150,7 +159,8 @@ def _ours(cell: Any) -> Value:
         details.insert(0, f"± {' / '.join(spreads)}")
     if cell.state == "incomplete":
         details.append(f"({cell.runs} of {cell.planned} runs)")
-    return number(cell.ours, rank=cell.rank, details=tuple(details))
+    found = number(cell.ours, rank=cell.rank, details=tuple(details))
+    return replace(found, text=f"{found.text}{WORSE}") if cell.worse else found
 
 
 def costs(report: SweepReport) -> pd.DataFrame:
@@ -165,6 +175,10 @@ def costs(report: SweepReport) -> pd.DataFrame:
     for position, row in enumerate(report.rows.values()):
         if isinstance(row.cost, str):
             columns[f"{COSTS['params_M']} (ours)"][position] = Value("cannot be built")
+        elif row.cost is not None and row.cost.calls != 1:
+            steps = "steps chosen by clip" if row.cost.calls is None else f"{row.cost.calls} steps"
+            column = columns["MACs of all steps, G (ours)"]
+            column[position] = replace(column[position], details=(steps,))
     return pd.DataFrame(columns, index=pd.Index(list(report.rows), name="row"))
 
 
@@ -202,3 +216,14 @@ def entries(board: Leaderboard, rows: Sequence[Entry]) -> pd.DataFrame:
     columns["care"] = ["\n".join(entry.flags) for entry in rows]
     names = [f"{entry.name} (ours)" if entry.ours else entry.name for entry in rows]
     return pd.DataFrame(columns, index=pd.Index(names, name="model"))
+
+
+def course_tables(courses: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Tabulate training courses, a table for each quantity: mean over seeds by row and split, and epoch."""
+    found = {}
+    for name, points in courses.groupby("quantity", sort=False):
+        names = points.row + points.split.map(lambda split: "" if split < 0 else f", split {split}")
+        means = points.assign(row=names).pivot_table("value", "row", "epoch", sort=False).sort_index(axis=1)
+        title = f"Training course: {QUANTITIES.get(str(name), str(name))} by epoch"
+        found[title] = means.map(lambda value: number(value, f"{value:.4g}"))
+    return found

@@ -13,8 +13,8 @@ import pandas as pd
 
 from lightning_avsp import __version__
 from lightning_avsp.evaluation.formatting import Value
-from lightning_avsp.report.figures import PAGE_BYTES, Picture, draw_curves, read_curves, read_samples
-from lightning_avsp.report.frames import LEGEND, Section, Table
+from lightning_avsp.report.figures import PAGE_BYTES, Picture, draw_courses, read_samples
+from lightning_avsp.report.frames import LEGEND, Section, Table, course_tables
 
 TITLE = "Published and measured saliency results"
 
@@ -53,6 +53,7 @@ def render_html(sections: Sequence[Section]) -> str:
 <nav aria-label="Tables"><ul>{links}</ul></nav><main id="content">
 <p class="quiet">{escape(LEGEND[:1].upper() + LEGEND[1:])}. A heading sorts its table.</p>
 {"".join(parts)}</main><p class="unseen" id="sorted" role="status" aria-live="polite"></p>
+<dialog id="large" aria-label="Enlarged image"></dialog>
 <script>{script}</script></body></html>
 """
 
@@ -64,11 +65,14 @@ def _section(section: Section, pictures: Sequence[Picture]) -> str:
         parts.append(f'<p class="quiet">{_badge(section)} {status}</p>')
     parts += map(_tables, section.tables)
     if section.report is not None:
-        charts = [draw_curves(*key, curves) for key, curves in read_curves(section.report).items()]
-        if charts:
-            parts.append(f'<h3>Curves</h3><div class="charts">{"".join(map(_figure, charts))}</div>')
+        courses = section.report.courses()
+        if charts := draw_courses(courses):
+            parts.append(
+                f'<h3>Training courses</h3><div class="charts">{"".join(map(_figure, charts))}</div>'
+            )
+            parts.append(_tables(Table(course_tables(courses), folded=True)))
         if pictures:
-            parts.append(f"<h3>Samples</h3>{''.join(map(_figure, pictures))}")
+            parts.append(f'<h3>Samples</h3><div class="samples">{"".join(map(_figure, pictures))}</div>')
     return "".join([*parts, "</section>"])
 
 
@@ -114,10 +118,12 @@ def as_html(frame: pd.DataFrame, caption: str, hidden: bool = False) -> str:
 
 
 def _figure(picture: Picture) -> str:
+    caption = escape(picture.caption)
     image = (
-        f'<img src="{picture.uri}" alt="{escape(picture.description)}" loading="lazy">' if picture.uri else ""
+        f'<button class="enlarge" aria-label="Enlarge: {caption}">'
+        f'<img src="{picture.uri}" alt="{escape(picture.description)}" loading="lazy"></button>'
     )
-    return f"<figure><figcaption>{escape(picture.caption)}</figcaption>{image}</figure>"
+    return f"<figure><figcaption>{caption}</figcaption>{image if picture.uri else ''}</figure>"
 
 
 def _badge(section: Section) -> str:

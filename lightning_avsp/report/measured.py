@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -82,19 +82,29 @@ def measure(results: Iterable[RunResult], dataset: str, metric: str) -> Measured
     """
     corpus, only = dataset_corpus(dataset)
     name = METRIC_NAMES.get(metric, metric)
-    used = [
-        result for result in results if only in (None, result.split) and result.corpus_values(corpus, name)
-    ]
+    used = [(one, one.corpus_values(corpus, name)) for one in results if only in (None, one.split)]
+    return summarise([(one, values) for one, values in used if values], corpus, _averaging(corpus))
+
+
+def summarise(
+    found: Sequence[tuple[RunResult, Sequence[tuple[str, float]]]], corpus: str, averaging: Averaging
+) -> Measured | None:
+    """Summarise the (video, value) of some results; None if there is no value.
+
+    Raises:
+        InputError: If some results are of a SYNTHETIC corpus and others of the real one.
+    """
     entries = pd.DataFrame(
         [
             (-1 if one.seed is None else one.seed, -1 if one.split is None else one.split, video, value)
-            for one in used
-            for video, value in one.corpus_values(corpus, name)
+            for one, values in found
+            for video, value in values
         ],
         columns=[*KEYS, "value"],
     )
     if entries.value.isna().all():
         return None
+    used = [one for one, _ in found]
     synthetic = [result for result in used if corpus in result.synthetic]
     if synthetic and len(synthetic) < len(used):
         real = next(result for result in used if corpus not in result.synthetic)
@@ -102,7 +112,6 @@ def measure(results: Iterable[RunResult], dataset: str, metric: str) -> Measured
             f"{synthetic[0].path} is of a SYNTHETIC {corpus}, {real.path} of the real one; one table may not mix them: "
             "keep them in different folders and give --runs"
         )
-    averaging = _averaging(corpus)
     return Measured(
         interval=_bootstrap(entries, averaging),
         averaging=averaging,

@@ -41,14 +41,17 @@ def table_notes(
         protocol: Protocol of our numbers; by default that in which papers score each corpus.
     """
     planned = any(row.planned for row in rows.values())
-    notes = [] if planned else ["no sweep reproduces this table: printed numbers alone"]
-    if table.no_sweep:
-        notes.append(f"ours are {table.no_sweep}")
+    notes = [] if planned else ["no sweep of this table is here: printed numbers alone"]
+    if (course := table.course) is not None:
+        scaled = f" x {course.scale:,g}" if course.scale != 1 else ""
+        notes.append(
+            f"ours: training courses of {course.sweep}, row {course.row}: {course.quantity}{scaled} of the row's epoch"
+        )
     return (
         *notes,
         *synthetic_notes(frame),
         *provenance_notes([one for row in rows.values() for one in row.results], protocol),
-        *caveats(rows, measured, strays),
+        *caveats(rows, [] if table.course else measured, strays),
         *printed_notes(table),
     )
 

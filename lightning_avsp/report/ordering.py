@@ -60,6 +60,21 @@ def rank_values(values: Iterable[float | None], lower: bool = False) -> list[int
     return [int(one) if one <= 2 else 0 for one in ranks]
 
 
+def worse_than_best(ours: Mapping[str, Measured], lower: bool) -> list[str]:
+    """List the rows that are worse than the best one by more than the interval over the videos that both tested.
+
+    Args:
+        ours: Our numbers of one dataset and metric by row.
+        lower: True if smaller values are better.
+    """
+    if not ours:
+        return []
+    sign = -1 if lower else 1
+    best = max(ours.values(), key=lambda one: sign * one.interval.mean)
+    gaps = {row: paired_difference(best, one) for row, one in ours.items() if one is not best}
+    return [row for row, gap in gaps.items() if (gap.high < 0 if lower else gap.low > 0)]
+
+
 def compare_order(table: PublishedTable, measured: Mapping[tuple[str, str, str], Measured]) -> Ordering:
     """Compare the order of rows, pair by pair.
 

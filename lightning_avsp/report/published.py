@@ -2,8 +2,9 @@
 
 The numbers are stored in ``tables/<paper>.yaml`` beside this file. A table has an ``id``: the sweep file of that name
 reproduces the paper's own rows, in their order. A row lists its values by corpus, in the order of the table's metrics
-(null: not printed); ``cost`` its parameters in millions, "FLOPs" (multiply-accumulates) and memory in units of 1e9;
-``row`` the printed name and the network behind it: model, inputs and setting, left out for the network as proposed.
+(null: not printed); ``epoch`` that of numbers along a training, 0 for the last; ``cost`` its parameters in millions,
+"FLOPs" (multiply-accumulates) and memory in units of 1e9; ``row`` the printed name and the network behind it: model,
+inputs and setting, left out for the network as proposed.
 Two places disagree when they print different values of the same network, corpus and metric, both rounded to the
 coarser of their decimals.
 """
@@ -30,6 +31,8 @@ COSTS = {"params_M": "parameters, M", "flops_G": "MACs, G", "memory_G": "memory,
 """Printed efficiency figures with their units. Papers write FLOPs and count multiply-accumulates."""
 FLAGS = {
     "suspect": "contradicts the paper's text or another source by so much that it looks like a misprint",
+    "duplicate": "equal in every number to another network's row; one of them looks like a copy",
+    "misprint": "a point or digit is misprinted; read as the same number is printed elsewhere",
     "derived": "not printed; computed from the text",
     "approximate": "approximate, by the text",
     "taken_over": "printed elsewhere for the same network; here it is a plot or a default",
@@ -44,11 +47,25 @@ SAME = ["model", "inputs", "setting", "corpus", "metric"]
 
 
 @dataclass(frozen=True)
+class Course:
+    """Place of our numbers of a table that is printed along a training: the training courses of a sweep's row."""
+
+    sweep: str
+    """Name of the sweep file."""
+    row: str
+    """Its row, as printed in the table that the sweep reproduces."""
+    quantity: str
+    """Column of the runs' metrics files; ``{metric}`` stands for our name of the cell's metric."""
+    scale: float = 1.0
+    """Factor to the paper's size."""
+
+
+@dataclass(frozen=True)
 class PublishedTable:
     """One table or figure."""
 
     id: str
-    """Name of the sweep file that reproduces it."""
+    """Name of the sweep file that reproduces it, unless it has a :class:`Course`."""
     paper: str
     """``DiffSal``, ``TAVDiff``, ``MUBiC`` or ``AVRSP``."""
     table: str
@@ -62,8 +79,8 @@ class PublishedTable:
     """One record for each cell, with the columns of :func:`published`."""
     note: str = ""
     """Caveats of the whole table; may be empty."""
-    no_sweep: str = ""
-    """Place of our numbers if no sweep gives them; empty for tables with a sweep."""
+    course: Course | None = None
+    """Place of our numbers if they are no scores of tests, but values along a training."""
 
     official: str = ""
     """Experiment whose tests of official checkpoints stand below the paper's own row; empty for none."""
@@ -79,9 +96,14 @@ class PublishedTable:
         return self.cells.drop_duplicates("row").set_index("row")[["external", "sweep_index"]]
 
     @property
+    def sweep(self) -> str:
+        """Name of the sweep file whose runs fill it."""
+        return self.id if self.course is None else self.course.sweep
+
+    @property
     def order_metric(self) -> str | None:
-        """The metric by which rows are expected in the paper's order; None where no sweep gives numbers."""
-        if self.no_sweep:
+        """The metric by which rows are expected in the paper's order; None for numbers along a training."""
+        if self.course is not None:
             return None
         return "CC" if "CC" in self.metrics else self.metrics[0]
 
@@ -107,7 +129,8 @@ def published(
         6``), ``kind``, ``row`` as printed, ``model`` (one name in all papers), ``inputs`` (V video, A audio, T text),
         ``setting``, ``corpus`` (empty for efficiency figures), ``metric``, ``value`` (NaN: not printed), ``flags``
         (keys of :data:`FLAGS`), ``disagrees`` (other places with another value of the same: ``TAVDiff II: 2.21``),
-        ``external`` (somebody else's network) and ``sweep_index`` (position in the sweep's rows, else -1).
+        ``external`` (somebody else's network), ``sweep_index`` (position in the sweep's rows, else -1), and ``epoch``
+        (of a number along a training; 0 for its last, and in other tables).
 
     Raises:
         InputError: If nothing published has that name.
@@ -168,7 +191,7 @@ def parse_table(paper: str, content: Mapping[str, Any]) -> PublishedTable:
     for row in content["rows"]:
         network, flags = row["row"], row.get("flags", {})
         external = network["model"] != paper
-        reproduced = not external and "no_sweep" not in content
+        reproduced = not external and "course" not in content
         common = {
             "paper": paper,
             "table": content["table"],
@@ -180,10 +203,11 @@ def parse_table(paper: str, content: Mapping[str, Any]) -> PublishedTable:
             "setting": network.get("setting", ""),
             "external": external,
             "sweep_index": own if reproduced else -1,
+            "epoch": row.get("epoch", 0),
         }
         own += reproduced
         for corpus, values in row.items():
-            if corpus in ("row", "flags"):
+            if corpus in ("row", "flags", "epoch"):
                 continue
             cost = corpus == "cost"
             numbers = values if cost else dict(zip(content["metrics"], values, strict=True))
@@ -197,6 +221,8 @@ def parse_table(paper: str, content: Mapping[str, Any]) -> PublishedTable:
                 for metric, value in numbers.items()
             ]
     own_keys = {key: value for key, value in content.items() if key not in ("metrics", "rows")}
+    if "course" in content:
+        own_keys["course"] = Course(**content["course"])
     return PublishedTable(
         paper=paper, metrics=tuple(content["metrics"]), cells=pd.DataFrame(records), **own_keys
     )

@@ -33,3 +33,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+// A press on an image shows it at its own size; another press, or Escape, closes it.
+const large = document.getElementById("large");
+for (const button of document.querySelectorAll("button.enlarge")) {
+  button.addEventListener("click", () => {
+    large.replaceChildren(button.firstElementChild.cloneNode());
+    large.showModal();
+  });
+}
+large.addEventListener("click", () => large.close());

@@ -11,25 +11,26 @@ from typing import Any
 import pandas as pd
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.formatting import lower_is_better
+from lightning_avsp.evaluation.formatting import METRIC_NAMES, lower_is_better
 from lightning_avsp.profiling.model import NetworkCost
-from lightning_avsp.report.costs import FIGURES, CostCounter, count_gpu_hours, figures
+from lightning_avsp.report.costs import FIGURES, CostCounter, figures
+from lightning_avsp.report.courses import measure_course, read_courses
 from lightning_avsp.report.measured import Measured, dataset_corpus, measure
 from lightning_avsp.report.notes import table_notes
-from lightning_avsp.report.ordering import Ordering, compare_order, rank_values
+from lightning_avsp.report.ordering import Ordering, compare_order, rank_values, worse_than_best
 from lightning_avsp.report.protocol import in_protocol
 from lightning_avsp.report.published import PublishedTable, published_tables
 from lightning_avsp.report.results import ReportRow, RunResult, read_official_results, read_trial_results
 from lightning_avsp.sweep import Sweep, load_sweep
-from lightning_avsp.sweep.composition import lookup
-from lightning_avsp.sweep.costs import plan_costs
+from lightning_avsp.sweep.costs import Speed, count_hours, plan_costs
+from lightning_avsp.sweep.identity import tested_data
 from lightning_avsp.sweep.planning import TrialPlan, plan_sweep
 
 COLUMNS = [
     *("sweep", "paper_name", "table", "row", "dataset", "metric", "paper", "ours", "low", "high"),
     *("averaging", "ours_other_averaging", "spread_seeds", "spread_splits", "difference"),
     *("rank_paper", "rank", "state", "runs", "planned", "seeds", "splits", "videos", "synthetic"),
-    *("flags", "disagrees"),
+    *("flags", "disagrees", "worse"),
 ]
 """Of the frame of a report, and of its CSV file."""
 
@@ -56,7 +57,7 @@ class SweepReport:
 
     @property
     def planned(self) -> int:
-        """Trials of the sweep; 0 for a table that no sweep reproduces."""
+        """Trials of the sweep; 0 without one."""
         return sum(row.planned for row in self.rows.values())
 
     @property
@@ -64,6 +65,19 @@ class SweepReport:
         """True once every trial has a result and every planned cell a number."""
         states = self.frame.state[self.frame.dataset != ""]
         return self.done == self.planned and not states.isin(["missing", "incomplete"]).any()
+
+    def courses(self) -> pd.DataFrame:
+        """Read the training courses behind it, see :func:`read_courses`; of a table along a training, what it prints.
+
+        Raises:
+            InputError: If a metrics file cannot be read.
+        """
+        courses = read_courses(self.rows)
+        if (course := self.table.course) is None:
+            return courses
+        printed = {course.quantity.format(metric=METRIC_NAMES.get(one, one)) for one in self.table.metrics}
+        found = courses[courses.quantity.isin(printed)]
+        return found.assign(row=course.row, value=found.value * course.scale).drop_duplicates()
 
     @property
     def title(self) -> str:
@@ -100,7 +114,7 @@ def read_report(
     counter: CostCounter | None = None,
     table: PublishedTable | None = None,
     args: list[str] | None = None,
-    speeds: tuple[float, float] | None = None,
+    speeds: Mapping[str, Speed] | None = None,
     protocol: str = "",
 ) -> SweepReport:
     """Report on a sweep file.
@@ -111,7 +125,7 @@ def read_report(
         counter: Counts the cost of networks; None omits it.
         table: The table that it reproduces; by default that of :func:`find_table`.
         args: ``--args`` of the results; needed where there are results of different ones.
-        speeds: Training and predicted clips per second of one GPU, for the GPU hours of the sweep.
+        speeds: Measured speeds of one GPU by experiment or paper, for the GPU hours of the sweep.
         protocol: Protocol of our numbers; by default that in which papers score each corpus.
 
     Raises:
@@ -121,17 +135,18 @@ def read_report(
     table = table or find_table(sweep)
     rows = sweep.row_count()
     own = [name for name, index in table.rows.sweep_index.items() if index >= 0]
-    if len(own) != rows:
+    if table.course is None and len(own) != rows:
         raise InputError(
             f"{path} lists {rows} rows, but {table.source} has {len(own)} of its own: {', '.join(own)}"
         )
     plan = plan_sweep(sweep, args or (), with_data=False)
     results, strays = read_trial_results(sweep, [one.trial for one in plan.trials], runs, args)
     official = read_official_results(table.official, runs) if table.official else {}
-    report = _report(sweep.name, table, plan.trials, results, counter, strays, protocol, official)
+    name = sweep.name if table.course is None else table.id
+    report = _report(name, table, plan.trials, results, counter, strays, protocol, official)
     if speeds is None:
         return report
-    return replace(report, notes=(count_gpu_hours(plan_costs(plan), *speeds), *report.notes))
+    return replace(report, notes=(count_hours(plan_costs(plan), speeds), *report.notes))
 
 
 def report_published(table: PublishedTable) -> SweepReport:
@@ -152,20 +167,26 @@ def _report(
     rows: dict[str, ReportRow] = {}
     measured: dict[tuple[str, str, str], Measured] = {}
     records: list[dict[str, Any]] = []
+    course = table.course
 
     def add(row: str, cells: pd.DataFrame, own: Sequence[TrialPlan]) -> None:
         found = tuple(in_protocol(one, protocol) for one in rows[row].results)
         for cell in cells.assign(row=row)[cells.corpus != ""].itertuples():
-            ours = measure(found, cell.corpus, cell.metric)
+            if course is None:
+                ours = measure(found, cell.corpus, cell.metric)
+            else:
+                ours = measure_course(found, cell.corpus, cell.metric, cell.epoch, course)
             if ours is not None:
                 measured[row, cell.corpus, cell.metric] = ours
             planned = sum(_tests(plan, cell.corpus) for plan in own)
             records.append(_cell_record(cell, ours, planned))
 
     for row, index in table.rows.sweep_index.items():
+        if course is not None:
+            index = published_tables()[course.sweep].rows.sweep_index[course.row]
         own = [plan for plan in plans if plan.trial.row == index]
         done = tuple(results[plan.trial.id] for plan in own if plan.trial.id in results)
-        cost = counter.count(own[0].config) if counter is not None and own else None
+        cost = counter.count(own[0].config) if counter is not None and own and course is None else None
         rows[row] = ReportRow(done, len(own), cost)
         cells = table.cells[table.cells.row == row]
         add(row, cells, own)
@@ -174,11 +195,15 @@ def _report(
         rows[row] = ReportRow(done, len(done), None)
         add(row, table.cells[~table.cells.external], ())
     frame = pd.DataFrame(records, columns=COLUMNS)
-    frame = frame.assign(sweep=name, paper_name=table.paper, table=table.table)
-    for column, rank in (("paper", "rank_paper"), ("ours", "rank")):
-        for (dataset, metric), group in frame.groupby(["dataset", "metric"]):
-            if dataset:
-                frame.loc[group.index, rank] = rank_values(group[column], lower_is_better(metric))
+    frame = frame.assign(sweep=name, paper_name=table.paper, table=table.table, worse=False)
+    for (dataset, metric), group in frame[frame.dataset != ""].groupby(["dataset", "metric"]):
+        lower = lower_is_better(metric)
+        for column, rank in (("paper", "rank_paper"), ("ours", "rank")):
+            frame.loc[group.index, rank] = rank_values(group[column], lower)
+        shown = {
+            row: measured[row, dataset, metric] for row in group.row if (row, dataset, metric) in measured
+        }
+        frame.loc[group.index, "worse"] = group.row.isin(worse_than_best(shown, lower))
     ordering = compare_order(table, measured)
     notes = table_notes(table, frame, rows, list(measured.values()), strays, protocol)
     return SweepReport(name, table, frame, rows, ordering, notes)
@@ -246,5 +271,5 @@ def _cost_records(cells: pd.DataFrame, row: ReportRow, name: str) -> list[dict[s
 def _tests(plan: TrialPlan, dataset: str) -> bool:
     """Return true if a trial gives numbers of a dataset."""
     corpus, split = dataset_corpus(dataset)
-    corpora = lookup(plan.config, "data.corpora") or ["AVAD"]
+    corpora = tested_data(plan.config).get("corpora") or ["AVAD"]
     return split in (None, plan.split) and corpus in (dataset_corpus(str(name))[0] for name in corpora)

@@ -1,9 +1,12 @@
-"""Costs of sweeps, counted from their own plan: epochs, clips and frames of every training and test."""
+"""Costs of sweeps, counted from their own plan: epochs, clips, frames and hours of every training and test."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from lightning_avsp.clip_policy import ClipPolicy
@@ -11,9 +14,11 @@ from lightning_avsp.data.catalogue import Corpus, Part
 from lightning_avsp.data.clips import training_count
 from lightning_avsp.data.lists import list_path, parse_fold_list
 from lightning_avsp.errors import InputError
+from lightning_avsp.run_folder import RunFolder, read_run_json
+from lightning_avsp.sweep.child import Attempts
 from lightning_avsp.sweep.composition import lookup
-from lightning_avsp.sweep.identity import corpora_of
-from lightning_avsp.sweep.planning import SweepPlan
+from lightning_avsp.sweep.identity import corpora_of, tested_data
+from lightning_avsp.sweep.planning import SweepPlan, TrialPlan
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,8 @@ class RunCost:
 
     name: str
     label: str
+    experiment: str
+    """Experiment of its configuration, by which speeds are known."""
     is_stage: bool
     """True for a training that no trial tests."""
     epochs: int | None
@@ -38,6 +45,16 @@ class RunCost:
     """Frames that all its tests predict together."""
 
 
+@dataclass(frozen=True)
+class Speed:
+    """Measured clips per second of one device."""
+
+    train: float
+    """Training clips."""
+    predict: float
+    """Predicted frames, a clip each, with the denoising steps of the experiment."""
+
+
 def plan_costs(plan: SweepPlan) -> list[RunCost]:
     """Count the work of a plan, from the fold lists where the data are, else from the published counts.
 
@@ -49,32 +66,142 @@ def plan_costs(plan: SweepPlan) -> list[RunCost]:
     for name, training in plan.trainings.items():
         config = training.config
         data = config.get("data") or {}
-        own = [trial.config for trial in tests.values() if trial.training.name == name]
+        own = [trial for trial in tests.values() if trial.training.name == name]
         epochs, steps = (lookup(config, f"trainer.{key}") for key in ("max_epochs", "max_steps"))
-        validation = data.get("validation") or {}
-        on_test = validation.get("selection") == "test"
-        share = 0.0 if validation.get("selection") == "none" else float(validation.get("share", 0.1))
-        validated = _frames(data, "test" if on_test else "train", int(validation.get("every", 1)))
-        clips = _clips(data)
+        clips, validated = _clips_and_validation(data)
         costs.append(
             RunCost(
                 name=name,
                 label=training.label,
+                experiment=str(config.get("experiment") or ""),
                 is_stage=name in plan.stages,
                 epochs=None if epochs in (None, -1) else int(epochs),
                 steps=None if steps in (None, -1) else int(steps),
-                clips=clips if on_test or clips is None else round(clips * (1 - share)),
-                validation_frames=validated if on_test or validated is None else round(validated * share),
+                clips=clips,
+                validation_frames=validated,
                 tests=len(own),
-                test_frames=_sum(
-                    [
-                        _frames(c["data"], "test", int((c["data"].get("test") or {}).get("every", 1)))
-                        for c in own
-                    ]
-                ),
+                test_frames=_sum([_test_frames(trial) for trial in own]),
             )
         )
     return costs
+
+
+def count_hours(
+    runs: Sequence[RunCost], speeds: Mapping[str, Speed], finished: Iterable[str] = (), where: str = "GPU"
+) -> str:
+    """Divide clips and frames by speeds, and report the hours of one device in a sentence.
+
+    Runs without epochs or speed, or on corpora whose frames were never counted, are left out and reported as such.
+
+    Args:
+        runs: Trainings of a plan, each once, with the tests that are counted.
+        speeds: Speeds by experiment, or by its paper, the word before the first underscore.
+        finished: Names of trainings that cost nothing any more.
+        where: The device.
+    """
+    totals, done, unknown = [0.0, 0.0, 0.0], set(finished), 0
+    for run in runs:
+        speed = speeds.get(run.experiment) or speeds.get(run.experiment.partition("_")[0])
+        epochs = 0 if run.name in done else run.epochs
+        amounts = (epochs, run.clips, run.validation_frames, run.test_frames)
+        if speed is None or None in amounts:
+            unknown += 1
+            continue
+        rounds, clips, validated, tested = (amount or 0 for amount in amounts)
+        seconds = (
+            rounds * clips / speed.train,
+            rounds * validated / speed.predict,
+            tested / speed.predict,
+        )
+        totals = [total + one / 3600 for total, one in zip(totals, seconds, strict=True)]
+    left_out = f", {unknown} of them not counted: their frames, epochs or speeds are not known" * (
+        unknown > 0
+    )
+    return (
+        f"{where} hours: {sum(totals):.1f} for {sum(run.name not in done for run in runs)} training runs and "
+        f"{sum(run.tests for run in runs)} tests{left_out} ({totals[0]:.1f} training, {totals[1]:.1f} validation, "
+        f"{totals[2]:.1f} test)"
+    )
+
+
+def read_speeds(path: Path) -> dict[str, Speed]:
+    """Read the speeds of ``avsp bench train --inference true --out FOLDER`` by paper: each one's first configuration.
+
+    Raises:
+        InputError: If the file holds something else, or no configuration with both speeds.
+    """
+    found: dict[str, Speed] = {}
+    try:
+        for one in json.loads(path.read_text())["speeds"]:
+            by_steps = {name: median(rates) for name, rates in one["clips_per_s"].items()}
+            rate = by_steps.get("4") or by_steps.get("one pass")  # four steps in all papers
+            if one["samples_per_s"] and rate:
+                speed = Speed(median(one["samples_per_s"]), rate)
+                found.setdefault(one["name"].partition(",")[0].partition("_")[0], speed)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} holds no speeds ({type(error).__name__}); measure them with `avsp bench train --all true "
+            "--inference true --out FOLDER`, which writes FOLDER/speeds.json"
+        ) from error
+    if not found:
+        raise InputError(
+            f"{path} has no configuration with training and prediction; measure with --inference true"
+        )
+    return found
+
+
+def recorded_speeds(plan: SweepPlan, runs: Path) -> dict[str, Speed]:
+    """Derive speeds by experiment from the finished trainings and tests of a plan: work over the time that it took.
+
+    Loading, starting and saving are part of that time; of trainings on several devices it counts on each.
+    """
+    costs = {cost.name: cost for cost in plan_costs(plan)}
+    tested: dict[str, list[tuple[float, float]]] = {}
+    for trial in {trial.test: trial for trial in plan.trials}.values():
+        frames, seconds = _test_frames(trial), Attempts(RunFolder(trial.test_folder(runs))).seconds()
+        if trial.result(runs).is_file() and frames and seconds:
+            tested.setdefault(costs[trial.training.name].experiment, []).append((frames, seconds))
+    found: dict[str, Speed] = {}
+    for experiment, tests in tested.items():
+        predict = sum(frames for frames, _ in tests) / sum(seconds for _, seconds in tests)
+        trained = validated = spent = 0.0
+        for name, training in plan.trainings.items():
+            cost, folder = costs[name], RunFolder(training.folder(runs))
+            if cost.experiment == experiment and cost.epochs and cost.clips and folder.is_finished:
+                trained += cost.epochs * cost.clips
+                validated += cost.epochs * (cost.validation_frames or 0)
+                spent += Attempts(folder).seconds() * int(read_run_json(folder.record).get("world_size") or 1)
+        if trained and spent:
+            # where validation took all of it, by the speed of tests, nothing is known of training alone
+            speed = Speed(trained / max(spent - validated / predict, spent / 2), predict)
+            found.setdefault(experiment.partition("_")[0], speed)  # for stages, which no trial tests
+            found[experiment] = speed
+    return found
+
+
+def _clips_and_validation(data: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Count the training clips of an epoch and the frames that validation predicts after it."""
+    options = data.get("validation") or {}
+    selection = options.get("selection")
+    share = 0.0 if selection in ("none", "test") else float(options.get("share", 0.1))
+    clips = _clips(data)
+    lengths = _lengths(data, "test" if selection == "test" else "train")
+    frames = _sum(lengths)
+    if selection == "none" or clips is None or frames is None:
+        return clips, 0 if selection == "none" else None
+    clips = round(clips * (1 - share))
+    part = 1.0 if selection == "test" else share
+    every, all_frames = options.get("every"), round(frames * part)
+    if every is not None:
+        return clips, -(-all_frames // int(every))
+    # as `validation_step`: a fifth of the clips, and one frame of each video
+    return clips, min(all_frames, max(1, clips // 5, round(len(lengths) * part)))
+
+
+def _test_frames(trial: TrialPlan) -> int | None:
+    data = tested_data(trial.config)
+    every = int((data.get("test") or {}).get("every", 1))
+    return _sum([None if n is None else -(-n // every) for n in _lengths(data, "test")])
 
 
 def _clips(data: dict[str, Any]) -> int | None:
@@ -83,10 +210,6 @@ def _clips(data: dict[str, Any]) -> int | None:
     return _sum(
         [None if frames is None else training_count(frames, policy) for frames in _lengths(data, "train")]
     )
-
-
-def _frames(data: dict[str, Any], part: Part, every: int) -> int | None:
-    return _sum([None if frames is None else -(-frames // every) for frames in _lengths(data, part)])
 
 
 def _lengths(data: dict[str, Any], part: Part) -> list[int | None]:

@@ -19,6 +19,7 @@ from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.run_folder import RunFolder, write_atomically, write_json
 from lightning_avsp.sweep import child
 from lightning_avsp.sweep.composition import lay_option, leaves, lookup
+from lightning_avsp.sweep.identity import tested_data
 from lightning_avsp.sweep.planning import Training, TrialPlan, chosen_checkpoint
 
 PROGRAM = ("-m", child.__name__)
@@ -157,10 +158,11 @@ class Runner:
             "metrics": tested["averages"],
             "protocols": json.loads(protocols.read_text()) if protocols.is_file() else {},
             **{key: tested.get(key) for key in ("videos", "synthetic", "selection", "sampling")},
+            **{key: value for key, value in tested.items() if key.startswith("test_")},
             "leaks": tested.get("leaks", []),
             "seed": plan.seed,
             "split": plan.split,
-            "corpora": lookup(plan.config, "data.corpora"),
+            "corpora": tested_data(plan.config).get("corpora"),
             "wall_s": child.Attempts(RunFolder(folder)).seconds(),
             "train_wall_s": child.Attempts(RunFolder(run)).seconds(),
             **{key: record.get(key) for key in (*facts, "weights", "starts", "captions")},

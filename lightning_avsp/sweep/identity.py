@@ -60,7 +60,7 @@ PLACE = (
 )
 """Settings that decide no weights, or that stand in the name by what they mean: the data folder and the split as the
 videos that they name, captions as what they say, ``init_from`` as a stage's name or a checkpoint's digest."""
-VERSION = 2
+VERSION = 3
 """Raised when the same settings would train other weights, a changed default among them."""
 
 
@@ -95,7 +95,7 @@ def name_training(config: dict[str, Any], start: Any, with_data: bool = True) ->
 
 def name_test(training: str, config: dict[str, Any], checkpoint: str, with_data: bool = True) -> str:
     """Name a test by its training's name and the settings of the test."""
-    data = config.get("data") or {}
+    data = tested_data(config)
     content = {
         "training": training,
         "checkpoint": checkpoint,
@@ -104,6 +104,13 @@ def name_test(training: str, config: dict[str, Any], checkpoint: str, with_data:
         "captions": _captions_content(data, with_data),
     }
     return content_name(content)
+
+
+def tested_data(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the data settings of a test: its corpora, where it names any, in place of the trained ones."""
+    data = config.get("data") or {}
+    corpora = (data.get("test") or {}).get("corpora")
+    return {**data, "corpora": corpora} if corpora else data
 
 
 def weight_files(config: dict[str, Any]) -> dict[str, Path]:

@@ -9,12 +9,11 @@ people look.
 
 from lightning_avsp.synthetic.corpus import SynthReport, synthesise_corpus
 from lightning_avsp.synthetic.record import VideoRecord, read_video_record
-from lightning_avsp.synthetic.spec import CONDITIONS, STATEMENT, Condition, SyntheticSpec
+from lightning_avsp.synthetic.spec import CONDITIONS, STATEMENT, SyntheticSpec
 
 __all__ = [
     "CONDITIONS",
     "STATEMENT",
-    "Condition",
     "SynthReport",
     "SyntheticSpec",
     "VideoRecord",

@@ -36,7 +36,7 @@ def make_audio(spec: SyntheticSpec, scene: Scene, rng: np.random.Generator) -> N
         wave = _music(spec, rng)
     else:
         wave = np.zeros(spec.samples)
-    wave += FLOOR * rng.standard_normal(spec.samples)
+    wave += FLOOR * rng.standard_normal(spec.samples)  # silence of zeros would betray itself
     return np.rint(np.clip(wave, -1, 1) * 32767).astype(np.int16)
 
 
@@ -51,7 +51,7 @@ def _tones(spec: SyntheticSpec, scene: Scene, rng: np.random.Generator) -> NDArr
         time = np.arange(last - first) / spec.sample_rate
         tone = np.zeros(last - first)
         for harmonic, weight in enumerate(HARMONICS, start=1):
-            phase = rng.uniform(0, 2 * np.pi)
+            phase = rng.uniform(0, 2 * np.pi)  # or all tones would start alike
             tone += weight * np.sin(2 * np.pi * harmonic * scene.pitches[who] * time + phase)
         tremolo = 0.65 + 0.35 * np.sin(2 * np.pi * rng.uniform(3, 6) * time + rng.uniform(0, 2 * np.pi))
         ramp = np.minimum(1, np.minimum(time, time[::-1]) / RAMP)

@@ -7,7 +7,6 @@ and no better on the others.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -17,7 +16,7 @@ import numpy as np
 from lightning_avsp.data.captions.lines import Caption, caption_path, read_captions, write_captions
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.manifest import read_conditions
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
 from lightning_avsp.synthetic.record import VideoRecord, read_video_record
 from lightning_avsp.synthetic.spec import Condition
 
@@ -56,13 +55,6 @@ _NUMBERS = {2: "two", 3: "three"}
 _MODEL = "synthetic truth"
 
 
-def vocabulary() -> list[str]:
-    """Return all words of the captions, in alphabetical order."""
-    patterns = [pattern for patterns in INFORMATIVE.values() for pattern in patterns] + list(UNINFORMATIVE)
-    words = {word for pattern in patterns for word in re.findall(r"[a-z]+", re.sub(r"{\w+}", " ", pattern))}
-    return sorted(words | {*COLOUR_NAMES, *_NUMBERS.values(), "a", "and", "disc"})
-
-
 @dataclass(frozen=True)
 class SyntheticCaptions:
     """Result of :func:`write_synthetic_captions`."""
@@ -82,13 +74,7 @@ class SyntheticCaptions:
 def caption_frames(
     record: VideoRecord, informative_share: float, generator: np.random.Generator
 ) -> list[tuple[str, bool, int]]:
-    """Caption every frame of a video as (text, True if it is informative, object that decides).
-
-    Args:
-        record: Truth of the video.
-        informative_share: Chance of each frame to get an informative caption.
-        generator: Source of chance.
-    """
+    """Caption every frame of a video as (text, True if it is informative, object that decides)."""
     captions = []
     for sounding in record.sounding:
         decides = int(sounding) if sounding >= 0 else record.fastest
@@ -124,11 +110,9 @@ def write_synthetic_captions(
         CorpusNotFoundError: If there is no such synthetic corpus below the root.
         InputError: If a number is out of range, or the file holds captions from elsewhere.
     """
-    if not 0 <= informative_share <= 1 or every < 1 or seed < 0:
-        raise InputError(
-            f"informative_share={informative_share} must lie in 0 to 1, every={every} be at least 1 and seed={seed} "
-            "at least 0"
-        )
+    require_range(0, 1, informative_share=informative_share)
+    require_range(1, every=every)
+    require_range(0, seed=seed)
     entry = find_corpus(corpus, Path(root))
     path = caption_path(folder, entry.name)
     if path.is_file():

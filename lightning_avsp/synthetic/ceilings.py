@@ -51,14 +51,13 @@ def score_references(spec: SyntheticSpec, test: Sequence[VideoRecord], frame_ste
     return means.reindex(order.intersection(means.index, sort=False))
 
 
-def score_corpus(root: Path, corpus: str, split: int = 1, frame_step: int = 4) -> pd.DataFrame:
+def score_corpus(root: Path, corpus: str, split: int = 1) -> pd.DataFrame:
     """Score all references on the test list of a synthetic corpus on disk (:func:`score_references`).
 
     Args:
         root: Folder that holds the corpus.
         corpus: Its name.
         split: Split, 1 to 3.
-        frame_step: Score every so many frames.
 
     Raises:
         CorpusNotFoundError: If the corpus is not there.
@@ -73,7 +72,7 @@ def score_corpus(root: Path, corpus: str, split: int = 1, frame_step: int = 4) -
     else:
         names = [line.split()[0] for line in path.read_text().splitlines()]
     records = [read_video_record(root, corpus, name) for name in names]
-    return score_references(SyntheticSpec.from_dict(entry["spec"]), records, frame_step)
+    return score_references(SyntheticSpec.from_dict(entry["spec"]), records)
 
 
 def _score(spec: SyntheticSpec, record: VideoRecord, frame_step: int) -> pd.DataFrame:

@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 
 from lightning_avsp.data.manifest import MANIFEST, read_manifest
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_choice, require_range
 from lightning_avsp.files import atomic_write
 from lightning_avsp.parallel import Progress, run_jobs
+from lightning_avsp.synthetic.audio import make_audio
+from lightning_avsp.synthetic.films import check_film, write_film
 from lightning_avsp.synthetic.layout import (
     SOUNDLESS_CORPORA,
     SPLITS,
@@ -24,10 +26,18 @@ from lightning_avsp.synthetic.layout import (
     video_spec,
     write_fold_lists,
 )
-from lightning_avsp.synthetic.packages import FILM_PACKAGES, SYNTHETIC_CORPORA, layouts_of, write_split_file
-from lightning_avsp.synthetic.record import GENERATOR, record_path
+from lightning_avsp.synthetic.observers import saliency_maps
+from lightning_avsp.synthetic.packages import (
+    FILM_PACKAGES,
+    PACKAGES,
+    SYNTHETIC_CORPORA,
+    Content,
+    layouts_of,
+    write_split_file,
+)
+from lightning_avsp.synthetic.record import GENERATOR, draw_video, record_path, write_video_record
+from lightning_avsp.synthetic.scene import render
 from lightning_avsp.synthetic.spec import CONDITIONS, STATEMENT, Condition, SyntheticSpec
-from lightning_avsp.synthetic.video import CorpusPlan, write_video
 
 README = f"""{STATEMENT}
 
@@ -56,6 +66,68 @@ Corpora of other layouts lie below a folder of their own name, as synthetic.json
   CrowdSAL    Videos, Saliency{Train,Test}, Fixations{Train,Test}, TrainTestSplit.json
 DHF1K, Hollywood2 and UCF have no sound, and their observers follow the fastest object in every video.
 """
+
+
+@dataclass(frozen=True)
+class CorpusPlan:
+    """Settings that decide the files of a synthetic corpus."""
+
+    root: Path
+    corpus: str
+    """Folder name of the corpus that it stands in for."""
+    spec: SyntheticSpec
+    seed: int
+    films: bool
+    """Write ``films/<corpus>/<video>.mp4`` too."""
+    layout: str
+    """Name in :data:`~lightning_avsp.synthetic.packages.PACKAGES`."""
+
+    @property
+    def staging(self) -> Path:
+        """Folder in which videos are made before they are moved."""
+        return self.root / f".synthesis_{self.corpus}"
+
+    def video_paths(self, root: Path, video: str, index: int) -> list[Path]:
+        """Folders and files that make up a video; the record comes last and marks it as complete."""
+        paths = PACKAGES[self.layout].paths(root, self.corpus, video, index)
+        if self.films:
+            paths.append(root / "films" / self.corpus / f"{video}.mp4")
+        return [*paths, record_path(root, self.corpus, video)]
+
+
+def write_video(plan: CorpusPlan, job: tuple[str, int, Condition]) -> None:
+    """Generate the video of a (name, index, condition) in the staging folder and move it when it is complete.
+
+    The record is moved last: a video without one was interrupted and is written anew.
+    """
+    video, index, condition = job
+    private = plan.staging / video
+    shutil.rmtree(private, ignore_errors=True)
+    spec = video_spec(plan.spec, plan.corpus, index)
+    scene, record, (for_frames, for_audio) = draw_video(spec, condition, plan.seed, plan.corpus, index)
+    content = Content(
+        video=video,
+        spec=spec,
+        frames=render(spec, scene, for_frames),
+        audio=make_audio(spec, scene, for_audio),
+        maps=saliency_maps(spec, record.fixations),
+        fixations=record.fixations,
+    )
+    package, staged = PACKAGES[plan.layout], plan.video_paths(private, video, index)
+    package.write(staged[: len(package.patterns)], content)
+    if plan.films:
+        staged[-2].parent.mkdir(parents=True)
+        write_film(staged[-2], content.frames, content.audio, fps=spec.fps, sample_rate=spec.sample_rate)
+    write_video_record(staged[-1], record)
+
+    finished = plan.video_paths(plan.root, video, index)
+    finished[-1].unlink(missing_ok=True)  # a record of older files must not mark these as complete
+    for source, target in zip(staged, finished, strict=True):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            shutil.rmtree(target)
+        source.replace(target)
+    shutil.rmtree(private)
 
 
 @dataclass(frozen=True)
@@ -108,15 +180,16 @@ def synthesise_corpus(
         root: Folder to hold ``video_frames``, ``video_audio``, ``annotations`` and ``fold_lists``, or a folder of
             the corpus' own name.
         corpus: Corpus to stand in for, by its folder name; it decides names and lists.
-        videos: Number of videos, at least 3.
+        videos: Number of videos, at least 3: three fifths where sound decides, a fifth with music, a fifth silent. From
+            15 on every test list holds all three.
         spec: Properties of the videos; None for the defaults.
-        seed: Seed; the same seed gives the same bytes, for any number of ``workers``.
+        seed: The same seed gives the same bytes, for any number of ``workers``.
         workers: Processes. More than one needs a script with an ``if __name__ == "__main__"`` guard.
-        films: Write ``films/<corpus>/<video>.mp4`` too.
+        films: Write mp4 videos with audio too.
         overwrite: Replace a synthetic corpus of another spec or seed.
         progress: Called with the number of finished videos and of all videos.
-        layout: One of the corpus' layouts (:data:`~lightning_avsp.synthetic.packages.PACKAGES`); None for the
-            usual one.
+        layout: One of several layouts of a corpus: unisal, tased, vinet, diffsal or avi for DHF1K, pictures or matrices
+            (of fixations) for UCF; the first by default.
 
     Raises:
         InputError: If the corpus is unknown, or the root holds something else or one of another spec or seed.
@@ -125,22 +198,15 @@ def synthesise_corpus(
     root = Path(root)
     spec = SyntheticSpec() if spec is None else spec
     possible = layouts_of(corpus)
-    if not possible:
-        raise InputError(
-            f"corpus {corpus!r} cannot be synthesised; choose one of {', '.join(SYNTHETIC_CORPORA)}"
-        )
-    if videos < SPLITS:
-        raise InputError(f"{videos} videos cannot fill {SPLITS} test lists; ask for at least {SPLITS}")
+    require_choice("corpus", corpus, SYNTHETIC_CORPORA)
+    require_range(SPLITS, videos=videos)  # fewer cannot fill the test lists
     layout = layout or possible[0]
-    if layout not in possible:
-        raise InputError(f"{corpus} has no layout {layout!r}; its layouts: {', '.join(possible)}")
-    if workers < 1 or seed < 0:
-        raise InputError(f"workers={workers} must be at least 1 and seed={seed} at least 0")
+    require_choice(f"layout of {corpus}", layout, possible)
+    require_range(1, workers=workers)
+    require_range(0, seed=seed)
     if corpus in SOUNDLESS_CORPORA:
         spec = replace(spec, shares=(0.0, 0.0, 1.0))
     if films or layout in FILM_PACKAGES:
-        from lightning_avsp.synthetic.films import check_film
-
         check_film(spec.size, spec.sample_rate)
         if layout == "ntire":
             check_film(spec.map_size, spec.sample_rate)
@@ -199,7 +265,7 @@ def _claim(plan: CorpusPlan, names: list[str], conditions: list[Condition], over
     root, corpus = plan.root, plan.corpus
     if root.exists() and not root.is_dir():
         raise InputError(f"{root} is a file; give a folder")
-    own = corpus not in STAVIS_CORPORA
+    own = corpus not in STAVIS_CORPORA  # others have a folder of their own name
     kinds = () if own else ("video_frames", "video_audio", "annotations")
     folders = [root / corpus] if own else [root / kind / corpus for kind in kinds]
     manifest = read_manifest(root)

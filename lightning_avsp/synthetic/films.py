@@ -42,26 +42,18 @@ def check_film(size: tuple[int, int], sample_rate: int) -> None:
 def write_film(
     path: Path, frames: NDArray[np.uint8], sound: NDArray[np.int16], *, fps: float, sample_rate: int
 ) -> None:
-    """Write an mp4 video with audio.
-
-    Args:
-        path: File to write.
-        frames: RGB frames: uint8 (T, H, W, 3), H and W even.
-        sound: Mono samples: int16 (N,).
-        fps: Frames per second.
-        sample_rate: Samples per second.
-    """
+    """Write an mp4 video of RGB frames, uint8 (T, H, W, 3), H and W even, with mono audio, int16 (N,)."""
     # One thread, plainest preset: with more of either x264 gives other bytes for the same small frames
     options = {"crf": "12", "preset": "ultrafast", "threads": "1"}
     _encode(path, "libx264", options, "yuv420p", frames, "rgb24", fps, (sound, sample_rate))
 
 
-def write_map_film(path: Path, maps: NDArray[np.uint8], *, fps: float) -> None:
+def write_map_film(path: Path, maps: NDArray[Any], *, fps: float) -> None:
     """Write saliency maps as an mp4 of 10-bit luma (64 to 940), lossless, from which they come back unchanged.
 
     Args:
         path: File to write.
-        maps: uint8 (T, H, W), H and W even.
+        maps: Levels from 0 to 255 (T, H, W), whole (uint8) or not, H and W even.
         fps: Frames per second.
     """
     height = maps.shape[1]
@@ -72,13 +64,7 @@ def write_map_film(path: Path, maps: NDArray[np.uint8], *, fps: float) -> None:
 
 
 def write_avi_film(path: Path, frames: NDArray[np.uint8], *, fps: float) -> None:
-    """Write an AVI without audio, in MPEG-4 as DHF1K's videos are.
-
-    Args:
-        path: File to write.
-        frames: RGB frames: uint8 (T, H, W, 3), H and W even.
-        fps: Frames per second.
-    """
+    """Write RGB frames, uint8 (T, H, W, 3), H and W even, as AVI without audio, in MPEG-4 as DHF1K's videos are."""
     options = {"qscale": "2", "threads": "1"}
     _encode(
         path, "mpeg4", options, "yuv420p", frames, "rgb24", fps, container_format="avi", bit_rate=8_000_000

@@ -100,12 +100,7 @@ def fold_list_path(root: Path, corpus: str, part: str, split: int) -> Path:
 def write_fold_lists(root: Path, corpus: str, lines: list[str], tested: list[int], splits: int) -> list[Path]:
     """Write the training and the test list of every split, and return their paths.
 
-    Args:
-        root: Folder that holds the corpus.
-        corpus: Its folder name.
-        lines: Line of each video: name, frames, frames per second.
-        tested: Split in which each video is tested, from 0.
-        splits: Number of splits.
+    Each video has its line (name, frames, frames per second) and the split in which it is ``tested``, from 0.
     """
     (root / "fold_lists").mkdir(parents=True, exist_ok=True)
     written = []

@@ -48,7 +48,7 @@ def watch(
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     seen = scene.positions(times - spec.pursuit_lag)  # (T, n, 2)
     points = seen[np.arange(T)[:, None], looked_at]  # (T, O, 2)
-    points = points + SHRINK * (centre - points)
+    points = points + SHRINK * (centre - points)  # as true observers undershoot
     anywhere = rng.uniform((0, 0), (width - 1, height - 1), (spells, O, 2))[spell]
     middle = (centre + rng.normal(0, 1, (spells, O, 2)) * CENTRE_SPREAD * np.array([width, height]))[spell]
     points = np.where((mode == ANYWHERE)[..., None], anywhere, points)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_avsp.curation.importing.writing import encode_image, encode_matrix
+from lightning_avsp.synthetic.films import write_avi_film, write_film, write_map_film
 from lightning_avsp.synthetic.layout import STAVIS_CORPORA, part_of, place_in_part
 from lightning_avsp.synthetic.spec import SyntheticSpec
 
@@ -72,7 +73,7 @@ class Package:
 
 def _write_stavis(paths: list[Path], content: Content) -> None:
     """Frames, audio and annotation folders of the STAViS package."""
-    import soundfile
+    import soundfile  # an extra
 
     frames, audio, annotation = paths
     for folder, name, images in (
@@ -125,8 +126,6 @@ def _format_name(name: str, video: str, number: int) -> str:
 
 def _write_avi(paths: list[Path], content: Content) -> None:
     """``video/001.AVI``, uncut, and ``annotation/0001/{maps,fixation}``."""
-    from lightning_avsp.synthetic.films import write_avi_film
-
     paths[0].parent.mkdir(parents=True, exist_ok=True)
     write_avi_film(paths[0], content.frames, fps=content.spec.fps)
     _images("", "{1}/maps", "{1}/fixation")(paths, content)
@@ -140,8 +139,6 @@ def _write_matrices(paths: list[Path], content: Content) -> None:
 
 def _write_ntire(paths: list[Path], content: Content) -> None:
     """Video with audio, maps as a 10-bit video, ``fixations.json`` with repeats, and images of fixated pixels."""
-    from lightning_avsp.synthetic.films import write_film, write_map_film
-
     film, maps, folder = paths
     for parent in (film.parent, maps.parent, folder):
         parent.mkdir(parents=True, exist_ok=True)

@@ -69,6 +69,7 @@ def draw_video(
 
     A video is the same whatever else is generated, and by which process.
     """
+    # by corpus and index: a video is the same beside any others
     sequence = np.random.SeedSequence([seed, crc32(corpus.encode()), index])
     for_scene, for_gaze, *others = (np.random.default_rng(child) for child in sequence.spawn(4))
     scene = make_scene(spec, condition, for_scene)

@@ -111,14 +111,14 @@ def make_scene(spec: SyntheticSpec, condition: Condition, rng: np.random.Generat
     pitches = np.array(PITCHES)[kinds] * 2.0 ** (rng.normal(0, 0.15, n) / 12)
     radii = rng.uniform(*RADIUS, n) * spec.scale
     speeds = rng.uniform(*SLOW, n)
-    speeds[rng.integers(n)] = rng.uniform(*FAST)
+    speeds[rng.integers(n)] = rng.uniform(*FAST)  # one stands out where no sound decides
     speeds *= spec.scale
     path = _move(spec, speeds, rng)
     times: list[float] = []
     objects: list[int] = []
     if condition == "sound":
         now, current = 0.0, int(rng.integers(n))
-        while now < spec.seconds:
+        while now < spec.seconds:  # never silent: another object takes over at once
             times.append(now)
             objects.append(current)
             now += rng.uniform(*SWITCH)

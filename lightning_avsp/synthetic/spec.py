@@ -6,11 +6,11 @@ Lengths are stated in *recipe pixels*: pixels of a 64 x 112 frame. They are mult
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from math import inf
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
+from lightning_avsp.plain_values import build_from
 
 Condition = Literal["sound", "music", "silent"]
 """Cue that observers follow: the sounding object, or, with music or silence, the fastest one."""
@@ -80,33 +80,18 @@ class SyntheticSpec:
     """Quality of frames and maps; colour is never subsampled."""
 
     def __post_init__(self) -> None:
-        """Check the ranges of all fields."""
-        for name, (height, width) in {"size": self.size, "annotation_size": self.map_size}.items():
-            if height < 16 or width < 16:
-                raise InputError(
-                    f"synthetic spec: {name} {height}x{width} is below 16x16 pixels; choose a larger one"
-                )
-        ranges = dict.fromkeys(("three_objects", "lapse", "centre_lapse"), (0.0, 1.0))
-        ranges |= dict.fromkeys(
-            ("latency", "latency_sd", "pursuit_lag", "gaze_noise", "pixel_noise"), (0, inf)
+        for name, size in {"size": self.size, "annotation_size": self.map_size}.items():
+            require_range(16, **{f"height of {name}": size[0], f"width of {name}": size[1]})
+        require_range(
+            0, 1, three_objects=self.three_objects, lapse=self.lapse, centre_lapse=self.centre_lapse
         )
-        ranges |= {
-            "fps": (1, 100),
-            "sample_rate": (8000, inf),
-            "observers": (2, inf),
-            "jpeg_quality": (50, 100),
-        }
-        ranges |= dict.fromkeys(("map_sigma", "lapse_seconds"), (1e-6, inf))
-        for name, (low, high) in ranges.items():
-            if not low <= getattr(self, name) <= high:
-                raise InputError(
-                    f"synthetic spec: {name} is {getattr(self, name)}; choose {low:g} "
-                    + ("or more" if high == inf else f"to {high:g}")
-                )
-        if self.frames < 2:
-            raise InputError(
-                f"synthetic spec: {self.seconds} s at {self.fps} fps are {self.frames} frames; 2 are needed"
-            )
+        for name in ("latency", "latency_sd", "pursuit_lag", "gaze_noise", "pixel_noise"):
+            require_range(0, **{name: getattr(self, name)})
+        require_range(1e-6, map_sigma=self.map_sigma, lapse_seconds=self.lapse_seconds)
+        require_range(1, 100, fps=self.fps)
+        require_range(50, 100, jpeg_quality=self.jpeg_quality)
+        require_range(8000, sample_rate=self.sample_rate)
+        require_range(2, observers=self.observers, frames=self.frames)
         if min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6:
             raise InputError(
                 f"synthetic spec: shares {self.shares} do not sum to 1; give sound, music, silent"
@@ -145,13 +130,6 @@ class SyntheticSpec:
         """Return the spec that :meth:`to_dict` described.
 
         Raises:
-            InputError: If a field is unknown.
+            InputError: If a field is unknown, or a value does not fit.
         """
-        unknown = set(values) - {field.name for field in fields(cls)}
-        if unknown:
-            raise InputError(
-                f"synthetic spec: unknown fields {sorted(unknown)}; another version of the generator wrote "
-                "them, generate the corpus again"
-            )
-        arguments: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-        return cls(**arguments)
+        return build_from(cls, values, "the synthetic corpus' spec, of another version of the generator?")

@@ -2,7 +2,6 @@
 
 from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.tasks.base import SaliencyTask
-from lightning_avsp.tasks.diffusion import DiffusionSaliencyTask
-from lightning_avsp.tasks.direct import DirectSaliencyTask
+from lightning_avsp.tasks.training import DiffusionSaliencyTask, DirectSaliencyTask
 
 __all__ = ["DiffusionSaliencyTask", "DirectSaliencyTask", "InputSpec", "SaliencyTask"]

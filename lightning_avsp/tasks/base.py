@@ -33,7 +33,7 @@ from lightning_avsp.tasks.initial_weights import (
     initialise_from,
     refuse_random_frozen,
 )
-from lightning_avsp.tasks.loading import INPUT_KEY, PRECISION_KEY
+from lightning_avsp.tasks.loading import INPUT_KEY, PRECISION_KEY, without_weight_files
 from lightning_avsp.tasks.prediction import clip_seeds, encode, frame_keys, network_inputs, sample_maps
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         self.execution = Execution()  # set by the command line; no part of the model
         self.optimizer_report = ""  # chosen implementation of the optimiser
         self._prepared = False
-        self._shown = 0
+        self._shown = 0  # steps whose loss the progress bar could have had
         self._validated: set[tuple[str, str, int]] = set()
         self.sampling: Sampling | None = None
         self.diffusion: GaussianDiffusion | None = None  # no class attribute, which would hide the module
@@ -215,8 +215,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
 
     def weight_report(self) -> list[str]:
         """Return one line per part of the network: origin of its weights, and frozen parts."""
-        report = getattr(self.network, "weight_report", None)
-        lines = str(report).splitlines() if report is not None else []
+        lines = [str(part) for part in getattr(self.network, "weight_report", ())]
         if self.initial is not None:
             lines += self.initial.lines()
         lines += self.leaks
@@ -231,16 +230,11 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     def on_train_start(self) -> None:
         """Log clips and optimiser steps of an epoch and of the whole fit, and warn of a very short one."""
         trainer = self.trainer
-        batches, accumulated = trainer.num_training_batches, trainer.accumulate_grad_batches
-        total = trainer.estimated_stepping_batches
+        batches, total = trainer.num_training_batches, trainer.estimated_stepping_batches
+        steps = batches if batches == float("inf") else -(-int(batches) // trainer.accumulate_grad_batches)
         dataset = getattr(trainer.train_dataloader, "dataset", None)
         clips = "?" if dataset is None else len(dataset)
-        log.info(
-            "an epoch: %s clips, %s optimiser steps; the whole fit: %s steps",
-            clips,
-            batches if batches == float("inf") else -(-int(batches) // accumulated),
-            total,
-        )
+        log.info("an epoch: %s clips, %s optimiser steps; the whole fit: %s steps", clips, steps, total)
         if total < FEW_STEPS:
             log.warning(
                 "this fit takes %s optimiser steps in all: fewer than %d train no network of this suite; see "
@@ -275,17 +269,12 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
             InputError: If a part with a scale has no trainable parameter.
         """
         trainable = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
-        at_random = {
-            f"{name}."
-            for name, encoder in encoders_of(self.network).items()
-            if encoder.origin is not None and encoder.origin.is_random
-        }
-        scales = {
-            prefix: scale for prefix, scale in self.network.lr_scales.items() if prefix not in at_random
-        }
+        origins = {f"{name}.": encoder.origin for name, encoder in encoders_of(self.network).items()}
+        at_random = [name for name, origin in origins.items() if origin is not None and origin.is_random]
+        scales = {name: scale for name, scale in self.network.lr_scales.items() if name not in at_random}
         if not scales:
             return [p for p in self.parameters() if p.requires_grad]
-        probe = self.optimizer([torch.nn.Parameter(torch.zeros(1))])
+        probe = self.optimizer([torch.nn.Parameter(torch.zeros(1))])  # only the made optimiser knows its rate
         rate = float(probe.param_groups[0]["lr"])
         groups: list[dict[str, Any]] = []
         for prefix, scale in scales.items():
@@ -321,6 +310,9 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         per_pixel = (predicted.detach().float() - target.float()).square().mean()
         values = {"mse_per_pixel": per_pixel, **self.network.diagnostics()}
         self.log_dict({f"train/{name}": value for name, value in values.items()}, batch_size=count)
+        # means over the clips of the whole epoch, which the steps that are logged would only sample
+        means = {"train/epoch_loss": loss.detach(), "train/epoch_mse_per_pixel": per_pixel}
+        self.log_dict(means, on_step=False, on_epoch=True, sync_dist=True, batch_size=count)
 
     def _show_loss(self, loss: Tensor, count: int) -> None:
         """Show the loss of a step in the progress bar; on an accelerator only of steps that are logged.
@@ -378,7 +370,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     def on_validation_epoch_start(self) -> None:
         """Reset the metrics, which an interrupted validation may have left half-filled."""
         self.features.log(f"training, epoch {self.current_epoch}")  # validation lies inside the epoch
-        self.val_metrics.reset()
+        self.val_metrics.reset()  # Lightning resets none that it does not log
         self.val_loss.reset()
         self._validated = set()
 
@@ -402,7 +394,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         values = metrics.compute()
         self.log_dict({name: float(value) for name, value in values.items()})
         self.scores[stage] = metrics.table()
-        metrics.reset()
+        metrics.reset()  # the table is kept: rows of the next epoch must not join it
 
     def predict_step(self, batch: SaliencyBatch, batch_idx: int) -> dict[str, Any]:
         """Predict the maps of one batch, and return them with their corpora, videos and frame numbers."""
@@ -423,7 +415,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         if hparams:
             # a folder of one machine does not belong to the model
             plain = {name: value for name, value in hparams.items() if name != "feature_cache"}
-            checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = without_weight_sources(plain)
+            checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = without_weight_files(plain)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Load the entries of :meth:`on_save_checkpoint`."""
@@ -441,15 +433,3 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         raise InputError(
             "load_from_checkpoint would run what the file names; use lightning_avsp.tasks.loading.load_model(path)"
         )
-
-
-def without_weight_sources(settings: Any) -> Any:
-    """Set every ``*_weights`` entry of nested settings to None: a checkpoint must load without downloading."""
-    if isinstance(settings, dict):
-        return {
-            key: None if str(key).endswith("_weights") else without_weight_sources(value)
-            for key, value in settings.items()
-        }
-    if isinstance(settings, list):
-        return [without_weight_sources(value) for value in settings]
-    return settings

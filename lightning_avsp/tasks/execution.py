@@ -244,7 +244,9 @@ def shard(network: nn.Module, mesh: Any) -> list[str]:
     blocks = list(units(network))
     for _, block in blocks:
         fully_shard(block, mesh=mesh)
-    fully_shard(network, mesh=mesh)
+    fully_shard(
+        network, mesh=mesh
+    )  # the rest, after the blocks: a parameter belongs to the first that takes it
     for entry in ENTRIES:
         if hasattr(network, entry):
             register_fsdp_forward_method(network, entry)

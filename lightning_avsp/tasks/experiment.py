@@ -9,21 +9,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 import yaml
 from jsonargparse import Namespace
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_avsp.backbones.weights import RANDOM
 from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.errors import InputError
+from lightning_avsp.files import expand_home
 from lightning_avsp.tasks.base import SaliencyTask
-from lightning_avsp.tasks.diffusion import DiffusionSaliencyTask as DiffusionSaliencyTask  # likewise
-from lightning_avsp.tasks.direct import DirectSaliencyTask as DirectSaliencyTask  # likewise
 from lightning_avsp.tasks.execution import CompileMode
 from lightning_avsp.tasks.loading import NETWORKS as NETWORKS  # registers their names for `class_path: AVRSP`
+from lightning_avsp.tasks.training import DiffusionSaliencyTask as DiffusionSaliencyTask  # likewise
+from lightning_avsp.tasks.training import DirectSaliencyTask as DirectSaliencyTask  # likewise
 
 CLI_SETTINGS: dict[str, Any] = {
     "subclass_mode_model": True,
@@ -33,6 +35,20 @@ CLI_SETTINGS: dict[str, Any] = {
     "trainer_defaults": {"use_distributed_sampler": False},
 }
 """Arguments of ``LightningCLI`` that decide which options there are, and their defaults."""
+
+
+def put_integers_first(annotations: dict[str, Any]) -> None:
+    """Let parsers read ``--trainer.limit_val_batches=1`` as one batch and not as 1.0, all of them.
+
+    ``typing`` caches ``Optional[Union[int, float]]``, and takes ``Optional[Union[float, int]]`` for the same: Lightning
+    has both, and what was imported before decides which of them its annotations become.
+    """
+    for name, kind in annotations.items():
+        if set(get_args(kind)) == {int, float, type(None)}:
+            annotations[name] = int | float | None
+
+
+put_integers_first(Trainer.__init__.__annotations__)
 
 
 @dataclass
@@ -101,7 +117,7 @@ class ExperimentCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments, without Lightning's warning that they do not come from ``sys.argv``."""
-        self.config = parser.parse_args(args)
+        self.config = expand_home(parser.parse_args(args))
 
     def _parse_ckpt_path(self) -> None:
         """Leave every flag as given.
@@ -193,7 +209,7 @@ class Experiment:
             if "seed" in part and part.seed is None:
                 part.seed = 0
         forget_weight_files(wanted.model)
-        torch.manual_seed(0)
+        torch.manual_seed(0)  # two builds of one experiment are compared weight by weight
         with torch.device(device):
             built = _fit_parser().instantiate(wanted)
         return cast("SaliencyTask[Any]", built["model"]), cast(AVSaliencyDataModule, built["data"])

@@ -6,13 +6,12 @@ import json
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from lightning_avsp import __version__
 from lightning_avsp.errors import InputError
 from lightning_avsp.files import atomic_write
 from lightning_avsp.run_folder import RunFolder, write_atomically, write_json
-from lightning_avsp.tasks.loading import EXPORTED, INPUT_KEY, PRECISION_KEY, load_model
+from lightning_avsp.tasks.loading import EXPORTED, INPUT_KEY, PRECISION_KEY, load_model, without_weight_files
 
 CARD = "README.md"
 
@@ -39,7 +38,7 @@ def export_model(checkpoint: Path, out: Path, *, overwrite: bool = False) -> lis
     config = {
         "library": f"lightning_avsp {__version__}",
         "pytorch-lightning_version": None,  # an entry that marks checkpoints of this project's tasks
-        "hyper_parameters": _without_weight_files(model.settings),
+        "hyper_parameters": without_weight_files(model.settings),
         INPUT_KEY: model.spec.as_plain(),
         PRECISION_KEY: "bf16-mixed" if model.half else "32-true",
         "datamodule_hyper_parameters": {"data": {"captions": model.captions}},
@@ -48,7 +47,7 @@ def export_model(checkpoint: Path, out: Path, *, overwrite: bool = False) -> lis
     tensors = {
         name: value.detach().contiguous().clone() for name, value in model.network.state_dict().items()
     }
-    files = [out / name for name in (*EXPORTED, CARD)]
+    files = [out / name for name in (*EXPORTED, CARD)]  # the card last: it describes what is there
     write_json(files[0], config)
     with atomic_write(files[1]) as file:
         file.write(save(tensors, metadata={"format": "pt"}))
@@ -64,15 +63,6 @@ def export_model(checkpoint: Path, out: Path, *, overwrite: bool = False) -> lis
     )
     write_atomically(files[2], text)
     return files
-
-
-def _without_weight_files(settings: Any) -> Any:
-    """Leave out the files that encoders started from: their tensors are in the model, their paths nobody's business."""
-    if not isinstance(settings, dict):
-        return settings
-    return {
-        key: _without_weight_files(value) for key, value in settings.items() if not key.endswith("_weights")
-    }
 
 
 def _read_run(run: RunFolder) -> dict[str, str]:

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
 from lightning_avsp.backbones.encoder import VideoEncoder
-from lightning_avsp.backbones.feature_store import FeatureStore, frames_key
-from lightning_avsp.backbones.video_features import CachedVideoFeatures
+from lightning_avsp.backbones.feature_store import CachedVideoFeatures, FeatureStore, frames_key
 from lightning_avsp.errors import InputError
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
 
@@ -35,19 +34,11 @@ class FeatureCache:
     """True to add features of every scored frame in test and predict too, which otherwise only read."""
 
 
-class KeyedBatch(SaliencyBatch, total=False):
-    """A batch with a key for each clip."""
-
-    clip_keys: list[str]
-    """Hash of each clip's frames (:func:`~lightning_avsp.backbones.feature_store.frames_key`)."""
-
-
-def batch_keys(batch: SaliencyBatch) -> KeyedBatch:
-    """Add the keys of its clips to a batch; costs 2 ms for a clip of 16x224x384 whose frames lie on the CPU."""
-    keyed = cast(KeyedBatch, batch)
-    if "clip_keys" not in keyed:
-        keyed["clip_keys"] = [frames_key(frames) for frames in batch["video"]]
-    return keyed
+def with_keys(batch: Any) -> Any:
+    """Add a hash of each clip's frames to a batch; costs 2 ms for a clip of 16x224x384 whose frames lie on the CPU."""
+    if "clip_keys" not in batch:
+        batch["clip_keys"] = [frames_key(frames) for frames in batch["video"]]
+    return batch
 
 
 class TaskFeatures:
@@ -61,19 +52,8 @@ class TaskFeatures:
         self.cache = cache
         self._stored: CachedVideoFeatures | None = None
 
-    @property
-    def attached(self) -> bool:
-        """True if the network's encoder reads features from a store."""
-        return self._stored is not None
-
     def attach(self, network: SaliencyNetwork, trainer: Trainer, datamodule: Any, stage: str) -> None:
-        """Give the network's video encoder a store.
-
-        Args:
-            network: Network with one wholly frozen video encoder.
-            trainer: Its strategy must let every process go its own way.
-            datamodule: The data module, whose clips must come back unchanged.
-            stage: ``fit``, ``validate``, ``test`` or ``predict``.
+        """Give the network's wholly frozen video encoder a store, for ``fit``, ``validate``, ``test`` or ``predict``.
 
         Raises:
             InputError: If features cannot be cached, or no clip would ever come back.
@@ -94,7 +74,7 @@ class TaskFeatures:
         mean, std = tuple(network.pixel_mean), tuple(network.pixel_std)
         self._stored = encoder.stored = CachedVideoFeatures(store, f"mean {mean}, standard deviation {std}")
         # while frames lie on the CPU; a hook of the module would do, but beside a data module Lightning warns of one
-        datamodule.on_before_batch_transfer = lambda batch, dataloader_idx: batch_keys(batch)
+        datamodule.on_before_batch_transfer = lambda batch, dataloader_idx: with_keys(batch)
         clips, gib = store.size()
         log.info("features of %s: %d clips, %.1f GiB at the start", store.folder, clips, gib)
 
@@ -104,7 +84,7 @@ class TaskFeatures:
         if self._stored is None or video is None:
             yield
             return
-        with self._stored.use(batch_keys(batch)["clip_keys"], video):
+        with self._stored.use(with_keys(batch)["clip_keys"], video):
             yield
 
     def log(self, part: str) -> None:

@@ -113,13 +113,12 @@ class _Call(nn.Module):
         return self.method(*args, **kwargs)
 
 
-def record_inference(call: Pass, static: tuple[Tensor, ...], warmup: int = 3) -> Pass:
+def record_inference(call: Pass, static: tuple[Tensor, ...]) -> Pass:
     """Record a pass without gradients.
 
     Args:
         call: Function of tensors.
         static: Its arguments, which the graph keeps.
-        warmup: Runs before it is recorded, in which libraries choose their kernels.
 
     Returns:
         The same function; its results are copies.
@@ -127,7 +126,7 @@ def record_inference(call: Pass, static: tuple[Tensor, ...], warmup: int = 3) ->
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        for _ in range(warmup):
+        for _ in range(3):  # in which libraries choose their kernels
             call(*static)
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
@@ -137,7 +136,7 @@ def record_inference(call: Pass, static: tuple[Tensor, ...], warmup: int = 3) ->
     def replay(*tensors: Tensor) -> Any:
         for own, given in zip(static, tensors, strict=True):
             own.copy_(given)
-        graph.replay()
+        graph.replay()  # reads the memory of its own arguments alone
         # samplers look at results of earlier steps, which the next replay overwrites
         copies = [result.clone() if isinstance(result, Tensor) else result for result in results]
         return pytree.tree_unflatten(copies, layout)

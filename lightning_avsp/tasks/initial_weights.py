@@ -12,10 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from lightning_avsp.backbones.encoder import AudioEncoder, Encoder
-from lightning_avsp.backbones.weights import RANDOM, PartReport, WeightReport, interpolate_rows
+from lightning_avsp.backbones.weights import RANDOM, PartReport, load_strict
 from lightning_avsp.errors import InputError
 from lightning_avsp.plain_values import read_torch_file
 from lightning_avsp.tasks.loading import network_tensors
+
+TABLES = ("rel_pos_t", "rel_pos_h", "rel_pos_w")
+"""Suffixes of tables of relative positions."""
 
 
 @dataclass(frozen=True)
@@ -77,48 +80,30 @@ def initialise_from(
             frozen encoder that loaded other weights would be overwritten, or if nothing is taken; nothing was changed
             then.
     """
-    state = read_network(checkpoint)
-    own = network.state_dict()
-    dropped = tuple(name for name in state if drop and name.startswith(drop))
-    kept = {name: tensor for name, tensor in state.items() if name not in dropped}
-    unexpected = [name for name in kept if name not in own]
-    if absent == "drop":
-        dropped, unexpected = (*dropped, *unexpected), []
-        kept = {name: tensor for name, tensor in kept.items() if name in own}
-    resized, wrong = [], []
-    for name in [name for name in kept if name in own and kept[name].shape != own[name].shape]:
-        theirs, ours = tuple(kept[name].shape), tuple(own[name].shape)
-        if "rel_pos" in name and len(theirs) == len(ours) == 2 and theirs[1] == ours[1]:
-            kept[name] = interpolate_rows(kept[name], ours[0])
-            resized.append(name)
-        else:
-            wrong.append(f"{name} is {theirs} there and {ours} here")
-    if unexpected or wrong:
-        found = (
-            [f"{len(unexpected)} tensors have no place here: {', '.join(unexpected[:5])}"]
-            if unexpected
-            else []
-        )
-        found += [f"{len(wrong)} have another shape: {', '.join(wrong[:5])}"] if wrong else []
-        parts = sorted({name.split(".")[0] for name in unexpected})
-        hint = (
-            f" name what to leave out with --init_drop '{parts}'" if parts else " build both networks alike"
-        )
-        raise InputError(
-            f"{checkpoint} does not fit this network; {'; '.join(found)}; nothing was loaded:{hint}"
-        )
+    state, own, source = read_network(checkpoint), network.state_dict(), str(checkpoint)
+    kept = {
+        name: tensor
+        for name, tensor in state.items()
+        if not (drop and name.startswith(drop)) and (absent == "error" or name in own)
+    }
     if not kept:
         raise InputError(
-            f"{checkpoint}: all {len(state)} tensors were left out; drop fewer, or leave init_from out"
+            f"{source}: all {len(state)} tensors were left out; drop fewer, or leave init_from out"
         )
-    replaced = _replace_origins(network, kept, str(checkpoint))
-    network.load_state_dict(kept, strict=False)
+    replaced = _sources_replaced(network, kept, source)
+    try:
+        report = load_strict(network, dict(kept), "network", source, fresh=("",), interpolated=TABLES)
+    except InputError as error:
+        parts = sorted({name.split(".")[0] for name in kept if name not in own})
+        hint = f"name what to leave out with --init_drop '{parts}'" if parts else "build both networks alike"
+        raise InputError(f"{error}: {hint}") from error
+    _note_origins(network, kept, source)
     return InitialWeights(
-        source=str(checkpoint),
-        taken=tuple(name for name in kept if name not in resized),
-        resized=tuple(resized),
-        missing=tuple(name for name in own if name not in kept),
-        dropped=dropped,
+        source=source,
+        taken=tuple(name for name in kept if name not in report.resized),
+        resized=report.resized,
+        missing=report.fresh,
+        dropped=tuple(name for name in state if name not in kept),
         replaced=replaced,
     )
 
@@ -146,29 +131,31 @@ def refuse_random_frozen(network: nn.Module) -> None:
             )
 
 
-def _replace_origins(network: nn.Module, kept: dict[str, Tensor], source: str) -> dict[str, str]:
-    """Note a checkpoint as the origin of every part that it holds, and return what encoders had loaded before."""
-    replaced, found = {}, []
+def _sources_replaced(network: nn.Module, kept: dict[str, Tensor], source: str) -> dict[str, str]:
+    """Return what encoders loaded before that a checkpoint replaces, and refuse other weights for a frozen one."""
+    replaced, own = {}, network.state_dict()
     for name, encoder in encoders_of(network).items():
-        old = encoder.origin
-        taken = [key for key in kept if key.startswith(f"{name}.")]
-        if old is None or not taken:
+        old, taken = encoder.origin, [key for key in kept if key.startswith(f"{name}.")]
+        if old is None or old.is_random or not taken:
             continue
-        if not old.is_random:
-            own = network.state_dict()
-            if encoder.frozen and not all(torch.equal(kept[key], own[key].cpu()) for key in taken):
-                raise InputError(
-                    f"init_from={source} holds other weights of the frozen {old.part} than {old.source}, from which it "
-                    f"was loaded; leave them out with --init_drop '{name}', or set the option to null"
-                )
-            replaced[old.part] = old.source
-        found.append((encoder, old, PartReport(old.part, source, len(taken), frozen=encoder.frozen)))
-    report = getattr(network, "weight_report", WeightReport())
-    for encoder, old, new in found:
-        encoder.origin = new
-        if old in report.parts:
-            report.replace(old, new)
+        if encoder.frozen and not all(torch.equal(kept[key], own[key].cpu()) for key in taken):
+            raise InputError(
+                f"init_from={source} holds other weights of the frozen {old.part} than {old.source}, from which it "
+                f"was loaded; leave them out with --init_drop '{name}', or set the option to null"
+            )
+        replaced[old.part] = old.source
     return replaced
+
+
+def _note_origins(network: nn.Module, kept: dict[str, Tensor], source: str) -> None:
+    """Note a checkpoint as the origin of every encoder that it holds."""
+    report: list[PartReport] = getattr(network, "weight_report", [])
+    for name, encoder in encoders_of(network).items():
+        old, taken = encoder.origin, sum(key.startswith(f"{name}.") for key in kept)
+        if old is not None and taken:
+            encoder.origin = PartReport(old.part, source, taken, frozen=encoder.frozen)
+            if old in report:
+                report[report.index(old)] = encoder.origin
 
 
 def read_network(checkpoint: Path) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,15 +104,10 @@ class LoadedModel:
         average: bool = True,
         callback: Callable[[SamplerStep], Any] | None = None,
     ) -> Tensor:
-        """Sample the maps of encoded clips, see :func:`~lightning_avsp.tasks.prediction.sample_maps`.
+        """Sample the maps of encoded clips, whose names in ``batch`` seed the noise.
 
-        Args:
-            encoded: Result of :meth:`encode`.
-            batch: Names of the clips, which seed the noise.
-            steps: Denoising steps of every clip instead of the model's.
-            samples: Samples of every clip instead of the model's.
-            average: Return the mean over the samples of each clip, or each of them.
-            callback: Called at every denoising step.
+        ``steps`` and ``samples`` stand in for the model's own; the rest is as for
+        :func:`~lightning_avsp.tasks.prediction.sample_maps`.
         """
         sampling = self.sampling
         if sampling is not None and samples is not None:
@@ -156,7 +151,7 @@ def load_model(
     if isinstance(content, dict) and "pytorch-lightning_version" in content:
         model = _load_trained(path, content)
     else:
-        del content
+        del content  # read anew below: twice in memory may be too much
         model = _load_official(path)
     if steps is not None:
         if model.sampling is None or model.diffusion is None:
@@ -167,7 +162,7 @@ def load_model(
         model = replace(model, steps=steps, sampling=replace(model.sampling, steps=steps))
     if model.sampling is not None and model.diffusion is not None:
         model.sampling.timesteps(model.diffusion)  # refuses more steps than the process has
-    model.network.to(chosen).eval()
+    model.network.to(chosen).eval()  # after all that can be refused
     return model if seed is None else replace(model, seed=seed)
 
 
@@ -280,9 +275,18 @@ def build_named(value: Any, kinds: tuple[type[AnyKind], ...], name: str) -> AnyK
             )
         kind, arguments = named[0], value.get("init_args", {})
     if isinstance(arguments, dict):
-        # the trained tensors are in the file: weights of an encoder must be neither read nor downloaded
+        # the trained tensors are in the file: weights of an encoder must be neither read nor downloaded. Not
+        # `without_weight_files`, which walks what it is given: a foreign file's values may have no end
         arguments = {key: item for key, item in arguments.items() if not str(key).endswith("_weights")}
     return build_from(kind, arguments, name)
+
+
+def without_weight_files(settings: Any) -> Any:
+    """Leave out the files that encoders started from: their tensors are in the model, their paths nobody's business."""
+    if isinstance(settings, dict):
+        kept = {key: value for key, value in settings.items() if not str(key).endswith("_weights")}
+        return {key: without_weight_files(value) for key, value in kept.items()}
+    return [without_weight_files(each) for each in settings] if isinstance(settings, list) else settings
 
 
 def _build_network(settings: Any, tensors: dict[str, Tensor]) -> SaliencyNetwork:
@@ -321,6 +325,6 @@ def _load_official(path: Path) -> LoadedModel:
         diffusion=GaussianDiffusion(),  # 1000 steps, cosine
         settings={
             "network": {"class_path": "lightning_avsp.papers.diffsal.DiffSal", "init_args": arguments},
-            "sampling": {"steps": 4, "spacing": "leading", "clamp": (0.0, 1.0)},
+            "sampling": asdict(RELEASED_SAMPLING),
         },
     )

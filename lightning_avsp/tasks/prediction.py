@@ -11,7 +11,6 @@ from torch import Tensor
 
 from lightning_avsp.diffusion import GaussianDiffusion, SamplerStep, Sampling, stable_seed
 from lightning_avsp.diffusion.samplers import Denoise
-from lightning_avsp.diffusion.sampling import sample_per_clip
 from lightning_avsp.structures import (
     Condition,
     DiffusionNetwork,
@@ -60,7 +59,7 @@ def encode(network: SaliencyNetwork, inputs: Inputs) -> Encoded:
     """
     if isinstance(network, DirectNetwork):
         maps: Tensor = network(*inputs)
-        return maps.float().clamp(0, 1)
+        return maps.float().clamp(0, 1)  # as sampled maps are returned
     assert isinstance(network, DiffusionNetwork)
     return network.encode(*inputs)
 
@@ -125,22 +124,31 @@ def sample_maps(
     assert isinstance(network, DiffusionNetwork)
     assert sampling is not None
     assert diffusion is not None
-    condition = encoded
+    condition, batch = encoded, encoded.batch_size
     sampling = sampling if steps is None else replace(sampling, steps=steps)
     own = None if steps is not None or callback is not None else network.denoising_steps(condition)
+    counts = [sampling.steps] * batch if own is None else own.tolist()
 
-    def denoiser(clips: list[int] | None = None) -> Denoise:
-        part = condition if clips is None else condition.select(clips)
+    def denoiser(clips: list[int]) -> Denoise:
+        part = condition if len(clips) == batch else condition.select(clips)
         repeated = part.repeat_interleave(sampling.samples) if sampling.samples > 1 else part
         return lambda x, t: network.denoise(x, t, repeated).float()
 
-    shape = (condition.batch_size, 1, *map_size)
-    options: dict[str, Any] = {"device": condition.device, "seeds": seeds, "average": average}
-    if own is None:
-        maps = sampling.sample(denoiser(), shape, diffusion, callback=callback, **options)
-    else:
-        maps = sample_per_clip(sampling, own.tolist(), denoiser, shape, diffusion, **options)
-    return maps.float().clamp(0, 1) if average else maps.float()
+    results: dict[int, Tensor] = {}
+    for count in sorted(set(counts)):  # clips of equally many steps go through the denoiser together
+        clips = [clip for clip, number in enumerate(counts) if number == count]
+        sampled = replace(sampling, steps=count).sample(
+            denoiser(clips),
+            (len(clips), 1, *map_size),
+            diffusion,
+            device=condition.device,
+            seeds=[seeds[clip] for clip in clips],
+            average=average,
+            callback=callback,
+        )
+        results |= dict(zip(clips, sampled, strict=True))
+    maps = torch.stack([results[clip] for clip in range(batch)]).float()
+    return maps.clamp(0, 1) if average else maps
 
 
 def move_batch(batch: SaliencyBatch, device: torch.device | str) -> SaliencyBatch:

@@ -10,14 +10,13 @@ import torch
 from torch import nn
 
 from lightning_avsp.backbones.encoder import Encoder
-from lightning_avsp.backbones.feature_store import FeatureStore
+from lightning_avsp.backbones.feature_store import CachedVideoFeatures, FeatureStore, weights_fingerprint
 from lightning_avsp.backbones.registry import (
     VIDEO_ENCODERS,
     build_audio_encoder,
     build_video_encoder,
     build_waveform_encoder,
 )
-from lightning_avsp.backbones.video_features import CachedVideoFeatures, weights_fingerprint
 
 INPUTS = {
     "video": (lambda frozen: build_video_encoder("tiny", frozen=frozen)[0], (2, 3, 16, 64, 64)),
@@ -93,7 +92,7 @@ def test_weights_are_hashed_once_and_again_when_they_were_written_to(
     encoder, _ = build_video_encoder("tiny", frozen=True)
     counted: list[int] = []
     monkeypatch.setattr(
-        "lightning_avsp.backbones.video_features.weights_fingerprint",
+        "lightning_avsp.backbones.feature_store.weights_fingerprint",
         lambda module: counted.append(1) or weights_fingerprint(module),
     )
     kept = CachedVideoFeatures(FeatureStore(tmp_path))

@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_avsp.backbones.encoder import Encoder
 from lightning_avsp.backbones.mvit import MMACTION, MViTv2Small
 from lightning_avsp.backbones.registry import AUDIO_ENCODERS, VIDEO_ENCODERS
-from lightning_avsp.backbones.s3d import S3DEncoder
+from lightning_avsp.backbones.tapped import S3DEncoder
 from lightning_avsp.cli import main
 from lightning_avsp.errors import InputError
 from lightning_avsp.papers.diffsal.released.mvit import ReleasedMViT

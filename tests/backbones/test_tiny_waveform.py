@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.backbones.registry import build_waveform_encoder
-from lightning_avsp.backbones.tiny_waveform import RATE, TinyWaveformEncoder
+from lightning_avsp.backbones.tiny_audio import RATE, TinyWaveformEncoder
 from lightning_avsp.errors import InputError
 
 SAMPLES = 17_640

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_avsp.callbacks.checkpoint_io import AtomicCheckpointIO
+from lightning_avsp.callbacks.checkpoints import AtomicCheckpointIO
 from lightning_avsp.errors import AVSPError
 
 

@@ -13,10 +13,6 @@ from lightning_avsp.callbacks import stop_signals
 from lightning_avsp.cli import main
 from lightning_avsp.tasks import DiffusionSaliencyTask
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers.*", "ignore:.*is smaller than the logging interval.*"
-)
-
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_signal_saves_and_leaves_and_the_resumed_run_equals_an_uninterrupted_one(

@@ -6,13 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_avsp.cli.dispatch import TOOLS, Tool, main
-
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = Tool("lightning_avsp.cli.data_check", "check", "check corpora", ("root",))
-    monkeypatch.setitem(TOOLS, ("data", "check"), tool)
+from lightning_avsp.cli.dispatch import main
 
 
 def test_a_clean_corpus_ends_with_0(corpus: Path, capsys: pytest.CaptureFixture) -> None:

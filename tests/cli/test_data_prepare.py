@@ -6,28 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from lightning_avsp.cli import dispatch as cli
 from lightning_avsp.cli.data_prepare import parse_size
+from lightning_avsp.cli.dispatch import main
 from lightning_avsp.errors import InputError
-
-PREPARE = cli.Tool("lightning_avsp.cli.data_prepare", "prepare", "decode a corpus once", ("root",))
-
-
-@pytest.fixture(autouse=True)
-def _tool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cli.TOOLS, ("data", "prepare"), PREPARE)
 
 
 def test_everything_that_is_found_is_prepared_once(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["data", "prepare", str(corpus), "--size=32x48", f"--out={tmp_path}", "--workers=1"]
-    cli.main(command)
+    main(command)
     printed = capsys.readouterr().out
     assert "6 videos prepared, 0 kept, 150 frames" in printed
     assert f"--data.loading.cache {tmp_path}" in printed
     assert len(list((tmp_path / "32x48" / "AVAD").glob("*.packed"))) == 6
-    cli.main([*command, "--corpus=[AVAD]", "--format=packed"])
+    main([*command, "--corpus=[AVAD]", "--format=packed"])
     assert "0 videos prepared, 6 kept" in capsys.readouterr().out
 
 
@@ -40,7 +33,7 @@ def test_faults_are_listed_and_the_exit_code_says_so(
     broken = next((own / "annotations" / "AVAD").rglob("fixMap_00003.mat"))
     broken.write_bytes(b"")
     with pytest.raises(SystemExit) as stop:
-        cli.main(["data", "prepare", str(own), "--size=32x48", f"--out={tmp_path / 'cache'}", "--workers=1"])
+        main(["data", "prepare", str(own), "--size=32x48", f"--out={tmp_path / 'cache'}", "--workers=1"])
     assert stop.value.code == 2
     printed = capsys.readouterr()
     assert str(broken) in printed.out
@@ -50,7 +43,7 @@ def test_faults_are_listed_and_the_exit_code_says_so(
 
 def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["data", "prepare", str(tmp_path), f"--out={tmp_path / 'cache'}"])
+        main(["data", "prepare", str(tmp_path), f"--out={tmp_path / 'cache'}"])
     assert "contains no corpus" in capsys.readouterr().err
 
 

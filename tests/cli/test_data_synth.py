@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,8 @@ def test_public_and_package_names_are_understood(
     assert "SYNTHETIC" in capsys.readouterr().out
 
 
-def test_an_unknown_corpus_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["data", "synth", f"--root={tmp_path / 'new'}", "--corpus=AVDA"])
-    assert stop.value.code == 2
-    error = capsys.readouterr().err
+def test_an_unknown_corpus_is_one_line(tmp_path: Path, refused: Callable[..., str]) -> None:
+    error = refused(["data", "synth", f"--root={tmp_path / 'new'}", "--corpus=AVDA"])
     assert error.count("\n") == 1
     assert "AVAD" in error
     assert not (tmp_path / "new").exists()

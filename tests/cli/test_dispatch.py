@@ -1,16 +1,19 @@
 import errno
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 from av.error import FFmpegError
+from jsonargparse import Namespace
 
 from lightning_avsp import __version__
 from lightning_avsp.cli import dispatch
 from lightning_avsp.cli.dispatch import TOOLS, TRAINER_COMMANDS, main, spell_out_flags, tool_path
 from lightning_avsp.errors import InputError
+from lightning_avsp.files import expand_home
 
 
 def test_exactly_one_distribution_owns_the_script_names() -> None:
@@ -38,12 +41,9 @@ def test_version(capsys: pytest.CaptureFixture) -> None:
 
 @pytest.mark.parametrize("arguments", [["fitt"], ["data", "sinth"], ["bench", "modell"]])
 def test_unknown_commands_end_with_one_line_and_code_2(
-    arguments: list[str], capsys: pytest.CaptureFixture
+    arguments: list[str], refused: Callable[..., str]
 ) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 2
-    error = capsys.readouterr().err
+    error = refused(arguments)
     assert error.count("\n") == 1
     assert " ".join(arguments) in error
 
@@ -113,13 +113,11 @@ def test_an_error_of_this_program_keeps_its_traceback(monkeypatch: pytest.Monkey
     ],
 )
 def test_an_output_that_cannot_be_made_is_one_line(
-    arguments: list[str], corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    arguments: list[str], corpus: Path, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SystemExit) as stop:
-        main([argument.format(corpus=corpus, out=tmp_path / "file" / "out") for argument in arguments])
-    assert stop.value.code == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    error = refused([argument.format(corpus=corpus, out=tmp_path / "file" / "out") for argument in arguments])
+    (line,) = [line for line in error.splitlines() if line.startswith("error: ")]
     assert str(tmp_path / "file") in line
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -129,7 +127,7 @@ def test_every_tool_explains_itself(path: tuple[str, ...], capsys: pytest.Captur
     with pytest.raises(SystemExit) as stop:
         main([*path, "--help"])
     assert stop.value.code == 0
-    assert TOOLS[path].summary.split()[0] in capsys.readouterr().out
+    assert TOOLS[path][2].split()[0] in capsys.readouterr().out
 
 
 def test_the_module_runs_as_a_program() -> None:
@@ -153,10 +151,9 @@ def test_makefile_documents_every_target(tmp_path: Path) -> None:
 
 
 def test_a_bare_flag_means_true() -> None:
-    def tool(root: Path, overwrite: bool = False, films: bool = True) -> None: ...
-
+    defaults = {"root": None, "overwrite": False, "films": True}
     arguments = ["--overwrite", "--root", "a", "--films", "false", "--overwrite=false"]
-    assert spell_out_flags(arguments, tool) == [
+    assert spell_out_flags(arguments, defaults) == [
         "--overwrite=true",
         "--root",
         "a",
@@ -173,4 +170,13 @@ def test_a_home_folder_is_found_in_every_option(tmp_path, monkeypatch, capsys) -
     assert f"no folder at {tmp_path}/nothing" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["data", "check", str(tmp_path), "--corpus=AVAD", "--json=~/faults.json"])
+    (tmp_path / "check.yaml").write_text("json: ~/faults.json\n")
+    (tmp_path / "data").mkdir()
+    with pytest.raises(SystemExit):
+        main(["data", "check", "~/data", "--config", "~/check.yaml"])
+    assert f"{tmp_path}/data holds nothing" in capsys.readouterr().err
+    values = Namespace(a="~/x", b=[Path("~"), "~other"], c=Namespace(d={"e": "~/y/z"}), f=3)
+    assert expand_home(values) == Namespace(
+        a=f"{tmp_path}/x", b=[tmp_path, "~other"], c=Namespace(d={"e": f"{tmp_path}/y/z"}), f=3
+    )
     assert not Path("~").exists()

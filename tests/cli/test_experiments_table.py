@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_avsp.cli.experiments import COLUMNS, PRINTED, table_of_experiments
+from lightning_avsp.cli.experiments import COLUMNS, LISTS, PRINTED, list_files, table_of_experiments
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,3 +20,9 @@ def test_the_table_in_docs_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
         if not path.stem.startswith(("synthetic", "demo", "smoke")):
             assert f"| {name} |" in text
     assert all(len(values) == len(COLUMNS) - 1 for values in PRINTED.values())
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_the_lists_of_files_are_current(name: str) -> None:
+    text = list_files(ROOT / name, LISTS[name])
+    assert text == (ROOT / name / "README.md").read_text(), "run: avsp experiments --readmes"

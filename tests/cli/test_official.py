@@ -20,8 +20,6 @@ from lightning_avsp.tasks.prediction import clip_seeds, frame_keys
 
 ENCODERS = ("video_encoder", "audio_encoder")
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
-
 
 def test_scores_are_those_of_its_maps(corpus: Path, tmp_path: Path) -> None:
     options = [

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from films import make_film as make_film
 from torch import Tensor, nn
 
 from lightning_avsp.cli import main
@@ -62,7 +63,7 @@ def trained(monkeypatch, tmp_path: Path) -> Path:
     spec = InputSpec((24, 32), (24, 32), ClipPolicy(frames=Dot.clip_frames), LogMel(size=(16, 16)))
     model = LoadedModel(Dot().eval(), spec, "test", sampling=Sampling(), diffusion=GaussianDiffusion())
 
-    def load(path: Path, device: str, steps: int | None, seed: int) -> LoadedModel:
+    def load(path: Path, device: str, steps: int | None, seed: int = 0) -> LoadedModel:
         choose_device(device)
         sampling = Sampling() if steps is None else Sampling(steps=steps)
         return replace(model, seed=seed, steps=steps, sampling=sampling)
@@ -124,7 +125,7 @@ def test_a_real_video(trained, shared: Path, tmp_path: Path, capsys) -> None:
     assert record["sampling"]["steps"] == 2
     assert record["modality"] == record["modality_used"] == "av"
     assert record["video"]["video_stream"] == 3
-    assert set(record["seconds_by_part"]) == {"decode", "audio", "network", "write"}
+    assert set(record["seconds_by_part"]) == {"decode", "audio", "encode", "denoise", "write"}
 
 
 def test_a_silent_video_is_reported(trained, film: Path, tmp_path: Path, capsys) -> None:
@@ -191,6 +192,62 @@ def test_an_interrupted_prediction_goes_on_where_it_stopped(
     assert not list(tmp_path.glob(".*"))
 
 
+def test_several_films_share_a_network_and_go_on_film_by_film(
+    trained, film: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    (tmp_path / "films").mkdir()
+    for name in ("a.mp4", "b.mp4", "c.mp4", "notes.txt"):
+        (tmp_path / "films" / name).write_bytes(film.read_bytes())
+    loads, encode, calls = [], Dot.encode, []
+    load = loading.load_model
+    monkeypatch.setattr(loading, "load_model", lambda *given: loads.append(given) or load(*given))
+
+    def interrupted(self, *inputs) -> Condition:
+        calls.append(len(calls))
+        if len(calls) == 5:
+            signal.raise_signal(signal.SIGINT)
+        return encode(self, *inputs)
+
+    monkeypatch.setattr(Dot, "encode", interrupted)
+    common = ("--checkpoint", trained, "--out", tmp_path / "out")
+    with pytest.raises(SystemExit):
+        predict(tmp_path / "films", *common)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".b.partial", "a"]
+    assert len(calls) == 5  # three batches of a, two of b
+    capsys.readouterr()
+    predict(tmp_path / "films" / "*.mp4", *common, "--style", "heat")  # the same films and request
+    said = capsys.readouterr().out
+    assert "a holds this prediction already" in said
+    assert "frames of an interrupted prediction" in said
+    assert len(loads) == 2
+    maps = [np.load(tmp_path / "out" / name / "maps.npz")["maps"] for name in "abc"]
+    assert np.array_equal(maps[0], maps[1])
+    assert np.array_equal(maps[0], maps[2])
+
+
+def test_everything_is_tried_before_the_first_frame_of_the_first_film(
+    trained, film: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(Dot, "encode", lambda *_: pytest.fail("a frame was predicted"))
+    (tmp_path / "films").mkdir()
+    first, second = tmp_path / "films" / "a.mp4", tmp_path / "films" / "b.mp4"
+    common = ("--checkpoint", trained, "--out", tmp_path / "out")
+    assert "holds no video" in refused(capsys, tmp_path / "films", *common)
+    assert "holds no video" in refused(capsys, tmp_path / "films" / "*.mp4", *common)
+    first.write_bytes(film.read_bytes())
+    second.write_text("words " * 100)
+    assert "b.mp4 is not a video" in refused(capsys, tmp_path / "films", *common)
+    second.write_bytes(film.read_bytes())
+    assert "rename one" in refused(capsys, film, first, tmp_path / "a.mkv", tmp_path / "a.mp4", *common)
+    (tmp_path / "out" / "b").mkdir(parents=True)
+    (tmp_path / "out" / "b" / "thesis.tex").touch()
+    assert "thesis.tex" in refused(capsys, first, second, *common)
+    monkeypatch.setattr(writer, "SPARE_BYTES", 1 << 60)
+    (tmp_path / "out" / "b" / "thesis.tex").unlink()
+    assert "make room" in refused(capsys, first, second, *common)
+    assert not (tmp_path / "out" / "a").exists()
+
+
 def test_damage_late_in_a_film_keeps_the_frames_before_it(
     trained, film: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
@@ -226,10 +283,50 @@ def test_a_package_without_a_record_loses_nothing(trained, film: Path, tmp_path:
 def test_an_earlier_prediction_is_kept_unless_asked(trained, film: Path, tmp_path: Path, capsys) -> None:
     common = (film, "--checkpoint", trained, "--out", tmp_path / "out")
     predict(*common)
-    capsys.readouterr()
-    assert "is not empty" in refused(capsys, *common)
+    written = (tmp_path / "out" / "prediction.json").stat().st_mtime_ns
+    predict(*common)
+    assert "holds this prediction already: nothing to do" in capsys.readouterr().out
+    assert (tmp_path / "out" / "prediction.json").stat().st_mtime_ns == written
+    assert "is not empty" in refused(capsys, *common, "--seed", 5)
+    assert "is not empty" in refused(capsys, *common, "--style", "contour")
     predict(*common, "--overwrite", "true", "--seed", 5)
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["seed"] == 5
+
+
+def test_the_bench_compares_with_a_loop_over_windows(
+    trained, make_film, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    encode, clips = Dot.encode, []
+
+    def counted(self, video, audio=None, text=None) -> Condition:
+        clips.append(len(video))
+        return encode(self, video, audio, text)
+
+    monkeypatch.setattr(Dot, "encode", counted)
+    path = make_film("loud.mp4", frames=20)
+    options = (
+        "--checkpoint",
+        trained,
+        "--strides",
+        "[5]",
+        "--windows",
+        3,
+        "--steps",
+        2,
+        "--json",
+        tmp_path / "a.json",
+    )
+    main(["bench", "predict", str(path), *map(str, options)])
+    assert clips == [4, 4, 4, 4, 4, 4, 1] + [1] * 6  # stride 1, stride 5, three windows in two steps
+    loop, whole, fifth = json.loads((tmp_path / "a.json").read_text())
+    assert [loop["way"], whole["way"], fifth["way"]] == ["each window alone", "stride 1", "stride 5"]
+    assert loop["write"] == whole["write"]
+    parts = ("decode", "audio", "encode", "denoise", "write")
+    assert all(record[name] > 0 for record in (loop, whole, fifth) for name in parts)
+    assert loop["frames_per_s"] == pytest.approx(1 / sum(loop[name] for name in parts))
+    # half precision, and resampling that begins elsewhere
+    assert loop["difference"] < 2e-3
+    assert "stride 5" in capsys.readouterr().out
 
 
 def test_devices() -> None:

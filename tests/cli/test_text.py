@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,6 @@ from commandline import fit_arguments
 from lightning_avsp.cli import main
 
 pytest.importorskip("transformers")
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers.*", "ignore:.*is smaller than the logging interval.*"
-)
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +58,6 @@ def predict(video: Path, checkpoint: Path, out: Path, *more: str) -> np.ndarray:
     return np.load(out / "maps.npz")["maps"].astype(float)
 
 
-def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    assert stop.value.code == 2
-    return capsys.readouterr().err
-
-
 def test_a_prediction_depends_on_its_caption(
     checkpoint: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -91,23 +82,23 @@ def test_a_prediction_depends_on_its_caption(
 
 
 def test_captions_are_never_dropped_silently(
-    checkpoint: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    checkpoint: Path, video: Path, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
     common = ("predict", video, f"--checkpoint={checkpoint}", f"--out={tmp_path / 'out'}", "--device=cpu")
-    error = refused(capsys, *common)
+    error = refused(common)
     assert "--caption TEXT" in error
     assert "--captions FILE" in error
-    assert "both given" in refused(capsys, *common, "--caption=a", "--captions=b.csv")
-    other = refused(capsys, *common, "--caption=a", "--text_model=tiny-random-32")
+    assert "both given" in refused([*common, "--caption=a", "--captions=b.csv"])
+    other = refused([*common, "--caption=a", "--text_model=tiny-random-32"])
     assert "was trained with features of tiny-random" in other
     table = tmp_path / "table.csv"
     table.write_text("video,frame,text\na,1,a disc\nb,1,a disc\n")
-    assert "none of 'clip'" in refused(capsys, *common, f"--captions={table}")
+    assert "none of 'clip'" in refused([*common, f"--captions={table}"])
     assert not (tmp_path / "out").exists()
 
 
 def test_the_text_audit_uses_the_captions_of_the_training(
-    checkpoint: Path, corpus: Path, captions: Path, capsys: pytest.CaptureFixture
+    checkpoint: Path, corpus: Path, captions: Path, capsys: pytest.CaptureFixture, refused: Callable[..., str]
 ) -> None:
     options = (f"--root={corpus}", "--every=12", "--samples=1", "--device=cpu")
     main(["audit", "text", str(checkpoint), *options])
@@ -125,5 +116,5 @@ def test_the_text_audit_uses_the_captions_of_the_training(
         (row["setting"], row["group"]): row["cc"]["value"] for row in audio["rows"] if row["input"] == "own"
     }
     assert own == heard  # the audio audit reads the captions too
-    error = refused(capsys, "audit", "text", checkpoint, *options, "--captions=none")
+    error = refused(["audit", "text", checkpoint, *options, "--captions=none"])
     assert "needs captions: give --captions FOLDER" in error

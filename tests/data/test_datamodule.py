@@ -16,6 +16,7 @@ from PIL import Image
 from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
 from lightning_avsp.data.augmentation import Augmentation
 from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.data.clips import evaluation_clips, validation_step
 from lightning_avsp.data.lists import list_path
 from lightning_avsp.data.options import EvaluationOptions, LoadingOptions, TrainingOptions, ValidationOptions
 from lightning_avsp.errors import CorpusNotFoundError, InputError
@@ -219,6 +220,41 @@ def test_validation_may_score_every_tenth_frame(corpus_root: Path) -> None:
     assert sorted({frame for _, _, frame in scored(data.val_dataloader())}) == [6, 16, 26, 36]
     data.setup("test")
     assert len(scored(data.test_dataloader())) == 80  # a test is not thinned out
+
+
+def test_a_fit_validates_at_most_a_fifth_of_its_clips_and_each_video(corpus_root: Path) -> None:
+    data = module(corpus_root, clip=ClipPolicy(draw="every"))
+    data.trainer = SimpleNamespace(
+        state=SimpleNamespace(fn="fit"), global_rank=0, world_size=1, strategy=None
+    )
+    data.setup("fit")
+    clips = len(data.train_dataloader().dataset)
+    validated = data.val_dataloader().dataset
+    assert 1 <= len(validated) <= clips // 5 < 40  # one video of 40 frames is held out
+    data.trainer.state.fn = "validate"
+    assert len(data.val_dataloader().dataset) == 40
+
+
+@pytest.mark.parametrize(("frames", "clips"), [((100, 300), 40), ((40,) * 17, 10), ((7, 900), 10**6)])
+def test_validation_step_is_cheap_enough_and_not_much_cheaper(frames: tuple[int, ...], clips: int) -> None:
+    def count(step: int) -> int:
+        return sum(len(evaluation_clips(n, ClipPolicy(), every=step)) for n in frames)
+
+    most = max(clips // 5, len(frames))
+    assert 0.8 * min(most, sum(frames)) <= count(validation_step(frames, clips)) <= most
+
+
+@pytest.mark.parametrize(("trained", "tested"), [(["AVAD"], "Coutrot1"), (["AVAD", "Coutrot1"], "AVAD")])
+def test_some_of_the_trained_corpora_or_others_may_be_tested(
+    corpus_root: Path, trained: list[str], tested: str
+) -> None:
+    data = module(corpus_root, corpora=trained, test=EvaluationOptions(corpora=[tested]))
+    assert {name for name, _ in data.videos("train")} == set(trained)
+    data.setup("test")
+    assert {name for name, _, _ in scored(data.test_dataloader())} == {tested}
+    assert set(data.synthetic) == {*trained, tested}
+    with pytest.raises(InputError, match=r"test.corpora must name at least one"):
+        module(corpus_root, test=EvaluationOptions(corpora=[]))
 
 
 def test_selection_on_the_test_list_is_labelled(corpus_root: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,10 +9,6 @@ from lightning_avsp.cli import main
 
 CORPORA = ("AVAD", "Coutrot1", "Coutrot2", "DIEM", "ETMD", "SumMe", "DHF1K", "Hollywood2", "UCF", "CrowdSAL")
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers.*", "ignore:.*is smaller than the logging interval.*"
-)
-
 
 def test_synthesised_checked_trained_and_tested(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     root = tmp_path / "data"

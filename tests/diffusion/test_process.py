@@ -70,19 +70,6 @@ def test_conversions_are_inverse(t: int, x0: float, noise: float, schedule: str)
     torch.testing.assert_close(diffusion.predict_x0_from_v(x_t, steps, v), clean, **close)
 
 
-@pytest.mark.parametrize("prediction", ["x0", "eps", "v"])
-def test_target_of_training_becomes_x0_in_sampling(prediction: str) -> None:
-    diffusion = GaussianDiffusion(prediction=prediction)
-    x0, noise = pair()
-    x_t = diffusion.q_sample(x0, STEPS, noise)
-    target = diffusion.target(x0, STEPS, noise)
-    # 1e-16, times 2e4
-    torch.testing.assert_close(diffusion.to_x0(target, x_t, STEPS), x0, rtol=1e-9, atol=1e-9)
-    # and the three targets differ
-    assert torch.equal(target, x0) == (prediction == "x0")
-    assert torch.equal(target, noise) == (prediction == "eps")
-
-
 @pytest.mark.parametrize(
     ("given", "result"),
     [
@@ -93,15 +80,13 @@ def test_target_of_training_becomes_x0_in_sampling(prediction: str) -> None:
     ],
 )
 def test_results_are_at_least_float32(given: torch.dtype, result: torch.dtype) -> None:
-    diffusion = GaussianDiffusion(prediction="v")
+    diffusion = GaussianDiffusion()
     x0, noise = pair(dtype=given)
     results = [
         diffusion.q_sample(x0, STEPS, noise),
         diffusion.velocity(x0, STEPS, noise),
         diffusion.predict_x0_from_eps(x0, STEPS, noise),
-        diffusion.to_x0(x0, noise, STEPS),
-        diffusion.target(x0, STEPS, noise),
-        GaussianDiffusion().to_x0(x0, noise, STEPS),
+        diffusion.predict_x0_from_v(x0, STEPS, noise),
     ]
     assert {tensor.dtype for tensor in results} == {result}
 
@@ -149,24 +134,24 @@ def test_no_cast_spoils_the_schedule(cast: Callable[[nn.Module], nn.Module]) -> 
 
 
 def test_schedule_is_not_in_the_checkpoint_but_survives_pickling() -> None:
-    diffusion = GaussianDiffusion(50, "linear", "v")
+    diffusion = GaussianDiffusion(50, "linear")
     assert diffusion.state_dict() == {}
     file = io.BytesIO()
     torch.save(diffusion, file)
     file.seek(0)
     loaded = torch.load(file, weights_only=False)
     assert torch.equal(loaded.alpha_bar(torch.arange(50)), diffusion.alpha_bar(torch.arange(50)))
-    assert repr(loaded) == "GaussianDiffusion(num_steps=50, schedule='linear', prediction='v')"
+    assert repr(loaded) == "GaussianDiffusion(num_steps=50, schedule='linear')"
 
 
 def test_training_methods_never_read_values() -> None:
     """Meta tensors have no values: whatever would make a host wait for its device fails on them."""
-    diffusion = GaussianDiffusion(prediction="eps").to("meta")
+    diffusion = GaussianDiffusion().to("meta")
     x0, noise = (tensor.to("meta") for tensor in pair())
     t = STEPS.to("meta")
     x_t = diffusion.q_sample(x0, t, noise)
     assert x_t.shape == x0.shape
-    assert diffusion.to_x0(diffusion.target(x0, t, noise), x_t, t).shape == x0.shape
+    assert diffusion.predict_x0_from_eps(x_t, t, noise).shape == x0.shape
     assert diffusion.velocity(x0, t, noise).shape == x0.shape
 
 
@@ -204,12 +189,10 @@ def test_shape_and_type_mistakes_are_named() -> None:
     with pytest.raises(InputError, match=r"got shape \(1,\) for data of shape \(2, 1, 4, 6\)"):
         diffusion.q_sample(x0, t[:1], noise)
     with pytest.raises(InputError, match=r"got shape \(\)"):
-        diffusion.to_x0(x0, x0, t[0])
+        diffusion.q_sample(x0, t[0], noise)
     with pytest.raises(InputError, match=r"noise has shape \(1, 1, 4, 6\), but x0 has \(2, 1, 4, 6\)"):
         diffusion.q_sample(x0, t, noise[:1])
     with pytest.raises(InputError, match="float32"):
         diffusion.q_sample(x0, t.float(), noise)
     with pytest.raises(InputError, match=r"meta.*cpu"):
         diffusion.q_sample(x0, t.to("meta"), noise)
-    with pytest.raises(InputError, match=r"prediction=score.*x0, eps, v"):
-        GaussianDiffusion(prediction="score")

@@ -17,7 +17,7 @@ from commandline import TINY_NETWORK, fit_arguments
 from lightning_avsp.cli import main
 
 OPTIONS = {"ddp": (), "fsdp2": ("--activation_checkpointing=true",)}
-pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:.*does not have many workers.*")]
+pytestmark = pytest.mark.long
 
 
 def arguments(corpus: Path, run: Path, strategy: str, devices: int, *more: str) -> list[str]:

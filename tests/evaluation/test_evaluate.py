@@ -124,7 +124,9 @@ def test_degenerate_frames_are_counted_by_reason(
     assert metrics["cc"].skipped == {"constant_prediction": 2}
     assert metrics["cc"].frames == 32
     assert metrics["cc"].videos == 2
-    columns = as_record(result)["frames"][0]
+    record = as_record(result)
+    assert "a frame whose ground truth is blank counts as SIM 0" in record["degenerate_frames"]
+    columns = record["frames"][0]
     assert columns["reasons"]["cc"] == {"constant_prediction": [10, 11]}
     assert metrics["sim"].skipped == {"constant_prediction": 2}
     assert metrics["auc_judd"].skipped == {}  # its expectation over all orders of equal values

@@ -10,10 +10,6 @@ from PIL import Image
 
 from lightning_avsp.cli import main
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers.*", "ignore:.*is smaller than the logging interval.*"
-)
-
 
 @pytest.fixture(scope="module")
 def checkpoint(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -84,7 +80,35 @@ def test_mistakes_are_reported(
 def test_a_network_without_explanations_is_refused(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    main(fit_arguments(corpus, tmp_path, *TINY_NETWORK, "--figures=0"))
+    visual = ("--model.network.modality=v", *(word for word in TINY_NETWORK if "audio" not in word))
+    main(fit_arguments(corpus, tmp_path, *visual, "--figures=0"))
     with pytest.raises(SystemExit):
         main(["explain", str(tmp_path / "checkpoints" / "last.ckpt"), f"--root={corpus}", "--device=cpu"])
     assert "DiffSal has no explanations" in capsys.readouterr().err
+
+
+def test_words_and_their_caption_are_shown(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Figure 6 of TAVDiff: each word's map, the same times the ground truth, and the caption."""
+    pytest.importorskip("transformers")
+    captions = tmp_path / "captions"
+    main(["caption", str(corpus), "--corpus=AVAD", "--synthetic", f"--out={captions}", "--device=cpu"])
+    own = (f"--data.captions.folder={captions}", "--data.captions.tokens=16")
+    steps = ("--trainer.val_check_interval=1.0", "--trainer.max_steps=2")
+    run = tmp_path / "run"
+    main(
+        fit_arguments(corpus, run, *TINY_NETWORK, "--figures=0", *own, *steps, experiment="synthetic_tavdiff")
+    )
+    capsys.readouterr()
+    out = tmp_path / "shown"
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    main(["explain", str(checkpoint), f"--root={corpus}", "--device=cpu", f"--out={out}"])
+    record = json.loads((out / "explain.json").read_text())
+    assert record["tokens"] == record["caption"].split()  # the tiny text model reads whole words
+    assert f"caption: {record['caption']}" in capsys.readouterr().out
+    for row in range(1, len(record["tokens"]) + 1):
+        assert (out / f"sitr_token{row:02d}.png").is_file()
+        assert (out / f"sitr_token{row:02d}_truth.png").is_file()
+    labels = [value["label"] for value in record["values"] if value["name"] == "sitr_overlap"]
+    assert f"token {len(record['tokens'])}" in labels

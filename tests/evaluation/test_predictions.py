@@ -17,7 +17,7 @@ from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.prediction_files import PredictedVideo, read_map_image
 from lightning_avsp.evaluation.predictions import checked_frames, find_video, folder_of_split, open_folder
-from lightning_avsp.predict.maps import write_maps
+from lightning_avsp.predict.maps import MapSpool
 
 SIZE = (12, 20)
 AVAD, COUTROT = find_corpus("AVAD"), find_corpus("Coutrot1")
@@ -69,7 +69,7 @@ def test_jpeg_is_read_grey_whether_saved_grey_or_in_colour(tmp_path: Path) -> No
 
 
 def test_what_lightning_predict_writes(tmp_path: Path) -> None:
-    from lightning_avsp.callbacks.predictions import MapWriter
+    from lightning_avsp.callbacks.results import MapWriter
 
     maps = torch.rand(2, 1, *SIZE)
     prediction = {"maps": maps, "corpus": ["AVAD"] * 2, "video_id": ["V1"] * 2, "frame": torch.tensor([1, 2])}
@@ -83,8 +83,11 @@ def test_what_lightning_predict_writes(tmp_path: Path) -> None:
 def test_what_avsp_predict_writes(tmp_path: Path, form: str, unit: int) -> None:
     maps = np.random.default_rng(0).random((3, *SIZE)).astype(np.float32)
     (tmp_path / "V1").mkdir()
-    stored = maps.astype(np.float16) if unit == 1 else (maps * unit).round().astype(np.uint16)
-    write_maps(tmp_path / "V1", form, stored, np.arange(3.0))
+    spool = MapSpool(tmp_path / "maps.raw", form, SIZE)
+    for one in maps:
+        spool.append(one)
+    spool.write_result(tmp_path / "V1", np.arange(3.0))
+    spool.close()
     for other in ("saliency.mp4", "overlay.mp4", "prediction.json"):
         (tmp_path / "V1" / other).write_bytes(b"not read")
     found = read(find_video(tmp_path, AVAD, "V1"))
@@ -235,6 +238,18 @@ def test_sizes_that_make_no_sense_are_refused(
         assert len(list(frames)) == 1
         return
     with pytest.raises(InputError, match=message):
+        list(frames)
+
+
+@pytest.mark.parametrize("highest", [-2.0, 0.0])
+def test_logarithms_of_densities_are_named(highest: float, tmp_path: Path, entries: list[VideoEntry]) -> None:
+    density = np.random.default_rng(0).random((64, 128))
+    (tmp_path / "V1").mkdir()
+    np.save(tmp_path / "V1" / "1.npy", np.log(density / density.max()) + highest)
+    frames = checked_frames(find_video(tmp_path, AVAD, "V1"), [1], entries[0], (64, 128))
+    with pytest.raises(
+        InputError, match=rf"V\d_\w+: no value of frame 1 is above {highest:g}.*give the density"
+    ):
         list(frames)
 
 

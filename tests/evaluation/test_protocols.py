@@ -88,6 +88,7 @@ def test_stavis_scores_a_video_as_the_original_does(golden) -> None:
         assert mean == pytest.approx(reference["per_video"][column], abs=1e-9 if column < 4 else 2e-3)
     assert rows[2].reasons == {
         "cc": "zero_target",
+        "sim": "zero_target",
         "nss": "no_fixations",
         "auc_judd": "no_fixations",
         "auc_shuffled": "no_fixations",

@@ -53,7 +53,7 @@ def test_a_corpus_of_merged_maps_has_no_ceiling(
     shutil.copytree(corpus, root, ignore=shutil.ignore_patterns("synthetic*"))
     result = evaluate(root, copy_truth())
     assert "human_ceiling" not in result.references
-    assert result.not_computable == {"human_ceiling": {"AVAD": NO_CEILING}}
+    assert result.not_computable == {row: {"AVAD": NO_CEILING} for row in ("human_ceiling", "inter_observer")}
     assert json.loads(json.dumps(as_record(result)))["synthetic"] is None
 
 
@@ -112,6 +112,7 @@ def test_chance_on_a_blank_frame_is_as_undefined_as_any_prediction() -> None:
     values, reasons = chance_scores(find_protocol("stavis"), torch.zeros(6, 8), nobody, nobody)
     assert reasons == {
         "cc": "zero_target",
+        "sim": "zero_target",
         "nss": "no_fixations",
         "auc_judd": "no_fixations",
         "auc_shuffled": "no_fixations",

@@ -33,7 +33,15 @@ def test_scores_are_those_of_the_prepared_maps(tmp_path: Path) -> None:
         "fixations": [torch.tensor([[1, 2], [5, 6]])] * 4,
     }
     scorer = ProtocolScores(RunFolder(tmp_path))
-    trainer: Any = SimpleNamespace(datamodule=SimpleNamespace(corpora=["AVAD", "DHF1K"]), is_global_zero=True)
+    trainer: Any = SimpleNamespace(
+        datamodule=SimpleNamespace(
+            tested_corpora=["AVAD", "DHF1K"],
+            entries=lambda part: [
+                SimpleNamespace(key=key, subset="") for key in (("AVAD", "V1"), ("DHF1K", "0601"))
+            ],
+        ),
+        is_global_zero=True,
+    )
     scorer.on_test_epoch_start(trainer, None)  # type: ignore[arg-type]
     scorer.on_test_batch_end(trainer, None, maps, batch, 0)  # type: ignore[arg-type]
     scorer.on_test_epoch_end(trainer, None)  # type: ignore[arg-type]

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from lightning_avsp.layers.attention import SpatialCompression, TransformerLayer, multi_head_attention
-from lightning_avsp.layers.convolution import Downsample, ResNetBlock, Upsample
+from lightning_avsp.layers.attention import SpatialCompression, multi_head_attention
+from lightning_avsp.layers.convolution import Downsample, Upsample
 from lightning_avsp.layers.embeddings import TimeEmbedding, sinusoidal_embedding
 from lightning_avsp.layers.normalization import ChannelNorm, group_norm
 from lightning_avsp.layers.resampling import resample_time, resize_frames
@@ -69,14 +69,6 @@ def test_channel_norm_normalises_channels_only():
 @pytest.mark.parametrize(("channels", "groups"), [(96, 32), (768, 32), (64, 16), (48, 16), (24, 8), (16, 4)])
 def test_group_norm_keeps_channels_together(channels, groups):
     assert group_norm(channels).num_groups == groups
-
-
-def test_resnet_block_depends_on_the_step():
-    block = ResNetBlock(8, 16, 32)
-    x = torch.randn(2, 8, 4, 4)
-    out = block(x, torch.zeros(2, 32))
-    assert out.shape == (2, 16, 4, 4)
-    assert not torch.allclose(out, block(x, torch.ones(2, 32)))
 
 
 @pytest.mark.parametrize("stride", [2, 4])

@@ -119,16 +119,6 @@ def test_resize_is_matlabs(cases: list[Case]) -> None:
     assert torch.allclose(resized, case.resized, rtol=0, atol=METRIC)
 
 
-def test_untied_judd_equals_the_benchmark(cases: list[Case]) -> None:
-    (case,) = (case for case in cases if case.resized is not None)
-    prediction = at_target_size(case)
-    looked_at = prediction[case.fixations > 0]
-    assert torch.isin(prediction, looked_at).sum() == looked_at.numel()  # no pixel shares a fixated value
-    assert F.auc_judd(prediction, case.fixations).item() == pytest.approx(
-        case.reference["AUCJ_nojitter"], abs=METRIC
-    )
-
-
 def matlab_postprocess(maps: Tensor) -> Tensor:
     """STAViS's smoothing: levels 0 to 255, range to [0, 1], 13x13 Gaussian of sigma 2, mirrored border."""
     offsets = np.arange(-6, 7) ** 2

@@ -62,13 +62,6 @@ def test_two_processes_merge_exactly() -> None:
     assert metric.compute().item() == pytest.approx(F.nss(PREDICTION, FIXATIONS).nanmean().item(), abs=METRIC)
 
 
-def test_nothing_defined_is_nan() -> None:
-    metric = metrics.NSS()
-    metric.update(PREDICTION[1:2], FIXATIONS[1:2])
-    assert metric.compute().isnan()
-    assert metric.skipped == 1
-
-
 def test_options_reach_the_functions() -> None:
     counts = FIXATIONS * 1 + 2 * FIXATIONS * (PREDICTION > 0.5)
     metric = metrics.NSS(repeats=True)

@@ -149,15 +149,6 @@ def test_judd_is_the_mean_over_random_tie_breaking(maps, levels: int | None) -> 
         assert value == pytest.approx(np.mean(areas), abs=error)
 
 
-def test_judd_is_mann_whitney_plus_the_trapezoids_excess(maps) -> None:
-    prediction, _, fixations, _ = maps
-    for p, f, value in zip(
-        prediction.numpy(), fixations.numpy() > 0, F.auc_judd(prediction, fixations).tolist(), strict=True
-    ):
-        last = (p[~f] > p[f].min()).mean()
-        assert value == pytest.approx(mann_whitney(p[f], p[~f]) + last / (2 * f.sum()), abs=METRIC)
-
-
 def test_judd_without_jitter_counts_equal_thresholds_in_turn(maps) -> None:
     prediction, _, fixations, _ = maps
     for levels in (3, 400):

@@ -120,6 +120,7 @@ def test_field_drops_metric_by_metric_and_counts_why() -> None:
         "skipped/nss/non_finite_prediction": 1,
         "skipped/auc_judd/no_fixations": 2,
         "skipped/auc_judd/non_finite_prediction": 1,
+        "zeroed/sim/zero_target": 1,
         "skipped_videos/cc": 1,
         "skipped_videos/sim": 1,
         "skipped_videos/nss": 2,
@@ -237,10 +238,3 @@ def test_an_update_without_frames() -> None:
     metrics = SaliencyMetrics()
     metrics.update(torch.rand(0, 12, 16), [], [], [])
     assert metrics.compute()["videos"] == 0
-
-
-def test_a_frame_whose_every_pixel_is_fixated_is_counted_as_such() -> None:
-    metrics = SaliencyMetrics(names=("auc_judd",))
-    everywhere = torch.ones(4, 5).nonzero()
-    metrics.update(torch.rand(1, 4, 5), [torch.rand(4, 5)], [everywhere], [("AVAD", "V1", 9)])
-    assert metrics.compute()["skipped/auc_judd/all_fixated"] == 1

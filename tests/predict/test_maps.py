@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_avsp.predict.maps import MapSpool, write_maps
+from lightning_avsp.predict.maps import MapSpool
 
 TIMES = np.arange(5) / 25
 
@@ -29,7 +29,7 @@ def write(folder: Path, maps: np.ndarray, format) -> None:
     second.truncate(2)
     for saliency in maps[2:]:
         second.append(saliency)
-    write_maps(folder, format, second.read(), TIMES)
+    second.write_result(folder, TIMES)
     second.close()
 
 
@@ -39,6 +39,16 @@ def test_npz(tmp_path: Path, maps) -> None:
         assert stored["maps"].dtype == np.float16
         assert np.array_equal(stored["maps"], maps.astype(np.float16))
         assert np.array_equal(stored["times"], TIMES)
+
+
+def test_maps_of_frames_that_were_lost_are_left_out(tmp_path: Path, maps) -> None:
+    spool = MapSpool(tmp_path / "raw", "npz", (12, 20))
+    for saliency in maps:
+        spool.append(saliency)
+    spool.write_result(tmp_path, TIMES[:3])
+    spool.close()
+    with np.load(tmp_path / "maps.npz") as stored:
+        assert np.array_equal(stored["maps"], maps[:3].astype(np.float16))
 
 
 @pytest.mark.parametrize(("format", "top"), [("png", 255), ("png16", 65535)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.predict.overlay import colour_table, overlay
+from lightning_avsp.predict.overlay import Look, colour_table
 
 
 @pytest.fixture
@@ -12,12 +12,13 @@ def picture() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
 
 
-def test_nothing_changes_where_saliency_is_zero(picture) -> None:
-    assert np.array_equal(overlay(picture, np.zeros((40, 50), np.uint8)), picture)
+@pytest.mark.parametrize("style", ["heat", "contour"])
+def test_nothing_changes_where_saliency_is_zero(picture, style) -> None:
+    assert np.array_equal(Look(style).draw(picture, np.zeros((40, 50), np.uint8)), picture)
 
 
 def test_opaque_saliency_is_the_colour_itself(picture) -> None:
-    mixed = overlay(picture, np.full((40, 50), 255, np.uint8), "inferno", 1.0)
+    mixed = Look("heat", "inferno", 1.0).draw(picture, np.full((40, 50), 255, np.uint8))
     assert (mixed == colour_table("inferno")[255]).all()
 
 
@@ -26,9 +27,36 @@ def test_blend_is_that_of_real_numbers(picture, opacity) -> None:
     levels = np.random.default_rng(1).integers(0, 256, (40, 50)).astype(np.uint8)
     weight = opacity * levels[..., None] / 255
     wanted = (1 - weight) * picture + weight * colour_table("turbo")[levels]
-    assert np.abs(overlay(picture, levels, "turbo", opacity) - wanted).max() <= 1.1
+    assert np.abs(Look("heat", "turbo", opacity).draw(picture, levels) - wanted).max() <= 1.1
 
 
-def test_unknown_colour_map() -> None:
-    with pytest.raises(InputError, match="'rainbowish'"):
-        colour_table("rainbowish")
+def test_contours_run_where_a_map_crosses_shares_of_its_peak(picture) -> None:
+    ramp = np.tile(np.linspace(0, 99, 50).round().astype(np.uint8), (40, 1))
+    drawn = Look("contour").draw(picture, ramp)
+    changed = (drawn != picture).any(axis=(0, 2))
+    for share in (0.25, 0.5, 0.75):
+        (column,) = np.flatnonzero(np.diff(ramp[0] >= 99 * share))
+        assert changed[column : column + 2].all()
+        changed[column - 2 : column + 4] = False
+    assert not changed.any()
+
+
+def test_beside_shows_the_frame_and_its_heat_map(picture) -> None:
+    levels = np.random.default_rng(1).integers(0, 256, (40, 50)).astype(np.uint8)
+    drawn = Look("beside").draw(picture, levels)
+    assert np.array_equal(drawn[:, :50], picture)
+    assert np.array_equal(drawn[:, 50:], Look().draw(picture, levels))
+
+
+@pytest.mark.parametrize("name", ["inferno", "viridis", "cividis"])
+def test_more_is_lighter_in_the_colours_that_are_recommended(name) -> None:
+    luminance = colour_table(name) / 255 @ [0.2126, 0.7152, 0.0722]  # ITU-R BT.709
+    steps = np.diff(luminance)
+    assert steps.min() > -1 / 255  # rounding to 8 bits
+    assert luminance[-1] - luminance[0] > 0.5
+
+
+@pytest.mark.parametrize("settings", [{"colours": "rainbowish"}, {"opacity": 2.0}])
+def test_settings_out_of_range(settings) -> None:
+    with pytest.raises(InputError, match=r"'rainbowish'|opacity is 2\.0"):
+        Look(**settings)

@@ -172,7 +172,7 @@ def test_the_report_names_used_modalities_and_seconds_by_part(network, make_film
         report = PredictionReport()
         run(network, path, modality=modality, report=report)
         assert report.used == modality
-        assert set(report.seconds) == {"audio", "decode", "network"}
+        assert set(report.seconds) == {"audio", "decode", "encode", "denoise"}
         assert min(report.seconds.values()) > 0
 
 

@@ -14,7 +14,7 @@ import pytest
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio_track import read_audio
 from lightning_avsp.media.video import VideoInfo, iterate_frames, open_video
-from lightning_avsp.predict.writer import PredictionWriter, to_levels
+from lightning_avsp.predict.writer import PredictionWriter, check_space, to_levels
 
 SHAPE = (16, 24)
 
@@ -113,7 +113,12 @@ def test_record_maps_and_nothing_else(make_film, tmp_path: Path) -> None:
         "prediction.json",
         "saliency.mp4",
     ]
-    assert json.loads((out / "prediction.json").read_text()) == {"seed": 3, "frames": 30}
+    assert json.loads((out / "prediction.json").read_text()) == {
+        "request": {"request": "a", "shape": [16, 24], "format": "png"},
+        "look": {"style": "heat", "colours": "inferno", "opacity": 0.7},
+        "seed": 3,
+        "frames": 30,
+    }
     assert len(list((out / "maps").iterdir())) == 30
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
@@ -180,8 +185,10 @@ def test_what_would_fail_at_the_end_is_tried_first(make_film, tmp_path: Path, mo
     info = open_video(make_film())
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
-        with pytest.raises(InputError, match=r"needs up to \d+ MiB, but its disk has 1 MiB free"):
-            open_writer(tmp_path / "out", info).__enter__()
+        with pytest.raises(
+            InputError, match=r"out and 1 more needs up to \d+ MiB, but the disk has 1 MiB free"
+        ):
+            check_space([open_writer(tmp_path / name, info) for name in ("out", "b")])
     with pytest.raises(InputError, match="cannot be encoded"):
         open_writer(tmp_path / "out", replace(info, width=info.width + 16386)).__enter__()
     assert [path.name for path in tmp_path.iterdir()] == [info.path.name]
@@ -201,8 +208,9 @@ def test_what_lies_in_out_is_not_lost(make_film, tmp_path: Path) -> None:
     info = open_video(make_film())
     out = tmp_path / "out"
     write_all(out, info, right_half())
+    assert open_writer(out, info).finished
     with pytest.raises(InputError, match="--overwrite"):
-        open_writer(out, info)
+        open_writer(out, info, "b")
     write_all(out, info, right_half(), overwrite=True, format="png16")
     assert not (out / "maps.npz").exists()
     (out / "thesis.tex").write_text("years of work")

@@ -110,9 +110,11 @@ class Table:
         ]
         folder = run / "metrics" / "fit"
         folder.mkdir(parents=True, exist_ok=True)
-        lines = ["epoch,step,train/loss,val/cc"]
-        lines += [f"{epoch},{epoch * 10},{2 - epoch / 4}," for epoch in range(4)]
-        lines += [f"{epoch},{epoch * 10 + 9},,{value - 0.2 + epoch / 20}" for epoch in range(4)]
+        lines = ["epoch,step,train/loss,lr-Adam,train/epoch_loss,train/epoch_mse_per_pixel,val/cc"]
+        for epoch in range(4):
+            lines += [f",{epoch * 10},,{0.1**epoch},,,", f"{epoch},{epoch * 10},9,,,,"]
+            lines += [f"{epoch},{epoch * 10 + 9},,,,,{value - 0.2 + epoch / 20}"]
+            lines += [f"{epoch},{epoch * 10 + 9},,,{2 - epoch / 4},{split / 100},"]
         (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
         (run / "figures").mkdir(exist_ok=True)
         picture = np.random.default_rng(row).integers(0, 255, (60, 400, 3), dtype=np.uint8)
@@ -156,6 +158,15 @@ def filled(table: Table) -> SweepReport:
 def make_table(tmp_path: Path) -> Callable[[str], Table]:
     """Makes a sweep of some name without any result."""
     return lambda name: Table(tmp_path, name)
+
+
+@pytest.fixture(scope="session")
+def synthetic_table(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """The sweep with SYNTHETIC results of all trials but one; to read alone."""
+    table = Table(tmp_path_factory.mktemp("synthetic"), "paper_table1")
+    for trial in table.trials()[:-1]:
+        table.finish(trial, synthetic=True)
+    return table
 
 
 @pytest.fixture

@@ -3,13 +3,18 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
+from lightning_avsp.report import published_tables
 from lightning_avsp.report.documents import escape_latex, render_latex, render_markdown, reports_as_csv
 from lightning_avsp.report.frames import report_section
 from lightning_avsp.report.html_page import render_html
 from lightning_avsp.report.ordering import rank_values
+from lightning_avsp.report.table import report_published
 
 
 def cells(line: str) -> list[str]:
@@ -65,7 +70,9 @@ def test_synthetic_numbers_are_named_once_below_their_table(table):
     table.finish_all(synthetic=True)
     report = table.report()
     for render in (render_markdown, render_latex, render_html):
-        before, after = render([report_section(report)]).partition("<h3>Curves")[0].split("SYNTHETIC")
+        before, after = (
+            render([report_section(report)]).partition("<h3>Training courses")[0].split("SYNTHETIC")
+        )
         assert "baseline" in before
         assert "ours on AVAD are of a generated corpus" in after
     measured = [one for one in records(report) if one["dataset"] and one["ours"]]
@@ -99,3 +106,28 @@ def test_latex_is_balanced_and_escaped(filled):
     assert escape_latex("50 % of a_b & {c} #1 $ \\ ~ ^") == (
         r"50 \% of a\_b \& \{c\} \#1 \$ \textbackslash{} \textasciitilde{} \textasciicircum{}"
     )
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a TeX engine: pdflatex")
+def test_latex_compiles(filled, tmp_path: Path):
+    tables = [report_published(one) for name, one in published_tables().items() if name.endswith(("1", "2"))]
+    body = render_latex([report_section(one) for one in (filled, *tables)])
+    packages = "".join(rf"\usepackage{{{name}}}" for name in ("booktabs", "adjustbox", "multirow"))
+    path = tmp_path / "report.tex"
+    path.write_text(f"\\documentclass{{article}}{packages}\n\\begin{{document}}\n{body}\n\\end{{document}}\n")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", path.name]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_row_is_marked_where_it_is_worse_than_the_best_beyond_chance(filled):
+    cells_of = {one["row"]: one for one in records(filled) if one["metric"] == "CC" and one["dataset"]}
+    # the same videos of the same seeds, a row .05 above the other: the difference has no spread
+    assert {name: one["worse"] for name, one in cells_of.items()} == {
+        "baseline": "True",
+        "+ECA <b>bold</b>": "True",
+        "full_model & more": "False",
+        "STAViS": "False",
+    }
+    assert render_markdown([report_section(filled)]).count("†") == 2 + 2 + 1  # CC, SIM, legend

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lightning_avsp.report.figures import draw_curves, mean_curve, read_curves, read_samples
+from lightning_avsp.report.figures import draw_courses, read_samples
 from lightning_avsp.report.frames import leaderboard_section, report_section
 from lightning_avsp.report.html_page import render_html
 from lightning_avsp.report.leaderboard import read_leaderboard
@@ -48,13 +48,11 @@ class Reader(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-@pytest.fixture
-def text(table) -> str:
+@pytest.fixture(scope="module")
+def text(synthetic_table) -> str:
     """A page with an incomplete sweep and a leaderboard."""
-    for trial in table.trials()[:-1]:
-        table.finish(trial, synthetic=True)
-    board = read_leaderboard("AVAD", "cc", table.runs)
-    return render_html([report_section(table.report()), leaderboard_section(board)])
+    board = read_leaderboard("AVAD", "cc", synthetic_table.runs)
+    return render_html([report_section(synthetic_table.report()), leaderboard_section(board)])
 
 
 def test_the_page_is_well_formed_and_escapes_what_it_is_given(text: str):
@@ -85,7 +83,7 @@ def test_the_page_loads_nothing_from_outside(text: str):
 
 def test_tables_can_be_read_out_and_sorted(text: str):
     page = Reader(text)
-    assert len(page.all("table")) == text.count("<caption") == text.count('class="sortable"') == 5
+    assert len(page.all("table")) == text.count("<caption") == text.count('class="sortable"') == 9
     numbers = page.all("data")  # by their values the script sorts
     assert len([one for one in numbers if one["value"]]) > 100
     assert all(one.get("alt") for one in page.all("img"))
@@ -93,31 +91,21 @@ def test_tables_can_be_read_out_and_sorted(text: str):
     assert "prefers-color-scheme: dark" in text
 
 
-def test_curves_join_the_parts_of_a_run(table):
-    table.finish(table.trials()[0])
-    (run,) = (table.runs / "trainings").iterdir()
-    later = run / "metrics" / "fit-2"
-    later.mkdir()
-    (later / "metrics.csv").write_text("epoch,step,train/loss,val/cc\n3,39,,0.9\n4,49,,0.95\n4,4")
-    charts = {y: curves for (_, _, y), curves in read_curves(table.report()).items()}
-    (curve,) = charts["CC"]["baseline"]
-    assert curve.index.tolist() == [1, 2, 3, 4, 5]
-    assert curve.tolist()[3:] == [0.9, 0.95]  # the later part replaces what it repeats
-    assert charts["loss"]["baseline"][0].index.tolist() == [0, 10, 20, 30]
-    # the mean of two runs is that of shared points
-    first, second = pd.Series({1.0: 0.2, 2.0: 0.4}), pd.Series({2.0: 0.6, 3.0: 0.9})
-    assert mean_curve([first, second]).to_dict() == {2.0: 0.5}
-    assert mean_curve([first, pd.Series({9.0: 0.1})]).to_dict() == first.to_dict()
-
-
-@pytest.mark.parametrize("values", [{1.0: 0.5}, {float(n): n**2 / 7 for n in range(900)}])
-def test_any_curve_can_be_drawn(values: dict[float, float]):
-    picture = draw_curves("<CC>", "epoch", "CC", {"a_$1 & b": [pd.Series(values)]})
-    assert "a_$1 & b ends at" in picture.description
-    with Image.open(
-        io.BytesIO(base64.b64decode(picture.uri.removeprefix("data:image/png;base64,")))
-    ) as image:
-        assert image.width > image.height > 300
+@pytest.mark.parametrize("epochs", [1, 900])
+def test_any_course_is_drawn_with_a_panel_for_each_split(epochs: int):
+    sizes = []
+    for splits in ([-1], [1, 2]):
+        points = [("a_$1 & b", split, 0, "val/cc", n + 1, n / 7) for split in splits for n in range(epochs)]
+        columns = ["row", "split", "seed", "quantity", "epoch", "value"]
+        (picture,) = draw_courses(pd.DataFrame(points, columns=columns))
+        with Image.open(
+            io.BytesIO(base64.b64decode(picture.uri.removeprefix("data:image/png;base64,")))
+        ) as image:
+            sizes.append(image.size)
+    assert picture.description.startswith("validation CC by epoch: a_$1 & b, split 1 ends at")
+    assert "a_$1 & b, mean over splits ends at" in picture.description
+    assert sizes[0][0] == sizes[1][0]
+    assert sizes[1][1] > 2 * sizes[0][1]
 
 
 def test_pictures_are_scaled_and_stop_at_the_limit(table):

@@ -62,7 +62,7 @@ def test_equal_external_suspect_and_unprinted_rows_are_not_compared():
     found = compare(paper, dict.fromkeys(paper, measured(0.5, 0.6)), flags="c")
     assert found.pairs.empty
     assert found.excluded == ("c (AVAD)",)
-    assert compare(PAPER, {}, no_sweep="elsewhere").pairs.empty
+    assert compare(PAPER, {}, course={"sweep": "s", "row": "r", "quantity": "q"}).pairs.empty
     missing = compare(PAPER, {"low": measured(0.1)})
     assert missing.pairs.verdict.tolist() == ["missing"]
     assert missing.sentence().startswith("Not known yet")

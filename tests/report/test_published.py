@@ -16,7 +16,9 @@ RENAMED = {"UNISAL (printed UNIVSAL)": "UNIVSAL"}
 @pytest.mark.shared
 def test_every_cell_is_that_of_the_reference(shared: Path):
     reference = yaml.safe_load((shared / "reference" / "paper_tables.yaml").read_text())
-    ours = {(one.paper, one.table): one for one in published_tables().values()}
+    # the survey of table 2.5 is no comparison of the thesis' own
+    tables = [one for one in published_tables().values() if one.id != "mubic_table25"]
+    ours = {(one.paper, one.table): one for one in tables}
     assert [(one["paper"], one["table"]) for one in reference] == list(ours)
     for theirs in reference:
         table = ours[theirs["paper"], theirs["table"]]
@@ -36,13 +38,9 @@ def test_every_cell_is_that_of_the_reference(shared: Path):
 
 
 def test_all_tables_and_rows_are_there():
-    assert len(published_tables()) == 26
-    assert sum(len(table.rows) for table in published_tables().values()) == 145
-    assert len(published()) == 1286
-    assert [name for name, one in published_tables().items() if one.no_sweep] == [
-        "mubic_fig41",
-        "mubic_fig43c",
-    ]
+    assert len(published_tables()) == 27
+    assert sum(len(table.rows) for table in published_tables().values()) == 150
+    assert len(published()) == 1406
 
 
 def test_a_query_narrows_down_by_every_name():
@@ -52,7 +50,10 @@ def test_a_query_narrows_down_by_every_name():
     assert published(corpus="AVAD", metric="AUC-J").equals(published(corpus="AVAD", metric="auc_judd"))
     assert published("DiffSal", "4", metric="memory_G").value.tolist() == [5.32, 1.2]
     # one model has one name in all papers
-    assert set(published(model="ViNet").row) == {"ViNet", "Vinet(AV)", "AViNet", "ViNet(V)", "ViNet(AV)"}
+    assert set(published(model="ViNet").row) == {
+        *("ViNet", "Vinet(AV)", "AViNet", "AviNet"),
+        *("ViNet(V)", "ViNet(AV)"),
+    }
     shown = [printed(0.58, "CC"), printed(2.1, "NSS"), printed(2.541, "NSS"), printed(76.6, "params_M")]
     assert shown == ["0.580", "2.10", "2.541", "76.6"]
 
@@ -67,7 +68,7 @@ def test_disagreements_are_found_on_both_sides():
     found = (
         published(model="STAViS", corpus="Coutrot1", metric="NSS").set_index(["place", "inputs"]).disagrees
     )
-    assert found["TAVDiff II", "AV"] == "DiffSal 6: 2.11; AVRSP II: 2.11"
+    assert found["TAVDiff II", "AV"] == "DiffSal 6: 2.11; MUBiC 2.5: 2.11; AVRSP II: 2.11"
     assert found["AVRSP II", "AV"] == "TAVDiff II: 2.21"
     assert found["AVRSP II", "V"] == ""  # another network, not another opinion
     (same_paper,) = published("AVRSP", "V", "Visual-only baseline", "DIEM", "SIM").disagrees
@@ -87,5 +88,9 @@ def test_flags_name_reasons_for_care():
     suspect = found[(found["flags"] == "suspect") & (found.place == "TAVDiff III")]
     assert set(zip(suspect.row, suspect.corpus, strict=True)) == {("U-Net", "ETMD"), ("DiT", "ETMD")}
     assert set(found.row[found["flags"] == "derived"]) == {"steps=12"}
+    copied = found[found["flags"] == "duplicate"]
+    assert set(copied.row) == {"AviNet", "TSFP-Net(V)"}
+    original, copy = published("DiffSal", "6", "ACLNet"), published("MUBiC", "2.5", "AviNet")
+    assert sorted(original.value[original.corpus != ""]) == sorted(copy.value)
     assert found.value[found["flags"].isin(["plot_only", "not_printed"])].isna().all()
     assert set(found["flags"]) - {""} == set(FLAGS)

@@ -11,6 +11,7 @@ from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.report import published_tables
 from lightning_avsp.report.costs import CostCounter
 from lightning_avsp.report.table import SweepReport, read_report, report_published
+from lightning_avsp.sweep.costs import Speed
 
 
 def cells(report: SweepReport, metric: str = "CC", dataset: str = "AVAD") -> pd.DataFrame:
@@ -145,6 +146,13 @@ def test_an_official_checkpoint_stands_beside_the_papers_own_row(table):
     assert found.splits.unique().tolist() == ["1 2"]
 
 
+def test_a_report_has_the_gpu_hours_of_its_plan(table):
+    speeds = {"smoke": Speed(2.0, 10.0)}
+    report = read_report(table.path, table.runs, None, table.published, None, speeds)
+    assert report.notes[0].startswith("GPU hours: ")
+    assert "for 18 training runs and 18 tests" in report.notes[0]
+
+
 def test_caveats_of_the_printed_numbers_are_noted():
     (suspect,) = [
         note for note in report_published(published_tables()["tavdiff_table3"]).notes if "misprint" in note
@@ -224,8 +232,8 @@ def test_networks_are_counted_before_any_training(table):
 def test_a_table_without_a_sweep_is_shown_alone():
     report = report_published(published_tables()["mubic_fig41"])
     assert report.complete
-    assert report.notes[0].startswith("no sweep reproduces this table")
-    assert "first losses of the runs of mubic_table43, row MUBiC (Full)" in report.notes[1]
+    assert report.notes[0].startswith("no sweep of this table is here")
+    assert "training courses of mubic_table43, row MUBiC (Full)" in report.notes[1]
     assert report.frame.paper.tolist() == [436, 310, 153]
     assert set(report.frame.state) == {"not planned"}
 
@@ -243,7 +251,10 @@ def test_equal_networks_are_counted_once_and_a_fault_is_the_reason(table):
     table.vary_sampling()
     counter = CostCounter()
     costs = {row.cost for row in list(table.report(counter).rows.values())[:3]}
-    assert (len(costs), len(counter.known)) == (1, 1)
+    assert len(counter.known) == 1
+    once, step = (min(one.encode_macs for one in costs), next(one.macs - one.encode_macs for one in costs))
+    assert step > 0
+    assert sorted(one.prediction_macs for one in costs) == [once + n * step for n in (1, 2, 4)]
     table.content["parameters"]["model"]["values"][1] = {
         "init_args": {"network": {"init_args": {"interaction": "not there yet"}}}
     }

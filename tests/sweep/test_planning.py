@@ -121,6 +121,7 @@ def test_wrong_words_are_refused(words: list[str], message: str) -> None:
         ("model.init_args.sampling.steps", 1),
         ("data.test.audio", "silent"),
         ("data.test.every", 5),
+        ("data.test.corpora", ["AVAD"]),
         ("trainer.limit_test_batches", 1),
         ("model.init_args.metrics", ["cc"]),
     ],
@@ -245,6 +246,20 @@ def test_a_stage_is_named_by_content_and_shared(plan: Plan, experiment: Path) ->
         plan({"init_from": f"stage:{experiment.parent / 'first.yaml'}"})
     with pytest.raises(InputError, match="no experiment file"):
         plan({"init_from": "stage:experiments/none.yaml"})
+
+
+def test_published_tables_start_all_rows_from_one_stage_and_sound_alone_from_none() -> None:
+    def stages(name: str) -> dict[str, str | None]:
+        planned = plan_sweep(load_sweep(Path("sweeps") / f"{name}.yaml"), with_data=False).trials
+        rows = [one.training for one in planned if one.seed == 0 and one.split == 1]
+        return {one.label.split()[1]: None if one.stage is None else one.stage.name for one in rows}
+
+    av_tv_ta_tav = stages("tavdiff_table1")
+    assert len(av_tv_ta_tav) == 4
+    assert len(set(av_tv_ta_tav.values())) == 1
+    audio, video, ours = stages("diffsal_table2").values()
+    assert audio is None
+    assert video == ours is not None
 
 
 def test_costs_are_counted_from_the_lists(plan: Plan, experiment: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -217,12 +216,4 @@ def test_the_full_model_is_trained_once_for_all_tables_of_a_paper() -> None:
 
 
 def test_every_table_has_its_sweep() -> None:
-    assert {path.stem for path in FILES} == {name for name, table in TABLES.items() if not table.no_sweep}
-
-
-def test_numbers_along_a_training_name_its_sweep() -> None:
-    for table in TABLES.values():
-        if table.no_sweep:
-            sweep, row = re.search(r"runs of (\w+), row ([^,:]+):", table.no_sweep).groups()  # type: ignore[union-attr]
-            assert row in rows(FOLDER / f"{sweep}.yaml")
-            assert "metrics/fit/metrics.csv" in table.no_sweep
+    assert {path.stem for path in FILES} == {name for name, table in TABLES.items() if table.course is None}

@@ -135,7 +135,7 @@ def test_another_layout_is_another_corpus(tmp_path: Path) -> None:
 
 
 def test_impossible_layouts_and_true_data_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="AVAD has no layout 'vinet'; its layouts: stavis"):
+    with pytest.raises(InputError, match="layout of AVAD=vinet is unknown: choose one of stavis"):
         synthesise_corpus(tmp_path, "AVAD", 3, spec=SPEC, layout="vinet")
     (tmp_path / "DHF1K").mkdir()
     with pytest.raises(InputError, match="never overwritten"):
@@ -154,7 +154,7 @@ def test_ceilings_of_corpora_without_fold_lists(tmp_path: Path) -> None:
 def test_the_command_writes_a_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from lightning_avsp.cli.data_synth import synth
 
-    synth(tmp_path, "DHF1K", 3, 32, 64, 0.8, workers=1, layout="diffsal")
+    synth(tmp_path, "DHF1K", videos=3, height=32, width=64, seconds=0.8, workers=1, layout="diffsal")
     assert (tmp_path / "DHF1K" / "frames" / "601" / "10.png").is_file()
     assert "SYNTHETIC" in capsys.readouterr().out
     assert "diffsal frames/1" in (tmp_path / "README.txt").read_text()

@@ -23,7 +23,7 @@ from lightning_avsp.synthetic import (
     read_video_record,
     synthesise_corpus,
 )
-from lightning_avsp.synthetic import video as video_module
+from lightning_avsp.synthetic import corpus as video_module
 from lightning_avsp.synthetic.layout import assign_conditions, partition
 from lightning_avsp.synthetic.packages import SYNTHETIC_CORPORA
 
@@ -225,9 +225,9 @@ def test_wrong_requests_say_what_is_wrong(tmp_path: Path) -> None:
         synthesise_corpus(tmp_path, "avad", 3, spec=SHORT)
     with pytest.raises(InputError, match="at least 3"):
         synthesise_corpus(tmp_path, videos=2, spec=SHORT)
-    with pytest.raises(InputError, match="workers=0 must be at least 1"):
+    with pytest.raises(InputError, match=r"workers=0 .* at least 1"):
         synthesise_corpus(tmp_path, videos=3, spec=SHORT, workers=0)
-    with pytest.raises(InputError, match="seed=-1 at least 0"):
+    with pytest.raises(InputError, match=r"seed=-1 .* at least 0"):
         synthesise_corpus(tmp_path, videos=3, spec=SHORT, seed=-1)
     with pytest.raises(InputError, match="even sizes"):
         synthesise_corpus(tmp_path, videos=3, spec=replace(SHORT, size=(33, 56)), films=True)

@@ -71,7 +71,6 @@ def trainer(folder: Path, steps: int = 2) -> Trainer:
     )
 
 
-@pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
 def test_training_moves_the_weights_and_a_test_scores_every_metric(
     data: AVSaliencyDataModule, tmp_path: Path
 ) -> None:

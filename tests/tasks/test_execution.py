@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import re
 
 import pytest
@@ -11,16 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from lightning_avsp.backbones.encoder import Encoder
-from lightning_avsp.backbones.registry import build_video_encoder
 from lightning_avsp.papers.avrsp import AVRSP
 from lightning_avsp.papers.diffsal import DiffSal
 from lightning_avsp.papers.mubic import MUBiC
 from lightning_avsp.papers.tavdiff import TAVDiff
 from lightning_avsp.structures import DiffusionNetwork, SaliencyNetwork
-from lightning_avsp.tasks import DiffusionSaliencyTask
 from lightning_avsp.tasks.execution import (
-    UNIT_PARAMETERS,
     Execution,
     _kind,
     compile_clock,
@@ -60,14 +55,6 @@ def one_step(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, di
 
 
 # ---- units
-
-
-def test_units_of_the_tiny_network_cover_encoder_and_decoder() -> None:
-    network = tiny()
-    found = dict(units(network))
-    assert found
-    assert all(parameters(block) >= UNIT_PARAMETERS for block in found.values())
-    assert any(name.startswith("core.video_encoder.") for name in found)
 
 
 @pytest.mark.full_size
@@ -180,26 +167,6 @@ def saved_bytes(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
     return sum(storages.values())
 
 
-# ---- frozen encoders
-
-
-def test_a_frozen_encoder_keeps_nothing_for_a_backward_pass() -> None:
-    encoder, _ = build_video_encoder("tiny", frozen=True)
-    assert saved_bytes(encoder, (clip(1)[2],)) == 0
-    assert not any(feature.requires_grad for feature in encoder(clip(1)[2]))
-    trained, _ = build_video_encoder("tiny")
-    assert saved_bytes(trained, (clip(1)[2],)) > 0
-
-
-def test_a_network_with_frozen_encoders_trains_the_rest_alone() -> None:
-    network = tiny(freeze_video=True, freeze_audio=True)
-    _, gradients = one_step(network, clip(1))
-    assert gradients
-    frozen = [name for name, module in network.named_modules() if isinstance(module, Encoder)]
-    assert len(frozen) == 2
-    assert not [name for name in gradients if name.startswith(tuple(frozen))]
-
-
 # ---- compile
 
 
@@ -273,13 +240,3 @@ def test_every_unit_is_entered_through_its_forward(network: type[SaliencyNetwork
 
 def test_nothing_is_done_unasked() -> None:
     assert prepare(tiny(), Execution()) == []
-
-
-# ---- no waiting for the device (see test_no_waiting.py)
-
-
-def test_the_training_step_spells_out_no_reading_of_values() -> None:
-    source = inspect.getsource(DiffusionSaliencyTask.training_step) + inspect.getsource(
-        DiffusionSaliencyTask.timesteps
-    )
-    assert not re.search(r"\.item\(\)|\.tolist\(\)|\.cpu\(\)|\.numpy\(\)|float\(|int\(", source)

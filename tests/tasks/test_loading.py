@@ -14,7 +14,6 @@ from commandline import fit_arguments
 from films import make_film as make_film
 
 from lightning_avsp.backbones.feature_store import FeatureStore
-from lightning_avsp.cli import main
 from lightning_avsp.diffusion import Sampling
 from lightning_avsp.errors import InputError
 from lightning_avsp.input_spec import InputSpec
@@ -262,7 +261,7 @@ def test_checkpoints_that_cannot_be_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["predict", "audit audio", "explain", "test", "fit"])
 def test_no_command_runs_what_a_checkpoint_names(
     content: dict[str, Any], tmp_path: Path, marker: Path, make_film: Callable[..., Path], command: str,
-    corpus: Path, capsys: pytest.CaptureFixture,
+    corpus: Path, refused: Callable[..., str],
 ) -> None:  # fmt: skip
     released(content["hyper_parameters"], CALLS["traced"](f"touch {marker}"))
     path = save(content, tmp_path / "last.ckpt")
@@ -281,24 +280,19 @@ def test_no_command_runs_what_a_checkpoint_names(
         "test": ["test", *trainer],
         "fit": ["fit", *trainer],
     }[command]
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 2
-    assert f"error: {path}" in capsys.readouterr().err
+    assert f"error: {path}" in refused(arguments)
     assert_nothing_ran(marker)
 
 
 def test_results_and_configurations_of_others_run_nothing(
-    tmp_path: Path, marker: Path, capsys: pytest.CaptureFixture
+    tmp_path: Path, marker: Path, refused: Callable[..., str]
 ) -> None:
     run = tmp_path / "runs" / "run"
     (run / "results").mkdir(parents=True)
     (run / "results" / "test.json").write_text('{"videos": [], "class_path": "dropped_module.DiffSal"}')
     (run / "config.yaml").write_text(f"!!python/object/apply:os.system ['touch {marker}']")
-    with pytest.raises(SystemExit) as stop:
-        main(["report", "--leaderboard", "--corpus=AVAD", f"--runs={tmp_path / 'runs'}"])
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    error = refused(["report", "--leaderboard", "--corpus=AVAD", f"--runs={tmp_path / 'runs'}"])
+    assert error.count("\n") == 1
     store = FeatureStore(tmp_path / "features")
     path = store.path("encoder", "clip")
     path.parent.mkdir(parents=True)

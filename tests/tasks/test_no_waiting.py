@@ -15,8 +15,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
     FakeTensorMode,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -172,36 +170,3 @@ def test_a_progress_bar_is_given_no_value_of_a_gpu(monkeypatch: pytest.MonkeyPat
                 task.log_training(maps.sum(), maps, maps)
             assert len(waits.found) == (device == "cuda" and step in (0, 4, 8))
     assert given == [(step, "cpu") for step in (0, 4, 8, *range(9))]
-
-
-# ---- what these tests would catch
-
-
-@pytest.mark.parametrize(
-    "read",
-    [
-        lambda x: x.sum().item(),
-        lambda x: float(x.sum()),
-        lambda x: x.any() and None,
-        lambda x: x.tolist(),
-        lambda x: x[x > 0],
-        lambda x: x.nonzero(),
-        lambda x: x.masked_select(x > 0),
-    ],
-)
-def test_reading_a_value_raises(read: Callable[[Tensor], Any]) -> None:
-    with pretend(), pytest.raises((DataDependentOutputException, DynamicOutputShapeException)):
-        read(torch.zeros(3, device="cuda"))
-
-
-def test_copies_that_wait_are_seen() -> None:
-    with pretend(), Waits() as waits:
-        here, there = torch.zeros(3), torch.zeros(3, device="cuda")
-        here.to("cuda", non_blocking=True)
-        there.copy_(here, non_blocking=True)
-        there.float()
-        assert waits.found == []
-        here.to("cuda")
-        there.cpu()
-        there.copy_(here)
-    assert len(waits.found) == 3

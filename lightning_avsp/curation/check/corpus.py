@@ -6,25 +6,25 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import combinations
+from itertools import combinations, islice
 from pathlib import Path
 
 from lightning_avsp.curation.check.report import CheckReport, CorpusReport, Fault
-from lightning_avsp.curation.check.video import Depth, check_video
+from lightning_avsp.curation.check.video import Depth, VideoCheck, check_video
 from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, known_corpora
 from lightning_avsp.data.corpora import corpus_listing
 from lightning_avsp.data.lists import ListedVideo, base_folders, list_path, parse_fold_list
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.data.partition import refuse_shared, shared_films
 from lightning_avsp.errors import AVSPError, CorpusNotFoundError, InputError
-from lightning_avsp.parallel import run_jobs
+from lightning_avsp.parallel import Progress, run_jobs
 
 PARTS: tuple[Part, ...] = ("train", "test")
 FOLDERS = ("video_frames", "annotations", "videos", "video_audio")
 """Folders of the STAViS package's layout that hold one folder for each corpus."""
 
-Progress = Callable[[str, int, int], None]
-"""Called with the corpus' name, finished videos and all videos."""
+ALONE_FRAMES = 1000
+"""So many frames are checked in this process."""
 
 
 def check_corpora(
@@ -66,7 +66,26 @@ def check_corpora(
                 f"nothing of {corpus.name} under {root} (looked for {looked} and its fold lists); to obtain it: "
                 f"{corpus.source}"
             )
-    reports = [check_corpus(root, corpus, depth, workers, progress) for corpus in wanted]
+    listings = [read_files(root, corpus) for corpus in wanted]
+    jobs = [
+        (corpus, *job) for corpus, listing in zip(wanted, listings, strict=True) for job in listing.present
+    ]
+    frames = [video.frames for _, video, _ in jobs]
+    if all(frames) and sum(frames) <= ALONE_FRAMES:
+        workers = 1  # done before another process has started
+    found = iter(
+        run_jobs(
+            partial(check_video, root, depth),
+            jobs,
+            workers,
+            progress=progress,
+            name=lambda job: f"{job[0].name}/{job[1].name}",
+        )
+    )
+    reports = [
+        report_corpus(corpus, listing, list(islice(found, len(listing.present))))
+        for corpus, listing in zip(wanted, listings, strict=True)
+    ]
     owners = defaultdict(list)
     for report in reports:
         for name in report.names:
@@ -87,18 +106,13 @@ def is_there(root: Path, corpus: Corpus) -> bool:
     return any((root / kind / corpus.folder).is_dir() for kind in FOLDERS) or any(p.is_file() for p in lists)
 
 
-def check_corpus(
-    root: Path,
-    corpus: Corpus,
-    depth: Depth = "standard",
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> CorpusReport:
-    """Check one corpus."""
+def read_files(root: Path, corpus: Corpus) -> Listing:
+    """Read the lists of a corpus, and find the listed videos of which anything is on disk."""
     entry = read_manifest(root)["corpora"].get(corpus.folder)
     conditions = {} if entry is None else {name: v["condition"] for name, v in entry["videos"].items()}
     listing = read_listing(root, corpus, compare=entry is None and not corpus.own)
-    faults, facts, present = listing.faults, listing.facts, list(listing.videos.values())
+    listing.generated = entry is not None
+    present = list(listing.videos.values())
     if corpus.layout == "stavis":
         folders = [root / kind / corpus.folder for kind in FOLDERS[:2]]
         names = {p.name for folder in folders if folder.is_dir() for p in folder.iterdir() if p.is_dir()}
@@ -106,23 +120,20 @@ def check_corpus(
         present = [video for video in present if video.name in names | copies]
         for name in listing.videos.keys() - {video.name for video in present}:
             text = f"listed, but neither frames nor annotations exist; unpack {corpus.name} again or remove the line"
-            faults.append(
-                Fault(root / "video_frames" / corpus.folder / name, text, "error", corpus.name, name)
-            )
+            path = root / "video_frames" / corpus.folder / name
+            listing.faults.append(Fault(path, text, "error", corpus.name, name))
         unlisted = sorted(name for name in names - listing.videos.keys() if not name.startswith("."))
         if unlisted:
-            facts.append(f"in no fold list, never read: {', '.join(unlisted)}")
-    found = run_jobs(
-        partial(check_video, root, corpus, depth),
-        [(video, conditions.get(video.name) == "silent") for video in present],
-        workers,
-        progress=None if progress is None else lambda done, total: progress(corpus.name, done, total),
-        name=lambda job: f"{corpus.name}/{job[0].name}",
-    )
-    faults += [fault for video in found for fault in video.faults]
+            listing.facts.append(f"in no fold list, never read: {', '.join(unlisted)}")
+    listing.present = [(video, conditions.get(video.name) == "silent") for video in present]
+    return listing
+
+
+def report_corpus(corpus: Corpus, listing: Listing, found: Sequence[VideoCheck]) -> CorpusReport:
+    """Add the faults and numbers of a corpus' videos up."""
     return CorpusReport(
         corpus=corpus.name,
-        generated=entry is not None,
+        generated=listing.generated,
         names=tuple(listing.videos),
         listed_frames=listing.frames,
         published_videos=corpus.videos,
@@ -138,8 +149,13 @@ def check_corpus(
         map_sizes=dict(Counter("{}x{}".format(*video.map_size) for video in found if video.map_size)),
         rates=dict(Counter(video.rate for video in found if video.rate)),
         channels=dict(Counter(video.channels for video in found if video.channels)),
-        facts=tuple(facts),
-        faults=tuple(sorted(faults, key=lambda fault: fault.order)),
+        facts=tuple(listing.facts),
+        faults=tuple(
+            sorted(
+                [*listing.faults, *(f for video in found for f in video.faults)],
+                key=lambda fault: fault.order,
+            )
+        ),
     )
 
 
@@ -153,6 +169,10 @@ class Listing:
     """(train, test) videos of each split whose lists can be read."""
     faults: list[Fault] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
+    generated: bool = False
+    """True if the corpus is SYNTHETIC."""
+    present: list[tuple[ListedVideo, bool]] = field(default_factory=list)
+    """Videos of which anything is on disk, and True where silence is meant."""
 
     @property
     def frames(self) -> int:

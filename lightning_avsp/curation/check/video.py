@@ -119,16 +119,15 @@ class VideoCheck:
             self.add(source.path, text, severity)
 
 
-def check_video(root: Path, corpus: Corpus, depth: Depth, job: tuple[ListedVideo, bool]) -> VideoCheck:
+def check_video(root: Path, depth: Depth, job: tuple[Corpus, ListedVideo, bool]) -> VideoCheck:
     """Collect all faults of one video; goes on after each and raises for none of them.
 
     Args:
         root: Root of the corpora.
-        corpus: Corpus of the video.
         depth: Depth of the check.
-        job: The video, and True if its audio is silent by design, as that of some generated videos is.
+        job: The corpus, the video, and True if its audio is silent by design, as that of some generated videos is.
     """
-    listed, silent = job
+    corpus, listed, silent = job
     check = VideoCheck(corpus.name, listed.name, depth)
     # What readers log is collected in the report
     logger = logging.getLogger("lightning_avsp.data")

@@ -13,6 +13,7 @@ import numpy as np
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.video import VideoInfo, decode_video
+from lightning_avsp.media.video_index import OFF_CLOCK_SECONDS
 
 JITTER = 0.5
 """Frames may be off an even clock by this part of a period and still be numbered as they come."""
@@ -59,15 +60,10 @@ def video_clock(info: VideoInfo) -> FrameClock:
         InputError: If it cannot be decoded or has fewer than 2 frames.
     """
     base = round(info.start / info.time_base)
-    starts: list[float] = []
-    shown = 0.0
-    for pts, frame in decode_video(info):
-        starts.append(float((pts - base) * info.time_base))
-        shown = float(frame.duration * info.time_base) if frame.duration else float(1 / info.fps)
-    if len(starts) < 2:
-        raise InputError(f"{info.path} has {len(starts)} frames; a video needs at least 2")
-    times = np.array(starts)
-    return make_clock(times, float(times[-1]) + shown, float(info.fps))
+    times = np.array([float((pts - base) * info.time_base) for pts, _ in decode_video(info)])
+    if len(times) < 2:
+        raise InputError(f"{info.path} has {len(times)} frames; a video needs at least 2")
+    return make_clock(times, float(times[-1] + info.last), float(info.fps))
 
 
 def make_clock(times: np.ndarray, end: float, nominal_fps: float) -> FrameClock:
@@ -83,6 +79,10 @@ def make_clock(times: np.ndarray, end: float, nominal_fps: float) -> FrameClock:
     measured = (count - 1) / float(times[-1])
     drifts = {fps: float(np.abs(times - numbers / fps).max() * fps) for fps in (nominal_fps, measured)}
     for fps, drift in drifts.items():
+        longer = end - count / fps  # the last picture of a slideshow stays on
+        if drift <= JITTER and longer > max(JITTER / fps, OFF_CLOCK_SECONDS):
+            nominal_fps, drifts = fps, {fps: longer * fps}
+            break
         if drift <= JITTER:
             stops = np.append(times[1:], max(end, float(times[-1]) + 0.5 / fps))
             return FrameClock(fps, times, stops, numbers, count, drift)

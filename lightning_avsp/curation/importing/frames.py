@@ -13,19 +13,27 @@ import pandas as pd
 from lightning_avsp.curation.importing.clock import FrameClock
 from lightning_avsp.curation.importing.gaze import GazeTable
 from lightning_avsp.curation.importing.geometry import ScreenGeometry
-from lightning_avsp.curation.importing.plausibility import judge_placement, judge_units
+from lightning_avsp.curation.importing.plausibility import judge_placement, judge_units, lies_on
 from lightning_avsp.curation.importing.settings import Pick, TimeStamps
 from lightning_avsp.errors import InputError
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 SLOWEST, FASTEST = 4.0, 5000.0
 """Sampling rates of trackers (and mouse tracking) in Hz, generously."""
+LONGEST_FIXATION = 0.2
+"""Fixations per second at the least."""
 LONGER, SHORTER = 10.0, 0.02
 """A recording may be longer than its video by this factor, or shorter by it."""
 RATE_TOLERANCE = 0.2
 """The rate of the time stamps may differ from the stated one, or be taken for the video's, by this share."""
 EARLY = 5e-4
 """A sample may come so many seconds before its frame: stamps are rounded to milliseconds, 33 of 33.333."""
+SLOWER = 1.02
+"""Samples of a tracker whose stated rate is lower than the video's by this factor hold until the next is due."""
+JUMP = 0.1
+"""Samples of one viewer seldom lie further apart than this share of the video."""
+LATE = 0.02
+"""A larger share of the samples before or after the video is noted."""
 SPARSE = 1.5
 """Rows further apart than so many frames are fixations, or samples of a tracker slower than the video."""
 
@@ -98,7 +106,7 @@ def assign_to_frames(path: Path, table: GazeTable, clock: FrameClock, geometry: 
         )
     in_time = good.loc[shown["row"].unique()]
     u, v = geometry.in_video(in_time.x, in_time.y)
-    on_video = (u >= 0) & (u < 1) & (v >= 0) & (v < 1)
+    on_video = lies_on(u, v)
     share = float((~on_video).mean())
     counts = {
         "total": len(gaze),
@@ -110,10 +118,7 @@ def assign_to_frames(path: Path, table: GazeTable, clock: FrameClock, geometry: 
         "zeros": 0 if settings.drop_zero else int((zeros & gaze.valid).sum()),
         "outside_share": share,
     }
-    late = 1 - len(in_time) / len(good)
-    notes = [f"{late:.0%} of the valid samples lie before or after the video: compare --time.start"] * (
-        late > 0.1
-    )
+    notes = _judge_times(good, in_time, clock, settings.time)
     notes += judge_placement(path, in_time, geometry, share, settings.max_outside)
     used = in_time.assign(x=u, y=v)[on_video]
     positions = _pick_positions(
@@ -122,7 +127,7 @@ def assign_to_frames(path: Path, table: GazeTable, clock: FrameClock, geometry: 
         ),
         settings.maps.pick,
     )
-    notes += _check_observers(path, gaze, used)
+    notes += _check_observers(path, gaze, used, named=bool(settings.columns.observer))
     kept = [str(name) for name in gaze["observer"].cat.categories if (used["observer"] == name).any()]
     codes = {name: code for code, name in enumerate(kept)}
     positions["observer"] = positions["observer"].astype(str).map(codes).astype(np.int64)
@@ -140,6 +145,26 @@ def assign_to_frames(path: Path, table: GazeTable, clock: FrameClock, geometry: 
     return FrameGaze(positions, len(clock.source), tuple(kept), counts, examples, tuple(notes))
 
 
+def _judge_times(
+    good: pd.DataFrame, in_time: pd.DataFrame, clock: FrameClock, stamps: TimeStamps
+) -> list[str]:
+    """Remark on samples beside the video in time, and on frame numbers that begin with 1."""
+    notes = []
+    late = 1 - len(in_time) / len(good)
+    if stamps.unit == "frame":
+        if stamps.start == 0 and good["time"].min() == 1:
+            notes.append(
+                "the first frame with a sample is number 1: if numbers count from 1, give --time.start 1"
+            )
+    elif late > LATE:
+        example = good["time"].min(), good["time"].max()
+        notes.append(
+            f"{late:.0%} of the valid samples lie before or after the video of {clock.seconds:.2f} s; times run from "
+            f"{example[0]:g} to {example[1]:g} {stamps.unit}: compare --time.start"
+        )
+    return notes
+
+
 def _frames_of_rows(
     path: Path, gaze: pd.DataFrame, clock: FrameClock, stamps: TimeStamps
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -150,13 +175,14 @@ def _frames_of_rows(
     rows = gaze.index.to_numpy()
     length = gaze["duration"].to_numpy() * SECONDS[stamps.unit]
     frame = 1 / clock.fps
-    if np.isnan(length).all() and step is not None and step > SPARSE * frame:
-        if stamps.rate is None:
+    if np.isnan(length).all() and step is not None:
+        if stamps.rate is None and step > SPARSE * frame:
             raise InputError(
                 f"{path}: rows come every {step * 1000:.0f} ms, a frame lasts {frame * 1000:.0f} ms: for a table of "
                 "fixations give --columns.duration, for a tracker that is slower than the video --time.rate"
             )
-        length = np.full(len(gaze), 1 / stamps.rate)
+        if stamps.rate is not None and 1 / stamps.rate > SLOWER * frame:
+            length = np.full(len(gaze), 1 / stamps.rate)
     if np.isfinite(length).any():
         middles = (clock.start + clock.stop) / 2
         edge = seconds - 1e-6  # stamps and middles are rounded
@@ -229,9 +255,14 @@ def _video_seconds(
     if len(steps):
         step = float(steps.median()) * SECONDS[unit]
         rates = {name: 1 / (steps.median() * scale) for name, scale in SECONDS.items()}
-        slowest = 0.2 if gaze["duration"].notna().any() else SLOWEST  # fixations may last for seconds
+        slowest = LONGEST_FIXATION if gaze["duration"].notna().any() else SLOWEST
         if not slowest <= rates[unit] <= FASTEST:
             fits = [f"{name} ({r:g} per second)" for name, r in rates.items() if SLOWEST <= r <= FASTEST]
+            if slowest > rates[unit] > LONGEST_FIXATION:
+                raise InputError(
+                    f"{path}: time in {unit} means {rates[unit]:g} rows per second, fewer than a tracker takes: for a "
+                    "table of fixations give --columns.duration"
+                )
             remedy = f"--time.unit {' or '.join(fits)} would fit" if fits else "check the time column"
             raise InputError(
                 f"{path}: time in {unit} means {rates[unit]:g} samples per second, which no tracker takes "
@@ -279,9 +310,16 @@ def _check_gaps(
         )
 
 
-def _check_observers(path: Path, gaze: pd.DataFrame, used: pd.DataFrame) -> list[str]:
+def _check_observers(path: Path, gaze: pd.DataFrame, used: pd.DataFrame, named: bool) -> list[str]:
     """Name observers without a sample on the video; refuse if they are most."""
     names = list(map(str, gaze["observer"].cat.categories))
+    if len(names) == 1 and not named and gaze["duration"].isna().all():
+        jumps = np.hypot(*(used[axis].diff() for axis in "xy")).median()
+        text = (
+            f"half of the samples lie {jumps:.0%} of the video or more from the one before, as where several viewers "
+            "are in one table: name their column with --columns.observer"
+        )
+        return [text] * bool(jumps > JUMP)
     without = [name for name in names if not (used["observer"] == name).any()]
     if not without:
         return []

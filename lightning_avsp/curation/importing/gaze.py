@@ -126,6 +126,11 @@ def _read_table(path: Path, settings: ImportSettings, several: bool) -> GazeTabl
     _check_columns(header, wanted, path)
     if table.empty:
         raise InputError(f"{path} has a header but no sample; export it again")
+    names = table[wanted["observer"][0]].astype(str).str.strip() if wanted["observer"] else None
+    if names is not None and (nameless := names.isin(["", "nan", "None", "<NA>"])).any():
+        raise InputError(
+            f"{path}, line {nameless.idxmax()}: no observer in column {columns.observer!r}; name each"
+        )
     kinds = [kind for kind in ("time", "x", "y", "start", "duration") if wanted[kind]]
     cells = {name: table[name] for kind in kinds for name in wanted[kind]}
     numbers, decided = parse_numbers(cells, path, columns.decimal)
@@ -136,11 +141,7 @@ def _read_table(path: Path, settings: ImportSettings, several: bool) -> GazeTabl
     x, y = _average_eyes(x, y, valid, settings.drop_zero)
     samples = pd.DataFrame(
         {
-            "observer": table[wanted["observer"][0]].astype(str)
-            if wanted["observer"]
-            else path.stem
-            if several
-            else "1",
+            "observer": names if names is not None else path.stem if several else "1",
             "time": numbers[wanted["time"][0]],
             "x": x,
             "y": y,
@@ -183,10 +184,9 @@ def decode_text(data: bytes) -> tuple[str, str]:
         (b"\xfe\xff", "utf-16"),
     )
     encoding = next((name for mark, name in marks if data.startswith(mark)), "")
-    if (
-        not encoding and b"\0" in data[:4096]
-    ):  # UTF-16 without its mark: Latin text has every second byte zero
-        encoding = "utf-16-le" if data[1:4096:2].count(0) > data[:4096:2].count(0) else "utf-16-be"
+    head = data[:4096]
+    if not encoding and 4 * head.count(0) > len(head):  # UTF-16 without its mark: half of Latin text is zero
+        encoding = "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
     for name in (encoding,) if encoding else ("utf-8-sig", "cp1252", "latin-1"):
         try:
             return data.decode(name).removeprefix("\ufeff"), name
@@ -214,6 +214,8 @@ def _read_text(
     lines, settings, coord = _read_coord_header(lines, settings)
     if not lines:
         raise InputError(f"{path} is empty; export the gaze again")
+    if "\0" in lines[next(iter(lines))]:
+        raise InputError(f"{path} is no text (a spreadsheet?): export it as CSV")
     comments = sum(line.lstrip().startswith("#") for _, line in every)
     if comments:
         notes.append(f"{comments} lines that begin with # were passed over")
@@ -251,7 +253,7 @@ def _read_text(
         raise InputError(f"{path} cannot be read as a table: {error}; export it again") from error
     if len(table) != len(numbers):
         raise InputError(
-            f"{path} cannot be read as a table: a quote is opened and not closed; export it again"
+            f"{path} cannot be read as a table: a quote holds a line break, or is not closed; export it again"
         )
     table.index = pd.Index(numbers)
     odd = table.index[table.iloc[:, width].fillna("").str.strip() != ""]

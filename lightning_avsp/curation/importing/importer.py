@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from lightning_avsp.curation.importing.agreement import FilmSketch
 from lightning_avsp.curation.importing.clock import FrameClock, video_clock
 from lightning_avsp.curation.importing.frames import FrameGaze, assign_to_frames
 from lightning_avsp.curation.importing.gaze import gaze_files, read_gaze
@@ -146,21 +145,23 @@ def _make(
         _check_readable(info, clock)
     found = assign_to_frames(gaze, table, clock, geometry)
     count = len(clock.source)
-    sheet = sorted({round(count * share) for share in (0.1, 0.5, 0.9)} & set(range(count)))
-    kept: dict[int, np.ndarray] = {}
+    sheet = {min(round(count * share), count - 1) for share in (0.1, 0.5, 0.9)}
+    sketch = FilmSketch({int(clock.source[number]) for number in sheet})
     if files.frames == "video":
         copy = staged.copy(info.path.suffix.lower())
         copy.parent.mkdir(parents=True)
         shutil.copyfile(info.path, copy)
-        kept = {frame.index: frame.pixels for frame in iterate_frames(info) if frame.index in sheet}
+        for frame in iterate_frames(info):
+            sketch.look(frame)
     else:
-        kept = write_frames(info, clock, staged.frames, files.quality, sheet, progress)
+        write_frames(info, clock, staged.frames, files.quality, sketch.look, progress)
     silence = None
     if info.audio is not None:
         silence = write_audio(info, staged.audio, count / clock.fps, files.audio_rate)
     write_ground_truth(found.points, staged.annotation, size, sigma, files.quality, progress)
     write_observers(staged.annotation, found)
-    draw_placement(kept, found.points, staged.annotation / PLACEMENT)
+    panels = {number: sketch.kept[int(clock.source[number])] for number in sheet}
+    draw_placement(panels, found.points, staged.annotation / PLACEMENT)
     record = {
         "source": origin,
         "frames": len(clock.source),
@@ -179,6 +180,7 @@ def _make(
         "notes": [
             *table.notes,
             *found.notes,
+            *sketch.judge(found.points, clock.source, clock.fps),
             *judge_sigma(sigma, size),
             *_notes(info, clock, found, silence),
         ],

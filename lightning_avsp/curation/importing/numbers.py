@@ -64,7 +64,7 @@ def parse_numbers(
 def _clean(cells: pd.Series) -> pd.Series:
     """Text of cells without spaces and apostrophes between groups of digits; ``nan`` for missing ones."""
     text = cells.astype(str).str.strip()
-    text = text.str.replace(r"(?<=\d)[  \u2009\u202f'’](?=\d{3}(?!\d))", "", regex=True)
+    text = text.str.replace(r"(?<=\d)[ \u00a0\u2009\u202f'’](?=\d{3}(?!\d))", "", regex=True)
     return text.where(~text.str.lower().isin(MISSING), "nan")
 
 

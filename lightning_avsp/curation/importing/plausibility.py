@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,8 @@ from lightning_avsp.curation.importing.geometry import ScreenGeometry
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.images import resize
 
-OFF_CENTRE = 0.2
-"""Viewers look at the middle: a mean gaze further from it than this share of the video is unlikely."""
+OFF_CENTRE = 0.17
+"""Viewers look at the middle: gaze whose centre is further from it than this share of the video is unlikely."""
 NARROW = 0.1
 """Gaze of a whole video that covers less than this share of it in both directions is unlikely."""
 SWAPPED = 0.05
@@ -45,6 +47,11 @@ def judge_units(path: Path, good: pd.DataFrame, geometry: ScreenGeometry) -> Non
         )
 
 
+def lies_on(u: pd.Series, v: pd.Series) -> pd.Series:
+    """True for shares of the video that lie on it."""
+    return (u >= 0) & (u < 1) & (v >= 0) & (v < 1)
+
+
 def judge_placement(
     path: Path, samples: pd.DataFrame, geometry: ScreenGeometry, outside: float, allowed: float
 ) -> list[str]:
@@ -61,16 +68,22 @@ def judge_placement(
         A line of plausibility, and remarks on what is unlikely.
 
     Raises:
-        InputError: If more lie outside, or far fewer would with swapped axes.
+        InputError: If more lie outside, or far fewer would with swapped axes or another origin.
     """
     x, y = samples["x"], samples["y"]
-    if outside >= SWAPPED and geometry.extent[0] != geometry.extent[1]:
-        u, v = geometry.in_video(y, x)
-        swapped = float(1 - ((u >= 0) & (u < 1) & (v >= 0) & (v < 1)).mean())
-        if swapped < outside / 4:
+    readings = {
+        "with x and y swapped: exchange --columns.x and --columns.y": (geometry, y, x),
+        "if they counted from the middle: give --screen.origin centre": (
+            replace(geometry, origin="centre"),
+            x,
+            y,
+        ),
+    }
+    for reading, (other, across, down) in readings.items() if outside >= SWAPPED else ():
+        less = float(1 - lies_on(*other.in_video(across, down)).mean())
+        if less < outside / 4:
             raise InputError(
-                f"{path}: {outside:.0%} of the valid samples lie outside the video, {swapped:.0%} would with x and y "
-                "swapped: exchange --columns.x and --columns.y"
+                f"{path}: {outside:.0%} of the valid samples lie outside the video, {less:.0%} would {reading}"
             )
     if outside > allowed or outside == 1:
         raise InputError(
@@ -85,7 +98,7 @@ def judge_placement(
         f"placement: {1 - outside:.1%} of the samples during the video lie on it, their centre {centre[0]:.0%} from "
         f"the left and {centre[1]:.0%} from the top"
     ]
-    if max(abs(each - 0.5) for each in centre) > OFF_CENTRE:
+    if math.hypot(centre[0] - 0.5, centre[1] - 0.5) > OFF_CENTRE:
         notes.append(
             "the centre of gaze is far from the middle of the video, where viewers look most: compare --screen.size, "
             "--screen.video_at, --screen.video_shown and --screen.origin with the recording, and look at the picture"

@@ -143,6 +143,18 @@ class Files:
 class ImportSettings:
     """Everything that decides the files of a video.
 
+    Args:
+        columns: Columns of a gaze table.
+        time: Time column of a gaze table.
+        eyelink: EyeLink recordings.
+        format: Export of a tracker, with its columns and units; auto recognises what is unmistakable, table none.
+        screen: Position of the video on the screen.
+        maps: Maps and fixations.
+        files: Written files.
+        drop_zero: Count samples at exactly (0, 0) as lost.
+        max_outside: Share of valid samples outside the video from which on the geometry is taken to be wrong.
+        max_blank: Share of frames between a recording's first and last sample that may be without any.
+
     Raises:
         InputError: If settings contradict each other.
     """
@@ -155,11 +167,8 @@ class ImportSettings:
     maps: MapSettings = field(default_factory=MapSettings)
     files: Files = field(default_factory=Files)
     drop_zero: bool = False
-    """Count samples at exactly (0, 0) as lost, as many trackers write them."""
     max_outside: float = 0.5
-    """Share of valid samples that may lie outside the video before the geometry is thought to be wrong."""
     max_blank: float = 0.05
-    """Share of frames between a recording's first and last sample that may be without any."""
 
     def __post_init__(self) -> None:
         """Check what types cannot."""

@@ -6,7 +6,7 @@ A map is a sum of Gaussians, one for each observer, scaled to a peak of 255.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from lightning_avsp.curation.importing.clock import FrameClock
 from lightning_avsp.media.audio_track import read_audio
-from lightning_avsp.media.video import VideoInfo, iterate_frames
+from lightning_avsp.media.video import DecodedFrame, VideoInfo, iterate_frames
 
 Progress = Callable[[str, int, int], None]
 """Called with the kind of files, the number written, and the number of all."""
@@ -25,30 +25,33 @@ def write_frames(
     clock: FrameClock,
     folder: Path,
     quality: int,
-    wanted: Collection[int] = (),
+    look: Callable[[DecodedFrame], None],
     progress: Progress | None = None,
-) -> dict[int, np.ndarray]:
+) -> None:
     """Write each frame of the clock as ``img_00001.jpg``: upright, at the video's size, chroma at full resolution.
 
-    Returns:
-        Frames of the wanted numbers, from 0.
+    Args:
+        info: The video.
+        clock: Its frames.
+        folder: Folder to make.
+        quality: Of the JPEG.
+        look: Called with each frame of the video.
+        progress: Called after each.
 
     Raises:
         InputError: If the video cannot be decoded to its end.
     """
     folder.mkdir(parents=True)
-    written, total, kept = 0, len(clock.source), {}
+    written, total = 0, len(clock.source)
     for frame in iterate_frames(info):
+        look(frame)
         data = b""
         while written < total and clock.source[written] == frame.index:
             data = data or encode_image(frame.pixels, quality)
-            if written in wanted:
-                kept[written] = frame.pixels
             written += 1
             (folder / f"img_{written:05d}.jpg").write_bytes(data)
         if progress is not None:
             progress("frames", written, total)
-    return kept
 
 
 def write_audio(info: VideoInfo, path: Path, seconds: float, rate: int) -> float:

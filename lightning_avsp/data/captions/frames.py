@@ -62,6 +62,24 @@ class Captions:
         folder = Path(self.folder or root / "captions")
         return replace(self, folder=folder, features=Path(self.features or folder / "features"))
 
+    def find_text(self, corpus: str, video: str, frame: int) -> str | None:
+        """Find the caption that a frame gets, or None.
+
+        Raises:
+            InputError: If the folder is not given, or the corpus' file is missing or broken.
+        """
+        if self.folder is None:
+            raise InputError("captions.folder is not given; it lies below no root here")
+        texts = {
+            caption.frame: caption.text
+            for caption in read_captions(caption_path(self.folder, corpus))
+            if caption.video == video and caption.text.strip()
+        }
+        if frame not in texts and texts and self.missing == "nearest":
+            numbers = np.array(sorted(texts))
+            frame = int(numbers[nearest(numbers, np.array([frame]))[0]])
+        return texts.get(frame)
+
     def open(self, corpora: Sequence[str]) -> CaptionedFrames:
         """Read captions of the given corpora, by their public names.
 

@@ -79,12 +79,13 @@ def scored_frames(module: AVSaliencyDataModule) -> EvaluationFrames:
 
 
 def find_corpus_captions(
-    model: LoadedModel, captions: str | None = None, features: Path | None = None
+    model: LoadedModel, root: Path, captions: str | None = None, features: Path | None = None
 ) -> Captions | None:
     """Find the captions that a model reads in an audit.
 
     Args:
         model: The model, whose training data's captions are the default.
+        root: Folder with the corpora, below which captions lie that the training did not place elsewhere.
         captions: Folder with caption files, or ``none``.
         features: Folder with their token features; ``features`` inside the captions' folder by default.
 
@@ -104,17 +105,17 @@ def find_corpus_captions(
         log.warning("this %s reads text, but is given no captions (--captions none)", name)
         return None
     stored = dict(model.captions or {})
-    folder = Path(captions) if captions is not None else Path(stored.get("folder") or "captions")
+    folder = Path(captions or stored.get("folder") or root / "captions")
     if captions is None and not (stored and folder.is_dir()):
         known = f"those of its training, {folder}, are not there" if stored else "its checkpoint names none"
         raise InputError(
             f"this {name} reads captions, and {known}: give --captions FOLDER, or --captions none to go without"
         )
-    if features is None:
-        features = folder / "features" if captions is not None else Path(stored["features"])
+    if features is None and captions is None:
+        features = stored.get("features")
     options = {key: stored[key] for key in ("missing", "tokens") if key in stored}
     text = model.spec.text
-    found = Captions(folder, Path(features), **options)
+    found = Captions(folder, features, **options).below(root)
     return found if text is None else replace(found, tokens=text.tokens, model=text.fingerprint)
 
 

@@ -13,16 +13,14 @@ InputError if shapes or types do not fit or a point lies outside its map. *The b
 (Bylinskii et al., *What do different evaluation metrics tell us about saliency models?*, TPAMI 2019).
 """
 
-from lightning_avsp.metrics.functional.auc import Ties, auc_judd, auc_shuffled, auc_shuffled_exact
+from lightning_avsp.metrics.functional.auc import auc_judd, auc_shuffled, auc_shuffled_exact
 from lightning_avsp.metrics.functional.comparison import cc, information_gain, kld, nss, sim
 from lightning_avsp.metrics.functional.inputs import Fixations
 from lightning_avsp.metrics.functional.resize import resize_bicubic
-from lightning_avsp.metrics.functional.scores import MetricName, saliency_scores
+from lightning_avsp.metrics.functional.scores import saliency_scores
 
 __all__ = [
     "Fixations",
-    "MetricName",
-    "Ties",
     "auc_judd",
     "auc_shuffled",
     "auc_shuffled_exact",

@@ -1,7 +1,7 @@
 """The other fusions of audio and video in Table V of AVRSP (D12), and the product that is not in the paper.
 
 Each fuses visual features (B, C, T, h, w) and audio features (B, C_a, n) to features (B, C, T, h, w); ``channels`` are
-C and ``audio_channels`` C_a.
+C and ``audio_channels`` C_a. Those with ``by_step`` take the audio of each time step, n = T.
 """
 
 from __future__ import annotations
@@ -17,15 +17,40 @@ from lightning_avsp.papers.avrsp.relevance import RAVF
 from lightning_avsp.papers.avrsp.settings import BilinearForm, FusionName, RAVFSettings
 
 
-def align_time(audio: Tensor, steps: int) -> Tensor:
-    """Resample audio features (B, C, n) to the time steps of the video (B, C, steps): means or interpolation."""
-    if audio.shape[-1] >= steps:
-        return F.adaptive_avg_pool1d(audio, steps)
-    return F.interpolate(audio, size=steps, mode="linear", align_corners=False)
+def sound_of_steps(audio: Tensor, waveform: Tensor, centres: Tensor, steps: int) -> Tensor:
+    """Interpolate audio features (B, C, n) between their tokens to the times of the video's steps (B, C, steps).
+
+    Args:
+        audio: Features of the waveform.
+        waveform: (B, 1, N); the clip fills its middle, at 30 frames per second a third of it, and zeros pad it (D4).
+            Mere silence is taken to fill all.
+        centres: Sample that each token is centred on (n,).
+        steps: Time steps of the video, which divide the clip evenly.
+    """
+    middle = (waveform.shape[-1] - 1) / 2
+    distance = (torch.arange(waveform.shape[-1], device=waveform.device) - middle).abs()
+    reach = ((waveform[:, 0] != 0) * distance).amax(dim=1, keepdim=True)  # (B, 1)
+    share = (
+        2 * torch.arange(steps, device=audio.device) + 1
+    ) / steps - 1  # -1 to 1, from the clip's start to its end
+    times = middle + torch.where(reach > 0, reach, middle) * share  # (B, steps)
+    centres = centres.to(audio.device)
+    spacing = centres[1] - centres[0] if len(centres) > 1 else 1.0
+    place = ((times - centres[0]) / spacing).clamp(0, audio.shape[-1] - 1)
+    before = place.long()
+    after = (before + 1).clamp_max(audio.shape[-1] - 1)
+    weight = (place - before)[:, None].to(audio.dtype)
+
+    def at(tokens: Tensor) -> Tensor:
+        return audio.gather(2, tokens[:, None].expand(-1, audio.shape[1], -1))
+
+    return torch.lerp(at(before), at(after), weight)
 
 
 class Elementwise(nn.Module):
     """Audio of the same time step added to, multiplied with or concatenated to every position."""
+
+    by_step = True
 
     def __init__(self, kind: FusionName, channels: int, audio_channels: int) -> None:
         super().__init__()
@@ -35,7 +60,7 @@ class Elementwise(nn.Module):
 
     def forward(self, features: Tensor, audio: Tensor) -> Tensor:
         """Fuse."""
-        sound = align_time(self.sound(audio), features.shape[2])[..., None, None].expand_as(features)
+        sound = self.sound(audio)[..., None, None].expand_as(features)
         if self.kind == "add":
             return features + sound
         if self.kind == "mul":
@@ -50,6 +75,8 @@ class Bilinear(nn.Module):
     projections to a quarter of ``rank`` (STAViS has 128).
     """
 
+    by_step = True
+
     def __init__(self, channels: int, audio_channels: int, rank: int, form: BilinearForm) -> None:
         super().__init__()
         self.form = form
@@ -63,7 +90,7 @@ class Bilinear(nn.Module):
     def forward(self, features: Tensor, audio: Tensor) -> Tensor:
         """Fuse."""
         visual = self.visual(features.movedim(1, -1))  # (B, T, h, w, width)
-        sound = self.sound(align_time(audio, features.shape[2]).transpose(1, 2))[:, :, None, None]
+        sound = self.sound(audio.transpose(1, 2))[:, :, None, None]
         if self.form == "low_rank":
             fused = self.out(visual * sound)
         else:
@@ -134,7 +161,7 @@ class AudioProduct(nn.Module):
 
     def forward(self, features: list[Tensor], audio: Tensor) -> list[Tensor]:
         """Multiply features (B, C, T, h_i, w_i) of every scale by audio features (B, C_a, n)."""
-        attended = align_time(audio, self.spans).flatten(1)  # (B, spans C_a)
+        attended = F.adaptive_avg_pool1d(audio, self.spans).flatten(1)  # (B, spans C_a)
         return [
             x * (1 + factor(attended)[:, :, None, None, None])
             for x, factor in zip(features, self.factors, strict=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lightning_avsp.backbones.encoder import AudioEncoder
 from lightning_avsp.backbones.registry import (
     VideoEncoderName,
     WaveformEncoderName,
@@ -16,20 +17,21 @@ from lightning_avsp.backbones.registry import (
     build_waveform_encoder,
 )
 from lightning_avsp.backbones.soundnet import SoundNetTap
-from lightning_avsp.backbones.weights import PartReport, WeightReport
+from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.errors import InputError
 from lightning_avsp.papers.avrsp.decoder import MapDecoder
 from lightning_avsp.papers.avrsp.explanation import Trace, explain_relevance
-from lightning_avsp.papers.avrsp.fusions import AudioProduct, build_fusion
+from lightning_avsp.papers.avrsp.fusions import AudioProduct, build_fusion, sound_of_steps
 from lightning_avsp.papers.avrsp.relevance import RAVF
 from lightning_avsp.papers.avrsp.scales import DILATIONS, RegulatorGate, Scale, Synergy
 from lightning_avsp.papers.avrsp.settings import (
     BilinearForm,
+    Exchange,
     FusionName,
     GateForm,
     RAVFSettings,
 )
-from lightning_avsp.papers.gate_explanation import explain_gates
+from lightning_avsp.papers.explanation import explain_gates
 from lightning_avsp.papers.inputs import check_frame_size, refuse_text
 from lightning_avsp.structures import DirectNetwork, Explanation
 
@@ -50,6 +52,8 @@ class AVRSP(DirectNetwork):
         mrg: Multi-scale regulator gates (Table III).
         ms_mrg_pairs: Finest scales that ``ms`` and ``mrg`` work on (Table IV): 3 as in the paper; 4 is all scales, 0
             none. The others reach the decoder as they are.
+        ms_exchange: Scales that meet in synergy's second stage (Equation 10): ``adjacent`` ones, or ``full``: all read
+            all (D9).
         channels: Width d of all scales; None for 64, or 16 if the video encoder is tiny.
         ravf: Options of the relevance-guided fusion.
         bilinear: Form of ``fusion=bilinear``.
@@ -80,6 +84,7 @@ class AVRSP(DirectNetwork):
         ms: bool = True,
         mrg: bool = True,
         ms_mrg_pairs: int = 3,
+        ms_exchange: Exchange = "adjacent",
         channels: int | None = None,
         ravf: RAVFSettings = RAVFSettings(),  # noqa: B008  # frozen
         bilinear: BilinearForm = "low_rank",
@@ -109,11 +114,11 @@ class AVRSP(DirectNetwork):
             )
         tiny = video_encoder == "tiny"
         self.clip_frames = clip_frames
-        self.weight_report = WeightReport()
+        self.weight_report: list[PartReport] = []
         self.video_encoder, part = build_video_encoder(
             video_encoder, weights=video_weights, frozen=freeze_video
         )
-        self.weight_report.add(part)
+        self.weight_report.append(part)
         self.pixel_mean, self.pixel_std = self.video_encoder.pixel_mean, self.video_encoder.pixel_std
         channels = channels or (16 if tiny else 64)
         steps = clip_frames // 8  # the time steps of S3D's deepest scale (D3)
@@ -123,25 +128,25 @@ class AVRSP(DirectNetwork):
         )
         paired = range(4 - ms_mrg_pairs, 4)  # the finest scales come first (Table IV)
         self.synergy = nn.ModuleDict(
-            {str(scale): Synergy(channels, scale > 0, scale < 3) for scale in paired if ms}
+            {str(scale): Synergy(channels, scale > 0, scale < 3, ms_exchange) for scale in paired if ms}
         )
         self.gates = nn.ModuleDict({str(scale): RegulatorGate(channels, mrg_gate) for scale in paired if mrg})
         # a gated scale hands its fused features on too (D11)
         one, two, three = (2 if str(scale) in self.gates else 1 for scale in (1, 2, 3))
         self.decoder = MapDecoder(channels, (one, two, three), steps)
-        self.weight_report.add(PartReport("scales, synergy, gates and decoder", "random"))
-        self.audio_encoder: nn.Module | None = None
+        self.weight_report.append(PartReport("scales, synergy, gates and decoder", "random"))
+        self.audio_encoder: AudioEncoder | None = None
         self.fusion: nn.Module | None = None
         self.product: AudioProduct | None = None
         if self.uses_audio:
             encoder, part = build_waveform_encoder(audio_encoder, audio_tap, audio_weights, freeze_audio)
             self.audio_encoder = encoder
-            self.weight_report.add(part)
+            self.weight_report.append(part)
             width = ravf.width or (64 if tiny else 512)
             self.fusion = build_fusion(fusion, channels, encoder.out_channels, width, ravf, bilinear)
             if fusion == "ravf_product":
                 self.product = AudioProduct(channels, encoder.out_channels, 4)
-            self.weight_report.add(PartReport(f"fusion ({fusion})", "random"))
+            self.weight_report.append(PartReport(f"fusion ({fusion})", "random"))
 
     def forward(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
@@ -180,11 +185,14 @@ class AVRSP(DirectNetwork):
         video = self._check(video, text)
         taps: tuple[Tensor, ...] = self.video_encoder(video)
         x = [scale(tap) for scale, tap in zip(self.scales, taps, strict=True)]  # X^0 first
-        encoded = self._encode_audio(video, audio)  # (B, C_a, n)
+        encoded, waveform = self._encode_audio(video, audio)  # (B, C_a, n)
         if self.product is not None and encoded is not None:
             x = self.product(x, encoded)
         fused = x[0]
-        if self.fusion is not None and encoded is not None:
+        if self.fusion is not None and encoded is not None and self.audio_encoder is not None:
+            if getattr(self.fusion, "by_step", False):
+                centres = self.audio_encoder.token_centres(encoded.shape[-1])
+                encoded = sound_of_steps(encoded, waveform, centres, fused.shape[2])
             found = (trace.relevance,) if isinstance(self.fusion, RAVF) else ()
             fused = self.fusion(fused, encoded, *found)
             trace.grid = fused.shape[2:]
@@ -207,10 +215,10 @@ class AVRSP(DirectNetwork):
         enriched: Tensor = self.synergy[str(scale)](x[scale], low, high)
         return enriched
 
-    def _encode_audio(self, video: Tensor, audio: Tensor | None) -> Tensor | None:
-        """Encode audio to (B, C_a, n); silence where there is none; None if the network has no audio."""
+    def _encode_audio(self, video: Tensor, audio: Tensor | None) -> tuple[Tensor | None, Tensor]:
+        """Encode audio to (B, C_a, n), None if the network has none, and return the waveform: silence for no audio."""
         if self.audio_encoder is None:
-            return None
+            return None, video.new_zeros(())
         if audio is None:
             # a missing track is silence, of the clip length (D5)
             audio = video.new_zeros(len(video), 1, SILENCE_PER_FRAME * self.clip_frames)
@@ -219,7 +227,7 @@ class AVRSP(DirectNetwork):
                 f"AVRSP reads waveforms (B, 1, N) but got audio of shape {tuple(audio.shape)}; set data.audio=Waveform"
             )
         features: Tensor = self.audio_encoder(audio)
-        return features
+        return features, audio
 
     def _check(self, video: Tensor | None, text: Tensor | None) -> Tensor:
         """Return the frames, if the network can work with them."""

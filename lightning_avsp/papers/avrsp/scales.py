@@ -10,7 +10,7 @@ from lightning_avsp.layers.atrous_pyramid import AtrousPyramid3d, ConvNorm3d
 from lightning_avsp.layers.importance_pooling import LocalImportancePooling3d
 from lightning_avsp.layers.resampling import interpolate_bilinear
 from lightning_avsp.layers.video_convolution import VideoConvolution, fold_frames, unfold_frames
-from lightning_avsp.papers.avrsp.settings import GateForm
+from lightning_avsp.papers.avrsp.settings import Exchange, GateForm
 
 DILATIONS = ((1, 2, 3), (2, 4, 6), (4, 8, 12), (6, 12, 18))
 """Dilations at each scale, X^0 first: about the same part of the frame everywhere; the paper gives none."""
@@ -59,10 +59,12 @@ class Synergy(nn.Module):
     """One scale enriched by its neighbours, of which the coarsest and the finest scale lack one (D9).
 
     Upsampling and downsampling are a resizing and a 3-D convolution; each convolution has a batch norm and a ReLU
-    (D8).
+    (D8). ``exchange``: whether in Equation 10 the coarsest and the finest meet too.
     """
 
-    def __init__(self, channels: int, has_low: bool = True, has_high: bool = True) -> None:
+    def __init__(
+        self, channels: int, has_low: bool = True, has_high: bool = True, exchange: Exchange = "adjacent"
+    ) -> None:
         super().__init__()
         self.resolutions = [
             level for level in NEIGHBOURS if level == "middle" or (has_low if level == "low" else has_high)
@@ -73,7 +75,7 @@ class Synergy(nn.Module):
                 f"{source}_to_{level}": ConvNorm3d(channels, channels)
                 for level in self.resolutions
                 for source in self.resolutions
-                if abs(NEIGHBOURS.index(level) - NEIGHBOURS.index(source)) <= 1
+                if exchange == "full" or abs(NEIGHBOURS.index(level) - NEIGHBOURS.index(source)) <= 1
             }
         )
         self.third = nn.ModuleDict({level: ConvNorm3d(channels, channels) for level in self.resolutions})

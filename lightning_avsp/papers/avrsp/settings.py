@@ -11,6 +11,8 @@ FusionName = Literal["ravf", "ravf_product", "add", "mul", "concat", "bilinear",
 """Fusion of audio with the deepest visual features: Table V, the visual-only network, and our remedy."""
 BilinearForm = Literal["low_rank", "full"]
 """``full`` is ``nn.Bilinear`` as in STAViS and ViNet; ``low_rank`` a product of two projections."""
+Exchange = Literal["adjacent", "full"]
+"""Scales that each scale reads in Equation 10: its neighbours, or all."""
 GateForm = Literal["channel", "spatial"]
 """One gate value per channel, as Equation 14, or one per channel, step and position."""
 

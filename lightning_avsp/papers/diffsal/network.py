@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from lightning_avsp.backbones.encoder import VideoEncoder
 from lightning_avsp.backbones.registry import (
@@ -17,12 +18,14 @@ from lightning_avsp.backbones.registry import (
     build_audio_encoder,
     build_video_encoder,
 )
-from lightning_avsp.backbones.weights import PartReport, WeightReport
+from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.errors import InputError
 from lightning_avsp.papers.diffsal.paper.decoder import AttentionKind
-from lightning_avsp.papers.diffsal.paper.interaction import Interaction
+from lightning_avsp.papers.diffsal.paper.interaction import AudioInteraction, Interaction
 from lightning_avsp.papers.diffsal.paper.network import PaperDiffSal
-from lightning_avsp.structures import Condition, DiffusionNetwork
+from lightning_avsp.papers.diffsal.released.attention import ReleasedMIM
+from lightning_avsp.papers.explanation import draw_first_step
+from lightning_avsp.structures import Condition, DiffusionNetwork, Explanation
 
 DiffSalVariant = Literal["paper", "released"]
 DiffSalModality = Literal["av", "v", "a"]
@@ -118,7 +121,8 @@ class DiffSal(DiffusionNetwork):
             )
         self.variant = variant
         self.modality = modality
-        self.weight_report = WeightReport()
+        self.interaction = interaction
+        self.weight_report: list[PartReport] = []
         tiny = video_encoder == "tiny"
         # without an interaction audio has no way into the maps: no encoder is built
         self.uses_audio = modality != "v" and interaction != "none"
@@ -126,7 +130,7 @@ class DiffSal(DiffusionNetwork):
         audio = None
         if self.uses_audio:
             audio, part = build_audio_encoder(audio_encoder, audio_weights, frozen_audio)
-            self.weight_report.add(part)
+            self.weight_report.append(part)
         mel_bins = 4 if audio_encoder == "tiny" else 12  # 64 and 192 columns, 16 times smaller
         head_width = head_channels or (TINY_HEAD if tiny else PAPER_HEAD)
         self.core: DiffusionNetwork
@@ -141,9 +145,10 @@ class DiffSal(DiffusionNetwork):
                 part = frames.prepare(video_weights, freeze_video)
             else:
                 frames, part = build_video_encoder(video_encoder, weights=video_weights, frozen=freeze_video)
-                # the released decoder never reads the finest scale, and DDP demands a gradient everywhere
-                frames.get_submodule("norms.0").requires_grad_(False)
-            self.weight_report.add(part)
+                # the decoder reads a scale for each stage, never the finest, and DDP demands a gradient everywhere
+                for unread in range(4 - min(num_stages, 3)):
+                    frames.get_submodule(f"norms.{unread}").requires_grad_(False)
+            self.weight_report.append(part)
             self.core = ReleasedDiffSal(
                 modality="av" if self.uses_audio else "v",
                 video_encoder=frames,
@@ -158,7 +163,7 @@ class DiffSal(DiffusionNetwork):
             seen = None
             if modality != "a":
                 seen, part = build_video_encoder(video_encoder, num_stages, video_weights, freeze_video)
-                self.weight_report.add(part)
+                self.weight_report.append(part)
             self.core = PaperDiffSal(
                 seen,
                 audio,
@@ -169,7 +174,7 @@ class DiffSal(DiffusionNetwork):
                 num_stages,
                 mel_bins=mel_bins,
             )
-        self.weight_report.add(PartReport("Saliency-UNet", "random"))
+        self.weight_report.append(PartReport("Saliency-UNet", "random"))
         # each variant and modality was trained with its own statistics
         self.pixel_mean, self.pixel_std = self.core.pixel_mean, self.core.pixel_std
 
@@ -178,6 +183,40 @@ class DiffSal(DiffusionNetwork):
     ) -> Condition:
         """Compute the features of a clip; sizes, result and errors are those of :attr:`core`."""
         return self.core.encode(video, audio, text)
+
+    @torch.no_grad()
+    def explain(
+        self,
+        video: Tensor | None,
+        audio: Tensor | None = None,
+        text: Tensor | None = None,
+        saliency: Tensor | None = None,
+    ) -> list[Explanation]:
+        """Show where MIM finds audio and video to agree at each stage, in the first step, from fixed noise (Figure 7).
+
+        Arguments as of :meth:`encode`; ``saliency`` is not read. Nothing without frames, audio or MIM.
+        """
+        if video is None or audio is None or not self.interaction.startswith("mim") or not self.uses_audio:
+            return []
+        masks: list[Tensor] = []
+
+        def keep(module: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+            assert isinstance(module, AudioInteraction | ReleasedMIM)
+            masks.append(module.mask(*inputs))
+
+        modules = (m for m in self.modules() if isinstance(m, AudioInteraction | ReleasedMIM))
+        hooks = [module.register_forward_hook(keep) for module in modules]
+        try:
+            noise, t = draw_first_step(len(video), (video.shape[-2], video.shape[-1]), video.device)
+            self.denoise(noise, t, self.encode(video, audio, text))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        title = "agreement of audio and video (MIM's mask, mean over channels, mean 1)"
+        return [
+            Explanation(f"mim_stage{index}", f"{title}, stage {index} of {len(masks)}", mask[:, None].float())
+            for index, mask in enumerate(masks, 1)
+        ]
 
     def denoise(self, noisy_map: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """Predict the clean map (B, 1, H, W) in [0, 1] from a noisy one of the frames' size at steps ``t`` (B,)."""

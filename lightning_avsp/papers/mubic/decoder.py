@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -73,7 +72,8 @@ class DecoderFusion(nn.Module):
     """Context of a decoder stage: fused features and the deeper stage's output, mixed by a gate (X9).
 
     ``equations``: 3.44 to 3.46, each map convolved first; ``algorithm``: line 26 of Algorithm 1, the gate from their
-    sum; ``concat``: side by side through one convolution, no gate.
+    sum, in the deepest stage too, where the deeper map is zero (X10); ``concat``: side by side through one convolution,
+    no gate.
     """
 
     def __init__(self, channels: int, kind: DecoderGate) -> None:
@@ -99,18 +99,23 @@ class ConditionalDenoising(nn.Module):
     """One conditional denoising module (CDM): context, attention of the noise to it, convolution over time.
 
     ``index`` is 0 for the finest scale to 3 for the deepest. Without ``denoises`` there are no noise features and the
-    context goes straight to the convolution (table 4.3, "w/o diffusion decoder").
+    context goes straight to the convolution (table 4.3, "w/o diffusion decoder"). ``compressed``: keys and values as in
+    the fusion; else all positions, as Equation 3.47 (X40).
     """
 
-    def __init__(self, index: int, widths: Widths, gate: DecoderGate, denoises: bool) -> None:
+    def __init__(
+        self, index: int, widths: Widths, gate: DecoderGate, denoises: bool, compressed: bool = True
+    ) -> None:
         super().__init__()
         channels = widths.channels[index]
+        deepest = index == len(widths.channels) - 1
         self.enlarge: nn.Module | None = None
-        if index < len(widths.channels) - 1:  # the deepest stage has nothing below it (X10)
+        if not deepest:
             kernel = (1, 2, 2)
             # in space only: all stages have T_v steps
             self.enlarge = nn.ConvTranspose3d(widths.channels[index + 1], channels, kernel, stride=kernel)
-            self.fusion = DecoderFusion(channels, gate)
+        # the deepest stage has nothing below it; Algorithm 1 gates it with zeros (X10)
+        self.fusion = DecoderFusion(channels, gate) if gate == "algorithm" or not deepest else None
         self.attention: nn.Module | None = None
         if denoises:
             width = widths.noise[index]
@@ -118,7 +123,7 @@ class ConditionalDenoising(nn.Module):
             nn.init.trunc_normal_(self.time, std=0.02)
             self.attention = EfficientCrossAttention(
                 channels,
-                widths.factors[index],
+                widths.factors[index] if compressed else 1,
                 attention_heads(channels, widths.head_dim),
                 query_channels=width,
             )
@@ -139,8 +144,9 @@ class ConditionalDenoising(nn.Module):
             noise: Noise features (B, N, 1 or T, h, w); None without diffusion.
         """
         context, gate = fused, None
-        if self.enlarge is not None:
-            context, gate = self.fusion(fused, self.enlarge(deeper))
+        if self.fusion is not None:
+            below = torch.zeros_like(fused) if self.enlarge is None else self.enlarge(deeper)
+            context, gate = self.fusion(fused, below)
         x = context
         if self.attention is not None and noise is not None:
             # one frame of noise is seen by all steps, which only their learned position tells apart (X3)
@@ -153,16 +159,18 @@ class ConditionalDenoising(nn.Module):
 class DenoisingDecoder(nn.Module):
     """From fused features, and noise features if it ``denoises``, to the map.
 
-    ``bias`` is the start of the last one: its sigmoid is the level of the first predicted maps.
+    ``compressed`` as of :class:`ConditionalDenoising`.
     """
 
-    def __init__(self, widths: Widths, gate: DecoderGate, denoises: bool, bias: float = -2.5) -> None:
+    def __init__(self, widths: Widths, gate: DecoderGate, denoises: bool, compressed: bool = True) -> None:
         super().__init__()
         scales = range(len(widths.channels))
-        self.stages = nn.ModuleList(ConditionalDenoising(i, widths, gate, denoises) for i in scales)
+        self.stages = nn.ModuleList(
+            ConditionalDenoising(i, widths, gate, denoises, compressed) for i in scales
+        )
         self.head = VideoConvolution(widths.channels[0], 1, (widths.steps, 3, 3), padding=(0, 1, 1))
         # Saliency maps are almost empty; starting there spares the first hundred steps (X36)
-        nn.init.constant_(self.head.bias, bias)  # type: ignore[arg-type]
+        nn.init.constant_(self.head.bias, -2.5)  # type: ignore[arg-type]
 
     def forward(
         self, fused: Sequence[Tensor], noise: Sequence[Tensor] | None, size: tuple[int, int]
@@ -184,40 +192,26 @@ class DenoisingDecoder(nn.Module):
         return F.interpolate(logits.sigmoid(), size=size, mode="bilinear", align_corners=False), gates
 
 
-def normalized_entropy(features: Tensor) -> Tensor:
-    """Compute the entropy of where the energy of features lies, over that of an even spread (X18).
+def effective_share(features: Tensor) -> Tensor:
+    """Compute the share of positions that the energy of features is effectively spread over (X18).
 
-    (B, C, T, h, w) to (B,) in [0, 1]: 0 if all energy lies at one position and time, 1 if it is the same everywhere.
+    It is exp(entropy) / positions, the entropy that of the energy above its lowest: norms leave much the same energy
+    everywhere, beside which the entropy of all of it is hardly below its largest value.
+
+    (B, C, T, h, w) to (B,): 1 / positions if all lies at one position and time, 1 if it is the same everywhere.
     """
     energy = features.float().square().sum(dim=1).flatten(1)  # (B, T h w)
-    # a map of zeros has no energy to divide by
-    p = energy / energy.sum(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-    return torch.special.entr(p).sum(dim=1) / math.log(p.shape[1])
+    energy = energy - energy.amin(dim=1, keepdim=True)
+    total = energy.sum(dim=1, keepdim=True)
+    p = torch.where(total > 0, energy / total, 1 / energy.shape[1])
+    return torch.special.entr(p).sum(dim=1).exp() / p.shape[1]
 
 
-class AdaptiveSteps(nn.Module):
-    """N = round(MLP(entropy)), kept between two limits.
+def choose_steps(features: Tensor, fewest: int = 2, most: int = 8) -> Tensor:
+    """Choose the number of steps of each clip, int64 (B,), by the finest fused features f_av,1 (B, C, T, h, w).
 
-    Rounding has no gradient and no loss of the thesis reaches this network, so it **cannot be trained**: its fixed
-    weights make a line from ``fewest`` steps at entropy 0 to ``most`` at entropy 1 (X18). What the thesis used is
-    unknown.
+    It stands for N = round(MLP(entropy)) of Algorithm 2 and is **untrained**: rounding has no gradient and no loss of
+    the thesis reaches that network. A line leads from ``fewest`` steps at no share of the positions
+    (:func:`effective_share`) to ``most`` at all of them (X18).
     """
-
-    def __init__(self, fewest: int = 2, most: int = 8, hidden: int = 8) -> None:
-        super().__init__()
-        self.fewest, self.most = fewest, most
-        self.first = nn.Linear(1, hidden)
-        self.second = nn.Linear(hidden, 1)
-        with torch.no_grad():
-            self.first.weight.fill_(1.0)
-            self.first.bias.zero_()
-            self.second.weight.fill_((most - fewest) / hidden)
-            self.second.bias.fill_(float(fewest))
-        self.requires_grad_(False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Finest fused features f_av,1 (B, C, T, h, w) to the number of steps of each clip, int64 (B,)."""
-        with torch.autocast(features.device.type, enabled=False):
-            entropy = normalized_entropy(features)[:, None].to(self.first.weight.dtype)  # (B, 1)
-            wanted = self.second(F.relu(self.first(entropy)))[:, 0]
-        return wanted.round().long().clamp(self.fewest, self.most)  # rounding has no gradient (X18)
+    return (fewest + (most - fewest) * effective_share(features)).round().long()

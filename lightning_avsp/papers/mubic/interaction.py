@@ -139,14 +139,18 @@ class Skip(nn.Module):
             )
         self.conv = VideoConvolution(channels, channels, 1)
 
+    def scalar(self) -> Tensor:
+        """Return beta as the skip uses it."""
+        return self.beta.clamp(0, 1) if self.clamp else self.beta
+
     def forward(self, f_v: Tensor) -> Tensor:
         """Transform (B, C, T, h, w)."""
         if self.clamp and self.training:
-            # projected, not clamped in the graph: outside [0, 1] a clamp has no gradient that leads back
+            # projected: outside [0, 1] a clamp has no gradient that leads back
             with torch.no_grad():
                 self.beta.clamp_(0, 1)
         size = (f_v.shape[-2], f_v.shape[-1])
-        return self.beta * resize_frames(self.conv(self.compress(f_v)), size)
+        return self.scalar() * resize_frames(self.conv(self.compress(f_v)), size)
 
 
 class GatedFusion(nn.Module):

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from lightning_avsp.backbones.registry import AudioEncoderName, VideoEncoderName
 from lightning_avsp.layers.convolution import Axes
-from lightning_avsp.papers.gate_explanation import explain_gates
-from lightning_avsp.papers.mubic.decoder import AdaptiveSteps, DenoisingDecoder, StepNoiseEncoder
+from lightning_avsp.papers.explanation import draw_first_step, explain_gates
+from lightning_avsp.papers.mubic.decoder import DenoisingDecoder, StepNoiseEncoder, choose_steps
 from lightning_avsp.papers.mubic.options import DecoderGate, Fusion
 from lightning_avsp.papers.mubic.trunk import Factors, Fused, FusionTrunk
 from lightning_avsp.structures import (
@@ -27,8 +27,6 @@ from lightning_avsp.structures import (
     SaliencyNetwork,
 )
 
-FIRST_STEP = 999
-"""Diffusion step at which decoder gates are shown: that of the first of any number of steps out of 1000."""
 SCALES = ("stride 4", "stride 8", "stride 16", "stride 32")
 """Ratio of the frame's size to that of each scale's features, finest first."""
 
@@ -103,6 +101,8 @@ class MUBiC(FusionNetwork, DiffusionNetwork):
         noise_axes: ``2d`` or ``3d`` noise encoder (X2).
         compression: Compression of keys and values at the four scales, finest first; None: 16, 8, 4, 2, or 8, 4, 2, 1
             if tiny (X5).
+        decoder_keys: Keys and values of the decoder's attention: ``compressed`` as in the fusion, or ``all`` positions,
+            as Equation 3.47 (X40).
         adaptive_steps: Offer the number of steps of Algorithm 2 in :meth:`denoising_steps`. It is untrained (X18).
         video_weights: None: random; ``kinetics400``: published weights, downloaded; else a file.
         audio_weights: None: random; ``vggish``: published weights, downloaded; else a file.
@@ -122,6 +122,7 @@ class MUBiC(FusionNetwork, DiffusionNetwork):
         decoder_gate: DecoderGate = "equations",
         noise_axes: Axes = "2d",
         compression: Factors | None = None,
+        decoder_keys: Literal["compressed", "all"] = "compressed",
         adaptive_steps: bool = False,
         video_weights: str | None = None,
         audio_weights: str | None = None,
@@ -134,8 +135,8 @@ class MUBiC(FusionNetwork, DiffusionNetwork):
         )  # fmt: skip
         super().__init__(trunk)
         self.noise_encoder = StepNoiseEncoder(trunk.widths.noise, trunk.widths.steps, noise_axes)
-        self.decoder = DenoisingDecoder(trunk.widths, decoder_gate, denoises=True)
-        self.adaptive = AdaptiveSteps() if adaptive_steps else None
+        self.decoder = DenoisingDecoder(trunk.widths, decoder_gate, True, decoder_keys == "compressed")
+        self.adaptive_steps = adaptive_steps
 
     def encode(
         self, video: Tensor | None, audio: Tensor | None = None, text: Tensor | None = None
@@ -167,16 +168,14 @@ class MUBiC(FusionNetwork, DiffusionNetwork):
     def denoising_steps(self, condition: Condition) -> Tensor | None:
         """Compute the denoising steps of each clip, int64 (B,) from 2 to 8; None unless built with adaptive steps.
 
-        Untrained: see :class:`AdaptiveSteps`.
+        Untrained: see :func:`choose_steps`.
         """
-        return None if self.adaptive is None else self.adaptive(condition.video[-1])
+        return choose_steps(condition.video[-1]) if self.adaptive_steps else None
 
     def decoder_gates(self, fused: Fused) -> list[Tensor]:
         """Compute the decoder's gates (B, C, T, h, w) in the first denoising step, finest first, from fixed noise."""
         batch, _, _, height, width = fused.features[0].shape
-        noise = torch.randn((1, 1, 2 * height, 2 * width), generator=torch.Generator().manual_seed(0))
-        noise = noise.to(fused.features[0].device).expand(batch, -1, -1, -1)
-        t = torch.full((batch,), FIRST_STEP, device=noise.device)
+        noise, t = draw_first_step(batch, (2 * height, 2 * width), fused.features[0].device)
         return self._denoise(noise, t, Condition(video=fused.features[::-1]))[1]
 
 

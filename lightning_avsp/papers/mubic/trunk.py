@@ -14,7 +14,7 @@ from lightning_avsp.backbones.registry import (
     build_audio_encoder,
     build_video_encoder,
 )
-from lightning_avsp.backbones.weights import PartReport, WeightReport
+from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.resampling import resample_time
 from lightning_avsp.papers.inputs import check_frame_size, refuse_text
@@ -81,15 +81,15 @@ class FusionTrunk(nn.Module):
             raise InputError(
                 f"compression={factors}: each factor must be at least 1, which compresses nothing"
             )
-        self.weight_report = WeightReport()
+        self.weight_report: list[PartReport] = []
         self.video_encoder, part = build_video_encoder(video_encoder, 4, video_weights, freeze_video)
-        self.weight_report.add(part)
+        self.weight_report.append(part)
         self.audio_encoder: AudioEncoder | None = None
         audio_channels = 0
         if modality == "av":
             freeze_audio = audio_encoder == "vggish" if freeze_audio is None else freeze_audio
             encoder, part = build_audio_encoder(audio_encoder, audio_weights, freeze_audio)
-            self.weight_report.add(part)
+            self.weight_report.append(part)
             self.audio_encoder, audio_channels = encoder, encoder.out_channels
         self.widths = Widths(
             channels=self.video_encoder.channels[::-1],
@@ -105,7 +105,7 @@ class FusionTrunk(nn.Module):
         self.blocks = nn.ModuleList(
             InteractionBlock(index, self.widths, options, modality == "av") for index in range(4)
         )
-        self.weight_report.add(PartReport("fusion and decoder", "random"))
+        self.weight_report.append(PartReport("fusion and decoder", "random"))
 
     def forward(self, video: Tensor | None, audio: Tensor | None, text: Tensor | None) -> Fused:
         """Encode and fuse a clip.
@@ -140,7 +140,7 @@ class FusionTrunk(nn.Module):
     def skip_scalars(self) -> list[Tensor]:
         """Return the scalar beta of each scale, finest first; empty without skips."""
         return [
-            block.skip.beta
+            block.skip.scalar()
             for block in self.blocks
             if isinstance(block, InteractionBlock) and block.skip is not None
         ]

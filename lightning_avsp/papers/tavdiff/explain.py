@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_avsp.papers.tavdiff.sitr import SITR
+from lightning_avsp.papers.tavdiff.sitr import SITR, spread
 from lightning_avsp.structures import Explanation
 
 
@@ -28,14 +28,27 @@ def explain_sitr(sitr: SITR, features: Tensor, text: Tensor, saliency: Tensor | 
     clips = torch.arange(len(maps), device=maps.device)
     by_rule = sitr.choose(responses, None, grid)
     unit = "(attention, mean 1)"
+    rows = [row for row in range(maps.shape[1]) if bool(responses.candidates[:, row].any())]
     found = [
-        Explanation(f"sitr_token{row:02d}", f"map of token {row} of the caption {unit}", maps[:, row])
-        for row in range(maps.shape[1])
-        if bool(responses.candidates[:, row].any())
+        Explanation(
+            f"sitr_token{row:02d}", f"map of token {row} of the caption {unit}", maps[:, row], token=row
+        )
+        for row in rows
     ]
+    products = None if saliency is None else maps * spread(saliency, grid).unflatten(1, grid)[:, None]
+    if products is not None:
+        found += [
+            Explanation(
+                f"sitr_token{row:02d}_truth",
+                f"map of token {row} of the caption, times the ground truth",
+                products[:, row],
+                token=row,
+            )
+            for row in rows
+        ]
     found.append(Explanation("sitr_chosen", f"the map that SITR's rule chooses {unit}", maps[clips, by_rule]))
     numbers, labels = [by_rule.float()], ["token chosen by the rule"]
-    if saliency is not None:
+    if products is not None:
         by_truth = sitr.choose(responses, saliency, grid)
         title = f"the map that the ground truth chooses {unit}"
         found.append(Explanation("sitr_chosen_by_truth", title, maps[clips, by_truth]))
@@ -44,4 +57,9 @@ def explain_sitr(sitr: SITR, features: Tensor, text: Tensor, saliency: Tensor | 
     values = torch.stack(numbers, dim=1)
     values = torch.where(responses.present[:, None], values, torch.nan)
     found.append(Explanation("sitr_choice", "tokens that SITR chooses", values, tuple(labels)))
+    if products is not None:
+        sums = products[:, rows].flatten(2).mean(dim=2)
+        sums = torch.where(responses.candidates[:, rows], sums, torch.nan)
+        title = "mean of each token's map times the ground truth: the largest is chosen in training"
+        found.append(Explanation("sitr_overlap", title, sums, tuple(f"token {row}" for row in rows)))
     return found

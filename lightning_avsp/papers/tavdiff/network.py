@@ -18,7 +18,7 @@ from lightning_avsp.backbones.registry import (
     build_waveform_encoder,
 )
 from lightning_avsp.backbones.soundnet import SoundNetTap
-from lightning_avsp.backbones.weights import PartReport, WeightReport
+from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.errors import InputError, require_choice
 from lightning_avsp.papers.tavdiff.condition import condition_tokens
 from lightning_avsp.papers.tavdiff.condition_encoder import ConditionEncoder
@@ -50,10 +50,12 @@ class TAVDiff(DiffusionNetwork):
         audio_encoder: Backbone of the waveform.
         audio_tap: Layer that SoundNet's features are taken from.
         denoiser: Denoising network (Table III).
-        decoupled: Saliency-DiT's cross-attention to the condition; without it, the mean of the condition is
-            concatenated to the time vector (Table IV).
-        pooled_condition: Path of the condition into a denoiser without cross-attention (X7); None: ``sum`` for ``dit``,
-            ``concat`` for the undecoupled Saliency-DiT.
+        decoupled: Saliency-DiT's cross-attention to the condition; without it, the condition enters with the time
+            vector (Table IV).
+        pooled_condition: Path of the condition into a denoiser without cross-attention (X7): ``sum``, its mean added to
+            the time vector; ``concat``, its mean beside it; ``in_context``, its tokens beside the map's;
+            ``in_context_sum`` and ``in_context_concat``, both. None: ``in_context_sum`` for ``dit``,
+            ``in_context_concat`` for the undecoupled Saliency-DiT.
         residual: Residuals around the parts of a block; ``false``: Equations 3 to 7 as printed (X4).
         text_fusion: Fusion of the caption with the visual features (Table V).
         sitr_tokens: Tokens whose maps SITR may choose.
@@ -61,6 +63,7 @@ class TAVDiff(DiffusionNetwork):
         sitr_infer_select: Rule of test time (X1).
         sitr_output: Use of the chosen map (X3).
         sitr_gt_share: Share of clips for which the ground truth chooses, with ``sitr_train_select=mixed``.
+        sitr_gt_product: In training, multiply the chosen map by the ground truth, as Section III-C says (X27).
         audio_product: Also multiply the visual features of every stage of the video encoder, ``s3d`` or ``tiny``, by a
             function of the audio (not in the paper, X20).
         text_product: Also multiply them by a function of the caption (not in the paper, X20).
@@ -97,9 +100,10 @@ class TAVDiff(DiffusionNetwork):
         text_fusion: TextFusion = "sitr",
         sitr_tokens: SITRTokens = "words",
         sitr_train_select: TrainSelect = "gt",
-        sitr_infer_select: InferSelect = "sigmoid_sum",
+        sitr_infer_select: InferSelect = "entropy",
         sitr_output: SITROutput = "modulated",
         sitr_gt_share: float = 0.5,
+        sitr_gt_product: bool = False,
         audio_product: bool = False,
         text_product: bool = False,
         size: SizeName | None = None,
@@ -145,13 +149,13 @@ class TAVDiff(DiffusionNetwork):
         path = condition_path(denoiser, decoupled, pooled_condition)
         sizes = SIZES[size]
         self.modalities = modalities
-        self.weight_report = WeightReport()
+        self.weight_report: list[PartReport] = []
         frames: VideoEncoder | None = None
         fusion: VisualOnly | SITR | None = None
         if "v" in modalities:
             # its deepest scale alone is read
             frames, part = build_frames(video_encoder, video_weights, freeze_video)
-            self.weight_report.add(part)
+            self.weight_report.append(part)
             self.pixel_mean, self.pixel_std = frames.pixel_mean, frames.pixel_std
             channels = frames.channels[0]
             if "t" not in modalities:
@@ -160,14 +164,14 @@ class TAVDiff(DiffusionNetwork):
             elif text_fusion == "sitr":
                 fusion = SITR(
                     text_width, channels, sizes.width, sizes.sitr_heads,
-                    sitr_tokens, sitr_train_select, sitr_infer_select, sitr_output, sitr_gt_share,
+                    sitr_tokens, sitr_train_select, sitr_infer_select, sitr_output, sitr_gt_share, sitr_gt_product,
                 )  # fmt: skip
             else:
                 fusion = RepeatedText(text_fusion, text_width, channels, sizes.width)
         waves: AudioEncoder | None = None
         if "a" in modalities:
             waves, part = build_waveform_encoder(audio_encoder, audio_tap, audio_weights, freeze_audio)
-            self.weight_report.add(part)
+            self.weight_report.append(part)
         products = (audio_product, text_product)
         self.condition = ConditionEncoder(
             modalities, sizes.width, text_width, frames, fusion, waves, products
@@ -179,7 +183,7 @@ class TAVDiff(DiffusionNetwork):
             self.denoiser = MapTransformer(
                 sizes.width, sizes.depth, sizes.heads, patch or sizes.patch, path, residual
             )
-        self.weight_report.add(PartReport(f"condition and denoiser ({denoiser})", "random"))
+        self.weight_report.append(PartReport(f"condition and denoiser ({denoiser})", "random"))
         # pretrained encoders learn slower
         factor = encoder_lr_scale if encoder_lr_scale is not None else (1.0 if tiny else 0.1)
         self.lr_scales = {

@@ -14,7 +14,7 @@ Denoiser = Literal["saliency_dit", "dit", "unet"]
 """Rows of Table III."""
 SizeName = Literal["S", "B", "tiny"]
 """Names of :data:`SIZES`."""
-PooledCondition = Literal["sum", "concat", "in_context"]
+PooledCondition = Literal["sum", "concat", "in_context", "in_context_sum", "in_context_concat"]
 """Path of the condition into a denoiser without cross-attention (X7)."""
 
 
@@ -60,4 +60,4 @@ def condition_path(
                 "set denoiser=dit or decoupled=false, or leave it out"
             )
         return "cross"
-    return pooled_condition or ("sum" if denoiser == "dit" else "concat")
+    return pooled_condition or ("in_context_sum" if denoiser == "dit" else "in_context_concat")

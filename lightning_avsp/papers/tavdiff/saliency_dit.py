@@ -20,10 +20,10 @@ from lightning_avsp.layers.embeddings import (
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.papers.tavdiff.condition import Tokens
 
-ConditionPath = Literal["cross", "sum", "concat", "in_context"]
+ConditionPath = Literal["cross", "sum", "concat", "in_context", "in_context_sum", "in_context_concat"]
 """Path of the condition. ``cross``: cross-attention (Saliency-DiT); ``sum``: its mean, projected, plus the time
-vector (DiT's way with a label); ``concat``: its mean beside the time vector, through an MLP (undecoupled);
-``in_context``: its tokens are appended to the map's (X7)."""
+vector (DiT's way with a label); ``concat``: its mean beside the time vector, through an MLP; ``in_context``: its
+tokens are appended to the map's, without which no place of the frame reaches a place of the map (X7)."""
 
 EMPTY_MAP = -3.5
 """Start of the last bias: its sigmoid, .03, is about the mean of a saliency map. From a higher start the first steps
@@ -55,14 +55,22 @@ class SaliencyDiTBlock(nn.Module):
             self.cross_attention.attend_in_place((heads + 1) // 2)  # X21
             self.cross_norm_out = LayerNorm(width)
 
-    def forward(self, x: Tensor, time: Tensor, tokens: Tokens, positions: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        time: Tensor,
+        tokens: Tokens,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """Run one block on the map's tokens (B, N, width), whose positions are (N, width).
 
-        ``time`` is the time vector (B, width), ``tokens`` the condition's (B, M, width).
+        ``time`` is the time vector (B, width), ``tokens`` the condition's (B, M, width), ``mask`` True for those of
+        ``x`` that exist, bool (B, N), all if None.
         """
         keep = 1.0 if self.residual else 0.0
         scale1, shift1, gate1, scale2, shift2, gate2 = self.modulation(time)
-        attended = self.self_attention(modulate(self.norm1(x), scale1, shift1))  # Equation 3
+        attended = self.self_attention(modulate(self.norm1(x), scale1, shift1), mask=mask)  # Equation 3
         x = keep * x + gate1 * attended  # Equation 4
         if self.cross_attention is not None:
             met = self.cross_attention(self.cross_norm_in(x), tokens.values, tokens.mask, positions)
@@ -94,9 +102,9 @@ class MapTransformer(nn.Module):
         self.blocks = nn.ModuleList(
             SaliencyDiTBlock(width, heads, path == "cross", residual) for _ in range(depth)
         )
-        if path == "sum":
+        if path.endswith("sum"):
             self.pooled: nn.Module = nn.Linear(width, width)
-        elif path == "concat":
+        elif path.endswith("concat"):
             self.pooled = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
         self.modulation = Modulation(width, width, (0.0, 0.0))
         self.norm = LayerNorm(width, elementwise_affine=False, eps=1e-6)
@@ -120,23 +128,18 @@ class MapTransformer(nn.Module):
         x = self.embedding(noisy_map)  # (B, N, width)
         positions = grid_positions(grid, x.shape[-1], x.device)  # (N, width)
         x = x + positions.to(x.dtype)
-        count = x.shape[1]
+        count, mask = x.shape[1], None
         time = self.time(t)  # (B, width)
-        if self.path == "sum":
+        if self.path.endswith("sum"):
             time = time + self.pooled(tokens.mean())
-        elif self.path == "concat":
+        elif self.path.endswith("concat"):
             time = self.pooled(torch.cat([time, tokens.mean()], dim=-1))
-        elif self.path == "in_context":
-            x = torch.cat([x, self._visible(tokens).to(x.dtype)], dim=1)  # X7
+        if self.path.startswith("in_context"):
+            x = torch.cat([x, tokens.values.to(x.dtype)], dim=1)  # X7
+            if tokens.mask is not None:
+                mask = torch.cat([tokens.mask.new_ones(len(x), count), tokens.mask], dim=1)
         for block in self.blocks:
-            x = block(x, time, tokens, positions)
+            x = block(x, time, tokens, positions, mask)
         scale, shift = self.modulation(time)
         x = self.out(modulate(self.norm(x[:, :count]), scale, shift))  # (B, N, patch^2)
         return unpatchify(x, grid, self.patch)
-
-    @staticmethod
-    def _visible(tokens: Tokens) -> Tensor:
-        """Mask tokens with zeros where there is none: self-attention has no mask, and zeros carry no caption."""
-        if tokens.mask is None:
-            return tokens.values
-        return tokens.values * tokens.mask[..., None]

@@ -21,7 +21,7 @@ SITRTokens = Literal["words", "all"]
 """Tokens whose maps may be chosen: the words, or start and end token too."""
 TrainSelect = Literal["gt", "infer_rule", "mixed"]
 """Choice in training: the ground truth, the rule of test time, or each for a share of the clips (X2)."""
-InferSelect = Literal["sigmoid_sum", "logit_max", "entropy", "eot", "random"]
+InferSelect = Literal["entropy", "sigmoid_sum", "logit_max", "eot", "random"]
 """Choice of a map without ground truth (X1)."""
 SITROutput = Literal["modulated", "map_times_v", "map_only"]
 """Use of the chosen map on the visual features (X3)."""
@@ -41,6 +41,13 @@ class Responses:
     """True if there is a token to choose: bool (B,)."""
 
 
+def spread(saliency: Tensor, grid: torch.Size) -> Tensor:
+    """Bring ground truth (B, 1, H, W) to the visual positions (B, T h w), the same in every time step."""
+    # area: no fixated cell may be skipped
+    small = F.interpolate(saliency.float(), size=(grid[1], grid[2]), mode="area")  # (B, 1, h, w)
+    return small.expand(-1, grid[0], -1, -1).flatten(1)
+
+
 class SITR(nn.Module):
     """Cross-attention from words to visual positions, and the choice of one word (Equation 1).
 
@@ -51,15 +58,17 @@ class SITR(nn.Module):
         heads: Attention heads; divides ``width``.
         tokens: Tokens whose maps may be chosen.
         train_select: Choice in training.
-        infer_select: Rule without ground truth: largest sum of sigmoid(q k / sqrt(d_k)) over positions; largest
-            single logit; lowest entropy of the softmax map; the end token's map; or at random (the same for the
-            same caption).
+        infer_select: Rule without ground truth: lowest entropy of the softmax map; largest sum of
+            sigmoid(q k / sqrt(d_k)) over positions; largest single logit; the end token's map; or at random (the same
+            for the same caption). The two on logits depend on a constant per word that no training shapes (X1).
         output: ``modulated``: the mean of LN(V) and N A LN(V), N the number of positions, A the chosen map;
             ``map_times_v``: N A LN(V); ``map_only``: the map alone, embedded.
         gt_share: With ``train_select=mixed``, share of the clips for which the ground truth chooses.
+        gt_product: In training the chosen map is multiplied by the ground truth, as Section III-C says (X27).
 
     Raises:
-        InputError: If an option is unknown, or the share lies outside of 0..1.
+        InputError: If an option is unknown, the share lies outside of 0..1, or the ground truth is to multiply but not
+            to choose.
     """
 
     def __init__(
@@ -70,9 +79,10 @@ class SITR(nn.Module):
         heads: int = 8,
         tokens: SITRTokens = "words",
         train_select: TrainSelect = "gt",
-        infer_select: InferSelect = "sigmoid_sum",
+        infer_select: InferSelect = "entropy",
         output: SITROutput = "modulated",
         gt_share: float = 0.5,
+        gt_product: bool = False,
     ) -> None:
         super().__init__()
         for name, value, choices in (
@@ -84,12 +94,18 @@ class SITR(nn.Module):
             require_choice(f"sitr_{name}", value, get_args(choices))
         if not 0 <= gt_share <= 1:
             raise InputError(f"sitr_gt_share={gt_share} is a share: choose 0 to 1")
+        if gt_product and train_select != "gt":
+            raise InputError(
+                f"sitr_gt_product=true multiplies the map that the ground truth has chosen, but sitr_train_select="
+                f"{train_select}; set sitr_train_select=gt"
+            )
         self.heads = heads
         self.tokens = tokens
         self.train_select = train_select
         self.infer_select = infer_select
         self.output = output
         self.gt_share = gt_share
+        self.gt_product = gt_product
         self.query = nn.Linear(text_width, width)
         self.key = nn.Linear(video_channels, width)
         self.value = nn.Linear(1 if output == "map_only" else video_channels, width)
@@ -134,11 +150,8 @@ class SITR(nn.Module):
         """Choose rows of tokens, int64 (B,), by ground truth (B, 1, H, W) or, without, by the rule; grid: (T, h, w)."""
         scores = responses.scores
         if saliency is not None:
-            # area: no fixated cell may be skipped
-            small = F.interpolate(saliency.float(), size=(grid[1], grid[2]), mode="area")  # (B, 1, h, w)
-            target = small.expand(-1, grid[0], -1, -1).flatten(1)  # (B, P), the same in every time step
             # the choice itself has no gradient
-            scores = (responses.maps.detach() * target[:, None]).sum(dim=-1)
+            scores = (responses.maps.detach() * spread(saliency, grid)[:, None]).sum(dim=-1)
         return scores.masked_fill(~responses.candidates, -torch.inf).argmax(dim=1)
 
     def _choose_in_training(self, responses: Responses, saliency: Tensor | None, grid: torch.Size) -> Tensor:
@@ -183,6 +196,8 @@ class SITR(nn.Module):
             clips = torch.arange(len(chosen), device=chosen.device)
             # times the number of positions: the mean of the map is 1, whatever the grid
             relevance = responses.maps[clips, chosen] * tokens.shape[1]  # (B, P)
+            if self.training and self.gt_product and saliency is not None:
+                relevance = relevance * spread(saliency, grid)
             relevance = torch.where(responses.present[:, None], relevance, 1.0).to(tokens.dtype)
         weight = relevance[..., None]
         if self.output == "map_only":

@@ -40,6 +40,19 @@ def test_clean_corpora_have_no_fault(depth: str, pristine: Path) -> None:
     }
 
 
+def test_films_that_a_split_divides_are_a_fact(tmp_path: Path) -> None:
+    synthesise_corpus(tmp_path, "ETMD_av", 7, spec=SyntheticSpec(size=(32, 64), seconds=0.8))
+    train, test = (tmp_path / "fold_lists" / f"ETMD_av_list_{part}_1_fps.txt" for part in ("train", "test"))
+    lines = test.read_text().splitlines()
+    (second,) = [
+        line for line in lines if line.startswith("CHI_2_color")
+    ]  # as CHI_1_color, tested in split 1
+    test.write_text("".join(f"{line}\n" for line in lines if line != second))
+    train.write_text(f"{train.read_text()}{second}\n")
+    (corpus,) = check_corpora(tmp_path, depth="quick").corpora
+    assert "films of which a split trains and tests parts: CHI" in corpus.facts
+
+
 def test_pictures_and_fixations_as_png(root: Path) -> None:
     video = next(path for path in sorted((root / "DHF1K" / "annotation").iterdir()))
     frame, blank, empty = (

@@ -52,16 +52,6 @@ def test_a_degree_at_57_cm_is_about_a_centimetre() -> None:
         screen_pixels(1.0, 0.0, 40.0, 1600)
 
 
-@pytest.mark.parametrize(
-    ("coordinates", "x", "y"),
-    [("video", 50.0, 10.0), ("video_unit", 0.5, 0.2), ("screen", 300.0, 140.0), ("screen_unit", 0.3, 0.28)],
-)
-def test_four_kinds_of_coordinates_of_one_position(coordinates: str, x: float, y: float) -> None:
-    geometry = ScreenGeometry((100, 50), coordinates, (1000, 500), (200.0, 100.0), (200.0, 200.0))
-    found = geometry.in_video(np.array([x]), np.array([y]))
-    assert np.ravel(found) == pytest.approx([0.5, 0.2])
-
-
 def test_a_video_beside_the_screen_is_refused() -> None:
     with pytest.raises(InputError, match="columns 1200 to 1300"):
         ScreenGeometry((100, 50), "screen", (1000, 500), (1200.0, 0.0), (100.0, 50.0))
@@ -89,3 +79,9 @@ def test_a_rate_that_the_container_misstates_is_measured() -> None:
     clock = make_clock(np.arange(200) / 25.0, 8.0, 30.0)
     assert clock.even
     assert clock.fps == pytest.approx(25.0)
+
+
+def test_the_last_picture_of_a_slideshow_stays() -> None:
+    clock = make_clock(np.array([0.0, 1.0, 2.0]), 7.0, 3 / 7)
+    assert clock.source.tolist() == [0, 1, 2, 2, 2, 2, 2]
+    assert (clock.fps, clock.seconds, clock.even) == (1.0, 7.0, False)

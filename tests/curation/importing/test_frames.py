@@ -88,6 +88,12 @@ def test_a_slow_tracker_holds_its_sample(tmp_path: Path) -> None:
         assign(samples(times), tmp_path)
     found = assign(samples(times, x=times / 5), tmp_path, time=TimeStamps(rate=10.0))
     np.testing.assert_allclose(found.positions["x"] * 640, np.repeat(times / 5, 3), rtol=1e-12)
+    film_rate = samples(np.arange(72) / 24 * 1000)  # not slow enough for a table of fixations
+    with pytest.raises(InputError, match=r"frames between first and last sample .* --time\.rate"):
+        assign(film_rate, tmp_path)
+    assert assign(film_rate, tmp_path, time=TimeStamps(rate=24.0)).empty_frames == 0
+    with pytest.raises(InputError, match=r"3\.33\d* rows per second, .* --columns\.duration"):
+        assign(samples(np.arange(0, 3000, 300)), tmp_path)
 
 
 def test_frames_without_a_row_are_refused_with_their_histogram(tmp_path: Path) -> None:
@@ -134,6 +140,18 @@ def test_viewers_without_a_column_are_refused(tmp_path: Path) -> None:
     table = pd.concat([samples(np.arange(0, 3000, 20.0), name) for name in "abc"]).drop(columns="observer")
     with pytest.raises(InputError, match=r"67% of the samples have the time of another.*--columns\.observer"):
         assign(table, tmp_path, columns=Columns(observer=""))
+    u, v = look(count=600)  # two viewers in turns, 10 ms apart, at places of their own
+    mixed = samples(np.arange(0, 3000, 5.0), x=(u * 0.4 + 0.3 * (np.arange(600) % 2)) * 640, y=v * 360)
+    found = assign(mixed.drop(columns="observer"), tmp_path, columns=Columns(observer=""))
+    assert any("several viewers are in one table" in note for note in found.notes)
+
+
+def test_times_beside_the_video_are_noted(tmp_path: Path) -> None:
+    found = assign(samples(np.arange(1000, 4000, 10.0)), tmp_path, max_blank=0.4)
+    assert (
+        "33% of the valid samples lie before or after the video of 3.00 s; times run from 1000 to 3990 ms: compare "
+        "--time.start"
+    ) in found.notes
 
 
 def look(spread: float = 0.12, seed: int = 0, count: int = 300) -> tuple[np.ndarray, np.ndarray]:
@@ -164,12 +182,24 @@ def test_placements_that_cannot_be_are_refused(
         assign(table, tmp_path, screen=screen)
 
 
+def test_places_from_the_middle_are_recognised(tmp_path: Path) -> None:
+    u, v = look()
+    table = samples(np.arange(0, 3000, 10.0), x=(u - 0.5) * 640, y=(v - 0.5) * 360)
+    with pytest.raises(
+        InputError, match=r"would if they counted from the middle: give --screen\.origin centre"
+    ):
+        assign(table, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("x", "y", "screen", "said"),
     [
         (0.5, 0.5, Screen(size="1280x720", video_shown="fit"), "centre of gaze is far from the middle"),
         (0.05, 0.05, Screen(), "another unit may be meant"),
         (1.25, 1.25, Screen(), "is much: where it was shown with bars"),
+        # a screen of 1920 x 1080 was said to have 2560 x 1440; a letterbox above the video was not mentioned
+        (3.0, 3.0, Screen(size="2560x1440", video_shown="fit"), "centre of gaze is far from the middle"),
+        (1.0, 1.4, Screen(), "centre of gaze is far from the middle"),
     ],
 )
 def test_unlikely_placements_are_noted_with_their_option(
@@ -188,6 +218,9 @@ def test_unlikely_placements_are_noted_with_their_option(
     ("screen", "x", "y"),
     [
         (Screen(), 160.0, 90.0),
+        (Screen("video_unit"), 0.25, 0.25),
+        (Screen("screen", "1000x500", "200,100", "200x200"), 250.0, 150.0),
+        (Screen("screen_unit", "1000x500", "200,100", "200x200"), 0.25, 0.3),
         (Screen(origin="bottom_left"), 160.0, 270.0),
         (Screen(origin="centre"), -160.0, 90.0),
         (Screen("video_unit", origin="bottom_left"), 0.25, 0.75),
@@ -220,6 +253,8 @@ def test_frame_numbers_from_one_are_recognised(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"numbered from 1 to 90, .* give --time\.start 1"):
         assign(table, tmp_path, time=TimeStamps("frame"))
     assert assign(table, tmp_path, time=TimeStamps("frame", 1)).empty_frames == 0
+    found = assign(table[:-1], tmp_path, time=TimeStamps("frame"))
+    assert any("is number 1: if numbers count from 1" in note for note in found.notes)
 
 
 def test_every_sample_left_out_has_an_example(tmp_path: Path) -> None:

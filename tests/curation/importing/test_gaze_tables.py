@@ -46,15 +46,6 @@ def test_any_delimiter(delimiter: str, make_table: Callable) -> None:
     assert table.valid.tolist() == [True, False, True]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_decimal_commas_comments_and_encodings(encoding: str, tmp_path: Path) -> None:
-    path = tmp_path / "gaze.tsv"
-    path.write_text("# exported\nWho;t [ms];X;Y\n\nJürgen;1,5;10,25;3\n", encoding=encoding)
-    table = read_gaze(path, Columns("Who", "t [ms]", "X", "Y", ""))
-    assert list(table.observer) == ["Jürgen"]
-    assert (table.time.tolist(), table.x.tolist(), table.y.tolist()) == ([1.5], [10.25], [3.0])
-
-
 def test_codes_of_validity(make_table: Callable) -> None:
     path = make_table([("a", 0, 1, 1, 0), ("a", 1, 1, 1, 4), ("a", 2, 1, 1, 1)])
     with pytest.raises(InputError, match=r"line 3: column 'valid' holds '4'.*--columns.valid_is 0"):
@@ -72,6 +63,8 @@ def test_codes_of_validity(make_table: Callable) -> None:
             "no column 'x', 'y'; its columns: observer, time, gx, gy, valid",
         ),
         ("observer,time,x,y,valid\na,0,1,1,1\na,zero,1,1,1\n", "line 3: column 'time' holds 'zero'"),
+        ("observer,time,x,y,valid\na,0,1,1,1\n ,1,1,1,1\n", "line 3: no observer in column 'observer'"),
+        ("PK\3\4" + 100 * "\0", "is no text"),
         ("observer,time,x,y,valid\na,0,1,5,1,1\n", "line 2: 6 cells, the header has 5"),
         ("observer,time,x,y,valid\na,0,1,1,1\na,1,1,5,1,5,1\n", "line 3: 7 cells, the header has 5"),
     ],

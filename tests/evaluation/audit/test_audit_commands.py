@@ -14,8 +14,6 @@ from lightning_avsp.data.options import EvaluationOptions
 from lightning_avsp.errors import InputError
 from lightning_avsp.tasks.loading import load_model
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
-
 
 @pytest.fixture(scope="module")
 def runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -44,6 +44,18 @@ def seen(finding: LeakFinding) -> dict[str, set[str]]:
     return {exposure.how: {video for _, video in exposure.videos} for exposure in finding.leaks}
 
 
+def test_other_parts_of_a_tested_film_are_named_and_no_leak(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The published splits divide ETMD's films."""
+    parts = {"train": ["CHI_1_color", "GLA_1_color"], "validation": ["CRA_1_color"], "test": ["CHI_2_color"]}
+    videos = {part: [["ETMD", name] for name in names] for part, names in parts.items()}
+    leak([str(make_run(tmp_path / "run", "", "", videos=videos))])
+    printed = capsys.readouterr().out
+    assert "its training: other parts of films that are tested: ETMD/CHI" in printed
+    assert "0 with a leak, 0 unknown, 1 clean" in printed
+
+
 def test_training_on_a_test_video_is_a_leak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     honest = make_run(tmp_path / "honest", "abc", "xy")
     (finding,) = audit_leaks([honest / "checkpoints" / "last.ckpt"])  # a checkpoint names its run

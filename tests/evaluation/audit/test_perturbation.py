@@ -200,19 +200,23 @@ def test_the_text_audit_perturbs_captions_alone(
     assert audio.exactly_zero  # the caption is the same with every audio
 
 
-def test_captions_come_from_the_option_or_the_checkpoint(captions: Captions) -> None:
+def test_captions_come_from_the_option_or_the_checkpoint(captions: Captions, tmp_path: Path) -> None:
     spec = InputSpec((32, 64), (32, 64), ClipPolicy(), None)  # type: ignore[arg-type]
     model = LoadedModel(Reader(), spec, "test")
     with pytest.raises(InputError, match="give --captions FOLDER, or --captions none"):
-        find_corpus_captions(model)
-    assert find_corpus_captions(model, "none") is None
-    assert find_corpus_captions(model, str(captions.folder)) == captions
+        find_corpus_captions(model, tmp_path)
+    assert find_corpus_captions(model, tmp_path, "none") is None
+    assert find_corpus_captions(model, tmp_path, str(captions.folder)) == captions
     stored = {"folder": str(captions.folder), "features": str(captions.features), "tokens": 20}
-    assert find_corpus_captions(replace(model, captions=stored)) == replace(captions, tokens=20)
+    assert find_corpus_captions(replace(model, captions=stored), tmp_path) == replace(captions, tokens=20)
+    unplaced = stored | {"folder": None, "features": None}
+    (tmp_path / "captions").symlink_to(captions.folder)
+    found = find_corpus_captions(replace(model, captions=unplaced), tmp_path)
+    assert found == Captions(tmp_path / "captions", tmp_path / "captions" / "features", tokens=20)
     with pytest.raises(InputError, match="are not there"):
-        find_corpus_captions(replace(model, captions=stored | {"folder": "absent"}))
+        find_corpus_captions(replace(model, captions=stored | {"folder": "absent"}), tmp_path)
     plain = replace(model, network=Reader(), captions=stored)
     plain.network.uses_text = False
-    assert find_corpus_captions(plain) is None
+    assert find_corpus_captions(plain, tmp_path) is None
     with pytest.raises(InputError, match="reads no text"):
-        find_corpus_captions(plain, "somewhere")
+        find_corpus_captions(plain, tmp_path, "somewhere")

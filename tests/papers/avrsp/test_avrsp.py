@@ -67,7 +67,7 @@ def test_rows_printed_twice_are_one_configuration() -> None:
 def test_every_row_takes_a_training_step(row: str) -> None:
     options = ROWS.get(row, {"fusion": "ravf_product"})
     network = AVRSP(**TINY, **options).train()
-    loss = SaliencyLoss({"kl": 1.0, "cc": -0.1, "sim": -0.1})
+    loss = SaliencyLoss({"kl_ratio": 1.0, "cc": -0.1, "sim": -0.1})
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, weight_decay=1e-5)
     video, audio = clip()
     target = torch.zeros(2, 1, 64, 64)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lightning_avsp.backbones.soundnet import SoundNet8
+from lightning_avsp.backbones.tiny_audio import TinyWaveformEncoder
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.atrous_pyramid import AtrousPyramid3d, ConvNorm3d
 from lightning_avsp.layers.importance_pooling import LocalImportancePooling3d
@@ -16,7 +18,7 @@ from lightning_avsp.papers.avrsp.fusions import (
     Bilinear,
     BottleneckTransformer,
     Elementwise,
-    align_time,
+    sound_of_steps,
 )
 from lightning_avsp.papers.avrsp.relevance import RAVF, RAVFBlock, Relevance
 from lightning_avsp.papers.avrsp.scales import RegulatorGate, Scale, Synergy, resize_space
@@ -104,22 +106,42 @@ def test_bad_settings_are_refused():
 
 
 def test_elementwise_fusions_add_multiply_and_concatenate():
-    x, audio = torch.randn(2, 6, 2, 3, 4), torch.randn(2, 5, 4)
+    x, audio = torch.randn(2, 6, 2, 3, 4), torch.randn(2, 5, 2)
     for kind in ("add", "mul", "concat"):
         fusion = Elementwise(kind, 6, 5)
-        sound = fusion.sound(audio).unflatten(2, (2, 2)).mean(3)[..., None, None]  # 4 tokens on 2 steps
+        sound = fusion.sound(audio)[..., None, None]
         wanted = {"add": x + sound, "mul": x * sound}.get(kind)
         if wanted is None:
             wanted = F.conv3d(torch.cat([x, sound.expand_as(x)], 1), fusion.mix.weight, fusion.mix.bias)
         torch.testing.assert_close(fusion(x, audio), wanted)
 
 
-def test_few_tokens_are_interpolated_and_many_averaged():
-    ramp = torch.arange(3.0).view(1, 1, 3)
-    assert align_time(ramp, 4)[0, 0].diff().gt(0).all()
-    torch.testing.assert_close(
-        align_time(torch.arange(8.0).view(1, 1, 8), 4)[0, 0], torch.tensor([0.5, 2.5, 4.5, 6.5])
-    )
+@pytest.mark.parametrize(
+    ("encoder", "samples"), [(SoundNet8("conv5"), 40_000), (TinyWaveformEncoder(), 20_000)]
+)
+def test_a_token_lies_where_the_samples_are_that_it_reads(encoder, samples):
+    encoder = encoder.double().eval()
+    count = encoder.tokens(samples)
+    waveform = torch.randn(1, 1, samples, requires_grad=True)
+    encoder(waveform)[0, :, count // 2].square().sum().backward()
+    read = waveform.grad[0, 0].nonzero()[:, 0]
+    middle = (read[0] + read[-1]) / 2
+    spacing = encoder.token_centres(2).diff().item()
+    # maximum pooling passes few samples on, so the ends of what is read are not all seen
+    assert abs(middle - encoder.token_centres(count)[count // 2]) < spacing / 2
+
+
+def test_rivals_get_the_sound_of_each_step_and_not_of_the_padding():
+    """At 30 frames per second the clip is the middle third of the waveform (D4), and so between tokens 1 and 2."""
+    waveform = torch.zeros(2, 1, 70_560)
+    waveform[0, :, 23_520:47_040] = 1.0
+    audio = torch.tensor([-10.0, 0.0, 1.0]).expand(2, 5, 3)
+    centres = SoundNet8().token_centres(3)
+    found = sound_of_steps(audio, waveform, centres, 4)
+    times = torch.tensor([26_460.0, 32_340.0, 38_220.0, 44_100.0])
+    # ends of the clip are known to a sample, of 32768 between tokens
+    torch.testing.assert_close(found[0, 0], (times - centres[1]) / 2**15, rtol=0, atol=2 / 2**15)
+    assert found[1, 0, 0] < -4  # silence: spread over all of it
 
 
 def test_both_bilinear_forms_are_match_their_formulae():
@@ -186,10 +208,16 @@ def test_synergy_follows_equations_9_to_12():
 
 
 @pytest.mark.parametrize(
-    ("has_low", "has_high", "convolutions"), [(True, True, 13), (True, False, 8), (False, True, 8)]
+    ("has_low", "has_high", "exchange", "convolutions"),
+    [
+        (True, True, "adjacent", 13),
+        (True, True, "full", 15),
+        (True, False, "full", 8),
+        (False, True, "adjacent", 8),
+    ],
 )
-def test_a_missing_neighbour_is_dropped(has_low, has_high, convolutions):
-    module = Synergy(4, has_low, has_high)
+def test_a_missing_neighbour_is_dropped(has_low, has_high, exchange, convolutions):
+    module = Synergy(4, has_low, has_high, exchange)
     assert sum(isinstance(part, ConvNorm3d) for part in module.modules()) == convolutions
     low = torch.randn(1, 4, 1, 2, 2) if has_low else None
     high = torch.randn(1, 4, 1, 8, 8) if has_high else None

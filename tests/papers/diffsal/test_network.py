@@ -49,7 +49,9 @@ def test_every_switch_trains_every_parameter(tiny, clip, options):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"modality": "v"}, {"interaction": "mim_residual"}, {"attention": "standard"}], ids=str
+    "options",
+    [{}, {"modality": "v"}, {"interaction": "mim_residual"}, {"attention": "standard"}, {"num_stages": 2}],
+    ids=str,
 )
 def test_released_variant_builds_in_tiny(tiny, clip, options):
     network = tiny(variant="released", **options)
@@ -72,6 +74,23 @@ def test_paper_output_depends_on_noise_and_step_with_and_without_audio(tiny, cli
             assert (base - other_noise).abs().mean() > 1e-4 * base.std()
             assert (base - other_step).abs().mean() > 1e-5 * base.std()
             assert torch.equal(base, network.denoise(noisy, t, condition))
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_explanation_shows_where_mim_finds_agreement(tiny, clip, variant):
+    """Figure 7: a map of mean 1 for each stage, which depends on the audio."""
+    network = tiny(variant=variant).eval()
+    _, _, video, audio = clip
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    shown = network.explain(video, audio)
+    assert [one.name for one in shown] == [f"mim_stage{index}" for index in (1, 2, 3, 4)]
+    assert shown[-1].values.shape == (2, 1, 16, 32)
+    for one, other in zip(shown, network.explain(video, audio.flip(0)), strict=True):
+        # the mean of a softmax over 512 cells at most, and over channels
+        assert torch.allclose(one.values.mean((1, 2, 3)), torch.ones(2), atol=1e-4)
+        assert not torch.equal(one.values, other.values)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert network.explain(video, None) == tiny(modality="v").explain(video, audio) == []
 
 
 def test_released_video_only_output_ignores_the_noise(tiny, clip):

@@ -22,6 +22,7 @@ SWITCHES = {
     "weaker compression": {"compression": (4, 4, 2, 1)},
     "adaptive steps": {"adaptive_steps": True},
     "visual only, no skip": {"modality": "v", "fusion": Fusion(skip=False)},
+    "all keys in the decoder": {"decoder_keys": "all"},
     "frozen encoders": {"freeze_video": True, "freeze_audio": True},
 }
 """Options that belong to no row."""

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from lightning_avsp.layers.attention import EfficientCrossAttention, attention_heads
 from lightning_avsp.layers.convolution import TimedResidualBlock
 from lightning_avsp.papers.mubic.decoder import (
-    AdaptiveSteps,
     ConditionalDenoising,
     DecoderFusion,
     StepNoiseEncoder,
-    normalized_entropy,
+    choose_steps,
+    effective_share,
 )
 from lightning_avsp.papers.mubic.interaction import (
     AudioMatching,
@@ -157,6 +157,16 @@ def test_decoder_gate_follows_equations_3_44_to_3_46_or_line_26():
     assert DecoderFusion(8, "concat")(fused, deeper)[1] is None
 
 
+def test_the_deepest_stage_has_a_gate_under_algorithm_1_alone():
+    fused = torch.randn(2, 32, 8, 2, 4)
+    assert ConditionalDenoising(3, WIDTHS, "equations", False)(fused, None, None)[1] is None
+    stage = ConditionalDenoising(3, WIDTHS, "algorithm", False).eval()
+    gate = stage.fusion.layers(fused).sigmoid()
+    out, found = stage(fused, None, None)
+    torch.testing.assert_close(found, gate)
+    torch.testing.assert_close(out, stage.temporal(gate * fused))
+
+
 def test_skip_adds_a_scalar_times_a_pointwise_convolution():
     skip = Skip(8, 4, Fusion())
     x = torch.randn(2, 8, 3, 8, 8)
@@ -180,6 +190,10 @@ def test_clamped_skip_comes_back_into_its_range():
     skip(torch.randn(1, 8, 1, 4, 4)).sum().backward()
     assert skip.beta.item() == 1.0
     assert skip.beta.grad.abs() > 0  # a clamp in the graph would leave none
+    with torch.no_grad():
+        skip.beta.fill_(-0.3)  # a last step of the optimiser may lead out again
+    assert not skip.eval()(torch.randn(1, 8, 1, 4, 4)).abs().max() > 0
+    assert skip.beta.item() == pytest.approx(-0.3)
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])
@@ -257,20 +271,21 @@ def test_stage_asks_with_noise_and_reads_context():
     torch.testing.assert_close(stage(fused, deeper, noise)[0], expected)
 
 
-def test_entropy_is_one_when_even_and_zero_at_a_point():
+def test_share_is_one_when_even_and_one_position_at_a_point():
     even = torch.ones(1, 3, 2, 4, 4)
     point = torch.zeros(1, 3, 2, 4, 4)
     point[..., 1, 2, 3] = 5.0
     # in float32 by design: a sum of 32 terms
-    found = normalized_entropy(torch.cat([even, point]))
-    torch.testing.assert_close(found, torch.tensor([1.0, 0.0]).float(), rtol=0, atol=32 * 1.2e-7)
+    found = effective_share(torch.cat([even, point]))
+    torch.testing.assert_close(found, torch.tensor([1.0, 1 / 32]).float(), rtol=0, atol=32 * 1.2e-7)
 
 
-def test_adaptive_steps_follow_the_entropy_between_two_limits():
-    steps = AdaptiveSteps(2, 8)
+def test_adaptive_steps_follow_the_share_between_two_limits():
     point = torch.zeros(1, 1, 1, 1, 16)
     point[..., 0] = 1.0
     half = torch.zeros(1, 1, 1, 1, 16)
-    half[..., :4] = 1.0  # entropy log 4 / log 16
-    assert steps(torch.cat([point, half, torch.ones_like(half)])).tolist() == [2, 5, 8]
-    assert not any(p.requires_grad for p in steps.parameters())
+    half[..., :8] = 1.0
+    found = torch.cat([point, half, torch.ones_like(half)])
+    assert choose_steps(found).tolist() == [2, 5, 8]
+    # norms leave much the same energy everywhere: what counts is what rises above it
+    assert choose_steps(found + 9).tolist() == [2, 5, 8]

@@ -1,6 +1,5 @@
 """MUBiC in the tasks: steps of table 4.3's rows, steps of sampling, and the schedule of figure 4.2."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,11 +7,11 @@ import torch
 import yaml
 
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
-from lightning_avsp.diffusion.sampling import sample_per_clip
 from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.structures import ClipPolicy, SaliencyBatch
 from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask
+from lightning_avsp.tasks.prediction import sample_maps
 
 BASE = Path(__file__).resolve().parents[3] / "experiments" / "_base"
 
@@ -67,8 +66,8 @@ def test_rows_of_steps(tiny, batch, steps):
     assert 0 <= maps.min() <= maps.max() <= 1
 
 
-def test_adaptive_steps_sample_each_clip_with_its_own_number(tiny, batch):
-    network = tiny(adaptive_steps=True).eval()
+def test_adaptive_steps_sample_each_clip_as_if_alone_with_its_own_number(tiny, batch, monkeypatch):
+    network, diffusion = tiny(adaptive_steps=True).eval(), GaussianDiffusion()
     with torch.no_grad():
         condition = network.encode(network.normalize_video(batch["video"]), batch["audio"])
         wanted = network.denoising_steps(condition)
@@ -76,15 +75,19 @@ def test_adaptive_steps_sample_each_clip_with_its_own_number(tiny, batch):
     assert ((wanted >= 2) & (wanted <= 8)).all()
     assert tiny().denoising_steps(condition) is None
 
-    def denoise_clips(rows):
-        part = replace(condition, video=tuple(x[rows] for x in condition.video))
-        return lambda x, t: network.denoise(x, t, part)
-
-    steps = [2, 3]
-    maps = sample_per_clip(
-        Sampling(), steps, denoise_clips, (2, 1, 32, 32), GaussianDiffusion(), device="cpu", seeds=[1, 2]
-    )
-    assert maps.shape == (2, 1, 32, 32)
+    three = condition.select([0, 1, 0])
+    steps, seeds, sizes = [3, 2, 3], [7, 8, 9], []
+    monkeypatch.setattr(network, "denoising_steps", lambda _: torch.tensor(steps))
+    denoise = network.denoise
+    monkeypatch.setattr(network, "denoise", lambda x, t, c: (sizes.append(len(x)), denoise(x, t, c))[1])
+    together = sample_maps(network, three, (32, 32), seeds, Sampling(), diffusion)
+    assert sizes == [1, 1, 2, 2, 2]  # clips that want equally many share a batch
+    for row in range(3):
+        alone = sample_maps(
+            network, three.select([row]), (32, 32), [seeds[row]], Sampling(), diffusion, steps=steps[row]
+        )
+        # the same operations, but a vector's last elements may be computed one by one
+        torch.testing.assert_close(together[row], alone[0], atol=1e-5, rtol=0)
 
 
 def rates(settings: dict, epochs: int) -> list[float]:

@@ -47,7 +47,7 @@ def test_start_and_end_alone_are_no_caption():
 
 
 def test_responses_follow_equation_1(features, captions):
-    sitr = build()
+    sitr = build(infer_select="sigmoid_sum")
     responses = sitr.respond(features, captions)
     assert responses.maps.shape == (3, 8, 24)
     # X1: the sum of every softmax map is 1, so it cannot choose
@@ -65,6 +65,38 @@ def test_responses_follow_equation_1(features, captions):
     assert_close(responses.scores[1, 2], expected_score, TERMS)
     sitr.infer_select = "logit_max"
     assert_close(sitr.respond(features, captions).scores[1, 2], total.max() / 2, TERMS)
+
+
+def test_rule_depends_on_nothing_that_training_cannot_shape(features, captions):
+    """The keys' bias shifts all scores of a word alike: softmax, and so every loss, does not see it (X1)."""
+    sitr, shifted = build(), build()
+    shifted.load_state_dict(sitr.state_dict())
+    with torch.no_grad():
+        shifted.key.bias.add_(3 * torch.randn(16))
+    grid = features.shape[2:]
+    before, after = sitr.respond(features, captions), shifted.respond(features, captions)
+    assert_close(after.scores, before.scores, 10 * TERMS)
+    assert torch.equal(sitr.choose(before, None, grid), shifted.choose(after, None, grid))
+    sitr.infer_select = shifted.infer_select = "sigmoid_sum"
+    assert not torch.allclose(
+        shifted.respond(features, captions).scores, sitr.respond(features, captions).scores, atol=0.1
+    )
+
+
+def test_product_with_the_ground_truth_acts_in_training_alone(features, captions):
+    """Section III-C to the letter (X27): what the ground truth leaves empty is weighted by nothing."""
+    sitr = build(gt_product=True, output="map_times_v").train()
+    saliency = torch.zeros(3, 1, 6, 8)
+    saliency[..., :4] = 1
+    out = sitr(features, captions, saliency)
+    assert not out[:2, ..., 2:].any()
+    assert out[:2, ..., :2].abs().min() > 0
+    assert out[2].abs().min() > 0  # no caption, no map, no product
+    plain = build(output="map_times_v").eval()
+    plain.load_state_dict(sitr.state_dict())
+    assert torch.equal(sitr.eval()(features, captions), plain(features, captions))
+    with pytest.raises(InputError, match="set sitr_train_select=gt"):
+        build(gt_product=True, train_select="infer_rule")
 
 
 def test_ground_truth_chooses_the_map_that_overlaps_it_most(features, captions):

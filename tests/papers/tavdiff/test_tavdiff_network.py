@@ -181,7 +181,10 @@ def test_explanation_shows_both_choices_and_their_agreement(tiny, clip):
     network = opened(tiny())
     _, _, video, audio, text, saliency = clip
     shown = {e.name: e for e in network.explain(video, audio, text, saliency)}
-    words = [name for name in shown if name.startswith("sitr_token")]
+    words = [name for name in shown if name.startswith("sitr_token") and not name.endswith("truth")]
+    products = torch.stack([shown[f"{name}_truth"].values.mean((1, 2, 3)) for name in words], dim=1)
+    assert [shown[name].token for name in words] == [1, 2, 3, 4]
+    assert torch.equal(shown["sitr_choice"].values[:2, 1], 1 + products[:2].argmax(1).float())  # it chooses
     assert words == [f"sitr_token{row:02d}" for row in (1, 2, 3, 4)]  # the longer caption has four words
     grid = shown["sitr_chosen"].values.shape
     assert grid == (3, 4, 8, 8)  # 64x64 frames at stride 8, 16 of them at stride 4

@@ -183,18 +183,15 @@ class ModulationStage(nn.Module):
 
 
 class PredictionHead(nn.Module):
-    """Sum of the stages' maps at twice the finest size, 3x3 convolution, 1x1 convolution, sigmoid, full size (D7).
+    """Sum of the stages' maps at twice the finest size, 3x3 convolution, 1x1 convolution, sigmoid, full size (D7)."""
 
-    ``bias`` is the start of the last one: its sigmoid is the level of the first predicted maps.
-    """
-
-    def __init__(self, in_channels: int, channels: int, bias: float = -2.5) -> None:
+    def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, channels, 3, padding=1)
         self.norm = group_norm(channels)
         self.out = nn.Conv2d(channels, 1, 1)
         # Saliency maps are almost empty; starting there spares the first hundred steps (D15)
-        nn.init.constant_(self.out.bias, bias)  # type: ignore[arg-type]
+        nn.init.constant_(self.out.bias, -2.5)  # type: ignore[arg-type]
 
     def forward(self, maps: list[Tensor], size: tuple[int, int], dtype: torch.dtype) -> Tensor:
         """Predict the map, (B, 1, H, W) in [0, 1], from the stages' outputs (B, in, h_i, w_i), coarse to fine.

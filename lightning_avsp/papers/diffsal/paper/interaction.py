@@ -70,3 +70,7 @@ class AudioInteraction(nn.Module):
         if self.kind == "concatenation":
             return self.mix_features(features) + self.mix_sound(audio)
         return audio * interaction_mask(features, audio)
+
+    def mask(self, features: Tensor, audio: Tensor) -> Tensor:
+        """Compute the mask of agreement, channels averaged (B, h, w), to be shown (figure 7); inputs as in forward."""
+        return interaction_mask(features, self.align(audio, features.shape[2:])).mean(dim=(1, 2))

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_avsp.backbones.encoder import AudioEncoder, VideoEncoder
-from lightning_avsp.backbones.weights import WeightReport
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.attention import TransformerLayer
 from lightning_avsp.layers.normalization import LayerNorm
@@ -94,7 +93,6 @@ class PaperDiffSal(DiffusionNetwork):
         self.video_steps = video_steps
         self.video_encoder = video_encoder
         self.audio_encoder = audio_encoder
-        self.weight_report = WeightReport()
         used = channels[:num_stages]
         self.channels = used
         if video_encoder is not None:

@@ -100,14 +100,23 @@ class ReleasedMIM(nn.Module):
             aligned: Audio at this stage's width (B, T, C, h, w), one slice per step.
         """
         size = x.shape[-2:]
-        sound = F.interpolate(aligned.flatten(0, 1), size=size, mode="nearest").view_as(x)  # (B, T, C, H, W)
-        # Softmax along the width only: every row of the mask sums to one.
-        mask = (sound * x).mean(dim=1, keepdim=True).softmax(dim=-1)  # (B, 1, C, H, W)
+        sound, mask = self.enlarge_and_mask(x, aligned)
         fused = (sound * mask).transpose(1, 2).contiguous()  # (B, C, T, H, W)
         # The memory is read anew as (frame, position, channel) without moving the axes, as the released
         # network does: channel, time and space are scrambled. Its weights were trained with exactly this
         # order.
         return fused.view(x.shape[0] * x.shape[1], size[0] * size[1], x.shape[2])
+
+    @staticmethod
+    def enlarge_and_mask(x: Tensor, aligned: Tensor) -> tuple[Tensor, Tensor]:
+        """Enlarge the audio to (B, T, C, H, W), and compute the mask of its agreement (B, 1, C, H, W)."""
+        sound = F.interpolate(aligned.flatten(0, 1), size=x.shape[-2:], mode="nearest").view_as(x)
+        # Softmax along the width only: every row of the mask sums to one.
+        return sound, (sound * x).mean(dim=1, keepdim=True).softmax(dim=-1)
+
+    def mask(self, x: Tensor, aligned: Tensor) -> Tensor:
+        """Compute the mask of agreement with mean 1, channels averaged (B, H, W), to be shown (figure 7)."""
+        return self.enlarge_and_mask(x, aligned)[1].mean(dim=(1, 2)) * x.shape[-1]
 
 
 class AudioModulation(nn.Module):

@@ -1,4 +1,4 @@
-"""Training of conditional denoisers, the same for every diffusion paper."""
+"""Training steps: of conditional denoisers, the same for every diffusion paper, and of regression in one pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_avsp.diffusion import (
     draw_timesteps,
     stable_seed,
 )
-from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch
+from lightning_avsp.structures import DiffusionNetwork, DirectNetwork, SaliencyBatch
 from lightning_avsp.tasks.base import SaliencyTask
 from lightning_avsp.tasks.prediction import network_inputs
 
@@ -63,6 +63,7 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
         t = to_device(self.timesteps(generators, batch_idx), clean.device)
         noise = to_device(draw_noise(clean.shape, generators, "cpu"), clean.device)
         noisy = self.diffusion.q_sample(self.diffusion.to_signal(clean), t, noise)
+        # knowledge of the target goes to networks that ask for it, in training alone
         target = {"saliency": clean} if self.network.reads_target else {}
         inputs = network_inputs(self.network, batch)
         with self.features.use(batch, inputs.video):
@@ -92,6 +93,28 @@ class DiffusionSaliencyTask(SaliencyTask[DiffusionNetwork]):
 
         self.predict_maps(batch, callback=keep)
         return strip
+
+
+class DirectSaliencyTask(SaliencyTask[DirectNetwork]):
+    """Saliency prediction as regression: one pass from the clip to its map.
+
+    Args:
+        network: Predicts the map of a clip.
+        kwargs: See :class:`SaliencyTask`.
+    """
+
+    def __init__(self, network: DirectNetwork, **kwargs: Any) -> None:  # the type decides what can be named
+        super().__init__(network, **kwargs)
+
+    def training_step(self, batch: SaliencyBatch, batch_idx: int) -> Tensor:
+        """Compare the network's map with the target."""
+        target = self.target(batch)  # (B, 1, H, W)
+        inputs = network_inputs(self.network, batch)
+        with self.features.use(batch, inputs.video):
+            predicted = self.network(*inputs)  # (B, 1, H, W)
+        loss: Tensor = self.loss(predicted.float(), target)
+        self.log_training(loss, predicted, target)
+        return loss
 
 
 def to_device(numbers: Tensor, device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""Explanation of gates, for the networks that mix features by them."""
+"""Parts of explanations that several networks share: their gates, and the input of their first denoising step."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.structures import Explanation
+
+FIRST_STEP = 999
+"""Diffusion step of the first of any number of steps out of 1000."""
+
+
+def draw_first_step(clips: int, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Draw the noisy maps (B, 1, H, W) and steps (B,) of a first denoising step, the same noise for every clip."""
+    noise = torch.randn((1, 1, *size), generator=torch.Generator().manual_seed(0)).to(device)
+    return noise.expand(clips, -1, -1, -1), torch.full((clips,), FIRST_STEP, device=device)
 
 
 def explain_gates(stem: str, title: str, gates: Mapping[str, Tensor]) -> list[Explanation]:
