@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lightning_avsp.layers.attention import SpatialCompression, multi_head_attention
+from lightning_avsp.layers.attention import SpatialCompression, TransformerLayer, multi_head_attention
 from lightning_avsp.layers.convolution import Downsample, Upsample
 from lightning_avsp.layers.embeddings import TimeEmbedding, sinusoidal_embedding
 from lightning_avsp.layers.normalization import ChannelNorm, group_norm
