@@ -14,6 +14,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from scipy.integrate import trapezoid
 from torch import Tensor
 
 from lightning_avsp.metrics import functional
@@ -52,7 +53,7 @@ def loop_auc_judd(prediction: np.ndarray, fixations: np.ndarray) -> float:
     for index, threshold in enumerate(thresholds, start=1):
         hits[index] = index / fixated
         alarms[index] = ((scaled >= threshold).sum() - index) / (pixels - fixated)
-    return float(np.trapezoid(hits, alarms))
+    return float(trapezoid(hits, alarms))
 
 
 def make_frames(frames: int) -> tuple[Tensor, Tensor, Tensor]:

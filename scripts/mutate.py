@@ -16,9 +16,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; a fork must find no other threads
 
-import lightning.pytorch  # noqa: F401
 import pytest
-import torchvision  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[1]
 MUTATIONS = """
@@ -239,6 +237,10 @@ def caught(copy: Path, file: str, old: str, new: str, tests: str) -> bool:
 
 def main(chosen: list[str]) -> int:
     """Try every mutation of the chosen parts, or of all."""
+    # once for all forks, and not by the processes that tests spawn, which import this file again
+    import lightning.pytorch  # noqa: F401
+    import torchvision  # noqa: F401
+
     survivors, count, part, tests, file = 0, 0, "", "", ""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "repository"

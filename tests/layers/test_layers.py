@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lightning_avsp.layers.attention import SpatialCompression, multi_head_attention
+from lightning_avsp.layers.attention import SpatialCompression, TransformerLayer, multi_head_attention
 from lightning_avsp.layers.convolution import Downsample, Upsample
 from lightning_avsp.layers.embeddings import TimeEmbedding, sinusoidal_embedding
 from lightning_avsp.layers.normalization import ChannelNorm, group_norm
@@ -37,6 +37,17 @@ def test_attention_matches_the_formula():
         part = slice(4 * head, 4 * head + 4)
         scores = q[..., part] @ k[..., part].transpose(1, 2) / 2  # sqrt(4)
         torch.testing.assert_close(out[..., part], scores.softmax(-1) @ v[..., part])
+
+
+@pytest.mark.usefixtures("double")
+def test_a_transformer_layer_attends_and_feeds_forward_each_behind_its_own_norm():
+    layer = TransformerLayer(16, 2, 4, 32)
+    for norm in (layer.norm1, layer.norm2):
+        torch.nn.init.normal_(norm.weight)
+    x = torch.randn(2, 6, 16)
+    query, key, value = layer.qkv(layer.norm1(x)).chunk(3, dim=-1)
+    attended = x + layer.out(multi_head_attention(query, key, value, 2))
+    torch.testing.assert_close(layer(x), attended + layer.feed_forward(layer.norm2(attended)))
 
 
 def test_compression_starts_as_the_mean_of_each_cell():

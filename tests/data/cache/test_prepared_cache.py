@@ -10,7 +10,7 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import wait_for
 
 from lightning_avsp.array_file import ArrayWriter, read_index
 from lightning_avsp.data.cache import prepare
@@ -256,27 +255,27 @@ from pathlib import Path
 from lightning_avsp.data.cache import prepare
 from lightning_avsp.data.cache.prepare import prepare_cache
 from lightning_avsp.data.corpora import read_videos
-slow = prepare.encode_frame
+encode_frame = prepare.encode_frame
 def encode(picture):
-    time.sleep(0.02)
-    return slow(picture)
-prepare.encode_frame = encode
-print("ready", flush=True)
-report = prepare_cache(read_videos(Path(sys.argv[1]), ["Coutrot1"], "all"), Path(sys.argv[2]), (32, 48), workers=1)
+    if list(cache.rglob("*.packed")) and list(cache.rglob(".*.part")):
+        print("second video", flush=True)
+        time.sleep(600)
+    return encode_frame(picture)
+cache = Path(sys.argv[2])
+if sys.argv[3:]:
+    prepare.encode_frame = encode
+report = prepare_cache(read_videos(Path(sys.argv[1]), ["Coutrot1"], "all"), cache, (32, 48), workers=1)
 print(report.made, report.kept, flush=True)
 """
 
 
-def start_run(root: Path, cache: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(root), str(cache)], stdout=subprocess.PIPE, text=True
-    )
-
-
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_in_the_middle_and_run_again(corpus_root: Path, tmp_path: Path, stop: signal.Signals) -> None:
-    run = start_run(corpus_root, tmp_path)
-    wait_for(lambda: len(list(tmp_path.rglob("*.packed"))) == 1 and list(tmp_path.rglob(".*.part")))
+def test_stopped_in_the_middle_and_run_again(
+    corpus_root: Path, tmp_path: Path, start: Callable, stop: signal.Signals
+) -> None:
+    command = [sys.executable, "-c", RUN, str(corpus_root), str(tmp_path), "wait"]
+    run = start(command, stdout=subprocess.PIPE)
+    assert run.stdout.readline() == "second video\n"
     run.send_signal(stop)
     run.communicate()
     assert run.returncode not in (0, None)
@@ -289,9 +288,10 @@ def test_stopped_in_the_middle_and_run_again(corpus_root: Path, tmp_path: Path, 
     assert_equal(read_all(entries, LogMel()), read_all(cached, LogMel()), but=("video",))
 
 
-def test_two_runs_at_once(corpus_root: Path, tmp_path: Path) -> None:
-    runs = [start_run(corpus_root, tmp_path) for _ in range(2)]
-    reports = [run.communicate()[0].split()[1:] for run in runs]
+def test_two_runs_at_once(corpus_root: Path, tmp_path: Path, start: Callable) -> None:
+    command = [sys.executable, "-c", RUN, str(corpus_root), str(tmp_path)]
+    runs = [start(command, stdout=subprocess.PIPE) for _ in range(2)]
+    reports = [run.communicate()[0].split() for run in runs]
     assert [run.returncode for run in runs] == [0, 0]
     assert sum(int(made) for made, _ in reports) == 3  # each video was written once
     assert sum(int(kept) for _, kept in reports) == 3
