@@ -50,7 +50,7 @@ Update: TypeAlias = Callable[[Tensor, Tensor, int, int], Tensor]
 """``update(x_t, x0, t, s)`` makes the state at the less noisy step ``s`` of state and prediction at ``t``."""
 
 
-class Sampler:
+class SamplingAlgorithm:
     """An algorithm: decorates the function that builds its update, anew for every run.
 
     Args:
@@ -110,7 +110,7 @@ class Sampler:
         return x_t
 
 
-@Sampler
+@SamplingAlgorithm
 def ddpm(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Update:
     """Ancestral sampling, Algorithm 2 of Ho et al. 2020, with the posterior's own variance (Eq. 6 and 7).
 
@@ -128,7 +128,7 @@ def ddpm(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Upd
     return update
 
 
-@Sampler
+@SamplingAlgorithm
 def ddim(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Update:
     """Denoising diffusion implicit models, Eq. 12 and 16 of Song et al. 2021.
 
@@ -149,7 +149,7 @@ def ddim(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Upd
     return update
 
 
-@Sampler
+@SamplingAlgorithm
 def dpm_solver_pp(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Update:
     """DPM-Solver++(2M) on predictions of x0, Algorithm 2 of Lu et al. 2022 (arXiv 2211.01095).
 
@@ -174,7 +174,7 @@ def dpm_solver_pp(diffusion: GaussianDiffusion, eta: float, generator: Generator
     return update
 
 
-SAMPLERS: dict[SamplerName, Sampler] = {"ddpm": ddpm, "ddim": ddim, "dpm_solver_pp": dpm_solver_pp}
+SAMPLERS: dict[SamplerName, SamplingAlgorithm] = {"ddpm": ddpm, "ddim": ddim, "dpm_solver_pp": dpm_solver_pp}
 """Samplers by name."""
 
 
