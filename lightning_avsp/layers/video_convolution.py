@@ -159,7 +159,7 @@ class VideoConvolution(nn.Conv3d):
             return convolve_depthwise(input, weight, bias, self.geometry())
         memory = torch.channels_last_3d
         if form == "plain" and self._has_unsafe_gradient(input):
-            if self.kernel_size[0] < input.shape[2]:
+            if self.kernel_size[0] < input.shape[2] or self.kernel_size[0] == 1:
                 memory = torch.contiguous_format
             else:
                 form = "windows" if self.groups == 1 else "taps"
@@ -172,13 +172,14 @@ class VideoConvolution(nn.Conv3d):
     def _has_unsafe_gradient(self, x: Tensor) -> bool:
         """Detect a convolution for which oneDNN 3.10 (torch 2.11) leaves rows of the weight's gradient unwritten.
 
-        That is channels-last memory with kernels that stride in time, or as long as the clip or longer, on the CPU.
+        On the CPU, in channels-last memory: kernels that stride in time, or are as long as the clip or longer, and
+        dilated ones of single channels in bfloat16.
         """
         needed = x.device.type == "cpu" and torch.is_grad_enabled() and self.weight.requires_grad
-        long = self.kernel_size[0] > 1 and (
-            self.kernel_size[0] >= x.shape[2] or self.geometry().stride[0] > 1
-        )
-        return needed and long
+        geometry = self.geometry()
+        long = self.kernel_size[0] > 1 and (self.kernel_size[0] >= x.shape[2] or geometry.stride[0] > 1)
+        spread = self.groups == self.in_channels and max(geometry.dilation) > 1
+        return needed and (long or spread)
 
     def geometry(self, sets: int = 1) -> ConvGeometry:
         """Return stride, padding, dilation and number of groups for ``sets`` sets of channels."""

@@ -1,5 +1,6 @@
 """Every form of a 3-D convolution computes what ``nn.Conv3d`` does, forward and backward."""
 
+import os
 import subprocess
 import sys
 from functools import cache
@@ -144,3 +145,28 @@ def test_depthwise_kernels_equal_the_plain_form_in_tritons_interpreter():
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+POISONED = """
+import torch
+from lightning_avsp.layers.video_convolution import VideoConvolution
+torch.manual_seed(0)
+conv = VideoConvolution(16, 16, (1, 3, 3), padding=(0, 6, 6), dilation=(1, 6, 6), groups=16, bias=False)
+clip = torch.randn(2, 16, 8, 16, 32).contiguous(memory_format=torch.channels_last_3d)
+gradients = []
+for half in (False, True):
+    conv.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        y = conv(clip)
+    (y.float() * torch.linspace(0, 1, y.numel()).view(y.shape)).sum().backward()
+    gradients.append(conv.weight.grad.clone())
+whole, half = gradients
+assert (half - whole).abs().max() < 2**-6 * whole.abs().max(), half[0]
+"""
+
+
+def test_the_gradient_of_dilated_depthwise_kernels_in_bf16_reads_no_memory_that_was_never_written():
+    # glibc fills what it hands out, so that values which a kernel forgot to write are huge. Inputs and gradient of
+    # bfloat16 are off by 2**-8 of their scale each, the sum by no more than a few of these
+    poison = {**os.environ, "MALLOC_PERTURB_": "1", "MALLOC_MMAP_MAX_": "0", "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", POISONED], env=poison, check=True, timeout=LIMIT_S)
