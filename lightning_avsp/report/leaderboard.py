@@ -58,7 +58,7 @@ class Leaderboard:
     aside: tuple[Entry, ...]
     """Our results that are not ranked: SYNTHETIC ones, and ones with test-set contamination."""
     notes: tuple[str, ...] = ()
-    """What our numbers rest on."""
+    """Foundation of our numbers: protocol, frames and weights."""
 
 
 def read_leaderboard(corpus: str, metric: str, runs: Path, protocol: str = "") -> Leaderboard:

@@ -15,7 +15,7 @@ from lightning_avsp.report.published import FLAGS, PublishedTable
 from lightning_avsp.report.results import ReportRow, RunResult
 
 FAIR_SELECTION = "chosen on validation"
-"""How the label of a checkpoint begins that was not chosen on test videos."""
+"""Beginning of the label of a checkpoint that was not chosen on test videos."""
 JOINED = {
     "pooled": "several splits: mean over the videos of all test lists pooled, as STAViS does",
     "split_means": "several splits of a corpus with one list: mean of the splits' means",

@@ -25,7 +25,7 @@ CERTAIN = 4.0
 
 
 class FilmSketch:
-    """What stands out in each frame of a film, and some frames as they are, collected while it is decoded.
+    """Salient places of each frame of a film, and some frames as they are, collected while it is decoded.
 
     Args:
         wanted: Indices of frames to keep, from 0.
