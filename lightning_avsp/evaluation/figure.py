@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -17,7 +18,7 @@ from lightning_avsp.callbacks.figures import image_grid
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.clips import evaluation_clip, evaluation_clips
 from lightning_avsp.data.collate import collate
-from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.data import AuditData, scored_frames
 from lightning_avsp.evaluation.formatting import shorten
@@ -121,7 +122,7 @@ class FigureFrames:
         every: Choose among every k-th frame.
 
     Raises:
-        InputError: If there is no such video or frame.
+        InputError: If there is no such video or frame, or a name alone is that of several videos.
     """
 
     def __init__(
@@ -131,6 +132,12 @@ class FigureFrames:
         if unknown := [name for name in wanted if name not in names]:
             known = shorten([one.video for one in videos], 8)
             raise InputError(f"{shorten(unknown)}: no test videos of this split; these are: {known}")
+        alone = Counter(one.video for one in videos)
+        if shared := [name for name in wanted if alone[name] > 1]:
+            places = [f"{one.corpus}/{one.video}" for one in videos if one.video in shared]
+            raise InputError(
+                f"{shorten(shared)}: videos of several corpora; name one of {shorten(places, 8)}"
+            )
         self.videos = [names[name] for name in wanted] or list(videos)
         self.numbers, self.every = sorted(set(numbers)), every
         for one in self.videos if numbers else ():
@@ -220,12 +227,12 @@ def draw_figure(
     Raises:
         InputError: If a map cannot be read.
     """
-    maps: dict[tuple[str, int], list[Tensor]] = {}
+    maps: dict[tuple[VideoKey, int], list[Tensor]] = {}
     for entry in {one.entry.key: one.entry for one in shown}.values():
         numbers = sorted(one.number for one in shown if one.entry.key == entry.key)
         for source in columns.values():
             for number, saliency in source.read(entry, numbers):
-                maps.setdefault((entry.video, number), []).append(saliency)
+                maps.setdefault((entry.key, number), []).append(saliency)
     height, width = shown[0].entry.size
     titles = ["frame and fixations", "ground truth"]
     for title in columns:
@@ -242,7 +249,7 @@ def draw_figure(
             axis_row[0].scatter(points[:, 1], points[:, 0], s=4, c="lime", edgecolors="black", linewidths=0.3)
             axis_row[0].set_ylabel(f"{entry.video}\n{number}", fontsize=6)
             panels = [(truth.map(number), style == "overlay")]
-            for saliency in maps[entry.video, number]:
+            for saliency in maps[entry.key, number]:
                 panels += [(saliency, over) for over in (False, True) if style in ("both", _STYLES[over])]
             for axis, (saliency, over) in zip(axis_row[1:], panels, strict=True):
                 values = saliency.double()

@@ -52,9 +52,16 @@ def submit_crowdsal(
     folder = out.with_suffix("") if out.suffix == ".zip" else out
     folder.mkdir(parents=True, exist_ok=True)
     clips = find_clips(root, find_corpus("CrowdSAL", root), subsets)
+    paths = {clip: folder / f"{clip.stem}.mp4" for clip in clips}
+    own = {name for path in paths.values() for name in (path.name, f".{path.name}.partial")}
+    if strangers := sorted({path.name for path in folder.iterdir()} - own):
+        raise InputError(f"{folder} holds more than the submission: remove {', '.join(strangers[:5])}")
+    for clip, frames in clips.items():
+        if (found := open_video(clip).frames) != frames:
+            raise InputError(f"{clip} has {found} frames, but its ground truth {frames}: download both again")
     written = []
     for index, (clip, frames) in enumerate(clips.items(), start=1):
-        path = folder / f"{clip.stem}.mp4"
+        path = paths[clip]
         done = path.is_file() and open_video(path).frames == frames
         if not done:
             info = open_video(clip)
@@ -71,8 +78,6 @@ def submit_crowdsal(
             raise InputError(f"{path} holds {found} frames, but {clip.name} has {frames}")
         written.append(path)
         report(f"{index}/{len(clips)}  {path}: {frames} frames{', there already' if done else ''}")
-    if strangers := sorted({path.name for path in folder.iterdir()} - {path.name for path in written}):
-        raise InputError(f"{folder} holds more than the submission: remove {', '.join(strangers[:5])}")
     if out.suffix == ".zip":
         partial = out.with_name(f".{out.name}.partial")
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:  # videos do not get smaller

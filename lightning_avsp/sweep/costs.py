@@ -156,7 +156,8 @@ def read_speeds(path: Path) -> dict[str, DeviceSpeed]:
 def recorded_speeds(plan: SweepPlan, runs: Path) -> dict[str, DeviceSpeed]:
     """Derive speeds by experiment from the finished trainings and tests of a plan: work over the time that it took.
 
-    Loading, starting and saving are part of that time; of trainings on several devices it counts on each.
+    Loading, starting and saving are part of that time; of trainings on several devices it counts on each. Left out are
+    experiments whose validation alone would have taken all the time of their trainings.
     """
     costs = {cost.name: cost for cost in plan_costs(plan)}
     tested: dict[str, list[tuple[float, float]]] = {}
@@ -174,9 +175,9 @@ def recorded_speeds(plan: SweepPlan, runs: Path) -> dict[str, DeviceSpeed]:
                 trained += cost.epochs * cost.clips
                 validated += cost.epochs * (cost.validation_frames or 0)
                 spent += Attempts(folder).seconds() * int(read_run_json(folder.record).get("world_size") or 1)
-        if trained and spent:
-            # where validation took all of it, by the speed of tests, nothing is known of training alone
-            speed = DeviceSpeed(trained / max(spent - validated / predict, spent / 2), predict)
+        # where validation took all of it, by the speed of tests, nothing is known of training alone
+        if trained and (alone := spent - validated / predict) > 0:
+            speed = DeviceSpeed(trained / alone, predict)
             found.setdefault(experiment.partition("_")[0], speed)  # for stages, which no trial tests
             found[experiment] = speed
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from PIL import Image
 from lightning_avsp.cli import main
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.evaluation.figure import FigureColumn, FigureFrames, FolderMaps, ModelMaps
+from lightning_avsp.errors import InputError
+from lightning_avsp.evaluation.figure import FigureColumn, FigureFrames, FolderMaps, ModelMaps, draw_figure
 from lightning_avsp.tasks.loading import load_model
 
 
@@ -128,3 +130,16 @@ def test_mistakes_are_reported_before_a_model_is_loaded(
         main(["figure", str(broken), *given, f"--root={corpus}", "--device=cpu"])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_videos_of_one_name_in_two_corpora_are_kept_apart(tmp_path: Path, videos) -> None:
+    one, other = videos[0], replace(videos[1], corpus="Coutrot1", video=videos[0].video)
+    with pytest.raises(InputError, match=f"name one of AVAD/{one.video}, Coutrot1/{one.video}"):
+        FigureFrames([one, other], [one.video], [3], 1)
+    fixed: dict[str, FigureColumn] = {"theirs": Fixed({one.video: 2})}
+    shown = FigureFrames([one, other], [f"AVAD/{one.video}", f"Coutrot1/{one.video}"], [3], 1).choose(
+        fixed, 2
+    )
+    assert [frame.entry for frame in shown] == [one, other]
+    draw_figure([tmp_path / "both.png"], shown, fixed)  # a panel too many for its row raises
+    assert (tmp_path / "both.png").is_file()

@@ -85,9 +85,10 @@ def test_a_video_for_each_clip_which_the_challenges_protocol_scores_by_subset(
         assert corpora[f"CrowdSAL {subset}"]["metrics"]["cc"]["mean"] == pytest.approx(row["cc"], abs=0.2)
 
 
-def test_another_number_of_frames_than_the_ground_truths_is_refused(
-    root: Path, checkpoint: Path, tmp_path: Path
+def test_what_no_challenge_takes_is_refused_before_a_clip_is_predicted(
+    root: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("lightning_avsp.predict.submission.predict_video", None)
     (entry,) = [e for e in read_videos(root, ["CrowdSAL"], 1, "test") if e.subset == "public_test"]
     path = entry.maps.path  # type: ignore[attr-defined]
     before = path.read_bytes()

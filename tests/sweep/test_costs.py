@@ -92,6 +92,12 @@ def test_finished_runs_give_the_speed_of_what_is_left(make_sweep, capsys: pytest
     found = recorded_speeds(plan, sweep.runs)["smoke"]
     assert found.predict == pytest.approx(cost.test_frames / 20.0)
     assert found.train == pytest.approx(cost.clips / 40.0)
+    # validation alone would have taken longer than the whole training: nothing is known of its speed
+    Attempts(RunFolder(folders[0])).path.write_text(
+        json.dumps([{"started": 0.0, "ended": spent - 40.0, "code": 0}])
+    )
+    assert recorded_speeds(plan, sweep.runs) == {}
+    Attempts(RunFolder(folders[0])).path.write_text(json.dumps([{"started": 0.0, "ended": spent, "code": 0}]))
     main(["sweep", "plan", str(sweep.path), f"--runs={sweep.runs}"])
     printed = capsys.readouterr().out
     assert "2 trials, 2 trainings (0 of them earlier stages), 1 of them finished" in printed
