@@ -38,3 +38,10 @@ class GaussianData:
 @pytest.fixture
 def data() -> GaussianData:
     return GaussianData()
+
+
+@pytest.fixture
+def diffusion() -> GaussianDiffusion:
+    from lightning_avsp.diffusion import GaussianDiffusion
+
+    return GaussianDiffusion()

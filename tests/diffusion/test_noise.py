@@ -32,6 +32,7 @@ def test_one_generator_global_generator_and_dtype() -> None:
 
 def test_noise_is_standard_normal() -> None:
     noise = draw_noise((4, 50_000), generators(1, 2, 3, 4), "cpu")
+    # five standard errors
     assert noise.mean().abs() < 0.011
     assert (noise.var() - 1).abs() < 0.016
 

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -155,30 +153,14 @@ def test_maps_of_another_request_are_not_continued(make_film, tmp_path: Path, ca
         assert "maps of another request" in caplog.text
 
 
-def test_a_second_prediction_into_the_folder_fails_at_its_start(make_film, tmp_path: Path) -> None:
-    other = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / ".out.partial")], stdout=subprocess.PIPE, text=True
-    )
-    assert other.stdout is not None
-    other.stdout.readline()
-    try:
-        with pytest.raises(InputError, match=rf"is used by process {other.pid} "):
-            open_writer(tmp_path / "out", open_video(make_film())).__enter__()
-    finally:
-        other.kill()
-        other.communicate()
+def test_a_second_prediction_into_the_folder_fails_at_its_start(make_film, hold_lock, tmp_path: Path) -> None:
+    other = hold_lock(tmp_path / ".out.partial")
+    with pytest.raises(InputError, match=rf"is used by process {other.pid} "):
+        open_writer(tmp_path / "out", open_video(make_film())).__enter__()
+    other.kill()
+    other.wait()
     write_all(tmp_path / "out", open_video(make_film()), right_half())  # a killed owner holds nothing
     assert not (tmp_path / "out" / "lock").exists()
-
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from lightning_avsp.files import lock_folder
-with lock_folder(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(600)
-"""
 
 
 def test_what_would_fail_at_the_end_is_tried_first(make_film, tmp_path: Path, monkeypatch) -> None:
