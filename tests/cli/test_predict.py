@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from films import make_film as make_film
 from rounding import HALF
 from torch import Tensor, nn
 
