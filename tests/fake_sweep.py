@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,9 +57,9 @@ class FakeSweep:
     def events(self, seed: int, command: str = "fit") -> list[str]:
         return [words[2] for words in self._words() if words[:2] == [command, str(seed)]]
 
-    def pid(self, seed: int, event: str = "waits") -> int:
-        """Process that noted an event last; waits for it."""
-        wait_for(lambda: event in self.events(seed))
+    def pid(self, seed: int, driver: subprocess.Popen[str] | None = None, event: str = "waits") -> int:
+        """Process that noted an event last; waits for it, while the driver lives."""
+        wait_for(lambda: event in self.events(seed), driver)
         return [int(words[3]) for words in self._words() if words[:3] == ["fit", str(seed), event]][-1]
 
     def run(self, cluster: Cluster, lines: list[str] | None = None, retries: int = 2) -> list[TrialPlan]:

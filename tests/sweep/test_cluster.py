@@ -155,11 +155,10 @@ def test_a_killed_driver_leaves_nothing_behind(
         str(sweep.path),
         f"--runs={sweep.runs}",
     ]
-    driver = start(
-        [*command, "--jobs=2"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
-    )
-    survivor = sweep.pid(1)
-    wait_for(lambda: sweep.results() == 1)
+    with (sweep.notes / "driver.log").open("w+") as log:
+        driver = start([*command, "--jobs=2"], stderr=log, stdout=subprocess.DEVNULL, env=environment)
+    survivor = sweep.pid(1, driver)
+    wait_for(lambda: sweep.results() == 1, driver)
     left = descendants(driver.pid)
     assert survivor in left
     assert len(left) > 4  # Ray's own processes and its workers
