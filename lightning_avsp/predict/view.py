@@ -1,9 +1,11 @@
-"""Predictions of a video as one page that loads nothing: frames, maps over them, and their entropy over time."""
+"""Predictions of a video as one page that loads nothing: frames, maps over them, and a curve over time."""
 
 from __future__ import annotations
 
 import base64
+import csv
 import json
+import math
 import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
@@ -22,7 +24,14 @@ STOPS = 17
 """Colours of the page's heat map, between which browsers interpolate."""
 
 
-def write_view(folders: Sequence[Path], out: Path, colours: str = Look.colours, notes: str = "") -> Path:
+def write_view(
+    folders: Sequence[Path],
+    out: Path,
+    colours: str = Look.colours,
+    notes: str = "",
+    scores: Sequence[Path] = (),
+    metric: str = "cc",
+) -> Path:
     """Write the page of one or several predictions of one video.
 
     The video is encoded anew, as H.264 without rotation, which every browser plays.
@@ -32,17 +41,24 @@ def write_view(folders: Sequence[Path], out: Path, colours: str = Look.colours, 
         out: HTML file to write.
         colours: Name of a matplotlib colour map.
         notes: Text below the curve.
+        scores: Tables of scores by frame, one for each folder; without them the curve is the maps' entropy.
+        metric: Column of these tables.
 
     Raises:
-        InputError: If a folder holds no prediction, the video is gone, or they are of different videos.
+        InputError: If a folder holds no prediction, the video is gone, they are of different videos, or scores are
+            missing.
     """
     records = [_read_record(folder) for folder in folders]
+    if scores and len(scores) != len(folders):
+        raise InputError(f"{len(scores)} tables of scores for {len(folders)} predictions: give one for each")
     sources = {(record["video"]["path"], record["frames"]) for record in records}
     if len(sources) != 1:
         raise InputError(
             f"the predictions are of different videos or lengths ({len(sources)}): give those of one"
         )
     path, count = next(iter(sources))
+    curves = [read_scores(table, Path(path).stem, metric, count) for table in scores]
+    curves = curves or [read_entropy(folder / "saliency.mp4") for folder in folders]
     info = open_video(path, allow_truncated=True)
     stamps: list[int] = []
     with tempfile.TemporaryDirectory(prefix="avsp.") as folder:
@@ -63,15 +79,16 @@ def write_view(folders: Sequence[Path], out: Path, colours: str = Look.colours, 
         {
             "name": f"{folder.resolve().name}: {record['network']}, {record['modality']}",
             "saliency": _encode(folder / "saliency.mp4"),
-            "entropy": read_entropy(folder / "saliency.mp4"),
+            "curve": curve,
         }
-        for folder, record in zip(folders, records, strict=True)
+        for folder, record, curve in zip(folders, records, curves, strict=True)
     ]
     data = {
         "video": video,
         "times": times,
         "seconds": times[-1] + 1 / float(info.fps),
         "models": models,
+        "curve": f"{metric} of each frame" if scores else "entropy of each map (1 = even)",
         "notes": notes,
     }
     page = files("lightning_avsp.predict").joinpath("view.html").read_text(encoding="utf-8")
@@ -83,9 +100,35 @@ def write_view(folders: Sequence[Path], out: Path, colours: str = Look.colours, 
     return out
 
 
-def read_entropy(saliency: Path) -> list[float]:
+def read_scores(table: Path, video: str, metric: str, count: int) -> list[float | None]:
+    """Return a metric of each frame of a video; None where it was not scored.
+
+    Args:
+        table: ``*_frames.csv`` of ``avsp evaluate``, or ``results/test_frames.csv`` of a run.
+        video: Name of the video.
+        metric: Column of the table.
+        count: Number of frames.
+
+    Raises:
+        InputError: If the table has no such video, or no such metric.
+    """
+    if not table.is_file():
+        raise InputError(f"no table of scores at {table}: give a ..._frames.csv that `avsp evaluate` wrote")
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("video") == video]
+    found = {int(row["frame"]): float(row[metric] or "nan") for row in rows if metric in row}
+    if not found:
+        raise InputError(
+            f"{table} has no {metric} of a video {video}: score its maps with `avsp evaluate`, whose ..._frames.csv "
+            "has every frame"
+        )
+    values = [found.get(number, math.nan) for number in range(1, count + 1)]
+    return [round(value, 4) if math.isfinite(value) else None for value in values]
+
+
+def read_entropy(saliency: Path) -> list[float | None]:
     """Return the entropy of each frame of a saliency video, as a share of that of an even map."""
-    found = []
+    found: list[float | None] = []
     for _, frame in decode_video(open_video(saliency)):
         levels = frame.to_ndarray(format="gray").astype(np.float64)
         shares = levels[levels > 0] / max(levels.sum(), 1)
