@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
 import math
 import tempfile
+from base64 import b64encode
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -53,32 +54,23 @@ def write_view(
         raise InputError(f"{len(scores)} tables of scores for {len(folders)} predictions: give one for each")
     sources = {(record["video"]["path"], record["frames"]) for record in records}
     if len(sources) != 1:
-        raise InputError(
-            f"the predictions are of different videos or lengths ({len(sources)}): give those of one"
-        )
-    path, count = next(iter(sources))
+        raise InputError(f"the predictions are of {len(sources)} videos or lengths: give those of one")
+    path, count = sources.pop()
     curves = [read_scores(table, Path(path).stem, metric, count) for table in scores]
     curves = curves or [read_entropy(folder / "saliency.mp4") for folder in folders]
     info = open_video(path, allow_truncated=True)
     stamps: list[int] = []
     with tempfile.TemporaryDirectory(prefix="avsp.") as folder:
-        writer = Mp4Writer(Path(folder) / "video.mp4", info)
-        try:
-            for pts, frame in decode_video(info):
+        with Mp4Writer(Path(folder) / "video.mp4", info) as writer:
+            for pts, frame in islice(decode_video(info), count):
                 writer.write(to_rgb(frame, info), pts)
                 stamps.append(pts)
-                if len(stamps) == count:
-                    break
-            writer.close()
-        except BaseException:
-            writer.abort()
-            raise
-        video = _encode(Path(folder) / "video.mp4")
+        video = b64encode((Path(folder) / "video.mp4").read_bytes()).decode()
     times = [float((stamp - stamps[0]) * info.time_base) for stamp in stamps]
     models = [
         {
             "name": f"{folder.resolve().name}: {record['network']}, {record['modality']}",
-            "saliency": _encode(folder / "saliency.mp4"),
+            "saliency": b64encode((folder / "saliency.mp4").read_bytes()).decode(),
             "curve": curve,
         }
         for folder, record, curve in zip(folders, records, curves, strict=True)
@@ -112,18 +104,15 @@ def read_scores(table: Path, video: str, metric: str, count: int) -> list[float 
     Raises:
         InputError: If the table has no such video, or no such metric.
     """
-    if not table.is_file():
-        raise InputError(f"no table of scores at {table}: give a ..._frames.csv that `avsp evaluate` wrote")
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("video") == video]
-    found = {int(row["frame"]): float(row[metric] or "nan") for row in rows if metric in row}
-    if not found:
+    text = table.read_text(encoding="utf-8") if table.is_file() else ""
+    rows = [row for row in csv.DictReader(text.splitlines()) if row.get("video") == video and metric in row]
+    if not rows:
         raise InputError(
-            f"{table} has no {metric} of a video {video}: score its maps with `avsp evaluate`, whose ..._frames.csv "
-            "has every frame"
+            f"{table} has no {metric} of a video {video}: give the ..._frames.csv that `avsp evaluate` wrote of it"
         )
-    values = [found.get(number, math.nan) for number in range(1, count + 1)]
-    return [round(value, 4) if math.isfinite(value) else None for value in values]
+    found = {int(row["frame"]): round(float(row[metric] or "nan"), 4) for row in rows}
+    # frames that a protocol leaves out or that are degenerate are gaps; NaN is no JSON
+    return [None if math.isnan(value := found.get(k, math.nan)) else value for k in range(1, count + 1)]
 
 
 def read_entropy(saliency: Path) -> list[float | None]:
@@ -144,7 +133,3 @@ def _read_record(folder: Path) -> dict[str, Any]:
     if not Path(record["video"]["path"]).is_file():
         raise InputError(f"{folder} is of {record['video']['path']}, which is gone: put the video back there")
     return record
-
-
-def _encode(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode("ascii")

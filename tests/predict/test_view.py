@@ -76,12 +76,12 @@ def test_folders_that_cannot_be_shown(
     (tmp_path / "frames.csv").write_text("video,frame,cc\nsecond,1,0.5\n")
     table = ["--scores", tmp_path / "frames.csv"]
     for arguments, message in (
-        (folders, "different videos"),
+        (folders, "of 2 videos"),
         ([tmp_path], "holds no prediction"),
         ([folders[0], *table], "has no cc of a video first"),
         ([folders[1], *table, "--metric", "nss"], "has no nss"),
         ([folders[1], "--scores", "a.csv,b.csv"], "2 tables of scores for 1 predictions"),
-        ([folders[1], "--scores", tmp_path / "none.csv"], "no table of scores"),
+        ([folders[1], "--scores", tmp_path / "none.csv"], "has no cc of a video second"),
     ):
         with pytest.raises(SystemExit):
             main(["view", *map(str, arguments)])
