@@ -80,7 +80,7 @@ def write_view(
         "times": times,
         "seconds": times[-1] + 1 / float(info.fps),
         "models": models,
-        "curve": f"{metric} of each frame" if scores else "entropy of each map (1 = even)",
+        "curve": f"{metric} of each frame" if scores else "Entropy of each map (1 = even)",
         "notes": notes,
     }
     page = files("lightning_avsp.predict").joinpath("view.html").read_text(encoding="utf-8")
