@@ -339,7 +339,7 @@ def test_devices() -> None:
 def test_what_is_reported_beforehand(film: Path) -> None:
     lines = describe_prediction(open_video(film), "av", 3)
     assert lines[0] == f"{film}: 96x64, 25.000 frames/s, 12 frames, no audio"
-    assert lines[-1].startswith("stride 3: every 3rd frame")
+    assert lines[-1].startswith("stride 3: one frame in 3 ")
 
 
 def test_help_needs_no_heavy_import() -> None:
