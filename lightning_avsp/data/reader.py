@@ -16,11 +16,10 @@ from lightning_avsp.data.cache.sources import SUFFIXES, prepared_wave
 from lightning_avsp.data.captions.frames import TextSource
 from lightning_avsp.data.clips import Clip
 from lightning_avsp.data.entries import VideoEntry, VideoKey
-from lightning_avsp.data.maps import resize_map
-from lightning_avsp.data.sources import FrameSource
-from lightning_avsp.data.video_source import VideoMaps
+from lightning_avsp.data.sources import FrameSource, VideoMaps
 from lightning_avsp.media.audio import CONTEXT_S, AudioInput, LogMel, Wave
 from lightning_avsp.media.audio_track import load_audio
+from lightning_avsp.media.images import resize
 
 
 class FrameReader:
@@ -191,7 +190,8 @@ class ClipReader:
             "video": self.frames.read(entry.frames, clip.frames),
             "audio": audio,
             "has_audio": has_audio,
-            "saliency": resize_map(saliency, self.map_size)[None],
+            # antialiased bilinear, for training targets alone: fixations stay points
+            "saliency": torch.from_numpy(np.array(resize(saliency.numpy(), self.map_size)))[None],
             "corpus": entry.corpus,
             "video_id": entry.video,
             "frame": clip.target,

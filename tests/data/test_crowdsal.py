@@ -13,8 +13,7 @@ import pytest
 from lightning_avsp.data.corpora import decoded_with, read_videos
 from lightning_avsp.data.crowdsal import SPLIT_FILE, read_header, read_split
 from lightning_avsp.data.entries import FrameCountWarning
-from lightning_avsp.data.sources import JsonFixations
-from lightning_avsp.data.video_source import VideoFrames, VideoMaps
+from lightning_avsp.data.sources import JsonFixations, VideoFrames, VideoMaps
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.media.audio_track import load_audio
 from lightning_avsp.media.video_index import video_info

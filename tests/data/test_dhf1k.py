@@ -13,8 +13,8 @@ from scipy.io import savemat
 
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.corpora import corpus_listing, listed_keys, read_videos
-from lightning_avsp.data.dhf1k import VARIANTS, find_copy
 from lightning_avsp.data.entries import FrameCountWarning
+from lightning_avsp.data.picture_videos import VARIANTS, find_copy
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.synthetic import SyntheticSpec, read_video_record, synthesise_corpus
 from lightning_avsp.synthetic.observers import saliency_maps

@@ -14,7 +14,7 @@ from lightning_avsp.data.crowdsal import read_split
 from lightning_avsp.data.entries import FrameCountWarning
 from lightning_avsp.data.lists import ListedVideo, list_path, listed_videos, parse_fold_list
 from lightning_avsp.data.manifest import read_manifest
-from lightning_avsp.data.maps import read_fixation_lists
+from lightning_avsp.data.sources import read_fixation_lists
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 
 HOSTILE_NAMES = ["../x", "..", "/tmp/x", "a/b", "a\\b", "a\x1b[2Jb", "a\x00b", "x" * 300]

@@ -10,7 +10,7 @@ import pytest
 
 from lightning_avsp.data.catalogue import own_corpus, own_path, read_own, register
 from lightning_avsp.data.corpora import read_videos
-from lightning_avsp.data.video_source import VideoFrames
+from lightning_avsp.data.sources import VideoFrames
 from lightning_avsp.errors import InputError
 from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 

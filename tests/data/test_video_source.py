@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from lightning_avsp.data.reader import FrameReader
-from lightning_avsp.data.video_source import VideoFrames, VideoMaps
+from lightning_avsp.data.sources import VideoFrames, VideoMaps
 from lightning_avsp.errors import InputError, MissingDependencyError
 from lightning_avsp.media import random_access as readers
 from lightning_avsp.media.audio_track import load_audio

@@ -30,9 +30,10 @@ from lightning_avsp.data.sources import (
     PictureFixations,
     PictureFrames,
     PictureMaps,
+    VideoFrames,
+    VideoMaps,
 )
 from lightning_avsp.data.stavis import video_sources, wave_path
-from lightning_avsp.data.video_source import VideoFrames, VideoMaps
 from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.media.audio_track import load_audio
 from lightning_avsp.media.images import image_size, read_image
@@ -150,7 +151,7 @@ def _check_sources(root: Path, corpus: Corpus, listed: ListedVideo, silent: bool
         wave: Path | None = wave_path(root, corpus, listed.name)
         fps = listed.fps
     else:  # these readers look for their files, and refuse a video that has gaps
-        (entry,) = LAYOUTS[corpus.layout].read(root, corpus, [listed], "silence")
+        (entry,) = LAYOUTS[corpus.layout][1](root, corpus, [listed], "silence")
         sources = {"frames": cast("Frames", entry.frames), "maps": cast("Maps", entry.maps)}
         if isinstance(entry.fixations, NoFixations):
             text = "no fixations: the video can train a model, but not score one"

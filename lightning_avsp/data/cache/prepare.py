@@ -25,8 +25,7 @@ from lightning_avsp.data.cache.sources import (
     video_fingerprint,
 )
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.sources import NoFixations, PictureMaps
-from lightning_avsp.data.video_source import VideoFrames, VideoMaps
+from lightning_avsp.data.sources import NoFixations, PictureMaps, VideoFrames, VideoMaps
 from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.files import atomic_write
 from lightning_avsp.media.audio import resample, to_mono

@@ -33,8 +33,7 @@ from lightning_avsp.data.clips import clip_at
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.reader import ClipReader
-from lightning_avsp.data.sources import NoFixations
-from lightning_avsp.data.video_source import VideoFrames, VideoMaps
+from lightning_avsp.data.sources import NoFixations, VideoFrames, VideoMaps
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.media.waveform import Waveform
