@@ -15,7 +15,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.utils.data import DataLoader
 
 from lightning_avsp.data.cache.sources import attach_cache
-from lightning_avsp.data.captions.frames import CaptionedFrames, Captions, TextSource
+from lightning_avsp.data.captions.features import CaptionedFrames, Captions, TextSource
 from lightning_avsp.data.captions.lines import caption_path, read_captions
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.data.clips import training_count, unscored_frames, validation_step

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.data.cache.sources import SUFFIXES, prepared_wave
-from lightning_avsp.data.captions.frames import TextSource
+from lightning_avsp.data.captions.features import TextSource
 from lightning_avsp.data.clips import Clip
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.sources import FrameSource, VideoMaps

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_avsp.data.captions.features import TextModel, TokenFeatures
-from lightning_avsp.data.captions.frames import CaptionedFrames, Captions
+from lightning_avsp.data.captions.features import CaptionedFrames, Captions, TextModel, TokenFeatures
 from lightning_avsp.data.captions.lines import Caption, write_captions
 from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.options import EvaluationOptions
@@ -115,7 +114,7 @@ def test_long_captions_keep_their_end(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 def test_too_few_tokens_are_refused(captions: Captions) -> None:
-    with pytest.raises(InputError, match="tokens is 2"):
+    with pytest.raises(InputError, match=r"captions.tokens=2 is out of range: give a number at least 3"):
         replace(captions, tokens=2)
 
 

@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 
 from lightning_avsp.backbones.blip2 import Captioner, open_captioner
-from lightning_avsp.data.captions.corpus import caption_corpus, uncaptioned_frames
-from lightning_avsp.data.captions.lines import Caption, caption_path, read_captions, write_captions
+from lightning_avsp.data.captions.lines import (
+    Caption,
+    caption_corpus,
+    caption_path,
+    read_captions,
+    uncaptioned_frames,
+    write_captions,
+)
 from lightning_avsp.data.clips import evaluation_clips
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.errors import InputError

@@ -25,8 +25,8 @@ def cache(tmp_path: Path) -> TokenFeatures:
 
 
 def read(cache: TokenFeatures, text: str) -> np.ndarray:
-    place = cache.find([text_key(text)])[text_key(text)]
-    return np.asarray(cache.open_shard(place.shard)[place.start : place.start + place.rows], np.float32)
+    shard, start, count = cache.find([text_key(text)])[text_key(text)]
+    return np.asarray(cache.open_shard(shard)[start : start + count], np.float32)
 
 
 def test_rows_come_back_in_half_precision(cache: TokenFeatures) -> None:
@@ -68,7 +68,7 @@ def test_a_broken_or_foreign_description_is_refused(cache: TokenFeatures) -> Non
     with pytest.raises(InputError, match="version 99"):
         cache.model()
     path.write_text("[]")
-    with pytest.raises(InputError, match="no text model"):
+    with pytest.raises(InputError, match="no text model of version 2"):
         cache.model()
 
 
