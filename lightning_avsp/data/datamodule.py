@@ -29,7 +29,7 @@ from lightning_avsp.data.options import EvaluationOptions, LoadingOptions, Train
 from lightning_avsp.data.partition import SELECTION_LABELS, Partition, partition_videos, shared_films
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
 from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.media.audio import AudioInput, LogMel
 from lightning_avsp.structures import ClipPolicy, SaliencyBatch
@@ -128,9 +128,8 @@ class AVSaliencyDataModule(LightningDataModule):
                 raise InputError(f"{option} must name at least one corpus, each once; got {names}")
             if self.split != "all":  # raises for a split that no corpus has
                 splits_in_mix([find_corpus(name, self.root) for name in names], self.split)
-        for name, least in (("batch_size", 1), ("global_batch", 1), ("num_workers", 0)):
-            if getattr(self, name) is not None and getattr(self, name) < least:
-                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        require_range(1, batch_size=self.batch_size, global_batch=self.global_batch)
+        require_range(0, num_workers=self.num_workers)
         if self.test.text != "true" and self.captions is None:
             raise InputError(
                 f"test.text={self.test.text} needs captions; set data.captions.folder and .features"

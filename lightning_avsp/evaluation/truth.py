@@ -12,9 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_avsp.curation.importing.observers import OBSERVERS, read_observers
 from lightning_avsp.curation.importing.store import VideoPaths, read_record
-from lightning_avsp.curation.importing.writing import as_image, fixated_pixels, gaussian_sum
+from lightning_avsp.curation.importing.writing import (
+    OBSERVERS,
+    as_image,
+    fixated_pixels,
+    gaussian_sum,
+    read_observers,
+)
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.evaluation.prediction_files import PredictedVideo

@@ -182,7 +182,7 @@ def test_gain_comes_before_the_logarithm(videos: list[VideoEntry], alignment: st
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"flip": 1.5}, "flip must lie between 0 and 1, got 1.5"),
+        ({"flip": 1.5}, "flip=1.5 is out of range: give a number from 0 to 1"),
         ({"brightness": -0.1}, "brightness"),
         ({"saturation": 2.0}, "saturation"),
         ({"gain_db": -3.0}, "gain_db"),

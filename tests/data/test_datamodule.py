@@ -395,7 +395,7 @@ def test_synthetic_data_is_logged(own_root: Path, caplog: pytest.LogCaptureFixtu
         ({"corpora": ["Coutrot_db1", "Coutrot1"]}, "each once"),
         ({"corpora": ["AVDA"]}, "did you mean 'AVAD'"),
         ({"split": 4}, "split 4: AVAD has 1, 2, 3"),
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size=0 is out of range: give a number at least 1"),
         ({"num_workers": -1}, "num_workers"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lightning_avsp.curation.importing.agreement import FilmSketch
+from lightning_avsp.curation.importing.plausibility import FilmSketch
 from lightning_avsp.media.video import DecodedFrame
 
 FPS, FRAMES = 10, 120

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_avsp.curation.importing.clock import make_clock
-from lightning_avsp.curation.importing.geometry import ScreenGeometry, parse_size, screen_pixels
+from lightning_avsp.curation.importing.frames import make_clock
+from lightning_avsp.curation.importing.settings import ScreenGeometry, parse_size, screen_pixels
 from lightning_avsp.curation.importing.writing import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.errors import InputError
 

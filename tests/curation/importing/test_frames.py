@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from lightning_avsp.curation.importing import Columns, ImportSettings, MapSettings, Screen, TimeStamps
-from lightning_avsp.curation.importing.clock import make_clock
-from lightning_avsp.curation.importing.frames import FrameGaze, assign_to_frames
+from lightning_avsp.curation.importing.frames import FrameGaze, assign_to_frames, make_clock
 from lightning_avsp.curation.importing.gaze import read_gaze
 from lightning_avsp.curation.importing.plausibility import judge_sigma
 from lightning_avsp.errors import InputError

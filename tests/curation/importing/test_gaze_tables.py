@@ -212,7 +212,7 @@ def test_a_recording_of_another_length_is_refused(
             {"maps": MapSettings(sigma_degrees=1.0)},
             "needs --screen.size, --screen.width_cm, --screen.distance_cm too",
         ),
-        ({"maps": MapSettings(-1.0)}, "positive"),
+        ({"maps": MapSettings(-1.0)}, "--maps.sigma=-1.0 is out of range"),
         ({"maps": MapSettings(3.0), "screen": Screen(video_at="3,4")}, "need --screen.size too"),
     ],
 )

@@ -26,7 +26,7 @@ from lightning_avsp.curation.importing import (
     import_video,
     importer,
 )
-from lightning_avsp.curation.importing.observers import read_observers
+from lightning_avsp.curation.importing.writing import read_observers
 from lightning_avsp.data.catalogue import read_own
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.errors import InputError
