@@ -24,8 +24,8 @@ from lightning_avsp.data.lists import ListedVideo, find_below
 from lightning_avsp.data.sources import JsonFixations, VideoFrames, VideoMaps
 from lightning_avsp.data.text_files import check_name, read_json
 from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.media.random_access import video_info
 from lightning_avsp.media.video import open_container
-from lightning_avsp.media.video_index import video_info
 
 log = logging.getLogger(__name__)
 

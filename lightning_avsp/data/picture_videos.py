@@ -59,7 +59,7 @@ from lightning_avsp.data.sources import (
 )
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.media.images import image_size
-from lightning_avsp.media.video_index import video_info
+from lightning_avsp.media.random_access import video_info
 
 log = logging.getLogger(__name__)
 

@@ -22,9 +22,15 @@ from lightning_avsp.data.text_files import read_json
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.images import image_size, read_grey, read_image
 from lightning_avsp.media.matrices import read_matrix
-from lightning_avsp.media.random_access import Backend, PyAVReader, reader
+from lightning_avsp.media.random_access import (
+    Backend,
+    PyAVReader,
+    check_seekable,
+    decode_in_order,
+    reader,
+    video_info,
+)
 from lightning_avsp.media.video import VideoInfo, set_upright, to_rgb
-from lightning_avsp.media.video_index import check_seekable, decode_in_order, video_info
 
 
 class FrameSource(Protocol):

@@ -16,10 +16,10 @@ from lightning_avsp.data.entries import FrameCountWarning
 from lightning_avsp.data.sources import JsonFixations, VideoFrames, VideoMaps
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.media.audio_track import load_audio
-from lightning_avsp.media.video_index import video_info
+from lightning_avsp.media.random_access import video_info
 from lightning_avsp.synthetic import SyntheticSpec, read_video_record, synthesise_corpus
 from lightning_avsp.synthetic.films import write_map_film
-from lightning_avsp.synthetic.observers import saliency_maps
+from lightning_avsp.synthetic.record import saliency_maps
 
 SPEC = SyntheticSpec(size=(32, 64), seconds=0.8)  # 10 frames
 

@@ -17,7 +17,7 @@ from lightning_avsp.data.entries import FrameCountWarning
 from lightning_avsp.data.picture_videos import VARIANTS, find_copy
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.synthetic import SyntheticSpec, read_video_record, synthesise_corpus
-from lightning_avsp.synthetic.observers import saliency_maps
+from lightning_avsp.synthetic.record import saliency_maps
 
 SPEC = SyntheticSpec(size=(32, 56), seconds=0.8)  # 10 frames
 DHF1K = find_corpus("DHF1K")

@@ -16,7 +16,7 @@ from lightning_avsp.data.sources import MatFixations, PictureFixations, PictureF
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.structures import ClipPolicy
 from lightning_avsp.synthetic import SyntheticSpec, read_video_record, synthesise_corpus
-from lightning_avsp.synthetic.observers import saliency_maps
+from lightning_avsp.synthetic.record import saliency_maps
 
 SPEC = SyntheticSpec(size=(32, 56), seconds=1.6)  # 20 frames
 

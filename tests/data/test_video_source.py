@@ -21,7 +21,7 @@ from lightning_avsp.data.sources import VideoFrames, VideoMaps
 from lightning_avsp.errors import InputError, MissingDependencyError
 from lightning_avsp.media import random_access as readers
 from lightning_avsp.media.audio_track import load_audio
-from lightning_avsp.media.video_index import video_info
+from lightning_avsp.media.random_access import video_info
 
 SIZE = (48, 64)
 FRAMES = 60

@@ -183,9 +183,9 @@ def test_batches_without_frames_or_fixations(ties: str) -> None:
     ],
 )
 def test_policies(name: str, value: float, present: set, policy: str, expected: tuple) -> None:
-    verdict = judge(name, value, frozenset(present), policy)
-    assert verdict.value == pytest.approx(expected[0], nan_ok=True)
-    assert verdict.reason == expected[1]
+    found, reason = judge(name, value, frozenset(present), policy)
+    assert found == pytest.approx(expected[0], nan_ok=True)
+    assert reason == expected[1]
 
 
 def test_a_blank_frame_is_no_perfect_kld() -> None:

@@ -15,9 +15,15 @@ from lightning_avsp.data.manifest import read_conditions
 from lightning_avsp.errors import InputError
 from lightning_avsp.synthetic import SyntheticSpec, read_video_record, synthesise_corpus
 from lightning_avsp.synthetic.ceilings import score_corpus
-from lightning_avsp.synthetic.layout import SOUNDLESS_CORPORA, part_of, place_in_part, video_name
-from lightning_avsp.synthetic.observers import saliency_maps
-from lightning_avsp.synthetic.packages import PACKAGES, layouts_of
+from lightning_avsp.synthetic.packages import (
+    PACKAGES,
+    SOUNDLESS_CORPORA,
+    layouts_of,
+    part_of,
+    place_in_part,
+    video_name,
+)
+from lightning_avsp.synthetic.record import saliency_maps
 
 SPEC = SyntheticSpec(size=(32, 64), seconds=1.6)  # 20 frames
 CASES = [

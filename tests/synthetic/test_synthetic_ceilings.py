@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lightning_avsp.errors import CorpusNotFoundError
+from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.synthetic import SyntheticSpec, SynthReport
 from lightning_avsp.synthetic.ceilings import score_corpus, score_references
-from lightning_avsp.synthetic.layout import assign_conditions
+from lightning_avsp.synthetic.packages import assign_conditions
 from lightning_avsp.synthetic.record import draw_video
 
 
@@ -60,5 +60,5 @@ def test_ceilings_of_a_corpus_on_disk(avad: SynthReport, tmp_path: Path) -> None
     assert attended["cc"].min() > 0.85
     with pytest.raises(CorpusNotFoundError, match="avsp data synth"):
         score_corpus(tmp_path, "AVAD")
-    with pytest.raises(CorpusNotFoundError, match="AVAD_list_test_9_fps"):
+    with pytest.raises(InputError, match="AVAD has no split 9"):
         score_corpus(avad.root, "AVAD", split=9)

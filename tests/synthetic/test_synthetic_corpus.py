@@ -24,8 +24,7 @@ from lightning_avsp.synthetic import (
     synthesise_corpus,
 )
 from lightning_avsp.synthetic import corpus as video_module
-from lightning_avsp.synthetic.layout import assign_conditions, partition
-from lightning_avsp.synthetic.packages import SYNTHETIC_CORPORA
+from lightning_avsp.synthetic.packages import SYNTHETIC_CORPORA, assign_conditions, partition
 
 SHORT = SyntheticSpec(size=(32, 56), seconds=0.8)
 

@@ -9,15 +9,15 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from lightning_avsp.synthetic import SyntheticSpec, VideoRecord
-from lightning_avsp.synthetic.observers import (
+from lightning_avsp.synthetic.record import (
     ANYWHERE,
     ON_CENTRE,
     ON_OTHER,
     ON_TARGET,
+    draw_video,
     gaze_pixels,
     saliency_maps,
 )
-from lightning_avsp.synthetic.record import draw_video
 
 SPEC = SyntheticSpec()
 

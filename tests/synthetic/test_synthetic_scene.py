@@ -11,10 +11,9 @@ from PIL import Image
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.synthetic import SyntheticSpec, SynthReport, VideoRecord, read_video_record
-from lightning_avsp.synthetic.audio import FLOOR, NOTES, make_audio
-from lightning_avsp.synthetic.layout import assign_conditions
+from lightning_avsp.synthetic.packages import assign_conditions
 from lightning_avsp.synthetic.record import draw_video
-from lightning_avsp.synthetic.scene import BORDER, SWITCH
+from lightning_avsp.synthetic.scene import BORDER, FLOOR, NOTES, SWITCH, make_audio
 from lightning_avsp.synthetic.spec import COLOURS, PITCHES, Condition
 
 SPEC = SyntheticSpec()

@@ -37,7 +37,7 @@ from lightning_avsp.data.stavis import video_sources, wave_path
 from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.media.audio_track import load_audio
 from lightning_avsp.media.images import image_size, read_image
-from lightning_avsp.media.video_index import (
+from lightning_avsp.media.random_access import (
     EVEN_REMEDY,
     OFF_CLOCK_SECONDS,
     VIDEO_SUFFIXES,

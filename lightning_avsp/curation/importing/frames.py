@@ -19,8 +19,8 @@ from lightning_avsp.curation.importing.gaze import GazeTable
 from lightning_avsp.curation.importing.plausibility import judge_placement, judge_units, lies_on
 from lightning_avsp.curation.importing.settings import Pick, ScreenGeometry, TimeStamps
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.random_access import OFF_CLOCK_SECONDS
 from lightning_avsp.media.video import VideoInfo, decode_video
-from lightning_avsp.media.video_index import OFF_CLOCK_SECONDS
 
 JITTER = 0.5
 """Frames may be off an even clock by this part of a period and still be numbered as they come."""
