@@ -46,7 +46,7 @@ class Objects:
     condition: Condition
     """Cue that observers follow."""
     kinds: NDArray[np.int64]
-    """Colour and pitch of each object in ``COLOURS`` and ``PITCHES``: 0 red 220 Hz, 1 green 440 Hz, 2 blue 880 Hz: (n,)."""
+    """Colour and pitch of each object by index in ``COLOURS`` and ``PITCHES``, red 220 Hz first: (n,)."""
     pitches: NDArray[np.float64]
     """Fundamental of each object in Hz, jittered: (n,)."""
     radii: NDArray[np.float64]
