@@ -1,18 +1,24 @@
-"""Gaze of viewers on the frames of a video: stamps, fixations, viewers who vanish, and placements that cannot be."""
+"""Gaze of viewers on the frames of a video, maps of it, and placements that cannot be or are unlikely."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lightning_avsp.curation.importing import Columns, ImportSettings, MapSettings, Screen, TimeStamps
 from lightning_avsp.curation.importing.frames import FrameGaze, assign_to_frames, make_clock
 from lightning_avsp.curation.importing.gaze import read_gaze
-from lightning_avsp.curation.importing.plausibility import judge_sigma
+from lightning_avsp.curation.importing.plausibility import FilmSketch, judge_sigma
+from lightning_avsp.curation.importing.settings import ScreenGeometry, parse_size, screen_pixels
+from lightning_avsp.curation.importing.writing import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.video import DecodedFrame
 
 VIDEO = (640, 360)
 
@@ -275,3 +281,124 @@ def test_a_sigma_of_one_pixel_is_noted() -> None:
     assert judge_sigma((20.0, 20.0), (360, 640)) == []
     (note,) = judge_sigma((1.0, 1.0), (360, 640))
     assert "0.16% of the video's width" in note
+
+
+shares = st.lists(
+    st.tuples(st.floats(0, 0.9999), st.floats(0, 0.9999)).map(list), min_size=1, max_size=6
+).map(np.array)
+
+
+@given(shares, st.floats(0.5, 9), st.floats(0.5, 9))
+def test_the_sum_equals_loops_over_pixels(points: np.ndarray, down: float, across: float) -> None:
+    height, width = 7, 11
+    found = gaussian_sum(points, (height, width), (down, across))
+    for row in range(height):
+        for column in range(width):
+            direct = sum(
+                math.exp(
+                    -((row + 0.5 - y * height) ** 2) / (2 * down**2)
+                    - (column + 0.5 - x * width) ** 2 / (2 * across**2)
+                )
+                for x, y in points
+            )
+            assert found[row, column] == pytest.approx(direct, abs=1e-12)
+
+
+def test_the_peak_is_255_and_nothing_stays_nothing() -> None:
+    picture = as_image(gaussian_sum(np.array([[0.2, 0.7], [0.21, 0.7]]), (40, 60), (3.0, 3.0)))
+    assert picture.max() == 255
+    assert not as_image(gaussian_sum(np.zeros((0, 2)), (4, 6), (3.0, 3.0))).any()
+
+
+def test_points_lie_in_their_pixel_up_to_the_last() -> None:
+    nearly = np.nextafter(1.0, 0.0)
+    matrix = fixated_pixels(np.array([[0.0, 0.0], [nearly, nearly], [0.5, 0.0], [0.5, 0.001]]), (3, 7))
+    assert {tuple(point) for point in np.argwhere(matrix)} == {(0, 0), (2, 6), (0, 3)}
+
+
+def test_a_degree_at_57_cm_is_about_a_centimetre() -> None:
+    assert screen_pixels(1.0, 57.3, 40.0, 1600) == pytest.approx(40.0, rel=1e-3)
+    assert screen_pixels(2.0, 60.0, 50.0, 1000) == 2 * 60 * math.tan(math.radians(1)) * 20
+    with pytest.raises(InputError, match="must be positive"):
+        screen_pixels(1.0, 0.0, 40.0, 1600)
+
+
+def test_a_video_beside_the_screen_is_refused() -> None:
+    with pytest.raises(InputError, match="columns 1200 to 1300"):
+        ScreenGeometry((100, 50), "screen", (1000, 500), (1200.0, 0.0), (100.0, 50.0))
+    with pytest.raises(InputError, match="WIDTHxHEIGHT"):
+        parse_size("10.5x20", "--screen")
+
+
+def test_times_with_a_little_jitter_are_numbered_as_they_come() -> None:
+    times = np.round(np.arange(100) / 29.97 * 1000) / 1000  # milliseconds, as matroska keeps them
+    clock = make_clock(times, 100 / 29.97, 29.97)
+    assert clock.even
+    assert clock.fps == 29.97
+    assert clock.drift < 0.05
+    assert clock.frame_at(np.array([-0.001, 0.0, times[50], times[51] - 1e-9, 3.4, np.nan])).tolist() == [
+        -1,
+        0,
+        50,
+        50,
+        -1,
+        -1,
+    ]
+
+
+def test_a_rate_that_the_container_misstates_is_measured() -> None:
+    clock = make_clock(np.arange(200) / 25.0, 8.0, 30.0)
+    assert clock.even
+    assert clock.fps == pytest.approx(25.0)
+
+
+def test_the_last_picture_of_a_slideshow_stays() -> None:
+    clock = make_clock(np.array([0.0, 1.0, 2.0]), 7.0, 3 / 7)
+    assert clock.source.tolist() == [0, 1, 2, 2, 2, 2, 2]
+    assert (clock.fps, clock.seconds, clock.even) == (1.0, 7.0, False)
+
+
+RATE, LENGTH = 10, 120
+
+
+@pytest.fixture(scope="module")
+def film() -> tuple[FilmSketch, np.ndarray]:
+    """A disc that wanders over noise, and its places as shares of the film, (F, 2)."""
+    generator = np.random.default_rng(0)
+    time = np.arange(LENGTH) / RATE
+    places = np.stack([0.5 + 0.3 * np.sin(1.3 * time), 0.45 + 0.3 * np.sin(0.9 * time + 1)], 1)
+    noise = generator.integers(90, 130, (72, 128, 3))
+    rows, columns = np.mgrid[:72, :128]
+    sketch = FilmSketch({5})
+    for index, (x, y) in enumerate(places):
+        disc = np.hypot(rows - y * 72, columns - x * 128) < 8
+        pixels = np.where(disc[..., None], 240, noise).astype(np.uint8)
+        sketch.look(DecodedFrame(index, index, index / RATE, pixels))
+    return sketch, places
+
+
+def judge(film: tuple[FilmSketch, np.ndarray], places: np.ndarray) -> list[str]:
+    generator = np.random.default_rng(1)
+    points = (places[:, None] + generator.normal(0, 0.03, (LENGTH, 3, 2))).clip(0, 0.999)
+    return film[0].judge(tuple(points), np.arange(LENGTH), RATE)
+
+
+def test_gaze_upside_down_is_noted(film: tuple[FilmSketch, np.ndarray]) -> None:
+    sketch, places = film
+    assert list(sketch.kept) == [5]
+    assert judge(film, places) == []
+    (note,) = judge(film, places * (1, -1) + (0, 1))
+    assert "if it is taken upside down: compare --screen.origin" in note
+
+
+@pytest.mark.parametrize(("shift", "said"), [(10, "1 s earlier"), (-10, "1 s later")])
+def test_gaze_of_another_time_is_noted(shift: int, said: str, film: tuple[FilmSketch, np.ndarray]) -> None:
+    (note,) = judge(film, film[1][np.clip(np.arange(LENGTH) - shift, 0, LENGTH - 1)])
+    assert f"if it is taken {said}: compare --time.start" in note
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.2])
+def test_gaze_that_follows_nothing_is_not(spread: float, film: tuple[FilmSketch, np.ndarray]) -> None:
+    aimless = 0.5 + np.random.default_rng(2).normal(0, spread, (LENGTH, 2))
+    assert judge(film, aimless) == []
+    assert film[0].judge((np.full((1, 2), 0.5),) * 30, np.arange(30), RATE) == []  # three seconds are too few

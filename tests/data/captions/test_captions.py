@@ -1,4 +1,4 @@
-"""Captions of clips: their rows, substitutes for missing ones, and mismatched ones."""
+"""Captions of clips and their token features: rows, substitutes for missing ones, mismatched ones, files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_avsp.data.captions.features import CaptionedFrames, Captions, TextModel, TokenFeatures
+from lightning_avsp.backbones.text_encoder import TextModel
+from lightning_avsp.data.captions.features import (
+    CaptionedFrames,
+    Captions,
+    TokenFeatures,
+    text_key,
+)
 from lightning_avsp.data.captions.lines import Caption, write_captions
 from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.options import EvaluationOptions
@@ -207,3 +213,74 @@ def test_training_clips_have_text_with_any_number_of_workers(corpus: Path, with_
         texts.append(torch.cat([batch["text"] for batch in data.train_dataloader()]))
     assert torch.equal(*texts)
     assert texts[0].any()
+
+
+CLIP = TextModel("clip", "a" * 64, 8, 77)
+
+
+def random_rows(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, 8)).astype(np.float32)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> TokenFeatures:
+    cache = TokenFeatures(tmp_path / "features")
+    cache.claim(CLIP)
+    cache.write(["a dog", "a big dog"], [random_rows(4), random_rows(5, 1)])
+    return cache
+
+
+def read_rows(cache: TokenFeatures, text: str) -> np.ndarray:
+    shard, start, count = cache.find([text_key(text)])[text_key(text)]
+    return np.asarray(cache.open_shard(shard)[start : start + count], np.float32)
+
+
+def test_rows_come_back_in_half_precision(cache: TokenFeatures) -> None:
+    np.testing.assert_allclose(read_rows(cache, "a dog"), random_rows(4), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(read_rows(cache, "a big dog"), random_rows(5, 1), rtol=1e-3, atol=1e-6)
+    assert cache.find([text_key("a cat")]) == {}
+
+
+def test_shards_add_up(cache: TokenFeatures) -> None:
+    cache.write(["a cat"], [random_rows(4, 2)])
+    assert set(cache.find(map(text_key, ["a cat", "a dog", "x"]))) == {text_key("a cat"), text_key("a dog")}
+    np.testing.assert_allclose(read_rows(cache, "a cat"), random_rows(4, 2), rtol=1e-3, atol=1e-6)
+
+
+def test_another_model_is_noticed_and_both_are_named(cache: TokenFeatures) -> None:
+    cache.claim(TextModel("/local/copy", "a" * 64, 8, 77))  # the same weights under another name
+    with pytest.raises(
+        InputError, match=r"clip \(8 channels, fingerprint aaaaaaaaaaaa\).*fingerprint bbbbbbb"
+    ):
+        cache.claim(TextModel("clip", "b" * 64, 8, 77))
+    assert cache.model() == CLIP
+
+
+def test_a_truncated_shard_is_named_and_an_unfinished_one_does_not_count(cache: TokenFeatures) -> None:
+    shard = next((cache.folder / "shards").glob("*.tokens"))
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-50])
+    with pytest.raises(InputError, match=shard.name):
+        cache.open_shard(shard.stem)
+    with pytest.raises(InputError, match=shard.name):
+        cache.find([text_key("a dog")])
+    shard.rename(shard.with_name(f".{shard.name}.x.part"))  # what a killed run leaves
+    assert cache.find([text_key("a dog")]) == {}
+
+
+def test_a_broken_or_foreign_description_is_refused(cache: TokenFeatures) -> None:
+    path = cache.folder / "model.json"
+    path.write_text('{"version": 99}')
+    with pytest.raises(InputError, match="version 99"):
+        cache.model()
+    path.write_text("[]")
+    with pytest.raises(InputError, match="no text model of version 2"):
+        cache.model()
+
+
+def test_numbers_that_half_precision_cannot_hold_are_refused(cache: TokenFeatures) -> None:
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(InputError, match="half precision"),
+    ):
+        cache.write(["x"], [np.full((3, 8), 1e6, np.float32)])
