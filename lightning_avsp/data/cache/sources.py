@@ -26,7 +26,7 @@ from lightning_avsp.media.images import decode_jpeg
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """Of the format and of how frames are decoded and resized; files of another version are made anew."""
 SUFFIXES = (".raw", ".packed")
 """File suffixes by how frames are stored, the faster one first."""
@@ -265,29 +265,7 @@ def fresh_index(path: Path, mark: str) -> dict | str:
         return f"of format version {index.get('version')}, not {VERSION}"
     if index.get("fingerprint") != mark:
         return "changed since they were prepared"
-    return index if _complete(index) else "damaged"
-
-
-def _complete(index: dict) -> bool:
-    """True if an index has the arrays that the sources read, for as many frames as it claims."""
-    arrays, count, form = index["arrays"], index.get("n_frames"), index.get("format")
-    if not isinstance(index.get("built"), str) or not isinstance(count, int) or count < 1:
-        return False
-    ends: tuple[str, list, int] = ("<i8", [], count + 1)
-    wanted = {"maps": ("|u1", [], 0), "maps_ends": ends, "map_sizes": ("<i4", [2], count)}
-    if form == "raw":
-        wanted |= {"frames": ("|u1", [*index.get("size", ()), 3], count)}
-    else:
-        wanted |= {"frames": ("|u1", [], 0), "frames_ends": ends}
-    if "fixations" in arrays:
-        wanted |= {"fixations": ("<i2", [2], 0), "fixations_ends": ends}
-    wanted |= {name: ("<f4", [], 0) for name in arrays if name.startswith("audio_")}
-    return form in ("raw", "packed") and all(
-        name in arrays
-        and (arrays[name]["dtype"], arrays[name]["shape"][1:]) == (dtype, tail)
-        and arrays[name]["shape"][0] >= least
-        for name, (dtype, tail, least) in wanted.items()
-    )
+    return index
 
 
 def attach_cache(entries: Sequence[VideoEntry], cache: Path, size: tuple[int, int]) -> list[VideoEntry]:

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +24,6 @@ from lightning_avsp.data.cache.prepare import DiskFullError, prepare_cache
 from lightning_avsp.data.cache.sources import (
     PreparedFrames,
     attach_cache,
-    open_prepared,
     pack_map,
     unpack_map,
 )
@@ -194,7 +192,7 @@ def test_other_sizes_versions_and_nothing(
         writer.finish({"built": "x"} | {"fingerprint": "y", "version": 0})
     attached = attach_cache(entries, tmp_path, SIZE)
     assert [one is other for one, other in zip(attached, entries, strict=True)] == [True, False] + [True] * 4
-    assert "1 of format version 0, not 2" in caplog.text
+    assert "1 of format version 0, not 3" in caplog.text
     assert "4 not prepared" in caplog.text
     with pytest.raises(InputError, match=r"contains frames of 32x48, not 16x16"):
         attached[1].frames.read([1], (16, 16))
@@ -215,26 +213,19 @@ def test_a_cut_file_is_never_taken_for_a_whole_one(
     assert prepare_cache(entries[:1], tmp_path, SIZE, workers=1).made == 1
 
 
-def test_an_altered_index_is_refused_or_harmless(
+def test_an_altered_index_is_refused(
     entries: list[VideoEntry], caches: dict[str, Path], tmp_path: Path
 ) -> None:
     key = attach_cache(entries[:1], caches["packed"], SIZE)[0].frames.path  # type: ignore[attr-defined]
     whole = key.read_bytes()
     path = tmp_path / key.relative_to(caches["packed"])
     path.parent.mkdir(parents=True)
-    length = int.from_bytes(whole[-24:-16], "little")
-    generator = np.random.default_rng(0)
-    refused = 0
-    for _ in range(60):
+    assert attach_cache(entries[:1], caches["packed"], SIZE)[0] is not entries[0]
+    for place in np.random.default_rng(0).integers(17, len(whole) - whole.rindex(b'{"version"'), 30):
         altered = bytearray(whole)
-        altered[len(whole) - 24 - int(generator.integers(1, length))] = int(generator.integers(32, 127))
+        altered[-int(place)] ^= 1  # in the index, its length or its hash
         path.write_bytes(altered)
-        open_prepared.cache_clear()
-        attached = attach_cache(entries[:1], tmp_path, SIZE)
-        refused += attached[0] is entries[0]
-        with suppress(InputError):  # anything else would be a traceback
-            read_all(attached, LogMel())
-    assert refused > 20
+        assert attach_cache(entries[:1], tmp_path, SIZE)[0] is entries[0]
 
 
 def test_a_file_that_is_made_anew_while_in_use_stops_reading(
