@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,19 +27,13 @@ from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 SIX = ["AVAD", "Coutrot1", "Coutrot2", "DIEM", "ETMD", "SumMe"]
 
 
-def test_public_names() -> None:
+def test_public_names_and_published_totals() -> None:
     assert list(CATALOGUE) == [*SIX, "DHF1K", "Hollywood2", "UCF", "CrowdSAL"]
-
-
-def test_published_totals_of_the_audio_visual_six() -> None:
+    names = [name.lower() for corpus in CATALOGUE.values() for name in {n.lower() for n in corpus.names}]
+    assert len(names) == len(set(names))  # no name is taken twice
     six = [CATALOGUE[name] for name in SIX]
     assert sum(corpus.videos for corpus in six) == 238
     assert sum(corpus.frames or 0 for corpus in six) == 459_679
-
-
-def test_no_name_is_taken_twice() -> None:
-    names = [name.lower() for corpus in CATALOGUE.values() for name in {n.lower() for n in corpus.names}]
-    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize(
@@ -53,30 +48,34 @@ def test_a_corpus_divided_once_serves_every_split_of_a_mix(split: int, expected:
     assert splits_in_mix([CATALOGUE["AVAD"], CATALOGUE["DHF1K"]], split) == expected
 
 
-def test_alone_it_has_split_1_only() -> None:
-    with pytest.raises(InputError, match="no corpus of this mix has split 2: DHF1K has 1; UCF has 1"):
-        splits_in_mix([CATALOGUE["DHF1K"], CATALOGUE["UCF"]], 2)
-
-
-def test_a_split_that_one_of_several_lacks() -> None:
-    own = own_corpus("Lab", splits=(1, 2))
-    with pytest.raises(InputError, match="Lab has no split 3; its splits are 1, 2"):
-        splits_in_mix([CATALOGUE["AVAD"], own], 3)
-
-
 def test_own_corpora_are_found_under_their_root_only(tmp_path: Path) -> None:
     register(tmp_path, own_corpus("Lab", fps=25.0))
     assert find_corpus("Lab", tmp_path).own
     assert list(known_corpora(tmp_path)) == [*CATALOGUE, "Lab"]
-    with pytest.raises(InputError, match="no corpus is called 'Lab'"):
-        find_corpus("Lab")
     with pytest.raises(InputError, match="did you mean 'Lab'"):
         find_corpus("lab", tmp_path)
 
 
-def test_counts_that_nobody_published() -> None:
-    with pytest.raises(InputError, match="Lab: the number of its videos is not known"):
-        own_corpus("Lab").published_count("train", 1)
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: find_corpus("Lab"), "no corpus is called 'Lab'"),
+        (lambda: find_corpus("Avad"), r"'Avad'.*did you mean 'AVAD'.*known: AVAD, Coutrot1"),
+        (lambda: find_corpus("AVAD").list_name("train", 4), "AVAD has no split 4; its splits are 1, 2, 3"),
+        (
+            lambda: splits_in_mix([CATALOGUE["DHF1K"], CATALOGUE["UCF"]], 2),
+            "no corpus of this mix has split 2: DHF1K has 1; UCF has 1",
+        ),
+        (
+            lambda: splits_in_mix([CATALOGUE["AVAD"], own_corpus("Lab", splits=(1, 2))], 3),
+            "Lab has no split 3; its splits are 1, 2",
+        ),
+        (lambda: own_corpus("Lab").published_count("train", 1), "Lab: the number of its videos is not known"),
+    ],
+)
+def test_what_no_corpus_has(ask: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ask()
 
 
 @pytest.mark.parametrize(
@@ -109,55 +108,36 @@ def test_list_names() -> None:
     assert names == {"DIEM_list_test_fps.txt"}
 
 
-def test_unknown_name_is_told_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"'Avad'.*did you mean 'AVAD'.*known: AVAD, Coutrot1"):
-        find_corpus("Avad")
-
-
-def test_unknown_split() -> None:
-    with pytest.raises(InputError, match="AVAD has no split 4; its splits are 1, 2, 3"):
-        find_corpus("AVAD").list_name("train", 4)
-
-
 LAB = own_corpus(
     "Lab", splits=(1, 2), counts=((2, 1), (2, 1)), videos=3, frames=30, fps=25.0, made={"sigma_px": 20}
 )
 
 
-def test_registered_corpora_are_read_back(tmp_path: Path) -> None:
+def test_registered_corpora_are_read_back_replaced_and_kept_apart(tmp_path: Path) -> None:
     assert read_own(tmp_path) == {}
     path = register(tmp_path, LAB)
     assert path == own_path(tmp_path, "Lab") == tmp_path / "corpora" / "Lab.json"
     assert read_own(tmp_path) == {"Lab": LAB}
-    corpus = LAB
-    assert (corpus.folder, corpus.published_count("test", 2), corpus.layout) == ("Lab", 1, "stavis")
-
-
-def test_registering_again_replaces(tmp_path: Path) -> None:
-    register(tmp_path, LAB)
+    assert (LAB.folder, LAB.published_count("test", 2), LAB.layout) == ("Lab", 1, "stavis")
+    with pytest.raises(InputError, match="'lab' is already a name of 'Lab'"):
+        register(tmp_path, own_corpus("Other", folder="lab"))
     grown = own_corpus("Lab", videos=4)
     register(tmp_path, grown)
     assert read_own(tmp_path) == {"Lab": grown}
     assert [path.name for path in (tmp_path / "corpora").iterdir()] == ["Lab.json"]
 
 
-@pytest.mark.parametrize("name", ["AVAD", "avad", "Coutrot_db1", "hollywood-2"])
-def test_names_of_published_corpora_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match="is a name of the published corpus"):
-        own_corpus(name)
-
-
-@pytest.mark.parametrize("name", ["", "../x", "a b", "x/y", ".hidden"])
-def test_names_that_cannot_name_a_folder(name: str) -> None:
-    with pytest.raises(InputError, match="cannot name a corpus"):
-        own_corpus(name)
-
-
-def test_two_corpora_cannot_share_a_folder(tmp_path: Path) -> None:
-    register(tmp_path, LAB)
-    with pytest.raises(InputError, match="'lab' is already a name of 'Lab'"):
-        register(tmp_path, own_corpus("Other", folder="lab"))
-    assert list(read_own(tmp_path)) == ["Lab"]
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["AVAD", "avad", "Coutrot_db1", "hollywood-2"], "is a name of the published corpus"),
+        (["", "../x", "a b", "x/y", ".hidden"], "cannot name a corpus"),
+    ],
+)
+def test_names_that_own_corpora_cannot_have(names: list[str], message: str) -> None:
+    for name in names:
+        with pytest.raises(InputError, match=message):
+            own_corpus(name)
 
 
 @pytest.mark.parametrize(
