@@ -38,16 +38,13 @@ def path(tmp_path: Path) -> Path:
 
 def test_written_captions_are_read(path: Path) -> None:
     assert read_captions(path) == LINES
-    assert json.loads(path.read_text().splitlines()[0]) == {
-        "video": "V1",
-        "frame": 1,
-        "text": "a dog barks",
-        "model": "blip",
-        "prompt": "question",
-    }
+    first = {"video": "V1", "frame": 1, "text": "a dog barks", "model": "blip", "prompt": "question"}
+    assert json.loads(path.read_text().splitlines()[0]) == first
     further = Caption("V1", 2, "x", "m", None, {"informative": True})
     write_captions(path, [further])
     assert read_captions(path) == [further]
+    with pytest.raises(InputError, match="avsp caption ROOT --corpus ETMD"):
+        read_captions(path.with_name("ETMD.jsonl"))
 
 
 def test_the_later_of_two_lines_counts_and_is_logged(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -99,26 +96,18 @@ def test_a_broken_line_is_named(path: Path, broken: str) -> None:
         read_captions(path)
 
 
-def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="avsp caption ROOT --corpus ETMD"):
-        read_captions(tmp_path / "ETMD.jsonl")
-
-
 FRAMES = {"V1": 40, "V2": 40}
 CSV = 'video,frame,text\nV1,1,"a dog, barking"\nV2,40,größer\n'
 EXPECTED = [("V1", 1, "a dog, barking"), ("V2", 40, "größer")]
 
 
-def test_csv(tmp_path: Path) -> None:
+def test_tables(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("\ufeff" + CSV, encoding="utf-8")  # as spreadsheets write it
     assert read_table(path) == [Caption(*row, "table mine.csv") for row in EXPECTED]
-
-
-def test_json_lines_keep_their_model(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text('{"video": "V1", "frame": 1, "text": "a dog", "model": "me"}\n\n')
-    assert read_table(path) == [Caption("V1", 1, "a dog", "me")]
+    assert read_table(path) == [Caption("V1", 1, "a dog", "me")]  # keeps its model
 
 
 def test_parquet(tmp_path: Path) -> None:

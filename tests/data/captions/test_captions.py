@@ -119,32 +119,23 @@ def test_long_captions_keep_their_end(tmp_path: Path, caplog: pytest.LogCaptureF
     assert any("1 of 1 distinct captions have more than 4 tokens" in message for message in caplog.messages)
 
 
-def test_too_few_tokens_are_refused(captions: Captions) -> None:
-    with pytest.raises(InputError, match=r"captions.tokens=2 is out of range: give a number at least 3"):
-        replace(captions, tokens=2)
-
-
-def test_a_text_without_features_is_named(captions: Captions) -> None:
-    lines = (captions.folder / "AVAD.jsonl").read_text()
-    added = Caption(V1[1], 2, "a new one", "m").line()
-    (captions.folder / "AVAD.jsonl").write_text(lines + added)
-    with pytest.raises(InputError, match=r"1 of 4 captions of AVAD have no features of toy.*'a new one'"):
-        captions.open(["AVAD"])
-
-
-def test_missing_files_are_named(captions: Captions, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no captions at .*ETMD\.jsonl"):
-        captions.open(["ETMD"])
-    with pytest.raises(InputError, match=r"no token features in .*none.*avsp caption"):
-        replace(captions, features=tmp_path / "none").open(["AVAD"])
-
-
-def test_the_text_model_can_be_demanded(captions: Captions) -> None:
+def test_what_cannot_be_opened_is_named(captions: Captions, tmp_path: Path) -> None:
+    for changes, corpus, message in (
+        ({}, "ETMD", r"no captions at .*ETMD\.jsonl"),
+        ({"features": tmp_path / "none"}, "AVAD", r"no token features in .*none.*avsp caption"),
+        ({"model": "clip"}, "AVAD", "features of toy .*asks for clip"),
+        ({"model": "0123"}, "AVAD", "features of toy .*asks for 0123"),
+        ({"model": "ffffffff"}, "AVAD", "features of toy .*asks for ffffffff"),
+        ({"tokens": 2}, "AVAD", r"captions\.tokens=2 is out of range: give a number at least 3"),
+    ):
+        with pytest.raises(InputError, match=message):
+            replace(captions, **changes).open([corpus])  # type: ignore[arg-type]
     for same in ("toy", "01234567"):
         assert replace(captions, model=same).open(["AVAD"]).model == MODEL
-    for other in ("clip", "0123", "ffffffff"):
-        with pytest.raises(InputError, match=rf"features of toy .*asks for {other}"):
-            replace(captions, model=other).open(["AVAD"])
+    path = captions.folder / "AVAD.jsonl"  # type: ignore[operator]
+    path.write_text(path.read_text() + Caption(V1[1], 2, "a new one", "m").line())
+    with pytest.raises(InputError, match=r"1 of 4 captions of AVAD have no features of toy.*'a new one'"):
+        captions.open(["AVAD"])
 
 
 def test_loader_processes_get_no_open_files(captions: Captions) -> None:
@@ -235,25 +226,29 @@ def read_rows(cache: TokenFeatures, text: str) -> np.ndarray:
     return np.asarray(cache.open_shard(shard)[start : start + count], np.float32)
 
 
-def test_rows_come_back_in_half_precision(cache: TokenFeatures) -> None:
-    np.testing.assert_allclose(read_rows(cache, "a dog"), random_rows(4), rtol=1e-3, atol=1e-6)
-    np.testing.assert_allclose(read_rows(cache, "a big dog"), random_rows(5, 1), rtol=1e-3, atol=1e-6)
-    assert cache.find([text_key("a cat")]) == {}
-
-
-def test_shards_add_up(cache: TokenFeatures) -> None:
+def test_rows_come_back_in_half_precision_and_shards_add_up(cache: TokenFeatures) -> None:
     cache.write(["a cat"], [random_rows(4, 2)])
-    assert set(cache.find(map(text_key, ["a cat", "a dog", "x"]))) == {text_key("a cat"), text_key("a dog")}
-    np.testing.assert_allclose(read_rows(cache, "a cat"), random_rows(4, 2), rtol=1e-3, atol=1e-6)
-
-
-def test_another_model_is_noticed_and_both_are_named(cache: TokenFeatures) -> None:
-    cache.claim(TextModel("/local/copy", "a" * 64, 8, 77))  # the same weights under another name
-    with pytest.raises(
-        InputError, match=r"clip \(8 channels, fingerprint aaaaaaaaaaaa\).*fingerprint bbbbbbb"
+    for text, expected in (
+        ("a dog", random_rows(4)),
+        ("a big dog", random_rows(5, 1)),
+        ("a cat", random_rows(4, 2)),
     ):
+        np.testing.assert_allclose(read_rows(cache, text), expected, rtol=1e-3, atol=1e-6)
+    assert set(cache.find(map(text_key, ["a cat", "a dog", "x"]))) == {text_key("a cat"), text_key("a dog")}
+    with np.errstate(over="ignore"), pytest.raises(InputError, match="half precision"):
+        cache.write(["x"], [np.full((3, 8), 1e6, np.float32)])
+
+
+def test_another_model_and_a_foreign_description_are_named(cache: TokenFeatures) -> None:
+    cache.claim(TextModel("/local/copy", "a" * 64, 8, 77))  # the same weights under another name
+    message = r"clip \(8 channels, fingerprint aaaaaaaaaaaa\).*fingerprint bbbbbbb"
+    with pytest.raises(InputError, match=message):
         cache.claim(TextModel("clip", "b" * 64, 8, 77))
     assert cache.model() == CLIP
+    for text, message in (('{"version": 99}', "version 99"), ("[]", "no text model of version 2")):
+        (cache.folder / "model.json").write_text(text)
+        with pytest.raises(InputError, match=message):
+            cache.model()
 
 
 def test_a_truncated_shard_is_named_and_an_unfinished_one_does_not_count(cache: TokenFeatures) -> None:
@@ -266,21 +261,3 @@ def test_a_truncated_shard_is_named_and_an_unfinished_one_does_not_count(cache: 
         cache.find([text_key("a dog")])
     shard.rename(shard.with_name(f".{shard.name}.x.part"))  # what a killed run leaves
     assert cache.find([text_key("a dog")]) == {}
-
-
-def test_a_broken_or_foreign_description_is_refused(cache: TokenFeatures) -> None:
-    path = cache.folder / "model.json"
-    path.write_text('{"version": 99}')
-    with pytest.raises(InputError, match="version 99"):
-        cache.model()
-    path.write_text("[]")
-    with pytest.raises(InputError, match="no text model of version 2"):
-        cache.model()
-
-
-def test_numbers_that_half_precision_cannot_hold_are_refused(cache: TokenFeatures) -> None:
-    with (
-        np.errstate(over="ignore"),
-        pytest.raises(InputError, match="half precision"),
-    ):
-        cache.write(["x"], [np.full((3, 8), 1e6, np.float32)])
