@@ -40,17 +40,13 @@ def judd_curve(values: np.ndarray, fixated: np.ndarray, order: np.ndarray) -> fl
     return float((np.diff(fp) * (tp[1:] + tp[:-1]) / 2).sum())
 
 
-def test_cc_is_pearsons_r(maps) -> None:
+def test_cc_is_pearsons_r_and_keeps_its_digits_on_a_tiny_range(maps) -> None:
     prediction, target, _, _ = maps
     expected = [
         stats.pearsonr(p.ravel(), g.ravel()).statistic
         for p, g in zip(prediction.numpy(), target.double().numpy(), strict=True)
     ]
     assert F.cc(prediction, target).tolist() == pytest.approx(expected, abs=METRIC)
-
-
-def test_cc_keeps_its_digits_on_a_tiny_range(maps) -> None:
-    prediction, target, _, _ = maps
     shifted = 1000 + 1e-6 * prediction
     assert torch.allclose(F.cc(shifted, target), F.cc(shifted - 1000, target), rtol=0, atol=1e-9)
 
@@ -73,17 +69,13 @@ def test_nss_is_the_mean_z_score(maps) -> None:
     assert F.nss(prediction, fixations).tolist() == pytest.approx(expected, abs=METRIC)
 
 
-def test_kld_is_the_relative_entropy(maps) -> None:
+def test_kld_is_the_relative_entropy_and_negative_pixels_count_as_zero(maps) -> None:
     prediction, target, _, _ = maps
     expected = [
         stats.entropy(g.ravel(), p.ravel())  # both normalised inside
         for p, g in zip(prediction.numpy(), target.double().numpy(), strict=True)
     ]
     assert F.kld(prediction, target).tolist() == pytest.approx(expected, abs=1e-9)
-
-
-def test_kld_counts_negative_pixels_as_zero(maps) -> None:
-    prediction, target, _, _ = maps
     logits = prediction - 0.3
     assert torch.equal(F.kld(logits, target), F.kld(logits.clamp(min=0), target))
 

@@ -69,21 +69,16 @@ def test_the_share_is_what_was_asked_for_and_recorded(corpus: Path, tmp_path: Pa
     assert {caption.more["informative_share"] for caption in read_captions(made.path)} == {share}
 
 
-def test_the_same_arguments_write_the_same_file(corpus: Path, tmp_path: Path, written: list[Caption]) -> None:
+def test_the_same_arguments_write_the_same_file_and_thinning_changes_no_caption(
+    corpus: Path, tmp_path: Path, written: list[Caption]
+) -> None:
     made = write_synthetic_captions(corpus, "AVAD", tmp_path)
     assert read_captions(made.path) == written
     write_synthetic_captions(corpus, "AVAD", tmp_path, seed=1)
     assert read_captions(made.path) != written
-
-
-def test_thinning_changes_no_caption(corpus: Path, tmp_path: Path, written: list[Caption]) -> None:
-    made = write_synthetic_captions(corpus, "AVAD", tmp_path, every=4)
-    thinned = read_captions(made.path)
+    thinned = read_captions(write_synthetic_captions(corpus, "AVAD", tmp_path, every=4).path)
     assert [caption.frame for caption in thinned[:3]] == [3, 7, 11]
     assert set(map(Caption.line, thinned)) < set(map(Caption.line, written))
-
-
-def test_the_vocabulary_covers_all_captions(written: list[Caption]) -> None:
     said = {word for caption in written for word in re.findall(r"\w+", caption.text)}
     assert said <= set(VOCABULARY)
 
@@ -96,13 +91,19 @@ def test_captions_from_elsewhere_are_not_overwritten(corpus: Path, tmp_path: Pat
     assert read_captions(path)[0].text == "a dog"
 
 
-def test_what_cannot_be_captioned_is_refused(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"informative_share=1\.5 .* from 0 to 1"):
-        write_synthetic_captions(corpus, "AVAD", tmp_path, informative_share=1.5)
-    with pytest.raises(InputError, match="every=0"):
-        write_synthetic_captions(corpus, "AVAD", tmp_path, every=0)
-    with pytest.raises(CorpusNotFoundError, match="no synthetic SumMe"):
-        write_synthetic_captions(corpus, "SumMe", tmp_path)
+@pytest.mark.parametrize(
+    ("corpus_name", "settings", "message"),
+    [
+        ("AVAD", {"informative_share": 1.5}, r"informative_share=1\.5 .* from 0 to 1"),
+        ("AVAD", {"every": 0}, "every=0"),
+        ("SumMe", {}, "no synthetic SumMe"),
+    ],
+)
+def test_what_cannot_be_captioned_is_refused(
+    corpus: Path, tmp_path: Path, corpus_name: str, settings: dict, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        write_synthetic_captions(corpus, corpus_name, tmp_path, **settings)
 
 
 def table_of(size: tuple[int, int], videos: int = 60, frame_step: int = 10) -> pd.DataFrame:
