@@ -99,17 +99,6 @@ def test_loader_processes_may_start_in_any_way_but_do_not_fork_unless_told(metho
     assert list(loader) == list(pairs())
 
 
-def test_clips_drawn_anew_are_counted_by_epoch() -> None:
-    def flagged(items: list[Any]) -> dict[str, Any]:
-        return {"frame": items, "redrawn": torch.tensor([index < 4 for index, _ in items])}
-
-    loader = ResumableDataLoader(PAIRS, 3, sampler=EpochShuffleSampler(range(10)), collate_fn=flagged)  # type: ignore[arg-type]
-    assert all(set(batch) == {"frame"} for batch in loader)
-    assert loader.redrawn == 4
-    next(iter(loader))
-    assert loader.redrawn <= 3
-
-
 class Probe(LightningModule):
     """Learns a little from every batch and remembers which clips it saw."""
 

@@ -46,6 +46,7 @@ def test_clips_that_train_come_from_training_videos_in_every_split(corpus_root: 
         tested.update(test)
     assert len(tested) == 12  # every video is tested once over the splits of generated corpora
     assert set(tested.values()) == {1}
+    assert {("Coutrot1", "clip1"), ("Coutrot2", "clip1")} <= set(tested)
 
 
 @pytest.fixture(scope="module")

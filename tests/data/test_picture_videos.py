@@ -16,7 +16,6 @@ from lightning_avsp.data.clips import evaluation_clips, training_clip
 from lightning_avsp.data.corpora import corpus_listing, listed_keys, read_videos
 from lightning_avsp.data.entries import FrameCountWarning
 from lightning_avsp.data.picture_videos import VARIANTS, find_copy
-from lightning_avsp.data.sources import MatFixations, PictureFixations
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.structures import ClipPolicy
 from lightning_avsp.synthetic import SyntheticSpec, read_video_record, synthesise_corpus
@@ -187,28 +186,6 @@ def own_ucf(gaze_roots: dict[str, Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(gaze_roots["pictures"], tmp_path / "root"))
 
 
-@pytest.mark.parametrize(
-    ("layout", "corpus", "kind"),
-    [
-        ("shots", "Hollywood2", PictureFixations),
-        ("pictures", "UCF", PictureFixations),
-        ("matrices", "UCF", MatFixations),
-    ],
-)
-def test_entries(gaze_roots: dict[str, Path], layout: str, corpus: str, kind: type) -> None:
-    for part in ("train", "test"):
-        for entry in read_videos(gaze_roots[layout], [corpus], 1, part):
-            record = read_video_record(gaze_roots[layout], corpus, entry.video)
-            maps = saliency_maps(LONGER, record.fixations)
-            assert isinstance(entry.fixations, kind)
-            assert entry.n_frames == len(record.gaze)
-            assert (entry.fps, entry.wave) == (24.0, None)
-            for number in (1, entry.n_frames):
-                assert np.array_equal(entry.maps.map(number).numpy(), maps[number - 1])
-                points = entry.fixations.points(number, entry.maps.size(number)).numpy()
-                assert np.array_equal(points, np.unique(record.fixations[number - 1], axis=0))
-
-
 def test_shots_shorter_than_a_clip_are_kept_and_filled(gaze_roots: dict[str, Path]) -> None:
     lengths = {
         entry.video: entry.n_frames for entry in read_videos(gaze_roots["shots"], ["Hollywood2"], 1, "train")
@@ -224,7 +201,7 @@ def test_shots_shorter_than_a_clip_are_kept_and_filled(gaze_roots: dict[str, Pat
 def test_names_of_files_videos_and_folders(own_ucf: Path) -> None:
     folder = own_ucf / "UCF" / "training" / "Silent-Discs-001"
     before = read_videos(own_ucf, ["UCF"], 1, "train")[0]
-    assert before.video == folder.name
+    assert (before.video, before.n_frames, before.fps, before.wave) == (folder.name, 20, 24.0, None)
     assert before.frames.path(7) == folder / "images" / "Silent-Discs_001_007.png"
     picture = before.frames.read([3], (32, 56))[0]
     for kind in ("images", "maps", "fixation"):  # shots may keep the numbers of their film

@@ -144,12 +144,3 @@ def test_ceilings_of_corpora_without_fold_lists_and_sound(tmp_path: Path, folder
     cc = score_corpus(tmp_path, folder)["cc"]
     assert set(cc.index.get_level_values("condition")) == {"silent"}
     assert cc["attended", "silent"] > cc["objects_average", "silent"]
-
-
-def test_the_command_writes_a_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from lightning_avsp.cli.data_synth import synth
-
-    synth(tmp_path, "DHF1K", videos=3, height=32, width=64, seconds=0.8, workers=1, layout="diffsal")
-    assert (tmp_path / "DHF1K" / "frames" / "601" / "10.png").is_file()
-    assert "SYNTHETIC" in capsys.readouterr().out
-    assert "diffsal frames/1" in (tmp_path / "README.txt").read_text()

@@ -280,3 +280,7 @@ def test_the_command_writes_and_says_that_it_is_synthetic(
     assert "0 written, 3 kept" in capsys.readouterr().out
     with pytest.raises(InputError, match="overwrite"):
         synth(tmp_path, videos=3, height=64, width=56, seconds=0.8, workers=1)
+    synth(tmp_path, "DHF1K", videos=3, height=32, width=64, seconds=0.8, workers=1, layout="diffsal")
+    assert (tmp_path / "DHF1K" / "frames" / "601" / "10.png").is_file()
+    assert "SYNTHETIC" in capsys.readouterr().out
+    assert "diffsal frames/1" in (tmp_path / "README.txt").read_text()
