@@ -118,7 +118,6 @@ class AVSaliencyDataModule(LightningDataModule):
         self.validation = validation
         self.test = test
         self.loading = loading
-        self._partition: Partition | None = None
         self._entries: dict[VideoPart, list[VideoEntry]] = {}
         self._check()
 
@@ -137,20 +136,18 @@ class AVSaliencyDataModule(LightningDataModule):
 
     # ---- videos of each part
 
-    @property
+    @cached_property
     def partition(self) -> Partition:
         """Videos of each part by name, from the fold lists alone."""
-        if self._partition is None and self.split == "all":
-            self._partition = Partition((), (), tuple(listed_keys(self.root, self.tested_corpora, "all")))
-        elif self._partition is None:
-            self._partition = partition_videos(
-                listed_keys(self.root, self.corpora, self._split, "train"),
-                listed_keys(self.root, self.tested_corpora, self._split, "test"),
-                selection=self.validation.selection,
-                share=self.validation.share,
-                seed=self.validation.seed,
-            )
-        return self._partition
+        if self.split == "all":
+            return Partition((), (), tuple(listed_keys(self.root, self.tested_corpora, "all")))
+        return partition_videos(
+            listed_keys(self.root, self.corpora, self._split, "train"),
+            listed_keys(self.root, self.tested_corpora, self._split, "test"),
+            selection=self.validation.selection,
+            share=self.validation.share,
+            seed=self.validation.seed,
+        )
 
     @property
     def _split(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_avsp.curation.check import check_corpora
+from lightning_avsp.curation.check.corpus import check_corpora
 from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 
 SPEC = SyntheticSpec(size=(64, 128), seconds=0.96)  # 12 frames

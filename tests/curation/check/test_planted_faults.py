@@ -14,8 +14,9 @@ import soundfile
 from PIL import Image
 from scipy.io import savemat
 
-from lightning_avsp.curation.check import CheckReport, check_corpora
 from lightning_avsp.curation.check import corpus as corpus_check
+from lightning_avsp.curation.check.corpus import check_corpora
+from lightning_avsp.curation.check.report import CheckReport
 from lightning_avsp.data.manifest import read_conditions
 
 Found = tuple[Path, str]

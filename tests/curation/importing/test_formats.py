@@ -7,8 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_avsp.curation.importing import Columns, ImportSettings, MapSettings, Screen, TimeStamps
 from lightning_avsp.curation.importing.gaze import GazeTable, read_gaze
+from lightning_avsp.curation.importing.settings import (
+    Columns,
+    ImportSettings,
+    MapSettings,
+    Screen,
+    TimeStamps,
+)
 from lightning_avsp.errors import InputError
 
 

@@ -11,11 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_avsp.curation.importing import Columns, ImportSettings, MapSettings, Screen, TimeStamps
 from lightning_avsp.curation.importing.frames import FrameGaze, assign_to_frames, make_clock
 from lightning_avsp.curation.importing.gaze import read_gaze
 from lightning_avsp.curation.importing.plausibility import FilmSketch, judge_sigma
-from lightning_avsp.curation.importing.settings import ScreenGeometry, parse_size, screen_pixels
+from lightning_avsp.curation.importing.settings import (
+    Columns,
+    ImportSettings,
+    MapSettings,
+    Screen,
+    ScreenGeometry,
+    TimeStamps,
+    parse_size,
+    screen_pixels,
+)
 from lightning_avsp.curation.importing.writing import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.video import DecodedFrame

@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lightning_avsp.curation.importing import (
+from lightning_avsp.curation.importing import gaze as tables
+from lightning_avsp.curation.importing.importer import import_video
+from lightning_avsp.curation.importing.settings import (
     Columns,
     EyeLink,
     ImportSettings,
     MapSettings,
     Screen,
     TimeStamps,
-    import_video,
 )
-from lightning_avsp.curation.importing import gaze as tables
 from lightning_avsp.errors import InputError, MissingDependencyError
 
 PLAIN = ImportSettings(maps=MapSettings(sigma=5.0))

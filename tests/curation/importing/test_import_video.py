@@ -17,16 +17,10 @@ import torch
 from PIL import Image
 from scipy.io import loadmat
 
-from lightning_avsp.curation.check import check_corpora
-from lightning_avsp.curation.importing import (
-    Files,
-    ImportSettings,
-    MapSettings,
-    Screen,
-    TimeStamps,
-    import_video,
-    importer,
-)
+from lightning_avsp.curation.check.corpus import check_corpora
+from lightning_avsp.curation.importing import importer
+from lightning_avsp.curation.importing.importer import import_video
+from lightning_avsp.curation.importing.settings import Files, ImportSettings, MapSettings, Screen, TimeStamps
 from lightning_avsp.curation.importing.writing import read_observers
 from lightning_avsp.data.catalogue import read_own
 from lightning_avsp.data.corpora import read_videos
