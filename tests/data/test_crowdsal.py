@@ -91,14 +91,7 @@ def test_audio_header_and_decoder_of_the_video(root: Path) -> None:
     assert np.abs(pictures[0] - pictures[1]).mean() < 4  # decord rounds colours down by a grey level or two
 
 
-def test_a_video_without_audio_track(own_root: Path) -> None:
-    film = own_root / "CrowdSAL" / "Videos" / "0002.mp4"
-    write_map_film(film, np.zeros((10, 32, 64), np.uint8), fps=12.5)
-    kept = read_videos(own_root, ["CrowdSAL"], 1, "train", missing_audio="silence")
-    assert [entry.wave is None for entry in kept] == [False, True, False, False]
-
-
-def test_archives_may_be_unpacked_with_or_without_their_inner_folder(own_root: Path) -> None:
+def test_an_unpacked_archive_without_its_inner_folder_and_a_video_without_audio_track(own_root: Path) -> None:
     base = own_root / "CrowdSAL"
     for kind in ("Saliency", "Fixations"):
         (base / f"{kind}Test" / "Test").rename(base / "inner")
@@ -106,6 +99,9 @@ def test_archives_may_be_unpacked_with_or_without_their_inner_folder(own_root: P
         (base / "inner").rename(base / f"{kind}Test")
     assert len(read_videos(own_root, ["CrowdSAL"], 1, "test")) == 2
     assert len(read_videos(base, ["CrowdSAL"], 1, "test")) == 2
+    write_map_film(base / "Videos" / "0002.mp4", np.zeros((10, 32, 64), np.uint8), fps=12.5)
+    kept = read_videos(own_root, ["CrowdSAL"], 1, "train", missing_audio="silence")
+    assert [entry.wave is None for entry in kept] == [False, True, False, False]
 
 
 def test_fewer_lists_than_frames_warn_once_with_numbers(own_root: Path) -> None:

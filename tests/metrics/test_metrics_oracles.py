@@ -222,20 +222,8 @@ def test_all_at_once_equals_one_by_one_and_leaves_inputs_alone(maps) -> None:
         assert torch.equal(given.detach(), kept)
 
 
-def test_a_batch_of_several_chunks_equals_its_frames() -> None:
-    prediction = torch.rand(3, 300, 600)  # more pixels than one chunk holds
-    target = torch.rand(3, 300, 600)
-    fixations = (torch.rand(3, 300, 600) < 1e-4).to(torch.uint8)
-    names = ("cc", "sim", "nss", "auc_judd", "kld")
-    whole = F.saliency_scores(prediction, names=names, target=target, fixations=fixations)
-    last = F.saliency_scores(prediction[2:], names=names, target=target[2:], fixations=fixations[2:])
-    for name in names:
-        assert whole[name].shape == (3,)
-        assert whole[name][2].item() == pytest.approx(last[name].item(), abs=METRIC)
-
-
 @pytest.mark.parametrize("contiguous", [True, False])
-def test_views_are_read_right(maps, contiguous: bool) -> None:
+def test_views_and_chunks_are_read_right(maps, contiguous: bool) -> None:
     prediction, target, fixations, _ = maps
     flipped = [one.transpose(1, 2) for one in (prediction, target, fixations)]
     if contiguous:
@@ -243,3 +231,11 @@ def test_views_are_read_right(maps, contiguous: bool) -> None:
     ours = F.saliency_scores(flipped[0], target=flipped[1], fixations=flipped[2])
     for name, values in F.saliency_scores(prediction, target=target, fixations=fixations).items():
         assert torch.allclose(ours[name], values, rtol=0, atol=METRIC)
+    large, truth = torch.rand(2, 3, 300, 600)  # more pixels than one chunk holds
+    points = (torch.rand(3, 300, 600) < 1e-4).to(torch.uint8)
+    names = ("cc", "sim", "nss", "auc_judd", "kld")
+    whole = F.saliency_scores(large, names=names, target=truth, fixations=points)
+    last = F.saliency_scores(large[2:], names=names, target=truth[2:], fixations=points[2:])
+    for name in names:
+        assert whole[name].shape == (3,)
+        assert whole[name][2].item() == pytest.approx(last[name].item(), abs=METRIC)
