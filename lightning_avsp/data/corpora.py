@@ -158,6 +158,7 @@ def every_listed(root: Path, corpora: Sequence[str], *, skip_missing_lists: bool
                     missing.append(error)
             if len(lists) == len(parts):
                 refuse_shared(*([(corpus.name, video.name) for video in listed] for listed in lists))
+            # Splits overlap: most test videos of one are training videos of the others
             for video in (video for listed in lists for video in listed):
                 videos.setdefault(video.name, video)
         if not videos:

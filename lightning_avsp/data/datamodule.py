@@ -268,6 +268,7 @@ class AVSaliencyDataModule(LightningDataModule):
         partition = self.partition
         train, validation, test = set(partition.train), set(partition.validation), set(partition.test)
         shared = (train & test) | (train & validation)
+        # A checkpoint chosen on the test list is allowed, but labelled in every result
         if self.validation.selection == "validation":
             shared |= validation & test
         else:

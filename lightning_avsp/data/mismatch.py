@@ -51,6 +51,7 @@ def other_videos(videos: Sequence[VideoEntry], seed: int = 0) -> dict[VideoKey, 
         givers[alone[0].key] = others[int(generator.integers(len(others)))]
     elif alone:
         rings.append(alone)
+    # Rings, so that every video gives its audio exactly once and none keeps its own
     for ring in rings:
         order = [ring[index] for index in generator.permutation(len(ring))]
         givers |= {entry.key: giver for entry, giver in zip(order, order[1:] + order[:1], strict=True)}

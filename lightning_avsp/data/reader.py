@@ -77,6 +77,7 @@ class WaveStore:
         if wave is None:
             wave = self._load(path)
         self._kept[path] = wave  # last used, last out
+        # The newest stays whatever its size, or a long video would be resampled anew for every clip
         while len(self._kept) > 1 and self.kept_bytes > self.capacity_bytes:
             self._kept.popitem(last=False)
         return wave

@@ -154,6 +154,7 @@ def build(job: Job) -> str | None:
     try:
         with atomic_write(job.path) as stream:
             _write(job, mark, stream)
+            # A corpus that is still being copied would else pass for prepared
             if video_fingerprint(job.entry) != mark:
                 raise InputError(
                     f"{job.name}: its files changed while they were read; run `avsp data prepare` again"
