@@ -20,6 +20,7 @@ from torch import Tensor
 from lightning_avsp.array_file import ArrayFile, read_index
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.numbered_files import NumberedFiles
+from lightning_avsp.data.sources import WholeFile
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import Wave
 from lightning_avsp.media.images import decode_jpeg
@@ -55,11 +56,9 @@ def open_prepared(path: Path, built: str) -> ArrayFile:
 
 
 @dataclass(frozen=True)
-class PreparedSource:
+class PreparedSource(WholeFile):
     """A source that reads one prepared file."""
 
-    path: Path
-    """Prepared file."""
     built: str
     """Mark of its build."""
 
@@ -73,10 +72,6 @@ class PreparedSource:
         if min(numbers) < 1 or max(numbers) > file.index["n_frames"]:
             raise InputError(f"{self.path} has frames 1 to {file.index['n_frames']}, not {list(numbers)}")
         return file
-
-    def name(self, number: int) -> str:
-        """Name one frame, for messages."""
-        return f"{self.path}, frame {number}"
 
     def damaged(self, number: int, error: Exception) -> InputError:
         """Describe damaged bytes."""
