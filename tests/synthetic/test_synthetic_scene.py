@@ -60,6 +60,7 @@ def test_objects_stay_inside_apart_and_at_their_speed(size: tuple[int, int]) -> 
         assert gaps[0].min() >= 24 * spec.scale
         assert gaps.min() > 16 * spec.scale  # twice the largest radius: discs never cover each other
         moved = np.linalg.norm(np.diff(record.positions, axis=0), axis=-1) * spec.fps
+        # a frame's way is a little shorter where a track turns
         assert moved.max(axis=0) == pytest.approx(record.speeds, rel=0.02)
         assert np.median(moved, axis=0) == pytest.approx(record.speeds, rel=0.05)
         speeds = np.sort(record.speeds / spec.scale)
@@ -141,6 +142,7 @@ def test_switches_of_sound_fall_on_their_instant() -> None:
 
 def test_silence_is_the_noise_floor_that_all_sound_tracks_have() -> None:
     silent = sound_of(SPEC, "silent", 0)
+    # of 128,000 samples: six standard deviations of their noise, whose own is known to .2 %
     assert silent.std() == pytest.approx(FLOOR, rel=0.03)
     assert np.abs(silent).max() < 6 * FLOOR
     for condition in ("sound", "music"):
@@ -207,6 +209,7 @@ def test_lapses_have_their_shares_and_last() -> None:
     records = [draw(SPEC, "sound", index) for index in range(60)]
     modes = np.concatenate([record.gaze_mode.ravel() for record in records])
     shares = [float((modes == mode).mean()) for mode in (ON_TARGET, ON_OTHER, ANYWHERE, ON_CENTRE)]
+    # of 24,000 lapses that may begin: a standard error of .0024
     assert shares == pytest.approx([0.84, 0.05, 0.05, 0.06], abs=0.01)
     for record in records[:3]:  # a lapse may begin only every 4 frames
         assert (record.gaze_mode.reshape(25, 4, 16) == record.gaze_mode.reshape(25, 4, 16)[:, :1]).all()
@@ -223,5 +226,5 @@ def test_maps_are_blurred_fixation_counts_with_peak_255(annotation_size: tuple[i
         np.add.at(counts, tuple(record.fixations[frame].T), 1)
         sigma = (4.0 * rows / 64, 4.0 * columns / 128)
         blurred = gaussian_filter(counts, sigma, mode="constant", truncate=8)
-        assert maps[frame] == pytest.approx(255 * blurred / blurred.max(), abs=0.51)
+        assert maps[frame] == pytest.approx(255 * blurred / blurred.max(), abs=0.51)  # in whole levels
         assert maps[frame].max() == 255

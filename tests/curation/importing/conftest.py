@@ -8,22 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from films import align, expected_noise
-from films import make_film as any_film
 
 
 @pytest.fixture
-def make_film(any_film: Callable[..., Path]) -> Callable[..., Path]:
+def make_film(make_film: Callable[..., Path]) -> Callable[..., Path]:
     """A film of 20 frames of 48 x 96, 25 a second; frame i has grey level 40 + 7 i in its left half."""
 
     def make(name: str = "film.mp4", **settings: object) -> Path:
         small = {"frames": 20, "size": (48, 96), "options": {"crf": "10", "preset": "ultrafast"}}
-        return any_film(name, **small | settings)
+        return make_film(name, **small | settings)
 
     return make
 
 
-__all__ = ["align", "any_film", "expected_noise"]
 Row = tuple[str, float, float, float, int]
 
 

@@ -58,12 +58,12 @@ def test_stamps_locked_to_frames_give_every_frame_its_sample(fps: float, digits:
     numbers = np.arange(90)
     found = assign(samples(np.round(numbers / fps * 1000, digits), x=numbers * 7.0), tmp_path, fps)
     assert found.positions["frame"].tolist() == numbers.tolist()
-    np.testing.assert_allclose(found.positions["x"], numbers * 7 / 640, rtol=1e-12)  # one division in float64
+    np.testing.assert_allclose(found.positions["x"], numbers * 7 / 640)
     if digits:  # twice the rate gives each frame two samples
         numbers = np.arange(180)
         table = samples(np.round(numbers / fps * 500, digits), x=numbers * 3.0)
         found = assign(table, tmp_path, fps, maps=MapSettings(sigma=20.0, pick="last"))
-        np.testing.assert_allclose(found.positions["x"] * 640, np.arange(1, 180, 2) * 3.0, rtol=1e-12)
+        np.testing.assert_allclose(found.positions["x"] * 640, np.arange(1, 180, 2) * 3.0)
 
 
 def test_fixations_fill_the_frames_that_they_cover(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_unlikely_placements_are_noted_with_their_option(
 )
 def test_one_place_in_every_kind_of_coordinates(screen: Screen, x: float, y: float, tmp_path: Path) -> None:
     found = assign(samples(np.arange(0, 3000, 10.0), x=x, y=y), tmp_path, screen=screen)
-    np.testing.assert_allclose(found.points[10], [[0.25, 0.25]], rtol=1e-12)
+    np.testing.assert_allclose(found.points[10], [[0.25, 0.25]])
 
 
 def test_pixels_that_are_not_square(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_pixels_that_are_not_square(tmp_path: Path) -> None:
     settings = ImportSettings(maps=MapSettings(sigma=16.0), screen=Screen(size="768x576"))
     geometry = settings.geometry((720, 576), 16 / 15)
     assert geometry.in_video(np.array([384.0]), np.array([288.0])) == (0.5, 0.5)
-    np.testing.assert_allclose(settings.map_sigma(geometry), (16.0, 15.0), rtol=1e-12)
+    np.testing.assert_allclose(settings.map_sigma(geometry), (16.0, 15.0))
     other = ImportSettings(maps=MapSettings(sigma=9.0), screen=Screen(size="1024x816"))
     message = r"the video has 768 x 576 pixels.*--screen.video_at 0,24 --screen.video_shown 1024x768"
     with pytest.raises(InputError, match=message):
@@ -272,7 +272,7 @@ def test_the_sum_equals_loops_over_pixels(points: np.ndarray, down: float, acros
                 )
                 for x, y in points
             )
-            assert found[row, column] == pytest.approx(direct, abs=1e-12)
+            assert found[row, column] == pytest.approx(direct, abs=1e-12)  # six float64 values below 1
 
 
 def test_the_peak_is_255_and_nothing_stays_nothing() -> None:
@@ -288,7 +288,9 @@ def test_points_lie_in_their_pixel_up_to_the_last() -> None:
 
 
 def test_sizes_on_the_screen() -> None:
-    assert screen_pixels(1.0, 57.3, 40.0, 1600) == pytest.approx(40.0, rel=1e-3)  # about a centimetre
+    assert screen_pixels(1.0, 57.3, 40.0, 1600) == pytest.approx(
+        40.0, rel=1e-3
+    )  # 57.3 cm times tan(.5 deg) is .50004
     assert screen_pixels(2.0, 60.0, 50.0, 1000) == 2 * 60 * math.tan(math.radians(1)) * 20
     with pytest.raises(InputError, match="must be positive"):
         screen_pixels(1.0, 0.0, 40.0, 1600)
