@@ -190,8 +190,8 @@ def media(rng: np.random.Generator, folder: Path) -> Case:
 
 def table(rng: np.random.Generator, folder: Path) -> Case:
     """A table of gaze in any dress; a third of them damaged."""
-    from lightning_avsp.curation.importing import Columns, ImportSettings, MapSettings
     from lightning_avsp.curation.importing.gaze import read_gaze
+    from lightning_avsp.curation.importing.settings import Columns, ImportSettings, MapSettings
 
     rows, digits = int(rng.integers(30, 90)), int(rng.integers(0, 3))
     mark, decimal = (

@@ -23,7 +23,7 @@ def require_choice(option: str, value: str, choices: Iterable[str]) -> None:
         raise InputError(f"{option}={value} is unknown: choose one of {', '.join(known)}")
 
 
-def require_range(low: float, high: float = inf, **values: float | None) -> None:
+def require_range(low: float, high: float = inf, /, **values: float | None) -> None:
     """Refuse numbers below ``low`` or above ``high``; None passes.
 
     Raises:

@@ -81,7 +81,7 @@ def make_film(tmp_path: Path) -> Callable[..., Path]:
 
 def stamped(index: int, size: tuple[int, int]) -> np.ndarray:
     picture = np.full((*size, 3), 120, np.uint8)
-    picture[:, : size[1] // 2] = 40 + 7 * index
+    picture[:, : size[1] // 2] = min(40 + 7 * index, 255)
     return picture
 
 

@@ -108,7 +108,7 @@ def _blip2(
 ) -> None:
     from lightning_avsp.backbones.blip2 import open_captioner
     from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.data.captions.corpus import caption_corpus, uncaptioned_frames
+    from lightning_avsp.data.captions.lines import caption_corpus, uncaptioned_frames
     from lightning_avsp.launch import choose_device
 
     name, todo = path.stem, uncaptioned_frames(videos, every, path, model, prompt)

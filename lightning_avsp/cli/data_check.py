@@ -32,7 +32,7 @@ def check(
     from rich.console import Console
 
     from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.curation.check import check_corpora
+    from lightning_avsp.curation.check.corpus import check_corpora
     from lightning_avsp.curation.check.report import print_faults
     from lightning_avsp.errors import InputError, require_range
     from lightning_avsp.run_folder import write_json

@@ -41,7 +41,7 @@ def import_recording(
     import yaml
 
     from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.curation.importing import import_video
+    from lightning_avsp.curation.importing.importer import import_video
     from lightning_avsp.run_folder import write_atomically
 
     options = ImportSettings(**settings)

@@ -9,7 +9,6 @@ libraries do, a video would flicker.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.data.reader import Sample
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import require_range
 
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as in Pillow and torchvision
 
@@ -40,11 +39,9 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in ("flip", "brightness", "contrast", "saturation"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"augmentation.{name} must lie between 0 and 1, got {getattr(self, name)}")
-        if not (math.isfinite(self.gain_db) and self.gain_db >= 0):
-            raise InputError(f"augmentation.gain_db must be a number of 0 or more, got {self.gain_db}")
+        shares = ("flip", "brightness", "contrast", "saturation")
+        require_range(0, 1, **{f"augmentation.{name}": getattr(self, name) for name in shares})
+        require_range(0, 120, **{"augmentation.gain_db": self.gain_db})
 
     @property
     def active(self) -> bool:

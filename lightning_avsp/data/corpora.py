@@ -4,42 +4,35 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from lightning_avsp.data.catalogue import Corpus, Layout, Part, find_corpus, known_corpora, splits_in_mix
 from lightning_avsp.data.crowdsal import list_crowdsal, read_crowdsal
-from lightning_avsp.data.dhf1k import list_dhf1k, read_dhf1k
 from lightning_avsp.data.entries import MissingAudio, VideoEntry, VideoKey
-from lightning_avsp.data.hollywood import list_hollywood, read_hollywood
 from lightning_avsp.data.lists import ListedVideo, listed_videos
 from lightning_avsp.data.partition import refuse_shared
+from lightning_avsp.data.picture_videos import list_dhf1k, list_hollywood, read_dhf1k, read_hollywood
+from lightning_avsp.data.sources import VideoFrames
 from lightning_avsp.data.stavis import read_stavis
-from lightning_avsp.data.video_source import VideoFrames
 from lightning_avsp.errors import CorpusNotFoundError
 from lightning_avsp.media.random_access import Backend
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class LayoutReader:
-    """Reader of one layout."""
-
-    listed: Callable[[Path, Corpus, Part, int], list[ListedVideo]]
-    """Lists the videos of one part of a split; opens none."""
-    read: Callable[[Path, Corpus, Sequence[ListedVideo], MissingAudio], list[VideoEntry]]
-    """Reads entries of listed videos, in their order."""
-
-
-LAYOUTS: dict[Layout, LayoutReader] = {
-    "stavis": LayoutReader(listed_videos, read_stavis),
-    "dhf1k": LayoutReader(list_dhf1k, read_dhf1k),
-    "hollywood": LayoutReader(list_hollywood, read_hollywood),
-    "crowdsal": LayoutReader(list_crowdsal, read_crowdsal),
+Lister = Callable[[Path, Corpus, Part, int], list[ListedVideo]]
+"""Lists the videos of one part of a split; opens none."""
+Reader = Callable[[Path, Corpus, Sequence[ListedVideo], MissingAudio], list[VideoEntry]]
+"""Reads entries of listed videos, in their order."""
+LAYOUTS: dict[Layout, tuple[Lister, Reader]] = {
+    "stavis": (listed_videos, read_stavis),
+    "dhf1k": (list_dhf1k, read_dhf1k),
+    "hollywood": (list_hollywood, read_hollywood),
+    "crowdsal": (list_crowdsal, read_crowdsal),
 }
-"""Reader of each layout that a catalogue entry may name."""
+"""Functions of each layout that a catalogue entry may name."""
 
 
 def corpus_listing(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
@@ -49,7 +42,8 @@ def corpus_listing(root: Path, corpus: Corpus, part: Part, split: int) -> list[L
         CorpusNotFoundError: If the corpus or its list is not there.
         InputError: If it has no such split, or its list cannot be read.
     """
-    return LAYOUTS[corpus.layout].listed(root, corpus, part, split)
+    corpus.list_name(part, split)  # raises for a split that the corpus does not have
+    return LAYOUTS[corpus.layout][0](root, corpus, part, split)
 
 
 Split = int | Literal["all"]
@@ -98,7 +92,7 @@ def read_videos(
     for corpus, listed in _listings(root, corpora, split, part, skip_missing_lists, report=keep is None):
         wanted = [video for video in listed if keep is None or (corpus.name, video.name) in keep]
         if wanted:
-            videos += LAYOUTS[corpus.layout].read(root, corpus, wanted, missing_audio)
+            videos += LAYOUTS[corpus.layout][1](root, corpus, wanted, missing_audio)
     return videos
 
 
@@ -164,6 +158,7 @@ def every_listed(root: Path, corpora: Sequence[str], *, skip_missing_lists: bool
                     missing.append(error)
             if len(lists) == len(parts):
                 refuse_shared(*([(corpus.name, video.name) for video in listed] for listed in lists))
+            # Splits overlap: most test videos of one are training videos of the others
             for video in (video for listed in lists for video in listed):
                 videos.setdefault(video.name, video)
         if not videos:

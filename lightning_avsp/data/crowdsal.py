@@ -21,12 +21,11 @@ from pathlib import Path
 from lightning_avsp.data.catalogue import Corpus, Part
 from lightning_avsp.data.entries import MissingAudio, VideoEntry, apply_policy, usable_frames
 from lightning_avsp.data.lists import ListedVideo, find_below
-from lightning_avsp.data.sources import JsonFixations
+from lightning_avsp.data.sources import JsonFixations, VideoFrames, VideoMaps
 from lightning_avsp.data.text_files import check_name, read_json
-from lightning_avsp.data.video_source import VideoFrames, VideoMaps
 from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.media.random_access import video_info
 from lightning_avsp.media.video import open_container
-from lightning_avsp.media.video_index import video_info
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +73,6 @@ def list_crowdsal(root: Path, corpus: Corpus, part: Part, split: int) -> list[Li
         CorpusNotFoundError: If the split file is not there.
         InputError: If it cannot be read, or names nothing for this part.
     """
-    corpus.list_name(part, split)  # raises for another split than 1
     base = find_below(root, corpus, [SPLIT_FILE]).parent
     subsets = read_split(base)
     names = [name for key in SUBSETS[part] for name in subsets[key]]

@@ -15,7 +15,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.utils.data import DataLoader
 
 from lightning_avsp.data.cache.sources import attach_cache
-from lightning_avsp.data.captions.frames import CaptionedFrames, Captions, TextSource
+from lightning_avsp.data.captions.features import CaptionedFrames, Captions, TextSource
 from lightning_avsp.data.captions.lines import caption_path, read_captions
 from lightning_avsp.data.catalogue import find_corpus, splits_in_mix
 from lightning_avsp.data.clips import training_count, unscored_frames, validation_step
@@ -29,7 +29,7 @@ from lightning_avsp.data.options import EvaluationOptions, LoadingOptions, Train
 from lightning_avsp.data.partition import SELECTION_LABELS, Partition, partition_videos, shared_films
 from lightning_avsp.data.reader import ClipReader
 from lightning_avsp.data.samplers import EpochShuffleSampler, UnrepeatedSampler
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
 from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.media.audio import AudioInput, LogMel
 from lightning_avsp.structures import ClipPolicy, SaliencyBatch
@@ -118,7 +118,6 @@ class AVSaliencyDataModule(LightningDataModule):
         self.validation = validation
         self.test = test
         self.loading = loading
-        self._partition: Partition | None = None
         self._entries: dict[VideoPart, list[VideoEntry]] = {}
         self._check()
 
@@ -128,9 +127,8 @@ class AVSaliencyDataModule(LightningDataModule):
                 raise InputError(f"{option} must name at least one corpus, each once; got {names}")
             if self.split != "all":  # raises for a split that no corpus has
                 splits_in_mix([find_corpus(name, self.root) for name in names], self.split)
-        for name, least in (("batch_size", 1), ("global_batch", 1), ("num_workers", 0)):
-            if getattr(self, name) is not None and getattr(self, name) < least:
-                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        require_range(1, batch_size=self.batch_size, global_batch=self.global_batch)
+        require_range(0, num_workers=self.num_workers)
         if self.test.text != "true" and self.captions is None:
             raise InputError(
                 f"test.text={self.test.text} needs captions; set data.captions.folder and .features"
@@ -138,20 +136,18 @@ class AVSaliencyDataModule(LightningDataModule):
 
     # ---- videos of each part
 
-    @property
+    @cached_property
     def partition(self) -> Partition:
         """Videos of each part by name, from the fold lists alone."""
-        if self._partition is None and self.split == "all":
-            self._partition = Partition((), (), tuple(listed_keys(self.root, self.tested_corpora, "all")))
-        elif self._partition is None:
-            self._partition = partition_videos(
-                listed_keys(self.root, self.corpora, self._split, "train"),
-                listed_keys(self.root, self.tested_corpora, self._split, "test"),
-                selection=self.validation.selection,
-                share=self.validation.share,
-                seed=self.validation.seed,
-            )
-        return self._partition
+        if self.split == "all":
+            return Partition((), (), tuple(listed_keys(self.root, self.tested_corpora, "all")))
+        return partition_videos(
+            listed_keys(self.root, self.corpora, self._split, "train"),
+            listed_keys(self.root, self.tested_corpora, self._split, "test"),
+            selection=self.validation.selection,
+            share=self.validation.share,
+            seed=self.validation.seed,
+        )
 
     @property
     def _split(self) -> int:
@@ -272,6 +268,7 @@ class AVSaliencyDataModule(LightningDataModule):
         partition = self.partition
         train, validation, test = set(partition.train), set(partition.validation), set(partition.test)
         shared = (train & test) | (train & validation)
+        # A checkpoint chosen on the test list is allowed, but labelled in every result
         if self.validation.selection == "validation":
             shared |= validation & test
         else:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from torch import Tensor
 
-from lightning_avsp.data.captions.frames import MismatchedText, TextSource
+from lightning_avsp.data.captions.features import TextSource
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.errors import InputError
 
@@ -50,6 +51,7 @@ def other_videos(videos: Sequence[VideoEntry], seed: int = 0) -> dict[VideoKey, 
         givers[alone[0].key] = others[int(generator.integers(len(others)))]
     elif alone:
         rings.append(alone)
+    # Rings, so that every video gives its audio exactly once and none keeps its own
     for ring in rings:
         order = [ring[index] for index in generator.permutation(len(ring))]
         givers |= {entry.key: giver for entry, giver in zip(order, order[1:] + order[:1], strict=True)}
@@ -67,6 +69,35 @@ def mismatched_audio(
     if audio == "other_video":
         return {key: giver.wave for key, giver in other_videos(videos, seed).items()}
     return dict.fromkeys(entry.key for entry in videos) if audio == "silent" else {}
+
+
+class MismatchedText:
+    """The caption of another video for every video, or none: tests of whether a model uses text.
+
+    Args:
+        source: The captions.
+        giver: Video whose caption each video gets, as (key, number of frames); None for no caption.
+        frames: Frames of each video.
+    """
+
+    def __init__(
+        self,
+        source: TextSource,
+        giver: Mapping[VideoKey, tuple[VideoKey, int] | None],
+        frames: Mapping[VideoKey, int],
+    ) -> None:
+        self.source = source
+        self.giver = dict(giver)
+        self.frames = dict(frames)
+
+    def tokens(self, key: VideoKey, frame: int) -> tuple[Tensor, bool]:
+        """Return token features of the other video's caption at the same share of its length."""
+        given = self.giver[key]
+        if given is None:
+            own, _ = self.source.tokens(key, frame)
+            return own.new_zeros(own.shape), False
+        other, count = given
+        return self.source.tokens(other, 1 + (frame - 1) * (count - 1) // max(1, self.frames[key] - 1))
 
 
 def mismatched_text(

@@ -12,7 +12,7 @@ from lightning_avsp.data.entries import MissingAudio
 from lightning_avsp.data.loader import StartMethod
 from lightning_avsp.data.partition import Selection
 from lightning_avsp.data.samplers import Balance
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
 from lightning_avsp.media.random_access import Backend
 
 
@@ -49,8 +49,7 @@ class ValidationOptions:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if self.every is not None:
-            _check_count("validation.every", self.every)
+        require_range(1, **{"validation.every": self.every})
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class EvaluationOptions:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _check_count("test.every", self.every)
+        require_range(1, **{"test.every": self.every})
         if not math.isfinite(self.audio_shift):
             raise InputError(f"test.audio_shift must be a number of seconds, got {self.audio_shift}")
 
@@ -100,11 +99,5 @@ class LoadingOptions:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in ("limit_videos", "eval_batch_size"):
-            if getattr(self, name) is not None:
-                _check_count(f"loading.{name}", getattr(self, name))
-
-
-def _check_count(name: str, value: int) -> None:
-    if value < 1:
-        raise InputError(f"{name} must be at least 1, got {value}")
+        counts = {"loading.limit_videos": self.limit_videos, "loading.eval_batch_size": self.eval_batch_size}
+        require_range(1, **counts)

@@ -105,7 +105,7 @@ def _hold_out(keys: Sequence[VideoKey], share: float, seed: int) -> set[VideoKey
     corpus = keys[0][0]
     count = max(1, round(share * len(keys)))
     films: dict[str, list[VideoKey]] = {}
-    for key in sorted(keys):
+    for key in sorted(keys):  # the order of a list must not decide who is held out
         films.setdefault(film_of(key), []).append(key)
     if count >= len(keys) or len(films) < 2:
         raise InputError(

@@ -1,20 +1,53 @@
-"""Videos whose frames, maps and fixations lie in folders of numbered images, as DHF1K, Hollywood-2 and UCF have them.
+"""Readers of DHF1K, Hollywood-2 and UCF Sports: frames, maps and fixations lie in folders of numbered images.
 
 No list has the number of frames of such a video: the folders are counted, and names are recognised, since every
-repository numbers them in its own way.
+repository numbers them in its own way. None of these corpora has audio.
+
+DHF1K (Wang et al., CVPR 2018), in every layout in which copies of it go round: below ``<root>/DHF1K``, or the root
+itself if it has that name, one of::
+
+    annotation/0001/{maps,fixation}/0001.png    the authors' package; frames are looked for in
+        annotation/0001/images/0001.png           UNISAL
+        video/0001/0001.png  video/001/...        TASED-Net
+        frames/1/1.png  images/0001/...           other cuts
+        video/001.AVI                             uncut: only through `avsp data prepare`
+    0001/{images,maps,fixations}/0001.png       ViNet, also in folders train and val
+    frames/1/1.png  maps/1/0001.png             DiffSal, which has no fixations unless fixation/1/ is there too
+
+Fixations are pictures, or MATLAB files with a matrix ``I``, in ``fixation`` or ``fixation/maps``. Videos 1 to 600 train
+and 601 to 700, the published validation videos, are tested, as papers do; labels of 701 to 1000 are withheld.
+
+Hollywood-2 and UCF Sports with gaze (Mathe and Sminchisescu, TPAMI 2015), cut as saliency papers do: below
+``<root>/Hollywood2`` or ``<root>/UCF``, or the root itself if it has that name::
+
+    training|testing/<video>/images/<any name>_00001.png
+    training|testing/<video>/maps/<any name>_00001.png
+    training|testing/<video>/fixation/<any name>_00001.png    or .mat with a matrix I, also in fixation/maps
+
+UCF's folders are called ``<class>-<number>`` and its files ``<class>_<number>_001.png``. Hollywood-2 is divided into
+shots, many of them shorter than a clip; all are kept, and clips repeat frames at the edges, as the clip policy says.
+These copies contain no frame rate: the catalogue's nominal one (24) is used, for times only.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-from lightning_avsp.data.catalogue import Corpus
-from lightning_avsp.data.entries import VideoEntry, usable_frames
-from lightning_avsp.data.lists import ListedVideo
-from lightning_avsp.data.numbered_files import PICTURES, NumberedFiles, recognise_files
+from lightning_avsp.data.catalogue import Corpus, Part
+from lightning_avsp.data.entries import MissingAudio, VideoEntry, usable_frames
+from lightning_avsp.data.lists import (
+    ListedVideo,
+    base_folders,
+    find_below,
+    list_path,
+    parse_fold_list,
+    require_root,
+)
+from lightning_avsp.data.numbered_files import PICTURES, NumberedFiles, natural, recognise_files
 from lightning_avsp.data.sources import (
     FixationSource,
     MatFixations,
@@ -22,13 +55,187 @@ from lightning_avsp.data.sources import (
     PictureFixations,
     PictureFrames,
     PictureMaps,
+    VideoFrames,
 )
-from lightning_avsp.data.video_source import VideoFrames
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.media.images import image_size
-from lightning_avsp.media.video_index import video_info
+from lightning_avsp.media.random_access import video_info
 
 log = logging.getLogger(__name__)
+
+Variant = Literal["annotation", "per_video", "frames_maps"]
+
+VARIANTS: dict[Variant, str] = {
+    "annotation": "annotation/<video>/{maps,fixation}, as the authors, UNISAL and TASED-Net",
+    "per_video": "<video>/{images,maps,fixations}, as ViNet",
+    "frames_maps": "frames/<video> and maps/<video>, as DiffSal",
+}
+"""Layouts that are recognised, with their names."""
+NUMBERS: dict[Part, range] = {"train": range(1, 601), "test": range(601, 701)}
+"""Videos of each part."""
+
+_FRAME_PLACES = ("frames", "images", "video", "video_frames")
+_PER_VIDEO_PARENTS = ("", "train", "training", "val", "validation", "valid")
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the corpus on disk."""
+
+    base: Path
+    variant: Variant
+    videos: dict[int, Path]
+    """Folder of each annotated video by number: of its parts, or of its maps (``frames_maps``)."""
+
+
+def find_copy(root: Path, corpus: Corpus) -> Copy:
+    """Find the copy of the corpus below a root.
+
+    Raises:
+        CorpusNotFoundError: If none of the layouts is recognised; the message names them.
+        InputError: If one video lies in two folders.
+    """
+    require_root(root, corpus)
+    bases = base_folders(root, corpus)
+    for base in bases:
+        annotated = _with_maps(_numbered_folders([base / "annotation"]))
+        if annotated:
+            return Copy(base, "annotation", annotated)
+        per_video = _with_maps(_numbered_folders([base / parent for parent in _PER_VIDEO_PARENTS]))
+        if per_video:
+            return Copy(base, "per_video", per_video)
+        maps = _numbered_folders([base / "maps"])
+        if maps and (base / "frames").is_dir():
+            return Copy(base, "frames_maps", maps)
+    tried = " or ".join(map(str, bases)) or f"{root / corpus.folder} (which is not there)"
+    raise CorpusNotFoundError(
+        f"{corpus.name}: no annotated video in {tried}; expected one of: {'; '.join(VARIANTS.values())}; to obtain "
+        f"it: {corpus.source}"
+    )
+
+
+def list_dhf1k(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
+    """List the videos of a part, named by four digits: those of the fold list if there is one, else all on disk.
+
+    Raises:
+        CorpusNotFoundError: If the corpus is not there.
+        InputError: If a fold list names something that is no number.
+    """
+    copy = find_copy(root, corpus)
+    path = list_path(root, corpus, part, split)
+    if path.is_file():
+        return [
+            ListedVideo(_number_name(video.name, path), video.frames, video.fps)
+            for video in parse_fold_list(path)
+        ]
+    assert corpus.fps is not None
+    return [ListedVideo(f"{number:04d}", 0, corpus.fps) for number in NUMBERS[part] if number in copy.videos]
+
+
+def read_dhf1k(
+    root: Path, corpus: Corpus, listed: Sequence[ListedVideo], missing_audio: MissingAudio = "error"
+) -> list[VideoEntry]:
+    """Read entries of listed videos, in their order, all silent whatever ``missing_audio`` is.
+
+    Raises:
+        CorpusNotFoundError: If frames or maps of a video are missing.
+        InputError: If numbers have a gap.
+    """
+    copy = find_copy(root, corpus)
+    log.info("%s: layout %s, in %s", corpus.name, VARIANTS[copy.variant], copy.base)
+    absent = [video.name for video in listed if int(video.name) not in copy.videos]
+    if absent:
+        raise CorpusNotFoundError(
+            f"{corpus.name}: {len(absent)} of {len(listed)} listed videos are not annotated in {copy.base} "
+            f"({', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''}); to obtain them: {corpus.source}"
+        )
+    entries = [_read_video(copy, corpus, video) for video in listed]
+    report_lacking(corpus, entries)
+    return entries
+
+
+def _read_video(copy: Copy, corpus: Corpus, listed: ListedVideo) -> VideoEntry:
+    number, base = int(listed.name), copy.base
+    folder = copy.videos[number]
+    names = list(dict.fromkeys((folder.name, f"{number:04d}", f"{number:03d}", str(number))))
+    cut = [base / place / name for place in _FRAME_PLACES for name in names]
+    films = [base / "video" / f"{name}{suffix}" for name in names for suffix in (".AVI", ".avi", ".mp4")]
+    if copy.variant == "frames_maps":
+        annotated = [base / "annotation" / f"{number:04d}"]
+        fixations = [base / kind / name for kind in ("fixation", "fixations") for name in names]
+        return picture_video(
+            corpus, listed, [*cut, *films], folder, [*fixations, *(p / "fixation" for p in annotated)]
+        )
+    fixations = [folder / "fixation", folder / "fixations"]
+    return picture_video(corpus, listed, [folder / "images", *cut, *films], folder / "maps", fixations)
+
+
+def _numbered_folders(parents: Sequence[Path]) -> dict[int, Path]:
+    found: dict[int, Path] = {}
+    for parent in parents:
+        for path in sorted(parent.iterdir()) if parent.is_dir() else []:
+            if path.name.isdecimal() and path.is_dir():
+                number = int(path.name)
+                if number in found:
+                    raise InputError(
+                        f"video {number} lies in {found[number]} and in {path}; keep one of them"
+                    )
+                found[number] = path
+    return dict(sorted(found.items()))
+
+
+def _with_maps(videos: dict[int, Path]) -> dict[int, Path]:
+    return {number: folder for number, folder in videos.items() if (folder / "maps").is_dir()}
+
+
+def _number_name(name: str, path: Path) -> str:
+    if not name.isdecimal():
+        raise InputError(f"{path}: {name!r} is no number of a video of DHF1K; replace the list")
+    return f"{int(name):04d}"
+
+
+PART_FOLDERS: dict[Part, tuple[str, ...]] = {"train": ("training", "train"), "test": ("testing", "test")}
+"""Folders that may contain each part."""
+
+
+def list_hollywood(root: Path, corpus: Corpus, part: Part, split: int) -> list[ListedVideo]:
+    """List the videos (of Hollywood-2: shots) of a part, as they lie in its folder, in natural order.
+
+    Raises:
+        CorpusNotFoundError: If the folder is not there.
+        InputError: If it holds no video.
+    """
+    folder = find_below(root, corpus, PART_FOLDERS[part])
+    names = sorted((path.name for path in folder.iterdir() if (path / "maps").is_dir()), key=natural)
+    if not names:
+        raise InputError(f"{folder} holds no video with a folder of maps; to obtain it: {corpus.source}")
+    assert corpus.fps is not None
+    return [ListedVideo(name, 0, corpus.fps) for name in names]
+
+
+def read_hollywood(
+    root: Path, corpus: Corpus, listed: Sequence[ListedVideo], missing_audio: MissingAudio = "error"
+) -> list[VideoEntry]:
+    """Read entries of listed videos, in their order, all silent whatever ``missing_audio`` is.
+
+    Raises:
+        CorpusNotFoundError: If frames or maps of a video are missing.
+        InputError: If numbers have a gap.
+    """
+    parts: tuple[Part, ...] = ("train", "test")
+    folders = [find_below(root, corpus, PART_FOLDERS[part]) for part in parts]
+    log.info("%s: layout <part>/<video>/{images,maps,fixation}, in %s", corpus.name, folders[0].parent)
+    entries = []
+    for video in listed:
+        folder = next((place / video.name for place in folders if (place / video.name).is_dir()), None)
+        if folder is None:
+            tried = " or ".join(str(place / video.name) for place in folders)
+            raise CorpusNotFoundError(f"{corpus.name}: no folder at {tried}; to obtain it: {corpus.source}")
+        fixations = [folder / "fixation", folder / "fixations"]
+        entries.append(picture_video(corpus, video, [folder / "images"], folder / "maps", fixations))
+    report_lacking(corpus, entries)
+    return entries
+
 
 MATRIX_KEY = "I"
 """Name of the matrix in fixation files of DHF1K, Hollywood-2 and UCF."""

@@ -30,10 +30,10 @@ class Corpus:
     """Frames of these videos, by the lists; None if not counted."""
     counts: tuple[tuple[int, int], ...]
     """(train, test) number of videos, one pair for each split; empty if not counted."""
-    licence: str
-    """Terms as far as they were published."""
     source: str
     """Way to obtain it, in one sentence."""
+    licence: str = "research use, by its authors' terms"
+    """Terms as far as they were published."""
     list_pattern: str = "{folder}_list_{part}_{split}_fps.txt"
     """Name of a fold list; a pattern without ``{split}`` means one list that serves every split."""
     splits: tuple[int, ...] = (1, 2, 3)
@@ -98,53 +98,31 @@ _STAVIS_PACKAGE = (
 )
 
 
-def _stavis(
-    name: str,
-    folder: str,
-    videos: int,
-    frames: int,
-    counts: tuple[tuple[int, int], ...],
-    licence: str,
-    list_pattern: str = Corpus.list_pattern,
-    films: str = "",
-) -> Corpus:
-    source = _STAVIS_PACKAGE.format(folder=folder)
-    return Corpus(name, folder, videos, frames, counts, licence, source, list_pattern, films=films)
-
-
 # Counts are those of the published fold lists. They are not always clean three-fold partitions: AVAD's tests
 # overlap between splits and three of its videos are never tested; SumMe's splits 2 and 3 omit one video each. ETMD's
 # twelve videos are two parts of each of six films, which its splits divide: the sibling of a test video is trained on.
+_STAVIS: dict[str, tuple[str, int, int, tuple[tuple[int, int], ...]]] = {
+    "AVAD": ("AVAD", 45, 9_589, ((30, 15),) * 3),
+    "Coutrot1": ("Coutrot_db1", 60, 25_192, ((40, 20),) * 3),
+    "Coutrot2": ("Coutrot_db2", 15, 16_983, ((10, 5),) * 3),
+    "DIEM": ("DIEM", 81, 236_459, ((64, 17),) * 3),
+    "ETMD": ("ETMD_av", 12, 61_668, ((8, 4),) * 3),
+    "SumMe": ("SumMe", 25, 109_788, ((17, 8), (17, 7), (16, 8))),
+}
+"""Folder, videos, frames and counts of each corpus of the STAViS package."""
+_FURTHER: dict[str, dict[str, str]] = {
+    "DIEM": {
+        "licence": "CC BY-NC-SA 3.0",
+        "list_pattern": "{folder}_list_{part}_fps.txt",  # one standard split, used with each split
+        "films": r"(50_people_[a-z]+)_.+",  # with voices and without
+    },
+    "ETMD": {"films": r"([A-Z]+)_\d_color"},
+}
+
 _ENTRIES = (
-    _stavis("AVAD", "AVAD", 45, 9_589, ((30, 15),) * 3, "research use, by its authors' terms"),
-    _stavis("Coutrot1", "Coutrot_db1", 60, 25_192, ((40, 20),) * 3, "research use, by its authors' terms"),
-    _stavis("Coutrot2", "Coutrot_db2", 15, 16_983, ((10, 5),) * 3, "research use, by its authors' terms"),
-    _stavis(
-        "DIEM",
-        "DIEM",
-        81,
-        236_459,
-        ((64, 17),) * 3,
-        "CC BY-NC-SA 3.0",
-        list_pattern="{folder}_list_{part}_fps.txt",  # one standard split, used with each split
-        films=r"(50_people_[a-z]+)_.+",  # with voices and without
-    ),
-    _stavis(
-        "ETMD",
-        "ETMD_av",
-        12,
-        61_668,
-        ((8, 4),) * 3,
-        "research use, by its authors' terms",
-        films=r"([A-Z]+)_\d_color",
-    ),
-    _stavis(
-        "SumMe",
-        "SumMe",
-        25,
-        109_788,
-        ((17, 8), (17, 7), (16, 8)),
-        "research use, by its authors' terms",
+    *(
+        Corpus(name, *row, _STAVIS_PACKAGE.format(folder=row[0]), **_FURTHER.get(name, {}))  # type: ignore[arg-type]
+        for name, row in _STAVIS.items()
     ),
     Corpus(
         name="DHF1K",
@@ -193,7 +171,6 @@ _ENTRIES = (
         videos=150,
         frames=None,
         counts=((103, 47),),
-        licence="research use, by its authors' terms",
         source=(
             "take UCF Sports with the gaze of Mathe and Sminchisescu from the links at github.com/wenguanwang/DHF1K "
             "and unpack training and testing into a folder UCF under the root"

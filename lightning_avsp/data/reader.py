@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 
 from lightning_avsp.data.cache.sources import SUFFIXES, prepared_wave
-from lightning_avsp.data.captions.frames import TextSource
+from lightning_avsp.data.captions.features import TextSource
 from lightning_avsp.data.clips import Clip
 from lightning_avsp.data.entries import VideoEntry, VideoKey
-from lightning_avsp.data.maps import resize_map
-from lightning_avsp.data.sources import FrameSource
-from lightning_avsp.data.video_source import VideoMaps
+from lightning_avsp.data.sources import FrameSource, VideoMaps
 from lightning_avsp.media.audio import CONTEXT_S, AudioInput, LogMel, Wave
 from lightning_avsp.media.audio_track import load_audio
+from lightning_avsp.media.images import resize
 
 
 class FrameReader:
@@ -78,6 +77,7 @@ class WaveStore:
         if wave is None:
             wave = self._load(path)
         self._kept[path] = wave  # last used, last out
+        # The newest stays whatever its size, or a long video would be resampled anew for every clip
         while len(self._kept) > 1 and self.kept_bytes > self.capacity_bytes:
             self._kept.popitem(last=False)
         return wave
@@ -191,7 +191,8 @@ class ClipReader:
             "video": self.frames.read(entry.frames, clip.frames),
             "audio": audio,
             "has_audio": has_audio,
-            "saliency": resize_map(saliency, self.map_size)[None],
+            # antialiased bilinear, for training targets alone: fixations stay points
+            "saliency": torch.from_numpy(np.array(resize(saliency.numpy(), self.map_size)))[None],
             "corpus": entry.corpus,
             "video_id": entry.video,
             "frame": clip.target,

@@ -21,11 +21,10 @@ from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.entries import MissingAudio, VideoEntry, apply_policy, usable_frames
 from lightning_avsp.data.lists import ListedVideo
 from lightning_avsp.data.numbered_files import NumberedFiles
-from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
-from lightning_avsp.data.video_source import VideoFrames
+from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps, VideoFrames
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.media.images import image_size
-from lightning_avsp.media.video_index import check_even, video_info
+from lightning_avsp.media.random_access import check_even, video_info
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".m4v")
 """Video files that may replace a folder of frames."""

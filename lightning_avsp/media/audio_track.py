@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import CONTEXT_S, PartResampler, Wave, to_mono
+from lightning_avsp.media.random_access import VIDEO_SUFFIXES, video_info
 from lightning_avsp.media.video import VideoInfo, check_rate, decode_stream, open_video, pyav
-from lightning_avsp.media.video_index import VIDEO_SUFFIXES, video_info
 
 GAP_SECONDS = 0.05
 """Gaps in the timestamps longer than this are filled with silence; shorter ones are rounding."""

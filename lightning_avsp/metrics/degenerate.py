@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -45,15 +45,6 @@ _CONCERNS: dict[Source, tuple[Reason, ...]] = {
 }
 
 
-class FrameVerdict(NamedTuple):
-    """Contribution of one frame to the average of one metric."""
-
-    value: float
-    """The value that counts; NaN if the frame is dropped."""
-    reason: str | None
-    """Why the frame is dropped, or counted as 0; None if it is an ordinary frame."""
-
-
 def diagnose(frames: Frames) -> Tensor:
     """Find the ``REASONS`` that hold for each frame: bool (len(REASONS), B)."""
     prediction, target, fixations = frames.prediction, frames.target, frames.fixations
@@ -78,19 +69,24 @@ def diagnose(frames: Frames) -> Tensor:
 
 def judge(
     name: MetricName, value: float, present: frozenset[Reason], policy: DegeneratePolicy
-) -> FrameVerdict:
-    """Decide the contribution of a frame of some ``value`` (NaN if undefined), for which ``present`` reasons hold."""
+) -> tuple[float, str | None]:
+    """Decide the contribution of a frame of some ``value`` (NaN if undefined), for which ``present`` reasons hold.
+
+    Returns:
+        The value that counts, NaN if the frame is dropped; and why it is dropped, or counted as 0, None if it is an
+        ordinary frame.
+    """
     # the ground truth is to blame first
     reason = next((one for one in _concerns(name) if one in present), None)
     undefined = value != value  # NaN alone differs from itself
     if reason is not None and (
         policy == "skip" or (policy == "field" and name == "kld" and reason == "zero_target")
     ):
-        return FrameVerdict(float("nan"), reason)
+        return float("nan"), reason
     if not undefined:  # the 0 of a blank frame is a convention, and counted as such
-        return FrameVerdict(value, reason if name == "sim" and reason == "zero_target" else None)
+        return value, reason if name == "sim" and reason == "zero_target" else None
     # Undefined without a known cause would be a numerical accident; it is counted under its own name.
-    return FrameVerdict(0.0 if policy == "zero" else value, reason or "undefined")
+    return 0.0 if policy == "zero" else value, reason or "undefined"
 
 
 def _concerns(name: MetricName) -> tuple[Reason, ...]:

@@ -62,6 +62,7 @@ class FrameMean(Metric):
         own = {name: options.pop(name) for name in ("repeats", "ties") if name in options}
         super().__init__(**options)
         self.options = own
+        # float64 and counts: sums of several processes then merge exactly enough not to depend on their number
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("skipped", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")

@@ -161,14 +161,12 @@ class SaliencyMetrics:
     def _add(self, key: FrameKey, column: Sequence[float]) -> None:
         count = len(self.names)
         present = frozenset(reason for reason, flag in zip(REASONS, column[count:], strict=True) if flag)
-        verdicts = {
-            name: judge(name, value, present, self.policy)
-            for name, value in zip(self.names, column[:count], strict=True)
-        }
-        values: dict[str, float] = {name: verdict.value for name, verdict in verdicts.items()}
-        reasons = {
-            str(name): verdict.reason for name, verdict in verdicts.items() if verdict.reason is not None
-        }
+        values: dict[str, float] = {}
+        reasons: dict[str, str] = {}
+        for name, value in zip(self.names, column[:count], strict=True):
+            values[name], reason = judge(name, value, present, self.policy)
+            if reason is not None:
+                reasons[name] = reason
         self.average.add(key, values, reasons)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from lightning_avsp.backbones.text_encoder import DEFAULT_TEXT_MODEL, TextEncoder, load_text_encoder
-from lightning_avsp.data.captions.frames import nearest, pad_tokens
+from lightning_avsp.data.captions.features import nearest, pad_tokens
 from lightning_avsp.errors import InputError
 from lightning_avsp.tasks.loading import LoadedModel
 

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.media.audio_track import check_audio
+from lightning_avsp.media.random_access import VIDEO_SUFFIXES
 from lightning_avsp.media.video import VideoInfo
-from lightning_avsp.media.video_index import VIDEO_SUFFIXES
 from lightning_avsp.predict.captions import VideoCaptions
 from lightning_avsp.predict.predictor import Modality, PredictionReport, predict_video
 from lightning_avsp.predict.writer import PredictionWriter, check_space

@@ -14,12 +14,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.data.corpora import corpus_listing
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.errors import CorpusNotFoundError
 from lightning_avsp.metrics.functional import cc, nss
-from lightning_avsp.synthetic.layout import fold_list_path, part_of
-from lightning_avsp.synthetic.observers import saliency_maps
-from lightning_avsp.synthetic.record import VideoRecord, read_video_record
+from lightning_avsp.synthetic.record import VideoRecord, read_video_record, saliency_maps
 from lightning_avsp.synthetic.spec import CONDITIONS, SyntheticSpec
 
 REFERENCES = ("objects_average", "fastest", "video_only_bayes", "attended")
@@ -61,17 +61,15 @@ def score_corpus(root: Path, corpus: str, split: int = 1) -> pd.DataFrame:
 
     Raises:
         CorpusNotFoundError: If the corpus is not there.
+        InputError: If it has no such split.
     """
     entry = read_manifest(root)["corpora"].get(corpus)
-    path = fold_list_path(Path(root), corpus, "test", split)
-    if entry is None or ("layout" not in entry and not path.is_file()):
-        missing = path if entry else f"synthetic {corpus} in {root}"
-        raise CorpusNotFoundError(f"{missing} is missing; write it with `avsp data synth --root {root}`")
-    if "layout" in entry:  # divided once, by the order of the videos
-        names = [name for index, name in enumerate(entry["videos"]) if part_of(index) == "test"]
-    else:
-        names = [line.split()[0] for line in path.read_text().splitlines()]
-    records = [read_video_record(root, corpus, name) for name in names]
+    if entry is None:
+        raise CorpusNotFoundError(
+            f"synthetic {corpus} in {root} is missing; write it with `avsp data synth --root {root}`"
+        )
+    tested = corpus_listing(Path(root), find_corpus(corpus), "test", split)
+    records = [read_video_record(root, corpus, video.name) for video in tested]
     return score_references(SyntheticSpec.from_dict(entry["spec"]), records)
 
 

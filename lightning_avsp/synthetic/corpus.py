@@ -13,30 +13,32 @@ from lightning_avsp.data.manifest import MANIFEST, read_manifest
 from lightning_avsp.errors import InputError, require_choice, require_range
 from lightning_avsp.files import atomic_write
 from lightning_avsp.parallel import Progress, run_jobs
-from lightning_avsp.synthetic.audio import make_audio
 from lightning_avsp.synthetic.films import check_film, write_film
-from lightning_avsp.synthetic.layout import (
+from lightning_avsp.synthetic.packages import (
+    FILM_PACKAGES,
+    PACKAGES,
     SOUNDLESS_CORPORA,
     SPLITS,
     STAVIS_CORPORA,
+    SYNTHETIC_CORPORA,
+    Content,
     assign_conditions,
+    layouts_of,
     part_of,
     partition,
     video_name,
     video_spec,
     write_fold_lists,
-)
-from lightning_avsp.synthetic.observers import saliency_maps
-from lightning_avsp.synthetic.packages import (
-    FILM_PACKAGES,
-    PACKAGES,
-    SYNTHETIC_CORPORA,
-    Content,
-    layouts_of,
     write_split_file,
 )
-from lightning_avsp.synthetic.record import GENERATOR, draw_video, record_path, write_video_record
-from lightning_avsp.synthetic.scene import render
+from lightning_avsp.synthetic.record import (
+    GENERATOR,
+    draw_video,
+    record_path,
+    saliency_maps,
+    write_video_record,
+)
+from lightning_avsp.synthetic.scene import make_audio, render
 from lightning_avsp.synthetic.spec import CONDITIONS, STATEMENT, Condition, SyntheticSpec
 
 README = f"""{STATEMENT}

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_avsp.errors import InputError, MissingDependencyError
+from lightning_avsp.errors import InputError
+from lightning_avsp.media.mp4_writer import AAC_RATES
+from lightning_avsp.media.video import pyav
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
-
-AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
-"""Sample rates that AAC can store, in Hz."""
 
 
 def check_film(size: tuple[int, int], sample_rate: int) -> None:
@@ -25,6 +24,7 @@ def check_film(size: tuple[int, int], sample_rate: int) -> None:
         InputError: If height or width is odd, or the sample rate is none of AAC's.
         MissingDependencyError: If PyAV is not installed.
     """
+    pyav()
     if size[0] % 2 or size[1] % 2:
         raise InputError(
             f"films need even sizes, this corpus has {size[0]}x{size[1]}; change size or leave films out"
@@ -33,10 +33,6 @@ def check_film(size: tuple[int, int], sample_rate: int) -> None:
         raise InputError(
             f"films cannot hold {sample_rate} Hz sound; choose one of {', '.join(map(str, AAC_RATES))}"
         )
-    try:
-        import av  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("films need PyAV: pip install av") from error
 
 
 def write_film(

@@ -1,4 +1,4 @@
-"""Record of a synthetic video: the truth behind its frames, audio and gaze, kept beside the corpus.
+"""Simulated observers, and the record of a synthetic video: the truth behind its frames, audio and gaze.
 
 ``<root>/synthetic.json`` (:mod:`lightning_avsp.data.manifest`) describes the corpus;
 ``<root>/synthetic/<corpus>/<video>.npz`` holds the tracks, the sounding object and the gaze of every observer.
@@ -15,38 +15,109 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_avsp.errors import CorpusNotFoundError
-from lightning_avsp.synthetic.observers import gaze_pixels, watch
-from lightning_avsp.synthetic.scene import Scene, make_scene
+from lightning_avsp.synthetic.scene import Objects, Scene, make_scene
 from lightning_avsp.synthetic.spec import Condition, SyntheticSpec
+
+LATENCY_RANGE = (0.08, 0.4)
+"""Shortest and longest latency of an observer, in seconds."""
+SHRINK = 0.04
+"""Share of the way to the middle of the frame by which gaze falls short of its target."""
+CENTRE_SPREAD = 1 / 8
+"""Spread of lapses towards the middle, as a share of height and width."""
+ON_TARGET, ON_OTHER, ANYWHERE, ON_CENTRE = range(4)
+"""Behaviour of an observer in a frame: follows the target, looks at another object, anywhere, or at the centre."""
+
+
+def watch(
+    spec: SyntheticSpec, scene: Scene, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Simulate the gaze of ``O`` observers in ``T`` frames of a scene.
+
+    An observer follows the object that sounded ``latency`` seconds ago, or the fastest one when none sounds,
+    trails it by ``pursuit_lag``, and now and then lapses.
+
+    Returns:
+        Gaze as (x, y) in frame pixels, inside the frame: (T, O, 2); the object that each observer would follow without
+        a lapse: (T, O); and the behaviour, from :data:`ON_TARGET` to :data:`ON_CENTRE`: (T, O).
+    """
+    T, O = spec.frames, spec.observers  # noqa: E741
+    height, width = spec.size
+    n = len(scene.radii)
+    times = np.arange(T) / spec.fps
+    latency = np.clip(rng.normal(spec.latency, spec.latency_sd, O), *LATENCY_RANGE)
+    target = scene.attended(times[:, None], latency[None])
+
+    spell = np.minimum((times / spec.lapse_seconds + 1e-9).astype(int), T)  # lapses last, they do not flicker
+    spells = int(spell[-1]) + 1
+    draw = rng.random((spells, O))[spell]
+    edges = np.cumsum([1 - spec.lapse - spec.centre_lapse, spec.lapse / 2, spec.lapse / 2])
+    mode = np.searchsorted(edges, draw, side="right").clip(0, ON_CENTRE)
+    other = (target + rng.integers(1, n, (spells, O))[spell]) % n
+    looked_at = np.where(mode == ON_OTHER, other, target)
+
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    seen = scene.positions(times - spec.pursuit_lag)  # (T, n, 2)
+    points = seen[np.arange(T)[:, None], looked_at]  # (T, O, 2)
+    points = points + SHRINK * (centre - points)  # as true observers undershoot
+    anywhere = rng.uniform((0, 0), (width - 1, height - 1), (spells, O, 2))[spell]
+    middle = (centre + rng.normal(0, 1, (spells, O, 2)) * CENTRE_SPREAD * np.array([width, height]))[spell]
+    points = np.where((mode == ANYWHERE)[..., None], anywhere, points)
+    points = np.where((mode == ON_CENTRE)[..., None], middle, points)
+    points += rng.normal(0, spec.gaze_noise * spec.scale, points.shape)
+    return np.clip(points, 0, (width - 1, height - 1)), target, mode
+
+
+def gaze_pixels(spec: SyntheticSpec, points: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Fixated pixels on the annotation's grid as (row, column): int64 (T, O, 2); from gaze in frame pixels."""
+    scale = np.array(spec.map_size), np.array(spec.size)
+    pixels = np.floor((points[..., ::-1] + 0.5) * scale[0] / scale[1]).astype(np.int64)
+    return pixels.clip(0, scale[0] - 1)
+
+
+def saliency_maps(spec: SyntheticSpec, pixels: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Fixation counts blurred by a Gaussian, each frame scaled to a peak of 255.
+
+    A sum of separable Gaussians is one matrix product per frame, whatever the width of the Gaussian.
+
+    Args:
+        spec: Size and width of the Gaussian.
+        pixels: (row, column) of each fixation: (T, O, 2).
+
+    Returns:
+        uint8 (T, Hm, Wm).
+    """
+    rows, columns = spec.map_size
+    sigma = spec.map_sigma * spec.scale
+    down = _profile(rows, sigma * rows / spec.size[0])[pixels[..., 0]]  # (T, O, Hm)
+    across = _profile(columns, sigma * columns / spec.size[1])[pixels[..., 1]]  # (T, O, Wm)
+    maps = np.empty((len(pixels), rows, columns), np.uint8)
+    for frame in range(len(pixels)):
+        density = down[frame].T @ across[frame]
+        maps[frame] = np.rint(density * (255 / density.max()))
+    return maps
+
+
+def _profile(length: int, sigma: float) -> NDArray[np.float64]:
+    """Gaussian around every pixel of a line: (centre, pixel)."""
+    steps = np.arange(length)
+    profile: NDArray[np.float64] = np.exp(-0.5 * ((steps[:, None] - steps[None]) / sigma) ** 2)
+    return profile
+
 
 GENERATOR = 1
 """Version of the generator: raised whenever the same spec and seed would give other bytes."""
 
 
 @dataclass(frozen=True)
-class VideoRecord:
+class VideoRecord(Objects):
     """Truth of one synthetic video. ``T`` frames, ``n`` objects, ``O`` observers; positions in frame pixels."""
 
-    condition: Condition
-    """Cue that observers follow."""
-    kinds: NDArray[np.int64]
-    """Colour and pitch of each object: 0 red 220 Hz, 1 green 440 Hz, 2 blue 880 Hz: (n,)."""
-    pitches: NDArray[np.float64]
-    """Fundamental of each object in Hz: (n,)."""
-    radii: NDArray[np.float64]
-    """Radius of each object: (n,)."""
-    speeds: NDArray[np.float64]
-    """Speed of each object in pixels per second: (n,)."""
     positions: NDArray[np.float64]
     """(x, y) of each object in every frame: (T, n, 2)."""
     sounding: NDArray[np.int64]
     """Object that sounds in every frame, -1 for none: (T,)."""
     attended: NDArray[np.int64]
     """Object that an observer of mean latency follows in every frame: (T,)."""
-    switch_times: NDArray[np.float64]
-    """Seconds at which an object begins to sound: (K,)."""
-    switch_objects: NDArray[np.int64]
-    """Object that begins to sound then: (K,)."""
     gaze: NDArray[np.float64]
     """(x, y) where each observer looks: (T, O, 2)."""
     gaze_target: NDArray[np.int64]
@@ -55,11 +126,6 @@ class VideoRecord:
     """0 follows it, 1 looks at another object, 2 anywhere, 3 at the centre: (T, O)."""
     fixations: NDArray[np.int64]
     """(row, column) of each fixation on the annotation's grid: (T, O, 2)."""
-
-    @property
-    def fastest(self) -> int:
-        """Index of the fast object."""
-        return int(self.speeds.argmax())
 
 
 def draw_video(
@@ -76,16 +142,10 @@ def draw_video(
     gaze, target, mode = watch(spec, scene, for_gaze)
     times = np.arange(spec.frames) / spec.fps
     record = VideoRecord(
-        condition=condition,
-        kinds=scene.kinds,
-        pitches=scene.pitches,
-        radii=scene.radii,
-        speeds=scene.speeds,
+        **{field.name: getattr(scene, field.name) for field in fields(Objects)},
         positions=scene.positions(times),
         sounding=scene.sounding(times),
         attended=scene.attended(times, np.array(spec.latency)),
-        switch_times=scene.switch_times,
-        switch_objects=scene.switch_objects,
         gaze=gaze,
         gaze_target=target,
         gaze_mode=mode,

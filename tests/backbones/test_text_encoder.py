@@ -168,7 +168,8 @@ def test_an_interrupt_loses_nothing_that_was_done(tiny: TextEncoder, tmp_path: P
         cache_features(Stopping(tiny.model, tiny.network, tiny.tokenizer), texts, cache, batch=2)
     assert len(cache.find(map(text_key, texts))) == 4
     assert cache_features(tiny, texts, cache, batch=2) == 3
-    for text, place in ((text, cache.find([text_key(text)])[text_key(text)]) for text in texts):
-        stored = cache.open_shard(place.shard)[place.start : place.start + place.rows]
+    for text in texts:
+        shard, start, count = cache.find([text_key(text)])[text_key(text)]
+        stored = cache.open_shard(shard)[start : start + count]
         # stored in half precision, which has 11 bits
         np.testing.assert_allclose(stored, tiny.encode([text])[0], rtol=2**-11, atol=ROUNDING)

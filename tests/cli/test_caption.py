@@ -8,7 +8,7 @@ import pytest
 from tiny_blip2 import save_tiny_blip2
 
 from lightning_avsp.cli.caption import caption
-from lightning_avsp.data.captions.frames import Captions
+from lightning_avsp.data.captions.features import Captions
 from lightning_avsp.data.captions.lines import read_captions
 from lightning_avsp.errors import InputError
 

@@ -1,5 +1,10 @@
-"""The catalogue: names, names of lists, published counts."""
+"""The catalogue: names, lists, published counts, and corpora of one's own beside it."""
 
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,27 +14,26 @@ from lightning_avsp.data.catalogue import (
     find_corpus,
     known_corpora,
     own_corpus,
+    own_path,
+    read_own,
     register,
     splits_in_mix,
 )
+from lightning_avsp.data.corpora import read_videos
+from lightning_avsp.data.sources import VideoFrames
 from lightning_avsp.errors import InputError
+from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 
 SIX = ["AVAD", "Coutrot1", "Coutrot2", "DIEM", "ETMD", "SumMe"]
 
 
-def test_public_names() -> None:
+def test_public_names_and_published_totals() -> None:
     assert list(CATALOGUE) == [*SIX, "DHF1K", "Hollywood2", "UCF", "CrowdSAL"]
-
-
-def test_published_totals_of_the_audio_visual_six() -> None:
+    names = [name.lower() for corpus in CATALOGUE.values() for name in {n.lower() for n in corpus.names}]
+    assert len(names) == len(set(names))  # no name is taken twice
     six = [CATALOGUE[name] for name in SIX]
     assert sum(corpus.videos for corpus in six) == 238
     assert sum(corpus.frames or 0 for corpus in six) == 459_679
-
-
-def test_no_name_is_taken_twice() -> None:
-    names = [name.lower() for corpus in CATALOGUE.values() for name in {n.lower() for n in corpus.names}]
-    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize(
@@ -44,30 +48,34 @@ def test_a_corpus_divided_once_serves_every_split_of_a_mix(split: int, expected:
     assert splits_in_mix([CATALOGUE["AVAD"], CATALOGUE["DHF1K"]], split) == expected
 
 
-def test_alone_it_has_split_1_only() -> None:
-    with pytest.raises(InputError, match="no corpus of this mix has split 2: DHF1K has 1; UCF has 1"):
-        splits_in_mix([CATALOGUE["DHF1K"], CATALOGUE["UCF"]], 2)
-
-
-def test_a_split_that_one_of_several_lacks() -> None:
-    own = own_corpus("Lab", splits=(1, 2))
-    with pytest.raises(InputError, match="Lab has no split 3; its splits are 1, 2"):
-        splits_in_mix([CATALOGUE["AVAD"], own], 3)
-
-
 def test_own_corpora_are_found_under_their_root_only(tmp_path: Path) -> None:
     register(tmp_path, own_corpus("Lab", fps=25.0))
     assert find_corpus("Lab", tmp_path).own
     assert list(known_corpora(tmp_path)) == [*CATALOGUE, "Lab"]
-    with pytest.raises(InputError, match="no corpus is called 'Lab'"):
-        find_corpus("Lab")
     with pytest.raises(InputError, match="did you mean 'Lab'"):
         find_corpus("lab", tmp_path)
 
 
-def test_counts_that_nobody_published() -> None:
-    with pytest.raises(InputError, match="Lab: the number of its videos is not known"):
-        own_corpus("Lab").published_count("train", 1)
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: find_corpus("Lab"), "no corpus is called 'Lab'"),
+        (lambda: find_corpus("Avad"), r"'Avad'.*did you mean 'AVAD'.*known: AVAD, Coutrot1"),
+        (lambda: find_corpus("AVAD").list_name("train", 4), "AVAD has no split 4; its splits are 1, 2, 3"),
+        (
+            lambda: splits_in_mix([CATALOGUE["DHF1K"], CATALOGUE["UCF"]], 2),
+            "no corpus of this mix has split 2: DHF1K has 1; UCF has 1",
+        ),
+        (
+            lambda: splits_in_mix([CATALOGUE["AVAD"], own_corpus("Lab", splits=(1, 2))], 3),
+            "Lab has no split 3; its splits are 1, 2",
+        ),
+        (lambda: own_corpus("Lab").published_count("train", 1), "Lab: the number of its videos is not known"),
+    ],
+)
+def test_what_no_corpus_has(ask: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ask()
 
 
 @pytest.mark.parametrize(
@@ -100,11 +108,89 @@ def test_list_names() -> None:
     assert names == {"DIEM_list_test_fps.txt"}
 
 
-def test_unknown_name_is_told_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"'Avad'.*did you mean 'AVAD'.*known: AVAD, Coutrot1"):
-        find_corpus("Avad")
+LAB = own_corpus(
+    "Lab", splits=(1, 2), counts=((2, 1), (2, 1)), videos=3, frames=30, fps=25.0, made={"sigma_px": 20}
+)
 
 
-def test_unknown_split() -> None:
-    with pytest.raises(InputError, match="AVAD has no split 4; its splits are 1, 2, 3"):
-        find_corpus("AVAD").list_name("train", 4)
+def test_registered_corpora_are_read_back_replaced_and_kept_apart(tmp_path: Path) -> None:
+    assert read_own(tmp_path) == {}
+    path = register(tmp_path, LAB)
+    assert path == own_path(tmp_path, "Lab") == tmp_path / "corpora" / "Lab.json"
+    assert read_own(tmp_path) == {"Lab": LAB}
+    assert (LAB.folder, LAB.published_count("test", 2), LAB.layout) == ("Lab", 1, "stavis")
+    with pytest.raises(InputError, match="'lab' is already a name of 'Lab'"):
+        register(tmp_path, own_corpus("Other", folder="lab"))
+    grown = own_corpus("Lab", videos=4)
+    register(tmp_path, grown)
+    assert read_own(tmp_path) == {"Lab": grown}
+    assert [path.name for path in (tmp_path / "corpora").iterdir()] == ["Lab.json"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["AVAD", "avad", "Coutrot_db1", "hollywood-2"], "is a name of the published corpus"),
+        (["", "../x", "a b", "x/y", ".hidden"], "cannot name a corpus"),
+    ],
+)
+def test_names_that_own_corpora_cannot_have(names: list[str], message: str) -> None:
+    for name in names:
+        with pytest.raises(InputError, match=message):
+            own_corpus(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is no JSON"),
+        ("[]", "does not describe a corpus"),
+        ('{"version": 9, "name": "Lab"}', "has version 9"),
+        ('{"version": 1, "name": "Lab", "colour": 1}', r"unknown fields .*\['colour'\]"),
+        ('{"version": 1}', "has no name"),
+        ('{"version": 1, "name": "Bal"}', "describes 'Bal'"),
+        ('{"version": 1, "name": "Lab", "splits": [0]}', "splits must be"),
+        ('{"version": 1, "name": "Lab", "counts": [[1]]}', "does not describe a corpus"),
+        ('{"version": 1, "name": "Lab", "counts": [[1, 1], [1, 1]]}', "2 counts for 1 splits"),
+        ('{"version": 1, "name": "Lab", "splits": [Infinity]}', "does not describe a corpus"),
+        ('{"version": 1, "name": "Lab", "folder": "../x"}', "cannot name a corpus"),
+        ('{"version": 1, "name": "Lab", "videos": "3"}', r"wrong type: \['videos'\]"),
+    ],
+)
+def test_broken_files_name_themselves(tmp_path: Path, text: str, message: str) -> None:
+    path = own_path(tmp_path, "Lab")
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_own(tmp_path)
+
+
+@pytest.fixture
+def lab_root(tmp_path: Path) -> Path:
+    """The corpus Lab: three synthetic videos, renamed, the third as a film instead of frames and wav."""
+    synthesise_corpus(tmp_path, "SumMe", 3, spec=SyntheticSpec(size=(32, 64), seconds=0.8), films=True)
+    names = [json.loads((tmp_path / "synthetic.json").read_text())["corpora"]["SumMe"]["videos"]][0]
+    for kind in ("video_frames", "video_audio", "annotations"):
+        (tmp_path / kind / "SumMe").rename(tmp_path / kind / "Lab")
+    last = list(names)[2]
+    shutil.rmtree(tmp_path / "video_frames" / "Lab" / last)
+    shutil.rmtree(tmp_path / "video_audio" / "Lab" / last)
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "films" / "SumMe").rename(tmp_path / "videos" / "Lab")
+    lists = {"train": list(names)[:2], "test": [last]}
+    for part, chosen in lists.items():
+        path = tmp_path / "fold_lists" / f"Lab_list_{part}_1_fps.txt"
+        path.write_text("".join(f"{name} 10 12.500000000000002\n" for name in chosen))
+    register(tmp_path, own_corpus("Lab"))
+    return tmp_path
+
+
+def test_an_own_corpus_is_read_like_a_published_one(lab_root: Path) -> None:
+    (test,) = read_videos(lab_root, ["Lab"], 1, "test")
+    train = read_videos(lab_root, ["Lab"], 1, "train")
+    assert [entry.corpus for entry in (*train, test)] == ["Lab"] * 3
+    assert [entry.fps for entry in train] == pytest.approx([12.5, 12.5])
+    assert isinstance(test.frames, VideoFrames)
+    assert test.wave == test.frames.path
+    assert (test.n_frames, test.size) == (10, (32, 64))
+    assert test.frames.read([10], (32, 64))[0].shape == (32, 64, 3)

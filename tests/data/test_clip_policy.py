@@ -1,6 +1,7 @@
 """Clip arithmetic, by property and against the released rules written out."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_avsp.data.clips import (
-    Clip,
     clip_at,
     evaluation_clips,
     loop_clip,
@@ -22,6 +22,8 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.structures import ClipPolicy
 
 RELEASED = ClipPolicy(crop="centre", short_videos="loop")
+LAST = ClipPolicy(frames=32, target="last")
+REVERSED = ClipPolicy(frames=32, target="last", start_padding="reversed")
 lengths = st.integers(1, 400)
 policies = st.builds(
     ClipPolicy,
@@ -77,23 +79,26 @@ def test_released_windows_written_out() -> None:
     assert got == wanted
 
 
-def test_released_needs_the_centre_frame() -> None:
-    with pytest.raises(InputError, match="released"):
-        evaluation_clips(40, ClipPolicy(target="last"), "released")
-
-
-def test_ninth_of_sixteen_is_the_centre() -> None:
+def test_numbers_written_out() -> None:
+    # the ninth of sixteen is the centre
     assert clip_at(5, 100, ClipPolicy()).target == 13
     assert loop_clip(5, 101, ClipPolicy()).target == 13
     assert clip_at(5, 100, ClipPolicy(target="last")).target == 20
-
-
-def test_segments_of_ninety_every_seventy_four() -> None:
+    # segments of ninety, every seventy-four: starts 1, 75, ... below n, so a last frame of its own starts none
     assert segments(165) == [(1, 91), (75, 165), (149, 166)]
-    # starts 1, 75, ... below n, so a last frame of its own starts no segment
     assert segments(75) == [(1, 76)]
     assert segments(76) == [(1, 77), (75, 77)]
     assert segments(1) == [(1, 2)]
+    assert training_count(165, ClipPolicy(draw="random")) == 10
+    assert training_count(5, ClipPolicy(draw="random")) == 1
+    assert training_count(5, ClipPolicy(draw="every")) == 1
+    assert training_count(165, ClipPolicy(draw="one_per_video")) == 1
+    # every fourth frame starts in the middle of four
+    assert [clip.target for clip in evaluation_clips(10, ClipPolicy(), every=4)] == [3, 7]
+    assert unscored_frames(100, ClipPolicy(start_padding="skip")) == 8
+    assert unscored_frames(100, ClipPolicy(frames=32, target="last", start_padding="skip")) == 31
+    assert unscored_frames(100, RELEASED, "released") == 8
+    assert unscored_frames(100, REVERSED) == 0
 
 
 def test_released_training_clip_is_the_centre_of_a_segment() -> None:
@@ -143,35 +148,19 @@ def test_random_starts_reach_both_ends(draw: str) -> None:
     assert firsts == set(range(1, 26))
 
 
-def test_numbers_of_clips() -> None:
-    assert training_count(165, ClipPolicy(draw="random")) == 10
-    assert training_count(5, ClipPolicy(draw="random")) == 1
-    assert training_count(5, ClipPolicy(draw="every")) == 1
-    assert training_count(165, ClipPolicy(draw="one_per_video")) == 1
-
-
 def test_time_of_a_clip() -> None:
     assert clip_at(1, 100, ClipPolicy()).span(25.0) == pytest.approx((-0.02, 0.62))
     assert clip_at(-7, 100, ClipPolicy()).span(25.0) == pytest.approx((-0.34, 0.30))
     looped = loop_clip(96, 101, ClipPolicy())  # 5 frames, three times and one
     assert looped.frames[-1] == 96
     assert looped.released_span(25.0) == pytest.approx((94.5 / 25, 95.5 / 25))
-    assert isinstance(looped, Clip)
-
-
-LAST = ClipPolicy(frames=32, target="last")
-REVERSED = ClipPolicy(frames=32, target="last", start_padding="reversed")
-
-
-def test_time_of_a_clip_at_a_varying_rate() -> None:
-    times, policy = (0.0, 0.1, 0.3, 0.6), ClipPolicy(frames=2)
+    times, policy = (0.0, 0.1, 0.3, 0.6), ClipPolicy(frames=2)  # at a varying rate
     assert clip_at(2, 4, policy).span(10.0, times) == pytest.approx((0.1 - 0.05, 0.3 + 0.05))
     # frames outside of the video are one period of the mean rate apart
     assert clip_at(-1, 4, policy).span(10.0, times) == pytest.approx((-0.2 - 0.05, -0.1 + 0.05))
-
-
-def test_every_fourth_frame_starts_in_the_middle_of_four() -> None:
-    assert [clip.target for clip in evaluation_clips(10, ClipPolicy(), every=4)] == [3, 7]
+    backwards = reversed_clip(3, 100, REVERSED)
+    assert backwards.span(25.0) == pytest.approx((1.5 / 25, 33.5 / 25))
+    assert backwards.released_span(25.0) == pytest.approx(backwards.span(25.0))
 
 
 def test_reversed_start_written_out() -> None:
@@ -229,13 +218,6 @@ def test_unscored_start(n: int, frames: int, stride: int, last: bool) -> None:
     assert unscored_frames(n, ClipPolicy(frames=frames, target=target, stride=stride)) == 0  # type: ignore[arg-type]
 
 
-def test_number_of_unscored_frames() -> None:
-    assert unscored_frames(100, ClipPolicy(start_padding="skip")) == 8
-    assert unscored_frames(100, ClipPolicy(frames=32, target="last", start_padding="skip")) == 31
-    assert unscored_frames(100, RELEASED, "released") == 8
-    assert unscored_frames(100, REVERSED) == 0
-
-
 def test_stride_in_time() -> None:
     clip = clip_at(10, 200, ClipPolicy(frames=12, stride=5))  # UNISAL's clips
     assert clip.frames == tuple(range(10, 66, 5))
@@ -245,12 +227,6 @@ def test_stride_in_time() -> None:
     assert clip.released_span(25.0) == clip.span(25.0)
     assert training_count(200, ClipPolicy(frames=12, stride=5, draw="random")) == 200 // 56
     assert training_count(200, ClipPolicy(frames=12, stride=5, draw="every")) == 200 - 55
-
-
-def test_time_of_a_reversed_clip_is_that_of_its_frames() -> None:
-    clip = reversed_clip(3, 100, REVERSED)
-    assert clip.span(25.0) == pytest.approx((1.5 / 25, 33.5 / 25))
-    assert clip.released_span(25.0) == pytest.approx(clip.span(25.0))
 
 
 def test_short_shots_may_start_with_their_first_frame() -> None:
@@ -265,18 +241,19 @@ def test_short_shots_may_start_with_their_first_frame() -> None:
     )
 
 
-def test_bad_settings() -> None:
-    with pytest.raises(InputError, match="frames=0"):
-        ClipPolicy(frames=0)
-    with pytest.raises(InputError, match="loop"):
-        ClipPolicy(short_videos="loop", target="last")
-    with pytest.raises(InputError, match="stride=0"):
-        ClipPolicy(stride=0)
-    with pytest.raises(InputError, match="stride=2"):
-        ClipPolicy(short_videos="loop", stride=2)
-    with pytest.raises(InputError, match="needs target='last'"):
-        ClipPolicy(start_padding="reversed")
-    with pytest.raises(InputError, match="reverse_audio"):
-        ClipPolicy(target="last", reverse_audio=True)
-    with pytest.raises(InputError, match="stride=3"):
-        evaluation_clips(40, ClipPolicy(stride=3), "released")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ClipPolicy(frames=0), "frames=0"),
+        (lambda: ClipPolicy(short_videos="loop", target="last"), "loop"),
+        (lambda: ClipPolicy(stride=0), "stride=0"),
+        (lambda: ClipPolicy(short_videos="loop", stride=2), "stride=2"),
+        (lambda: ClipPolicy(start_padding="reversed"), "needs target='last'"),
+        (lambda: ClipPolicy(target="last", reverse_audio=True), "reverse_audio"),
+        (lambda: evaluation_clips(40, ClipPolicy(stride=3), "released"), "stride=3"),
+        (lambda: evaluation_clips(40, ClipPolicy(target="last"), "released"), "released"),
+    ],
+)
+def test_bad_settings(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make()

@@ -13,14 +13,13 @@ import pytest
 from lightning_avsp.data.corpora import decoded_with, read_videos
 from lightning_avsp.data.crowdsal import SPLIT_FILE, read_header, read_split
 from lightning_avsp.data.entries import FrameCountWarning
-from lightning_avsp.data.sources import JsonFixations
-from lightning_avsp.data.video_source import VideoFrames, VideoMaps
+from lightning_avsp.data.sources import JsonFixations, VideoFrames, VideoMaps
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.media.audio_track import load_audio
-from lightning_avsp.media.video_index import video_info
+from lightning_avsp.media.random_access import video_info
 from lightning_avsp.synthetic import SyntheticSpec, read_video_record, synthesise_corpus
 from lightning_avsp.synthetic.films import write_map_film
-from lightning_avsp.synthetic.observers import saliency_maps
+from lightning_avsp.synthetic.record import saliency_maps
 
 SPEC = SyntheticSpec(size=(32, 64), seconds=0.8)  # 10 frames
 
@@ -77,38 +76,22 @@ def test_broken_lists_of_fixations(tmp_path: Path, text: str) -> None:
         JsonFixations(path).points(1, (8, 8))
 
 
-def test_the_audio_is_in_the_video(root: Path) -> None:
+def test_audio_header_and_decoder_of_the_video(root: Path) -> None:
     entry = read_videos(root, ["CrowdSAL"], 1, "test")[0]
     assert entry.wave is not None
     assert entry.wave.suffix == ".mp4"
     samples, rate = load_audio(entry.wave)
     assert rate == 16_000
     assert samples.shape[1] / rate == pytest.approx(0.8, abs=0.1)  # AAC pads to whole blocks
-
-
-def test_header_and_packets_agree(root: Path) -> None:
-    path = root / "CrowdSAL" / "Videos" / "0001.mp4"
-    info = video_info(path)
-    assert read_header(path) == (info.frames, float(info.fps), (info.height, info.width), True)
-
-
-def test_another_decoder_gives_the_same_frames(root: Path) -> None:
-    entry = read_videos(root, ["CrowdSAL"], 1, "test")[0]
-    (other,) = decoded_with([entry], "pyav")
-    assert isinstance(other.frames, VideoFrames)
-    assert other == replace(entry, frames=VideoFrames(other.frames.path, "pyav"))
+    info = video_info(entry.wave)
+    assert read_header(entry.wave) == (info.frames, float(info.fps), (info.height, info.width), True)
+    (other,) = decoded_with([entry], "decord")
+    assert other == replace(entry, frames=VideoFrames(entry.wave, "decord"))
     pictures = [e.frames.read([5], (32, 64))[0].astype(int) for e in (entry, other)]
     assert np.abs(pictures[0] - pictures[1]).mean() < 4  # decord rounds colours down by a grey level or two
 
 
-def test_a_video_without_audio_track(own_root: Path) -> None:
-    film = own_root / "CrowdSAL" / "Videos" / "0002.mp4"
-    write_map_film(film, np.zeros((10, 32, 64), np.uint8), fps=12.5)
-    kept = read_videos(own_root, ["CrowdSAL"], 1, "train", missing_audio="silence")
-    assert [entry.wave is None for entry in kept] == [False, True, False, False]
-
-
-def test_archives_may_be_unpacked_with_or_without_their_inner_folder(own_root: Path) -> None:
+def test_an_unpacked_archive_without_its_inner_folder_and_a_video_without_audio_track(own_root: Path) -> None:
     base = own_root / "CrowdSAL"
     for kind in ("Saliency", "Fixations"):
         (base / f"{kind}Test" / "Test").rename(base / "inner")
@@ -116,6 +99,9 @@ def test_archives_may_be_unpacked_with_or_without_their_inner_folder(own_root: P
         (base / "inner").rename(base / f"{kind}Test")
     assert len(read_videos(own_root, ["CrowdSAL"], 1, "test")) == 2
     assert len(read_videos(base, ["CrowdSAL"], 1, "test")) == 2
+    write_map_film(base / "Videos" / "0002.mp4", np.zeros((10, 32, 64), np.uint8), fps=12.5)
+    kept = read_videos(own_root, ["CrowdSAL"], 1, "train", missing_audio="silence")
+    assert [entry.wave is None for entry in kept] == [False, True, False, False]
 
 
 def test_fewer_lists_than_frames_warn_once_with_numbers(own_root: Path) -> None:
@@ -128,25 +114,27 @@ def test_fewer_lists_than_frames_warn_once_with_numbers(own_root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "what"),
+    ("name", "kept", "message"),
     [
-        ("Videos/0003.mp4", "video"),
-        ("SaliencyTest/Test/0003.mp4", "maps"),
-        ("FixationsTest/Test/0003/fixations.json", "fixations"),
+        ("Videos/0003.mp4", None, r"CrowdSAL/0003: no video \(.*0003.*to obtain it"),
+        ("SaliencyTest/Test/0003.mp4", None, r"CrowdSAL/0003: no maps \(.*0003.*to obtain it"),
+        (
+            "FixationsTest/Test/0003/fixations.json",
+            None,
+            r"CrowdSAL/0003: no fixations \(.*0003.*to obtain it",
+        ),
+        ("Videos/0003.mp4", 200, r"0003\.mp4 is not a video that can be read, or its index was cut off"),
     ],
 )
-def test_missing_files_are_named(own_root: Path, name: str, what: str) -> None:
-    (own_root / "CrowdSAL" / name).unlink()
-    with pytest.raises(CorpusNotFoundError, match=rf"CrowdSAL/0003: no {what} \(.*0003.*to obtain it"):
-        read_videos(own_root, ["CrowdSAL"], 1, "test")
-
-
-def test_a_truncated_video_is_named(own_root: Path) -> None:
-    film = own_root / "CrowdSAL" / "Videos" / "0003.mp4"
-    film.write_bytes(film.read_bytes()[:200])
-    with pytest.raises(
-        InputError, match=r"0003\.mp4 is not a video that can be read, or its index was cut off"
-    ):
+def test_missing_and_truncated_files_are_named(
+    own_root: Path, name: str, kept: int | None, message: str
+) -> None:
+    path = own_root / "CrowdSAL" / name
+    data = path.read_bytes()
+    path.unlink()
+    if kept is not None:
+        path.write_bytes(data[:kept])
+    with pytest.raises(InputError, match=message):
         read_videos(own_root, ["CrowdSAL"], 1, "test")
 
 

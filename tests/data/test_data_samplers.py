@@ -26,15 +26,15 @@ def epoch_of(mix: BalancedMix, epoch: int) -> list[int]:
     return [mix.clip(place, epoch) for place in range(len(mix))]
 
 
-def test_uniform_gives_each_corpus_the_same() -> None:
+def test_shares_of_corpora() -> None:
+    assert shares(10, [1, 1, 1]) == [4, 3, 3]
+    assert shares(7, [3.0, 1.0]) == [5, 2]
+    assert shares(3, [1.0]) == [3]
     mix = BalancedMix(LABELS, "uniform")
     assert len(mix) == 72
     assert mix.counts == {"DIEM": 24, "AVAD": 24, "ETMD": 24}
     for epoch in range(4):
         assert Counter(LABELS[clip] for clip in epoch_of(mix, epoch)) == Counter(mix.counts)
-
-
-def test_root_lies_between() -> None:
     mix = BalancedMix(LABELS, "sqrt")
     assert mix.sizes == SIZES
     # 60 : 9 : 3 -> roots 7.75 : 3 : 1.73
@@ -65,12 +65,6 @@ def test_clips_depend_on_seed_epoch_and_position_alone() -> None:
         assert again.clip(place, epoch) == wanted[place, epoch]
     assert epoch_of(mix, 0) != epoch_of(mix, 1)
     assert epoch_of(BalancedMix(LABELS, "uniform", seed=4), 0) != epoch_of(mix, 0)
-
-
-def test_shares_add_up() -> None:
-    assert shares(10, [1, 1, 1]) == [4, 3, 3]
-    assert shares(7, [3.0, 1.0]) == [5, 2]
-    assert shares(3, [1.0]) == [3]
 
 
 @pytest.fixture
@@ -142,7 +136,10 @@ def shards(length: int, world: int, epoch: int = 0, uneven: str = "drop") -> lis
 
 
 @given(length=sizes, world=worlds, epoch=st.integers(0, 3))
-def test_training_shards_drop_the_rest(length: int, world: int, epoch: int) -> None:
+def test_training_shards_drop_or_pad_the_rest(length: int, world: int, epoch: int) -> None:
+    parts = shards(length, world, epoch, uneven="pad")
+    assert {len(part) for part in parts} == {-(-length // world)}
+    assert {index for part in parts for index in part} == set(range(length))
     if length < world:
         with pytest.raises(InputError, match="cannot be shared"):
             shards(length, world)
@@ -153,26 +150,12 @@ def test_training_shards_drop_the_rest(length: int, world: int, epoch: int) -> N
     assert len(set(drawn)) == len(drawn)
 
 
-@given(length=sizes, world=worlds)
-def test_training_shards_pad_the_rest(length: int, world: int) -> None:
-    parts = shards(length, world, uneven="pad")
-    drawn = [index for part in parts for index in part]
-    assert {len(part) for part in parts} == {-(-length // world)}
-    assert set(drawn) == set(range(length))
-
-
-def test_epochs_differ_and_repeat() -> None:
+def test_epochs_and_seeds_differ_and_repeat_and_a_skip_counts_once() -> None:
     (first,), (second,) = shards(50, 1, 0), shards(50, 1, 1)
     assert sorted(first) == sorted(second) == list(range(50))
     assert first != second
     assert shards(50, 1, 0) == [first]
-
-
-def test_seeds_differ() -> None:
     assert list(EpochShuffleSampler(range(50), seed=0)) != list(EpochShuffleSampler(range(50), seed=1))
-
-
-def test_skip_counts_once() -> None:
     sampler = EpochShuffleSampler(range(10))
     whole = list(sampler)
     sampler.skip = 4

@@ -34,28 +34,18 @@ def reader() -> ClipReader:
     return ClipReader(SIZE, AUDIO)
 
 
-def test_training_sample(corpus_root: Path, reader: ClipReader) -> None:
-    clips = TrainingClips(videos_of(corpus_root), ClipPolicy(), reader)
-    assert len(clips) == 4  # one segment in 40 frames
-    sample = clips[2]
-    assert sample["video"].shape == (16, *SIZE, 3)
-    assert sample["video"].dtype == torch.uint8
-    assert sample["audio"].shape == (1, 9, 14, 24)
-    assert sample["has_audio"] is True
-    assert torch.equal(sample["video"], clips[2, 0]["video"])  # a plain index is of epoch 0
-    assert sample["saliency"].shape == (1, *SIZE)
-    assert sample["saliency"].dtype == torch.uint8
-    assert sample["saliency"].max() > 100
-    assert sample["corpus"] == "AVAD"
-    assert 9 <= sample["frame"] <= 33
-    assert "ground_truth" not in sample
-
-
-def test_contents_of_a_sample(corpus_root: Path, reader: ClipReader) -> None:
+def test_a_training_sample_and_its_contents(corpus_root: Path, reader: ClipReader) -> None:
     clips = TrainingClips(videos_of(corpus_root), ClipPolicy(), reader, seed=1)
+    assert len(clips) == 4  # one segment in 40 frames
+    assert torch.equal(clips[2]["video"], clips[2, 0]["video"])  # a plain index is of epoch 0
     entry, clip = clips.clip(1, epoch=3)
     sample = clips[1, 3]
-    assert (sample["video_id"], sample["frame"]) == (entry.video, clip.target)
+    assert (sample["corpus"], sample["video_id"], sample["frame"]) == ("AVAD", entry.video, clip.target)
+    assert 9 <= sample["frame"] <= 33
+    assert (sample["video"].shape, sample["video"].dtype) == ((16, *SIZE, 3), torch.uint8)
+    assert (sample["saliency"].shape, sample["saliency"].dtype) == ((1, *SIZE), torch.uint8)
+    assert sample["saliency"].max() > 100
+    assert "ground_truth" not in sample
     with Image.open(entry.frames.path(clip.frames[5])) as image:
         shown = np.asarray(image.resize((48, 32), Image.Resampling.BILINEAR)).astype(float)
     assert np.abs(sample["video"][5].numpy() - shown).mean() < 2  # we decode JPEG at a scale
@@ -63,6 +53,8 @@ def test_contents_of_a_sample(corpus_root: Path, reader: ClipReader) -> None:
     samples, rate = soundfile.read(entry.wave, dtype="float32")
     assert rate == 16_000
     expected = AUDIO.cut(Wave(torch.from_numpy(samples), AUDIO.sample_rate), *clip.span(entry.fps))
+    assert sample["has_audio"] is True
+    assert expected.shape == (1, 9, 14, 24)
     torch.testing.assert_close(sample["audio"], expected, rtol=0, atol=LOG_MEL)
 
 
@@ -77,12 +69,9 @@ def test_clips_depend_on_seed_epoch_and_index_alone(corpus_root: Path, reader: C
     assert len(set(starts)) > 8
     other = TrainingClips(videos, policy, reader, seed=5)
     assert any(other.clip(*key) != drawn for key, drawn in forward.items())
-
-
-def test_released_clips_are_the_same_each_epoch(corpus_root: Path, reader: ClipReader) -> None:
-    clips = TrainingClips(videos_of(corpus_root), ClipPolicy(crop="centre", short_videos="loop"), reader)
-    assert clips.clip(0, 0) == clips.clip(0, 7)
-    assert clips.clip(0)[1].first == 1 + 20 - 8
+    released = TrainingClips(videos, ClipPolicy(crop="centre", short_videos="loop"), reader)
+    assert released.clip(0, 0) == released.clip(0, 7)
+    assert released.clip(0)[1].first == 1 + 20 - 8
 
 
 def blacken(entry: VideoEntry, *numbers: int) -> None:
@@ -118,28 +107,23 @@ def test_one_per_video_is_redrawn_in_its_video(own_root: Path, reader: ClipReade
         assert entry.key == videos[1].key
         assert clip.target > 20
     hard = [clips.clip(0, epoch) for epoch in range(20)]
-    own = [clip.target for entry, clip in hard if entry.key == videos[0].key]
-    assert own
-    assert set(own) == {33}
+    assert {clip.target for entry, clip in hard if entry.key == videos[0].key} == {33}
     # after 25 tries another video stands in
-    blacken(videos[0], 33)
+    blacken(videos[0], *range(33, 41))
     assert clips.clip(0)[0].key != videos[0].key
-
-
-def test_nothing_but_blank_maps_ends_with_an_error(own_root: Path, reader: ClipReader) -> None:
-    video = videos_of(own_root)[0]
-    blacken(video, *range(1, 41))
     with pytest.raises(InputError, match="50 target maps in a row are blank"):
-        TrainingClips([video], ClipPolicy(), reader)[0]
+        TrainingClips(videos[:1], ClipPolicy(), reader)[0]
 
 
-def test_evaluation_samples(corpus_root: Path, reader: ClipReader) -> None:
+def test_evaluation_samples_in_any_order(corpus_root: Path, reader: ClipReader) -> None:
     frames = EvaluationFrames(videos_of(corpus_root), ClipPolicy(), reader)
     assert len(frames) == 160
-    named = [(frames.clip(index)[0].video, frames.clip(index)[1].target) for index in range(160)]
-    assert len(set(named)) == 160
+    forwards = [frames.clip(index) for index in range(160)]
+    assert len({(entry.video, clip.target) for entry, clip in forwards}) == 160
+    order = np.random.default_rng(0).permutation(160)
+    assert all(frames.clip(int(index)) == forwards[index] for index in order)
     sample = frames[40 + 11]
-    entry, clip = frames.clip(51)
+    entry, clip = forwards[51]
     assert (sample["frame"], clip.target) == (12, 12)
     assert sample["ground_truth"].shape == (64, 128)
     assert sample["fixations"].ndim == 2
@@ -147,11 +131,11 @@ def test_evaluation_samples(corpus_root: Path, reader: ClipReader) -> None:
     assert entry.maps.path(12).is_file()
 
 
-def test_frames_of_a_reversed_start_run_backwards(corpus_root: Path, reader: ClipReader) -> None:
-    video = videos_of(corpus_root)[:1]
+def test_frames_of_reversed_unscored_and_strided_clips(corpus_root: Path, reader: ClipReader) -> None:
+    videos = videos_of(corpus_root)[:2]
+    every = EvaluationFrames(videos[:1], ClipPolicy(frames=1), reader)
     policy = ClipPolicy(frames=12, target="last", start_padding="reversed")
-    frames = EvaluationFrames(video, policy, ClipReader(SIZE, AUDIO, kept_frames=20))
-    every = EvaluationFrames(video, ClipPolicy(frames=1), reader)
+    frames = EvaluationFrames(videos[:1], policy, ClipReader(SIZE, AUDIO, kept_frames=20))
     assert len(frames) == 40
     head, plain = frames[4], frames[20]
     assert head["frame"] == 5
@@ -159,36 +143,13 @@ def test_frames_of_a_reversed_start_run_backwards(corpus_root: Path, reader: Cli
         assert torch.equal(head["video"][place], every[16 - place - 1]["video"][0])
         assert torch.equal(plain["video"][place], every[9 + place]["video"][0])
     assert torch.equal(head["ground_truth"], every[4]["ground_truth"])
-
-
-def test_frames_of_an_unscored_start_are_left_out(corpus_root: Path, reader: ClipReader) -> None:
-    videos = videos_of(corpus_root)[:2]
     frames = EvaluationFrames(videos, ClipPolicy(start_padding="skip"), reader)
     scored = [(entry.video, clip.target) for entry, clip in map(frames.clip, range(len(frames)))]
     assert scored == [(video.video, frame) for video in videos for frame in range(9, 41)]
-
-
-def test_frames_of_a_strided_clip(corpus_root: Path, reader: ClipReader) -> None:
-    video = videos_of(corpus_root)[:1]
-    strided = EvaluationFrames(video, ClipPolicy(frames=5, stride=4), reader)[20]
-    every = EvaluationFrames(video, ClipPolicy(frames=1), reader)
+    strided = EvaluationFrames(videos[:1], ClipPolicy(frames=5, stride=4), reader)[20]
     for place, frame in enumerate((13, 17, 21, 25, 29)):
         assert torch.equal(strided["video"][place], every[frame - 1]["video"][0])
     assert strided["frame"] == 21
-
-
-def test_evaluation_may_be_read_in_any_order(corpus_root: Path, reader: ClipReader) -> None:
-    frames = EvaluationFrames(videos_of(corpus_root), ClipPolicy(), reader)
-    forwards = [frames.clip(index) for index in range(160)]
-    order = np.random.default_rng(0).permutation(160)
-    assert all(frames.clip(int(index)) == forwards[index] for index in order)
-
-
-def test_video_without_audio(corpus_root: Path, reader: ClipReader) -> None:
-    silent = replace(videos_of(corpus_root)[0], wave=None)
-    sample = TrainingClips([silent], ClipPolicy(), reader)[0]
-    assert sample["has_audio"] is False
-    assert torch.equal(sample["audio"], AUDIO.silence())
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(48_000, 6), (44_100, 2), (22_050, 1), (16_000, 1)])
@@ -207,14 +168,16 @@ def test_audio_of_any_rate_and_channels(own_root: Path, rate: int, channels: int
     assert sample["has_audio"] is True
 
 
-def test_mismatched_audio_and_silence(corpus_root: Path) -> None:
+def test_mismatched_audio_and_silence(corpus_root: Path, reader: ClipReader) -> None:
     own, other = videos_of(corpus_root)[:2]
     wrong = EvaluationFrames([own], ClipPolicy(), ClipReader(SIZE, AUDIO, audio_of={own.key: other.wave}))
-    true = EvaluationFrames([other], ClipPolicy(), ClipReader(SIZE, AUDIO))
+    true = EvaluationFrames([other], ClipPolicy(), reader)
     assert torch.equal(wrong[20]["audio"], true[20]["audio"])
     assert wrong[20]["video_id"] == own.video
     muted = EvaluationFrames([own], ClipPolicy(), ClipReader(SIZE, AUDIO, audio_of={own.key: None}))
-    assert muted[20]["has_audio"] is False
+    for silent in (muted[20], TrainingClips([replace(own, wave=None)], ClipPolicy(), reader)[0]):
+        assert silent["has_audio"] is False
+        assert torch.equal(silent["audio"], AUDIO.silence())
 
 
 def test_shorter_mismatched_audio_starts_again(own_root: Path) -> None:
@@ -253,15 +216,6 @@ def test_collate(corpus_root: Path, reader: ClipReader) -> None:
     assert "ground_truth" not in training
 
 
-def test_clip_of_frames_with_repeats(corpus_root: Path) -> None:
-    folder = next((corpus_root / "video_frames" / "AVAD").iterdir())
-    clip = FrameReader((32, 48)).read(PictureFrames(folder, "img_{:05d}.jpg"), (1, 1, 2, 3))
-    assert clip.shape == (4, 32, 48, 3)
-    assert clip.dtype == torch.uint8
-    assert torch.equal(clip[0], clip[1])
-    assert not torch.equal(clip[1], clip[2])
-
-
 def test_memory_changes_nothing_and_is_bounded(corpus_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = next((corpus_root / "video_frames" / "AVAD").iterdir())
     source = PictureFrames(folder, "img_{:05d}.jpg")
@@ -277,3 +231,7 @@ def test_memory_changes_nothing_and_is_bounded(corpus_root: Path, monkeypatch: p
         window = range(start + 1, start + 5)
         assert torch.equal(kept.read(source, window), forgetful.read(source, window))
     assert len(decoded) == 20 + 17 * 4  # remembered: each frame once
+    clip = forgetful.read(source, (1, 1, 2, 3))
+    assert (clip.shape, clip.dtype) == ((4, 32, 48, 3), torch.uint8)
+    assert torch.equal(clip[0], clip[1])
+    assert not torch.equal(clip[1], clip[2])

@@ -1,6 +1,7 @@
-"""No test video of a split reaches its training: not through lists, not through a chain of our own commands."""
+"""On the command line: no test video of a split reaches its training; every corpus trains with the others."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,7 @@ def test_clips_that_train_come_from_training_videos_in_every_split(corpus_root: 
         tested.update(test)
     assert len(tested) == 12  # every video is tested once over the splits of generated corpora
     assert set(tested.values()) == {1}
+    assert {("Coutrot1", "clip1"), ("Coutrot2", "clip1")} <= set(tested)
 
 
 @pytest.fixture(scope="module")
@@ -56,44 +58,25 @@ def first(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def test_a_run_of_one_split_is_clean(first: Path) -> None:
-    (finding,) = audit_leaks([first])
-    assert finding.leaks == []
-
-
 @pytest.mark.parametrize("option", ["init_from", "ckpt_path"])
 def test_another_split_may_not_start_from_it(
-    first: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+    first: Path, corpus: Path, tmp_path: Path, refused: Callable[..., str], option: str
 ) -> None:
-    start = first / "checkpoints" / "last.ckpt"
-    second = fit_arguments(
-        corpus, tmp_path / "split2", *TINY_NETWORK, "--data.split=2", f"--{option}={start}", "--figures=0"
-    )
-    with pytest.raises(SystemExit) as stop:
-        main(second)
-    assert stop.value.code == 2
-    message = capsys.readouterr().err
+    start = f"--{option}={first / 'checkpoints' / 'last.ckpt'}"
+    run = tmp_path / "split2"
+    message = refused(fit_arguments(corpus, run, *TINY_NETWORK, "--data.split=2", start, "--figures=0"))
     assert "of 2 test videos were seen by training of" in message
     assert "each split is a model of its own" in message
-    assert not list(tmp_path.glob("split2/checkpoints/*.ckpt"))
+    assert not list(run.glob("checkpoints/*.ckpt"))
 
 
 def test_going_on_in_its_own_folder_with_another_split_is_refused_too(
-    first: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+    first: Path, corpus: Path, refused: Callable[..., str]
 ) -> None:
-    again = fit_arguments(
-        corpus,
-        first,
-        *TINY_NETWORK,
-        "--data.split=2",
-        "--ckpt_path=last",
-        "--trainer.max_epochs=2",
-        "--figures=0",
-    )
-    with pytest.raises(SystemExit) as stop:
-        main(again)
-    assert stop.value.code == 2
-    assert "test videos were seen by" in capsys.readouterr().err
+    (finding,) = audit_leaks([first])
+    assert finding.leaks == []
+    more = ("--data.split=2", "--ckpt_path=last", "--trainer.max_epochs=2", "--figures=0")
+    assert "test videos were seen by" in refused(fit_arguments(corpus, first, *TINY_NETWORK, *more))
 
 
 def test_an_allowed_contamination_stays_visible(first: Path, corpus: Path, tmp_path: Path) -> None:
@@ -107,12 +90,27 @@ def test_an_allowed_contamination_stays_visible(first: Path, corpus: Path, tmp_p
     assert {video for exposure in finding.leaks for video in exposure.videos} == finding.test
 
 
-def test_fit_refuses_all_splits_at_once(
-    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(fit_arguments(corpus, tmp_path / "all", *TINY_NETWORK, "--data.split=all", "--figures=0"))
-    assert stop.value.code == 2
-    message = capsys.readouterr().err
+def test_fit_refuses_all_splits_at_once(corpus: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
+    run = tmp_path / "all"
+    message = refused(fit_arguments(corpus, run, *TINY_NETWORK, "--data.split=all", "--figures=0"))
     assert "`lightning fit ... --data.split 1`" in message
-    assert not list(tmp_path.glob("all/checkpoints/*.ckpt"))
+    assert not list(run.glob("checkpoints/*.ckpt"))
+
+
+CORPORA = ("AVAD", "Coutrot1", "Coutrot2", "DIEM", "ETMD", "SumMe", "DHF1K", "Hollywood2", "UCF", "CrowdSAL")
+
+
+def test_synthesised_checked_trained_and_tested(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    root, listing = tmp_path / "data", tmp_path / "check.json"
+    small = ("--videos=6", "--seconds=2", "--workers=1", "--height=64", "--width=128")
+    for name in CORPORA:
+        main(["data", "synth", f"--root={root}", f"--corpus={name}", *small])
+    main(["data", "check", str(root), f"--json={listing}", "--workers=1"])  # exits with 1 on errors
+    capsys.readouterr()
+    corpora = f"--data.corpora=[{','.join(CORPORA)}]"
+    more = (corpora, "--data.test.every=25", "--trainer.limit_test_batches=1.0", "--test_after_fit=true")
+    main(fit_arguments(root, tmp_path / "run", *TINY_NETWORK, *more, "--figures=0"))
+    shown = capsys.readouterr().out
+    for name in CORPORA:
+        assert name in listing.read_text()
+        assert f"test/{name}/cc" in shown

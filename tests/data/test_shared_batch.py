@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,13 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_avsp.data import collate as batches
-from lightning_avsp.data.augmentation import Augmentation
-from lightning_avsp.data.collate import MAX_BUFFERS, SharedBatch, collate, open_batch, stack_clips
-from lightning_avsp.data.corpora import read_videos
-from lightning_avsp.data.dataset import EvaluationFrames, TrainingClips
-from lightning_avsp.data.reader import ClipReader
-from lightning_avsp.media.audio import LogMel
-from lightning_avsp.structures import ClipPolicy
+from lightning_avsp.data.collate import MAX_BUFFERS, SharedBatch, open_batch, stack_clips
 
 BATCH = {
     "audio": torch.arange(6.0).view(2, 3),
@@ -110,33 +103,3 @@ def test_batches_that_are_kept_are_not_overwritten(loader: DataLoader[Any]) -> N
     assert [batch["video"][0, 0].item() for batch in batches] == list(range(0, 40, 2))
     assert [batch["video"][1, -1].item() for batch in batches] == list(range(1, 40, 2))
     assert sum(batch["buffers"] == -1 for batch in batches) == 20 - MAX_BUFFERS
-
-
-@pytest.mark.parametrize("augmentation", [Augmentation(), Augmentation(flip=0.5, brightness=0.3, gain_db=3)])
-def test_workers_read_what_this_process_reads(corpus_root: Path, augmentation: Augmentation) -> None:
-    def training() -> TrainingClips:
-        return TrainingClips(
-            read_videos(corpus_root, ["AVAD"], 1, "train"),
-            ClipPolicy(draw="every"),
-            ClipReader((32, 64), LogMel(size=(16, 32))),
-            augmentation=augmentation,
-        )
-
-    def scored() -> EvaluationFrames:
-        return EvaluationFrames(
-            read_videos(corpus_root, ["AVAD"], 1, "test"),
-            ClipPolicy(),
-            ClipReader((32, 64), LogMel(size=(16, 32)), kept_frames=20),
-            every=3,
-        )
-
-    made: list[Callable[[], Any]] = [training, scored]
-    for dataset in made:
-        here = list(DataLoader(dataset(), batch_size=3, collate_fn=collate))[:12]
-        settings: Any = {"num_workers": 2, "multiprocessing_context": "fork"}
-        there = list(DataLoader(dataset(), batch_size=3, collate_fn=collate, **settings))[:12]
-        assert len(here) == len(there) >= 2
-        for one, other in zip(here, there, strict=True):
-            assert list(one) == list(other)
-            for key, value in one.items():
-                assert_same(other[key], value)

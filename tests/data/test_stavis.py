@@ -17,10 +17,6 @@ def train_videos(root: Path, missing_audio: MissingAudio = "error") -> list[Vide
     return read_videos(root, ["AVAD"], 1, "train", missing_audio=missing_audio)
 
 
-def annotation(root: Path, entry: VideoEntry) -> Path:
-    return root / "annotations" / "AVAD" / entry.video
-
-
 def test_entry(corpus_root: Path) -> None:
     entry = train_videos(corpus_root)[0]
     assert entry.corpus == "AVAD"
@@ -41,19 +37,14 @@ def test_lists_and_entries_agree_and_parts_are_disjoint(corpus_root: Path) -> No
     for split in (1, 2, 3):
         parts = {part: listed_keys(corpus_root, corpora, split, part) for part in ("train", "test")}  # type: ignore[arg-type]
         assert not set(parts["train"]) & set(parts["test"])
+        entries = []
         for part, keys in parts.items():
-            assert [entry.key for entry in read_videos(corpus_root, corpora, split, part)] == keys  # type: ignore[arg-type]
-
-
-def test_one_name_in_two_corpora_stays_two_videos(corpus_root: Path) -> None:
-    videos = [
-        entry
-        for part in ("train", "test")
-        for entry in read_videos(corpus_root, ["Coutrot1", "Coutrot2"], 1, part)  # type: ignore[arg-type]
-    ]
-    clip1 = [entry for entry in videos if entry.video == "clip1"]
-    assert {entry.key for entry in clip1} == {("Coutrot1", "clip1"), ("Coutrot2", "clip1")}
-    assert clip1[0].frames.path(1).read_bytes() != clip1[1].frames.path(1).read_bytes()
+            entries += read_videos(corpus_root, corpora, split, part)  # type: ignore[arg-type]
+            assert [entry.key for entry in entries[-len(keys) :]] == keys
+        # one name in two corpora stays two videos
+        one, other = (entry for entry in entries if entry.video == "clip1")
+        assert {one.key, other.key} == {("Coutrot1", "clip1"), ("Coutrot2", "clip1")}
+        assert one.frames.path(1).read_bytes() != other.frames.path(1).read_bytes()
 
 
 def test_keep_looks_at_nothing_else(own_root: Path) -> None:
@@ -93,37 +84,26 @@ def test_list_may_name_fewer_frames_than_there_are(own_root: Path) -> None:
         assert {entry.n_frames for entry in train_videos(own_root)} == {35}
 
 
-def test_gap_in_the_numbers_is_an_error(own_root: Path) -> None:
+def test_gaps_and_missing_files_and_folders(own_root: Path) -> None:
     entry = train_videos(own_root)[0]
+    kept = entry.frames.path(7).read_bytes()
     entry.frames.path(7).unlink()
     with pytest.raises(InputError, match=r"img_00007\.jpg is missing although img_00008\.jpg is there"):
         train_videos(own_root)
-
-
-def test_no_first_map(own_root: Path) -> None:
-    entry = train_videos(own_root)[0]
+    entry.frames.path(7).write_bytes(kept)
     for number in range(1, 41):
         entry.maps.path(number).unlink()
     with pytest.raises(CorpusNotFoundError, match=r"eyeMap_00001\.jpg is missing"):
         train_videos(own_root)
-
-
-def test_missing_video_folder(own_root: Path) -> None:
-    entry = train_videos(own_root)[0]
     entry.frames.folder.rename(own_root / "elsewhere")
     with pytest.raises(CorpusNotFoundError, match=f"no folder of frames.*{entry.video}.*to obtain it"):
         train_videos(own_root)
 
 
-def without_audio(root: Path) -> VideoEntry:
-    entry = train_videos(root)[1]
+def test_policies_for_missing_audio(own_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    entry = train_videos(own_root)[1]
     assert entry.wave is not None
     entry.wave.unlink()
-    return entry
-
-
-def test_policies_for_missing_audio(own_root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    entry = without_audio(own_root)
     with pytest.raises(
         CorpusNotFoundError, match=rf"1 of 4 videos.*{entry.video}\.wav.*missing_audio: silence"
     ):

@@ -17,11 +17,11 @@ import torch
 from conftest import run_in_fork
 
 from lightning_avsp.data.reader import FrameReader
-from lightning_avsp.data.video_source import VideoFrames, VideoMaps
+from lightning_avsp.data.sources import VideoFrames, VideoMaps
 from lightning_avsp.errors import InputError, MissingDependencyError
 from lightning_avsp.media import random_access as readers
 from lightning_avsp.media.audio_track import load_audio
-from lightning_avsp.media.video_index import video_info
+from lightning_avsp.media.random_access import video_info
 
 SIZE = (48, 64)
 FRAMES = 60
@@ -108,7 +108,7 @@ def test_uneven_times(tmp_path: Path, backend: readers.Backend) -> None:
     assert [number_of(source.read([number], SIZE)[0]) for number in order] == order
 
 
-def test_open_groups_are_exact_with_pyav_and_refused_by_decord(tmp_path: Path) -> None:
+def test_what_pyav_reads_exactly_and_decord_refuses(film: Path, tmp_path: Path) -> None:
     options = {
         "preset": "fast",
         "x264-params": "open-gop=1:keyint=10:min-keyint=10:bframes=3:b-adapt=0:scenecut=0",
@@ -119,20 +119,13 @@ def test_open_groups_are_exact_with_pyav_and_refused_by_decord(tmp_path: Path) -
     assert [number_of(VideoFrames(path, "pyav").read([number], SIZE)[0]) for number in order] == order
     with pytest.raises(InputError, match=r"open\.mp4 is coded in open groups.*pyav.*avsp data prepare"):
         VideoFrames(path, "decord").read([1], SIZE)
-
-
-def test_frames_that_decord_counts_differently(film: Path) -> None:
+    turned = write_video(tmp_path / "turned.mp4", rotation=180)
+    assert number_of(VideoFrames(turned, "pyav").read([1], SIZE)[0][:, ::-1]) == 1
+    with pytest.raises(InputError, match="rotated by 180 degrees"):
+        VideoFrames(turned, "decord").read([1], SIZE)
     shorter = replace(video_info(film), frames=FRAMES - 10)
     with pytest.raises(InputError, match="decord counts 60 frames, the container shows 50"):
         readers.DecordReader(shorter, SIZE)
-
-
-def test_rotated_videos(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "turned.mp4", rotation=180)
-    upright = VideoFrames(path, "pyav").read([1], SIZE)[0]
-    assert number_of(upright[:, ::-1]) == 1
-    with pytest.raises(InputError, match="rotated by 180 degrees"):
-        VideoFrames(path, "decord").read([1], SIZE)
 
 
 @pytest.mark.parametrize("name", ["film.avi", "film.mpg"])
@@ -222,15 +215,12 @@ def test_few_readers_stay_open_and_a_changed_file_is_opened_anew(tmp_path: Path)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6])
-def test_cut_files_are_named(film: Path, share: float) -> None:
+def test_cut_files_are_named(film: Path, tmp_path: Path, share: float) -> None:
     data = film.read_bytes()
     film.write_bytes(data[: int(len(data) * share)])
     for read in (video_info, lambda path: VideoFrames(path).read([1], SIZE), load_audio):
         with pytest.raises(InputError, match=r"film\.mp4"):
             read(film)
-
-
-def test_a_cut_in_the_frames_is_named(tmp_path: Path) -> None:
     path = write_video(tmp_path / "front.mp4", container_options={"movflags": "faststart"})
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 9 // 10])
@@ -260,19 +250,17 @@ def test_missing_and_beyond_the_end(film: Path) -> None:
             VideoFrames(film).read([number], SIZE)
 
 
-def test_sources_are_keys_and_travel(film: Path) -> None:
+def test_sources_are_keys_travel_and_know_their_video(film: Path, tmp_path: Path) -> None:
     source = VideoFrames(film, "pyav")
     assert pickle.loads(pickle.dumps(source)) == source
     clip = FrameReader(SIZE, capacity=8).read(source, (4, 5, 5))
     assert [number_of(picture.numpy()) for picture in clip] == [4, 5, 5]
     assert source.name(3) == f"{film}, frame 3"
-
-
-def test_facts(film: Path, tmp_path: Path) -> None:
     info = video_info(film)
     assert (info.frames, info.fps, (info.height, info.width), info.audio) == (60, 25, SIZE, None)
-    loud = write_video(tmp_path / "loud.mp4", sound=np.zeros(16_000, np.int16))
-    assert video_info(loud).audio
+    with pytest.raises(InputError, match=r"film\.mp4 has no audio; set missing_audio"):
+        load_audio(film)
+    assert video_info(write_video(tmp_path / "loud.mp4", sound=np.zeros(16_000, np.int16))).audio
 
 
 @pytest.mark.parametrize(
@@ -311,8 +299,3 @@ def test_audio_and_frames_share_one_clock(tmp_path: Path, late: int) -> None:
     assert rate == 16_000
     assert samples.shape[0] == 1
     assert abs(int(samples[0].abs().argmax()) - 8020 - late) < 60  # the encoder smears a click
-
-
-def test_a_video_without_audio_is_named(film: Path) -> None:
-    with pytest.raises(InputError, match=r"film\.mp4 has no audio; set missing_audio"):
-        load_audio(film)

@@ -48,8 +48,6 @@ def test_plain_equals_what_the_trainer_scores(
 ) -> None:
     import torch
 
-    from lightning_avsp.data.maps import read_fixations, read_map
-
     metrics = SaliencyMetrics()
     generator = torch.Generator().manual_seed(0)
     for entry in entries:
@@ -58,8 +56,8 @@ def test_plain_equals_what_the_trainer_scores(
         for number in range(1, entry.n_frames + 1):
             levels = torch.randint(0, 256, (32, 64), dtype=torch.uint8, generator=generator)
             Image.fromarray(levels.numpy()).save(folder / f"{number:05d}.png")
-            truth = read_map(entry.maps.path(number))
-            points = read_fixations(entry.fixations.path(number), tuple(truth.shape))
+            truth = entry.maps.map(number)
+            points = entry.fixations.points(number, tuple(truth.shape))
             metrics.update(levels[None], [truth], [points], [(entry.corpus, entry.video, number)])
     result = evaluate_predictions(tmp_path / "maps", corpus, ["AVAD"], find_protocol("plain"))
     expected = metrics.compute()

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from lightning_avsp.data.corpora import read_videos
-from lightning_avsp.data.maps import read_map
 from lightning_avsp.evaluation import Evaluation, evaluate_predictions, find_protocol
 from lightning_avsp.evaluation.formulas import chance_scores
 from lightning_avsp.evaluation.references import NO_CEILING, fit_gaussian, mean_training_map
@@ -60,7 +59,7 @@ def test_a_corpus_of_merged_maps_has_no_ceiling(
 def test_mean_map_weighs_videos_alike_and_reads_training_videos_only(corpus: Path) -> None:
     training = read_videos(corpus, ["AVAD"], 1, "train")
     expected = np.mean(
-        [np.mean([read_map(e.maps.path(n)).numpy() / 255 for n in range(1, 26)], axis=0) for e in training],
+        [np.mean([e.maps.map(n).numpy() / 255 for n in range(1, 26)], axis=0) for e in training],
         axis=0,
     )
     known: dict = {}

@@ -1,6 +1,9 @@
-"""Log-mel slices: the front end against an independent computation, alignment, rates, channels."""
+"""Audio of files and videos, and log-mel slices: the front end against an independent computation."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +26,8 @@ from lightning_avsp.media.audio import (
     resample,
     to_mono,
 )
-from lightning_avsp.media.audio_track import load_audio
+from lightning_avsp.media.audio_track import load_audio, read_audio
+from lightning_avsp.media.video import open_video
 
 CONFIG = LogMel()
 RELEASED = LogMel(alignment="released")
@@ -51,19 +55,13 @@ def by_hand(samples: np.ndarray) -> np.ndarray:
 
 
 def test_front_end_equals_direct_computation() -> None:
+    assert (CONFIG.window, CONFIG.hop, CONFIG.n_fft, CONFIG.slice_samples) == (400, 160, 512, 10_480)
+    assert mel_matrix(512, 16_000, 64, 1.0, 7500.0)[0].abs().sum() == 0  # no weight on the DC bin
     samples = np.random.default_rng(0).normal(0, 0.2, 4321)
     ours = log_mel(torch.from_numpy(samples).float(), CONFIG)
     expected = by_hand(samples)
     assert ours.shape == expected.shape == (1 + (4321 - 400) // 160, 64)
     np.testing.assert_allclose(ours.numpy(), expected, rtol=0, atol=LOG_MEL)
-
-
-def test_settings_in_samples() -> None:
-    assert (CONFIG.window, CONFIG.hop, CONFIG.n_fft, CONFIG.slice_samples) == (400, 160, 512, 10_480)
-
-
-def test_no_weight_on_the_dc_bin() -> None:
-    assert mel_matrix(512, 16_000, 64, 1.0, 7500.0)[0].abs().sum() == 0
 
 
 def test_slices_are_cut_around_the_middle_of_each_part() -> None:
@@ -84,13 +82,6 @@ def test_time_is_the_height_and_mel_the_width() -> None:
     assert slices[60].max() > slices[3].max() + 3  # loud in the later rows only
     low = LogMel(slices=1, size=(64, 64)).cut(Wave(tone(16_000, 2.0, 200.0), 16_000), 0.9, 1.1)[0, 0]
     assert int(low[32].argmax()) < 16 < int(slices[60].argmax())
-
-
-def test_shape_and_resize() -> None:
-    slices = CONFIG.cut(Wave(tone(16_000, 2.0), 16_000), 0.0, 0.64)
-    assert slices.shape == (1, 9, 112, 192)
-    assert slices.dtype == torch.float32
-    assert torch.isfinite(slices).all()
 
 
 @given(
@@ -159,11 +150,6 @@ def test_released_buffer_written_out() -> None:
     np.testing.assert_allclose(ours[:9].numpy(), expected, rtol=0, atol=LOG_MEL)
 
 
-def test_released_excerpt_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(InputError, match=r"51201 samples at 48000 Hz does not fit.*35280"):
-        released_examples(torch.zeros(100_000), 0.5, 0.5 + 16 / 15, RELEASED, 48_000)
-
-
 @pytest.mark.parametrize(
     ("have", "expected"),
     [
@@ -179,9 +165,12 @@ def test_forced_to_nine(have: int, expected: list[int]) -> None:
     assert force_count(torch.arange(have), 9).tolist() == expected
 
 
-def test_silence() -> None:
+def test_shape_and_silence() -> None:
+    slices = CONFIG.cut(Wave(tone(16_000, 2.0), 16_000), 0.0, 0.64)
+    assert (slices.shape, slices.dtype) == ((1, 9, 112, 192), torch.float32)
+    assert torch.isfinite(slices).all()
     silent = CONFIG.silence()
-    assert silent.shape == (1, 9, 112, 192)
+    assert silent.shape == slices.shape
     cut = CONFIG.cut(Wave(torch.zeros(32_000), 16_000), 0.3, 0.9)
     torch.testing.assert_close(silent, cut, rtol=0, atol=LOG_MEL)
 
@@ -208,40 +197,45 @@ def test_resample_keeps_the_tone() -> None:
     assert int(torch.fft.rfft(resampled).abs().argmax()) == 440
 
 
-def test_wave_of_another_rate_is_refused() -> None:
-    with pytest.raises(InputError, match=r"44100 Hz.*16000 Hz; call prepare once"):
-        CONFIG.cut(Wave(torch.zeros(44_100), 44_100), 0.1, 0.4)
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: released_examples(torch.zeros(100_000), 0.5, 0.5 + 16 / 15, RELEASED, 48_000),
+            "51201 samples at 48000 Hz does not fit.*35280",
+        ),
+        (
+            lambda: CONFIG.cut(Wave(torch.zeros(44_100), 44_100), 0.1, 0.4),
+            "44100 Hz.*16000 Hz; call prepare once",
+        ),
+        (lambda: CONFIG.cut(Wave(torch.zeros(16_000), 16_000), 0.5, 0.5), "must end after it starts"),
+        (lambda: LogMel(high_hz=9000.0), "high_hz=9000"),
+        (lambda: LogMel(low_hz=8000.0), "low_hz=8000"),
+        (lambda: LogMel(slices=0), "at least 1"),
+    ],
+)
+def test_impossible_clips_and_settings(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call()
 
 
-def test_empty_clip_is_refused() -> None:
-    with pytest.raises(InputError, match="must end after it starts"):
-        CONFIG.cut(Wave(torch.zeros(16_000), 16_000), 0.5, 0.5)
-
-
-@pytest.mark.parametrize("settings", [{"high_hz": 9000.0}, {"slices": 0}, {"low_hz": 8000.0}])
-def test_impossible_settings(settings: dict[str, float]) -> None:
-    with pytest.raises(InputError):
-        LogMel(**settings)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("content", [b"", b"RIFF but not a wave"])
-def test_broken_audio_is_named(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"V1\.wav \(0 bytes\) cannot be read"),
+        (b"RIFF but not a wave", r"V1\.wav \(19 bytes\) cannot be read"),
+        (np.zeros(0), "holds no sample"),
+        (None, r"V1\.wav \(missing\)"),
+    ],
+)
+def test_unusable_audio_is_named(tmp_path: Path, content: bytes | np.ndarray | None, message: str) -> None:
     path = tmp_path / "V1.wav"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=rf"V1\.wav \({len(content)} bytes\) cannot be read"):
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        soundfile.write(path, content, 16_000)
+    with pytest.raises(InputError, match=message):
         load_audio(path)
-
-
-def test_audio_without_samples(tmp_path: Path) -> None:
-    path = tmp_path / "V1.wav"
-    soundfile.write(path, np.zeros(0), 16_000)
-    with pytest.raises(InputError, match="holds no sample"):
-        load_audio(path)
-
-
-def test_missing_audio(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"V1\.wav \(missing\)"):
-        load_audio(tmp_path / "V1.wav")
 
 
 def test_store_loads_once_and_forgets_the_oldest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,3 +257,42 @@ def test_store_loads_once_and_forgets_the_oldest(tmp_path: Path, monkeypatch: py
     small = WaveStore(CONFIG, capacity_bytes=1)
     small.get(paths[0])
     assert len(small) == 1
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_all_channels_are_read(make_film, expected_noise, channels) -> None:
+    wave, rate, offset = read_audio(make_film("x.mkv", acodec="flac", channels=channels))
+    assert (rate, offset) == (48000, 0.0)
+    wanted = expected_noise(channels, wave.shape[1])
+    np.testing.assert_allclose(wave.numpy(), wanted[:channels], atol=2e-4)  # 16 bits: levels of 3e-5
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.mkv"])
+def test_audio_lies_on_the_clock_of_the_frames(make_film, expected_noise, align, name) -> None:
+    wave, rate, offset = read_audio(make_film(name, channels=1, sound_delay=0.25))
+    lag, correlation = align(expected_noise(1, 57600)[0], wave[0].numpy())
+    assert correlation > 0.98
+    assert offset + lag / rate == pytest.approx(0.25, abs=1e-3)  # Matroska rounds times to a millisecond
+    _, _, offset = read_audio(make_film("x.mkv", acodec="flac", pts=[400 + 40 * i for i in range(20)]))
+    assert offset == pytest.approx(-0.4)  # audio before the frames
+    with pytest.raises(InputError, match="has no audio"):
+        read_audio(open_video(make_film(channels=0)))
+
+
+def test_holes_are_silence(make_film, expected_noise, align) -> None:
+    wave, rate, _ = read_audio(make_film("x.mkv", acodec="pcm_s16le", channels=1, gap=(0.4, 0.8)))
+    silent = wave[0].abs() == 0
+    assert silent[round(0.45 * rate) : round(0.78 * rate)].all()
+    wanted = expected_noise(1, wave.shape[1])[0]
+    later = slice(round(0.9 * rate), round(1.1 * rate))
+    lag, correlation = align(wanted[later], wave[0, later].numpy())
+    assert abs(lag) <= 48  # Matroska rounds times to a millisecond
+    assert correlation > 0.95
+
+
+def test_mixing_while_reading_equals_mixing_afterwards(make_film) -> None:
+    path = make_film(channels=6)
+    wave, _, _ = read_audio(path)
+    mono, _, _ = read_audio(path, mono=True)
+    assert mono.shape == (1, wave.shape[1])
+    np.testing.assert_allclose(mono[0], to_mono(wave), atol=6 * 6e-8)  # a sum of six channels below 1

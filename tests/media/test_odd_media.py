@@ -48,13 +48,12 @@ def test_files_that_name_other_files_are_refused(
         open_video(path)
 
 
-def test_a_name_with_a_colon(make_film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_with_a_colon_and_what_is_no_file(
+    make_film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_film("2024-11-14T22:57:44.mp4", frames=5)
     monkeypatch.chdir(tmp_path)
     assert order(Path("2024-11-14T22:57:44.mp4")) == list(range(5))
-
-
-def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     for path in (tmp_path / "pipe.mp4", Path(os.devnull)):
         with pytest.raises(InputError, match=f"{path} is no regular file"):
@@ -161,23 +160,21 @@ def test_the_last_picture_of_a_slideshow_stays(name: str, tmp_path: Path) -> Non
     assert open_video(tmp_path / "copy.mp4").seconds == 7
 
 
-@pytest.mark.parametrize("rate", [1, 999])
-def test_absurd_sample_rates_are_refused(rate: int, tmp_path: Path) -> None:
-    path = tmp_path / "slow.wav"
-    soundfile.write(path, np.zeros(4000), rate)
-    with pytest.raises(InputError, match=rf"claims {rate} samples per second"):
-        load_audio(path)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_samples_that_are_no_number_are_named_with_their_time(value: float, tmp_path: Path) -> None:
-    path, wave = tmp_path / "odd.wav", np.zeros(16_000, np.float32)
+@pytest.mark.parametrize(
+    ("rate", "value", "message"),
+    [
+        (1, 0.0, r"claims 1 samples per second"),
+        (999, 0.0, r"claims 999 samples per second"),
+        (16_000, np.nan, r"odd\.wav: 1 of its audio samples are NaN or infinite, the first at 0\.250 s"),
+        (16_000, np.inf, r"odd\.wav: 1 of its audio samples are NaN or infinite, the first at 0\.250 s"),
+    ],
+)
+def test_absurd_rates_and_samples_are_refused(rate: int, value: float, message: str, tmp_path: Path) -> None:
+    wave = np.zeros(16_000, np.float32)
     wave[4_000] = value
-    soundfile.write(path, wave, 16_000, subtype="FLOAT")
-    with pytest.raises(
-        InputError, match=r"odd\.wav: 1 of its audio samples are NaN or infinite, the first at 0\.250 s"
-    ):
-        load_audio(path)
+    soundfile.write(tmp_path / "odd.wav", wave, rate, subtype="FLOAT")
+    with pytest.raises(InputError, match=message):
+        load_audio(tmp_path / "odd.wav")
 
 
 def test_half_an_avi_is_noticed(make_film: Film, cut: Callable[..., Path]) -> None:
@@ -216,19 +213,11 @@ def set_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
     path.write_bytes(bytes(data))
 
 
-@pytest.mark.parametrize(
-    "matrix",
-    [
-        (1, 0, 0, 1),
-        (0, 1, -1, 0),
-        (-1, 0, 0, -1),
-        (0, -1, 1, 0),
-        (-1, 0, 0, 1),
-        (1, 0, 0, -1),
-        (0, 1, 1, 0),
-        (0, -1, -1, 0),
-    ],
-)
+TURNS = [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)]
+MIRRORS = [(-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0)]
+
+
+@pytest.mark.parametrize("matrix", TURNS + MIRRORS)
 def test_display_matrices_of_every_kind(matrix: tuple[int, int, int, int], make_film: Film) -> None:
     """A stored pixel (x, y) is shown at (a x + c y, b x + d y), both axes from the left and from the top."""
     path = make_film(frames=3, channels=0)

@@ -73,48 +73,39 @@ def test_noise_of_rounding_on_a_constant_prediction_is_not_a_prediction(
 
 
 def test_a_tiny_range_is_a_prediction() -> None:
-    values = scores(0.5 + 1e-9 * ramp())  # of whose range rounding to 1e-16 is 1e-7
-    check(
-        values,
-        {name: pytest.approx(value, abs=1e-5) for name, value in scores(ramp()).items() if name != "kld"},
-    )
+    # rounding to 1e-16 is 1e-7 of its range
+    expected = {name: pytest.approx(value, abs=1e-5) for name, value in scores(ramp()).items()}
+    check(scores(0.5 + 1e-9 * ramp()), {name: value for name, value in expected.items() if name != "kld"})
+
+
+POINTS = ("nss", "auc_judd", "auc_shuffled", "auc_shuffled_exact", "information_gain")
+BLANK = torch.zeros(1, H, W)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"fixations": BLANK}, dict.fromkeys(POINTS, NAN)),
+        ({"fixations": torch.ones(1, H, W)}, {"auc_judd": NAN, "nss": 0.0}),
+        ({"target": BLANK, "fixations": BLANK}, dict.fromkeys((*POINTS, "cc"), NAN) | {"sim": 0, "kld": 0}),
+        ({"target": torch.full((1, H, W), 3)}, {"cc": NAN, "sim": NAN}),
+        # pixel 21 of 48, 26 above it, 21 below
+        (
+            {"fixations": (torch.arange(H * W) == 21).reshape(1, H, W)},
+            {"auc_judd": 21 / 47 + 26 / 47 / 2},
+        ),
+    ],
+    ids=["no fixation", "every pixel fixated", "blank frame", "constant target", "one fixation"],
+)
+def test_ground_truth_without_a_meaning(given: dict[str, Tensor], expected: dict[str, float]) -> None:
+    check(scores(ramp(), **given), expected)
 
 
 def test_zero_prediction() -> None:
-    values = scores(torch.zeros(1, H, W))
-    assert values["sim"] == 0
-    assert values["kld"] > 20
-    assert math.isnan(values["cc"])
-    assert math.isnan(values["nss"])
-
-
-def test_no_fixation() -> None:
-    points = ("nss", "auc_judd", "auc_shuffled", "auc_shuffled_exact", "information_gain")
-    check(scores(ramp(), fixations=torch.zeros(1, H, W)), dict.fromkeys(points, NAN))
-
-
-def test_one_fixation() -> None:
-    fixations = torch.zeros(1, H, W)
-    fixations[0, 2, 5] = 1  # pixel 21 of 48, 26 above it, 21 below
-    value = scores(ramp(), fixations=fixations)
-    assert value["auc_judd"] == pytest.approx(21 / 47 + 26 / 47 / 2, abs=METRIC)
-
-
-def test_every_pixel_fixated() -> None:
-    check(scores(ramp(), fixations=torch.ones(1, H, W)), {"auc_judd": NAN, "nss": 0.0})
-
-
-def test_blank_frame() -> None:
-    points = ("nss", "auc_judd", "auc_shuffled", "auc_shuffled_exact", "information_gain")
-    blank = torch.zeros(1, H, W)
-    check(
-        scores(ramp(), target=blank, fixations=blank),
-        dict.fromkeys((*points, "cc"), NAN) | {"sim": 0, "kld": 0},
-    )
-
-
-def test_constant_target() -> None:
-    check(scores(ramp(), target=torch.full((1, H, W), 3)), {"cc": NAN, "sim": NAN})
+    values = scores(BLANK)
+    assert values.pop("kld") > 20
+    undefined = dict.fromkeys(("cc", "nss", "auc_shuffled", "information_gain"), NAN)
+    check(values, undefined | {"sim": 0, "auc_judd": 0.5 + 0.5 / (4 + 1), "auc_shuffled_exact": 0.5})
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -126,10 +117,9 @@ def test_a_pixel_that_is_not_finite(bad: float) -> None:
 
 
 def test_no_other_points_and_a_constant_baseline() -> None:
-    nobody = torch.zeros(1, H, W)
-    assert F.auc_shuffled(ramp(), some_points(3), nobody).isnan().all()
+    assert F.auc_shuffled(ramp(), some_points(3), BLANK).isnan().all()
     assert F.auc_shuffled_exact(ramp(), some_points(3), [torch.zeros(0, 2, dtype=torch.int64)]).isnan().all()
-    assert F.information_gain(ramp(), some_points(3), nobody).isnan().all()
+    assert F.information_gain(ramp(), some_points(3), BLANK).isnan().all()
 
 
 def test_degenerate_frames_do_not_touch_their_neighbours() -> None:
@@ -180,17 +170,11 @@ def test_batches_without_frames_or_fixations(ties: str) -> None:
         ("nss", NAN, set(), "field", (NAN, "undefined")),
         ("auc_shuffled", NAN, {"no_other_points"}, "field", (NAN, "no_other_points")),
         ("information_gain", NAN, {"unusable_baseline"}, "field", (NAN, "unusable_baseline")),
+        ("kld", 0.0, {"zero_target"}, "field", (NAN, "zero_target")),  # no perfect value
+        ("kld", 0.7, set(), "field", (0.7, None)),
     ],
 )
 def test_policies(name: str, value: float, present: set, policy: str, expected: tuple) -> None:
-    verdict = judge(name, value, frozenset(present), policy)
-    assert verdict.value == pytest.approx(expected[0], nan_ok=True)
-    assert verdict.reason == expected[1]
-
-
-def test_a_blank_frame_is_no_perfect_kld() -> None:
-    blank = frozenset({"zero_target"})
-    value, reason = judge("kld", 0.0, blank, "field")
-    assert math.isnan(value)
-    assert reason == "zero_target"
-    assert judge("kld", 0.7, frozenset(), "field") == (0.7, None)
+    found, reason = judge(name, value, frozenset(present), policy)
+    assert found == pytest.approx(expected[0], nan_ok=True)
+    assert reason == expected[1]

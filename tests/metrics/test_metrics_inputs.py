@@ -1,10 +1,21 @@
-"""What the metrics refuse, and what they say."""
+"""The functions refuse; the torchmetrics classes: means, counts, merging; doctests of the whole package."""
 
 from __future__ import annotations
 
+import doctest
+import importlib
+import importlib.util
+import pickle
+import pkgutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 import torch
+from rounding import METRIC
 
+from lightning_avsp import metrics
 from lightning_avsp.errors import InputError
 from lightning_avsp.metrics import functional as F
 
@@ -56,3 +67,91 @@ def test_points_and_maps_are_the_same_fixations() -> None:
         expected = score(MAPS, POINTS)
         for given in (maps, maps.float() * 0.1, maps.to(torch.int16) * 7, [p.int() for p in POINTS]):
             assert torch.equal(score(MAPS, given), expected)
+
+
+PREDICTION = torch.rand(4, 9, 11)
+TARGET = (torch.rand(4, 9, 11) * 255).to(torch.uint8)
+TARGET[2] = 0
+FIXATIONS = (torch.rand(4, 9, 11) < 0.1).to(torch.uint8)
+FIXATIONS[1] = 0
+OTHER = (torch.rand(4, 9, 11) < 0.2).to(torch.uint8)
+
+CASES = {
+    "CC": (F.cc, (TARGET,)),
+    "SIM": (F.sim, (TARGET,)),
+    "KLD": (F.kld, (TARGET,)),
+    "NSS": (F.nss, (FIXATIONS,)),
+    "AUCJudd": (F.auc_judd, (FIXATIONS,)),
+    "AUCShuffled": (F.auc_shuffled, (FIXATIONS, OTHER)),
+    "AUCShuffledExact": (F.auc_shuffled_exact, (FIXATIONS, OTHER)),
+    "InformationGain": (F.information_gain, (FIXATIONS, PREDICTION.flip(0))),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_mean_over_updates_is_the_mean_over_frames(name: str) -> None:
+    function, inputs = CASES[name]
+    metric = getattr(metrics, name)()
+    for part in (slice(0, 3), slice(3, 4)):
+        metric.update(PREDICTION[part], *(one[part] for one in inputs))
+    values = function(PREDICTION, *inputs)
+    assert metric.compute().item() == pytest.approx(values.nanmean().item(), abs=METRIC)
+    assert metric.skipped == values.isnan().sum()
+    assert metric.count == (~values.isnan()).sum()
+    assert metric.higher_is_better is (name != "KLD")
+    copy = pickle.loads(pickle.dumps(metric))
+    assert copy.compute() == metric.compute()
+    metric.reset()
+    assert metric.count == 0
+
+
+def test_two_processes_merge_exactly() -> None:
+    """The other process is played by its states, handed over in the order in which they are gathered."""
+    other = metrics.NSS()
+    other.update(PREDICTION[3:], FIXATIONS[3:])
+    states = iter([other.total, other.count, other.skipped])
+    metric = metrics.NSS(
+        distributed_available_fn=lambda: True, dist_sync_fn=lambda state, group=None: [state, next(states)]
+    )
+    metric.update(PREDICTION[:3], FIXATIONS[:3])
+    assert metric.compute().item() == pytest.approx(F.nss(PREDICTION, FIXATIONS).nanmean().item(), abs=METRIC)
+
+
+def test_options_reach_the_functions() -> None:
+    counts = FIXATIONS * 1 + 2 * FIXATIONS * (PREDICTION > 0.5)
+    metric = metrics.NSS(repeats=True)
+    metric.update(PREDICTION, counts)
+    assert metric.compute() == pytest.approx(F.nss(PREDICTION, counts, repeats=True).nanmean().item())
+    coarse = PREDICTION.round()
+    metric = metrics.AUCJudd(ties="mit_nojitter")
+    metric.update(coarse, FIXATIONS)
+    assert metric.compute() == pytest.approx(
+        F.auc_judd(coarse, FIXATIONS, ties="mit_nojitter").nanmean().item()
+    )
+
+
+def modules() -> list[str]:
+    return [info.name for info in pkgutil.walk_packages(metrics.__path__, f"{metrics.__name__}.")]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_run(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "metrics.py"
+    spec = importlib.util.spec_from_file_location("benchmark_metrics", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_it_prints_a_row_for_each_metric(benchmark: ModuleType, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(benchmark, "HEIGHT", 56)
+    monkeypatch.setattr(benchmark, "WIDTH", 96)
+    monkeypatch.setattr(sys, "argv", ["metrics.py", "--frames=1", "--rounds=1"])
+    benchmark.main()
+    rows = [line.split()[:-3] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert rows == [["cc"], ["sim"], ["nss"], ["auc_judd"], ["cc", "sim", "nss", "auc_judd"]]

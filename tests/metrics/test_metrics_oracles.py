@@ -40,17 +40,13 @@ def judd_curve(values: np.ndarray, fixated: np.ndarray, order: np.ndarray) -> fl
     return float((np.diff(fp) * (tp[1:] + tp[:-1]) / 2).sum())
 
 
-def test_cc_is_pearsons_r(maps) -> None:
+def test_cc_is_pearsons_r_and_keeps_its_digits_on_a_tiny_range(maps) -> None:
     prediction, target, _, _ = maps
     expected = [
         stats.pearsonr(p.ravel(), g.ravel()).statistic
         for p, g in zip(prediction.numpy(), target.double().numpy(), strict=True)
     ]
     assert F.cc(prediction, target).tolist() == pytest.approx(expected, abs=METRIC)
-
-
-def test_cc_keeps_its_digits_on_a_tiny_range(maps) -> None:
-    prediction, target, _, _ = maps
     shifted = 1000 + 1e-6 * prediction
     # values of 1000 keep 1e-13: 1e-7 of their range, which 322 pixels' means do not add to a result of size 1
     assert torch.allclose(F.cc(shifted, target), F.cc(shifted - 1000, target), rtol=0, atol=1e-9)
@@ -74,17 +70,13 @@ def test_nss_is_the_mean_z_score(maps) -> None:
     assert F.nss(prediction, fixations).tolist() == pytest.approx(expected, abs=METRIC)
 
 
-def test_kld_is_the_relative_entropy(maps) -> None:
+def test_kld_is_the_relative_entropy_and_negative_pixels_count_as_zero(maps) -> None:
     prediction, target, _, _ = maps
     expected = [
         stats.entropy(g.ravel(), p.ravel())  # both normalised inside
         for p, g in zip(prediction.numpy(), target.double().numpy(), strict=True)
     ]
     assert F.kld(prediction, target).tolist() == pytest.approx(expected, abs=METRIC)
-
-
-def test_kld_counts_negative_pixels_as_zero(maps) -> None:
-    prediction, target, _, _ = maps
     logits = prediction - 0.3
     assert torch.equal(F.kld(logits, target), F.kld(logits.clamp(min=0), target))
 
@@ -233,20 +225,8 @@ def test_all_at_once_equals_one_by_one_and_leaves_inputs_alone(maps) -> None:
         assert torch.equal(given.detach(), kept)
 
 
-def test_a_batch_of_several_chunks_equals_its_frames() -> None:
-    prediction = torch.rand(3, 300, 600)  # more pixels than one chunk holds
-    target = torch.rand(3, 300, 600)
-    fixations = (torch.rand(3, 300, 600) < 1e-4).to(torch.uint8)
-    names = ("cc", "sim", "nss", "auc_judd", "kld")
-    whole = F.saliency_scores(prediction, names=names, target=target, fixations=fixations)
-    last = F.saliency_scores(prediction[2:], names=names, target=target[2:], fixations=fixations[2:])
-    for name in names:
-        assert whole[name].shape == (3,)
-        assert whole[name][2].item() == pytest.approx(last[name].item(), abs=METRIC)
-
-
 @pytest.mark.parametrize("contiguous", [True, False])
-def test_views_are_read_right(maps, contiguous: bool) -> None:
+def test_views_and_chunks_are_read_right(maps, contiguous: bool) -> None:
     prediction, target, fixations, _ = maps
     flipped = [one.transpose(1, 2) for one in (prediction, target, fixations)]
     if contiguous:
@@ -254,3 +234,11 @@ def test_views_are_read_right(maps, contiguous: bool) -> None:
     ours = F.saliency_scores(flipped[0], target=flipped[1], fixations=flipped[2])
     for name, values in F.saliency_scores(prediction, target=target, fixations=fixations).items():
         assert torch.allclose(ours[name], values, rtol=0, atol=METRIC)
+    large, truth = torch.rand(2, 3, 300, 600)  # more pixels than one chunk holds
+    points = (torch.rand(3, 300, 600) < 1e-4).to(torch.uint8)
+    names = ("cc", "sim", "nss", "auc_judd", "kld")
+    whole = F.saliency_scores(large, names=names, target=truth, fixations=points)
+    last = F.saliency_scores(large[2:], names=names, target=truth[2:], fixations=points[2:])
+    for name in names:
+        assert whole[name].shape == (3,)
+        assert whole[name][2].item() == pytest.approx(last[name].item(), abs=METRIC)

@@ -57,25 +57,18 @@ def test_interior_is_torchs_antialiased_bicubic(size: tuple[int, int]) -> None:
     assert not torch.allclose(ours, torchs, rtol=0, atol=1e-4)  # borders differ: ours mirrors
 
 
-def test_same_size_is_the_identity() -> None:
-    maps = torch.rand(2, 5, 7)
-    assert torch.equal(resize_bicubic(maps, (5, 7)), maps.double())
-    assert torch.equal(resize_weights(9, 9, torch.device("cpu")), torch.eye(9, dtype=torch.float64))
-
-
-def as_bool(maps: Tensor) -> Tensor:
-    return maps > 0.5
-
-
-@pytest.mark.parametrize("cast", [Tensor.half, Tensor.bfloat16, as_bool])
+@pytest.mark.parametrize("cast", [Tensor.half, Tensor.bfloat16, lambda maps: maps > 0.5])
 def test_any_type_gives_float64(cast) -> None:
     maps = cast(torch.rand(2, 4, 6))
     assert torch.equal(resize_bicubic(maps, (9, 11)), resize_bicubic(maps.double(), (9, 11)))
 
 
-def test_weights_are_built_once_per_pair_of_lengths() -> None:
+def test_weights_are_built_once_per_pair_of_lengths_and_none_for_the_same_size() -> None:
     resize_weights.cache_clear()
     for _ in range(3):
         resize_bicubic(torch.rand(1, 10, 12), (20, 30))
     assert resize_weights.cache_info().misses == 2
     assert resize_weights.cache_info().hits == 4
+    maps = torch.rand(2, 5, 7)
+    assert torch.equal(resize_bicubic(maps, (5, 7)), maps.double())
+    assert torch.equal(resize_weights(9, 9, torch.device("cpu")), torch.eye(9, dtype=torch.float64))

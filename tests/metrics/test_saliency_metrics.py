@@ -82,10 +82,12 @@ def test_order_batching_and_repeated_frames_change_nothing() -> None:
     assert math.isnan(parts.compute()["cc"])
 
 
-def test_predictions_of_several_sizes_and_types() -> None:
+def test_predictions_of_several_sizes_and_types_or_none() -> None:
     predictions, truth, points = frames()
     listed = [predictions[0], predictions[1].half(), predictions[2].repeat(2, 1), *predictions[3:]]
     metrics = SaliencyMetrics(names=("cc",))
+    metrics.update(torch.rand(0, 12, 16), [], [], [])
+    assert metrics.compute()["videos"] == 0
     metrics.update(listed, truth, points, KEYS)
     expected = F.cc(F.resize_bicubic(listed[2][None], SIZES[2]), truth[2][None]).item()
     assert values_of(metrics, "cc")[KEYS[2]] == pytest.approx(expected, abs=METRIC)
@@ -131,9 +133,14 @@ def test_field_drops_metric_by_metric_and_counts_why() -> None:
     assert math.isnan(results["DIEM/nss"])
     assert results["nss"] == results["AVAD/nss"] == values_of(metrics, "nss")[KEYS[0]]
     assert results["frames"] == 5
+    names = ["cc", "sim", "nss", "auc_judd"]
+    blank, first = metrics.table().frame_records()[1], metrics.table().video_records()[0]
+    assert list(blank) == ["corpus", "video", "frame", *names, *(f"{name}_reason" for name in names)]
+    assert (blank["cc_reason"], blank["nss_reason"]) == ("zero_target", "no_fixations")
+    assert (first["corpus"], first["video"], first["frames"], first["cc_frames"]) == ("AVAD", "V1", 2, 1)
 
 
-def test_skip_rests_on_sound_frames_only() -> None:
+def test_skip_rests_on_sound_frames_only_and_zero_counts_undefined_ones_as_nothing() -> None:
     metrics = SaliencyMetrics(policy="skip")
     metrics.update(*degenerate(), KEYS)
     results = metrics.compute()
@@ -142,9 +149,6 @@ def test_skip_rests_on_sound_frames_only() -> None:
     assert results["AVAD/sim"] == values_of(metrics, "sim")[KEYS[0]] > 0
     counted = {row.corpus + row.video: row.counted for row in metrics.table().videos}
     assert counted["AVADV1"] == {"cc": 1, "sim": 1, "nss": 1, "auc_judd": 1}
-
-
-def test_zero_counts_undefined_frames_as_nothing() -> None:
     metrics = SaliencyMetrics(names=("cc",), policy="zero")
     metrics.update(*degenerate(), KEYS)
     results = metrics.compute()
@@ -195,17 +199,6 @@ def test_shuffled_and_information_gain_read_their_inputs() -> None:
         metrics.update(predictions, truth, points, KEYS, baseline=baseline)
 
 
-def test_records_are_flat() -> None:
-    metrics = SaliencyMetrics(names=("cc", "nss"))
-    metrics.update(*degenerate(), KEYS)
-    table = metrics.table()
-    blank = table.frame_records()[1]
-    assert list(blank) == ["corpus", "video", "frame", "cc", "nss", "cc_reason", "nss_reason"]
-    assert (blank["cc_reason"], blank["nss_reason"]) == ("zero_target", "no_fixations")
-    first = table.video_records()[0]
-    assert (first["corpus"], first["video"], first["frames"], first["cc_frames"]) == ("AVAD", "V1", 2, 1)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -227,14 +220,9 @@ def test_refusals_name_the_frame(change, message: str) -> None:
     assert metrics.compute()["frames"] == 0
 
 
-def test_unknown_names_and_policies() -> None:
-    with pytest.raises(InputError, match="choose one or more of cc"):
-        SaliencyMetrics(names=("CC",))
-    with pytest.raises(InputError, match="choose one of field"):
-        SaliencyMetrics(policy="none")
-
-
-def test_an_update_without_frames() -> None:
-    metrics = SaliencyMetrics()
-    metrics.update(torch.rand(0, 12, 16), [], [], [])
-    assert metrics.compute()["videos"] == 0
+@pytest.mark.parametrize(
+    ("settings", "message"), [({"names": ("CC",)}, "one or more of cc"), ({"policy": "none"}, "one of field")]
+)
+def test_unknown_names_and_policies(settings: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SaliencyMetrics(**settings)

@@ -15,9 +15,15 @@ from lightning_avsp.data.manifest import read_conditions
 from lightning_avsp.errors import InputError
 from lightning_avsp.synthetic import SyntheticSpec, read_video_record, synthesise_corpus
 from lightning_avsp.synthetic.ceilings import score_corpus
-from lightning_avsp.synthetic.layout import SOUNDLESS_CORPORA, part_of, place_in_part, video_name
-from lightning_avsp.synthetic.observers import saliency_maps
-from lightning_avsp.synthetic.packages import PACKAGES, layouts_of
+from lightning_avsp.synthetic.packages import (
+    PACKAGES,
+    SOUNDLESS_CORPORA,
+    layouts_of,
+    part_of,
+    place_in_part,
+    video_name,
+)
+from lightning_avsp.synthetic.record import saliency_maps
 
 SPEC = SyntheticSpec(size=(32, 64), seconds=1.6)  # 20 frames
 CASES = [
@@ -26,11 +32,6 @@ CASES = [
     for layout in layouts_of(corpus.folder)
     if layout != "avi"
 ]
-
-
-def test_every_corpus_of_the_catalogue_has_a_layout() -> None:
-    assert all(layouts_of(corpus.folder) for corpus in CATALOGUE.values())
-    assert {layout for _, layout in CASES} == set(PACKAGES) - {"avi"}
 
 
 @pytest.mark.parametrize(("name", "layout"), CASES)
@@ -47,14 +48,8 @@ def test_one_training_and_one_test_batch(tmp_path: Path, name: str, layout: str)
     assert batch["saliency"].shape == (2, 1, 32, 64)
     assert batch["has_audio"].tolist() == [corpus.has_sound] * 2
     for item in range(2):
-        check_map(
-            tmp_path,
-            corpus.folder,
-            batch["video_id"][item],
-            int(batch["frame"][item]),
-            batch["saliency"][item, 0].numpy(),
-            lossless,
-        )
+        video, number = batch["video_id"][item], int(batch["frame"][item])
+        check_map(tmp_path, corpus.folder, video, number, batch["saliency"][item, 0].numpy(), lossless)
 
     data.setup("test")
     batch = next(iter(data.test_dataloader()))
@@ -97,7 +92,9 @@ def test_a_mix_of_layouts_trains_and_tests_together(tmp_path: Path) -> None:
     assert heard == {"AVAD": True, "DHF1K": False, "CrowdSAL": True}
 
 
-def test_parts_are_stable_when_a_corpus_grows(tmp_path: Path) -> None:
+def test_every_corpus_has_a_layout_and_its_parts_are_stable_when_it_grows(tmp_path: Path) -> None:
+    assert all(layouts_of(corpus.folder) for corpus in CATALOGUE.values())
+    assert {layout for _, layout in CASES} == set(PACKAGES) - {"avi"}
     assert [part_of(index) for index in range(7)] == ["train", "train", "test"] * 2 + ["train"]
     assert [place_in_part(index) for index in range(7)] == [0, 1, 0, 2, 3, 1, 4]
     names = [video_name("DHF1K", index, "silent", (32, 64)) for index in range(7)]
@@ -105,12 +102,6 @@ def test_parts_are_stable_when_a_corpus_grows(tmp_path: Path) -> None:
     synthesise_corpus(tmp_path, "UCF", 3, spec=SPEC)
     grown = synthesise_corpus(tmp_path, "UCF", 4, spec=SPEC)
     assert (grown.written, grown.kept) == (1, 3)
-
-
-@pytest.mark.parametrize("folder", SOUNDLESS_CORPORA)
-def test_nobody_hears_anything_where_the_corpus_has_no_sound(tmp_path: Path, folder: str) -> None:
-    synthesise_corpus(tmp_path, folder, 3, spec=SPEC)
-    assert set(read_conditions(tmp_path, folder).values()) == {"silent"}
 
 
 @pytest.mark.parametrize("layout", ["ntire", "avi", "shots"])
@@ -146,17 +137,10 @@ def test_impossible_layouts_and_true_data_are_refused(tmp_path: Path) -> None:
         synthesise_corpus(tmp_path, "CrowdSAL", 3, spec=SyntheticSpec(size=(33, 64), seconds=1.6))
 
 
-def test_ceilings_of_corpora_without_fold_lists(tmp_path: Path) -> None:
-    synthesise_corpus(tmp_path, "Hollywood2", 3, spec=SPEC)
-    cc = score_corpus(tmp_path, "Hollywood2")["cc"]
+@pytest.mark.parametrize("folder", SOUNDLESS_CORPORA)
+def test_ceilings_of_corpora_without_fold_lists_and_sound(tmp_path: Path, folder: str) -> None:
+    synthesise_corpus(tmp_path, folder, 3, spec=SPEC)
+    assert set(read_conditions(tmp_path, folder).values()) == {"silent"}
+    cc = score_corpus(tmp_path, folder)["cc"]
     assert set(cc.index.get_level_values("condition")) == {"silent"}
     assert cc["attended", "silent"] > cc["objects_average", "silent"]
-
-
-def test_the_command_writes_a_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from lightning_avsp.cli.data_synth import synth
-
-    synth(tmp_path, "DHF1K", videos=3, height=32, width=64, seconds=0.8, workers=1, layout="diffsal")
-    assert (tmp_path / "DHF1K" / "frames" / "601" / "10.png").is_file()
-    assert "SYNTHETIC" in capsys.readouterr().out
-    assert "diffsal frames/1" in (tmp_path / "README.txt").read_text()

@@ -1,4 +1,4 @@
-"""Captions of synthetic videos: true, informative in the share that was asked for, and silent otherwise."""
+"""Captions of synthetic videos, and ceilings: what can be reached with and without reading and ears."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lightning_avsp.backbones.tiny_text import VOCABULARY
 from lightning_avsp.data.captions.lines import Caption, read_captions, write_captions
 from lightning_avsp.errors import CorpusNotFoundError, InputError
-from lightning_avsp.synthetic import read_video_record
+from lightning_avsp.synthetic import SyntheticSpec, SynthReport, read_video_record
 from lightning_avsp.synthetic.captions import (
     COLOUR_NAMES,
     caption_frames,
     write_synthetic_captions,
 )
+from lightning_avsp.synthetic.ceilings import score_corpus, score_references
+from lightning_avsp.synthetic.packages import assign_conditions
+from lightning_avsp.synthetic.record import draw_video
 
 
 @pytest.fixture(scope="module")
@@ -65,21 +69,16 @@ def test_the_share_is_what_was_asked_for_and_recorded(corpus: Path, tmp_path: Pa
     assert {caption.more["informative_share"] for caption in read_captions(made.path)} == {share}
 
 
-def test_the_same_arguments_write_the_same_file(corpus: Path, tmp_path: Path, written: list[Caption]) -> None:
+def test_the_same_arguments_write_the_same_file_and_thinning_changes_no_caption(
+    corpus: Path, tmp_path: Path, written: list[Caption]
+) -> None:
     made = write_synthetic_captions(corpus, "AVAD", tmp_path)
     assert read_captions(made.path) == written
     write_synthetic_captions(corpus, "AVAD", tmp_path, seed=1)
     assert read_captions(made.path) != written
-
-
-def test_thinning_changes_no_caption(corpus: Path, tmp_path: Path, written: list[Caption]) -> None:
-    made = write_synthetic_captions(corpus, "AVAD", tmp_path, every=4)
-    thinned = read_captions(made.path)
+    thinned = read_captions(write_synthetic_captions(corpus, "AVAD", tmp_path, every=4).path)
     assert [caption.frame for caption in thinned[:3]] == [3, 7, 11]
     assert set(map(Caption.line, thinned)) < set(map(Caption.line, written))
-
-
-def test_the_vocabulary_covers_all_captions(written: list[Caption]) -> None:
     said = {word for caption in written for word in re.findall(r"\w+", caption.text)}
     assert said <= set(VOCABULARY)
 
@@ -92,10 +91,66 @@ def test_captions_from_elsewhere_are_not_overwritten(corpus: Path, tmp_path: Pat
     assert read_captions(path)[0].text == "a dog"
 
 
-def test_what_cannot_be_captioned_is_refused(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"informative_share=1\.5 .* from 0 to 1"):
-        write_synthetic_captions(corpus, "AVAD", tmp_path, informative_share=1.5)
-    with pytest.raises(InputError, match="every=0"):
-        write_synthetic_captions(corpus, "AVAD", tmp_path, every=0)
-    with pytest.raises(CorpusNotFoundError, match="no synthetic SumMe"):
-        write_synthetic_captions(corpus, "SumMe", tmp_path)
+@pytest.mark.parametrize(
+    ("corpus_name", "settings", "message"),
+    [
+        ("AVAD", {"informative_share": 1.5}, r"informative_share=1\.5 .* from 0 to 1"),
+        ("AVAD", {"every": 0}, "every=0"),
+        ("SumMe", {}, "no synthetic SumMe"),
+    ],
+)
+def test_what_cannot_be_captioned_is_refused(
+    corpus: Path, tmp_path: Path, corpus_name: str, settings: dict, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        write_synthetic_captions(corpus, corpus_name, tmp_path, **settings)
+
+
+def table_of(size: tuple[int, int], videos: int = 60, frame_step: int = 10) -> pd.DataFrame:
+    spec = SyntheticSpec(size=size)
+    conditions = assign_conditions(spec, videos)
+    records = [draw_video(spec, c, 0, "AVAD", index)[1] for index, c in enumerate(conditions)]
+    return score_references(spec, records[videos // 2 :], frame_step=frame_step)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return table_of((64, 112))
+
+
+def test_only_listening_passes_the_average_of_objects_where_sound_decides(
+    table: pd.DataFrame,
+) -> None:
+    cc = table["cc"].xs("sound", level="condition")
+    # Margins of .1 and more: with 18 videos the standard error of these means is below .04
+    assert cc["fastest"] + 0.08 < cc["video_only_bayes"] < cc["objects_average"]
+    assert cc["objects_average"] == pytest.approx(0.6, abs=0.08)
+    assert cc["attended"] == pytest.approx(0.93, abs=0.04)
+    nss = table["nss"].xs("sound", level="condition")
+    assert nss["objects_average"] + 1 < nss["attended"] < 6
+
+
+@pytest.mark.parametrize("condition", ["music", "silent"])
+def test_motion_suffices_where_sound_does_not_decide(table: pd.DataFrame, condition: str) -> None:
+    cc = table["cc"].xs(condition, level="condition")
+    assert cc["fastest"] == cc["attended"] == pytest.approx(0.93, abs=0.04)
+    assert cc["objects_average"] + 0.1 < cc["video_only_bayes"] < cc["fastest"]
+
+
+def test_ceilings_hardly_depend_on_the_frame_size(table: pd.DataFrame) -> None:
+    large = table_of((128, 224), videos=30, frame_step=25)
+    for reference, tolerance in (("attended", 0.03), ("objects_average", 0.1)):
+        expected = table["cc"][reference, "sound"]
+        assert large["cc"][reference, "sound"] == pytest.approx(expected, abs=tolerance)
+
+
+def test_ceilings_of_a_corpus_on_disk(avad: SynthReport, tmp_path: Path) -> None:
+    rows = score_corpus(avad.root, "AVAD", split=1)
+    test = (avad.root / "fold_lists/AVAD_list_test_1_fps.txt").read_text().splitlines()
+    attended = rows.loc["attended"]
+    assert attended["frames"].sum() == 13 * len(test)
+    assert attended["cc"].min() > 0.85
+    with pytest.raises(CorpusNotFoundError, match="avsp data synth"):
+        score_corpus(tmp_path, "AVAD")
+    with pytest.raises(InputError, match="AVAD has no split 9"):
+        score_corpus(avad.root, "AVAD", split=9)

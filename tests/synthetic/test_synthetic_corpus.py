@@ -10,11 +10,13 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import loadmat
 
+from lightning_avsp.cli.data_synth import synth
 from lightning_avsp.data.manifest import read_conditions, read_manifest
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.synthetic import (
@@ -24,8 +26,7 @@ from lightning_avsp.synthetic import (
     synthesise_corpus,
 )
 from lightning_avsp.synthetic import corpus as video_module
-from lightning_avsp.synthetic.layout import assign_conditions, partition
-from lightning_avsp.synthetic.packages import SYNTHETIC_CORPORA
+from lightning_avsp.synthetic.packages import SYNTHETIC_CORPORA, assign_conditions, partition
 
 SHORT = SyntheticSpec(size=(32, 56), seconds=0.8)
 
@@ -86,53 +87,32 @@ def test_fold_lists_are_true_and_partition_the_videos(avad: SynthReport) -> None
     assert tested == Counter(dict.fromkeys(avad.names, 1))
 
 
-def test_partition_keeps_the_shares_of_conditions_in_every_part() -> None:
+def test_conditions_of_parts_and_of_a_growing_corpus() -> None:
     conditions = assign_conditions(SyntheticSpec(), 150)
     tested = partition(conditions, seed=0, corpus="AVAD")
     counts = Counter(zip(tested, conditions, strict=True))
     for split in range(3):
         assert [counts[split, c] for c in ("sound", "music", "silent")] == [30, 10, 10]
+    for seed in range(5):  # a corpus of fifteen tests every condition in every split
+        assert len(set(zip(partition(conditions[:15], seed, "AVAD"), conditions[:15], strict=True))) == 9
+    assert conditions[:12] == assign_conditions(SyntheticSpec(), 12)
+    assert Counter(conditions[:40]) == {"sound": 24, "music": 8, "silent": 8}
 
 
-def test_a_corpus_of_fifteen_tests_every_condition_in_every_split() -> None:
-    conditions = assign_conditions(SyntheticSpec(), 15)
-    for seed in range(5):
-        pairs = zip(partition(conditions, seed, "AVAD"), conditions, strict=True)
-        assert len(set(pairs)) == 9
-
-
-def test_conditions_of_a_growing_corpus_keep_their_places() -> None:
-    long = assign_conditions(SyntheticSpec(), 40)
-    assert long[:12] == assign_conditions(SyntheticSpec(), 12)
-    assert Counter(long) == {"sound": 24, "music": 8, "silent": 8}
-
-
-@pytest.mark.parametrize(
-    ("corpus", "first", "lists"),
-    [
+def test_other_corpora_have_their_own_names_and_lists_below_one_root(tmp_path: Path) -> None:
+    for corpus, first, lists in (
         ("Coutrot_db1", "clip1", 6),
         ("Coutrot_db2", "clip1", 6),
         ("DIEM", "sounding_discs_1_56x32", 2),
         ("ETMD_av", "CHI_1_color", 6),
         ("SumMe", "Sounding_Discs_1", 6),
-    ],
-)
-def test_other_corpora_have_their_own_names_and_lists(
-    tmp_path: Path, corpus: str, first: str, lists: int
-) -> None:
-    report = synthesise_corpus(tmp_path, corpus, 3, spec=SHORT)
-    assert report.names[0] == first
-    assert len(report.fold_lists) == lists
-    assert sorted(read_conditions(tmp_path, corpus).values()) == ["music", "silent", "sound"] or (
-        Counter(read_conditions(tmp_path, corpus).values()) == {"sound": 2, "music": 1}
-    )
-    assert corpus in SYNTHETIC_CORPORA
-
-
-def test_two_corpora_share_a_root_and_differ(tmp_path: Path) -> None:
-    synthesise_corpus(tmp_path, "Coutrot_db1", 3, spec=SHORT)
-    synthesise_corpus(tmp_path, "Coutrot_db2", 3, spec=SHORT)
-    assert set(read_manifest(tmp_path)["corpora"]) == {"Coutrot_db1", "Coutrot_db2"}
+    ):
+        report = synthesise_corpus(tmp_path, corpus, 3, spec=SHORT)
+        assert report.names[0] == first
+        assert len(report.fold_lists) == lists
+        assert Counter(read_conditions(tmp_path, corpus).values()) == {"sound": 2, "music": 1}
+        assert corpus in SYNTHETIC_CORPORA
+        assert corpus in read_manifest(tmp_path)["corpora"]
     frames = [(tmp_path / f"video_frames/Coutrot_db{k}/clip1/img_00001.jpg").read_bytes() for k in (1, 2)]
     assert frames[0] != frames[1]
 
@@ -177,17 +157,17 @@ def test_an_interrupted_corpus_is_completed_and_finished_videos_are_kept(tmp_pat
     assert digests(tmp_path) == before
 
 
-def test_a_failure_leaves_no_part_of_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_corpus_grows_films_are_added_and_a_failure_leaves_no_part_of_a_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(video_module, "write_video_record", fail)
-    with pytest.raises(OSError, match="disk full"):
-        synthesise_corpus(tmp_path, videos=3, spec=SHORT)
+    with monkeypatch.context() as patch:
+        patch.setattr(video_module, "write_video_record", fail)
+        with pytest.raises(OSError, match="disk full"):
+            synthesise_corpus(tmp_path, videos=3, spec=SHORT)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.txt", "synthetic.json"]
-
-
-def test_a_corpus_grows_and_films_are_added(tmp_path: Path) -> None:
     synthesise_corpus(tmp_path, videos=3, spec=SHORT)
     grown = synthesise_corpus(tmp_path, videos=5, spec=SHORT)
     assert (grown.written, grown.kept) == (2, 3)
@@ -209,7 +189,7 @@ def test_another_spec_or_seed_is_refused_and_overwritten_only_on_demand(tmp_path
     assert read_video_record(tmp_path, "AVAD", "V1_Sound").gaze.shape == (10, 8, 2)
 
 
-def test_a_corpus_of_unknown_origin_is_never_touched(tmp_path: Path) -> None:
+def test_roots_of_unknown_origin_are_never_touched(tmp_path: Path) -> None:
     precious = tmp_path / "video_frames/AVAD/V1_Speech1/img_00001.jpg"
     precious.parent.mkdir(parents=True)
     precious.write_bytes(b"true data")
@@ -218,35 +198,34 @@ def test_a_corpus_of_unknown_origin_is_never_touched(tmp_path: Path) -> None:
     assert digests(tmp_path) == {
         "video_frames/AVAD/V1_Speech1/img_00001.jpg": hashlib.sha256(b"true data").hexdigest()
     }
-
-
-def test_wrong_requests_say_what_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="choose one of AVAD"):
-        synthesise_corpus(tmp_path, "avad", 3, spec=SHORT)
-    with pytest.raises(InputError, match="at least 3"):
-        synthesise_corpus(tmp_path, videos=2, spec=SHORT)
-    with pytest.raises(InputError, match=r"workers=0 .* at least 1"):
-        synthesise_corpus(tmp_path, videos=3, spec=SHORT, workers=0)
-    with pytest.raises(InputError, match=r"seed=-1 .* at least 0"):
-        synthesise_corpus(tmp_path, videos=3, spec=SHORT, seed=-1)
-    with pytest.raises(InputError, match="even sizes"):
-        synthesise_corpus(tmp_path, videos=3, spec=replace(SHORT, size=(33, 56)), films=True)
-    with pytest.raises(InputError, match="12345 Hz"):
-        synthesise_corpus(tmp_path, videos=3, spec=replace(SHORT, sample_rate=12345), films=True)
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"):
-        synthesise_corpus(tmp_path / "file", videos=3, spec=SHORT)
+        synthesise_corpus(precious, videos=3, spec=SHORT)
+    for read in (
+        lambda: read_conditions(tmp_path, "AVAD"),
+        lambda: read_video_record(tmp_path, "AVAD", "V1"),
+    ):
+        with pytest.raises(CorpusNotFoundError, match="avsp data synth"):
+            read()
     (tmp_path / "synthetic.json").write_text("[]")
     with pytest.raises(InputError, match="does not describe"):
         synthesise_corpus(tmp_path, videos=3, spec=SHORT)
 
 
-def test_reading_what_is_not_there_says_how_to_write_it(tmp_path: Path) -> None:
-    with pytest.raises(CorpusNotFoundError, match="avsp data synth"):
-        read_conditions(tmp_path, "AVAD")
-    with pytest.raises(CorpusNotFoundError, match="avsp data synth"):
-        read_video_record(tmp_path, "AVAD", "V1_Sound")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"corpus": "avad"}, "choose one of AVAD"),
+        ({"videos": 2}, "at least 3"),
+        ({"workers": 0}, "workers=0 .* at least 1"),
+        ({"seed": -1}, "seed=-1 .* at least 0"),
+        ({"spec": replace(SHORT, size=(33, 56)), "films": True}, "even sizes"),
+        ({"spec": replace(SHORT, sample_rate=12345), "films": True}, "12345 Hz"),
+    ],
+)
+def test_wrong_requests_say_what_is_wrong(settings: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        synthesise_corpus(tmp_path, **{"videos": 3, "spec": SHORT} | settings)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_annotations_may_have_another_size_than_frames(tmp_path: Path) -> None:
@@ -259,3 +238,49 @@ def test_annotations_may_have_another_size_than_frames(tmp_path: Path) -> None:
     record = read_video_record(tmp_path, "AVAD", "V1_Sound")  # fixations are whole pixels
     assert np.abs(record.fixations[..., 1] * 56 / 64 - record.gaze[..., 0]).max() <= 1.0
     assert np.abs(record.fixations[..., 0] * 32 / 48 - record.gaze[..., 1]).max() <= 1.0
+
+
+@pytest.mark.parametrize(("fps", "sample_rate"), [(12.5, 16000), (29.97, 44100)])
+def test_a_film_holds_the_frames_and_the_sound(tmp_path: Path, fps: float, sample_rate: int) -> None:
+    spec = SyntheticSpec(seconds=2.0, fps=fps, sample_rate=sample_rate)
+    synthesise_corpus(tmp_path, videos=3, spec=spec, films=True)
+    with av.open(str(tmp_path / "films/AVAD/V1_Sound.mp4")) as film:
+        assert float(film.streams.video[0].average_rate) == pytest.approx(fps, rel=1e-5)
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    with av.open(str(tmp_path / "films/AVAD/V1_Sound.mp4")) as film:
+        assert film.streams.audio[0].rate == sample_rate
+        assert film.streams.audio[0].channels == 1
+        blocks = [(block.pts, block.to_ndarray()[0]) for block in film.decode(audio=0)]
+    assert len(frames) == spec.frames
+    for number in (1, spec.frames):
+        image = Image.open(tmp_path / f"video_frames/AVAD/V1_Sound/img_{number:05d}.jpg")
+        difference = np.abs(np.asarray(image).astype(float) - frames[number - 1])
+        assert difference.mean() < 6  # camera noise of 4 grey levels, chroma at half the resolution
+
+    heard = np.concatenate([samples for pts, samples in blocks if pts >= 0])[: spec.samples]
+    path = tmp_path / "video_audio/AVAD/V1_Sound/V1_Sound.wav"
+    sound = np.frombuffer(path.read_bytes()[44:], "<i2") / 32767
+    length = min(len(heard), len(sound), sample_rate)
+    spectrum = np.fft.rfft(heard[:length], 2 * length) * np.conj(np.fft.rfft(sound[:length], 2 * length))
+    lag = int(np.argmax(np.fft.irfft(spectrum)))
+    assert min(lag, 2 * length - lag) <= 2
+
+
+def test_the_command_writes_and_says_that_it_is_synthetic(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    synth(tmp_path, videos=3, height=32, width=56, seconds=0.8, workers=1, films=True, ceilings=True)
+    said = capsys.readouterr().out
+    assert said.lstrip().startswith("SYNTHETIC AVAD: 3 videos (2 sound, 1 music, 0 silent), 10 frames each")
+    assert "3 written, 0 kept" in said
+    assert "Nobody was recorded" in said
+    assert "attended" in said
+    assert len(list((tmp_path / "films/AVAD").iterdir())) == 3
+    synth(tmp_path, videos=3, height=32, width=56, seconds=0.8, workers=1)
+    assert "0 written, 3 kept" in capsys.readouterr().out
+    with pytest.raises(InputError, match="overwrite"):
+        synth(tmp_path, videos=3, height=64, width=56, seconds=0.8, workers=1)
+    synth(tmp_path, "DHF1K", videos=3, height=32, width=64, seconds=0.8, workers=1, layout="diffsal")
+    assert (tmp_path / "DHF1K" / "frames" / "601" / "10.png").is_file()
+    assert "SYNTHETIC" in capsys.readouterr().out
+    assert "diffsal frames/1" in (tmp_path / "README.txt").read_text()

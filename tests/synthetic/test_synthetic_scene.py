@@ -1,4 +1,4 @@
-"""Objects: where they go, how they look, what they sound like, and that sight and sound agree in time."""
+"""Objects and observers: where they go, what they look and sound like, and who follows them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.synthetic import SyntheticSpec, SynthReport, VideoRecord, read_video_record
-from lightning_avsp.synthetic.audio import FLOOR, NOTES, make_audio
-from lightning_avsp.synthetic.layout import assign_conditions
-from lightning_avsp.synthetic.record import draw_video
-from lightning_avsp.synthetic.scene import BORDER, SWITCH
+from lightning_avsp.synthetic.packages import assign_conditions
+from lightning_avsp.synthetic.record import (
+    ANYWHERE,
+    ON_CENTRE,
+    ON_OTHER,
+    ON_TARGET,
+    draw_video,
+    gaze_pixels,
+    saliency_maps,
+)
+from lightning_avsp.synthetic.scene import BORDER, FLOOR, NOTES, SWITCH, make_audio
 from lightning_avsp.synthetic.spec import COLOURS, PITCHES, Condition
 
 SPEC = SyntheticSpec()
@@ -60,13 +68,15 @@ def test_objects_stay_inside_apart_and_at_their_speed(size: tuple[int, int]) -> 
         assert 6 <= speeds[0] <= speeds[-2] <= 11
 
 
-def test_the_same_scene_is_larger_in_a_larger_frame() -> None:
-    small, large = (
-        draw(replace(SPEC, size=(64, 112)), "sound", 0),
-        draw(replace(SPEC, size=(256, 448)), "sound", 0),
-    )
+def test_the_same_scene_is_larger_in_a_larger_frame_and_hides_its_condition() -> None:
+    small, large = (draw(replace(SPEC, size=size), "sound", 0) for size in ((64, 112), (256, 448)))
     assert large.radii == pytest.approx(4 * small.radii)
     assert large.speeds == pytest.approx(4 * small.speeds)
+    # the same seed gives the same objects and tracks whatever decides: frames cannot betray it
+    sound, silent = draw(SPEC, "sound", 4), draw(SPEC, "silent", 4)
+    assert np.array_equal(sound.positions, silent.positions)
+    assert np.array_equal(sound.kinds, silent.kinds)
+    assert assign_conditions(SPEC, 4)[3] == "silent"
 
 
 def test_objects_take_turns_in_sounding() -> None:
@@ -154,35 +164,67 @@ def test_music_has_notes_but_none_of_the_pitches() -> None:
             assert spectrum[np.abs(12 * np.log2(np.maximum(frequency, 1) / pitch)) < 0.3].max() < at_notes / 8
 
 
+NONSENSE: dict[str, object] = {"size": (8, 64), "annotation_size": (480, 2), "shares": (0.5, 0.2, 0.2)}
+NONSENSE |= {"fps": 0.0, "seconds": 0.05, "sample_rate": 4000, "observers": 1, "three_objects": 1.5}
+NONSENSE |= {"lapse": 0.95, "latency": -0.1, "map_sigma": 0.0, "jpeg_quality": 10}
+
+
 def test_a_spec_survives_its_dictionary_and_refuses_nonsense() -> None:
     spec = replace(SPEC, annotation_size=(480, 640), fps=29.97)
     assert SyntheticSpec.from_dict(spec.to_dict()) == spec
     assert spec.frames == 240
     with pytest.raises(InputError, match="'tempo', which SyntheticSpec does not accept"):
         SyntheticSpec.from_dict({"tempo": 1})
-    nonsense = {
-        "size": (8, 64),
-        "annotation_size": (480, 2),
-        "fps": 0.0,
-        "seconds": 0.05,
-        "sample_rate": 4000,
-        "shares": (0.5, 0.2, 0.2),
-        "observers": 1,
-        "three_objects": 1.5,
-        "lapse": 0.95,
-        "latency": -0.1,
-        "map_sigma": 0.0,
-        "jpeg_quality": 10,
-    }
-    named = {"seconds": "frames=1"}
-    for name, value in nonsense.items():
-        with pytest.raises(InputError, match=named.get(name, name)):
+    for name, value in NONSENSE.items():
+        with pytest.raises(InputError, match="frames=1" if name == "seconds" else name):
             replace(SPEC, **{name: value})
 
 
-def test_conditions_do_not_show_in_the_scene() -> None:
-    """The same seed gives the same objects and tracks whatever decides: frames cannot betray it."""
-    sound, silent = draw(SPEC, "sound", 4), draw(SPEC, "silent", 4)
-    assert np.array_equal(sound.positions, silent.positions)
-    assert np.array_equal(sound.kinds, silent.kinds)
-    assert assign_conditions(SPEC, 4)[3] == "silent"
+def test_observers_follow_the_sound_after_their_latency() -> None:
+    for index in range(10):
+        record = draw(SPEC, "sound", index)
+        times = np.arange(SPEC.frames) / SPEC.fps
+        for time, old, new in zip(
+            record.switch_times[1:], record.switch_objects, record.switch_objects[1:], strict=False
+        ):
+            early = (times >= time) & (times < time + 0.08)
+            late = (times > time + 0.4) & (times < time + 1.2)
+            assert (record.gaze_target[early] == old).all()
+            assert (record.gaze_target[late] == new).all()
+
+
+def test_observers_without_noise_or_lapses_look_where_the_object_was_a_frame_ago() -> None:
+    spec = replace(SPEC, gaze_noise=0.0, lapse=0.0, centre_lapse=0.0)
+    record = draw(spec, "sound", 0)
+    before = record.positions[:-1][np.arange(99)[:, None], record.gaze_target[1:]]
+    centre = np.array([127 / 2, 63 / 2])
+    assert record.gaze[1:] == pytest.approx(centre + 0.96 * (before - centre))
+    gaze = draw(SPEC, "sound", 0).gaze
+    assert (gaze >= 0).all()
+    assert (gaze <= [127, 63]).all()
+    assert np.array_equal(gaze_pixels(SPEC, gaze)[..., ::-1], np.floor(gaze + 0.5))
+
+
+def test_lapses_have_their_shares_and_last() -> None:
+    records = [draw(SPEC, "sound", index) for index in range(60)]
+    modes = np.concatenate([record.gaze_mode.ravel() for record in records])
+    shares = [float((modes == mode).mean()) for mode in (ON_TARGET, ON_OTHER, ANYWHERE, ON_CENTRE)]
+    # of 24,000 lapses that may begin: a standard error of .0024
+    assert shares == pytest.approx([0.84, 0.05, 0.05, 0.06], abs=0.01)
+    for record in records[:3]:  # a lapse may begin only every 4 frames
+        assert (record.gaze_mode.reshape(25, 4, 16) == record.gaze_mode.reshape(25, 4, 16)[:, :1]).all()
+
+
+@pytest.mark.parametrize("annotation_size", [None, (96, 128)])
+def test_maps_are_blurred_fixation_counts_with_peak_255(annotation_size: tuple[int, int] | None) -> None:
+    spec = replace(SPEC, annotation_size=annotation_size)
+    record = draw(spec, "sound", 1)
+    rows, columns = spec.map_size
+    maps = saliency_maps(spec, record.fixations[:5])
+    for frame in range(5):
+        counts = np.zeros((rows, columns))
+        np.add.at(counts, tuple(record.fixations[frame].T), 1)
+        sigma = (4.0 * rows / 64, 4.0 * columns / 128)
+        blurred = gaussian_filter(counts, sigma, mode="constant", truncate=8)
+        assert maps[frame] == pytest.approx(255 * blurred / blurred.max(), abs=0.51)  # in whole levels
+        assert maps[frame].max() == 255

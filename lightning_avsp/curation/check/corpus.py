@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
-from itertools import combinations, islice
+from itertools import combinations
 from pathlib import Path
 
-from lightning_avsp.curation.check.report import CheckReport, CorpusReport, Fault
-from lightning_avsp.curation.check.video import Depth, VideoCheck, check_video
+from lightning_avsp.curation.check.report import CheckReport, CorpusReport
+from lightning_avsp.curation.check.video import Depth, check_video
 from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, known_corpora
 from lightning_avsp.data.corpora import corpus_listing
 from lightning_avsp.data.lists import ListedVideo, base_folders, list_path, parse_fold_list
@@ -67,25 +66,23 @@ def check_corpora(
                 f"{corpus.source}"
             )
     listings = [read_files(root, corpus) for corpus in wanted]
-    jobs = [
-        (corpus, *job) for corpus, listing in zip(wanted, listings, strict=True) for job in listing.present
-    ]
+    jobs = [(corpus, *job) for corpus, (_, present) in zip(wanted, listings, strict=True) for job in present]
     frames = [video.frames for _, video, _ in jobs]
     if all(frames) and sum(frames) <= ALONE_FRAMES:
         workers = 1  # done before another process has started
-    found = iter(
-        run_jobs(
-            partial(check_video, root, depth),
-            jobs,
-            workers,
-            progress=progress,
-            name=lambda job: f"{job[0].name}/{job[1].name}",
-        )
+    found = run_jobs(
+        partial(check_video, root, depth),
+        jobs,
+        workers,
+        progress=progress,
+        name=lambda job: f"{job[0].name}/{job[1].name}",
     )
-    reports = [
-        report_corpus(corpus, listing, list(islice(found, len(listing.present))))
-        for corpus, listing in zip(wanted, listings, strict=True)
-    ]
+    reports = [report for report, _ in listings]
+    of_corpus = {report.corpus: report for report in reports}
+    for video in found:
+        of_corpus[video.corpus].add_video(video)
+    for report in reports:
+        report.faults.sort(key=lambda fault: fault.order)
     owners = defaultdict(list)
     for report in reports:
         for name in report.names:
@@ -106,153 +103,105 @@ def is_there(root: Path, corpus: Corpus) -> bool:
     return any((root / kind / corpus.folder).is_dir() for kind in FOLDERS) or any(p.is_file() for p in lists)
 
 
-def read_files(root: Path, corpus: Corpus) -> Listing:
-    """Read the lists of a corpus, and find the listed videos of which anything is on disk."""
+def read_files(root: Path, corpus: Corpus) -> tuple[CorpusReport, list[tuple[ListedVideo, bool]]]:
+    """Read the lists of a corpus, and find the listed videos of which anything is on disk.
+
+    Returns:
+        The report as far as lists go; videos that are there, and True where silence is meant.
+    """
     entry = read_manifest(root)["corpora"].get(corpus.folder)
     conditions = {} if entry is None else {name: v["condition"] for name, v in entry["videos"].items()}
-    listing = read_listing(root, corpus, compare=entry is None and not corpus.own)
-    listing.generated = entry is not None
-    present = list(listing.videos.values())
+    published = dict(zip(corpus.splits, corpus.counts, strict=False))
+    report = CorpusReport(corpus.name, corpus.videos, corpus.frames or 0, published, entry is not None)
+    videos = read_lists(root, corpus, report)
+    report.names, report.listed_frames = list(videos), sum(video.frames for video in videos.values())
+    present = list(videos.values())
     if corpus.layout == "stavis":
         folders = [root / kind / corpus.folder for kind in FOLDERS[:2]]
         names = {p.name for folder in folders if folder.is_dir() for p in folder.iterdir() if p.is_dir()}
         copies = {path.stem for path in (root / "videos" / corpus.folder).glob("*")}
         present = [video for video in present if video.name in names | copies]
-        for name in listing.videos.keys() - {video.name for video in present}:
+        for name in videos.keys() - {video.name for video in present}:
             text = f"listed, but neither frames nor annotations exist; unpack {corpus.name} again or remove the line"
-            path = root / "video_frames" / corpus.folder / name
-            listing.faults.append(Fault(path, text, "error", corpus.name, name))
-        unlisted = sorted(name for name in names - listing.videos.keys() if not name.startswith("."))
+            report.add(root / "video_frames" / corpus.folder / name, text, video=name)
+        unlisted = sorted(name for name in names - videos.keys() if not name.startswith("."))
         if unlisted:
-            listing.facts.append(f"in no fold list, never read: {', '.join(unlisted)}")
-    listing.present = [(video, conditions.get(video.name) == "silent") for video in present]
-    return listing
+            report.facts.append(f"in no fold list, never read: {', '.join(unlisted)}")
+    if not report.generated and not corpus.own and not corpus.shots:
+        _compare_published(root, corpus, report)
+    return report, [(video, conditions.get(video.name) == "silent") for video in present]
 
 
-def report_corpus(corpus: Corpus, listing: Listing, found: Sequence[VideoCheck]) -> CorpusReport:
-    """Add the faults and numbers of a corpus' videos up."""
-    return CorpusReport(
-        corpus=corpus.name,
-        generated=listing.generated,
-        names=tuple(listing.videos),
-        listed_frames=listing.frames,
-        published_videos=corpus.videos,
-        published_frames=corpus.frames or 0,
-        counts=listing.counts,
-        published_counts=dict(zip(corpus.splits, corpus.counts, strict=False)),
-        videos=len(found),
-        frames=sum(video.frames for video in found),
-        maps=sum(video.maps for video in found),
-        fixations=sum(video.fixations for video in found),
-        surplus=sum(video.surplus for video in found),
-        sizes=dict(Counter("{}x{}".format(*video.size) for video in found if video.size)),
-        map_sizes=dict(Counter("{}x{}".format(*video.map_size) for video in found if video.map_size)),
-        rates=dict(Counter(video.rate for video in found if video.rate)),
-        channels=dict(Counter(video.channels for video in found if video.channels)),
-        facts=tuple(listing.facts),
-        faults=tuple(
-            sorted(
-                [*listing.faults, *(f for video in found for f in video.faults)],
-                key=lambda fault: fault.order,
-            )
-        ),
-    )
+def _compare_published(root: Path, corpus: Corpus, report: CorpusReport) -> None:
+    """Compare numbers of lists with the published ones, which generated and own corpora do not have."""
+    seen: set[Path] = set()  # DIEM has one pair of lists for all splits
+    for split, counts in report.counts.items():
+        path = _list_file(root, corpus, "test", split)
+        if path in seen:
+            continue
+        seen.add(path)
+        for part, count, published in zip(
+            PARTS, counts, report.published_counts.get(split, counts), strict=True
+        ):
+            if count != published:
+                text = f"split {split}: {count} {part} videos, published {published}; unpack the lists again"
+                report.add(path, text, "warning")
+    if corpus.layout == "stavis" and len(report.counts) == len(corpus.splits):
+        for kind, count, expected in (
+            ("distinct videos", len(report.names), corpus.videos),
+            ("frames", report.listed_frames, corpus.frames),
+        ):
+            if expected and count != expected:
+                text = f"{count} {kind} in all lists, published {expected}; unpack the lists again"
+                report.add(_list_file(root, corpus, "test", 1).parent, text, "warning")
 
 
-@dataclass
-class Listing:
-    """Contents of all lists of a corpus."""
-
-    videos: dict[str, ListedVideo] = field(default_factory=dict)
-    """Every listed video once, as the first list has it."""
-    counts: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """(train, test) videos of each split whose lists can be read."""
-    faults: list[Fault] = field(default_factory=list)
-    facts: list[str] = field(default_factory=list)
-    generated: bool = False
-    """True if the corpus is SYNTHETIC."""
-    present: list[tuple[ListedVideo, bool]] = field(default_factory=list)
-    """Videos of which anything is on disk, and True where silence is meant."""
-
-    @property
-    def frames(self) -> int:
-        """Frames of all listed videos, by the lists."""
-        return sum(video.frames for video in self.videos.values())
-
-
-def read_listing(root: Path, corpus: Corpus, compare: bool) -> Listing:
+def read_lists(root: Path, corpus: Corpus, report: CorpusReport) -> dict[str, ListedVideo]:
     """Read every list of a corpus, and go on after what is wrong with it.
 
-    Args:
-        root: Root of the packages.
-        corpus: Corpus to read.
-        compare: Compare numbers with the published ones, which generated corpora do not have.
+    Returns:
+        Every listed video once, as the first list has it.
     """
-    listing = Listing()
+    videos: dict[str, ListedVideo] = {}
     read: dict[tuple[Path, Part], list[ListedVideo] | None] = {}  # DIEM has one pair of lists for all splits
-    tests: dict[Path, tuple[int, set[str]]] = {}
+    tests: dict[int, set[str]] = {}
     shared: set[str] = set()
-
-    def add(path: Path, message: str, warning: bool = False) -> None:
-        listing.faults.append(Fault(path, message, "warning" if warning else "error", corpus.name))
-
     for split in corpus.splits:
         paths = [_list_file(root, corpus, part, split) for part in PARTS]
         new = [key for key in zip(paths, PARTS, strict=True) if key not in read]
         for path, part in new:
-            read[path, part] = _read_part(root, corpus, part, split, add)
+            read[path, part] = _read_part(root, corpus, part, split, report)
             for video in read[path, part] or ():
-                known = listing.videos.setdefault(video.name, video)
+                known = videos.setdefault(video.name, video)
                 # Published lists carry float noise in the rate.
                 if known.frames != video.frames or abs(known.fps - video.fps) > 1e-3:
                     text = (
                         f"{video.name!r} has {video.frames} frames at {video.fps:g}/s, in an earlier list "
                         f"{known.frames} at {known.fps:g}/s; use the lists of one package"
                     )
-                    add(path, text, warning=True)
+                    report.add(path, text, "warning")
         train, test = (read[key] for key in zip(paths, PARTS, strict=True))
         if train is None or test is None:
             continue
-        listing.counts[split] = (len(train), len(test))
-        if not new:
-            continue
-        tests[paths[1]] = (split, {video.name for video in test})
-        films = shared_films(*([(corpus.name, video.name) for video in part] for part in (train, test)))
-        shared |= {film.partition("/")[2] for film in films}
-        try:
-            refuse_shared(*([(corpus.name, video.name) for video in part] for part in (train, test)))
-        except InputError as error:
-            add(paths[1], str(error))
-        for part, count in (
-            zip(PARTS, listing.counts[split], strict=True) if compare and not corpus.shots else ()
-        ):
-            if corpus.counts and corpus.published_count(part, split) != count:
-                published = corpus.published_count(part, split)
-                text = f"split {split}: {count} {part} videos, published {published}; unpack the lists again"
-                add(paths[1], text, warning=True)
-    if (
-        compare
-        and not corpus.shots
-        and corpus.layout == "stavis"
-        and len(listing.counts) == len(corpus.splits)
-    ):
-        for kind, count, expected in (
-            ("distinct videos", len(listing.videos), corpus.videos),
-            ("frames", listing.frames, corpus.frames),
-        ):
-            if expected and count != expected:
-                text = f"{count} {kind} in all lists, published {expected}; unpack the lists again"
-                add(paths[0].parent, text, warning=True)
+        report.counts[split] = (len(train), len(test))
+        if new:
+            tests[split] = {video.name for video in test}
+            keys = [[(corpus.name, video.name) for video in part] for part in (train, test)]
+            shared |= {film.partition("/")[2] for film in shared_films(*keys)}
+            try:
+                refuse_shared(*keys)
+            except InputError as error:
+                report.add(paths[1], str(error))
     if shared:
-        listing.facts.append(f"films of which a split trains and tests parts: {', '.join(sorted(shared))}")
+        report.facts.append(f"films of which a split trains and tests parts: {', '.join(sorted(shared))}")
     # Published test lists are not always a clean partition.
-    for (first, one), (second, other) in combinations(tests.values(), 2):
+    for (first, one), (second, other) in combinations(tests.items(), 2):
         if one & other:
-            listing.facts.append(f"tested in splits {first} and {second}: {', '.join(sorted(one & other))}")
-    never = sorted(listing.videos.keys() - set().union(*(names for _, names in tests.values())))
+            report.facts.append(f"tested in splits {first} and {second}: {', '.join(sorted(one & other))}")
+    never = sorted(videos.keys() - set().union(*tests.values()))
     if len(tests) > 1 and never:
-        listing.facts.append(f"never tested: {', '.join(never)}")
-    return listing
+        report.facts.append(f"never tested: {', '.join(never)}")
+    return videos
 
 
 def _list_file(root: Path, corpus: Corpus, part: Part, split: int) -> Path:
@@ -261,7 +210,7 @@ def _list_file(root: Path, corpus: Corpus, part: Part, split: int) -> Path:
 
 
 def _read_part(
-    root: Path, corpus: Corpus, part: Part, split: int, add: Callable[[Path, str], None]
+    root: Path, corpus: Corpus, part: Part, split: int, report: CorpusReport
 ) -> list[ListedVideo] | None:
     """Videos of a part, as far as its list can be read; None where nothing can."""
     path = _list_file(root, corpus, part, split)
@@ -271,8 +220,8 @@ def _read_part(
             return parse_fold_list(path, errors)
         return corpus_listing(root, corpus, part, split)
     except (AVSPError, OSError, UnicodeDecodeError) as error:
-        add(path, f"{error}; split {split} cannot be used")
+        report.add(path, f"{error}; split {split} cannot be used")
         return None
     finally:
         for each in errors:
-            add(path, str(each))
+            report.add(path, str(each))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,39 +42,80 @@ class Fault:
         return re.sub(r"\d+", "#", text.replace(self.video, "") if self.video else text)
 
 
-@dataclass(frozen=True)
+@dataclass
+class VideoReport:
+    """Faults and numbers of one video."""
+
+    corpus: str
+    video: str
+    faults: list[Fault] = field(default_factory=list)
+    frames: int = 0
+    """Frames within the listed number."""
+    maps: int = 0
+    fixations: int = 0
+    surplus: int = 0
+    """Complete frames beyond the listed number, never read."""
+    size: tuple[int, int] | None = None
+    """(height, width) of most frames."""
+    map_size: tuple[int, int] | None = None
+    rate: int = 0
+    """Samples per second of the audio; 0 without any."""
+    channels: int = 0
+
+    def add(self, path: Path, message: str, severity: Severity = "error") -> None:
+        """Add a fault."""
+        self.faults.append(Fault(path, message, severity, self.corpus, self.video))
+
+
+@dataclass
 class CorpusReport:
     """Numbers and faults of one corpus."""
 
     corpus: str
-    generated: bool
-    """True if it is SYNTHETIC; its numbers are not compared with the published ones."""
-    names: tuple[str, ...]
-    """Every listed video."""
-    listed_frames: int
     published_videos: int
     published_frames: int
-    counts: dict[int, tuple[int, int]]
-    """(train, test) videos of each split, as listed."""
     published_counts: dict[int, tuple[int, int]]
-    videos: int
+    generated: bool = False
+    """True if it is SYNTHETIC; its numbers are not compared with the published ones."""
+    names: list[str] = field(default_factory=list)
+    """Every listed video."""
+    listed_frames: int = 0
+    counts: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """(train, test) videos of each split whose lists can be read."""
+    videos: int = 0
     """Listed videos of which something is on disk."""
-    frames: int
+    frames: int = 0
     """Frames on disk, up to the listed numbers."""
-    maps: int
-    fixations: int
-    surplus: int
+    maps: int = 0
+    fixations: int = 0
+    surplus: int = 0
     """Complete frames beyond the listed numbers, never read."""
-    sizes: dict[str, int]
+    sizes: dict[str, int] = field(default_factory=dict)
     """Videos by HEIGHTxWIDTH of their frames."""
-    map_sizes: dict[str, int]
-    rates: dict[int, int]
+    map_sizes: dict[str, int] = field(default_factory=dict)
+    rates: dict[int, int] = field(default_factory=dict)
     """Videos by sample rate of their audio, Hz."""
-    channels: dict[int, int]
+    channels: dict[int, int] = field(default_factory=dict)
     """Videos by audio channels."""
-    facts: tuple[str, ...] = ()
+    facts: list[str] = field(default_factory=list)
     """Remarks that are not faults, e.g. published test lists that overlap."""
-    faults: tuple[Fault, ...] = ()
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, path: Path, message: str, severity: Severity = "error", video: str = "") -> None:
+        """Add a fault of lists, or of a listed video."""
+        self.faults.append(Fault(path, message, severity, self.corpus, video))
+
+    def add_video(self, video: VideoReport) -> None:
+        """Add the numbers and faults of a video up."""
+        self.videos += 1
+        for name in ("frames", "maps", "fixations", "surplus"):
+            setattr(self, name, getattr(self, name) + getattr(video, name))
+        sizes = ["{}x{}".format(*size) if size else "" for size in (video.size, video.map_size)]
+        for counts, value in zip((self.sizes, self.map_sizes), sizes, strict=True):
+            counts |= {value: counts.get(value, 0) + 1} if value else {}
+        for numbers, number in ((self.rates, video.rate), (self.channels, video.channels)):
+            numbers |= {number: numbers.get(number, 0) + 1} if number else {}
+        self.faults += video.faults
 
     def count(self, severity: Severity) -> int:
         """Number of faults of one severity."""

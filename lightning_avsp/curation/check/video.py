@@ -10,14 +10,14 @@ import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 import torch
 from PIL import Image
 
-from lightning_avsp.curation.check.report import Fault, Severity
+from lightning_avsp.curation.check.report import Severity, VideoReport
 from lightning_avsp.curation.importing.store import VideoPaths, read_record
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.corpora import LAYOUTS
@@ -30,13 +30,14 @@ from lightning_avsp.data.sources import (
     PictureFixations,
     PictureFrames,
     PictureMaps,
+    VideoFrames,
+    VideoMaps,
 )
 from lightning_avsp.data.stavis import video_sources, wave_path
-from lightning_avsp.data.video_source import VideoFrames, VideoMaps
 from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.media.audio_track import load_audio
 from lightning_avsp.media.images import image_size, read_image
-from lightning_avsp.media.video_index import (
+from lightning_avsp.media.random_access import (
     EVEN_REMEDY,
     OFF_CLOCK_SECONDS,
     VIDEO_SUFFIXES,
@@ -74,29 +75,10 @@ Source = Frames | Maps | Fixations
 
 
 @dataclass
-class VideoCheck:
-    """Faults and numbers of one video."""
+class VideoCheck(VideoReport):
+    """Faults and numbers of one video, as they are found."""
 
-    corpus: str
-    video: str
-    depth: Depth
-    faults: list[Fault] = field(default_factory=list)
-    frames: int = 0
-    """Frames within the listed number."""
-    maps: int = 0
-    fixations: int = 0
-    surplus: int = 0
-    """Complete frames beyond the listed number."""
-    size: Size | None = None
-    """(height, width) of most frames."""
-    map_size: Size | None = None
-    rate: int = 0
-    """Samples per second of the audio; 0 without any."""
-    channels: int = 0
-
-    def add(self, path: Path, message: str, severity: Severity = "error") -> None:
-        """Add a fault."""
-        self.faults.append(Fault(path, message, severity, self.corpus, self.video))
+    depth: Depth = "standard"
 
     def attempt(self, path: Path, read: Callable[..., T], *arguments: object) -> T | None:
         """Result of a reader, or None and a fault with the reader's error."""
@@ -128,7 +110,7 @@ def check_video(root: Path, depth: Depth, job: tuple[Corpus, ListedVideo, bool])
         job: The corpus, the video, and True if its audio is silent by design, as that of some generated videos is.
     """
     corpus, listed, silent = job
-    check = VideoCheck(corpus.name, listed.name, depth)
+    check = VideoCheck(corpus.name, listed.name, depth=depth)
     # What readers log is collected in the report
     logger = logging.getLogger("lightning_avsp.data")
     level = logger.level
@@ -150,7 +132,7 @@ def _check_sources(root: Path, corpus: Corpus, listed: ListedVideo, silent: bool
         wave: Path | None = wave_path(root, corpus, listed.name)
         fps = listed.fps
     else:  # these readers look for their files, and refuse a video that has gaps
-        (entry,) = LAYOUTS[corpus.layout].read(root, corpus, [listed], "silence")
+        (entry,) = LAYOUTS[corpus.layout][1](root, corpus, [listed], "silence")
         sources = {"frames": cast("Frames", entry.frames), "maps": cast("Maps", entry.maps)}
         if isinstance(entry.fixations, NoFixations):
             text = "no fixations: the video can train a model, but not score one"

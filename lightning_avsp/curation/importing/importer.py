@@ -8,16 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.curation.importing.agreement import FilmSketch
-from lightning_avsp.curation.importing.clock import FrameClock, video_clock
-from lightning_avsp.curation.importing.frames import FrameGaze, assign_to_frames
+from lightning_avsp.curation.importing.frames import FrameClock, FrameGaze, assign_to_frames, video_clock
 from lightning_avsp.curation.importing.gaze import gaze_files, read_gaze
-from lightning_avsp.curation.importing.lists import check_parts, enter_video, register_corpus
-from lightning_avsp.curation.importing.observers import write_observers
-from lightning_avsp.curation.importing.plausibility import draw_placement, judge_sigma
+from lightning_avsp.curation.importing.plausibility import FilmSketch, draw_placement, judge_sigma
 from lightning_avsp.curation.importing.settings import ImportSettings, check_video_name, parse_splits
-from lightning_avsp.curation.importing.store import VideoPaths, finish, locked, read_record, settle
-from lightning_avsp.curation.importing.writing import Progress, write_audio, write_frames, write_ground_truth
+from lightning_avsp.curation.importing.store import (
+    VideoPaths,
+    check_parts,
+    enter_video,
+    finish,
+    locked,
+    read_record,
+    register_corpus,
+    settle,
+)
+from lightning_avsp.curation.importing.writing import (
+    Progress,
+    write_audio,
+    write_frames,
+    write_ground_truth,
+    write_observers,
+)
 from lightning_avsp.data.catalogue import Part, own_corpus, read_own
 from lightning_avsp.data.lists import ListedVideo
 from lightning_avsp.data.stavis import VIDEO_SUFFIXES

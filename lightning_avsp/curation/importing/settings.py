@@ -2,20 +2,130 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
-from lightning_avsp.curation.importing.geometry import (
-    Coordinates,
-    Origin,
-    ScreenGeometry,
-    parse_pair,
-    parse_size,
-    screen_pixels,
-)
+import pandas as pd
+
 from lightning_avsp.curation.importing.numbers import Decimal
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
+
+Coordinates = Literal["video", "screen", "video_unit", "screen_unit"]
+"""Meaning of x and y: pixels of the video, pixels of the screen, or shares (0 to 1) of either. The origin is the
+outer corner of the top left pixel, so pixel 0 covers 0 to 1."""
+Origin = Literal["top_left", "bottom_left", "centre"]
+"""Origin of x and y. From the bottom and from the centre y counts upwards."""
+
+
+@dataclass(frozen=True)
+class ScreenGeometry:
+    """A video on a screen whose pixels are taken to be square.
+
+    Raises:
+        InputError: If the video does not lie on the screen, or the coordinates need a screen that is not given.
+    """
+
+    video: tuple[int, int]
+    """(width, height) of the video in its own pixels."""
+    coordinates: Coordinates
+    screen: tuple[int, int] | None = None
+    """(width, height) of the screen, needed for its coordinates and for a sigma in degrees."""
+    at: tuple[float, float] = (0.0, 0.0)
+    """(column, row) of the screen where the video begins."""
+    shown: tuple[float, float] = (1.0, 1.0)
+    """(width, height) of the screen that the video covers."""
+    origin: Origin = "top_left"
+    pixel_aspect: float = 1.0
+    """Width of a pixel of the video over its height."""
+
+    def __post_init__(self) -> None:
+        """Check that the video is on the screen."""
+        if self.screen is None:
+            if self.coordinates in ("screen", "screen_unit"):
+                raise InputError(
+                    f"coordinates are {self.coordinates!r} but the screen's size is missing: give --screen.size "
+                    "WIDTHxHEIGHT, or --screen.coordinates video if x and y are pixels of the video"
+                )
+            return
+        (width, height), (wide, high), (left, top) = self.screen, self.shown, self.at
+        if min(width, height, wide, high) <= 0:
+            raise InputError(f"sizes must be positive, got screen {self.screen} and video {self.shown}")
+        # The video may be cropped by the screen's edge, but not lie beside it.
+        if not (-wide < left < width and -high < top < height):
+            raise InputError(
+                f"the video covers columns {left:g} to {left + wide:g} and rows {top:g} to {top + high:g}, the screen "
+                f"has {width} x {height} pixels: correct --screen.video_at or --screen.video_shown"
+            )
+
+    def in_video(self, x: pd.Series, y: pd.Series) -> tuple[pd.Series, pd.Series]:
+        """Gaze as shares of the video: 0 at its left (top) edge, 1 at its right (bottom) edge; float64 (N,) each."""
+        wide, high = self.extent
+        if self.origin != "top_left":
+            y = high - y
+        if self.origin == "centre":
+            x, y = x + wide / 2, y - high / 2
+        if self.coordinates.startswith("video"):
+            return x / wide, y / high
+        assert self.screen is not None
+        return (
+            (x * (self.screen[0] / wide) - self.at[0]) / self.shown[0],
+            (y * (self.screen[1] / high) - self.at[1]) / self.shown[1],
+        )
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """(width, height) of what x and y count on, in their unit: (1, 1) for shares."""
+        if self.coordinates.endswith("unit"):
+            return 1, 1
+        return self.video if self.coordinates == "video" or self.screen is None else self.screen
+
+
+def screen_pixels(degrees: float, distance_cm: float, screen_cm: float, screen_px: int) -> float:
+    """Pixels of the screen under a visual angle in its middle: ``2 d tan(angle / 2)`` times pixels per cm.
+
+    Args:
+        degrees: Visual angle.
+        distance_cm: From the eye to the screen.
+        screen_cm: Width of the screen.
+        screen_px: The same in pixels.
+
+    Raises:
+        InputError: If a length is not positive, or the angle not between 0 and 180.
+    """
+    if min(distance_cm, screen_cm, screen_px) <= 0 or not 0 < degrees < 180:
+        raise InputError(
+            f"distance ({distance_cm} cm), screen width ({screen_cm} cm, {screen_px} pixels) and angle ({degrees} "
+            "degrees, below 180) must be positive"
+        )
+    return 2 * distance_cm * math.tan(math.radians(degrees) / 2) * screen_px / screen_cm
+
+
+def parse_pair(text: str, option: str, separator: str = "x") -> tuple[float, float]:
+    """Parse ``1920x1080`` or ``320,180``.
+
+    Raises:
+        InputError: If it is anything else.
+    """
+    number = r"(-?[0-9]+(?:\.[0-9]+)?)"
+    match = re.fullmatch(f"{number} *{separator} *{number}", text.strip())
+    if match is None:
+        raise InputError(f"{option} is {text!r}; give two numbers such as {'1920' + separator + '1080'}")
+    return float(match[1]), float(match[2])
+
+
+def parse_size(text: str, option: str) -> tuple[int, int]:
+    """Parse ``1920x1080`` as (width, height).
+
+    Raises:
+        InputError: If it is not a pair of whole, positive numbers.
+    """
+    width, height = parse_pair(text, option)
+    if width < 1 or height < 1 or width % 1 or height % 1:
+        raise InputError(f"{option} is {text!r}; give whole, positive WIDTHxHEIGHT")
+    return int(width), int(height)
+
 
 Format = Literal["auto", "table", "eyelink", "neon", "pupil", "tobii", "diem", "coord", "webgazer"]
 """Exports of trackers (:mod:`~lightning_avsp.curation.importing.formats`); auto recognises what is unmistakable."""
@@ -178,8 +288,6 @@ class ImportSettings:
                 f"give one of --maps.sigma (pixels of the video) and --maps.sigma_degrees, got {maps.sigma} and "
                 f"{maps.sigma_degrees}; one degree of visual angle is usual"
             )
-        if maps.sigma is not None and maps.sigma <= 0:
-            raise InputError(f"--maps.sigma must be positive, got {maps.sigma}")
         if maps.sigma_degrees is not None:
             missing = [name for name in ("size", "width_cm", "distance_cm") if not getattr(screen, name)]
             if missing:
@@ -189,17 +297,10 @@ class ImportSettings:
         for name, text in (("--screen.size", screen.size), ("--maps.size", maps.size)):
             if text:
                 parse_size(text, name)
-        if (
-            not 1 <= files.quality <= 100
-            or files.audio_rate < 1
-            or not all(0 <= share <= 1 for share in (self.max_outside, self.max_blank))
-        ):
-            raise InputError(
-                "--files.quality must lie in 1 to 100, --files.audio_rate above 0, --max_outside and --max_blank in 0 "
-                f"to 1, got {files.quality}, {files.audio_rate}, {self.max_outside}, {self.max_blank}"
-            )
-        if self.time.rate is not None and self.time.rate <= 0:
-            raise InputError(f"--time.rate must be positive, got {self.time.rate} samples per second")
+        require_range(1, 100, **{"--files.quality": files.quality})
+        require_range(1, **{"--files.audio_rate": files.audio_rate})
+        require_range(0, 1, **{"--max_outside": self.max_outside, "--max_blank": self.max_blank})
+        require_range(1e-6, **{"--maps.sigma": maps.sigma, "--time.rate": self.time.rate})
 
     def geometry(self, video: tuple[int, int], pixel_aspect: float = 1.0) -> ScreenGeometry:
         """Position on the screen of a video of (width, height) pixels.

@@ -1,18 +1,22 @@
-"""Frames, audio, maps and fixations of one video as files of the layout.
+"""Frames, audio, maps, fixations and positions by observer of one video as files of the layout.
 
-A map is a sum of Gaussians, one for each observer, scaled to a peak of 255.
+A map is a sum of Gaussians, one for each observer, scaled to a peak of 255. Positions by observer lie beside the merged
+maps, for human ceilings and the consistency of observers.
 """
 
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from lightning_avsp.curation.importing.clock import FrameClock
+from lightning_avsp.curation.importing.frames import FrameClock, FrameGaze
+from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio_track import read_audio
 from lightning_avsp.media.video import DecodedFrame, VideoInfo, iterate_frames
 
@@ -175,3 +179,30 @@ def fixated_pixels(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     columns = np.minimum((points[:, 0] * size[1]).astype(np.int64), size[1] - 1)
     matrix[rows, columns] = 1
     return matrix
+
+
+OBSERVERS = "observers.npz"
+"""In a video's annotation folder."""
+
+
+def write_observers(folder: Path, gaze: FrameGaze) -> None:
+    """Write the position of each observer in each frame: ``frame`` (from 0), ``observer``, ``x``, ``y``, ``names``."""
+    arrays = {name: gaze.positions[name].to_numpy() for name in ("frame", "observer", "x", "y")}
+    np.savez_compressed(folder / OBSERVERS, names=np.array(gaze.observers, dtype=np.str_), **arrays)
+
+
+def read_observers(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Read the positions of a video by observer: ``frame``, ``observer``, ``x``, ``y`` (shares), and their names.
+
+    Raises:
+        InputError: If the file is missing or damaged.
+    """
+    path = folder / OBSERVERS
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            table = pd.DataFrame({name: file[name] for name in ("frame", "observer", "x", "y")})
+            return table, [str(name) for name in file["names"]]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}); import the video again with --overwrite"
+        ) from error

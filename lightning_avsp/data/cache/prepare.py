@@ -25,8 +25,7 @@ from lightning_avsp.data.cache.sources import (
     video_fingerprint,
 )
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.data.sources import NoFixations, PictureMaps
-from lightning_avsp.data.video_source import VideoFrames, VideoMaps
+from lightning_avsp.data.sources import NoFixations, PictureMaps, VideoFrames, VideoMaps
 from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.files import atomic_write
 from lightning_avsp.media.audio import resample, to_mono
@@ -155,6 +154,7 @@ def build(job: Job) -> str | None:
     try:
         with atomic_write(job.path) as stream:
             _write(job, mark, stream)
+            # A corpus that is still being copied would else pass for prepared
             if video_fingerprint(job.entry) != mark:
                 raise InputError(
                     f"{job.name}: its files changed while they were read; run `avsp data prepare` again"

@@ -20,13 +20,14 @@ from torch import Tensor
 from lightning_avsp.array_file import ArrayFile, read_index
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.numbered_files import NumberedFiles
+from lightning_avsp.data.sources import WholeFile
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio import Wave
 from lightning_avsp.media.images import decode_jpeg
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """Of the format and of how frames are decoded and resized; files of another version are made anew."""
 SUFFIXES = (".raw", ".packed")
 """File suffixes by how frames are stored, the faster one first."""
@@ -55,11 +56,9 @@ def open_prepared(path: Path, built: str) -> ArrayFile:
 
 
 @dataclass(frozen=True)
-class PreparedSource:
+class PreparedSource(WholeFile):
     """A source that reads one prepared file."""
 
-    path: Path
-    """Prepared file."""
     built: str
     """Mark of its build."""
 
@@ -73,10 +72,6 @@ class PreparedSource:
         if min(numbers) < 1 or max(numbers) > file.index["n_frames"]:
             raise InputError(f"{self.path} has frames 1 to {file.index['n_frames']}, not {list(numbers)}")
         return file
-
-    def name(self, number: int) -> str:
-        """Name one frame, for messages."""
-        return f"{self.path}, frame {number}"
 
     def damaged(self, number: int, error: Exception) -> InputError:
         """Describe damaged bytes."""
@@ -265,29 +260,7 @@ def fresh_index(path: Path, mark: str) -> dict | str:
         return f"of format version {index.get('version')}, not {VERSION}"
     if index.get("fingerprint") != mark:
         return "changed since they were prepared"
-    return index if _complete(index) else "damaged"
-
-
-def _complete(index: dict) -> bool:
-    """True if an index has the arrays that the sources read, for as many frames as it claims."""
-    arrays, count, form = index["arrays"], index.get("n_frames"), index.get("format")
-    if not isinstance(index.get("built"), str) or not isinstance(count, int) or count < 1:
-        return False
-    ends: tuple[str, list, int] = ("<i8", [], count + 1)
-    wanted = {"maps": ("|u1", [], 0), "maps_ends": ends, "map_sizes": ("<i4", [2], count)}
-    if form == "raw":
-        wanted |= {"frames": ("|u1", [*index.get("size", ()), 3], count)}
-    else:
-        wanted |= {"frames": ("|u1", [], 0), "frames_ends": ends}
-    if "fixations" in arrays:
-        wanted |= {"fixations": ("<i2", [2], 0), "fixations_ends": ends}
-    wanted |= {name: ("<f4", [], 0) for name in arrays if name.startswith("audio_")}
-    return form in ("raw", "packed") and all(
-        name in arrays
-        and (arrays[name]["dtype"], arrays[name]["shape"][1:]) == (dtype, tail)
-        and arrays[name]["shape"][0] >= least
-        for name, (dtype, tail, least) in wanted.items()
-    )
+    return index
 
 
 def attach_cache(entries: Sequence[VideoEntry], cache: Path, size: tuple[int, int]) -> list[VideoEntry]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_avsp.data import AVSaliencyDataModule
-from lightning_avsp.data.captions.frames import Captions
+from lightning_avsp.data.captions.features import Captions
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.dataset import EvaluationFrames
 from lightning_avsp.data.entries import MissingAudio, VideoKey

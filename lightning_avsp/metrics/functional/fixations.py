@@ -72,6 +72,7 @@ class FixationPoints:
                 "pixels."
             )
         pixels = height * width
+        # One call for all frames: a call for each would cost more than the metrics themselves
         key, count = (frame * pixels + row * width + column).unique(return_counts=True)
         weight = count.to(torch.float64) if repeats else torch.ones_like(count, dtype=torch.float64)
         return cls(key // pixels, key % pixels, weight, len(lists))

@@ -7,8 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_avsp.curation.importing import Columns, ImportSettings, MapSettings, Screen, TimeStamps
 from lightning_avsp.curation.importing.gaze import GazeTable, read_gaze
+from lightning_avsp.curation.importing.settings import (
+    Columns,
+    ImportSettings,
+    MapSettings,
+    Screen,
+    TimeStamps,
+)
 from lightning_avsp.errors import InputError
 
 
@@ -57,9 +63,8 @@ def test_the_whole_column_decides_about_its_marks(
 
 def test_a_column_that_can_be_two_things_is_refused(tmp_path: Path) -> None:
     cells, path = ["512,250", "513,125", "514,375"], tmp_path / "gaze.csv"
-    with pytest.raises(
-        InputError, match=r"'512,250', which may be 512250 or 512\.250; give --columns\.decimal"
-    ):
+    message = r"'512,250', which may be 512250 or 512\.250; give --columns\.decimal"
+    with pytest.raises(InputError, match=message):
         read(path, column(cells), columns=PLAIN)
     expected = [512.25, 513.125, 514.375]
     chosen = read(path, columns=Columns(observer="", valid="", decimal=","))
@@ -94,19 +99,12 @@ def test_one_table_in_many_dresses(encoding: str, end: str, change: object, tmp_
     text = change(BODY).replace("\n", end)
     found = read(tmp_path / "gaze.csv", text, encoding, columns=Columns(valid="")).samples
     assert found["observer"].tolist() == ["Jürgen", "Anna"]
-    assert (found["time"].tolist(), found["x"].tolist(), found["y"].tolist()) == (
-        [0, 1],
-        [10.5, 11.5],
-        [3, 4],
-    )
+    assert found[["time", "x", "y"]].to_numpy().tolist() == [[0, 10.5, 3], [1, 11.5, 4]]
 
 
-def test_a_wanted_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+def test_columns_there_twice_without_a_header_and_of_confidence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has 2 columns 'x'"):
         read(tmp_path / "gaze.csv", "time,x,x,y\n0,1,2,3\n", columns=PLAIN)
-
-
-def test_a_table_without_a_header_goes_by_numbers(tmp_path: Path) -> None:
     path = tmp_path / "gaze.txt"
     with pytest.raises(InputError, match=r"no column 'observer'.*its columns: 1, 2, 3, 4"):
         read(path, "0 1.5 10 20\n10  2.5 11 21\n")
@@ -114,6 +112,10 @@ def test_a_table_without_a_header_goes_by_numbers(tmp_path: Path) -> None:
     assert found["time"].tolist() == [0, 10]
     assert found["x"].tolist() == [10, 11]
     assert found["line"].tolist() == [1, 2]
+    text = "time,x,y,confidence\n0,1,2,0.9\n1,1,2,0.6\n2,1,2,0.59\n3,1,2,\n"
+    columns = Columns("", valid="confidence", valid_is=">=0.6")
+    valid = read(tmp_path / "gaze.csv", text, columns=columns).samples["valid"]
+    assert valid.tolist() == [True, True, False, False]
 
 
 def test_two_eyes_are_averaged_where_both_are_valid(tmp_path: Path) -> None:
@@ -124,17 +126,6 @@ def test_two_eyes_are_averaged_where_both_are_valid(tmp_path: Path) -> None:
     assert found["x"].tolist() == [20, 10, 30, 20, 30]
     assert found["y"].tolist() == [30, 20, 40, 30, 40]
     assert found["valid"].tolist() == [True, True, True, False, True]
-
-
-def test_a_limit_of_confidence(tmp_path: Path) -> None:
-    text = "time,x,y,confidence\n0,1,2,0.9\n1,1,2,0.6\n2,1,2,0.59\n3,1,2,\n"
-    columns = Columns("", valid="confidence", valid_is=">=0.6")
-    assert read(tmp_path / "gaze.csv", text, columns=columns).samples["valid"].tolist() == [
-        True,
-        True,
-        False,
-        False,
-    ]
 
 
 EXPORTS = {
@@ -184,11 +175,8 @@ def test_exports_are_recognised_and_named(kind: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(table[["time", "x", "y"]], np.array([row[:3] for row in rows], float))
     assert table["valid"].tolist() == [row[3] for row in rows]
     settings = found.settings
-    assert (settings.time.unit, settings.screen.coordinates, settings.screen.origin) == (
-        unit,
-        coordinates,
-        origin,
-    )
+    assert settings.time.unit == unit
+    assert (settings.screen.coordinates, settings.screen.origin) == (coordinates, origin)
     assert settings.screen.size == ("1280x720" if kind == "coord" else "")
     named = read(tmp_path / "export.txt", format=kind, time=TimeStamps(start=5.0))
     assert (named.settings.time.unit, named.settings.time.start) == (unit, 5.0)  # what is asked for stays
@@ -212,9 +200,7 @@ def test_many_files_are_observers_by_their_names(tmp_path: Path) -> None:
         (tmp_path / f"{name}.txt").write_text(f"time,x,y\n0,{x},2\n")
     (tmp_path / "other.csv").write_text("t;x\n")
     found = read(tmp_path / "p*.txt", columns=Columns(valid="")).samples
-    assert found[["observer", "x", "file"]].astype(str).to_numpy().tolist() == [
-        ["p01", "3.0", "p01.txt"],
-        ["p02", "4.0", "p02.txt"],
-    ]
+    rows = found[["observer", "x", "file"]].astype(str).to_numpy().tolist()
+    assert rows == [["p01", "3.0", "p01.txt"], ["p02", "4.0", "p02.txt"]]
     with pytest.raises(InputError, match="no gaze table"):
         read(tmp_path / "q*.txt")

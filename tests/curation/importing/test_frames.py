@@ -1,19 +1,32 @@
-"""Gaze of viewers on the frames of a video: stamps, fixations, viewers who vanish, and placements that cannot be."""
+"""Gaze of viewers on the frames of a video, maps of it, and placements that cannot be or are unlikely."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lightning_avsp.curation.importing import Columns, ImportSettings, MapSettings, Screen, TimeStamps
-from lightning_avsp.curation.importing.clock import make_clock
-from lightning_avsp.curation.importing.frames import FrameGaze, assign_to_frames
+from lightning_avsp.curation.importing.frames import FrameGaze, assign_to_frames, make_clock
 from lightning_avsp.curation.importing.gaze import read_gaze
-from lightning_avsp.curation.importing.plausibility import judge_sigma
+from lightning_avsp.curation.importing.plausibility import FilmSketch, judge_sigma
+from lightning_avsp.curation.importing.settings import (
+    Columns,
+    ImportSettings,
+    MapSettings,
+    Screen,
+    ScreenGeometry,
+    TimeStamps,
+    parse_size,
+    screen_pixels,
+)
+from lightning_avsp.curation.importing.writing import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.video import DecodedFrame
 
 VIDEO = (640, 360)
 
@@ -46,39 +59,28 @@ def test_stamps_locked_to_frames_give_every_frame_its_sample(fps: float, digits:
     found = assign(samples(np.round(numbers / fps * 1000, digits), x=numbers * 7.0), tmp_path, fps)
     assert found.positions["frame"].tolist() == numbers.tolist()
     np.testing.assert_allclose(found.positions["x"], numbers * 7 / 640)
-
-
-def test_twice_the_rate_of_the_frames_gives_each_two_samples(tmp_path: Path) -> None:
-    numbers = np.arange(180)
-    settings = MapSettings(sigma=20.0, pick="last")
-    found = assign(samples(np.round(numbers / 60 * 1000, 2), x=numbers * 3.0), tmp_path, maps=settings)
-    np.testing.assert_allclose(found.positions["x"] * 640, np.arange(1, 180, 2) * 3.0)
+    if digits:  # twice the rate gives each frame two samples
+        numbers = np.arange(180)
+        table = samples(np.round(numbers / fps * 500, digits), x=numbers * 3.0)
+        found = assign(table, tmp_path, fps, maps=MapSettings(sigma=20.0, pick="last"))
+        np.testing.assert_allclose(found.positions["x"] * 640, np.arange(1, 180, 2) * 3.0)
 
 
 def test_fixations_fill_the_frames_that_they_cover(tmp_path: Path) -> None:
     """The case of the tracker: every 220 ms a fixation of 200 ms, 50 frames of 40 ms."""
     onsets = np.arange(0, 2000, 220)
     table = samples(onsets, x=np.arange(len(onsets)) * 10.0).assign(duration=200)
-    with pytest.raises(
-        InputError, match=r"rows come every 220 ms, a frame lasts 40 ms: .* --columns\.duration"
-    ):
+    message = r"rows come every 220 ms, a frame lasts 40 ms: .* --columns\.duration"
+    with pytest.raises(InputError, match=message):
         assign(table, tmp_path, 25.0, 50)
     found = assign(table, tmp_path, 25.0, 50, columns=Columns(duration="duration"))
     middles = 40 * np.arange(50) + 20
-    shown = [
-        int(np.flatnonzero((onsets <= m) & (m < onsets + 200))[0])
-        if ((onsets <= m) & (m < onsets + 200)).any()
-        else -1
-        for m in middles
-    ]
-    expected = {frame: one * 10.0 for frame, one in enumerate(shown) if one >= 0}
+    shown = [np.flatnonzero((onsets <= m) & (m < onsets + 200)) for m in middles]
+    expected = {frame: one[0] * 10.0 for frame, one in enumerate(shown) if len(one)}
     assert len(expected) == 46
     assert dict(zip(found.positions["frame"], (found.positions["x"] * 640).round(6), strict=True)) == expected
-
-
-def test_a_short_fixation_stays_in_its_frame(tmp_path: Path) -> None:
-    table = samples(np.array([0.0, 45.0, 90.0, 500.0])).assign(duration=[30, 10, 5, 400])
-    found = assign(table, tmp_path, 25.0, 25, columns=Columns(duration="duration"))
+    short = samples(np.array([0.0, 45.0, 90.0, 500.0])).assign(duration=[30, 10, 5, 400])
+    found = assign(short, tmp_path, 25.0, 25, columns=Columns(duration="duration"))
     assert found.positions["frame"].tolist() == [0, 1, 2, *range(12, 22)]
 
 
@@ -98,9 +100,8 @@ def test_a_slow_tracker_holds_its_sample(tmp_path: Path) -> None:
 
 def test_frames_without_a_row_are_refused_with_their_histogram(tmp_path: Path) -> None:
     times = np.delete(np.arange(0, 3000, 10.0), slice(100, 130))
-    with pytest.raises(
-        InputError, match=r"9 of 90 frames .* frames by samples: no sample: 9, 1: 0, 2: 0, 3: 54"
-    ):
+    message = r"9 of 90 frames .* frames by samples: no sample: 9, 1: 0, 2: 0, 3: 54"
+    with pytest.raises(InputError, match=message):
         assign(samples(times), tmp_path)
     assert assign(samples(times), tmp_path, max_blank=0.2).empty_frames == 9
     lost = samples(np.arange(0, 3000, 10.0))
@@ -118,9 +119,8 @@ def test_viewers_with_clocks_of_their_own(by: str, tmp_path: Path) -> None:
             for i, (name, start) in enumerate(starts.items())
         ]
     )
-    with pytest.raises(
-        InputError, match=r"2 of 3 observers have no sample on the video: anna, ben.*--columns\.start"
-    ):
+    message = r"2 of 3 observers have no sample on the video: anna, ben.*--columns\.start"
+    with pytest.raises(InputError, match=message):
         assign(table, tmp_path)
     changes = {"columns": Columns(start="began")} if by == "column" else {"time": TimeStamps("ms", "first")}
     found = assign(table, tmp_path, **changes)
@@ -129,24 +129,17 @@ def test_viewers_with_clocks_of_their_own(by: str, tmp_path: Path) -> None:
     assert found.points[40].tolist() == [[100 / 640, 0.5], [110 / 640, 0.5], [120 / 640, 0.5]]
 
 
-def test_a_viewer_who_vanishes_is_named(tmp_path: Path) -> None:
+def test_viewers_without_a_column_are_refused_and_oddities_noted(tmp_path: Path) -> None:
     every = np.arange(0, 3000, 20.0)
-    table = pd.concat([samples(every, name) for name in "abc"] + [samples(every, "dora", x=np.nan)])
-    found = assign(table, tmp_path)
-    assert "1 of 4 observers have no sample on the video: dora" in found.notes
-
-
-def test_viewers_without_a_column_are_refused(tmp_path: Path) -> None:
-    table = pd.concat([samples(np.arange(0, 3000, 20.0), name) for name in "abc"]).drop(columns="observer")
+    table = pd.concat([samples(every, name) for name in "abc"])
     with pytest.raises(InputError, match=r"67% of the samples have the time of another.*--columns\.observer"):
-        assign(table, tmp_path, columns=Columns(observer=""))
+        assign(table.drop(columns="observer"), tmp_path, columns=Columns(observer=""))
     u, v = look(count=600)  # two viewers in turns, 10 ms apart, at places of their own
     mixed = samples(np.arange(0, 3000, 5.0), x=(u * 0.4 + 0.3 * (np.arange(600) % 2)) * 640, y=v * 360)
     found = assign(mixed.drop(columns="observer"), tmp_path, columns=Columns(observer=""))
     assert any("several viewers are in one table" in note for note in found.notes)
-
-
-def test_times_beside_the_video_are_noted(tmp_path: Path) -> None:
+    found = assign(pd.concat([table, samples(every, "dora", x=np.nan)]), tmp_path)
+    assert "1 of 4 observers have no sample on the video: dora" in found.notes
     found = assign(samples(np.arange(1000, 4000, 10.0)), tmp_path, max_blank=0.4)
     assert (
         "33% of the valid samples lie before or after the video of 3.00 s; times run from 1000 to 3990 ms: compare "
@@ -160,35 +153,28 @@ def look(spread: float = 0.12, seed: int = 0, count: int = 300) -> tuple[np.ndar
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "screen", "said"),
+    ("x", "y", "middle", "screen", "said"),
     [
         (
             1.0,
             1.0,
+            0,
             Screen(),
-            r"read as pixels of the video: they are shares; give --screen\.coordinates video_unit",
+            r"pixels of the video: they are shares; give --screen\.coordinates video_unit",
         ),
-        (640, 360, Screen("video_unit"), r"they are pixels; give --screen\.coordinates video"),
-        (360, 640, Screen(), r"with x and y swapped: exchange --columns\.x and --columns\.y"),
-        (1920, 1080, Screen(), r"(9\d|100)% of the valid samples lie outside the video"),
+        (640, 360, 0, Screen("video_unit"), r"they are pixels; give --screen\.coordinates video"),
+        (360, 640, 0, Screen(), r"with x and y swapped: exchange --columns\.x and --columns\.y"),
+        (640, 360, 0.5, Screen(), r"would if they counted from the middle: give --screen\.origin centre"),
+        (1920, 1080, 0, Screen(), r"(9\d|100)% of the valid samples lie outside the video"),
     ],
 )
 def test_placements_that_cannot_be_are_refused(
-    x: float, y: float, screen: Screen, said: str, tmp_path: Path
+    x: float, y: float, middle: float, screen: Screen, said: str, tmp_path: Path
 ) -> None:
     u, v = look()
-    table = samples(np.arange(0, 3000, 10.0), x=u * x, y=v * y)
+    table = samples(np.arange(0, 3000, 10.0), x=(u - middle) * x, y=(v - middle) * y)
     with pytest.raises(InputError, match=said):
         assign(table, tmp_path, screen=screen)
-
-
-def test_places_from_the_middle_are_recognised(tmp_path: Path) -> None:
-    u, v = look()
-    table = samples(np.arange(0, 3000, 10.0), x=(u - 0.5) * 640, y=(v - 0.5) * 360)
-    with pytest.raises(
-        InputError, match=r"would if they counted from the middle: give --screen\.origin centre"
-    ):
-        assign(table, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -239,13 +225,10 @@ def test_pixels_that_are_not_square(tmp_path: Path) -> None:
     geometry = settings.geometry((720, 576), 16 / 15)
     assert geometry.in_video(np.array([384.0]), np.array([288.0])) == (0.5, 0.5)
     np.testing.assert_allclose(settings.map_sigma(geometry), (16.0, 15.0))
-    with pytest.raises(
-        InputError,
-        match=r"the video has 768 x 576 pixels.*--screen.video_at 0,24 --screen.video_shown 1024x768",
-    ):
-        ImportSettings(maps=MapSettings(sigma=9.0), screen=Screen(size="1024x816")).geometry(
-            (720, 576), 16 / 15
-        )
+    other = ImportSettings(maps=MapSettings(sigma=9.0), screen=Screen(size="1024x816"))
+    message = r"the video has 768 x 576 pixels.*--screen.video_at 0,24 --screen.video_shown 1024x768"
+    with pytest.raises(InputError, match=message):
+        other.geometry((720, 576), 16 / 15)
 
 
 def test_frame_numbers_from_one_are_recognised(tmp_path: Path) -> None:
@@ -261,9 +244,8 @@ def test_every_sample_left_out_has_an_example(tmp_path: Path) -> None:
     table = samples(np.arange(0, 3010, 10.0))
     table.loc[3, "valid"], table.loc[5, "x"], table.loc[7, "x"] = 0, np.nan, -40
     found = assign(table, tmp_path)
-    assert {
-        key: found.counts[key] for key in ("total", "invalid", "missing", "out_of_time", "outside", "used")
-    } == {"total": 301, "invalid": 1, "missing": 1, "out_of_time": 1, "outside": 1, "used": 297}
+    counts = {"total": 301, "invalid": 1, "missing": 1, "out_of_time": 1, "outside": 1, "used": 297}
+    assert {key: found.counts[key] for key in counts} == counts
     assert found.examples == {
         "invalid": "gaze.csv, line 5: time 30, x 320, y 180",
         "missing": "gaze.csv, line 7: time 50, x nan, y 180",
@@ -272,7 +254,110 @@ def test_every_sample_left_out_has_an_example(tmp_path: Path) -> None:
     }
 
 
-def test_a_sigma_of_one_pixel_is_noted() -> None:
+shares = st.lists(
+    st.tuples(st.floats(0, 0.9999), st.floats(0, 0.9999)).map(list), min_size=1, max_size=6
+).map(np.array)
+
+
+@given(shares, st.floats(0.5, 9), st.floats(0.5, 9))
+def test_the_sum_equals_loops_over_pixels(points: np.ndarray, down: float, across: float) -> None:
+    height, width = 7, 11
+    found = gaussian_sum(points, (height, width), (down, across))
+    for row in range(height):
+        for column in range(width):
+            direct = sum(
+                math.exp(
+                    -((row + 0.5 - y * height) ** 2) / (2 * down**2)
+                    - (column + 0.5 - x * width) ** 2 / (2 * across**2)
+                )
+                for x, y in points
+            )
+            assert found[row, column] == pytest.approx(direct, abs=1e-12)  # six float64 values below 1
+
+
+def test_the_peak_is_255_and_nothing_stays_nothing() -> None:
+    picture = as_image(gaussian_sum(np.array([[0.2, 0.7], [0.21, 0.7]]), (40, 60), (3.0, 3.0)))
+    assert picture.max() == 255
+    assert not as_image(gaussian_sum(np.zeros((0, 2)), (4, 6), (3.0, 3.0))).any()
+
+
+def test_points_lie_in_their_pixel_up_to_the_last() -> None:
+    nearly = np.nextafter(1.0, 0.0)
+    matrix = fixated_pixels(np.array([[0.0, 0.0], [nearly, nearly], [0.5, 0.0], [0.5, 0.001]]), (3, 7))
+    assert {tuple(point) for point in np.argwhere(matrix)} == {(0, 0), (2, 6), (0, 3)}
+
+
+def test_sizes_on_the_screen() -> None:
+    assert screen_pixels(1.0, 57.3, 40.0, 1600) == pytest.approx(
+        40.0, rel=1e-3
+    )  # 57.3 cm times tan(.5 deg) is .50004
+    assert screen_pixels(2.0, 60.0, 50.0, 1000) == 2 * 60 * math.tan(math.radians(1)) * 20
+    with pytest.raises(InputError, match="must be positive"):
+        screen_pixels(1.0, 0.0, 40.0, 1600)
+    with pytest.raises(InputError, match="columns 1200 to 1300"):
+        ScreenGeometry((100, 50), "screen", (1000, 500), (1200.0, 0.0), (100.0, 50.0))
+    with pytest.raises(InputError, match="WIDTHxHEIGHT"):
+        parse_size("10.5x20", "--screen")
     assert judge_sigma((20.0, 20.0), (360, 640)) == []
     (note,) = judge_sigma((1.0, 1.0), (360, 640))
     assert "0.16% of the video's width" in note
+
+
+def test_clocks_of_jitter_misstated_rates_and_slideshows() -> None:
+    times = np.round(np.arange(100) / 29.97 * 1000) / 1000  # milliseconds, as matroska keeps them
+    clock = make_clock(times, 100 / 29.97, 29.97)
+    assert (clock.even, clock.fps) == (True, 29.97)
+    assert clock.drift < 0.05
+    asked = np.array([-0.001, 0.0, times[50], times[51] - 1e-9, 3.4, np.nan])
+    assert clock.frame_at(asked).tolist() == [-1, 0, 50, 50, -1, -1]
+    clock = make_clock(np.arange(200) / 25.0, 8.0, 30.0)  # the container misstates the rate
+    assert (clock.even, clock.fps) == (True, pytest.approx(25.0))
+    clock = make_clock(np.array([0.0, 1.0, 2.0]), 7.0, 3 / 7)  # the last picture stays
+    assert clock.source.tolist() == [0, 1, 2, 2, 2, 2, 2]
+    assert (clock.fps, clock.seconds, clock.even) == (1.0, 7.0, False)
+
+
+RATE, LENGTH = 10, 120
+
+
+@pytest.fixture(scope="module")
+def film() -> tuple[FilmSketch, np.ndarray]:
+    """A disc that wanders over noise, and its places as shares of the film, (F, 2)."""
+    generator = np.random.default_rng(0)
+    time = np.arange(LENGTH) / RATE
+    places = np.stack([0.5 + 0.3 * np.sin(1.3 * time), 0.45 + 0.3 * np.sin(0.9 * time + 1)], 1)
+    noise = generator.integers(90, 130, (72, 128, 3))
+    rows, columns = np.mgrid[:72, :128]
+    sketch = FilmSketch({5})
+    for index, (x, y) in enumerate(places):
+        disc = np.hypot(rows - y * 72, columns - x * 128) < 8
+        pixels = np.where(disc[..., None], 240, noise).astype(np.uint8)
+        sketch.look(DecodedFrame(index, index, index / RATE, pixels))
+    return sketch, places
+
+
+def judge(film: tuple[FilmSketch, np.ndarray], places: np.ndarray) -> list[str]:
+    generator = np.random.default_rng(1)
+    points = (places[:, None] + generator.normal(0, 0.03, (LENGTH, 3, 2))).clip(0, 0.999)
+    return film[0].judge(tuple(points), np.arange(LENGTH), RATE)
+
+
+def test_gaze_upside_down_is_noted(film: tuple[FilmSketch, np.ndarray]) -> None:
+    sketch, places = film
+    assert list(sketch.kept) == [5]
+    assert judge(film, places) == []
+    (note,) = judge(film, places * (1, -1) + (0, 1))
+    assert "if it is taken upside down: compare --screen.origin" in note
+
+
+@pytest.mark.parametrize(("shift", "said"), [(10, "1 s earlier"), (-10, "1 s later")])
+def test_gaze_of_another_time_is_noted(shift: int, said: str, film: tuple[FilmSketch, np.ndarray]) -> None:
+    (note,) = judge(film, film[1][np.clip(np.arange(LENGTH) - shift, 0, LENGTH - 1)])
+    assert f"if it is taken {said}: compare --time.start" in note
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.2])
+def test_gaze_that_follows_nothing_is_not(spread: float, film: tuple[FilmSketch, np.ndarray]) -> None:
+    aimless = 0.5 + np.random.default_rng(2).normal(0, spread, (LENGTH, 2))
+    assert judge(film, aimless) == []
+    assert film[0].judge((np.full((1, 2), 0.5),) * 30, np.arange(30), RATE) == []  # three seconds are too few

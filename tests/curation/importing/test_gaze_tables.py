@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lightning_avsp.curation.importing import (
+from lightning_avsp.curation.importing import gaze as tables
+from lightning_avsp.curation.importing.importer import import_video
+from lightning_avsp.curation.importing.settings import (
     Columns,
     EyeLink,
     ImportSettings,
     MapSettings,
     Screen,
     TimeStamps,
-    import_video,
 )
-from lightning_avsp.curation.importing import gaze as tables
 from lightning_avsp.errors import InputError, MissingDependencyError
+
+PLAIN = ImportSettings(maps=MapSettings(sigma=5.0))
 
 
 def read_gaze(path: Path, columns: Columns | None = None, **changes: object) -> pd.DataFrame:
     """Samples of a table."""
-    return read_table(path, columns, **changes).samples
-
-
-def read_table(path: Path, columns: Columns | None = None, **changes: object) -> tables.GazeTable:
-    settings = ImportSettings(columns=columns or Columns(), maps=MapSettings(sigma=5.0), **changes)
-    return tables.read_gaze(path, settings)
+    settings = ImportSettings(columns=columns or Columns(), maps=PLAIN.maps, **changes)
+    return tables.read_gaze(path, settings).samples
 
 
 ROWS = [("anna", 0.0, 10.5, 20.25, 1), ("ben", 1.0, 11.5, 21.25, 0), ("anna", 2.0, "", "NA", 1)]
@@ -46,11 +45,13 @@ def test_any_delimiter(delimiter: str, make_table: Callable) -> None:
     assert table.valid.tolist() == [True, False, True]
 
 
-def test_codes_of_validity(make_table: Callable) -> None:
+def test_codes_of_validity_and_options_of_recordings(make_table: Callable) -> None:
     path = make_table([("a", 0, 1, 1, 0), ("a", 1, 1, 1, 4), ("a", 2, 1, 1, 1)])
     with pytest.raises(InputError, match=r"line 3: column 'valid' holds '4'.*--columns.valid_is 0"):
         read_gaze(path, Columns())
     assert read_gaze(path, Columns(valid_is="0, 1")).valid.tolist() == [True, False, True]
+    with pytest.raises(InputError, match=r"for \.asc recordings"):
+        read_gaze(path, eyelink=EyeLink("VIDEO_START"))
 
 
 @pytest.mark.parametrize(
@@ -93,9 +94,7 @@ def test_parquet_says_what_csv_says(
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     with pytest.raises(InputError, match="no column 'gaze_x'"):
         read_gaze(path, Columns(x="gaze_x"))
-    report = import_video(
-        make_film(), path, tmp_path / "root", "Lab", ImportSettings(maps=MapSettings(sigma=5.0))
-    )
+    report = import_video(make_film(), path, tmp_path / "root", "Lab", PLAIN)
     assert report.facts["samples"]["missing"] == 1
 
 
@@ -150,15 +149,10 @@ def test_eyelink_recordings(tmp_path: Path, make_film: Callable) -> None:
     assert fixated.time[fixated.valid].tolist() == [1010, 1020, 1030]
     with pytest.raises(InputError, match="no message 'BEGIN'"):
         read_gaze(folder, eyelink=EyeLink("BEGIN"))
-    settings = ImportSettings(eyelink=EyeLink("VIDEO_START"), maps=MapSettings(sigma=5.0))
+    settings = replace(PLAIN, eyelink=EyeLink("VIDEO_START"))
     report = import_video(make_film(), folder, tmp_path / "root", "Lab", settings)
     assert report.facts["samples"]["used"] == 80 + 78  # a blink, and a sample before the video
     assert report.facts["observers"] == 2
-
-
-def test_eyelink_options_and_tables_do_not_mix(make_table: Callable) -> None:
-    with pytest.raises(InputError, match=r"for \.asc recordings"):
-        read_gaze(make_table(ROWS), eyelink=EyeLink("VIDEO_START"))
 
 
 @pytest.mark.parametrize(
@@ -175,32 +169,18 @@ def test_eyelink_options_and_tables_do_not_mix(make_table: Callable) -> None:
         ({"screen": Screen("video_unit")}, "pixels; give --screen.coordinates video"),
         ({"screen": Screen(size="1920x1080")}, "unscaled.: --screen.video_at 912,516"),
         ({"screen": Screen("screen")}, "screen.s size is missing"),
+        ({}, "a recording of 19.99 s, the video lasts 0.8 s"),
     ],
 )
 def test_implausible_settings_are_refused_with_both_values(
-    changes: dict,
-    said: str,
-    make_film: Callable,
-    make_table: Callable,
-    gaze_rows: list,
-    tmp_path: Path,
+    changes: dict, said: str, make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
 ) -> None:
-    settings = ImportSettings(maps=MapSettings(sigma=5.0), **changes)
-    film, table, root = make_film(), make_table(gaze_rows), tmp_path / "root"
+    rows = gaze_rows if changes else [("a", 10.0 * k, 5, 5, 1) for k in range(2000)]
+    root = tmp_path / "root"
     with pytest.raises(InputError, match=said):
-        import_video(film, table, root, "Lab", settings)
+        import_video(make_film(), make_table(rows), root, "Lab", replace(PLAIN, **changes))
     assert not (root / "annotations").exists()
     assert not (root / "fold_lists").exists()
-
-
-def test_a_recording_of_another_length_is_refused(
-    make_film: Callable, make_table: Callable, tmp_path: Path
-) -> None:
-    table = make_table([("a", 10.0 * k, 5, 5, 1) for k in range(2000)])
-    with pytest.raises(InputError, match=r"a recording of 19.99 s, the video lasts 0.8 s"):
-        import_video(
-            make_film(), table, tmp_path / "root", "Lab", ImportSettings(maps=MapSettings(sigma=5.0))
-        )
 
 
 @pytest.mark.parametrize(
@@ -210,9 +190,9 @@ def test_a_recording_of_another_length_is_refused(
         ({"maps": MapSettings(3.0, 1.0)}, "give one of --maps.sigma"),
         (
             {"maps": MapSettings(sigma_degrees=1.0)},
-            "needs --screen.size, --screen.width_cm, --screen.distance_cm too",
+            "--screen.size, --screen.width_cm, --screen.distance_cm too",
         ),
-        ({"maps": MapSettings(-1.0)}, "positive"),
+        ({"maps": MapSettings(-1.0)}, "--maps.sigma=-1.0 is out of range"),
         ({"maps": MapSettings(3.0), "screen": Screen(video_at="3,4")}, "need --screen.size too"),
     ],
 )
@@ -221,14 +201,14 @@ def test_settings_that_contradict_each_other(settings: dict, said: str) -> None:
         ImportSettings(**settings)
 
 
-def test_names_that_cannot_be(
-    make_film: Callable, make_table: Callable, gaze_rows: list, tmp_path: Path
-) -> None:
-    film, table = make_film("my film.mp4"), make_table(gaze_rows)
-    settings = ImportSettings(maps=MapSettings(sigma=5.0))
-    with pytest.raises(InputError, match="--video_name my_film"):
-        import_video(film, table, tmp_path, "Lab", settings)
-    with pytest.raises(InputError, match="published corpus AVAD"):
-        import_video(film, table, tmp_path, "AVAD", settings, video="one")
-    with pytest.raises(InputError, match="split is 'first'"):
-        import_video(film, table, tmp_path, "Lab", settings, video="one", split="first")
+@pytest.mark.parametrize(
+    ("corpus", "names", "message"),
+    [
+        ("Lab", {}, "--video_name my_film"),
+        ("AVAD", {"video": "one"}, "published corpus AVAD"),
+        ("Lab", {"video": "one", "split": "first"}, "split is 'first'"),
+    ],
+)
+def test_names_that_cannot_be(corpus: str, names: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        import_video(tmp_path / "my film.mp4", tmp_path / "gaze.csv", tmp_path, corpus, PLAIN, **names)

@@ -1,20 +1,31 @@
-"""Caption files and tables: contents, refused lines, and files of a killed run."""
+"""Caption files and tables: contents, refused lines, files of a killed run, and the captioning of a corpus."""
+
+from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from lightning_avsp.backbones.blip2 import Captioner, open_captioner
 from lightning_avsp.data.captions.lines import (
     Caption,
     CaptionAppender,
+    caption_corpus,
+    caption_path,
     merge_captions,
     read_captions,
     read_table,
+    uncaptioned_frames,
     write_captions,
 )
+from lightning_avsp.data.clips import evaluation_clips
+from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.errors import InputError
+from lightning_avsp.structures import ClipPolicy
 
 LINES = [Caption("V1", 1, "a dog barks", "blip", "question"), Caption("V1", 9, "größer", "blip", "none")]
 
@@ -27,16 +38,13 @@ def path(tmp_path: Path) -> Path:
 
 def test_written_captions_are_read(path: Path) -> None:
     assert read_captions(path) == LINES
-    assert json.loads(path.read_text().splitlines()[0]) == {
-        "video": "V1",
-        "frame": 1,
-        "text": "a dog barks",
-        "model": "blip",
-        "prompt": "question",
-    }
+    first = {"video": "V1", "frame": 1, "text": "a dog barks", "model": "blip", "prompt": "question"}
+    assert json.loads(path.read_text().splitlines()[0]) == first
     further = Caption("V1", 2, "x", "m", None, {"informative": True})
     write_captions(path, [further])
     assert read_captions(path) == [further]
+    with pytest.raises(InputError, match="avsp caption ROOT --corpus ETMD"):
+        read_captions(path.with_name("ETMD.jsonl"))
 
 
 def test_the_later_of_two_lines_counts_and_is_logged(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -49,23 +57,18 @@ def test_the_later_of_two_lines_counts_and_is_logged(path: Path, caplog: pytest.
 
 
 @pytest.mark.parametrize("cut", [1, 2, 20, 40])
-def test_a_half_written_last_line_is_passed_over(
+def test_a_half_written_last_line_is_passed_over_and_mended(
     path: Path, cut: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.write_bytes(path.read_bytes()[:-cut])  # 1: only the line end is missing, the caption is whole
+    whole = LINES if cut == 1 else LINES[:1]
     with caplog.at_level(logging.WARNING):
-        read = read_captions(path)
-    assert read == (LINES if cut == 1 else LINES[:1])
+        assert read_captions(path) == whole
     assert any("half-written" in message for message in caplog.messages) == (cut > 1)
-
-
-@pytest.mark.parametrize("cut", [1, 2, 20, 40])
-def test_appending_mends_the_file_of_a_killed_run(path: Path, cut: int) -> None:
-    path.write_bytes(path.read_bytes()[:-cut])
     new = Caption("V2", 1, "a bird", "blip", "question")
     with CaptionAppender(path) as lines:
         lines.append([new])
-    assert read_captions(path) == ([*LINES, new] if cut == 1 else [LINES[0], new])
+    assert read_captions(path) == [*whole, new]
     assert path.read_bytes().endswith(b"\n")
 
 
@@ -88,26 +91,18 @@ def test_a_broken_line_is_named(path: Path, broken: str) -> None:
         read_captions(path)
 
 
-def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="avsp caption ROOT --corpus ETMD"):
-        read_captions(tmp_path / "ETMD.jsonl")
-
-
 FRAMES = {"V1": 40, "V2": 40}
 CSV = 'video,frame,text\nV1,1,"a dog, barking"\nV2,40,größer\n'
 EXPECTED = [("V1", 1, "a dog, barking"), ("V2", 40, "größer")]
 
 
-def test_csv(tmp_path: Path) -> None:
+def test_tables(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("\ufeff" + CSV, encoding="utf-8")  # as spreadsheets write it
     assert read_table(path) == [Caption(*row, "table mine.csv") for row in EXPECTED]
-
-
-def test_json_lines_keep_their_model(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text('{"video": "V1", "frame": 1, "text": "a dog", "model": "me"}\n\n')
-    assert read_table(path) == [Caption("V1", 1, "a dog", "me")]
+    assert read_table(path) == [Caption("V1", 1, "a dog", "me")]  # keeps its model
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -161,3 +156,51 @@ def test_captions_of_nothing_are_refused(tmp_path: Path, caption: Caption, messa
     with pytest.raises(InputError, match=message):
         merge_captions(tmp_path / "AVAD.jsonl", [caption], FRAMES, tmp_path / "t.csv")
     assert not (tmp_path / "AVAD.jsonl").exists()
+
+
+@pytest.mark.parametrize("every", [1, 4, 7, 100])
+def test_the_frames_that_a_thinned_test_scores(corpus: Path, tmp_path: Path, every: int) -> None:
+    video = read_videos(corpus, ["AVAD"], "all")[0]
+    wanted = uncaptioned_frames([video], every, tmp_path / "AVAD.jsonl", "m")[video.video]
+    assert wanted == [clip.target for clip in evaluation_clips(video.n_frames, ClipPolicy(), every=every)]
+
+
+class Killed(Captioner):
+    """Dies after two batches."""
+
+    calls = 0
+
+    def caption(self, frames: Sequence[np.ndarray]) -> list:
+        self.calls += 1
+        if self.calls > 2:
+            raise KeyboardInterrupt
+        return super().caption(frames)
+
+
+def test_killed_and_resumed_equals_uninterrupted(corpus: Path, tmp_path: Path, blip2_folder: Path) -> None:
+    captioner = open_captioner(str(blip2_folder))
+    videos = read_videos(corpus, ["AVAD"], "all")
+    whole, path = caption_path(tmp_path / "whole", "AVAD"), caption_path(tmp_path / "killed", "AVAD")
+    counts = caption_corpus(videos, uncaptioned_frames(videos, 9, whole, captioner.name), whole, captioner, 2)
+    assert sum(counts.values()) == 18
+
+    dying = Killed(captioner.name, captioner.network, captioner.processor)
+    with pytest.raises(KeyboardInterrupt):
+        caption_corpus(videos, uncaptioned_frames(videos, 9, path, captioner.name), path, dying, 2)
+    assert len(read_captions(path)) == 3  # three frames a video, in batches of two and one
+    with path.open("ab") as file:
+        file.write(b'{"video": "V')  # killed in the middle of a line
+    todo = uncaptioned_frames(videos, 9, path, captioner.name)
+    assert sum(map(len, todo.values())) == 15
+    reported: list[tuple[int, int]] = []
+    caption_corpus(videos, todo, path, captioner, 2, lambda done, total: reported.append((done, total)))
+    assert read_captions(path) == read_captions(whole)
+    assert reported[-1] == (15, 15)
+    assert uncaptioned_frames(videos, 9, path, captioner.name) == {}
+
+
+def test_captions_of_two_models_are_not_mixed(corpus: Path, tmp_path: Path) -> None:
+    path = caption_path(tmp_path, "AVAD")
+    write_captions(path, [Caption("V1_Sound", 1, "a dog", "blip2-a")])
+    with pytest.raises(InputError, match="captions of blip2-a, but blip2-b"):
+        uncaptioned_frames(read_videos(corpus, ["AVAD"], "all"), 1, path, "blip2-b")

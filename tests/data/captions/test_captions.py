@@ -1,4 +1,4 @@
-"""Captions of clips: their rows, substitutes for missing ones, and mismatched ones."""
+"""Captions of clips and their token features: rows, substitutes for missing ones, mismatched ones, files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_avsp.data.captions.features import TextModel, TokenFeatures
-from lightning_avsp.data.captions.frames import CaptionedFrames, Captions
+from lightning_avsp.backbones.text_encoder import TextModel
+from lightning_avsp.data.captions.features import (
+    CaptionedFrames,
+    Captions,
+    TokenFeatures,
+    text_key,
+)
 from lightning_avsp.data.captions.lines import Caption, write_captions
 from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.options import EvaluationOptions
@@ -114,32 +119,23 @@ def test_long_captions_keep_their_end(tmp_path: Path, caplog: pytest.LogCaptureF
     assert any("1 of 1 distinct captions have more than 4 tokens" in message for message in caplog.messages)
 
 
-def test_too_few_tokens_are_refused(captions: Captions) -> None:
-    with pytest.raises(InputError, match="tokens is 2"):
-        replace(captions, tokens=2)
-
-
-def test_a_text_without_features_is_named(captions: Captions) -> None:
-    lines = (captions.folder / "AVAD.jsonl").read_text()
-    added = Caption(V1[1], 2, "a new one", "m").line()
-    (captions.folder / "AVAD.jsonl").write_text(lines + added)
-    with pytest.raises(InputError, match=r"1 of 4 captions of AVAD have no features of toy.*'a new one'"):
-        captions.open(["AVAD"])
-
-
-def test_missing_files_are_named(captions: Captions, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no captions at .*ETMD\.jsonl"):
-        captions.open(["ETMD"])
-    with pytest.raises(InputError, match=r"no token features in .*none.*avsp caption"):
-        replace(captions, features=tmp_path / "none").open(["AVAD"])
-
-
-def test_the_text_model_can_be_demanded(captions: Captions) -> None:
+def test_what_cannot_be_opened_is_named(captions: Captions, tmp_path: Path) -> None:
+    for changes, corpus, message in (
+        ({}, "ETMD", r"no captions at .*ETMD\.jsonl"),
+        ({"features": tmp_path / "none"}, "AVAD", r"no token features in .*none.*avsp caption"),
+        ({"model": "clip"}, "AVAD", "features of toy .*asks for clip"),
+        ({"model": "0123"}, "AVAD", "features of toy .*asks for 0123"),
+        ({"model": "ffffffff"}, "AVAD", "features of toy .*asks for ffffffff"),
+        ({"tokens": 2}, "AVAD", r"captions\.tokens=2 is out of range: give a number at least 3"),
+    ):
+        with pytest.raises(InputError, match=message):
+            replace(captions, **changes).open([corpus])  # type: ignore[arg-type]
     for same in ("toy", "01234567"):
         assert replace(captions, model=same).open(["AVAD"]).model == MODEL
-    for other in ("clip", "0123", "ffffffff"):
-        with pytest.raises(InputError, match=rf"features of toy .*asks for {other}"):
-            replace(captions, model=other).open(["AVAD"])
+    path = captions.folder / "AVAD.jsonl"  # type: ignore[operator]
+    path.write_text(path.read_text() + Caption(V1[1], 2, "a new one", "m").line())
+    with pytest.raises(InputError, match=r"1 of 4 captions of AVAD have no features of toy.*'a new one'"):
+        captions.open(["AVAD"])
 
 
 def test_loader_processes_get_no_open_files(captions: Captions) -> None:
@@ -208,3 +204,60 @@ def test_training_clips_have_text_with_any_number_of_workers(corpus: Path, with_
         texts.append(torch.cat([batch["text"] for batch in data.train_dataloader()]))
     assert torch.equal(*texts)
     assert texts[0].any()
+
+
+CLIP = TextModel("clip", "a" * 64, 8, 77)
+
+
+def random_rows(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, 8)).astype(np.float32)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> TokenFeatures:
+    cache = TokenFeatures(tmp_path / "features")
+    cache.claim(CLIP)
+    cache.write(["a dog", "a big dog"], [random_rows(4), random_rows(5, 1)])
+    return cache
+
+
+def read_rows(cache: TokenFeatures, text: str) -> np.ndarray:
+    shard, start, count = cache.find([text_key(text)])[text_key(text)]
+    return np.asarray(cache.open_shard(shard)[start : start + count], np.float32)
+
+
+def test_rows_come_back_in_half_precision_and_shards_add_up(cache: TokenFeatures) -> None:
+    cache.write(["a cat"], [random_rows(4, 2)])
+    for text, expected in (
+        ("a dog", random_rows(4)),
+        ("a big dog", random_rows(5, 1)),
+        ("a cat", random_rows(4, 2)),
+    ):
+        np.testing.assert_array_equal(read_rows(cache, text), expected.astype(np.float16))
+    assert set(cache.find(map(text_key, ["a cat", "a dog", "x"]))) == {text_key("a cat"), text_key("a dog")}
+    with np.errstate(over="ignore"), pytest.raises(InputError, match="half precision"):
+        cache.write(["x"], [np.full((3, 8), 1e6, np.float32)])
+
+
+def test_another_model_and_a_foreign_description_are_named(cache: TokenFeatures) -> None:
+    cache.claim(TextModel("/local/copy", "a" * 64, 8, 77))  # the same weights under another name
+    message = r"clip \(8 channels, fingerprint aaaaaaaaaaaa\).*fingerprint bbbbbbb"
+    with pytest.raises(InputError, match=message):
+        cache.claim(TextModel("clip", "b" * 64, 8, 77))
+    assert cache.model() == CLIP
+    for text, message in (('{"version": 99}', "version 99"), ("[]", "no text model of version 2")):
+        (cache.folder / "model.json").write_text(text)
+        with pytest.raises(InputError, match=message):
+            cache.model()
+
+
+def test_a_truncated_shard_is_named_and_an_unfinished_one_does_not_count(cache: TokenFeatures) -> None:
+    shard = next((cache.folder / "shards").glob("*.tokens"))
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-50])
+    with pytest.raises(InputError, match=shard.name):
+        cache.open_shard(shard.stem)
+    with pytest.raises(InputError, match=shard.name):
+        cache.find([text_key("a dog")])
+    shard.rename(shard.with_name(f".{shard.name}.x.part"))  # what a killed run leaves
+    assert cache.find([text_key("a dog")]) == {}

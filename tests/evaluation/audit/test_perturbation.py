@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lightning_avsp.cli import main
-from lightning_avsp.data.captions.frames import Captions
+from lightning_avsp.data.captions.features import Captions
 from lightning_avsp.diffusion import Sampling
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.data import AuditData, find_corpus_captions
