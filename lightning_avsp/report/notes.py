@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
+from lightning_avsp.backbones.weights import EARLIER
 from lightning_avsp.evaluation.formatting import shorten
 from lightning_avsp.evaluation.statistics import FEW_VIDEOS
 from lightning_avsp.profiling.model import NetworkCost
@@ -87,8 +90,8 @@ def provenance_notes(results: Sequence[RunResult], protocol: str = "") -> list[s
             for corpus, scored in frames.items()
         ]
         notes.append(f"scored frames: {'; '.join(counts)}")
-    starts = {f"{part} ({source})" for one in results for part, source in one.starts.items()}
-    at_random = sorted(start for start in starts if "(random" in start)
+    starts = {f"{part} ({_shorten(source)})" for one in results for part, source in one.starts.items()}
+    at_random = sorted(start for start in starts if re.search(r"[( ]random( by name)?\)$", start))
     if known := sorted(starts - set(at_random)):
         notes.append(f"encoders started from {', '.join(known)}")
     if at_random:
@@ -96,6 +99,11 @@ def provenance_notes(results: Sequence[RunResult], protocol: str = "") -> list[s
     if commits := sorted({one.commit for one in results} - {""}):
         notes.append(f"trained at commit {', '.join(commits)}")
     return notes
+
+
+def _shorten(start: str) -> str:
+    """Keep of every path in a start ``<run>/<seed>/checkpoints/<file>``, which names it on any machine."""
+    return EARLIER.join(str(Path(*Path(source).parts[-4:])) for source in start.split(EARLIER))
 
 
 def caveats(rows: Mapping[str, ReportRow], measured: Sequence[Measured], strays: Sequence[str]) -> list[str]:

@@ -103,11 +103,15 @@ def test_selection_and_contamination_are_noted(table):
 
 def test_the_papers_protocol_or_another_is_shown_and_random_starts_are_noted(table):
     first = table.trials()[0]
-    content = json.loads(table.finish(first, starts={"core.video_encoder": "random"}).read_text())
+    stage = "/data/runs/stage/seed0/checkpoints/best.ckpt, itself from "
+    starts = {"core.video_encoder": f"{stage}random", "core.audio_encoder": f"{stage}vggish"}
+    content = json.loads(table.finish(first, starts=starts).read_text())
     plain = table.report()
     assert "ours are scored by the protocol plain" in plain.notes
     assert "1 results have no scores by stavis and are shown by plain" in plain.notes
-    assert "encoders that started at random: core.video_encoder (random)" in plain.notes
+    short = "stage/seed0/checkpoints/best.ckpt, itself from "
+    assert f"encoders started from core.audio_encoder ({short}vggish)" in plain.notes
+    assert f"encoders that started at random: core.video_encoder ({short}random)" in plain.notes
     protocols = {
         name: {"videos": [{**row, "cc": row["cc"] + more} for row in content["videos"]], "averages": {}}
         for name, more in (("stavis", 0.125), ("vinet", 0.25))

@@ -90,6 +90,8 @@ def test_a_second_stage_starts_from_the_first_and_its_record_says_so(
     )  # fmt: skip
     record = json.loads((tmp_path / "second" / "run.json").read_text())
     assert record["started_from"] == {"init_from": str(checkpoint)}
+    # the stage's own start is not hidden behind its checkpoint
+    assert record["starts"]["core.video_encoder"] == f"{checkpoint}, itself from random"
     assert any(line.startswith("initial weights, ") and "taken" in line for line in record["weights"])
     before = torch.load(checkpoint, weights_only=True)["state_dict"]
     after = torch.load(tmp_path / "second" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
@@ -123,3 +125,4 @@ def test_a_resumed_run_does_not_start_again(first_stage: Path, corpus: Path, tmp
     main([*arguments, "--ckpt_path=last", "--trainer.max_epochs=1"])  # nothing left to train
     after = torch.load(tmp_path / "second" / "checkpoints" / "last.ckpt", weights_only=True)
     assert all(torch.equal(value, after["state_dict"][name]) for name, value in before["state_dict"].items())
+    assert after["starts"] == before["starts"]
