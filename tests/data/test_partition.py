@@ -1,10 +1,12 @@
 """Which videos train, validate and test."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_avsp.data.partition import partition_videos
+from lightning_avsp.data.partition import describe_choice, partition_videos
 from lightning_avsp.errors import InputError
 
 TRAIN = [("AVAD", f"V{k}") for k in range(30)] + [("ETMD", f"V{k}") for k in range(8)]
@@ -47,6 +49,27 @@ def test_choosing_on_the_test_list_is_possible_when_said() -> None:
     parts = partition_videos(TRAIN, TEST, selection="test")
     assert parts.train == tuple(TRAIN)
     assert parts.validation == parts.test == tuple(TEST)
+
+
+@pytest.mark.parametrize(
+    ("selection", "checkpoint", "label"),
+    [
+        ("validation", "run/checkpoints/best.ckpt", "chosen on validation"),
+        (
+            "validation",
+            "run/checkpoints/last.ckpt",
+            "taken last, of a training without the validation videos",
+        ),
+        ("test", "run/checkpoints/best.ckpt", "chosen on the TEST list"),
+        ("test", "run/checkpoints/last.ckpt", "taken last, .* watched the TEST list"),
+        ("none", "run/checkpoints/last.ckpt", "taken last, .* whole published training list"),
+        ("validation", None, "taken as published"),
+    ],
+)
+def test_results_name_the_choice_of_the_tested_checkpoint(
+    selection: str, checkpoint: str | None, label: str
+) -> None:
+    assert re.match(label, describe_choice(selection, checkpoint))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("selection", ["validation", "test"])
