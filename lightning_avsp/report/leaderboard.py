@@ -89,7 +89,7 @@ def read_leaderboard(corpus: str, metric: str, runs: Path, protocol: str = "") -
         for sweep, one in read_all_results(runs)
         if any(row["corpus"] == name for row in one.videos)
     ]
-    notes = provenance_notes([one for _, one in ours], protocol)
+    notes = provenance_notes([one for _, one in ours], {name}, protocol)
     ours = [(sweep, in_protocol(one, protocol)) for sweep, one in ours]
     entries = [*_published_entries(found), *_our_entries(name, metrics, ours)]
     ranked = [entry for entry in entries if entry.ranked and sort in entry.values]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,7 @@ from lightning_avsp.backbones.weights import EARLIER
 from lightning_avsp.evaluation.formatting import shorten
 from lightning_avsp.evaluation.statistics import FEW_VIDEOS
 from lightning_avsp.profiling.model import NetworkCost
-from lightning_avsp.report.measured import Measured
+from lightning_avsp.report.measured import Measured, dataset_corpus
 from lightning_avsp.report.protocol import in_protocol, protocol_notes
 from lightning_avsp.report.published import FLAGS, PublishedTable
 from lightning_avsp.report.results import ReportRow, RunResult
@@ -53,7 +54,11 @@ def table_notes(
     return (
         *notes,
         *synthetic_notes(frame),
-        *provenance_notes([one for row in rows.values() for one in row.results], protocol),
+        *provenance_notes(
+            [one for row in rows.values() for one in row.results],
+            {dataset_corpus(dataset)[0] for dataset in frame.dataset.unique()},
+            protocol,
+        ),
         *caveats(rows, [] if table.course else measured, strays),
         *printed_notes(table),
     )
@@ -75,18 +80,20 @@ def synthetic_notes(frame: pd.DataFrame) -> list[str]:
     ]
 
 
-def provenance_notes(results: Sequence[RunResult], protocol: str = "") -> list[str]:
-    """Name what our numbers rest on: protocol, scored frames, initial weights, commit."""
-    notes = protocol_notes(results, protocol)
-    frames: dict[str, dict[tuple[int | None, str], int]] = {}
-    for one in results:
+def provenance_notes(results: Sequence[RunResult], corpora: Collection[str], protocol: str = "") -> list[str]:
+    """Name what our numbers on some corpora rest on: protocol, scored frames, initial weights, commit."""
+    shown = [
+        replace(one, videos=tuple(row for row in one.videos if row["corpus"] in corpora)) for one in results
+    ]
+    notes = protocol_notes(shown, protocol)
+    frames: dict[str, dict[str, int]] = {}
+    for one in shown:
         for row in in_protocol(one, protocol).videos:
             scored = frames.setdefault(row["corpus"], {})
-            key = one.split, row["video"]
-            scored[key] = max(scored.get(key, 0), int(row.get("frames") or 0))
+            scored[row["video"]] = max(scored.get(row["video"], 0), int(row.get("frames") or 0))
     if frames:
         counts = [
-            f"{sum(scored.values()):,} of {len(scored)} test videos of {corpus}"
+            f"{sum(scored.values()):,} in the {len(scored)} test videos of {corpus}"
             for corpus, scored in frames.items()
         ]
         notes.append(f"scored frames: {'; '.join(counts)}")
@@ -114,6 +121,7 @@ def caveats(rows: Mapping[str, ReportRow], measured: Sequence[Measured], strays:
     labels = {one.selection for one in results if not one.selection.startswith(FAIR_SELECTION)}
     notes += [f"checkpoints {label}" for label in sorted(labels - {""})]
     notes += sorted({line for one in results for line in one.contamination})
+    notes += sorted({f"limited test: {limit}" for one in results for limit in one.limits})
     for name, row in rows.items():
         described = row.cost.all_params if isinstance(row.cost, NetworkCost) else None
         trained = sorted({one.parameters for one in row.results if one.parameters} - {described})

@@ -45,6 +45,11 @@ def test_a_trial_that_is_not_finished_makes_its_row_incomplete(filled):
     assert (filled.done, filled.complete) == (17, False)
 
 
+def test_a_trial_of_wandb_agent_names_no_row_and_is_found_by_its_values(table):
+    table.finish(table.trials()[0], row=None)
+    assert table.report().done == 1
+
+
 def test_a_dataset_that_no_trial_tests_is_not_missing_but_not_planned(table):
     table.finish_all()
     for row in table.printed["rows"]:
@@ -95,8 +100,10 @@ def test_results_of_trials_that_the_file_no_longer_lists_are_left_out_and_named(
 def test_selection_and_contamination_are_noted(table):
     first, second = table.trials()[:2]
     table.finish(first, selection="chosen on the TEST list: scores are optimistic")
-    table.finish(second, leaks=["LEAK: 3 test videos were seen by init_from"])
+    table.finish(second, leaks=["LEAK: 3 test videos were seen by init_from"], test_every=10)
     notes = table.report().notes
+    assert "limited test: every 10th frame only" in notes
+    assert "scored frames: 30 in the 3 test videos of AVAD" in notes  # of one split, whatever the seeds
     assert "checkpoints chosen on the TEST list: scores are optimistic" in notes
     assert "LEAK: 3 test videos were seen by init_from" in notes
 
