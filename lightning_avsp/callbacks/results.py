@@ -40,9 +40,7 @@ class ResultWriter(Callback):
         options = asdict(data.test) if hasattr(data, "test") else {}
         selection = getattr(data, "selection_label", None)
         if stage == "test" and selection is not None:
-            selection = describe_choice(
-                data.validation.selection, trainer.ckpt_path and str(trainer.ckpt_path)
-            )
+            selection = describe_choice(data.validation.selection, trainer.ckpt_path)
         averages = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()

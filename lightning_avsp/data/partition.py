@@ -42,7 +42,7 @@ class Partition:
     test: tuple[VideoKey, ...]
 
 
-def describe_choice(selection: Selection, checkpoint: str | None) -> str:
+def describe_choice(selection: Selection, checkpoint: str | Path | None) -> str:
     """Describe the choice of a tested checkpoint, by its path; None for one that no run of ours wrote."""
     if checkpoint is None:
         return GIVEN_LABEL

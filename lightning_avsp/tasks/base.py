@@ -200,7 +200,8 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
             log.warning("the checkpoint was trained with %s but is run with %s", self.input_spec, spec)
         self.input_spec = spec
         self.features.attach(self.network, self.trainer, datamodule, stage)
-        for line in self.weight_report():
+        # weights of other commands are a checkpoint's, whatever the network was built with
+        for line in self.weight_report() if stage == "fit" else ():
             log.info(line)
 
     def configure_model(self) -> None:
