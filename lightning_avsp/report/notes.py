@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from lightning_avsp.backbones.weights import EARLIER
-from lightning_avsp.evaluation.formatting import shorten
+from lightning_avsp.evaluation.formatting import METRIC_NAMES, shorten
 from lightning_avsp.evaluation.statistics import FEW_VIDEOS
 from lightning_avsp.profiling.model import NetworkCost
+from lightning_avsp.report.courses import QUANTITIES
 from lightning_avsp.report.measured import Measured, dataset_corpus
 from lightning_avsp.report.protocol import in_protocol, protocol_notes
 from lightning_avsp.report.published import FLAGS, PublishedTable
@@ -46,20 +47,21 @@ def table_notes(
     """
     planned = any(row.planned for row in rows.values())
     notes = [] if planned else ["no sweep of this table is here: printed numbers alone"]
-    if (course := table.course) is not None:
+    results = [one for row in rows.values() for one in row.results]
+    if (course := table.course) is not None:  # no test is behind it
+        names = {course.quantity.format(metric=METRIC_NAMES.get(one, one)) for one in table.metrics}
+        quantities = ", ".join(QUANTITIES.get(name, name) for name in sorted(names))
         scaled = f" x {course.scale:,g}" if course.scale != 1 else ""
         notes.append(
-            f"ours: training courses of {course.sweep}, row {course.row}: {course.quantity}{scaled} of the row's epoch"
+            f"ours: {quantities}{scaled}, of the row's epoch in the trainings of {course.sweep}, {course.row}"
         )
+        return (*notes, *synthetic_notes(frame), *start_notes(results), *printed_notes(table))
     return (
         *notes,
         *synthetic_notes(frame),
-        *provenance_notes(
-            [one for row in rows.values() for one in row.results],
-            {dataset_corpus(dataset)[0] for dataset in frame.dataset.unique()},
-            protocol,
-        ),
-        *caveats(rows, [] if table.course else measured, strays),
+        *score_notes(results, {dataset_corpus(dataset)[0] for dataset in frame.dataset.unique()}, protocol),
+        *start_notes(results),
+        *caveats(rows, measured, strays),
         *printed_notes(table),
     )
 
@@ -80,8 +82,8 @@ def synthetic_notes(frame: pd.DataFrame) -> list[str]:
     ]
 
 
-def provenance_notes(results: Sequence[RunResult], corpora: Collection[str], protocol: str = "") -> list[str]:
-    """Name what our numbers on some corpora rest on: protocol, scored frames, initial weights, commit."""
+def score_notes(results: Sequence[RunResult], corpora: Collection[str], protocol: str = "") -> list[str]:
+    """Name what our numbers on some corpora are scores of: protocol and frames."""
     shown = [
         replace(one, videos=tuple(row for row in one.videos if row["corpus"] in corpora)) for one in results
     ]
@@ -97,6 +99,12 @@ def provenance_notes(results: Sequence[RunResult], corpora: Collection[str], pro
             for corpus, scored in frames.items()
         ]
         notes.append(f"scored frames: {'; '.join(counts)}")
+    return notes
+
+
+def start_notes(results: Sequence[RunResult]) -> list[str]:
+    """Name what trained our networks: initial weights and commit."""
+    notes = []
     starts = {f"{part} ({_shorten(source)})" for one in results for part, source in one.starts.items()}
     at_random = sorted(start for start in starts if re.search(r"[( ]random( by name)?\)$", start))
     if known := sorted(starts - set(at_random)):
