@@ -18,6 +18,8 @@ StateDict = dict[str, Tensor]
 RANDOM = "random"
 """Value of a ``*_weights`` option that starts an encoder at random by name, which a frozen one needs."""
 RANDOM_BY_NAME = "random by name"
+EARLIER = ", itself from "
+"""Words between a checkpoint that a part started from and the start of that checkpoint's own training."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,18 @@ class PartReport:
     """Names in the network that the file does not hold and that stay random on purpose."""
     frozen: bool = False
     """True for a part that training leaves as it is."""
+    earlier: str = ""
+    """Start of this part in the training whose checkpoint `source` is."""
 
     @property
     def is_random(self) -> bool:
         """True if nothing was loaded."""
         return self.source in (RANDOM, RANDOM_BY_NAME)
+
+    @property
+    def start(self) -> str:
+        """`source`, and behind the checkpoint of an earlier stage what that one started from."""
+        return self.source + (EARLIER + self.earlier if self.earlier else "")
 
     def __str__(self) -> str:
         text = f"{self.part}: {self.source}"

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 
+from lightning_avsp.data.partition import describe_choice
 from lightning_avsp.files import atomic_write
 from lightning_avsp.run_folder import RunFolder, as_csv, write_atomically, write_json
 from lightning_avsp.tasks import SaliencyTask
@@ -37,6 +38,9 @@ class ResultWriter(Callback):
         table = task.scores[stage]
         data: Any = getattr(trainer, "datamodule", None)
         options = asdict(data.test) if hasattr(data, "test") else {}
+        selection = getattr(data, "selection_label", None)
+        if stage == "test" and selection is not None:
+            selection = describe_choice(data.validation.selection, trainer.ckpt_path)
         averages = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()
@@ -46,7 +50,7 @@ class ResultWriter(Callback):
             self.run.results / f"{stage}.json",
             {
                 "averages": averages,
-                "selection": getattr(data, "selection_label", None),
+                "selection": selection,
                 "synthetic": getattr(data, "synthetic", None),
                 **{f"test_{name}": value for name, value in options.items()},
                 "sampling": vars(task.sampling) if task.sampling is not None else None,

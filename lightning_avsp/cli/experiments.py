@@ -166,6 +166,8 @@ def _describe(training: Training, cost: RunCost, checkpoint: str) -> list[str]:
         return lookup(config, dotted)
 
     starts = [option(f"model.network.{kind}_weights") for kind in ("video", "audio")]
+    if option("data.captions") is not None and "t" in str(option("model.network.modalities")):
+        starts.append("CLIP")  # whose features of captions `avsp caption` writes
     stage = option("stage") if training.stage is None else training.stage.label.split()[0]
     corpora = list(option("data.corpora") or [])
     batch = option("data.global_batch") or option("data.batch_size")

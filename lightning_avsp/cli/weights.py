@@ -23,7 +23,8 @@ TEXT_MODELS = {
 """Models of the Hugging Face hub, by our name: name there, licence, megabytes, use."""
 OFFICIAL = (
     "DiffSal's released checkpoints: https://github.com/junwenxiong/diff_sal, no licence given; "
-    "`avsp weights convert FILE --out NEW.safetensors`, then `avsp predict --ckpt`"
+    "score one with `lightning test --config experiments/diffsal_released_av6.yaml --official FILE`, predict with "
+    "`avsp predict --checkpoint FILE`; `avsp weights convert` makes a file without code of it"
 )
 
 

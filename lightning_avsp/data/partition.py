@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from zlib import crc32
 
@@ -20,9 +21,16 @@ Selection = Literal["validation", "test", "none"]
 SELECTION_LABELS: dict[Selection, str] = {
     "validation": "chosen on validation videos held out of the training list",
     "test": "chosen on the TEST list: scores are optimistic and not comparable with honest ones",
-    "none": "the last one, of a fixed schedule on the whole published training list",
+    "none": "taken last, of a fixed schedule on the whole published training list",
 }
-"""Descriptions of the choice of a checkpoint, in results."""
+"""Descriptions of the choice of a training's best checkpoint, in results."""
+LAST_LABELS: dict[Selection, str] = {
+    "validation": "taken last, of a training without the validation videos",
+    "test": "taken last, of a training on the whole list that watched the TEST list",
+    "none": SELECTION_LABELS["none"],
+}
+"""The same of its last one."""
+GIVEN_LABEL = "taken as published, chosen by their authors"
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,14 @@ class Partition:
     train: tuple[VideoKey, ...]
     validation: tuple[VideoKey, ...]
     test: tuple[VideoKey, ...]
+
+
+def describe_choice(selection: Selection, checkpoint: str | Path | None) -> str:
+    """Describe the choice of a tested checkpoint, by its path; None for one that no run of ours wrote."""
+    if checkpoint is None:
+        return GIVEN_LABEL
+    labels = LAST_LABELS if Path(checkpoint).name.startswith("last") else SELECTION_LABELS
+    return labels[selection]
 
 
 def partition_videos(

@@ -35,7 +35,9 @@ def render_html(sections: Sequence[Section]) -> str:
     policy = f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     budget, parts = PAGE_BYTES, []
     for section in sections:
-        pictures = [] if section.report is None else read_samples(section.report, budget)
+        report = section.report
+        # those of a table along a training are its sweep's
+        pictures = [] if report is None or report.table.course else read_samples(report, budget)
         budget -= sum(len(picture.uri) for picture in pictures)
         parts.append(_section(section, pictures))
     links = "".join(

@@ -14,7 +14,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.formatting import METRIC_NAMES, lower_is_better
 from lightning_avsp.evaluation.statistics import Interval
 from lightning_avsp.report.measured import dataset_corpus, measure
-from lightning_avsp.report.notes import provenance_notes
+from lightning_avsp.report.notes import score_notes, start_notes
 from lightning_avsp.report.protocol import in_protocol
 from lightning_avsp.report.published import printed, published, published_tables
 from lightning_avsp.report.results import RunResult, read_all_results
@@ -89,7 +89,8 @@ def read_leaderboard(corpus: str, metric: str, runs: Path, protocol: str = "") -
         for sweep, one in read_all_results(runs)
         if any(row["corpus"] == name for row in one.videos)
     ]
-    notes = provenance_notes([one for _, one in ours], protocol)
+    results = [one for _, one in ours]
+    notes = [*score_notes(results, {name}, protocol), *start_notes(results)]
     ours = [(sweep, in_protocol(one, protocol)) for sweep, one in ours]
     entries = [*_published_entries(found), *_our_entries(name, metrics, ours)]
     ranked = [entry for entry in entries if entry.ranked and sort in entry.values]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 
-from lightning_avsp.evaluation.formatting import shorten
+from lightning_avsp.backbones.weights import EARLIER
+from lightning_avsp.evaluation.formatting import METRIC_NAMES, shorten
 from lightning_avsp.evaluation.statistics import FEW_VIDEOS
 from lightning_avsp.profiling.model import NetworkCost
-from lightning_avsp.report.measured import Measured
+from lightning_avsp.report.courses import QUANTITIES
+from lightning_avsp.report.measured import Measured, dataset_corpus
 from lightning_avsp.report.protocol import in_protocol, protocol_notes
 from lightning_avsp.report.published import FLAGS, PublishedTable
 from lightning_avsp.report.results import ReportRow, RunResult
@@ -42,16 +47,21 @@ def table_notes(
     """
     planned = any(row.planned for row in rows.values())
     notes = [] if planned else ["no sweep of this table is here: printed numbers alone"]
-    if (course := table.course) is not None:
+    results = [one for row in rows.values() for one in row.results]
+    if (course := table.course) is not None:  # no test is behind it
+        names = {course.quantity.format(metric=METRIC_NAMES.get(one, one)) for one in table.metrics}
+        quantities = ", ".join(QUANTITIES.get(name, name) for name in sorted(names))
         scaled = f" x {course.scale:,g}" if course.scale != 1 else ""
         notes.append(
-            f"ours: training courses of {course.sweep}, row {course.row}: {course.quantity}{scaled} of the row's epoch"
+            f"ours: {quantities}{scaled}, of the row's epoch in the trainings of {course.sweep}, {course.row}"
         )
+        return (*notes, *synthetic_notes(frame), *start_notes(results), *printed_notes(table))
     return (
         *notes,
         *synthetic_notes(frame),
-        *provenance_notes([one for row in rows.values() for one in row.results], protocol),
-        *caveats(rows, [] if table.course else measured, strays),
+        *score_notes(results, {dataset_corpus(dataset)[0] for dataset in frame.dataset.unique()}, protocol),
+        *start_notes(results),
+        *caveats(rows, measured, strays),
         *printed_notes(table),
     )
 
@@ -72,23 +82,31 @@ def synthetic_notes(frame: pd.DataFrame) -> list[str]:
     ]
 
 
-def provenance_notes(results: Sequence[RunResult], protocol: str = "") -> list[str]:
-    """Name what our numbers rest on: protocol, scored frames, initial weights, commit."""
-    notes = protocol_notes(results, protocol)
-    frames: dict[str, dict[tuple[int | None, str], int]] = {}
-    for one in results:
+def score_notes(results: Sequence[RunResult], corpora: Collection[str], protocol: str = "") -> list[str]:
+    """Name what our numbers on some corpora are scores of: protocol and frames."""
+    shown = [
+        replace(one, videos=tuple(row for row in one.videos if row["corpus"] in corpora)) for one in results
+    ]
+    notes = protocol_notes(shown, protocol)
+    frames: dict[str, dict[str, int]] = {}
+    for one in shown:
         for row in in_protocol(one, protocol).videos:
             scored = frames.setdefault(row["corpus"], {})
-            key = one.split, row["video"]
-            scored[key] = max(scored.get(key, 0), int(row.get("frames") or 0))
+            scored[row["video"]] = max(scored.get(row["video"], 0), int(row.get("frames") or 0))
     if frames:
         counts = [
-            f"{sum(scored.values()):,} of {len(scored)} test videos of {corpus}"
+            f"{sum(scored.values()):,} in the {len(scored)} test videos of {corpus}"
             for corpus, scored in frames.items()
         ]
         notes.append(f"scored frames: {'; '.join(counts)}")
-    starts = {f"{part} ({source})" for one in results for part, source in one.starts.items()}
-    at_random = sorted(start for start in starts if "(random" in start)
+    return notes
+
+
+def start_notes(results: Sequence[RunResult]) -> list[str]:
+    """Name what trained our networks: initial weights and commit."""
+    notes = []
+    starts = {f"{part} ({_shorten(source)})" for one in results for part, source in one.starts.items()}
+    at_random = sorted(start for start in starts if re.search(r"[( ]random( by name)?\)$", start))
     if known := sorted(starts - set(at_random)):
         notes.append(f"encoders started from {', '.join(known)}")
     if at_random:
@@ -96,6 +114,11 @@ def provenance_notes(results: Sequence[RunResult], protocol: str = "") -> list[s
     if commits := sorted({one.commit for one in results} - {""}):
         notes.append(f"trained at commit {', '.join(commits)}")
     return notes
+
+
+def _shorten(start: str) -> str:
+    """Keep of every path in a start ``<run>/<seed>/checkpoints/<file>``, which names it on any machine."""
+    return EARLIER.join(str(Path(*Path(source).parts[-4:])) for source in start.split(EARLIER))
 
 
 def caveats(rows: Mapping[str, ReportRow], measured: Sequence[Measured], strays: Sequence[str]) -> list[str]:
@@ -106,6 +129,7 @@ def caveats(rows: Mapping[str, ReportRow], measured: Sequence[Measured], strays:
     labels = {one.selection for one in results if not one.selection.startswith(FAIR_SELECTION)}
     notes += [f"checkpoints {label}" for label in sorted(labels - {""})]
     notes += sorted({line for one in results for line in one.contamination})
+    notes += sorted({f"limited test: {limit}" for one in results for limit in one.limits})
     for name, row in rows.items():
         described = row.cost.all_params if isinstance(row.cost, NetworkCost) else None
         trained = sorted({one.parameters for one in row.results if one.parameters} - {described})

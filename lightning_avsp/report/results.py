@@ -35,7 +35,7 @@ class RunResult:
     label: str = ""
     """Values of the trial's row with its ``--args``, or experiment of a single run with what limits its test."""
     row: int | None = None
-    """Row of the sweep's table, from 0; None for a single run and for trials with ``--args``."""
+    """Row of the sweep's table, from 0; None for a single run, and for trials with ``--args`` or of ``wandb agent``."""
     official: str = ""
     """File name of the official checkpoint that was tested; empty for weights of a run."""
     wall_s: float | None = None
@@ -53,6 +53,8 @@ class RunResult:
     """Commit of this package that trained, where it ran from a checkout."""
     contamination: tuple[str, ...] = ()
     """Test videos that the start of the training has seen."""
+    limits: tuple[str, ...] = ()
+    """Options of the test that keep its scores from being compared with others."""
 
     def corpus_values(self, corpus: str, metric: str) -> list[tuple[str, float]]:
         """List (video, value) of one corpus; NaN where the metric is undefined; empty where it was not computed."""
@@ -142,7 +144,7 @@ def _read_trial(path: Path) -> RunResult:
             training=str(content["training"]),
             run_dir=Path(content["run_dir"]),
             label=" ".join([str(content["label"]), *args]),
-            row=None if args else int(content["row"]),
+            row=None if args or content["row"] is None else int(content["row"]),
             wall_s=content.get("wall_s"),
             train_wall_s=content.get("train_wall_s"),
             parameters=sum(map(int, sizes.values())) if sizes else None,
@@ -166,11 +168,7 @@ def _read_run(path: Path) -> RunResult:
         words = [str(record.get("experiment") or config.get("experiment") or folder.name)]
         official = Path(config["official"]).name if config.get("official") else ""
         words += [f"(official checkpoint {official})"] if official else []
-        if (content.get("test_every") or 1) > 1:
-            words.append(f"(every {content['test_every']}th frame only)")
-        for name, key in (("audio", "test_audio"), ("captions", "test_text")):
-            if content.get(key) not in (None, "true"):
-                words.append(f"({name}: {content[key]})")
+        words += [f"({limit})" for limit in _limits(content)]
         origin = {**record, "split": split if isinstance(split, int) else None}
         return _result(
             path, content, origin, training="", run_dir=folder, label=" ".join(words), official=official
@@ -187,6 +185,17 @@ def _read_run(path: Path) -> RunResult:
         raise _unreadable(path, "a result of `lightning test`", "test the run again", error) from error
 
 
+def _limits(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """List options of a test that keep its scores from being compared with others."""
+    every = content.get("test_every") or 1
+    changed = [
+        f"{name}: {content[key]}"
+        for name, key in (("audio", "test_audio"), ("captions", "test_text"))
+        if content.get(key) not in (None, "true")
+    ]
+    return (*([f"every {every}th frame only"] if every > 1 else []), *changed)
+
+
 def _result(path: Path, content: Mapping[str, Any], origin: Mapping[str, Any], **own: Any) -> RunResult:
     """Build a result from a test's content, and the seed, split and device of its run."""
     seed, split = origin.get("seed"), origin.get("split")
@@ -201,6 +210,7 @@ def _result(path: Path, content: Mapping[str, Any], origin: Mapping[str, Any], *
         split=None if split is None else int(split),
         device=str(origin.get("device") or ""),
         contamination=tuple(content.get("leaks") or ()),
+        limits=_limits(content),
         protocols={name: tuple(one["videos"]) for name, one in (origin.get("protocols") or {}).items()},
         starts=dict(origin.get("starts") or {}),
         commit=str((origin.get("versions") or {}).get("commit") or ""),

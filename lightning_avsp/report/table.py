@@ -14,7 +14,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.formatting import METRIC_NAMES, lower_is_better
 from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.report.costs import FIGURES, CostCounter, figures
-from lightning_avsp.report.courses import measure_course, read_courses
+from lightning_avsp.report.courses import QUANTITIES, measure_course, read_courses
 from lightning_avsp.report.measured import Measured, dataset_corpus, measure
 from lightning_avsp.report.notes import table_notes
 from lightning_avsp.report.ordering import Ordering, compare_order, rank_values, worse_than_best
@@ -77,7 +77,12 @@ class SweepReport:
             return courses
         printed = {course.quantity.format(metric=METRIC_NAMES.get(one, one)) for one in self.table.metrics}
         found = courses[courses.quantity.isin(printed)]
-        return found.assign(row=course.row, value=found.value * course.scale).drop_duplicates()
+        found = found.assign(row=course.row, value=found.value * course.scale).drop_duplicates()
+        if course.scale != 1:
+            found["quantity"] = found.quantity.map(
+                lambda one: f"{QUANTITIES.get(one, one)} x {course.scale:,g}"
+            )
+        return found
 
     @property
     def title(self) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torchmetrics import MeanMetric
 
+from lightning_avsp.backbones.weights import EARLIER
 from lightning_avsp.diffusion import GaussianDiffusion, SamplerStep, Sampling, stable_seed
 from lightning_avsp.errors import InputError
 from lightning_avsp.input_spec import InputSpec
@@ -161,7 +162,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
     def starts(self) -> dict[str, str]:
         """Return the source of the weights that each encoder started from, by the name of its module."""
         named = {name: encoder.origin for name, encoder in encoders_of(self.network).items()}
-        return {name: origin.source for name, origin in named.items() if origin is not None}
+        return {name: origin.start for name, origin in named.items() if origin is not None}
 
     def resume_starts(self, checkpoint: Path) -> None:
         """Take over the sources that a checkpoint of this run names, since a resumed run reads no other weights."""
@@ -170,7 +171,8 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         starts = content.get("starts")
         for name, source in starts.items() if isinstance(starts, dict) else ():
             if (encoder := encoders.get(name)) is not None and encoder.origin is not None:
-                encoder.origin = replace(encoder.origin, source=str(source))
+                own, _, earlier = str(source).partition(EARLIER)
+                encoder.origin = replace(encoder.origin, source=own, earlier=earlier)
 
     # --- inputs ----------------------------------------------------------------------------------------------
 
@@ -198,7 +200,8 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
             log.warning("the checkpoint was trained with %s but is run with %s", self.input_spec, spec)
         self.input_spec = spec
         self.features.attach(self.network, self.trainer, datamodule, stage)
-        for line in self.weight_report():
+        # weights of other commands are a checkpoint's, whatever the network was built with
+        for line in self.weight_report() if stage == "fit" else ():
             log.info(line)
 
     def configure_model(self) -> None:

@@ -19,7 +19,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_avsp.backbones.weights import RANDOM
 from lightning_avsp.data import AVSaliencyDataModule
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.files import expand_home
 from lightning_avsp.tasks.base import SaliencyTask
 from lightning_avsp.tasks.execution import CompileMode
@@ -118,6 +118,22 @@ class ExperimentCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments, without Lightning's warning that they do not come from ``sys.argv``."""
         self.config = expand_home(parser.parse_args(args))
+
+    def instantiate_classes(self) -> None:
+        """Build everything; an error of ours comes out of jsonargparse's list of types that were tried.
+
+        Raises:
+            AVSPError: If a part cannot be built as the options ask.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, AVSPError):
+                cause = cause.__cause__
+            if cause is None:
+                raise
+            raise cause from error
 
     def _parse_ckpt_path(self) -> None:
         """Leave every flag as given.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -80,7 +80,7 @@ def initialise_from(
             frozen encoder that loaded other weights would be overwritten, or if nothing is taken; nothing was changed
             then.
     """
-    state, own, source = read_network(checkpoint), network.state_dict(), str(checkpoint)
+    (state, starts), own, source = read_network(checkpoint), network.state_dict(), str(checkpoint)
     kept = {
         name: tensor
         for name, tensor in state.items()
@@ -97,7 +97,7 @@ def initialise_from(
         parts = sorted({name.split(".")[0] for name in kept if name not in own})
         hint = f"name what to leave out with --init_drop '{parts}'" if parts else "build both networks alike"
         raise InputError(f"{error}: {hint}") from error
-    _note_origins(network, kept, source)
+    _note_origins(network, kept, source, starts)
     return InitialWeights(
         source=source,
         taken=tuple(name for name in kept if name not in report.resized),
@@ -147,27 +147,32 @@ def _sources_replaced(network: nn.Module, kept: dict[str, Tensor], source: str) 
     return replaced
 
 
-def _note_origins(network: nn.Module, kept: dict[str, Tensor], source: str) -> None:
+def _note_origins(
+    network: nn.Module, kept: dict[str, Tensor], source: str, starts: Mapping[str, str]
+) -> None:
     """Note a checkpoint as the origin of every encoder that it holds."""
     report: list[PartReport] = getattr(network, "weight_report", [])
     for name, encoder in encoders_of(network).items():
         old, taken = encoder.origin, sum(key.startswith(f"{name}.") for key in kept)
         if old is not None and taken:
-            encoder.origin = PartReport(old.part, source, taken, frozen=encoder.frozen)
+            earlier = str(starts.get(name, ""))
+            encoder.origin = PartReport(old.part, source, taken, frozen=encoder.frozen, earlier=earlier)
             if old in report:
                 report[report.index(old)] = encoder.origin
 
 
-def read_network(checkpoint: Path) -> dict[str, Tensor]:
-    """Read the tensors of the network inside a checkpoint, by the network's own names.
+def read_network(checkpoint: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
+    """Read the network inside a checkpoint: its tensors by its own names, and what its encoders started from.
 
     Raises:
         InputError: If the file is missing, unreadable, or no checkpoint of this project's tasks.
     """
-    network = network_tensors(read_torch_file(checkpoint, "init_from: the .ckpt file of an earlier run"))
+    content = read_torch_file(checkpoint, "init_from: the .ckpt file of an earlier run")
+    network = network_tensors(content)
     if not network:
         raise InputError(
             f"init_from: {checkpoint} holds no network of this project's tasks; for published weights use the "
             "network's *_weights options"
         )
-    return network
+    starts = content.get("starts")
+    return network, starts if isinstance(starts, dict) else {}

@@ -45,6 +45,7 @@ def test_scores_are_those_of_its_maps(corpus: Path, tmp_path: Path) -> None:
     )
     main(["test", *command[1:]])
     scored = json.loads((tmp_path / "results" / "test.json").read_text())
+    assert scored["selection"].startswith("taken as published")
     by_hand = {row["video"]: row for row in metrics.table().video_records()}
     assert by_hand.keys() == {row["video"] for row in scored["videos"]}
     for row in scored["videos"]:

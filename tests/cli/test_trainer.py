@@ -100,6 +100,15 @@ def test_a_checkpoint_that_cannot_be_resumed_is_one_line(
     assert message in line
 
 
+def test_a_network_that_cannot_be_built_is_one_line(
+    corpus: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    error = refused(fit_arguments(corpus, tmp_path, "--model.network.video_weights=absent.pth"))
+    (line,) = [line for line in error.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: no file at absent.pth")
+    assert "Union subtypes" not in error
+
+
 def test_a_finished_run_is_not_overwritten(run: Path, corpus: Path, refused: Callable[..., str]) -> None:
     before = (run / "checkpoints" / "last.ckpt").stat().st_mtime_ns
     assert "--overwrite=true" in refused(fit_arguments(corpus, run))

@@ -1,5 +1,6 @@
 """Which videos train, validate and test, and whose audio or captions they get in a perturbed test."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.data.mismatch import label_of, mismatched_audio, mismatched_text
-from lightning_avsp.data.partition import partition_videos
+from lightning_avsp.data.partition import describe_choice, partition_videos
 from lightning_avsp.data.sources import MatFixations, PictureFrames, PictureMaps
 from lightning_avsp.errors import InputError
 
@@ -129,3 +130,24 @@ def test_a_single_video_has_no_other() -> None:
         mismatched_text(Silent(), one, "other_video", 0)
     assert mismatched_audio(one, "silent", 0) == {one[0].key: None}
     assert mismatched_audio(one, "true", 0) == {}
+
+
+@pytest.mark.parametrize(
+    ("selection", "checkpoint", "label"),
+    [
+        ("validation", "run/checkpoints/best.ckpt", "chosen on validation"),
+        (
+            "validation",
+            "run/checkpoints/last.ckpt",
+            "taken last, of a training without the validation videos",
+        ),
+        ("test", "run/checkpoints/best.ckpt", "chosen on the TEST list"),
+        ("test", "run/checkpoints/last.ckpt", "taken last, .* watched the TEST list"),
+        ("none", "run/checkpoints/last.ckpt", "taken last, .* whole published training list"),
+        ("validation", None, "taken as published"),
+    ],
+)
+def test_results_name_the_choice_of_the_tested_checkpoint(
+    selection: str, checkpoint: str | None, label: str
+) -> None:
+    assert re.match(label, describe_choice(selection, checkpoint))  # type: ignore[arg-type]

@@ -45,6 +45,11 @@ def test_a_trial_that_is_not_finished_makes_its_row_incomplete(filled):
     assert (filled.done, filled.complete) == (17, False)
 
 
+def test_a_trial_of_wandb_agent_names_no_row_and_is_found_by_its_values(table):
+    table.finish(table.trials()[0], row=None)
+    assert table.report().done == 1
+
+
 def test_a_dataset_that_no_trial_tests_is_not_missing_but_not_planned(table):
     table.finish_all()
     for row in table.printed["rows"]:
@@ -95,19 +100,25 @@ def test_results_of_trials_that_the_file_no_longer_lists_are_left_out_and_named(
 def test_selection_and_contamination_are_noted(table):
     first, second = table.trials()[:2]
     table.finish(first, selection="chosen on the TEST list: scores are optimistic")
-    table.finish(second, leaks=["LEAK: 3 test videos were seen by init_from"])
+    table.finish(second, leaks=["LEAK: 3 test videos were seen by init_from"], test_every=10)
     notes = table.report().notes
+    assert "limited test: every 10th frame only" in notes
+    assert "scored frames: 30 in the 3 test videos of AVAD" in notes  # of one split, whatever the seeds
     assert "checkpoints chosen on the TEST list: scores are optimistic" in notes
     assert "LEAK: 3 test videos were seen by init_from" in notes
 
 
 def test_the_papers_protocol_or_another_is_shown_and_random_starts_are_noted(table):
     first = table.trials()[0]
-    content = json.loads(table.finish(first, starts={"core.video_encoder": "random"}).read_text())
+    stage = "/data/runs/stage/seed0/checkpoints/best.ckpt, itself from "
+    starts = {"core.video_encoder": f"{stage}random", "core.audio_encoder": f"{stage}vggish"}
+    content = json.loads(table.finish(first, starts=starts).read_text())
     plain = table.report()
     assert "ours are scored by the protocol plain" in plain.notes
     assert "1 results have no scores by stavis and are shown by plain" in plain.notes
-    assert "encoders that started at random: core.video_encoder (random)" in plain.notes
+    short = "stage/seed0/checkpoints/best.ckpt, itself from "
+    assert f"encoders started from core.audio_encoder ({short}vggish)" in plain.notes
+    assert f"encoders that started at random: core.video_encoder ({short}random)" in plain.notes
     protocols = {
         name: {"videos": [{**row, "cc": row["cc"] + more} for row in content["videos"]], "averages": {}}
         for name, more in (("stavis", 0.125), ("vinet", 0.25))

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
+from lightning_avsp.backbones.tiny_audio import TinyWaveformEncoder
 from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
 from lightning_avsp.data.options import EvaluationOptions
 from lightning_avsp.errors import InputError
@@ -109,6 +110,9 @@ def test_parts_of_a_network_have_learning_rates_of_their_own() -> None:
     assert isinstance(optimizer, torch.optim.AdamW)
     rates = {group["name"]: (group["lr"], len(group["params"])) for group in optimizer.param_groups}
     assert rates == {"rest": (1e-2, 2), "encoder.": (pytest.approx(1e-3), 2)}
+    network.encoder = TinyWaveformEncoder()  # at random: nothing of it is to be kept by a small rate
+    network.encoder.prepare(None, frozen=False)
+    assert [group["lr"] for group in task.configure_optimizers().param_groups] == [1e-2]
     network.lr_scales = {"absent.": 0.1}
     with pytest.raises(InputError, match=r"'absent.', of which no parameter is trainable"):
         task.configure_optimizers()

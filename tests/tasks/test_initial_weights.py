@@ -9,9 +9,10 @@ import torch
 from commandline import TINY_NETWORK, fit_arguments
 from torch import nn
 
+from lightning_avsp.backbones.tiny_audio import TinyAudioEncoder
 from lightning_avsp.cli import main
 from lightning_avsp.errors import InputError
-from lightning_avsp.tasks.initial_weights import initialise_from
+from lightning_avsp.tasks.initial_weights import initialise_from, refuse_random_frozen
 
 
 class Small(nn.Module):
@@ -21,6 +22,15 @@ class Small(nn.Module):
         self.rel_pos_t = nn.Parameter(torch.randn(rows, 4))
         if hears:
             self.audio = nn.Linear(2, width)
+
+
+class Heard(nn.Module):
+    """A network with an encoder that knows what it started from."""
+
+    def __init__(self, weights: str | None, frozen: bool) -> None:
+        super().__init__()
+        self.audio = TinyAudioEncoder()
+        self.weight_report = [self.audio.prepare(weights, frozen)]
 
 
 def saved(network: nn.Module, path: Path) -> Path:
@@ -66,6 +76,24 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
         initialise_from(Small(), tmp_path / "a.ckpt")
 
 
+def test_a_frozen_encoder_of_random_weights_is_refused_unless_named() -> None:
+    with pytest.raises(InputError, match=r"audio .* is frozen at random weights.*audio_weights=random"):
+        refuse_random_frozen(Heard(None, frozen=True))
+    refuse_random_frozen(Heard("random", frozen=True))
+    refuse_random_frozen(Heard(None, frozen=False))
+
+
+def test_a_loaded_encoder_is_never_replaced_without_a_word(tmp_path: Path) -> None:
+    file, stage = tmp_path / "audio.pth", saved(Heard(None, frozen=False), tmp_path / "stage.ckpt")
+    torch.save(TinyAudioEncoder().state_dict(), file)
+    with pytest.raises(InputError, match=r"holds other weights of the frozen .*audio\.pth.*--init_drop"):
+        initialise_from(Heard(str(file), frozen=True), stage)
+    thawed = Heard(str(file), frozen=False)
+    assert list(initialise_from(thawed, stage).replaced.values()) == [str(file)]
+    assert thawed.audio.origin == thawed.weight_report[0]
+    assert thawed.audio.origin.source == str(stage)
+
+
 @pytest.fixture(scope="module")
 def first_stage(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished video-only run on split 1."""
@@ -90,6 +118,8 @@ def test_a_second_stage_starts_from_the_first_and_its_record_says_so(
     )  # fmt: skip
     record = json.loads((tmp_path / "second" / "run.json").read_text())
     assert record["started_from"] == {"init_from": str(checkpoint)}
+    # the stage's own start is not hidden behind its checkpoint
+    assert record["starts"]["core.video_encoder"] == f"{checkpoint}, itself from random"
     assert any(line.startswith("initial weights, ") and "taken" in line for line in record["weights"])
     before = torch.load(checkpoint, weights_only=True)["state_dict"]
     after = torch.load(tmp_path / "second" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
@@ -123,3 +153,4 @@ def test_a_resumed_run_does_not_start_again(first_stage: Path, corpus: Path, tmp
     main([*arguments, "--ckpt_path=last", "--trainer.max_epochs=1"])  # nothing left to train
     after = torch.load(tmp_path / "second" / "checkpoints" / "last.ckpt", weights_only=True)
     assert all(torch.equal(value, after["state_dict"][name]) for name, value in before["state_dict"].items())
+    assert after["starts"] == before["starts"]
