@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from films import make_film as make_film
 
 from lightning_avsp.cli import main
 from lightning_avsp.media.mp4_writer import Mp4Writer
