@@ -214,10 +214,11 @@ class PredictionWriter:
         with self._held:
             if not self.folder.exists():  # finished: it has its name
                 return
-            # an error on entering comes before there are maps
-            count = len(self.maps) if hasattr(self, "maps") else 0
-            if count:
+            count = 0
+            if hasattr(self, "maps"):  # an error on entering may come before
+                count = len(self.maps)
                 self.maps.close()
+            if count:
                 self._remove_results()
             else:
                 shutil.rmtree(self.folder, ignore_errors=True)
