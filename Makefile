@@ -53,7 +53,7 @@ demo: $(VENV)/.installed-demo ## Train, audit and predict with a tiny network on
 	@test -z "$(CLIP)" || test -f "$(CLIP)" || { echo "no film at $(CLIP): set CLIP to an mp4, webm or mkv file" >&2; exit 2; }
 	@$(MAKE) --no-print-directory $(OUT)/audits/$(first).txt
 	$(BIN)/avsp predict "$(FILM)" --checkpoint $(OUT)/runs/$(first)/checkpoints/last.ckpt --out $(OUT)/film --stride 3 --overwrite
-	@{ cat $(OUT)/audits/$(first).txt; echo; cat scripts/demo_next.txt; } > $(OUT)/notes.txt
+	@{ grep ^verdict: $(OUT)/audits/$(first).txt; grep -v ^verdict: $(OUT)/audits/$(first).txt; echo; cat scripts/demo_next.txt; } > $(OUT)/notes.txt
 	@$(BIN)/avsp view $(OUT)/film --notes $(OUT)/notes.txt --out $(OUT)/index.html
 	@cat $(OUT)/notes.txt; echo; echo "the demo's page: file://$(abspath $(OUT)/index.html)"
 

@@ -37,8 +37,9 @@ def on_files(files: Files, config: Any) -> Files:
         text = _relink(_read(ROOT / source), source, page)
         files.append(File.generated(config, page, content=text))
     for room in ("api", *ROOMS):
-        page = "index" if room == "api" else room
-        files.append(File.generated(config, f"api/{page}.md", content=f"::: lightning_avsp.{room}\n"))
+        page, heading = ("index", "Load, predict, evaluate") if room == "api" else (room, room.capitalize())
+        text = f"::: lightning_avsp.{room}\n    options: {{heading: '{heading}'}}\n"
+        files.append(File.generated(config, f"api/{page}.md", content=text))
     return files
 
 

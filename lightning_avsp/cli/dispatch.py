@@ -109,8 +109,11 @@ def main(args: Sequence[str] | None = None, program: str | None = None) -> None:
 def error_line(error: Exception) -> str | None:
     """Describe an error that the files, the disk or the user's input caused; None for one of this program.
 
-    An error of a dataloader worker arrives as the text of its traceback, of which the last line is the error.
+    An error of a dataloader worker arrives as the text of its traceback, of which the last line is the error; one of a
+    network's construction as the cause of jsonargparse's, which lists all types that the settings are not.
     """
+    if isinstance(error.__cause__, AVSPError):
+        error = error.__cause__
     text = str(error)
     if "Original Traceback" in text:
         text = text.strip().splitlines()[-1].partition(": ")[2] or text.strip().splitlines()[-1]

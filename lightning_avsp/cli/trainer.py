@@ -70,7 +70,12 @@ def run_trainer(arguments: Sequence[str]) -> AVSPCLI:
             args=spell_out_nulls(arguments),
             save_config_callback=RunRecord,
             save_config_kwargs={"save_to_log_dir": False},
-            parser_kwargs={"prog": "lightning", "version": __version__, "epilog": EPILOG},
+            # all options would be a hundred lines before each error; --help has them
+            parser_kwargs={
+                name: {"usage": f"lightning {name} --config FILE [options]"}
+                for name in ("fit", "validate", "test", "predict")
+            }
+            | {"prog": "lightning", "version": __version__, "epilog": EPILOG},
             **CLI_SETTINGS,
         )
     finally:

@@ -69,7 +69,8 @@ def write_view(
     times = [float((stamp - stamps[0]) * info.time_base) for stamp in stamps]
     models = [
         {
-            "name": f"{folder.resolve().name}: {record['network']}, {record['modality']}",
+            # two models' folders of one video have its name both
+            "name": f"{'/'.join(folder.resolve().parts[-2:])}: {record['network']}, {record['modality']}",
             "saliency": b64encode((folder / "saliency.mp4").read_bytes()).decode(),
             "curve": curve,
         }

@@ -39,7 +39,7 @@ def test_version(capsys: pytest.CaptureFixture) -> None:
     assert __version__ in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["fitt"], ["data", "sinth"], ["bench", "modell"]])
+@pytest.mark.parametrize("arguments", [["fitt"], ["data", "sinth"], ["bench", "modell"], ["--hepl"]])
 def test_unknown_commands_end_with_one_line_and_code_2(
     arguments: list[str], refused: Callable[..., str]
 ) -> None:
@@ -94,6 +94,12 @@ def test_an_error_of_files_or_disks_is_one_line_and_debug_shows_its_origin(
         assert line in shown
         assert ("Traceback" in shown.replace("Original Traceback", "")) == origin
         assert origin or shown.count("\n") == 1
+
+
+def test_an_error_that_jsonargparse_wraps_is_still_one_line() -> None:
+    wrapped = ValueError("Does not validate against any of the Union subtypes")
+    wrapped.__cause__ = InputError("no weights: give a file")
+    assert dispatch.error_line(wrapped) == "no weights: give a file"
 
 
 def test_an_error_of_this_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

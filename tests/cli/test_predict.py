@@ -110,7 +110,7 @@ def test_a_real_video(trained, shared: Path, tmp_path: Path, capsys) -> None:
     predict(source, "--checkpoint", trained, "--out", out, "--stride", 40, "--steps", 2)
     said = capsys.readouterr().out
     assert "2 video streams: taking the larger, stream 3 (480x270), not stream 0 (320x180)" in said
-    assert "every 40th frame and the last are predicted, others are interpolated" in said
+    assert "one frame in 40 and the last are predicted, others are interpolated" in said
     assert "390 frames in" in said.splitlines()[-1]
     assert "frames/s" in said.splitlines()[-1]
     assert str(out) in said.splitlines()[-1]

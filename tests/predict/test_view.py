@@ -41,7 +41,7 @@ def test_two_models_on_one_page(make_film: Callable[..., Path], tmp_path: Path) 
     assert page.count("<script") == page.count("</script>") == 2  # none of a name
     assert not re.search(r'(src|href)="?http|url\(http|@RED@|@DATA@', page)
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
-    assert [model["name"][0] for model in data["models"]] == ["a", "b"]
+    assert [model["name"].split("/")[1][0] for model in data["models"]] == ["a", "b"]
     assert len(data["times"]) == len(data["models"][0]["curve"]) == 10
     assert data["times"][:2] == pytest.approx([0, 0.04])  # milliseconds, exact in the file
     narrow, wide = (np.mean(model["curve"]) for model in data["models"])
