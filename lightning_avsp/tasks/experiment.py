@@ -107,19 +107,6 @@ class RunOptions:
 class ExperimentCLI(LightningCLI):
     """LightningCLI with this package's options, whose flags always win over a checkpoint."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        given = kwargs.get("args")
-        self._first = given[0] if isinstance(given, Sequence) and given else None
-        super().__init__(*args, **kwargs)
-
-    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        """Return the command that comes first, or all of them with their arguments that are no options.
-
-        The parser of each takes half a second to build: those of the other three would never be read.
-        """
-        known = super().subcommands()
-        return {self._first: known[self._first]} if self._first in known else known
-
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add :class:`RunOptions`.
 

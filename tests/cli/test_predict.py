@@ -332,7 +332,8 @@ def test_the_bench_compares_with_a_loop_over_windows(
 def test_a_gpu_gets_larger_batches_and_replayed_passes(
     trained, film: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    batches, recorded = [], []
+    batches: list[int] = []
+    recorded: list[nn.Module] = []
     monkeypatch.setattr(job, "predict_films", lambda *given: batches.append(given[-1]))
     monkeypatch.setattr("lightning_avsp.tasks.graphs.use_graphs", recorded.append)
     predict(film, "--checkpoint", trained, "--out", tmp_path / "cpu")

@@ -5,7 +5,7 @@ import os
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,9 +79,14 @@ def test_a_gpu_predicts_in_bfloat16_what_was_trained_in_it(
     half: bool, device: str, content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = replace(load_model(save(content, tmp_path / "last.ckpt")), half=half)
-    entered = []
+    entered: list[dict[str, Any]] = []
+
+    def enter(_: str, **options: Any) -> AbstractContextManager[None]:
+        entered.append(options)
+        return nullcontext()
+
     monkeypatch.setattr(type(model), "device", property(lambda _: torch.device(device)))
-    monkeypatch.setattr(torch, "autocast", lambda *args, **options: entered.append(options) or nullcontext())
+    monkeypatch.setattr(torch, "autocast", enter)
     monkeypatch.setattr("lightning_avsp.tasks.loading.encode", lambda *_: "encoded")
     monkeypatch.setattr("lightning_avsp.tasks.loading.sample_maps", lambda *_, **__: "maps")
     monkeypatch.setattr("lightning_avsp.tasks.loading.clip_seeds", lambda *_: [0])

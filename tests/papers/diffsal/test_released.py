@@ -48,16 +48,16 @@ def clip(batch: int = 1, height: int = 128, width: int = 192) -> tuple[Tensor, T
 @torch.no_grad()
 def test_features_reach_every_flat_convolution_channels_last() -> None:
     """Else the CPU reorders them there and back, and a GPU copies them."""
-    network, copied = tiny(), []
-    stages = {f"stages.{name}": part for name, part in network.decoder.stages.named_modules()}
-    layers = {**stages, "head": network.decoder.head.projection[0]}
-    layers |= {f"audio.{name}": part for name, part in network.audio_encoder.features.named_modules()}
-    layers = {n: m for n, m in layers.items() if isinstance(m, torch.nn.Conv2d | torch.nn.MaxPool2d)}
+    network = tiny()
+    copied: list[tuple[str, torch.Size, tuple[int, ...]]] = []
+    places = ("audio_encoder.", "decoder.stages.", "decoder.head.projection.")
+    flat = (torch.nn.Conv2d, torch.nn.MaxPool2d)
+    layers = {n: m for n, m in network.named_modules() if n.startswith(places) and isinstance(m, flat)}
     for name, layer in layers.items():
 
         def look(_: torch.nn.Module, args: tuple[Tensor], name: str = name) -> None:
             if not args[0].is_contiguous(memory_format=torch.channels_last):
-                copied.append((name, tuple(args[0].shape), args[0].stride()))
+                copied.append((name, args[0].shape, args[0].stride()))
 
         layer.register_forward_pre_hook(look)
     network(*clip(batch=2))
