@@ -329,6 +329,21 @@ def test_the_bench_compares_with_a_loop_over_windows(
     assert "stride 5" in capsys.readouterr().out
 
 
+def test_a_gpu_gets_larger_batches_and_replayed_passes(
+    trained, film: Path, tmp_path: Path, monkeypatch
+) -> None:
+    batches: list[int] = []
+    recorded: list[nn.Module] = []
+    monkeypatch.setattr(job, "predict_films", lambda *given: batches.append(given[-1]))
+    monkeypatch.setattr("lightning_avsp.tasks.graphs.use_graphs", recorded.append)
+    predict(film, "--checkpoint", trained, "--out", tmp_path / "cpu")
+    monkeypatch.setattr(LoadedModel, "device", property(lambda _: torch.device("cuda")))
+    for batch in ((), ("--batch", 3)):
+        predict(film, "--checkpoint", trained, "--out", tmp_path / f"gpu{len(batch)}", *batch)
+    assert batches == [4, 16, 3]
+    assert [type(network) for network in recorded] == [Dot, Dot]
+
+
 def test_devices() -> None:
     assert choose_device("cpu") == "cpu"
     assert torch.device(choose_device("auto")).type in ("cpu", "cuda", "mps", "xpu")

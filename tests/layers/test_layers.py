@@ -2,12 +2,14 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
+from rounding import assert_close
 
 from lightning_avsp.layers.attention import SpatialCompression, TransformerLayer, multi_head_attention
 from lightning_avsp.layers.convolution import Downsample, Upsample
 from lightning_avsp.layers.embeddings import TimeEmbedding, sinusoidal_embedding
 from lightning_avsp.layers.normalization import ChannelNorm, group_norm
-from lightning_avsp.layers.resampling import resample_time, resize_frames
+from lightning_avsp.layers.resampling import resample_time, resize_by_products, resize_frames
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -102,3 +104,14 @@ def test_resize_frames_copies_the_nearest():
     x = torch.randn(1, 2, 3, 2, 4)
     out = resize_frames(x, (4, 8))
     assert torch.equal(out, x.repeat_interleave(2, -1).repeat_interleave(2, -2))
+
+
+@pytest.mark.parametrize("size", [(4, 12), (9, 5)])
+def test_products_resize_as_the_interpolation_whose_place_they_take_on_a_gpu(size):
+    x = torch.randn(2, 3, 6, 8, requires_grad=True)
+    slope = torch.randn(2, 3, *size)
+    found, expected = resize_by_products(x, size), F.interpolate(x, size=size, mode="bilinear")
+    assert_close(found, expected, operations=6 + 8)
+    gradients = [torch.autograd.grad(y, x, slope)[0] for y in (found, expected)]
+    assert_close(*gradients, operations=size[0] + size[1])
+    assert found.is_contiguous(memory_format=torch.channels_last)

@@ -17,6 +17,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.profiling.case import BenchmarkCase, Configuration
 from lightning_avsp.profiling.device import matrix_peak, peak_memory, reset_peak_memory
 from lightning_avsp.profiling.random_clips import random_batch
+from lightning_avsp.profiling.timeline import Timeline
 from lightning_avsp.profiling.train import Rounds, Speed, Speeds, bench_suite, bench_train
 from lightning_avsp.profiling.train_report import print_report, write_report
 from lightning_avsp.tasks.experiment import Experiment
@@ -218,3 +219,28 @@ def test_peak_of_the_process_grows_with_what_is_held() -> None:
     assert after is not None
     assert after - before > 100e6
     del held
+
+
+def test_a_gpus_sections_are_timed_by_events_that_wait_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((0.0, 2000.0, 5000.0, 6000.0))  # milliseconds
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            self.moment = next(clock)
+
+        def elapsed_time(self, later: Event) -> float:
+            return later.moment - self.moment
+
+    waits: list[None] = []
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waits.append(None))
+    timeline = Timeline(torch.device("cuda"))
+    timeline.start()
+    for section in ("data", "encoder", "data"):
+        timeline.mark(section)
+    assert not waits
+    assert timeline.totals() == {"data": 3.0, "encoder": 3.0}
+    assert len(waits) == 1

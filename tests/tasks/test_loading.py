@@ -5,6 +5,8 @@ import os
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,26 @@ def test_a_checkpoint_becomes_the_model_of_its_training(content: dict[str, Any],
     content["state_dict"].pop(next(iter(content["state_dict"])))
     with pytest.raises(InputError, match=r"torn.ckpt does not fit .*1 tensors are missing"):
         load_model(save(content, tmp_path / "torn.ckpt"))
+
+
+@pytest.mark.parametrize(("half", "device"), [(True, "cuda"), (True, "cpu"), (False, "cuda")])
+def test_a_gpu_predicts_in_bfloat16_what_was_trained_in_it(
+    half: bool, device: str, content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = replace(load_model(save(content, tmp_path / "last.ckpt")), half=half)
+    entered: list[dict[str, Any]] = []
+
+    def enter(_: str, **options: Any) -> AbstractContextManager[None]:
+        entered.append(options)
+        return nullcontext()
+
+    monkeypatch.setattr(type(model), "device", property(lambda _: torch.device(device)))
+    monkeypatch.setattr(torch, "autocast", enter)
+    monkeypatch.setattr("lightning_avsp.tasks.loading.encode", lambda *_: "encoded")
+    monkeypatch.setattr("lightning_avsp.tasks.loading.sample_maps", lambda *_, **__: "maps")
+    monkeypatch.setattr("lightning_avsp.tasks.loading.clip_seeds", lambda *_: [0])
+    assert (model.encode(None), model.sample(None, None)) == ("encoded", "maps")  # type: ignore[arg-type]
+    assert entered == [{"dtype": torch.bfloat16, "enabled": half and device == "cuda"}] * 2
 
 
 class Shell:

@@ -46,6 +46,26 @@ def clip(batch: int = 1, height: int = 128, width: int = 192) -> tuple[Tensor, T
 
 
 @torch.no_grad()
+def test_features_reach_every_flat_convolution_channels_last() -> None:
+    """Else the CPU reorders them there and back, and a GPU copies them."""
+    network = tiny()
+    copied: list[tuple[str, torch.Size, tuple[int, ...]]] = []
+    places = ("audio_encoder.", "decoder.stages.", "decoder.head.projection.")
+    flat = (torch.nn.Conv2d, torch.nn.MaxPool2d)
+    layers = {n: m for n, m in network.named_modules() if n.startswith(places) and isinstance(m, flat)}
+    for name, layer in layers.items():
+
+        def look(_: torch.nn.Module, args: tuple[Tensor], name: str = name) -> None:
+            if not args[0].is_contiguous(memory_format=torch.channels_last):
+                copied.append((name, args[0].shape, args[0].stride()))
+
+        layer.register_forward_pre_hook(look)
+    network(*clip(batch=2))
+    assert len(layers) == 6 + 4 + 4 + 3 * 2 + 1  # VGGish, its poolings; audio, upsampling, head
+    assert not copied
+
+
+@torch.no_grad()
 def test_without_audio_noise_and_step_change_nothing_at_all() -> None:
     noisy_map, t, video, audio = clip()
     seeing, both = tiny("v"), tiny("av")
