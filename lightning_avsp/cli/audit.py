@@ -1,17 +1,22 @@
-"""`avsp audit`: use of audio and text, use of the noisy map, contamination of the test set."""
+"""`avsp audit`, `explain` and `figure`: use of audio, text and noise, contamination, explanations, maps side by side."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
 from lightning_avsp.cli.progress import progress_bar
+from dataclasses import replace
+from typing import Any
+import tempfile
+from typing import Any, Literal
 
 if TYPE_CHECKING:
     from lightning_avsp.evaluation.audit.data import AuditData
     from lightning_avsp.evaluation.audit.report import AuditReport
     from lightning_avsp.tasks.loading import LoadedModel
+
+
 
 Modality = Literal["audio", "text"]
 
@@ -178,3 +183,189 @@ def model_record(ckpt: Path, model: LoadedModel, data: AuditData) -> dict[str, A
 def names(corpora: str) -> tuple[str, ...]:
     """Split ``AVAD,ETMD`` to a tuple."""
     return tuple(name.strip() for name in corpora.split(",") if name.strip())
+
+
+def explain(
+    ckpt: Path,
+    video: str | None = None,
+    frame: int | None = None,
+    summary: bool = False,
+    every: int = 20,
+    out: Path | None = None,
+    **options: Any,
+) -> None:
+    """Draw a network's explanations of a clip (relevance, MIM, words, gates), with own and mismatched audio.
+
+    Args:
+        ckpt: Checkpoint of a training run.
+        video: Test video; the first one by default.
+        frame: Number of the target frame, from 1; the middle of the video by default.
+        summary: Also average every number over the test videos.
+        every: Take every k-th test frame for that.
+        out: Folder for images and explain.json; explain/VIDEO_FRAME in the run's folder by default.
+        options: See :class:`AuditOptions`.
+    """
+    from lightning_avsp.backbones.text_encoder import split_tokens
+    from lightning_avsp.errors import InputError
+    from lightning_avsp.evaluation.explain import Explainer, draw_clip
+    from lightning_avsp.run_folder import write_json
+
+    ckpt = Path(ckpt)
+    model, data = AuditOptions(every=1, **options).open(ckpt)
+    explainer = Explainer(model, data)
+    clips = explainer.explain([explainer.find(video, frame)])
+    if not any(clips.explanations.values()):
+        raise InputError(
+            f"{ckpt}: {type(model.network).__name__} has no explanations with these settings; networks with relevance "
+            "maps, masks of agreement (MIM), word maps or gates do"
+        )
+    name, number = clips.batch["video_id"][0], int(clips.batch["frame"][0])
+    run = ckpt.resolve().parent.parent
+    folder = run / "explain" / f"{name}_{number:05d}" if out is None else Path(out)
+    caption = (
+        None if data.captions is None else data.captions.find_text(clips.batch["corpus"][0], name, number)
+    )
+    words: list[str] = []
+    if caption is not None and model.spec.text is not None:
+        words = split_tokens(model.spec.text.model, caption)
+        print(f"caption: {caption}")
+        print("tokens: " + ", ".join(f"{row} {word}" for row, word in enumerate(words, 1)))
+    images = draw_clip(clips, folder, model.spec.clip.target_index, caption, words)
+    values = [
+        {"audio": audio, "name": title, "label": label, "value": float(found[0, column])}
+        for audio, title, labels, found in clips.numbers()
+        for column, label in enumerate(labels)
+    ]
+    record = {"checkpoint": str(ckpt), "video": name, "frame": number, "values": values}
+    record |= {"caption": caption, "tokens": words}
+    for row in values:
+        print(f"{row['name']}, {row['label']}, {row['audio']}: {row['value']:.4g}")
+    if summary:
+        whole = Explainer(model, replace(data, every=every))
+        with progress_bar("clips") as advance:
+            record["summary"] = rows = whole.summarise(data.batch, advance)
+        for found in rows:
+            spread = "" if found["sd"] is None else f" ± {found['sd']:.4f}"
+            print(
+                f"{found['group']}: {found['name']}, {found['label']}, {found['audio']}: {found['mean']:.4f}{spread} "
+                f"({found['videos']} videos)"
+            )
+    write_json(folder / "explain.json", record)
+    print(f"{len(images)} images and explain.json written to {folder}")
+
+
+def figure(
+    sources: list[str],
+    videos: str | None = None,
+    frames: str | None = None,
+    rows: int = 4,
+    style: Literal["map", "overlay", "both"] = "map",
+    colours: str = "inferno",
+    count_from: int = 1,
+    out: Path = Path("figure"),
+    **options: Any,
+) -> None:
+    """Draw a comparison figure: a row for each frame with fixations, ground truth, and a column for each source.
+
+    A source is a checkpoint, an exported model, an official DiffSal file, or maps that any program has written: a
+    folder as `avsp evaluate` reads it, or one file (npz, npy, video) of one video. NAME=PATH titles its column.
+
+    Args:
+        sources: Columns in order.
+        videos: Test videos, with commas between them; all by default.
+        frames: Numbers of their frames, from 1, with commas; by default those where the maps differ most, among every
+            k-th of each video.
+        rows: Frames that are chosen where none are given.
+        style: Maps alone, over the frame, or both.
+        colours: A colour map of matplotlib.
+        count_from: Number of a video's first frame in the file names of maps: 1, or 0.
+        out: File, .png or .pdf; without such an ending both are written.
+        options: See :class:`~lightning_avsp.cli.audit.AuditOptions`.
+    """
+    from lightning_avsp.cli.progress import progress_bar
+    from lightning_avsp.data.corpora import read_videos
+    from lightning_avsp.errors import InputError
+    from lightning_avsp.evaluation.figure import (
+        FigureColumn,
+        FigureFrames,
+        FolderMaps,
+        ModelMaps,
+        draw_figure,
+    )
+    from lightning_avsp.evaluation.predictions import check_folder
+    from lightning_avsp.evaluation.results import cannot_write
+    from lightning_avsp.predict.overlay import colour_table
+
+    settings = AuditOptions(**options)
+    root = Path(settings.root)
+    colour_table(colours)  # refuses an unknown one before anything is read
+    if rows < 1:
+        raise InputError(f"--rows {rows}: give at least 1")
+    out = Path(out)
+    paths = (
+        [out]
+        if out.suffix in (".png", ".pdf")
+        else [out.with_name(out.name + end) for end in (".png", ".pdf")]
+    )
+    try:
+        numbers = [int(number) for number in names(frames or "")]
+    except ValueError as error:
+        raise InputError(f"--frames {frames}: give numbers with commas between them") from error
+    found = read_videos(
+        root, names(settings.corpus), settings.split, "test", missing_audio=settings.missing_audio
+    )
+    chosen = FigureFrames(found, names(videos or ""), numbers, settings.every)
+    columns: dict[str, FigureColumn] = {}
+    models: dict[str, Path] = {}
+    for source in sources:
+        title, path = _split_title(source)
+        if title in columns:
+            raise InputError(f"two columns are called {title}: name them, as in NAME={path}")
+        if not path.exists():
+            raise InputError(f"{path} is not there: give checkpoints or folders of maps")
+        if _is_model(path):
+            models[title] = path
+        elif not path.is_file():
+            check_folder(path)
+        elif len(chosen.videos) > 1:
+            raise InputError(f"{path} holds the maps of one video: name it with --videos")
+        columns[title] = FolderMaps(
+            path, root, settings.split, count_from
+        )  # of a model: in its place for now
+    # maps that are missing, and a folder that cannot be written, are named before a model is loaded
+    chosen.candidates({title: maps for title, maps in columns.items() if title not in models})
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    for title, path in models.items():
+        columns[title] = ModelMaps(*settings.open(path))
+    with progress_bar("videos") as advance:
+        shown = chosen.choose(columns, rows, advance)
+    try:
+        draw_figure(paths, shown, columns, style, colours)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    for entry, number in shown:
+        print(f"{entry.corpus}/{entry.video}, frame {number}")
+    print(f"written: {', '.join(map(str, paths))}")
+
+
+def _split_title(source: str) -> tuple[str, Path]:
+    """Split NAME=PATH; without a name, runs are called by their folder, others by their file or folder."""
+    name, equals, rest = source.partition("=")
+    if equals and not Path(source).exists():
+        return name, Path(rest)
+    path = Path(source)
+    run = path.resolve().parent.parent
+    return (f"{run.parent.name}/{run.name}" if path.suffix == ".ckpt" else path.stem), path
+
+
+def _is_model(path: Path) -> bool:
+    from lightning_avsp.evaluation.prediction_files import VIDEOS
+    from lightning_avsp.tasks.loading import EXPORTED
+
+    if path.is_file():
+        return path.suffix.lower() not in (*VIDEOS, ".npz", ".npy")
+    return (path / EXPORTED[0]).is_file()

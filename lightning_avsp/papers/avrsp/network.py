@@ -19,20 +19,19 @@ from lightning_avsp.backbones.registry import (
 from lightning_avsp.backbones.soundnet import SoundNetTap
 from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.errors import InputError
-from lightning_avsp.papers.avrsp.decoder import MapDecoder
-from lightning_avsp.papers.avrsp.explanation import Trace, explain_relevance
 from lightning_avsp.papers.avrsp.fusions import AudioProduct, build_fusion, sound_of_steps
-from lightning_avsp.papers.avrsp.relevance import RAVF
-from lightning_avsp.papers.avrsp.scales import DILATIONS, RegulatorGate, Scale, Synergy
-from lightning_avsp.papers.avrsp.settings import (
+from lightning_avsp.papers.avrsp.relevance import (
+    RAVF,
     BilinearForm,
     Exchange,
     FusionName,
     GateForm,
     RAVFSettings,
+    Trace,
+    explain_relevance,
 )
-from lightning_avsp.papers.explanation import explain_gates
-from lightning_avsp.papers.inputs import check_frame_size, refuse_text
+from lightning_avsp.papers.avrsp.scales import DILATIONS, MapDecoder, RegulatorGate, Scale, Synergy
+from lightning_avsp.papers.inputs import check_frame_size, explain_gates, refuse_text
 from lightning_avsp.structures import DirectNetwork, Explanation
 
 SILENCE_PER_FRAME = 2205

@@ -20,11 +20,10 @@ from lightning_avsp.backbones.registry import (
 )
 from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.errors import InputError
-from lightning_avsp.papers.diffsal.paper.decoder import AttentionKind
-from lightning_avsp.papers.diffsal.paper.interaction import AudioInteraction, Interaction
+from lightning_avsp.papers.diffsal.paper.decoder import AttentionKind, AudioInteraction, Interaction
 from lightning_avsp.papers.diffsal.paper.network import PaperDiffSal
 from lightning_avsp.papers.diffsal.released.attention import ReleasedMIM
-from lightning_avsp.papers.explanation import draw_first_step
+from lightning_avsp.papers.inputs import draw_first_step
 from lightning_avsp.structures import Condition, DiffusionNetwork, Explanation
 
 DiffSalVariant = Literal["paper", "released"]

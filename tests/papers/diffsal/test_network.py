@@ -93,15 +93,6 @@ def test_explanation_shows_where_mim_finds_agreement(tiny, clip, variant):
     assert network.explain(video, None) == tiny(modality="v").explain(video, audio) == []
 
 
-def test_released_video_only_output_ignores_the_noise(tiny, clip):
-    network = tiny(variant="released", modality="v").eval()
-    noisy, t, video, _ = clip
-    with torch.no_grad():
-        condition = network.encode(video)
-        base = network.denoise(noisy, t, condition)
-        assert torch.equal(base, network.denoise(torch.randn_like(noisy), t + 50, condition))
-
-
 def test_one_network_takes_either_modality_alone(tiny, clip):
     network = tiny().eval()
     noisy, t, video, audio = clip
