@@ -1,24 +1,35 @@
-"""`avsp audit`, `explain` and `figure`: use of audio, text and noise, contamination, explanations, maps side by side."""
+"""`avsp audit`, `explain` and `figure`: use of audio, text and noise, contamination, explanations, maps compared."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from lightning_avsp.cli.progress import progress_bar
-from dataclasses import replace
-from typing import Any
 import tempfile
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from lightning_avsp.evaluation.audit.data import AuditData
-    from lightning_avsp.evaluation.audit.report import AuditReport
-    from lightning_avsp.tasks.loading import LoadedModel
-
-
-
-Modality = Literal["audio", "text"]
+from lightning_avsp.backbones.text_encoder import split_tokens
+from lightning_avsp.cli.progress import progress_bar, split_names
+from lightning_avsp.data.corpora import read_videos
+from lightning_avsp.errors import InputError, require_range
+from lightning_avsp.evaluation.audit.data import AuditData, find_corpus_captions
+from lightning_avsp.evaluation.audit.denoising import audit_denoising
+from lightning_avsp.evaluation.audit.leaks import audit_leaks, leak_report
+from lightning_avsp.evaluation.audit.perturbation import audit_modality
+from lightning_avsp.evaluation.audit.report import report_file
+from lightning_avsp.evaluation.explain import Explainer, draw_clip
+from lightning_avsp.evaluation.figure import (
+    FigureColumn,
+    FigureFrames,
+    FolderMaps,
+    ModelMaps,
+    draw_figure,
+)
+from lightning_avsp.evaluation.predictions import VIDEOS, check_folder
+from lightning_avsp.evaluation.results import cannot_write
+from lightning_avsp.predict.overlay import colour_table
+from lightning_avsp.run_folder import write_json
+from lightning_avsp.tasks.loading import EXPORTED, LoadedModel, load_model
 
 
 @dataclass
@@ -57,14 +68,11 @@ class AuditOptions:
 
     def open(self, ckpt: Path) -> tuple[LoadedModel, AuditData]:
         """Load a checkpoint, and build the settings of its test frames."""
-        from lightning_avsp.evaluation.audit.data import AuditData, find_corpus_captions
-        from lightning_avsp.tasks.loading import load_model
-
         model = load_model(ckpt, self.device, self.steps, self.seed)
         captions = find_corpus_captions(model, self.root, self.captions, self.features)
         shared = ("split", "every", "batch", "num_workers", "missing_audio", "limit_videos")
         options = {name: getattr(self, name) for name in shared}
-        return model, AuditData(Path(self.root), names(self.corpus), captions=captions, **options)
+        return model, AuditData(Path(self.root), split_names(self.corpus), captions=captions, **options)
 
 
 @dataclass
@@ -93,7 +101,7 @@ def audio(ckpt: Path, shift: float = 0.32, out: Path | None = None, **options: A
         out: JSON file; results/audit_audio_NAME.json of the run when not given.
         options: See :class:`PerturbationOptions`.
     """
-    _perturb("audio", ckpt, PerturbationOptions(**options), out, shift=shift)
+    _audit("audio", ckpt, PerturbationOptions(**options), out, shift=shift)
 
 
 def text(ckpt: Path, out: Path | None = None, **options: Any) -> None:
@@ -104,19 +112,7 @@ def text(ckpt: Path, out: Path | None = None, **options: Any) -> None:
         out: JSON file; results/audit_text_NAME.json of the run when not given.
         options: See :class:`PerturbationOptions`.
     """
-    _perturb("text", ckpt, PerturbationOptions(**options), out)
-
-
-def _perturb(
-    modality: Modality, ckpt: Path, options: PerturbationOptions, out: Path | None, **settings: Any
-) -> None:
-    from lightning_avsp.evaluation.audit.perturbation import audit_modality
-
-    settings |= {"samples": options.samples, "metrics": options.metrics, "least": options.least}
-    model, data = options.open(Path(ckpt))
-    with progress_bar("clips") as advance:
-        report = audit_modality(model, data, modality, progress=advance, **settings).report()
-    _finish(report, Path(ckpt), modality, out, {**model_record(ckpt, model, data), **settings})
+    _audit("text", ckpt, PerturbationOptions(**options), out)
 
 
 def noise(ckpt: Path, samples: int = 4, out: Path | None = None, **options: Any) -> None:
@@ -128,12 +124,7 @@ def noise(ckpt: Path, samples: int = 4, out: Path | None = None, **options: Any)
         out: JSON file; results/audit_noise_NAME.json of the run when not given.
         options: See :class:`AuditOptions`.
     """
-    from lightning_avsp.evaluation.audit.denoising import audit_denoising
-
-    model, data = AuditOptions(**options).open(Path(ckpt))
-    with progress_bar("clips") as advance:
-        report = audit_denoising(model, data, samples, advance).report()
-    _finish(report, Path(ckpt), "noise", out, model_record(Path(ckpt), model, data))
+    _audit("noise", ckpt, AuditOptions(**options), out, samples=samples)
 
 
 def leak(runs: list[str], strict: bool = False, out: Path | None = None) -> None:
@@ -146,9 +137,6 @@ def leak(runs: list[str], strict: bool = False, out: Path | None = None) -> None
         strict: Exit with code 1 also if something is unknown.
         out: JSON file to write.
     """
-    from lightning_avsp.evaluation.audit.leaks import audit_leaks, leak_report
-    from lightning_avsp.run_folder import write_json
-
     found = audit_leaks([Path(run) for run in runs])
     report = leak_report(found)
     if out is not None:
@@ -159,30 +147,20 @@ def leak(runs: list[str], strict: bool = False, out: Path | None = None) -> None
         raise SystemExit(1)
 
 
-def _finish(report: AuditReport, ckpt: Path, name: str, out: Path | None, settings: dict[str, Any]) -> None:
-    from lightning_avsp.evaluation.audit.report import report_file
-    from lightning_avsp.run_folder import write_json
-
-    path = report_file(ckpt, name) if out is None else Path(out)
-    write_json(path, {**settings, **report.record})
+def _audit(name: str, ckpt: Path, options: AuditOptions, out: Path | None, **settings: Any) -> None:
+    """Run an audit, print its tables, and write everything with the model and its test frames as JSON."""
+    if isinstance(options, PerturbationOptions):
+        settings |= {"samples": options.samples, "metrics": options.metrics, "least": options.least}
+    model, data = options.open(Path(ckpt))
+    audit: Any = audit_denoising if name == "noise" else partial(audit_modality, modality=name)
+    with progress_bar("clips") as advance:
+        report = audit(model, data, progress=advance, **settings).report()
+    path = report_file(Path(ckpt), name) if out is None else Path(out)
+    sampling = None if model.sampling is None else vars(model.sampling)
+    facts = {"checkpoint": str(ckpt), "source": model.source, "seed": model.seed, "sampling": sampling}
+    write_json(path, {**facts, **asdict(data), **settings, **report.record})
     print("\n".join(report.lines()))
     print(f"written to {path}")
-
-
-def model_record(ckpt: Path, model: LoadedModel, data: AuditData) -> dict[str, Any]:
-    """Describe a model under test and its test frames, for JSON."""
-    return {
-        "checkpoint": str(ckpt),
-        "source": model.source,
-        "seed": model.seed,
-        "sampling": None if model.sampling is None else vars(model.sampling),
-        **asdict(data),
-    }
-
-
-def names(corpora: str) -> tuple[str, ...]:
-    """Split ``AVAD,ETMD`` to a tuple."""
-    return tuple(name.strip() for name in corpora.split(",") if name.strip())
 
 
 def explain(
@@ -205,11 +183,6 @@ def explain(
         out: Folder for images and explain.json; explain/VIDEO_FRAME in the run's folder by default.
         options: See :class:`AuditOptions`.
     """
-    from lightning_avsp.backbones.text_encoder import split_tokens
-    from lightning_avsp.errors import InputError
-    from lightning_avsp.evaluation.explain import Explainer, draw_clip
-    from lightning_avsp.run_folder import write_json
-
     ckpt = Path(ckpt)
     model, data = AuditOptions(every=1, **options).open(ckpt)
     explainer = Explainer(model, data)
@@ -222,9 +195,8 @@ def explain(
     name, number = clips.batch["video_id"][0], int(clips.batch["frame"][0])
     run = ckpt.resolve().parent.parent
     folder = run / "explain" / f"{name}_{number:05d}" if out is None else Path(out)
-    caption = (
-        None if data.captions is None else data.captions.find_text(clips.batch["corpus"][0], name, number)
-    )
+    corpus = clips.batch["corpus"][0]
+    caption = None if data.captions is None else data.captions.find_text(corpus, name, number)
     words: list[str] = []
     if caption is not None and model.spec.text is not None:
         words = split_tokens(model.spec.text.model, caption)
@@ -246,10 +218,8 @@ def explain(
             record["summary"] = rows = whole.summarise(data.batch, advance)
         for found in rows:
             spread = "" if found["sd"] is None else f" ± {found['sd']:.4f}"
-            print(
-                f"{found['group']}: {found['name']}, {found['label']}, {found['audio']}: {found['mean']:.4f}{spread} "
-                f"({found['videos']} videos)"
-            )
+            title = ", ".join(found[key] for key in ("name", "label", "audio"))
+            print(f"{found['group']}: {title}: {found['mean']:.4f}{spread} ({found['videos']} videos)")
     write_json(folder / "explain.json", record)
     print(f"{len(images)} images and explain.json written to {folder}")
 
@@ -282,39 +252,20 @@ def figure(
         out: File, .png or .pdf; without such an ending both are written.
         options: See :class:`~lightning_avsp.cli.audit.AuditOptions`.
     """
-    from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.data.corpora import read_videos
-    from lightning_avsp.errors import InputError
-    from lightning_avsp.evaluation.figure import (
-        FigureColumn,
-        FigureFrames,
-        FolderMaps,
-        ModelMaps,
-        draw_figure,
-    )
-    from lightning_avsp.evaluation.predictions import check_folder
-    from lightning_avsp.evaluation.results import cannot_write
-    from lightning_avsp.predict.overlay import colour_table
-
     settings = AuditOptions(**options)
     root = Path(settings.root)
     colour_table(colours)  # refuses an unknown one before anything is read
-    if rows < 1:
-        raise InputError(f"--rows {rows}: give at least 1")
+    require_range(1, rows=rows)
     out = Path(out)
-    paths = (
-        [out]
-        if out.suffix in (".png", ".pdf")
-        else [out.with_name(out.name + end) for end in (".png", ".pdf")]
-    )
+    endings = (".png", ".pdf")
+    paths = [out] if out.suffix in endings else [out.with_name(out.name + end) for end in endings]
     try:
-        numbers = [int(number) for number in names(frames or "")]
+        numbers = [int(number) for number in split_names(frames or "")]
     except ValueError as error:
         raise InputError(f"--frames {frames}: give numbers with commas between them") from error
-    found = read_videos(
-        root, names(settings.corpus), settings.split, "test", missing_audio=settings.missing_audio
-    )
-    chosen = FigureFrames(found, names(videos or ""), numbers, settings.every)
+    corpora = split_names(settings.corpus)
+    found = read_videos(root, corpora, settings.split, "test", missing_audio=settings.missing_audio)
+    chosen = FigureFrames(found, split_names(videos or ""), numbers, settings.every)
     columns: dict[str, FigureColumn] = {}
     models: dict[str, Path] = {}
     for source in sources:
@@ -323,15 +274,15 @@ def figure(
             raise InputError(f"two columns are called {title}: name them, as in NAME={path}")
         if not path.exists():
             raise InputError(f"{path} is not there: give checkpoints or folders of maps")
-        if _is_model(path):
+        kinds = (*VIDEOS, ".npz", ".npy")
+        if path.suffix.lower() not in kinds if path.is_file() else (path / EXPORTED[0]).is_file():
             models[title] = path
         elif not path.is_file():
             check_folder(path)
         elif len(chosen.videos) > 1:
             raise InputError(f"{path} holds the maps of one video: name it with --videos")
-        columns[title] = FolderMaps(
-            path, root, settings.split, count_from
-        )  # of a model: in its place for now
+        # of a model: in its place for now
+        columns[title] = FolderMaps(path, root, settings.split, count_from)
     # maps that are missing, and a folder that cannot be written, are named before a model is loaded
     chosen.candidates({title: maps for title, maps in columns.items() if title not in models})
     try:
@@ -360,12 +311,3 @@ def _split_title(source: str) -> tuple[str, Path]:
     path = Path(source)
     run = path.resolve().parent.parent
     return (f"{run.parent.name}/{run.name}" if path.suffix == ".ckpt" else path.stem), path
-
-
-def _is_model(path: Path) -> bool:
-    from lightning_avsp.evaluation.prediction_files import VIDEOS
-    from lightning_avsp.tasks.loading import EXPORTED
-
-    if path.is_file():
-        return path.suffix.lower() not in (*VIDEOS, ".npz", ".npy")
-    return (path / EXPORTED[0]).is_file()

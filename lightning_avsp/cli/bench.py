@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Literal
 
+import torch
+from rich.console import Console
+
+from lightning_avsp.errors import InputError
+from lightning_avsp.evaluation.formatting import print_table
+from lightning_avsp.launch import choose_device, default_precision
+from lightning_avsp.media.video import open_video
+from lightning_avsp.profiling import train as measuring
+from lightning_avsp.profiling.case import Configuration
+from lightning_avsp.profiling.model import bench_model, print_records
+from lightning_avsp.profiling.predict import bench_predict, film_speeds
+from lightning_avsp.profiling.train_report import print_report, write_report
+from lightning_avsp.run_folder import write_json
+from lightning_avsp.tasks import loading
 
 
 def train(
@@ -54,17 +69,6 @@ def train(
         trace: Write a profiler's trace of two steps of the first configuration to this file.
         out: Folder for speeds.md and speeds.json; with --all written anew after each experiment.
     """
-    import sys
-
-    import torch
-    from rich.console import Console
-
-    from lightning_avsp.errors import InputError
-    from lightning_avsp.launch import choose_device, default_precision
-    from lightning_avsp.profiling import train as measuring
-    from lightning_avsp.profiling.case import Configuration
-    from lightning_avsp.profiling.train_report import print_report, write_report
-
     # tables in a file or a pipe need not fit 80 columns
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
     amount = measuring.Rounds(steps, rounds, warmup, inference)
@@ -122,20 +126,9 @@ def predict(
         device: auto, cpu or cuda.
         json: Also write the measurements to this file.
     """
-    import sys
-
-    from rich.console import Console
-
-    from lightning_avsp.errors import InputError
-    from lightning_avsp.evaluation.formatting import print_table
-    from lightning_avsp.media.video import open_video
-    from lightning_avsp.profiling.predict import bench_predict, film_speeds
-    from lightning_avsp.run_folder import write_json
-    from lightning_avsp.tasks.loading import load_model
-
     if min([*strides, windows, batch]) < 1:
         raise InputError(f"strides={strides}, windows={windows} and batch={batch} must be at least 1")
-    info, model = open_video(Path(video)), load_model(Path(checkpoint), device, steps)
+    info, model = open_video(Path(video)), loading.load_model(Path(checkpoint), device, steps)
     records = bench_predict(model, info, list(dict.fromkeys([1, *strides])), windows, batch)
     title = f"{info.frames} frames of {info.width}x{info.height}, {type(model.network).__name__} on {model.device}"
     # a table in a file or a pipe need not fit 80 columns
@@ -155,9 +148,6 @@ def model(json: Path | None = None) -> None:
     Args:
         json: Also write the table to this file.
     """
-    from lightning_avsp.profiling.model import bench_model, print_records
-    from lightning_avsp.run_folder import write_json
-
     records = bench_model()
     print_records(records)
     if json is not None:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-from rich.console import Console
-from lightning_avsp.cli.progress import progress_bar
-from lightning_avsp.data.catalogue import find_corpus
-from lightning_avsp.synthetic import CONDITIONS, STATEMENT, SyntheticSpec, synthesise_corpus
 import os
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal
-from lightning_avsp.curation.importing.settings import ImportSettings
-from typing import Literal
 
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from lightning_avsp.cli.progress import progress_bar, split_names
+from lightning_avsp.curation.check import check_corpora
+from lightning_avsp.curation.check.report import print_faults
+from lightning_avsp.curation.importing import import_video
+from lightning_avsp.curation.importing.settings import ImportSettings
+from lightning_avsp.data.cache.prepare import RATES, prepare_cache
+from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.data.corpora import present_corpora, read_videos
+from lightning_avsp.errors import InputError, require_range
+from lightning_avsp.run_folder import write_atomically, write_json
+from lightning_avsp.synthetic import CONDITIONS, STATEMENT, SyntheticSpec, synthesise_corpus
+from lightning_avsp.synthetic.ceilings import REFERENCES, score_corpus
 
 
 def synth(
@@ -55,10 +65,6 @@ def synth(
     console.print(f"{report.written} written, {report.kept} kept, {report.seconds:.1f} s, in {report.root}")
     console.print(f"[bold]{STATEMENT}[/bold]")
     if ceilings:
-        from rich.table import Table
-
-        from lightning_avsp.synthetic.ceilings import REFERENCES, score_corpus
-
         scores = score_corpus(report.root, corpus).to_dict("index")
         table = Table("reference", *CONDITIONS, title=f"SYNTHETIC {corpus}, test list 1: CC / NSS")
         for reference in REFERENCES:
@@ -90,14 +96,6 @@ def check(
         show: Most faults to print of each kind; all of them are in the JSON file.
         workers: Processes; 0 for one per processor.
     """
-    from rich.console import Console
-
-    from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.curation.check import check_corpora
-    from lightning_avsp.curation.check.report import print_faults
-    from lightning_avsp.errors import InputError, require_range
-    from lightning_avsp.run_folder import write_json
-
     if quick and full:
         raise InputError("--quick and --full contradict each other; give one of them, or neither")
     require_range(0, show=show, workers=workers)
@@ -105,7 +103,7 @@ def check(
     with progress_bar("check") as advance:
         report = check_corpora(
             Path(root),
-            [name.strip() for name in corpus.split(",") if name.strip()],
+            list(split_names(corpus)),
             depth="quick" if quick else "full" if full else "standard",
             workers=workers or os.cpu_count() or 1,
             progress=advance,
@@ -148,14 +146,6 @@ def import_recording(
         overwrite: Replace a video of this name that was made of something else.
         settings: See :class:`ImportSettings`.
     """
-    from dataclasses import asdict
-
-    import yaml
-
-    from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.curation.importing import import_video
-    from lightning_avsp.run_folder import write_atomically
-
     options = ImportSettings(**settings)
     with progress_bar("video and gaze") as advance:
         report = import_video(
@@ -221,13 +211,6 @@ def prepare(
         rates: Sample rates at which sound is kept, in Hz; by default 16000 (log-mel) and 22050 (waveform).
         workers: Processes.
     """
-    from rich.console import Console
-
-    from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.data.cache.prepare import RATES, prepare_cache
-    from lightning_avsp.data.corpora import present_corpora, read_videos
-    from lightning_avsp.errors import InputError
-
     height_width = parse_size(size)
     console = Console(highlight=False, soft_wrap=True)
     corpora = corpus or present_corpora(Path(root))  # a root seldom holds all
@@ -263,8 +246,6 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         InputError: If it is anything else.
     """
-    from lightning_avsp.errors import InputError
-
     height, cross, width = text.lower().partition("x")
     if not (cross and height.isdigit() and width.isdigit() and int(height) and int(width)):
         raise InputError(f"--size must be HEIGHTxWIDTH in pixels, e.g. 224x384, got {text!r}")

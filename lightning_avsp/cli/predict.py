@@ -1,4 +1,4 @@
-"""`avsp predict`, `view`, `export` and `submit`: what a trained model gives: maps, pages, files of the hub, submissions."""
+"""`avsp predict`, `view`, `export` and `submit`: what a trained model gives: maps, pages, exports, submissions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
+
 from lightning_avsp.errors import InputError
 from lightning_avsp.predict.overlay import Look
-
 
 
 def predict(

@@ -1,28 +1,31 @@
-"""`avsp evaluate`, `compare` and `report`: scores of predictions, two results beside each other, the tables of the papers."""
+"""`avsp evaluate`, `compare` and `report`: scores of predictions, two results compared, the tables of the papers."""
 
 from __future__ import annotations
 
+import logging
+import shlex
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+
 from rich.console import Console
-from lightning_avsp.cli.progress import progress_bar
+
+from lightning_avsp.cli.progress import progress_bar, split_names
+from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.compare import compare_results
 from lightning_avsp.evaluation.evaluate import evaluate_predictions
 from lightning_avsp.evaluation.protocols import find_protocol
 from lightning_avsp.evaluation.results import write_results
 from lightning_avsp.evaluation.tables import print_comparison, print_evaluation
-from lightning_avsp.run_folder import write_json
-import logging
-import shlex
-from functools import partial
-from typing import TYPE_CHECKING, Literal
-from lightning_avsp.errors import InputError
-
-if TYPE_CHECKING:
-    from lightning_avsp.report.leaderboard import Leaderboard
-    from lightning_avsp.report.table import SweepReport
-
+from lightning_avsp.report import documents
+from lightning_avsp.report.frames import leaderboard_section, report_section
+from lightning_avsp.report.html_page import render_html
+from lightning_avsp.report.leaderboard import read_leaderboard
+from lightning_avsp.report.published import published_tables
+from lightning_avsp.report.table import CostCounter, read_report, report_published
+from lightning_avsp.run_folder import write_atomically, write_json
+from lightning_avsp.sweep.costs import read_speeds
 
 
 def evaluate(
@@ -54,7 +57,7 @@ def evaluate(
         options: See :func:`evaluate_predictions`.
     """
     predictions, root = Path(predictions), Path(root)
-    corpora = [name.strip() for name in corpus.split(",")]
+    corpora = split_names(corpus)
     console = Console()
     with progress_bar("videos") as progress:
         result = evaluate_predictions(
@@ -137,13 +140,6 @@ def report(
             Hollywood-2 and UCF, ntire26 on CrowdSAL), or all by one; named below a table with its difference to plain.
         speeds: speeds.json of `avsp bench train --all true --inference true`, for the GPU hours of each sweep.
     """
-    from lightning_avsp.report.costs import CostCounter
-    from lightning_avsp.report.leaderboard import read_leaderboard
-    from lightning_avsp.report.published import published_tables
-    from lightning_avsp.report.table import read_report, report_published
-    from lightning_avsp.run_folder import write_atomically
-    from lightning_avsp.sweep.costs import read_speeds
-
     if leaderboard == (corpus is None):
         raise InputError(
             "--leaderboard needs --corpus, and --corpus needs --leaderboard: give both or neither"
@@ -178,7 +174,15 @@ def report(
         elif along is not None and table.sweep in given:
             reports.append(read(path, table=along))
     board = read_leaderboard(corpus, metric, Path(runs), chosen) if corpus is not None else None
-    text = _render(reports, board, format)
+    sections = [report_section(one) for one in reports]
+    sections += [leaderboard_section(board)] if board is not None else []
+    if format == "csv":
+        text = documents.leaderboard_as_csv(board) if board is not None else documents.reports_as_csv(reports)
+    elif format == "html":
+        text = render_html(sections)
+    else:
+        render = documents.render_markdown if format == "markdown" else documents.render_latex
+        text = render(sections)
     if out is None:
         print(text, end="" if text.endswith("\n") else "\n")
     else:
@@ -188,20 +192,3 @@ def report(
         log.warning("incomplete: %s", ", ".join(missing))
         if strict:
             raise SystemExit(1)
-
-
-def _render(reports: list[SweepReport], board: Leaderboard | None, format: Format) -> str:
-    from lightning_avsp.report import documents
-    from lightning_avsp.report.frames import leaderboard_section, report_section
-    from lightning_avsp.report.html_page import render_html
-
-    if format == "csv":
-        return documents.leaderboard_as_csv(board) if board is not None else documents.reports_as_csv(reports)
-    sections = [report_section(one) for one in reports]
-    sections += [leaderboard_section(board)] if board is not None else []
-    render = {
-        "markdown": documents.render_markdown,
-        "latex": documents.render_latex,
-        "html": render_html,
-    }[format]
-    return render(sections)

@@ -153,7 +153,7 @@ def _load(kind: str, path: Path) -> tuple[StateDict, str]:
 
     if kind == "diffsal":
         from lightning_avsp.papers.diffsal import load_released
-        from lightning_avsp.papers.diffsal.released.names import reason_unused
+        from lightning_avsp.papers.diffsal.checkpoint import reason_unused
 
         modality = load_released(path).modality
         state = read_state_dict(path)  # under their own names, by which load_released knows them

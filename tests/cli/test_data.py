@@ -109,8 +109,20 @@ def test_a_film_and_its_gaze(
     lines = [f"p{p}\t{0.01 * k:.2f}\t{400 + 20 * p + k}\t{300 + k}" for p in range(3) for k in range(96)]
     table.write_text("\n".join(["subject\tt\tgx\tgy", *lines]) + "\n")
     columns = {"observer": "subject", "time": "t", "x": "gx", "y": "gy", "valid": ""}
-    screen = {"size": "1280x800", "video_at": "0,80", "video_shown": "1280x640", "width_cm": 47.5, "distance_cm": 60}
-    arguments = [str(film), f"--gaze={table}", "--corpus=Lab", f"--root={tmp_path / 'root'}", "--video_name=first"]
+    screen = {
+        "size": "1280x800",
+        "video_at": "0,80",
+        "video_shown": "1280x640",
+        "width_cm": 47.5,
+        "distance_cm": 60,
+    }
+    arguments = [
+        str(film),
+        f"--gaze={table}",
+        "--corpus=Lab",
+        f"--root={tmp_path / 'root'}",
+        "--video_name=first",
+    ]
     arguments += ["--part=test", "--time.unit=s", "--maps.sigma_degrees=1", "--maps.size=64x32"]
     arguments += [f"--columns.{name}={value}" for name, value in columns.items()]
     arguments += [f"--screen.{name}={value}" for name, value in screen.items()]
