@@ -1,36 +1,33 @@
-"""Files of a run: configuration, record, results as JSON and CSV, predicted maps, `progress.json`; and its progress bar."""
+"""Files of a run: configuration, record, results, predicted maps, `progress.json`; and its progress bar."""
 
 from __future__ import annotations
 
 import platform
+import socket
 import subprocess
+import sys
+import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
 import lightning
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter, ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
+from PIL import Image
+
 import lightning_avsp
 from lightning_avsp.callbacks.origins import started_from
-from lightning_avsp.run_folder import RunFolder, read_run_json, write_atomically, write_json
-from dataclasses import asdict
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter
-from PIL import Image
 from lightning_avsp.files import atomic_write
-from lightning_avsp.run_folder import RunFolder, as_csv, write_atomically, write_json
+from lightning_avsp.run_folder import RunFolder, as_csv, read_run_json, write_atomically, write_json
 from lightning_avsp.tasks import SaliencyTask
 from lightning_avsp.tasks.base import Stage
-import socket
-import sys
-import time
-from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
-from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
-from lightning_avsp.run_folder import RunFolder, write_json
-
 
 
 class RunRecord(SaveConfigCallback):

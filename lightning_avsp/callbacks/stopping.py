@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
-from lightning_avsp.errors import AVSPError
-from lightning_avsp.run_folder import RunFolder, write_json
 import logging
 import os
 import signal
 import subprocess
 import threading
 from types import FrameType
-from lightning_avsp.run_folder import RunFolder
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from lightning_avsp.errors import AVSPError
+from lightning_avsp.run_folder import RunFolder, write_json
 
 log = logging.getLogger(__name__)
-
 
 
 class FiniteLoss(Callback):

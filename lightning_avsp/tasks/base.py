@@ -24,9 +24,8 @@ from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.metrics import SaliencyMetrics, ScoreTable
 from lightning_avsp.plain_values import read_torch_file
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
-from lightning_avsp.tasks.execution import Execution, compile_clock, prepare, shard
+from lightning_avsp.tasks.execution import Execution, compile_clock, fuse, prepare, shard
 from lightning_avsp.tasks.feature_cache import FeatureCache, TaskFeatures
-from lightning_avsp.tasks.fused import fuse
 from lightning_avsp.tasks.initial_weights import (
     InitialWeights,
     encoders_of,

@@ -1,7 +1,8 @@
-"""Execution of a network without changing what it computes: compiled, checkpointed, sharded, optimised in fused steps."""
+"""Execution of a network and its optimiser that changes no result: compiled, checkpointed, sharded, fused."""
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,15 +12,13 @@ from pathlib import Path
 from time import perf_counter
 from types import FunctionType
 from typing import Any, Literal
+
 import torch
-from torch import Tensor, nn
-from lightning_avsp.tasks.graphs import use_graphs
-import inspect
-from typing import Any
 from lightning.pytorch import Trainer
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-
+from lightning_avsp.tasks.graphs import use_graphs
 
 UNIT_PARAMETERS = 10_000
 """Smallest block that is a unit of its own; smaller ones go with what they are part of."""

@@ -309,7 +309,7 @@ def _load_official(path: Path) -> LoadedModel:
     """Load the model of an official DiffSal file, with the released code's sampling and audio."""
     from lightning_avsp.backbones.weights import read_state_dict
     from lightning_avsp.papers.diffsal import load_released
-    from lightning_avsp.papers.diffsal.released.names import our_name
+    from lightning_avsp.papers.diffsal.checkpoint import our_name
 
     if not any(our_name(name) for name in read_state_dict(path)):  # before a full-size network is built
         raise InputError(

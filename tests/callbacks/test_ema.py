@@ -62,7 +62,6 @@ def fit(
 def test_the_average_is_the_warmed_up_recursion_and_validation_sees_it(corpus: Path, tmp_path: Path) -> None:
     average, watch = WeightAverage(decay=0.6, warmup=3), Watch()
     trainer = fit(corpus, tmp_path, average, watch)
-    expected = None
     torch.manual_seed(0)
     start = DiffusionSaliencyTask(DiffSal(video_encoder="tiny", audio_encoder="tiny"))
     expected = next(p for p in start.parameters() if p.requires_grad).detach().clone()
@@ -95,16 +94,9 @@ def test_checkpoints_hold_the_average_and_a_resumed_run_equals_one_that_never_st
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def arguments(name: str, *more: str) -> list[str]:
+        options = ("--ema=0.5", "--figures=0", "--trainer.limit_train_batches=4", "--save_every_steps=1")
         return fit_arguments(
-            corpus,
-            tmp_path / name,
-            *TINY_NETWORK,
-            "--ema=0.5",
-            "--figures=0",
-            "--trainer.limit_train_batches=4",
-            "--data.clip.draw=every",
-            "--save_every_steps=1",
-            *more,
+            corpus, tmp_path / name, *TINY_NETWORK, *options, "--data.clip.draw=every", *more
         )
 
     main(arguments("whole"))
@@ -120,17 +112,12 @@ def test_checkpoints_hold_the_average_and_a_resumed_run_equals_one_that_never_st
         with pytest.raises(SystemExit):
             main(arguments("parts"))
     main(arguments("parts", "--ckpt_path=last"))
-    whole, parts = (
-        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)
-        for name in ("whole", "parts")
-    )
+    folders = [tmp_path / name / "checkpoints" for name in ("whole", "parts")]
+    whole, parts = (torch.load(folder / "last.ckpt", weights_only=True) for folder in folders)
     assert whole[KEY]["updates"] == parts[KEY]["updates"] == 4
     assert all(torch.equal(value, parts["state_dict"][name]) for name, value in whole["state_dict"].items())
     assert all(torch.equal(value, parts[KEY]["raw"][name]) for name, value in whole[KEY]["raw"].items())
-    moved = [
-        name for name, raw in whole[KEY]["raw"].items() if not torch.equal(raw, whole["state_dict"][name])
-    ]
-    assert moved
+    assert any(not torch.equal(raw, whole["state_dict"][name]) for name, raw in whole[KEY]["raw"].items())
 
 
 @pytest.mark.parametrize(("decay", "warmup"), [(0.0, 1), (1.0, 1), (0.9, 0.5)])
