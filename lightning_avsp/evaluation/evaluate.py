@@ -21,7 +21,7 @@ from lightning_avsp.evaluation.predictions import (
 from lightning_avsp.evaluation.protocols import Protocol
 from lightning_avsp.evaluation.references import plan_references
 from lightning_avsp.evaluation.scoring import ScoringJob, score_video
-from lightning_avsp.evaluation.summary import CorpusSummary, summarise_corpus
+from lightning_avsp.evaluation.statistics import CorpusSummary, summarise_corpus
 from lightning_avsp.evaluation.truth import AnnotatedTruth
 from lightning_avsp.metrics import FrameRow, ScoreTable, VideoAverage
 from lightning_avsp.parallel import Progress, run_jobs

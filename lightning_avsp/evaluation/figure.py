@@ -22,8 +22,13 @@ from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.data import AuditData, scored_frames
 from lightning_avsp.evaluation.formatting import shorten
-from lightning_avsp.evaluation.prediction_files import PredictedVideo, open_file
-from lightning_avsp.evaluation.predictions import checked_frames, find_video, folder_of_split
+from lightning_avsp.evaluation.predictions import (
+    PredictedVideo,
+    checked_frames,
+    find_video,
+    folder_of_split,
+    open_file,
+)
 from lightning_avsp.evaluation.truth import AnnotatedTruth
 from lightning_avsp.metrics.functional import saliency_scores
 from lightning_avsp.tasks.loading import LoadedModel

@@ -1,28 +1,27 @@
-"""Predicted maps that any program may have written: found in a folder, read frame by frame from images, arrays and videos."""
+"""Predicted maps of any program: found in a folder, read frame by frame from images, arrays and videos."""
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+
 import numpy as np
 import torch
 from torch import Tensor
-from lightning_avsp.errors import InputError
-from lightning_avsp.media.images import read_grey, reduce_channels
-from lightning_avsp.media.video import VideoInfo, decode_video, open_video, set_upright
-import re
-from dataclasses import dataclass, field
+
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.formatting import shorten
-
-
+from lightning_avsp.media.images import read_grey, reduce_channels
+from lightning_avsp.media.video import VideoInfo, decode_video, open_video, set_upright
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".mkv", ".webm", ".mov", ".avi")

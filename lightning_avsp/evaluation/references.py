@@ -15,7 +15,7 @@ from torch import Tensor
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry, VideoKey
-from lightning_avsp.evaluation.prediction_files import PredictedVideo
+from lightning_avsp.evaluation.predictions import PredictedVideo
 from lightning_avsp.evaluation.scoring import ScoringJob
 from lightning_avsp.evaluation.truth import SomeObservers, count_observers
 

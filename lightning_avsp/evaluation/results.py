@@ -19,8 +19,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.evaluate import Evaluation
 from lightning_avsp.evaluation.protocols import CONVENTIONS
 from lightning_avsp.evaluation.references import DESCRIPTIONS
-from lightning_avsp.evaluation.statistics import LEVEL, RESAMPLES
-from lightning_avsp.evaluation.summary import CorpusSummary
+from lightning_avsp.evaluation.statistics import LEVEL, RESAMPLES, CorpusSummary
 from lightning_avsp.metrics import ScoreTable
 from lightning_avsp.run_folder import as_csv, write_atomically, write_json
 

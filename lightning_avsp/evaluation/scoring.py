@@ -6,24 +6,22 @@ copied.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-import numpy as np
-import torch
-from torch import Tensor
-from lightning_avsp.evaluation.protocols import Protocol
-from lightning_avsp.metrics.degenerate import Reason
-from lightning_avsp.metrics.functional import kld
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
 from lightning_avsp.data.entries import VideoEntry
-from lightning_avsp.evaluation.prediction_files import PredictedVideo
-from lightning_avsp.evaluation.predictions import checked_frames
+from lightning_avsp.evaluation.predictions import PredictedVideo, checked_frames
+from lightning_avsp.evaluation.protocols import Protocol
 from lightning_avsp.evaluation.truth import Truth, corpus_negatives, video_negatives, without
 from lightning_avsp.metrics import FrameRow, SaliencyMetrics
 from lightning_avsp.metrics.averages import FrameKey
-
-
+from lightning_avsp.metrics.degenerate import Reason
+from lightning_avsp.metrics.functional import kld
 
 _EPS = 1e-7
 _KNOWN = {"cc": 0.0, "nss": 0.0, "auc_shuffled": 0.5, "auc_shuffled_exact": 0.5}

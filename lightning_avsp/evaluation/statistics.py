@@ -1,19 +1,18 @@
-"""Averages of a corpus over frames, videos and splits, with counts, bootstrap intervals over videos, and the sign test."""
+"""Averages over frames, videos and splits of a corpus, bootstrap intervals over videos, and the sign test."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-import numpy as np
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.evaluation.protocols import Averaging, Protocol
 from lightning_avsp.metrics import FrameRow, ScoreTable
 from lightning_avsp.metrics.averages import VideoRow
-
-
 
 RESAMPLES = 10_000
 """Resamples of an interval; its ends vary by about 1 % of its width from seed to seed."""

@@ -17,7 +17,7 @@ from lightning_avsp.curation.importing.store import VideoPaths, read_record
 from lightning_avsp.curation.importing.writing import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.manifest import read_manifest
-from lightning_avsp.evaluation.prediction_files import PredictedVideo
+from lightning_avsp.evaluation.predictions import PredictedVideo
 from lightning_avsp.synthetic.observers import saliency_maps
 from lightning_avsp.synthetic.record import read_video_record
 from lightning_avsp.synthetic.spec import SyntheticSpec

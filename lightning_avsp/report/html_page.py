@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import base64
-import io
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-import pandas as pd
-from lightning_avsp.report.courses import QUANTITIES
-from lightning_avsp.report.table import SweepReport
 import hashlib
+import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from html import escape
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
 from lightning_avsp import __version__
 from lightning_avsp.evaluation.formatting import Value
+from lightning_avsp.report.courses import QUANTITIES
 from lightning_avsp.report.frames import LEGEND, Section, Table, course_tables
-
-
+from lightning_avsp.report.table import SweepReport
 
 MOST_WIDTH = 1400
 """Pixels of a picture; wider ones are scaled down."""

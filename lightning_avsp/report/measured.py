@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+
 import pandas as pd
+
 from lightning_avsp.data.catalogue import find_corpus, known_corpora
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.formatting import METRIC_NAMES
+from lightning_avsp.evaluation.formatting import DIGITS, METRIC_NAMES, lower_is_better
 from lightning_avsp.evaluation.protocols import Averaging, find_protocol
-from lightning_avsp.evaluation.statistics import Interval, bootstrap_mean
-from lightning_avsp.evaluation.statistics import averaging_of
-from lightning_avsp.report.results import RunResult
-import math
-from collections.abc import Iterable, Mapping
-from itertools import combinations
-from lightning_avsp.evaluation.formatting import DIGITS, lower_is_better
+from lightning_avsp.evaluation.statistics import Interval, averaging_of, bootstrap_mean
 from lightning_avsp.report.published import PublishedTable
-
-
+from lightning_avsp.report.results import RunResult
 
 PROTOCOL = "plain"
 """The protocol of ``lightning test``, and so of trials."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
-from lightning_avsp.evaluation.test_scores import published_protocol
-from lightning_avsp.report.results import RunResult
-from collections.abc import Mapping, Sequence
+
 import pandas as pd
+
 from lightning_avsp.evaluation.formatting import shorten
 from lightning_avsp.evaluation.statistics import FEW_VIDEOS
+from lightning_avsp.evaluation.test_scores import published_protocol
 from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.report.measured import Measured
 from lightning_avsp.report.published import FLAGS, PublishedTable
 from lightning_avsp.report.results import ReportRow, RunResult
-
 
 
 def in_protocol(result: RunResult, protocol: str = "") -> RunResult:

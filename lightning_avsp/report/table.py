@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
-import torch
-from lightning_avsp.diffusion import Sampling
-from lightning_avsp.errors import AVSPError
-from lightning_avsp.profiling.model import NetworkCost, count_cost
-from lightning_avsp.profiling.random_clips import forward_inputs
-from lightning_avsp.sweep.sweep_file import canonical_json
-from lightning_avsp.tasks.experiment import Experiment
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
+
 import pandas as pd
-from lightning_avsp.errors import InputError
+import torch
+
+from lightning_avsp.diffusion import Sampling
+from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.evaluation.formatting import METRIC_NAMES, lower_is_better
-from lightning_avsp.profiling.model import NetworkCost
+from lightning_avsp.profiling.model import NetworkCost, count_cost
+from lightning_avsp.profiling.random_clips import forward_inputs
 from lightning_avsp.report.courses import measure_course, read_courses
-from lightning_avsp.report.measured import Measured, dataset_corpus, measure
-from lightning_avsp.report.notes import table_notes
-from lightning_avsp.report.measured import Ordering, compare_order, rank_values, worse_than_best
-from lightning_avsp.report.notes import in_protocol
+from lightning_avsp.report.measured import (
+    Measured,
+    Ordering,
+    compare_order,
+    dataset_corpus,
+    measure,
+    rank_values,
+    worse_than_best,
+)
+from lightning_avsp.report.notes import in_protocol, table_notes
 from lightning_avsp.report.published import PublishedTable, published_tables
 from lightning_avsp.report.results import ReportRow, RunResult, read_official_results, read_trial_results
 from lightning_avsp.sweep import Sweep, load_sweep
 from lightning_avsp.sweep.costs import DeviceSpeed, count_hours, plan_costs
 from lightning_avsp.sweep.identity import tested_data
 from lightning_avsp.sweep.planning import TrialPlan, plan_sweep
-
-
+from lightning_avsp.sweep.sweep_file import canonical_json
+from lightning_avsp.tasks.experiment import Experiment
 
 _FAULTS = (AVSPError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
 """Errors of building or counting a network whose row sets something that does not exist."""

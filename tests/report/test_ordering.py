@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from lightning_avsp.evaluation.statistics import bootstrap_mean
-from lightning_avsp.report.measured import Measured
-from lightning_avsp.report.ordering import Ordering, compare_order
+from lightning_avsp.report.measured import Measured, Ordering, compare_order
 from lightning_avsp.report.published import parse_table
 
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
 import yaml
-from lightning_avsp.callbacks.origins import reported_sources, started_from, weight_options
-from lightning_avsp.run_folder import RunFolder
-from collections.abc import Iterable, Sequence
-from typing import Literal
-from lightning_avsp.callbacks.origins import published_training_data
+
+from lightning_avsp.callbacks.origins import (
+    published_training_data,
+    reported_sources,
+    started_from,
+    weight_options,
+)
 from lightning_avsp.data.partition import shared_films
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.report import AuditReport
 from lightning_avsp.evaluation.formatting import shorten
-
-
+from lightning_avsp.run_folder import RunFolder
 
 Video = tuple[str, str]
 """(corpus, video); videos of a generated corpus carry ``(SYNTHETIC)`` in the corpus' name."""
