@@ -154,7 +154,7 @@ def test_ceilings_of_corpora_without_fold_lists(tmp_path: Path) -> None:
 
 
 def test_the_command_writes_a_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from lightning_avsp.cli.data_synth import synth
+    from lightning_avsp.cli.data import synth
 
     synth(tmp_path, "DHF1K", videos=3, height=32, width=64, seconds=0.8, workers=1, layout="diffsal")
     assert (tmp_path / "DHF1K" / "frames" / "601" / "10.png").is_file()

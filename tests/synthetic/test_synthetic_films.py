@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_avsp.cli.data_synth import synth
+from lightning_avsp.cli.data import synth
 from lightning_avsp.errors import InputError
 from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 
