@@ -50,7 +50,7 @@ class RunRecord(SaveConfigCallback):
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.experiment.config.update({"avsp": self.config.as_dict()}, allow_val_change=True)
-        if stage == "fit":
+        if stage == "fit":  # a test must not replace the record of the training
             self._earlier = self._earlier_parts(run, pl_module, trainer)
             write_json(run.record, {**self._facts(trainer, pl_module), "finished": False})
 
@@ -74,6 +74,7 @@ class RunRecord(SaveConfigCallback):
             {"videos": before["videos"], "started_from": before.get("started_from", {})},
         ]
         now = self._facts(trainer, pl_module)
+        # repeats of this command's own would grow with each resumption
         return [part for part in parts if any(part[key] != now[key] for key in part)]
 
     def _facts(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
@@ -119,6 +120,7 @@ def commit() -> str | None:
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
+    # a dirty checkout is marked: its commit alone did not train
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
@@ -283,6 +285,7 @@ class Heartbeat(Callback):
         if not trainer.is_global_zero or now - self._written < SECONDS_BETWEEN_BEATS:
             return
         self._written = now
+        # steps of this process: those before a resumption took none of its time
         left = (steps - step) * (now - began) / max(1, step - first)
         endless = steps == float("inf")
         content = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -152,7 +151,9 @@ def _audit(name: str, ckpt: Path, options: AuditOptions, out: Path | None, **set
     if isinstance(options, PerturbationOptions):
         settings |= {"samples": options.samples, "metrics": options.metrics, "least": options.least}
     model, data = options.open(Path(ckpt))
-    audit: Any = audit_denoising if name == "noise" else partial(audit_modality, modality=name)
+    audit: Any = audit_denoising
+    if name in ("audio", "text"):
+        audit, settings["modality"] = audit_modality, name
     with progress_bar("clips") as advance:
         report = audit(model, data, progress=advance, **settings).report()
     path = report_file(Path(ckpt), name) if out is None else Path(out)
@@ -187,7 +188,7 @@ def explain(
     model, data = AuditOptions(every=1, **options).open(ckpt)
     explainer = Explainer(model, data)
     clips = explainer.explain([explainer.find(video, frame)])
-    if not any(clips.explanations.values()):
+    if not any(clips.explanations.values()):  # an empty folder would look like a success
         raise InputError(
             f"{ckpt}: {type(model.network).__name__} has no explanations with these settings; networks with relevance "
             "maps, masks of agreement (MIM), word maps or gates do"
@@ -213,7 +214,7 @@ def explain(
     for row in values:
         print(f"{row['name']}, {row['label']}, {row['audio']}: {row['value']:.4g}")
     if summary:
-        whole = Explainer(model, replace(data, every=every))
+        whole = Explainer(model, replace(data, every=every))  # own frames: the drawn clip needs every one
         with progress_bar("clips") as advance:
             record["summary"] = rows = whole.summarise(data.batch, advance)
         for found in rows:
@@ -270,7 +271,7 @@ def figure(
     models: dict[str, Path] = {}
     for source in sources:
         title, path = _split_title(source)
-        if title in columns:
+        if title in columns:  # the second would replace the first in silence
             raise InputError(f"two columns are called {title}: name them, as in NAME={path}")
         if not path.exists():
             raise InputError(f"{path} is not there: give checkpoints or folders of maps")
@@ -287,6 +288,7 @@ def figure(
     chosen.candidates({title: maps for title, maps in columns.items() if title not in models})
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        # asks the file system, whose answer os.access only guesses
         tempfile.TemporaryFile(dir=out.parent).close()
     except OSError as error:
         raise cannot_write(out, error) from error

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from rich.console import Console
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
 from lightning_avsp.evaluation.formatting import print_table
 from lightning_avsp.launch import choose_device, default_precision
 from lightning_avsp.media.video import open_video
@@ -126,8 +126,7 @@ def predict(
         device: auto, cpu or cuda.
         json: Also write the measurements to this file.
     """
-    if min([*strides, windows, batch]) < 1:
-        raise InputError(f"strides={strides}, windows={windows} and batch={batch} must be at least 1")
+    require_range(1, strides=min(strides, default=1), windows=windows, batch=batch)
     info, model = open_video(Path(video)), loading.load_model(Path(checkpoint), device, steps)
     records = bench_predict(model, info, list(dict.fromkeys([1, *strides])), windows, batch)
     title = f"{info.frames} frames of {info.width}x{info.height}, {type(model.network).__name__} on {model.device}"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
 from lightning_avsp.predict.overlay import Look
 
 
@@ -73,8 +73,7 @@ def predict(
     checkpoint = Path(checkpoint)
     # Mistakes in the request are found before the first frame is predicted.
     look = Look(style, colours, opacity)
-    if stride < 1 or (batch is not None and batch < 1):
-        raise InputError(f"stride={stride} and batch={batch} must both be at least 1")
+    require_range(1, stride=stride, batch=batch)
     folders = find_videos([Path(video) for video in videos], Path(out))
     infos = [open_video(video, allow_truncated=allow_truncated) for video in folders]
     mute = [info for info in infos if info.audio is None]

@@ -13,11 +13,10 @@ from rich.console import Console
 
 from lightning_avsp.cli.progress import progress_bar, split_names
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.compare import compare_results
+from lightning_avsp.evaluation.compare import compare_results, print_comparison
 from lightning_avsp.evaluation.evaluate import evaluate_predictions
 from lightning_avsp.evaluation.protocols import find_protocol
-from lightning_avsp.evaluation.results import write_results
-from lightning_avsp.evaluation.tables import print_comparison, print_evaluation
+from lightning_avsp.evaluation.results import print_evaluation, write_results
 from lightning_avsp.report import documents
 from lightning_avsp.report.frames import leaderboard_section, report_section
 from lightning_avsp.report.html_page import render_html
@@ -158,7 +157,7 @@ def report(
     read = partial(
         read_report,
         runs=Path(runs),
-        counter=CostCounter() if efficiency else None,
+        counter=CostCounter() if efficiency else None,  # one for all tables: rows share networks
         args=None if args is None else shlex.split(args),
         speeds=None if speeds is None else read_speeds(Path(speeds)),
         protocol=chosen,
@@ -187,7 +186,7 @@ def report(
         print(text, end="" if text.endswith("\n") else "\n")
     else:
         write_atomically(Path(out), text)
-    missing = [one.name for one in reports if not one.complete]
+    missing = [one.name for one in reports if not one.complete]  # said last, where a terminal shows it
     if missing:
         log.warning("incomplete: %s", ", ".join(missing))
         if strict:

@@ -238,7 +238,7 @@ def draw_figure(
         for source in columns.values():
             for number, saliency in source.read(entry, numbers):
                 maps.setdefault((entry.key, number), []).append(saliency)
-    height, width = shown[0].entry.size
+    height, width = shown[0].entry.size  # one shape of cells, as in the papers' figures
     titles = ["frame and fixations", "ground truth"]
     for title in columns:
         titles += [title, "over the frame"] if style == "both" else [title]
@@ -249,6 +249,7 @@ def draw_figure(
             frame = _read_frame(entry, number)
             extent = (0, frame.shape[1], frame.shape[0], 0)
             size = truth.size(number)
+            # centres of pixels, at the shown frame's size
             points = (truth.points(number) + 0.5) * torch.tensor(frame.shape[:2]) / torch.tensor(size)
             axis_row[0].imshow(frame)
             axis_row[0].scatter(points[:, 1], points[:, 0], s=4, c="lime", edgecolors="black", linewidths=0.3)

@@ -107,12 +107,12 @@ class SaliencyVideo(PredictedVideo):
         path, chosen, number = self.info.path, set(wanted), 0
         for number, (_, frame) in enumerate(decode_video(self.info), start=1):
             if number in chosen:
-                deep = frame.format.components[0].bits > 8
+                deep = frame.format.components[0].bits > 8  # 8 bits of a deep video would merge its levels
                 pixels = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
                 pixels = set_upright(pixels, self.info)
                 tolerance, name = _GREY_TOLERANCE_VIDEO * (257 if deep else 1), f"{path}, frame {number}"
                 yield number, as_map(reduce_channels(pixels, tolerance, name), name)
-        if number < self.info.frames:
+        if number < self.info.frames:  # a cut file would pass for a shorter video
             raise InputError(
                 f"{path} announces {self.info.frames} frames but holds {number}: encode it again"
             )
@@ -163,7 +163,7 @@ def as_map(values: np.ndarray, path: Path | str) -> Tensor:
         return torch.from_numpy(values.astype(kind.newbyteorder("="), copy=True))
     if kind in (np.float16, np.uint16, np.bool_):
         return torch.from_numpy(values.astype(np.float32))  # exact
-    if kind.kind in "iu":
+    if kind.kind in "iu":  # 32 bits of an integer fit no float32
         return torch.from_numpy(values.astype(np.float64))
     raise InputError(f"{path} holds values of type {kind}, but a map is made of real numbers")
 
@@ -182,6 +182,7 @@ def _open_stack(path: Path) -> Iterator[tuple[IO[bytes], tuple[int, ...], np.dty
                 file = opened.enter_context(archive.open("maps.npy" if "maps.npy" in names else names[0]))
             else:
                 file = opened.enter_context(path.open("rb"))
+            # numpy offers no reader of a header for both versions
             old = np.lib.format.read_magic(file) == (1, 0)
             read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
             shape, fortran, dtype = read(file)

@@ -67,7 +67,7 @@ def ntire26_scores(prediction: Tensor, target: Tensor, fixations: Sequence[Tenso
 
 def _score(prediction: np.ndarray, truth: np.ndarray, points: np.ndarray) -> Scores:
     names = ("cc", "sim", "nss", "auc_judd")
-    if not np.isfinite(prediction).all():
+    if not np.isfinite(prediction).all():  # one such frame would make a whole corpus NaN
         reason: Reason = "non_finite_prediction"
         return dict.fromkeys(names, float("nan")), dict.fromkeys(names, reason)
     deviation = (prediction - prediction.mean()) / (prediction.std() + _EPS)
@@ -96,6 +96,7 @@ def auc_judd_counting_repeats(prediction: np.ndarray, points: np.ndarray) -> flo
     """
     fixations = len(points)
     distinct = len(np.unique(points, axis=0))
+    # from the strictest, as the curve is drawn
     thresholds = np.sort(prediction[points[:, 0], points[:, 1]])[::-1]
     above = prediction.size - np.searchsorted(np.sort(prediction, axis=None), thresholds, side="left")
     order = np.arange(1, fixations + 1)
@@ -137,6 +138,7 @@ def chance_scores(protocol: Protocol, target: Tensor, points: Tensor, other: Ten
             reason = unseen
         elif name.startswith("auc_shuffled"):
             reason = unseen or ("no_other_points" if other is None or len(other) == 0 else None)
+        # the field counts it, the benchmark skips it
         if name == "sim" and blank == "zero_target" and protocol.policy == "field":
             values[name], reasons[name] = 0.0, blank
             continue

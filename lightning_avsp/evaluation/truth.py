@@ -139,6 +139,7 @@ def corpus_negatives(entry: VideoEntry, others: Sequence[VideoEntry], size: tupl
     Returns:
         int64 (M, 2), sorted, the same for every frame.
     """
+    # hash() differs between processes
     generator = np.random.default_rng([crc32(entry.corpus.encode()), crc32(entry.video.encode())])
     drawn = []
     for _ in range(OTHER_FRAMES if others else 0):

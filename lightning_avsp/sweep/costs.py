@@ -68,11 +68,11 @@ def plan_costs(plan: SweepPlan) -> list[RunCost]:
         config = training.config
         data = config.get("data") or {}
         own = [trial for trial in tests.values() if trial.training.name == name]
-        epochs, steps = (lookup(config, f"trainer.{key}") for key in ("max_epochs", "max_steps"))
-        bounds = [None if limit in (None, -1) else int(limit) for limit in (epochs, steps)]
+        limits = (lookup(config, f"trainer.{key}") for key in ("max_epochs", "max_steps"))
+        epochs, steps = (None if limit in (None, -1) else int(limit) for limit in limits)
         tested = len(own), _sum([_test_frames(trial) for trial in own])
         names = name, training.label, str(config.get("experiment") or ""), name in plan.stages
-        costs.append(RunCost(*names, *bounds, *_clips_and_validation(data), *tested))
+        costs.append(RunCost(*names, epochs, steps, *_clips_and_validation(data), *tested))
     return costs
 
 

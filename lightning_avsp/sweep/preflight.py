@@ -15,7 +15,7 @@ from lightning_avsp.files import lock_folder
 from lightning_avsp.run_folder import RunFolder, write_json
 from lightning_avsp.sweep.composition import lookup
 from lightning_avsp.sweep.identity import caption_files, weight_files
-from lightning_avsp.sweep.planning import SweepPlan
+from lightning_avsp.sweep.planning import SweepPlan, Training, TrialPlan
 from lightning_avsp.sweep.sweep_file import canonical_json
 
 FREE = 2 << 30
@@ -42,8 +42,8 @@ def check_plan(plan: SweepPlan, runs: Path, gpus: int, gpus_per_trial: int) -> l
     faults = _disk_faults(plan, runs)
     seen: set[Path] = {Path.cwd(), runs.resolve()}
     configs: dict[str, tuple[str, dict[str, Any]]] = {}
-    for run in (*plan.trainings.values(), *plan.trials):
-        label, config = run.label, run.config
+    planned: list[Training | TrialPlan] = [*plan.trainings.values(), *plan.trials]
+    for label, config in ((run.label, run.config) for run in planned):
         data = config.get("data") or {}
         files = weight_files(config)
         for name, path in files.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from commandline import quiet_trainer
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
@@ -76,20 +77,7 @@ def fit(corpus: Path, folder: Path, cache: FeatureCache | None, **options: Any) 
             watch.clips.__setitem__(-1, watch.clips[-1] + len(inputs[0])) if task.trainer.training else None
         )
     )
-    trainer = Trainer(
-        default_root_dir=folder,
-        max_epochs=2,
-        num_sanity_val_steps=0,
-        limit_val_batches=1,
-        accelerator="cpu",
-        callbacks=[watch],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        **options,
-    )
+    trainer = quiet_trainer(folder, max_epochs=2, num_sanity_val_steps=0, callbacks=[watch], **options)
     trainer.fit(task, datamodule=data(corpus))
     return watch, task
 
@@ -300,15 +288,13 @@ def test_without_the_option_nothing_is_touched() -> None:
     features.log("epoch 0")
 
 
-def test_tests_read_and_add_nothing_unless_asked(corpus: Path, tmp_path: Path) -> None:
+def test_tests_unless_asked_and_an_encoder_outside_of_a_task_store_nothing(
+    corpus: Path, tmp_path: Path
+) -> None:
     task = DiffusionSaliencyTask(network(), feature_cache=FeatureCache(tmp_path)).eval()
     task.features.attach(task.network, Stand(), data(corpus), "test")  # type: ignore[arg-type]
     with torch.no_grad():
         task.predict_maps(batch_of(2, 16, mel(2)))
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_encoder_outside_of_a_task_computes_as_ever(corpus: Path, tmp_path: Path) -> None:
     encoder, _ = build_video_encoder("tiny", frozen=True)
     assert isinstance(encoder, VideoEncoder)
     task = DiffusionSaliencyTask(network(), feature_cache=FeatureCache(tmp_path))

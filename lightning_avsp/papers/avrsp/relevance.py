@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
 from lightning_avsp.layers.attention import FeedForward
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.structures import Explanation
@@ -42,10 +42,7 @@ class RAVFSettings:
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
-        if self.heads < 1 or self.blocks < 1:
-            raise InputError(
-                f"ravf: heads and blocks must be at least 1, got heads={self.heads}, blocks={self.blocks}"
-            )
+        require_range(1, heads=self.heads, blocks=self.blocks)
         if self.width is not None and self.width % self.heads:
             raise InputError(
                 f"ravf: width={self.width} is no multiple of heads={self.heads}; choose one that is"

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_avsp.errors import InputError, require_choice
+from lightning_avsp.errors import InputError, require_choice, require_range
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.papers.tavdiff.condition import TokenRoles
 from lightning_avsp.structures import Explanation
@@ -93,8 +93,7 @@ class SITR(nn.Module):
             ("output", output, SITROutput),
         ):
             require_choice(f"sitr_{name}", value, get_args(choices))
-        if not 0 <= gt_share <= 1:
-            raise InputError(f"sitr_gt_share={gt_share} is a share: choose 0 to 1")
+        require_range(0, 1, sitr_gt_share=gt_share)
         if gt_product and train_select != "gt":
             raise InputError(
                 f"sitr_gt_product=true multiplies the map that the ground truth has chosen, but sitr_train_select="
