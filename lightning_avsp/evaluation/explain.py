@@ -54,10 +54,6 @@ class ExplainedClips:
 class Explainer:
     """Test frames of a corpus, and a network that explains its maps of them.
 
-    Args:
-        model: The model.
-        data: The test videos.
-
     Raises:
         InputError: If the data cannot be read.
     """

@@ -60,12 +60,7 @@ class FigureColumn(Protocol):
 
 
 class ModelMaps:
-    """Maps of a model, predicted as in its test: the same clips, noise and captions.
-
-    Args:
-        model: The model.
-        data: The test videos.
-    """
+    """Maps of a model, predicted as in its test: the same clips, noise and captions."""
 
     def __init__(self, model: LoadedModel, data: AuditData) -> None:
         self.model, self.data = model, data

@@ -144,9 +144,6 @@ TITLE = "Published and measured saliency results"
 def render_html(sections: Sequence[Section]) -> str:
     """Write the whole page.
 
-    Args:
-        sections: In order.
-
     Raises:
         InputError: If curves of a run cannot be read.
     """

@@ -72,12 +72,7 @@ def dataset_corpus(dataset: str) -> tuple[str, int | None]:
 
 
 def measure(results: Iterable[RunResult], dataset: str, metric: str) -> Measured | None:
-    """Compute our number of a cell from a row's results; None if none of them has the dataset and metric.
-
-    Args:
-        results: Results of the row's trials.
-        dataset: As printed.
-        metric: As printed.
+    """Compute our number of a cell, named as printed, from the results of a row's trials; None if none has any.
 
     Raises:
         InputError: If some results are of a SYNTHETIC corpus and others of the real one.

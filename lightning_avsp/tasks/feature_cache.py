@@ -42,11 +42,7 @@ def with_keys(batch: Any) -> Any:
 
 
 class TaskFeatures:
-    """Cached features of a task; without effect if there is no cache.
-
-    Args:
-        cache: The option.
-    """
+    """Cached features of a task; without effect if there is no cache."""
 
     def __init__(self, cache: FeatureCache | None) -> None:
         self.cache = cache
