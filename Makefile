@@ -72,7 +72,7 @@ $(OUT)/audits/%.txt: | $(OUT)/corpus/synthetic.json
 	    --experiment $(row) --seed_everything $(seed) --save_every_steps 100 --wandb disabled \
 	    $(if $(wildcard $(OUT)/runs/$*/checkpoints/last.ckpt),--ckpt_path last)
 	@mkdir -p $(@D)
-	$(BIN)/avsp audit audio $(OUT)/runs/$*/checkpoints/last.ckpt --root $(OUT)/corpus --every 20 --shift 0 --batch 32 --out $(@:.txt=.json) > $@.part
+	$(BIN)/avsp audit audio $(OUT)/runs/$*/checkpoints/last.ckpt --root $(OUT)/corpus --every 50 --samples 2 --metrics '[cc]' --shift 0 --out $(@:.txt=.json) > $@.part
 	@mv $@.part $@
 
 .PHONY: test

@@ -98,13 +98,11 @@ class Prediction:
         """
         path, look = Path(path), Look(style, colours, opacity)
         partial = path.with_name(f".{path.name}.partial")
-        writer = Mp4Writer(partial, look.resized(self.video))
         try:
-            for pts, frame, saliency in frames_with_maps(self.video, self.maps):
-                writer.write(look.draw(frame, to_levels(saliency, frame.shape[:2])), pts)
-            writer.close()
+            with Mp4Writer(partial, look.resized(self.video)) as writer:
+                for pts, frame, saliency in frames_with_maps(self.video, self.maps):
+                    writer.write(look.draw(frame, to_levels(saliency, frame.shape[:2])), pts)
         except BaseException:
-            writer.abort()
             partial.unlink(missing_ok=True)
             raise
         return partial.replace(path)

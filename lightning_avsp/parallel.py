@@ -84,7 +84,12 @@ def completed_jobs(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_stop_at_interrupt)
     try:
-        futures = {pool.submit(task, job): index for index, job in enumerate(jobs)}
+        # a worker inherits this, so that Ctrl-C waits until it has started, instead of ending it with a traceback
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            futures = {pool.submit(task, job): index for index, job in enumerate(jobs)}
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for future in as_completed(futures):
             index = futures[future]
             with _named_errors(name(jobs[index])):
@@ -114,3 +119,4 @@ def _named_errors(job: str) -> Iterator[None]:
 def _stop_at_interrupt() -> None:
     """In a worker: Ctrl-C ends it at once and without a traceback; the parent reports it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

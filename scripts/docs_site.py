@@ -36,11 +36,9 @@ def on_files(files: Files, config: Any) -> Files:
     for source, page in PAGES.items():
         text = _relink(_read(ROOT / source), source, page)
         files.append(File.generated(config, page, content=text))
-    api = "# Load, predict, evaluate\n\nImported on first use from the package's name.\n\n::: lightning_avsp.api\n"
-    files.append(File.generated(config, "api/index.md", content=api))
-    for room in ROOMS:
-        text = f"# `lightning_avsp.{room}`\n\n::: lightning_avsp.{room}\n"
-        files.append(File.generated(config, f"api/{room}.md", content=text))
+    for room in ("api", *ROOMS):
+        page = "index" if room == "api" else room
+        files.append(File.generated(config, f"api/{page}.md", content=f"::: lightning_avsp.{room}\n"))
     return files
 
 

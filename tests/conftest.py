@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -22,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
 
+from films import align, cut, expected_noise, make_film  # noqa: E402, F401  # numpy reads the variables, too
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so would the programs that tests start and interrupt
@@ -44,13 +47,23 @@ def wait_for(event: Callable[[], object], process: subprocess.Popen[Any] | None 
         time.sleep(0.01)
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a program in a session of its own; nothing of it survives the test."""
-    started: list[subprocess.Popen[str]] = []
+class Program(subprocess.Popen[str]):
+    """A program whose end is waited for as long as any event."""
 
-    def run(command: Sequence[str], **settings: Any) -> subprocess.Popen[str]:
-        started.append(subprocess.Popen(command, start_new_session=True, text=True, **settings))
+    def wait(self, timeout: float | None = LIMIT_S) -> int:
+        return super().wait(timeout)
+
+    def communicate(self, input: str | None = None, timeout: float | None = LIMIT_S) -> tuple[str, str]:
+        return super().communicate(input, timeout)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Program]]:
+    """Start a program in a session of its own; nothing of it survives the test."""
+    started: list[Program] = []
+
+    def run(command: Sequence[str], **settings: Any) -> Program:
+        started.append(Program(command, start_new_session=True, text=True, **settings))
         return started[-1]
 
     yield run
@@ -60,6 +73,38 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.wait()
         for stream in filter(None, (process.stdout, process.stderr)):
             stream.close()
+
+
+@pytest.fixture
+def hold_lock(start: Callable[..., Program]) -> Callable[..., Program]:
+    """Start a process that holds a folder's lock until it is killed."""
+
+    def hold(folder: Path, name: str = "lock") -> Program:
+        code = "import sys, time; from pathlib import Path; from lightning_avsp.files import lock_folder\n"
+        code += "with lock_folder(Path(sys.argv[1]), sys.argv[2]): print('held', flush=True), time.sleep(600)"
+        process = start([sys.executable, "-c", code, str(folder), name], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    return hold
+
+
+def run_in_fork(function: Callable[..., Any], *arguments: object) -> Any:
+    """Run a function in a forked process and return what it returns."""
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: send.send(function(*arguments)))
+    child.start()
+    send.close()  # so that a child that dies is an end of the file here
+    try:
+        assert receive.poll(LIMIT_S), "the child hangs"
+        found = receive.recv()
+        child.join(LIMIT_S)
+        assert child.exitcode == 0
+    finally:
+        child.kill()
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from films import make_film as make_film
 from PIL import Image
 
 import lightning_avsp as avsp

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,22 +59,9 @@ with lock_folder(folder), atomic_write(folder / "file.bin") as file:
 """
 
 
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the folder's lock, in the middle of a writing."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", OTHER, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    yield process
-    process.kill()
-    process.communicate()
-
-
-def test_a_folder_belongs_to_one_process_until_that_ends(
-    tmp_path: Path, other: subprocess.Popen[str]
-) -> None:
+def test_a_folder_belongs_to_one_process_until_that_ends(tmp_path: Path, start: Callable) -> None:
+    other = start([sys.executable, "-c", OTHER, str(tmp_path)], stdout=subprocess.PIPE)
+    other.stdout.readline()
     assert is_locked(tmp_path)
     with pytest.raises(InputError, match=rf"is used by process {other.pid} on host {socket.gethostname()}"):
         lock_folder(tmp_path).__enter__()

@@ -56,8 +56,9 @@ def test_a_killed_worker_is_reported_with_a_remedy() -> None:
         run_jobs(die, [0, 1], 2)
 
 
+@pytest.mark.parametrize("moment", ["starting", "working"])
 def test_an_interrupt_ends_parent_and_workers_without_a_traceback_of_theirs(
-    tmp_path: Path, start: Callable
+    tmp_path: Path, start: Callable, moment: str
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text(
@@ -65,26 +66,32 @@ def test_an_interrupt_ends_parent_and_workers_without_a_traceback_of_theirs(
         "from pathlib import Path\n"
         "from lightning_avsp.parallel import run_jobs\n"
         "def wait(name):\n"
-        "    Path(sys.argv[1], name).write_text(str(os.getpid()))\n"
+        "    Path(sys.argv[1], f'{name}.working').write_text(str(os.getpid()))\n"
         "    time.sleep(600)\n"
         "if __name__ == '__main__':\n"
         "    try:\n"
-        "        run_jobs(wait, ['a.pid', 'b.pid', 'c.pid'], 2)\n"
+        "        run_jobs(wait, 'abc', 2)\n"
         "    except KeyboardInterrupt:\n"
         "        print('interrupted')\n"
+        "else:\n"
+        "    Path(sys.argv[1], f'{os.getpid()}.starting').write_text(str(os.getpid()))\n"
+        "    time.sleep(0.5)\n"
     )
     command = [sys.executable, str(script), str(tmp_path)]
     process = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    pids = [tmp_path / "a.pid", tmp_path / "b.pid"]
-    wait_for(lambda: all(path.exists() and path.read_text() for path in pids), process)
+
+    def pids() -> list[str]:
+        return [pid for path in tmp_path.glob(f"*.{moment}") if (pid := path.read_text())]
+
+    wait_for(lambda: len(pids()) == 2, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
     out, err = process.communicate()
     assert out == "interrupted\n"
     assert "Traceback" not in err
-    assert not (tmp_path / "c.pid").exists()
-    for path in pids:
+    assert len(list(tmp_path.glob("*.working"))) == (2 if moment == "working" else 0)
+    for pid in pids():
         with pytest.raises(ProcessLookupError):
-            os.kill(int(path.read_text()), 0)
+            os.kill(int(pid), 0)
 
 
 def test_work_ahead_keeps_order_raises_in_place_and_stops_with_its_caller() -> None:

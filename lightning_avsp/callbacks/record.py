@@ -198,8 +198,34 @@ def progress_bar() -> ProgressBar:
     """Choose the progress bar for a terminal or a log file."""
     if sys.stdout.isatty():
         theme = RichProgressBarTheme(progress_bar="cyan", progress_bar_finished="green", metrics="grey62")
-        return RichProgressBar(theme=theme, leave=True)
+        return TerminalProgress(theme=theme, leave=True)
     return PlainProgress()
+
+
+def count_batches(trainer: Trainer) -> int | float:
+    """Count the batches of the current epoch, which ``max_steps`` may cut."""
+    whole = trainer.num_training_batches
+    if trainer.max_steps < 0 or whole == float("inf"):
+        return whole
+    # Lightning counts so only without a number of epochs, and then wrongly for a resumed epoch
+    return min(whole, trainer.max_steps * trainer.accumulate_grad_batches - trainer.current_epoch * whole)
+
+
+class TerminalProgress(RichProgressBar):
+    """Lightning's bar, whose end is the end of the training."""
+
+    @property
+    def total_train_batches(self) -> int | float:
+        """Batches of the current epoch."""
+        return count_batches(self.trainer)
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        several = self.trainer.max_epochs != 1
+        return super()._get_train_description(current_epoch) if several else f"{'Training':10}"
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """Return the values beside the bar, without the number that Lightning's loggers give a run."""
+        return {k: v for k, v in super().get_metrics(trainer, pl_module).items() if k != "v_num"}
 
 
 class PlainProgress(ProgressBar):
@@ -231,7 +257,7 @@ class PlainProgress(ProgressBar):
         metrics = self.get_metrics(trainer, pl_module)
         values = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if isinstance(v, float))
         self._line(
-            f"epoch {trainer.current_epoch}, batch {batch_idx + 1} of {trainer.num_training_batches}: {values}"
+            f"epoch {trainer.current_epoch}, batch {batch_idx + 1} of {count_batches(trainer)}: {values}"
         )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -136,7 +136,9 @@ def _dispatch(arguments: list[str], program: str) -> None:
         from lightning_avsp.cli.sweep import trial
 
         trial(arguments[1:])
-    elif arguments[0] in TRAINER_COMMANDS or arguments[0].startswith("-"):
+    elif arguments[0] in TRAINER_COMMANDS or (
+        arguments[0].startswith("-") and not TRAINER_COMMANDS.keys().isdisjoint(arguments)
+    ):
         from lightning_avsp.cli.trainer import run_trainer
 
         run_trainer(arguments)

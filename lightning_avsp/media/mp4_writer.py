@@ -83,6 +83,16 @@ class Mp4Writer:
         self._close_source()
         self.container.close()
 
+    def __enter__(self) -> Mp4Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Finish the file, or abandon it after an error."""
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
     def _add_video(self) -> Any:
         info = self.info
         stream = self.container.add_stream("libx264", rate=info.fps)

@@ -54,6 +54,7 @@ def video_clips(
         earliest = min(target, len(times)) - policy.padded_frames  # no later clip reaches further back
         for number in [number for number in held if number < earliest]:
             del held[number]
+        # the end is not known yet: a clip is cut as soon as all of its frames are there
         while max((clip := evaluation_clip(target, _UNBOUNDED, policy)).frames) <= len(times):
             yield cut(clip)
             done, target = target, target + stride

@@ -52,7 +52,7 @@ def find_videos(given: Sequence[Path], out: Path) -> dict[Path, Path]:
     if found == list(given) and len(found) == 1:
         return {found[0]: out}
     folders: dict[str, Path] = {}
-    for path in dict.fromkeys(found):
+    for path in dict.fromkeys(found):  # two patterns may match one video
         other = folders.setdefault(path.stem, path)
         if other != path:
             raise InputError(f"{other} and {path} would both be written to {out / path.stem}: rename one")
@@ -96,14 +96,14 @@ def predict_films(
     for film in waiting:
         if modality != "v":
             check_audio(film.video)
-        with film.writer:
+        with film.writer:  # claims the folder and tries the encoders
             pass
     damaged = []
     for number, film in enumerate(films, start=1):
         if len(films) > 1:
             print(f"{number} of {len(films)}: {film.video.path}", flush=True)
         try:
-            predict_to_folder(model, film, stride, modality, batch)
+            _predict_film(model, film, stride, modality, batch)
         except AVSPError as error:
             if len(films) == 1:
                 raise
@@ -113,13 +113,8 @@ def predict_films(
         raise AVSPError(f"{len(damaged)} of {len(films)} videos are incomplete: {', '.join(damaged)}")
 
 
-def predict_to_folder(model: LoadedModel, film: Film, stride: int, modality: Modality, batch: int) -> None:
-    """Predict one video with a progress bar, see :func:`predict_films`.
-
-    Raises:
-        AVSPError: If the video ends in damage: the frames before it are written all the same.
-        KeyboardInterrupt: With a line on what is kept.
-    """
+def _predict_film(model: LoadedModel, film: Film, stride: int, modality: Modality, batch: int) -> None:
+    """Predict one video with a progress bar; see :func:`predict_films`."""
     video, writer = film.video, film.writer
     if writer.finished is not None:
         damage = writer.finished.get("damage")
@@ -128,19 +123,11 @@ def predict_to_folder(model: LoadedModel, film: Film, stride: int, modality: Mod
         print(f"{writer.out} holds this prediction already: nothing to do", flush=True)
         return
     begin, report = perf_counter(), PredictionReport()
-    record = {
-        "checkpoint": writer.request["checkpoint"],
-        "format": writer.format,
-        **describe_model(model, video, stride, modality, film.captions, batch),
-    }
+    # before the first frame: a record that cannot be made must not lose a finished film
+    record = describe_model(model, film, stride, modality, batch)
     speed = TextColumn("{task.fields[speed]:.1f} frames/s")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        speed,
-        TimeRemainingColumn(),
-    )
+    text, remaining = TextColumn("{task.description}"), TimeRemainingColumn()
+    columns = (text, BarColumn(), MofNCompleteColumn(), speed, remaining)
     with writer, Progress(*columns, console=Console(stderr=True)) as bar:
         start = writer.resume(stride)
         if start:
@@ -194,17 +181,16 @@ def predict_to_folder(model: LoadedModel, film: Film, stride: int, modality: Mod
 
 
 def describe_model(
-    model: LoadedModel,
-    video: VideoInfo,
-    stride: int,
-    modality: Modality,
-    captions: VideoCaptions | None,
-    batch: int,
+    model: LoadedModel, film: Film, stride: int, modality: Modality, batch: int
 ) -> dict[str, Any]:
-    """Describe model, video and settings for ``prediction.json``, before anything is predicted."""
+    """Describe model, video and settings for ``prediction.json``."""
+    video = film.video
+    # exact fractions are no JSON numbers
     audio = None if video.audio is None else {**asdict(video.audio), "start": float(video.audio.start)}
-    texts = None if captions is None else captions.texts
+    texts = None if film.captions is None else film.captions.texts
     return {
+        "checkpoint": film.writer.request["checkpoint"],
+        "format": film.writer.format,
         "model": model.source,
         "network": type(model.network).__name__,
         "sampling": None if model.sampling is None else asdict(model.sampling),
@@ -244,14 +230,11 @@ def installed_version(package: str) -> str | None:
 
 def describe_prediction(video: VideoInfo, modality: Modality, stride: int) -> list[str]:
     """Describe a video and its prediction before the work starts, one line each."""
-    audio = (
-        "no audio"
-        if video.audio is None
-        else f"{video.audio.codec} {video.audio.layout} {video.audio.rate} Hz"
-    )
+    track = video.audio
+    audio = "no audio" if track is None else f"{track.codec} {track.layout} {track.rate} Hz"
     frames = f"{video.width}x{video.height}, {float(video.fps):.3f} frames/s, {video.frames} frames"
     lines = [f"{video.path}: {frames}, {audio}", *video.notes]
-    if video.audio is None:
+    if track is None:
         lines.append("this video has no audio: predicting from its frames alone (video-only path)")
     elif modality == "v":
         lines.append("modality v: audio is not used for prediction, only copied into the written videos")
@@ -259,11 +242,6 @@ def describe_prediction(video: VideoInfo, modality: Modality, stride: int) -> li
         lines.append("modality a: frames are not used for prediction, only drawn under the overlay")
     if stride > 1:
         lines.append(
-            f"stride {stride}: every {_ordinal(stride)} frame and the last are predicted, others are interpolated"
+            f"stride {stride}: one frame in {stride} and the last are predicted, others are interpolated"
         )
     return lines
-
-
-def _ordinal(number: int) -> str:
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"

@@ -29,7 +29,7 @@ class MapSpool:
         self.dtype, self.top = np.dtype(_STORED[format][0]), _STORED[format][1]
         self.bytes = self.bytes_of(format, shape)
         """Size of one map."""
-        self._file = path.open("ab")
+        self._file = path.open("ab")  # appended to, so that a later start continues it
 
     @staticmethod
     def bytes_of(format: MapFormat, shape: tuple[int, int]) -> int:

@@ -111,13 +111,9 @@ def predict_video(
         if modality != "a":
             found["video"] = torch.from_numpy(np.stack([item.frames for item in group]))
         if stream is not None:
-            spans = [clip_span(audio, item.clip, fps, item.times) for item in group]
-            found["audio"] = torch.stack(
-                [
-                    clip_audio(audio, stream.around(*span), item.clip, span)
-                    for item, span in zip(group, spans, strict=True)
-                ]
-            )
+            spans = [(item.clip, clip_span(audio, item.clip, fps, item.times)) for item in group]
+            waves = [clip_audio(audio, stream.around(*span), clip, span) for clip, span in spans]
+            found["audio"] = torch.stack(waves)
         if captions is not None:
             found["text"] = torch.stack([captions.tokens(number) for number in numbers])
         return found
@@ -134,6 +130,7 @@ def predict_video(
             yield found
 
     def predicted() -> Iterator[tuple[int, np.ndarray]]:
+        # the next clips are decoded while the network predicts these
         for clip_batch in work_ahead(batches()):
             with torch.inference_mode():
                 with report.timed("encode"):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -71,6 +70,7 @@ class PredictionWriter:
         self.folder = self.out.with_name(f".{self.out.name}.partial")
         self.info, self.shape, self.overwrite = info, shape, overwrite
         self.format: MapFormat = format
+        # through JSON, to be equal to what an earlier start has written
         self.request: dict[str, Any] = json.loads(json.dumps({**request, "shape": shape, "format": format}))
         self.look = look or Look()
         record = _read(self.out / "prediction.json") or {}
@@ -98,8 +98,8 @@ class PredictionWriter:
             write_json(state, self.request)
             self.maps = MapSpool(raw, self.format, self.shape)
             self._try_encoders()
-        except BaseException as error:
-            self.__exit__(type(error), error, None)
+        except BaseException:
+            self.__exit__()
             raise
         return self
 
@@ -142,10 +142,13 @@ class PredictionWriter:
         self.maps.write_result(self.folder, seconds)
         whole = {"request": self.request, "look": asdict(self.look), "frames": len(times), **record}
         write_json(self.folder / "prediction.json", whole)
+        check_out(
+            self.out, self.overwrite
+        )  # may have been filled meanwhile: the maps then stay for another start
         self.maps.close()
         for name in ("maps.raw", "request.json"):
             (self.folder / name).unlink()
-        check_out(self.out, self.overwrite)
+        # renamed, not written over: whatever happens, one whole prediction has the name
         replaced = self.out.with_name(f".{self.out.name}.replaced")
         shutil.rmtree(replaced, ignore_errors=True)
         if self.out.exists():
@@ -161,14 +164,14 @@ class PredictionWriter:
         return len(times)
 
     def _write_videos(self, progress: Callable[[int], None]) -> list[int]:
-        writers: list[Mp4Writer] = []
-        shown, times = frames_with_maps(self.info, self.maps, self.maps.top), []
-        try:
-            writers = [
-                Mp4Writer(self.folder / name, info)
-                for name, info in zip(VIDEOS, (self.info, self.look.resized(self.info)), strict=True)
-            ]
-            saliency, drawn = writers
+        times: list[int] = []
+        infos = (self.info, self.look.resized(self.info))
+        with ExitStack() as stack:
+            shown = stack.enter_context(closing(frames_with_maps(self.info, self.maps, self.maps.top)))
+            saliency, drawn = (
+                stack.enter_context(Mp4Writer(self.folder / name, info))
+                for name, info in zip(VIDEOS, infos, strict=True)
+            )
             with suppress(InputError):  # damage ends the frames here as it did when they were predicted
                 for pts, image, stored in shown:
                     # Each frame to its peak, as ground truth has it: 8 bits of absolute values would keep 13 levels
@@ -178,12 +181,6 @@ class PredictionWriter:
                     drawn.write(self.look.draw(image, to_levels(stored, image.shape[:2])), pts)
                     times.append(pts)
                     progress(len(times))
-            while writers:
-                writers.pop().close()
-        finally:
-            shown.close()
-            for writer in writers:
-                writer.abort()
         return times
 
     @property
@@ -212,19 +209,18 @@ class PredictionWriter:
             path = self.folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Release the folder; without :meth:`finish` its maps stay for the next start, if there are any."""
         with self._held:
-            count = 0
-            if hasattr(self, "maps") and self.folder.exists():
-                count = len(self.maps)
+            if not self.folder.exists():  # finished: it has its name
+                return
+            # an error on entering comes before there are maps
+            count = len(self.maps) if hasattr(self, "maps") else 0
+            if count:
                 self.maps.close()
-            if self.folder.exists() and count == 0:
-                shutil.rmtree(self.folder, ignore_errors=True)
-            elif self.folder.exists():
                 self._remove_results()
+            else:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def check_out(out: Path, overwrite: bool) -> None:

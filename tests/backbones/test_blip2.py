@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +92,6 @@ def test_a_frame_without_an_answer_is_asked_without_a_prompt(
 
 
 def test_a_tokenizer_of_another_version_is_refused(blip2_folder: Path, tmp_path: Path) -> None:
-    import json
-    import shutil
-
     folder = Path(shutil.copytree(blip2_folder, tmp_path / "blip2"))
     config = json.loads((folder / "config.json").read_text())
     config["image_token_index"] = 3

@@ -39,15 +39,12 @@ def test_tiny_encoder_shapes_and_size():
     assert sum(p.numel() for p in encoder.parameters()) < 1e6
     features = encoder(torch.randn(2, 3, 16, 64, 128))
     sizes = [(8, 2, 4), (8, 4, 8), (8, 8, 16), (8, 16, 32)]
-    assert [tuple(f.shape) for f in features] == [
-        (2, c, *size) for c, size in zip(encoder.channels, sizes, strict=True)
-    ]
-    assert [tuple(f.shape[2:]) for f in encoder(torch.randn(1, 3, 8, 96, 96))] == [
-        (4, 96 // stride, 96 // stride) for stride in encoder.strides
-    ]
+    assert [f.shape for f in features] == [(2, c, *s) for c, s in zip(encoder.channels, sizes, strict=True)]
+    square = encoder(torch.randn(1, 3, 8, 96, 96))
+    assert [f.shape[2:] for f in square] == [(4, 96 // s, 96 // s) for s in encoder.strides]
 
 
-@pytest.mark.parametrize("name", ["tiny", "mvitv2_s", "s3d", "r3d_18", "slow_r50", "swin3d_t"])
+@pytest.mark.parametrize("name", VIDEO_ENCODERS)
 def test_fewer_scales_are_the_deepest_ones(name):
     scales = 2
     with torch.device("meta"):

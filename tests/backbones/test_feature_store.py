@@ -159,7 +159,7 @@ print("done", flush=True)
 
 
 def whole_clips(folder: Path) -> int:
-    """How many clips lie in a folder; each must be whole."""
+    """Number of clips in a folder, of which each must be whole."""
     store = FeatureStore(folder)
     files = sorted(folder.rglob("*.pt"))
     for path in files:

@@ -1,4 +1,4 @@
-"""Published weights: found by name, converted from every layout, refused with one error where they are absent."""
+"""Published weights: found by name, converted, refused with one error where absent; test_soundnet.py has SoundNet's."""
 
 import hashlib
 from pathlib import Path
@@ -68,26 +68,10 @@ def published(kind: str, encoder: Encoder) -> State:
         return inverse_mvit(state)
     if kind == "vggish":
         return state | {"embeddings.0.weight": torch.ones(2, 2)}
-    if kind == "soundnet8 of STAViS":
-        order = (0, 4, 8, 11, 14, 18, 21)
-        named = {
-            f"module.soundnet8.{order[int(index)] + (part == 'norms')}.{tensor}": value
-            for (part, index, tensor), value in ((name.split("."), value) for name, value in state.items())
-        }
-        return {name: value.unsqueeze(2) if value.dim() == 3 else value for name, value in named.items()}
-    if kind == "soundnet8 of ViNet":
-        named = {
-            f"{'conv' if part == 'convs' else 'batchnorm'}{int(index) + 1}.{tensor}": value
-            for (part, index, tensor), value in ((name.split("."), value) for name, value in state.items())
-        }
-        return {name: value.unsqueeze(3) if value.dim() == 3 else value for name, value in named.items()}
     return state
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["s3d", "s3d of kylemin", "mvitv2_s of mmaction", "vggish", "soundnet8 of STAViS", "soundnet8 of ViNet"],
-)
+@pytest.mark.parametrize("kind", ["s3d", "s3d of kylemin", "mvitv2_s of mmaction", "vggish"])
 def test_each_layout_converts_to_the_same_weights(kind: str, tmp_path: Path) -> None:
     name = kind.split()[0]
     encoder = {**VIDEO_ENCODERS, **AUDIO_ENCODERS}[name]()

@@ -73,17 +73,13 @@ def test_long_texts_are_cut_with_their_end(tiny: TextEncoder) -> None:
     assert tiny.count_cut([long, TEXTS[0]]) == 1
 
 
-def test_tiny_random_is_the_same_everywhere(tiny: TextEncoder) -> None:
+def test_tiny_random_is_the_same_everywhere_and_leaves_the_global_generator_alone(tiny: TextEncoder) -> None:
+    before = torch.get_rng_state()
     again = load_text_encoder("tiny-random")
+    assert torch.get_rng_state().equal(before)
     assert again.model == tiny.model
     np.testing.assert_array_equal(again.encode(TEXTS)[2], tiny.encode(TEXTS)[2])
     assert load_text_encoder("tiny-random-128").model.width == 128
-
-
-def test_building_it_leaves_the_global_generator_alone() -> None:
-    before = torch.get_rng_state()
-    load_text_encoder("tiny-random")
-    assert torch.get_rng_state().equal(before)
 
 
 @pytest.mark.parametrize("name", ["tiny-random-7", "tiny-random-0", "tiny-random-big"])
@@ -117,15 +113,14 @@ def test_weights_that_are_missing_are_not_made_up(clip_folder: Path, tmp_path: P
         load_text_encoder(str(folder))
 
 
-def test_without_network_the_files_and_their_place_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_network_the_files_and_their_place_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError) as caught:
         load_text_encoder("nobody/no-such-clip")
     for part in ("nobody/no-such-clip", "model.safetensors", "--text_model", "models--nobody--no-such-clip"):
         assert part in str(caught.value)
-
-
-def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the folder must hold config\.json"):
         load_text_encoder(str(tmp_path))
 

@@ -1,14 +1,14 @@
-"""The average of the weights: its arithmetic, who uses it, and that a resumed run goes on exactly."""
+"""The average of the weights: its arithmetic and who uses it; test_stopping.py resumes it."""
 
 from pathlib import Path
 
 import pytest
 import torch
-from commandline import TINY_NETWORK, fit_arguments, quiet_trainer
+from commandline import quiet_trainer
 from lightning.pytorch import Callback, Trainer
+from rounding import assert_close
 
-from lightning_avsp.callbacks.ema import KEY, WeightAverage
-from lightning_avsp.cli import main
+from lightning_avsp.callbacks.ema import WeightAverage
 from lightning_avsp.data import AVSaliencyDataModule, LogMel
 from lightning_avsp.errors import InputError
 from lightning_avsp.papers.diffsal import DiffSal
@@ -57,13 +57,11 @@ def test_the_average_is_the_warmed_up_recursion_and_validation_sees_it(corpus: P
     for step, weight in enumerate(watch.trained):
         decay = min(0.6, (1 + step) / (3 + step))
         expected = decay * expected + (1 - decay) * weight
-    torch.testing.assert_close(watch.validated[-1], expected)
-    assert not torch.equal(watch.validated[-1], watch.trained[-1])
     # after fit the module holds the average, as its checkpoints do
-    module = trainer.lightning_module
-    torch.testing.assert_close(
-        next(p for p in module.parameters() if p.requires_grad), expected, check_device=False
-    )
+    kept = next(p for p in trainer.lightning_module.parameters() if p.requires_grad)
+    for found in (watch.validated[-1], kept.detach()):
+        assert_close(found, expected, operations=4 * 3)  # in four steps
+    assert not torch.equal(watch.validated[-1], watch.trained[-1])
 
 
 def test_gradients_that_are_still_being_accumulated_count_once(corpus: Path, tmp_path: Path) -> None:
@@ -77,36 +75,6 @@ def test_frozen_parts_are_not_copied(corpus: Path, tmp_path: Path) -> None:
     fit(corpus, tmp_path, average, Watch(), frozen=True, max_steps=1)
     assert average.average
     assert not any("video_encoder" in name for name in average.average)
-
-
-def test_checkpoints_hold_the_average_and_a_resumed_run_equals_one_that_never_stopped(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def arguments(name: str, *more: str) -> list[str]:
-        options = ("--ema=0.5", "--figures=0", "--trainer.limit_train_batches=4", "--save_every_steps=1")
-        return fit_arguments(
-            corpus, tmp_path / name, *TINY_NETWORK, *options, "--data.clip.draw=every", *more
-        )
-
-    main(arguments("whole"))
-    original = DiffusionSaliencyTask.training_step
-
-    def stopped(self: DiffusionSaliencyTask, batch, batch_idx: int) -> torch.Tensor:
-        if batch_idx == 2:
-            raise SystemExit(1)
-        return original(self, batch, batch_idx)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(DiffusionSaliencyTask, "training_step", stopped)
-        with pytest.raises(SystemExit):
-            main(arguments("parts"))
-    main(arguments("parts", "--ckpt_path=last"))
-    folders = [tmp_path / name / "checkpoints" for name in ("whole", "parts")]
-    whole, parts = (torch.load(folder / "last.ckpt", weights_only=True) for folder in folders)
-    assert whole[KEY]["updates"] == parts[KEY]["updates"] == 4
-    assert all(torch.equal(value, parts["state_dict"][name]) for name, value in whole["state_dict"].items())
-    assert all(torch.equal(value, parts[KEY]["raw"][name]) for name, value in whole[KEY]["raw"].items())
-    assert any(not torch.equal(raw, whole["state_dict"][name]) for name, raw in whole[KEY]["raw"].items())
 
 
 @pytest.mark.parametrize(("decay", "warmup"), [(0.0, 1), (1.0, 1), (0.9, 0.5)])

@@ -11,10 +11,18 @@ import torch
 from commandline import TINY_NETWORK, fit_arguments
 
 from lightning_avsp.callbacks import stopping
+from lightning_avsp.callbacks.ema import KEY
 from lightning_avsp.cli import main
 from lightning_avsp.tasks import DiffusionSaliencyTask
 
-FOUR_STEPS = (*TINY_NETWORK, "--figures=0", "--trainer.limit_train_batches=4", "--data.clip.draw=every")
+
+def arguments(corpus: Path, run: Path, *more: str) -> list[str]:
+    common = ("--ema=0.5", "--figures=0", "--trainer.limit_train_batches=4", "--data.clip.draw=every")
+    return fit_arguments(corpus, run, *TINY_NETWORK, *common, *more)
+
+
+def last(run: Path) -> dict:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
 
 
 def test_the_run_stops_with_the_clips_written_down_and_the_checkpoint_of_before(
@@ -27,7 +35,7 @@ def test_the_run_stops_with_the_clips_written_down_and_the_checkpoint_of_before(
         return loss * float("nan") if batch_idx == 2 else loss
 
     monkeypatch.setattr(DiffusionSaliencyTask, "training_step", broken)
-    error = refused(fit_arguments(corpus, tmp_path, *FOUR_STEPS, "--save_every_steps=1"))
+    error = refused(arguments(corpus, tmp_path, "--save_every_steps=1"))
     assert "NaN or infinite" in error
     found = json.loads((tmp_path / "nonfinite.json").read_text())
     (batch,) = found["batches"]
@@ -40,14 +48,18 @@ def test_the_run_stops_with_the_clips_written_down_and_the_checkpoint_of_before(
     assert not json.loads((tmp_path / "run.json").read_text())["finished"]
 
 
+@pytest.fixture(scope="module")
+def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """The last checkpoint of a training that nothing stopped."""
+    run = tmp_path_factory.mktemp("whole")
+    main(arguments(corpus, run))
+    return last(run)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_signal_saves_and_leaves_and_the_resumed_run_equals_an_uninterrupted_one(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    corpus: Path, whole: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    def arguments(name: str, *more: str) -> list[str]:
-        return fit_arguments(corpus, tmp_path / name, *FOUR_STEPS, *more)
-
-    main(arguments("whole"))
     original = DiffusionSaliencyTask.training_step
 
     def signalled(self: DiffusionSaliencyTask, batch, batch_idx: int) -> torch.Tensor:
@@ -59,19 +71,22 @@ def test_a_signal_saves_and_leaves_and_the_resumed_run_equals_an_uninterrupted_o
     with monkeypatch.context() as patch:
         patch.setattr(DiffusionSaliencyTask, "training_step", signalled)
         with pytest.raises(SystemExit) as stop:
-            main(arguments("parts"))
+            main(arguments(corpus, tmp_path))
     assert stop.value.code == 128 + number
     assert signal.getsignal(number) == before
-    saved = torch.load(tmp_path / "parts" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert saved["global_step"] == 2
-    assert not json.loads((tmp_path / "parts" / "run.json").read_text())["finished"]
-    main(arguments("parts", "--ckpt_path=last"))
-    whole, parts = (
-        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)
-        for name in ("whole", "parts")
-    )
+    assert last(tmp_path)["global_step"] == 2
+    assert not json.loads((tmp_path / "run.json").read_text())["finished"]
+    main(arguments(corpus, tmp_path, "--ckpt_path=last"))
+    parts = last(tmp_path)
     assert parts["global_step"] == whole["global_step"] == 4
-    assert all(torch.equal(value, parts["state_dict"][name]) for name, value in whole["state_dict"].items())
+    assert parts[KEY]["updates"] == whole[KEY]["updates"] == 4
+    moved = 0
+    for name, value in whole["state_dict"].items():  # the same operations in the same order
+        assert torch.equal(value, parts["state_dict"][name])
+    for name, raw in whole[KEY]["raw"].items():
+        assert torch.equal(raw, parts[KEY]["raw"][name])
+        moved += not torch.equal(raw, whole["state_dict"][name])
+    assert moved  # what is tested is the average
 
 
 def test_a_slurm_job_is_put_back_into_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from films import make_film as make_film
+from rounding import HALF
 from torch import Tensor, nn
 
 from lightning_avsp.cli import main
@@ -127,7 +127,7 @@ def test_the_same_seed_gives_the_same_maps(trained, film: Path, tmp_path: Path) 
         options = ("--checkpoint", trained, "--out", tmp_path / name, "--seed", seed, "--batch", batch)
         predict(film, *options)
     a, b, c = (np.load(tmp_path / name / "maps.npz")["maps"].astype(float) for name in "abc")
-    np.testing.assert_allclose(a, b, atol=3e-4)  # half precision
+    np.testing.assert_allclose(a, b, rtol=0, atol=HALF)
     assert np.abs(a - c).max() > 2e-3
 
 
@@ -175,7 +175,7 @@ def test_an_interrupted_prediction_goes_on_where_it_stopped(
     assert "3 frames of an interrupted prediction are there" in capsys.readouterr().out
     assert len(targets) == 3 + 4  # frames 4, 7, 10 and 12
     maps, whole = (np.load(tmp_path / name / "maps.npz")["maps"] for name in ("out", "whole"))
-    assert np.array_equal(maps, whole)
+    assert np.array_equal(maps, whole)  # clip by clip, so the same operations in the same order
     assert not list(tmp_path.glob(".*"))
 
 
@@ -208,8 +208,8 @@ def test_several_films_share_a_network_and_go_on_film_by_film(
     assert "frames of an interrupted prediction" in said
     assert len(loads) == 2
     maps = [np.load(tmp_path / "out" / name / "maps.npz")["maps"] for name in "abc"]
-    assert np.array_equal(maps[0], maps[1])
-    assert np.array_equal(maps[0], maps[2])
+    for other in maps[1:]:
+        np.testing.assert_allclose(other, maps[0], rtol=0, atol=HALF)  # b's batches begin at its fourth frame
 
 
 def test_everything_is_tried_before_the_first_frame_of_the_first_film(
@@ -306,8 +306,8 @@ def test_the_bench_compares_with_a_loop_over_windows(
     parts = ("decode", "audio", "encode", "denoise", "write")
     assert all(record[name] > 0 for record in (loop, whole, fifth) for name in parts)
     assert loop["frames_per_s"] == pytest.approx(1 / sum(loop[name] for name in parts))
-    # half precision, and resampling that begins elsewhere
-    assert loop["difference"] < 2e-3
+    # and resampling that begins elsewhere
+    assert loop["difference"] < 4 * HALF
     assert "stride 5" in capsys.readouterr().out
 
 
@@ -321,7 +321,7 @@ def test_devices() -> None:
 def test_what_is_reported_beforehand(film: Path) -> None:
     lines = describe_prediction(open_video(film), "av", 3)
     assert lines[0] == f"{film}: 96x64, 25.000 frames/s, 12 frames, no audio"
-    assert lines[-1].startswith("stride 3: every 3rd frame")
+    assert lines[-1].startswith("stride 3: one frame in 3 ")
 
 
 def test_help_needs_no_heavy_import() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commandline import fit_arguments
+from rounding import HALF
 
 from lightning_avsp.cli import main
 
@@ -77,8 +78,8 @@ def test_a_prediction_depends_on_its_caption(
     ]
     table.write_text("video,frame,text\n" + "".join(f"{','.join(map(str, row))}\n" for row in rows))
     mixed = predict(video, checkpoint, tmp_path / "mixed", f"--captions={table}")
-    np.testing.assert_allclose(mixed[:2], one[:2], atol=1e-3)  # half precision
-    np.testing.assert_allclose(mixed[3], two[3], atol=1e-3)
+    np.testing.assert_allclose(mixed[:2], one[:2], rtol=0, atol=HALF)
+    np.testing.assert_allclose(mixed[3], two[3], rtol=0, atol=HALF)
 
 
 def test_captions_are_never_dropped_silently(

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,27 +105,11 @@ def test_a_finished_run_is_not_overwritten(run: Path, corpus: Path, refused: Cal
 
 @pytest.mark.parametrize(("command", "lock"), [("fit", "lock"), ("predict", "predict.lock")])
 def test_a_second_process_in_the_run_folder_is_refused(
-    run: Path, corpus: Path, refused: Callable[..., str], command: str, lock: str
+    run: Path, corpus: Path, hold_lock: Callable, refused: Callable[..., str], command: str, lock: str
 ) -> None:
-    other = subprocess.Popen([sys.executable, "-c", HOLD, str(run), lock], stdout=subprocess.PIPE, text=True)
-    assert other.stdout is not None
-    other.stdout.readline()
-    try:
-        error = refused([command, *fit_arguments(corpus, run)[1:], "--ckpt_path=last"], "lightning")
-    finally:
-        other.kill()
-        other.communicate()
-    assert f"{run} is used by process {other.pid} on host " in error
-
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from lightning_avsp.files import lock_folder
-with lock_folder(Path(sys.argv[1]), sys.argv[2]):
-    print("held", flush=True)
-    time.sleep(600)
-"""
+    other = hold_lock(run, lock)
+    said = refused([command, *fit_arguments(corpus, run)[1:], "--ckpt_path=last"], "lightning")
+    assert f"{run} is used by process {other.pid} on host " in said
 
 
 def test_flags_win_over_the_checkpoint_when_resuming(run: Path, corpus: Path) -> None:

@@ -67,6 +67,6 @@ def test_map_keeps_its_size_and_target_has_the_networks(tmp_path: Path) -> None:
     target = resize_map(saliency, (24, 40))
     assert target.shape == (24, 40)
     assert target.dtype == torch.uint8
-    peak = int(target.argmax())
+    peak = int(target.argmax())  # to a pixel
     assert abs(peak // 40 - 40 / 4) <= 1
     assert abs(peak % 40 - 100 / 3.2) <= 1

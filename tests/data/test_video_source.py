@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from conftest import run_in_fork
 
 from lightning_avsp.data.reader import FrameReader
 from lightning_avsp.data.video_source import VideoFrames, VideoMaps
@@ -201,26 +201,12 @@ def test_a_decoder_that_is_not_installed(
         VideoFrames(film, backend).read([1], SIZE)
 
 
-def _read_in_child(source: VideoFrames, send: object) -> None:
-    send.send([number_of(picture) for picture in source.read([33, 12], SIZE)])  # type: ignore[attr-defined]
-
-
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_reader_is_never_used_across_a_fork(film: Path, backend: readers.Backend) -> None:
     source = VideoFrames(film, backend)
     source.read([20], SIZE)  # open in this process
-    context = multiprocessing.get_context("fork")
-    receive, send = context.Pipe(duplex=False)
-    child = context.Process(target=_read_in_child, args=(source, send))
-    child.start()
-    try:
-        assert receive.poll(60), "the child hangs"
-        assert receive.recv() == [33, 12]
-        child.join(60)
-        assert child.exitcode == 0
-    finally:
-        child.kill()
+    assert run_in_fork(lambda: [number_of(picture) for picture in source.read([33, 12], SIZE)]) == [33, 12]
     assert number_of(source.read([21], SIZE)[0]) == 21  # and the parent's still works
 
 

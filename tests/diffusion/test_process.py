@@ -79,16 +79,17 @@ def test_conversions_are_inverse(t: int, x0: float, noise: float, schedule: str)
         (torch.float64, torch.float64),
     ],
 )
-def test_results_are_at_least_float32(given: torch.dtype, result: torch.dtype) -> None:
-    diffusion = GaussianDiffusion()
-    x0, noise = pair(dtype=given)
-    results = [
-        diffusion.q_sample(x0, STEPS, noise),
-        diffusion.velocity(x0, STEPS, noise),
-        diffusion.predict_x0_from_eps(x0, STEPS, noise),
-        diffusion.predict_x0_from_v(x0, STEPS, noise),
-    ]
-    assert {tensor.dtype for tensor in results} == {result}
+def test_results_are_at_least_float32_and_no_value_is_read(given: torch.dtype, result: torch.dtype) -> None:
+    """Meta tensors have no values: whatever would make a host wait for its device fails on them."""
+    diffusion = GaussianDiffusion().to("meta")
+    x0, noise, t = (tensor.to("meta") for tensor in (*pair(dtype=given), STEPS))
+    for tensor in (
+        diffusion.q_sample(x0, t, noise),
+        diffusion.velocity(x0, t, noise),
+        diffusion.predict_x0_from_eps(x0, t, noise),
+        diffusion.predict_x0_from_v(x0, t, noise),
+    ):
+        assert (tensor.dtype, tensor.shape) == (result, x0.shape)
 
 
 def test_bfloat16_data_lose_only_their_own_rounding() -> None:
@@ -111,9 +112,6 @@ def test_autocast_does_not_touch_the_coefficients() -> None:
 
 CASTS: list[Callable[[nn.Module], nn.Module]] = [
     lambda module: module.bfloat16(),
-    lambda module: module.half(),
-    lambda module: module.float(),
-    lambda module: module.to(torch.bfloat16),
     lambda module: module.to(device="cpu", dtype=torch.float16),
     lambda module: module.to("meta").to_empty(device="cpu"),
     lambda module: module.bfloat16().double(),
@@ -144,17 +142,6 @@ def test_schedule_is_not_in_the_checkpoint_but_survives_pickling() -> None:
     assert repr(loaded) == "GaussianDiffusion(num_steps=50, schedule='linear')"
 
 
-def test_training_methods_never_read_values() -> None:
-    """Meta tensors have no values: whatever would make a host wait for its device fails on them."""
-    diffusion = GaussianDiffusion().to("meta")
-    x0, noise = (tensor.to("meta") for tensor in pair())
-    t = STEPS.to("meta")
-    x_t = diffusion.q_sample(x0, t, noise)
-    assert x_t.shape == x0.shape
-    assert diffusion.predict_x0_from_eps(x_t, t, noise).shape == x0.shape
-    assert diffusion.velocity(x0, t, noise).shape == x0.shape
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_follows_cpu_without_synchronising() -> None:
     x0, noise = pair(dtype=torch.float32)
@@ -166,16 +153,15 @@ def test_cuda_follows_cpu_without_synchronising() -> None:
         x_t = diffusion.q_sample(*on_device)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    torch.testing.assert_close(x_t.cpu(), expected)
+    torch.testing.assert_close(x_t.cpu(), expected)  # three operations, which a GPU may fuse
 
 
 def test_range_mistakes_name_both_values() -> None:
     diffusion = GaussianDiffusion(100)
     x0, noise = pair(2)
-    with pytest.raises(InputError, match=r"5\.\.100 leave the range 0\.\.99.*100 steps"):
-        diffusion.q_sample(x0, torch.tensor([100, 5]), noise)
-    with pytest.raises(InputError, match=r"-1\.\.5 leave the range 0\.\.99"):
-        diffusion.q_sample(x0, torch.tensor([-1, 5]), noise)
+    for steps, message in (([100, 5], r"5\.\.100 .* 0\.\.99.*100 steps"), ([-1, 5], r"-1\.\.5 .* 0\.\.99")):
+        with pytest.raises(InputError, match=message):
+            diffusion.q_sample(x0, torch.tensor(steps), noise)
     with pytest.raises(InputError, match=r"-2\.\.-2 leave the range -1\.\.99"):
         diffusion.alpha_bar(torch.tensor(-2))
     with pytest.raises(InputError, match=r"100 is outside -1\.\.99"):
@@ -186,13 +172,12 @@ def test_shape_and_type_mistakes_are_named() -> None:
     diffusion = GaussianDiffusion()
     x0, noise = pair(2)
     t = torch.tensor([1, 2])
-    with pytest.raises(InputError, match=r"got shape \(1,\) for data of shape \(2, 1, 4, 6\)"):
-        diffusion.q_sample(x0, t[:1], noise)
-    with pytest.raises(InputError, match=r"got shape \(\)"):
-        diffusion.q_sample(x0, t[0], noise)
-    with pytest.raises(InputError, match=r"noise has shape \(1, 1, 4, 6\), but x0 has \(2, 1, 4, 6\)"):
-        diffusion.q_sample(x0, t, noise[:1])
-    with pytest.raises(InputError, match="float32"):
-        diffusion.q_sample(x0, t.float(), noise)
-    with pytest.raises(InputError, match=r"meta.*cpu"):
-        diffusion.q_sample(x0, t.to("meta"), noise)
+    for steps, drawn, message in (
+        (t[:1], noise, r"got shape \(1,\) for data of shape \(2, 1, 4, 6\)"),
+        (t[0], noise, r"got shape \(\)"),
+        (t, noise[:1], r"noise has shape \(1, 1, 4, 6\), but x0 has \(2, 1, 4, 6\)"),
+        (t.float(), noise, "float32"),
+        (t.to("meta"), noise, r"meta.*cpu"),
+    ):
+        with pytest.raises(InputError, match=message):
+            diffusion.q_sample(x0, steps, drawn)

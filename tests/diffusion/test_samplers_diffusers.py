@@ -40,6 +40,12 @@ def start() -> Tensor:
     return torch.randn(2, 1, 6, 5, generator=torch.Generator().manual_seed(11))
 
 
+def scheduler_of(name: str, schedule: str, **options: Any) -> Any:
+    betas = schedule_betas(schedule, 1000).numpy()
+    kind = getattr(diffusers, f"{name}Scheduler")
+    return kind(trained_betas=betas, prediction_type="sample", **options)
+
+
 def theirs(scheduler: Any, expected_steps: list[int], **options: Any) -> Tensor:
     assert scheduler.timesteps.tolist() == expected_steps
     x_t = start() * scheduler.init_noise_sigma
@@ -51,30 +57,23 @@ def theirs(scheduler: Any, expected_steps: list[int], **options: Any) -> Tensor:
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
 @pytest.mark.parametrize(("spacing", "steps"), SETTINGS)
-@pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
-def test_ddim(schedule: str, spacing: str, steps: int, eta: float) -> None:
-    scheduler = diffusers.DDIMScheduler(
-        trained_betas=schedule_betas(schedule, 1000).numpy(),
-        prediction_type="sample",
-        clip_sample=False,
-        timestep_spacing=SPACING_NAMES[spacing],
+@pytest.mark.parametrize("eta", [0.0, 0.6, 1.0, None], ids=["ddim", "ddim 0.6", "ddim 1", "ddpm"])
+def test_ddim_and_ddpm(schedule: str, spacing: str, steps: int, eta: float | None) -> None:
+    name, own = ("DDPM", {"variance_type": "fixed_small"}) if eta is None else ("DDIM", {})
+    scheduler = scheduler_of(
+        name, schedule, timestep_spacing=SPACING_NAMES[spacing], clip_sample=False, **own
     )
     scheduler.set_timesteps(steps)
-    diffusion = GaussianDiffusion(1000, schedule)
-    visited = space_timesteps(1000, steps, spacing)
-    ours = ddim(wavy, start(), visited, diffusion, eta=eta, generator=torch.Generator().manual_seed(2))
-    expected = theirs(scheduler, visited, eta=eta, generator=torch.Generator().manual_seed(2))
-    torch.testing.assert_close(ours, expected, **CLOSE)
+    visited, noise = space_timesteps(1000, steps, spacing), {"eta": eta} if eta is not None else {}
+    one, two = (torch.Generator().manual_seed(2) for _ in range(2))
+    sampler = ddpm if eta is None else ddim
+    ours = sampler(wavy, start(), visited, GaussianDiffusion(1000, schedule), generator=one, **noise)
+    torch.testing.assert_close(ours, theirs(scheduler, visited, generator=two, **noise), **CLOSE)
 
 
 def test_ddim_with_clipping() -> None:
-    scheduler = diffusers.DDIMScheduler(
-        trained_betas=schedule_betas("cosine", 1000).numpy(),
-        prediction_type="sample",
-        clip_sample=True,
-        clip_sample_range=0.6,
-        timestep_spacing="leading",
-    )
+    clipping = {"clip_sample": True, "clip_sample_range": 0.6}
+    scheduler = scheduler_of("DDIM", "cosine", timestep_spacing="leading", **clipping)
     scheduler.set_timesteps(10)
     visited = space_timesteps(1000, 10, "leading")
     ours = ddim(wavy, start(), visited, GaussianDiffusion(), clip=(-0.6, 0.6))
@@ -84,36 +83,12 @@ def test_ddim_with_clipping() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
-@pytest.mark.parametrize(("spacing", "steps"), SETTINGS)
-def test_ddpm(schedule: str, spacing: str, steps: int) -> None:
-    scheduler = diffusers.DDPMScheduler(
-        trained_betas=schedule_betas(schedule, 1000).numpy(),
-        prediction_type="sample",
-        variance_type="fixed_small",
-        clip_sample=False,
-        timestep_spacing=SPACING_NAMES[spacing],
-    )
-    scheduler.set_timesteps(steps)
-    diffusion = GaussianDiffusion(1000, schedule)
-    visited = space_timesteps(1000, steps, spacing)
-    ours = ddpm(wavy, start(), visited, diffusion, generator=torch.Generator().manual_seed(2))
-    expected = theirs(scheduler, visited, generator=torch.Generator().manual_seed(2))
-    torch.testing.assert_close(ours, expected, **CLOSE)
-
-
-@pytest.mark.parametrize("schedule", ["cosine", "linear"])
 @pytest.mark.parametrize(
     ("spacing", "steps"), [*SETTINGS, ("linspace", 7), ("logsnr", 2), ("logsnr", 6), ("logsnr", 24)]
 )
 def test_dpm_solver_pp(schedule: str, spacing: str, steps: int) -> None:
-    scheduler = diffusers.DPMSolverMultistepScheduler(
-        trained_betas=schedule_betas(schedule, 1000).numpy(),
-        prediction_type="sample",
-        algorithm_type="dpmsolver++",
-        solver_order=2,
-        solver_type="midpoint",
-        final_sigmas_type="zero",
-    )
+    solver = {"algorithm_type": "dpmsolver++", "solver_order": 2, "solver_type": "midpoint"}
+    scheduler = scheduler_of("DPMSolverMultistep", schedule, final_sigmas_type="zero", **solver)
     diffusion = GaussianDiffusion(1000, schedule)
     visited = space_timesteps(1000, steps, spacing, diffusion.log_snr())
     scheduler.set_timesteps(timesteps=visited)

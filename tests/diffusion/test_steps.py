@@ -58,13 +58,6 @@ def test_always_n_steps_strictly_descending(
         assert visited[0] == num_steps - 1
 
 
-@pytest.mark.parametrize("spacing", ["linspace", "leading", "logsnr"])
-@pytest.mark.parametrize("schedule", ["cosine", "linear"])
-def test_all_steps_are_all_steps(spacing: str, schedule: str) -> None:
-    log_snr = GaussianDiffusion(1000, schedule).log_snr()
-    assert space_timesteps(1000, 1000, spacing, log_snr) == list(range(999, -1, -1))
-
-
 def test_log_snr_spacing_is_even_in_log_snr() -> None:
     log_snr = GaussianDiffusion(1000, "linear").log_snr()
     visited = space_timesteps(1000, 9, "logsnr", log_snr)
@@ -93,16 +86,15 @@ def test_log_snr_spacing_follows_diffusers() -> None:
 
 
 def test_mistakes_of_a_spacing_are_named() -> None:
-    with pytest.raises(InputError, match="cannot visit 11 of 10 diffusion steps"):
-        space_timesteps(10, 11)
-    with pytest.raises(InputError, match="cannot visit 0 of 10"):
-        space_timesteps(10, 0, "leading")
-    with pytest.raises(InputError, match=r"log_snr of all 10 steps, got none.*log_snr\(\)"):
-        space_timesteps(10, 2, "logsnr")
-    with pytest.raises(InputError, match=r"all 10 steps, got shape \(9,\)"):
-        space_timesteps(10, 2, "logsnr", torch.zeros(9))
-    with pytest.raises(InputError, match=r"spacing=trailing.*linspace, leading, logsnr"):
-        space_timesteps(10, 2, "trailing")
+    for arguments, message in (
+        ((11,), "cannot visit 11 of 10 diffusion steps"),
+        ((0, "leading"), "cannot visit 0 of 10"),
+        ((2, "logsnr"), r"log_snr of all 10 steps, got none.*log_snr\(\)"),
+        ((2, "logsnr", torch.zeros(9)), r"all 10 steps, got shape \(9,\)"),
+        ((2, "trailing"), r"spacing=trailing.*linspace, leading, logsnr"),
+    ):
+        with pytest.raises(InputError, match=message):
+            space_timesteps(10, *arguments)
 
 
 HOW = ["per_sample", "per_batch", "high_noise"]
@@ -130,12 +122,12 @@ def test_per_batch_is_one_step_for_all_and_uniform_over_batches() -> None:
     t[0] += 1  # its own memory, not one number seen 64 times
     assert t[0] != t[1]
     firsts = torch.stack([draw_timesteps(2, 4, "per_batch")[0] for _ in range(2000)])
-    assert (torch.bincount(firsts, minlength=4) - 500).abs().max() < 100
+    assert (torch.bincount(firsts, minlength=4) - 500).abs().max() < 100  # five of 19
 
 
 def test_high_noise_prefers_the_noisiest_two_fifths() -> None:
     t = draw_timesteps(100_000, 1000, "high_noise")
-    # half of the draws, and the share of 0.4 of the other half
+    # half of the draws, and the share of 0.4 of the other half; within five standard errors, as are the means
     assert (t >= 600).float().mean().item() == pytest.approx(0.7, abs=0.008)
     low, high = t[t < 600].double(), t[t >= 600].double()
     assert low.mean().item() == pytest.approx(299.5, abs=5)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rounding import METRIC
 
 from lightning_avsp.cli import dispatch as cli
 from lightning_avsp.data.entries import VideoEntry
@@ -158,7 +159,7 @@ def test_the_command_prints_and_writes(
         for name in ("corpora", "videos", "frames")
     }
     assert [len(rows[name]) for name in ("corpora", "videos", "frames")] == [5, 2, 50]
-    assert float(rows["frames"][0]["cc"]) == pytest.approx(1, abs=1e-9)
+    assert float(rows["frames"][0]["cc"]) == pytest.approx(1, abs=METRIC)
     assert len(list(out.parent.iterdir())) == 4
 
 

@@ -77,7 +77,7 @@ def test_gaussian_has_the_moments_of_what_it_was_fitted_to() -> None:
     rows, columns = np.mgrid[:90, :160]
     true = np.exp(-((rows - 40) ** 2) / (2 * 9**2) - (columns - 85) ** 2 / (2 * 17**2))
     fitted = fit_gaussian(torch.from_numpy(true))
-    assert np.abs(fitted.numpy() - true).max() < 0.01
+    assert np.abs(fitted.numpy() - true).max() < 1e-3  # the frame cuts 1e-5 of its mass off
 
 
 def test_chance_is_the_expectation_of_maps_that_know_nothing() -> None:

@@ -21,7 +21,8 @@ def test_interval_equals_scipys() -> None:
     ).confidence_interval
     ours = bootstrap_mean([[(f"v{i}", v) for i, v in enumerate(values)]], resamples=40_000)
     width = theirs.high - theirs.low
-    assert ours.mean == pytest.approx(values.mean(), abs=1e-15)
+    assert ours.mean == pytest.approx(values.mean())
+    # of 40,000 draws, a percentile at each end has a standard error of .3 % of the width
     assert ours.low == pytest.approx(theirs.low, abs=0.02 * width)
     assert ours.high == pytest.approx(theirs.high, abs=0.02 * width)
 
@@ -30,8 +31,8 @@ def test_a_video_in_several_splits_is_one_piece_of_evidence() -> None:
     values = np.random.default_rng(4).normal(0.5, 0.2, 8)
     once = [(f"v{i}", v) for i, v in enumerate(values)]
     single, tripled = bootstrap_mean([once]), bootstrap_mean([once * 3])
-    assert tripled.low == pytest.approx(single.low, abs=1e-12)
-    assert tripled.high == pytest.approx(single.high, abs=1e-12)
+    assert tripled.low == pytest.approx(single.low)
+    assert tripled.high == pytest.approx(single.high)
     independent = bootstrap_mean([[(f"{copy}{name}", v) for copy in range(3) for name, v in once]])
     assert independent.high - independent.low < 0.7 * (single.high - single.low)
 

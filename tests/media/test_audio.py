@@ -9,6 +9,7 @@ import soundfile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rounding import LOG_MEL
 
 from lightning_avsp.data.reader import WaveStore
 from lightning_avsp.errors import InputError
@@ -54,8 +55,7 @@ def test_front_end_equals_direct_computation() -> None:
     ours = log_mel(torch.from_numpy(samples).float(), CONFIG)
     expected = by_hand(samples)
     assert ours.shape == expected.shape == (1 + (4321 - 400) // 160, 64)
-    # float32: 257 products in a row, 6e-8 of their sum each; the logarithm keeps the relative error
-    np.testing.assert_allclose(ours.numpy(), expected, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(ours.numpy(), expected, rtol=0, atol=LOG_MEL)
 
 
 def test_settings_in_samples() -> None:
@@ -74,10 +74,8 @@ def test_slices_are_cut_around_the_middle_of_each_part() -> None:
     for index in range(9):
         centre = 0.7 + (index + 0.5) * 0.6 / 9
         start = round(centre * 16_000) - 5240
-        # as above, and the spectrum's own rounding beside bands of little sound
-        np.testing.assert_allclose(
-            slices[0, index].numpy(), by_hand(wave[start : start + 10_480].double().numpy()), atol=5e-5
-        )
+        expected = by_hand(wave[start : start + 10_480].double().numpy())
+        np.testing.assert_allclose(slices[0, index].numpy(), expected, rtol=0, atol=LOG_MEL)
 
 
 def test_time_is_the_height_and_mel_the_width() -> None:
@@ -109,7 +107,7 @@ def test_any_window_gives_finite_slices_and_silence_outside(
     assert torch.isfinite(slices).all()
     reach = config.slice_samples / 2 / 16_000
     if start + length + reach < 0 or start - reach > samples / 16_000:
-        torch.testing.assert_close(slices, config.silence())
+        torch.testing.assert_close(slices, config.silence(), rtol=0, atol=LOG_MEL)
 
 
 def sweep(rate: int) -> torch.Tensor:
@@ -158,8 +156,7 @@ def test_released_buffer_written_out() -> None:
     spectrum = by_hand(buffer)
     expected = np.stack([spectrum[11 * k : 11 * k + 64] for k in range(9)])
     ours = released_examples(wave, (first - 1.5) / fps, (first + 14.5) / fps, RELEASED, rate)
-    # where the buffer is empty, the logarithm of .01 meets what the transform leaves of zero
-    np.testing.assert_allclose(ours[:9].numpy(), expected, rtol=0, atol=5e-5)
+    np.testing.assert_allclose(ours[:9].numpy(), expected, rtol=0, atol=LOG_MEL)
 
 
 def test_released_excerpt_that_does_not_fit_is_refused() -> None:
@@ -185,7 +182,8 @@ def test_forced_to_nine(have: int, expected: list[int]) -> None:
 def test_silence() -> None:
     silent = CONFIG.silence()
     assert silent.shape == (1, 9, 112, 192)
-    torch.testing.assert_close(silent, CONFIG.cut(Wave(torch.zeros(32_000), 16_000), 0.3, 0.9))
+    cut = CONFIG.cut(Wave(torch.zeros(32_000), 16_000), 0.3, 0.9)
+    torch.testing.assert_close(silent, cut, rtol=0, atol=LOG_MEL)
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -199,10 +197,9 @@ def test_files_of_all_channels_and_rates(tmp_path: Path, rate: int, channels: in
     assert got == rate
     assert wave.shape == (channels, len(mono))
     assert wave.abs().max() <= 1
-    torch.testing.assert_close(
-        to_mono(wave), torch.from_numpy(mono * gains.mean() / gains.max()).float(), atol=1e-3, rtol=0
-    )
-    assert CONFIG.prepare(wave, got).seconds == pytest.approx(0.5, abs=1e-3)
+    wanted = torch.from_numpy(mono * gains.mean() / gains.max()).float()
+    torch.testing.assert_close(to_mono(wave), wanted, rtol=0, atol=2**-14)  # 16 bits, -32768 to 32767
+    assert CONFIG.prepare(wave, got).seconds == pytest.approx(0.5, abs=1 / 16_000)  # a sample
 
 
 def test_resample_keeps_the_tone() -> None:

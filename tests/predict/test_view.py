@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from films import make_film as make_film
 
 from lightning_avsp.cli import main
 from lightning_avsp.media.mp4_writer import Mp4Writer
@@ -43,11 +42,29 @@ def test_two_models_on_one_page(make_film: Callable[..., Path], tmp_path: Path) 
     assert not re.search(r'(src|href)="?http|url\(http|@RED@|@DATA@', page)
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
     assert [model["name"][0] for model in data["models"]] == ["a", "b"]
-    assert len(data["times"]) == len(data["models"][0]["entropy"]) == 10
+    assert len(data["times"]) == len(data["models"][0]["curve"]) == 10
     assert data["times"][:2] == pytest.approx([0, 0.04])  # milliseconds, exact in the file
-    narrow, wide = (np.mean(model["entropy"]) for model in data["models"])
+    narrow, wide = (np.mean(model["curve"]) for model in data["models"])
     assert 0 < narrow < wide <= 1
-    assert read_entropy(folders[1] / "saliency.mp4") == data["models"][1]["entropy"]
+    assert read_entropy(folders[1] / "saliency.mp4") == data["models"][1]["curve"]
+
+    tables = [tmp_path / f"{name}_frames.csv" for name in "ab"]
+    for table, score in zip(tables, (0.25, 0.5), strict=True):
+        rows = [f"1,AVAD,{video.stem},{frame},{score}" for frame in range(3, 11)]
+        table.write_text("\n".join(["split,corpus,video,frame,cc", "1,AVAD,other,1,0.9", *rows]))
+    main(
+        [
+            "view",
+            *map(str, folders),
+            "--scores",
+            ",".join(map(str, tables)),
+            "--out",
+            str(tmp_path / "cc.html"),
+        ]
+    )
+    data = json.loads((tmp_path / "cc.html").read_text().split('id="data">')[1].split("</script>")[0])
+    assert data["curve"] == "cc of each frame"
+    assert [model["curve"] for model in data["models"]] == [[None] * 2 + [score] * 8 for score in (0.25, 0.5)]
 
 
 def test_folders_that_cannot_be_shown(
@@ -55,9 +72,15 @@ def test_folders_that_cannot_be_shown(
 ) -> None:
     first, second = make_film("first.mp4", frames=3), make_film("second.mp4", frames=4)
     folders = [write_prediction(tmp_path / path.stem, path, 8) for path in (first, second)]
+    (tmp_path / "frames.csv").write_text("video,frame,cc\nsecond,1,0.5\n")
+    table = ["--scores", tmp_path / "frames.csv"]
     for arguments, message in (
-        (folders, "different videos"),
+        (folders, "of 2 videos"),
         ([tmp_path], "holds no prediction"),
+        ([folders[0], *table], "has no cc of a video first"),
+        ([folders[1], *table, "--metric", "nss"], "has no nss"),
+        ([folders[1], "--scores", "a.csv,b.csv"], "2 tables of scores for 1 predictions"),
+        ([folders[1], "--scores", tmp_path / "none.csv"], "has no cc of a video second"),
     ):
         with pytest.raises(SystemExit):
             main(["view", *map(str, arguments)])

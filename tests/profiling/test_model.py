@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from io import StringIO
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -11,13 +10,9 @@ from rich.console import Console
 from lightning_avsp.profiling.model import bench_model, print_records, truncated
 
 
-@pytest.fixture(scope="module")
-def records() -> list[dict[str, Any]]:
-    return bench_model(["released"])
-
-
 @pytest.mark.full_size
-def test_released_meets_the_published_figures(records: list[dict[str, Any]]) -> None:
+def test_released_meets_the_published_figures_and_is_printed() -> None:
+    records = bench_model(["released"])
     av, standard, v, _ = records
     assert (av["modality"], av["attention"], standard["attention"]) == ("av", "eca", "standard")
     assert (av["params"], v["params"]) == (76_577_185, 70_545_409)  # printed: 76.57 M, 70.54 M
@@ -25,18 +20,10 @@ def test_released_meets_the_published_figures(records: list[dict[str, Any]]) -> 
     # 34.86 G more than with relative positions added to the scores: folded into queries and keys they are multiplied
     assert (av["flops"] // 10**6, v["flops"] // 10**6) == (494_879, 442_118)
     assert truncated(standard["params"], 1e6) == "76.43"  # Table 4, SCA
-
-
-@pytest.mark.full_size
-def test_memory_of_table_4(records: list[dict[str, Any]]) -> None:
     eca, standard = (one["memory"] - 4 * one["all_params"] for one in records[:2])
     # The scores of the finest stage alone: 9 frames x 2 heads x 5376 x 5376, before and after the softmax.
     assert standard > 2 * 9 * 2 * 5376**2 * 4
     assert standard > 4 * eca  # Table 4: 5.32 against 1.20
-
-
-@pytest.mark.full_size
-def test_prints_one_table(records: list[dict[str, Any]]) -> None:
     out = StringIO()
     print_records(records, Console(file=out, width=200))
     text = out.getvalue()

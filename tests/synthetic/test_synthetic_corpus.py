@@ -256,6 +256,6 @@ def test_annotations_may_have_another_size_than_frames(tmp_path: Path) -> None:
     assert loadmat(notes / "fixMap_00001.mat")["eyeMap"].shape == (48, 64)
     with Image.open(notes / "maps/eyeMap_00001.jpg") as image:
         assert image.size == (64, 48)
-    record = read_video_record(tmp_path, "AVAD", "V1_Sound")
+    record = read_video_record(tmp_path, "AVAD", "V1_Sound")  # fixations are whole pixels
     assert np.abs(record.fixations[..., 1] * 56 / 64 - record.gaze[..., 0]).max() <= 1.0
     assert np.abs(record.fixations[..., 0] * 32 / 48 - record.gaze[..., 1]).max() <= 1.0

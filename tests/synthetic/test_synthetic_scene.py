@@ -52,6 +52,7 @@ def test_objects_stay_inside_apart_and_at_their_speed(size: tuple[int, int]) -> 
         assert gaps[0].min() >= 24 * spec.scale
         assert gaps.min() > 16 * spec.scale  # twice the largest radius: discs never cover each other
         moved = np.linalg.norm(np.diff(record.positions, axis=0), axis=-1) * spec.fps
+        # a frame's way is a little shorter where a track turns
         assert moved.max(axis=0) == pytest.approx(record.speeds, rel=0.02)
         assert np.median(moved, axis=0) == pytest.approx(record.speeds, rel=0.05)
         speeds = np.sort(record.speeds / spec.scale)
@@ -131,6 +132,7 @@ def test_switches_of_sound_fall_on_their_instant() -> None:
 
 def test_silence_is_the_noise_floor_that_all_sound_tracks_have() -> None:
     silent = sound_of(SPEC, "silent", 0)
+    # of 128,000 samples: six standard deviations of their noise, whose own is known to .2 %
     assert silent.std() == pytest.approx(FLOOR, rel=0.03)
     assert np.abs(silent).max() < 6 * FLOOR
     for condition in ("sound", "music"):

@@ -7,6 +7,7 @@ import re
 
 import pytest
 import torch
+from rounding import assert_close
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
@@ -188,6 +189,7 @@ def test_compiled_blocks_give_the_same_maps_gradients_and_names() -> None:
     assert kinds <= graphs < 2 * kinds  # a kind that is used at two shapes has two
     assert "compiled for" in str(compile_clock.report())
     assert compile_clock.report() is None
+    # the same operations, but a graph may add up a gradient's parts in another order: a few roundings
     torch.testing.assert_close(loss, again)
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradient, others[name])
@@ -203,7 +205,7 @@ def test_blocks_of_one_kind_share_their_compiled_code() -> None:
     assert "10 blocks of 1 kinds" in prepare(network, Execution(compile="eager"))[0]
     graphs, x = counters["stats"]["unique_graphs"], torch.randn(3, 48, 8, 8)
     network.eval()
-    torch.testing.assert_close(network(x), plain(x))
+    assert_close(network(x), plain(x), operations=10 * 9 * 48)  # blocks in a row, terms of a sum
     assert counters["stats"]["unique_graphs"] == graphs + 2  # the first input needs no gradient
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from commandline import fit_arguments
-from films import make_film as make_film
 
 from lightning_avsp.backbones.feature_store import FeatureStore
 from lightning_avsp.diffusion import Sampling

@@ -30,7 +30,7 @@ def test_the_sum_equals_loops_over_pixels(points: np.ndarray, down: float, acros
                 )
                 for x, y in points
             )
-            assert found[row, column] == pytest.approx(direct, abs=1e-12)
+            assert found[row, column] == pytest.approx(direct, abs=1e-12)  # six float64 values below 1
 
 
 def test_the_peak_is_255_and_nothing_stays_nothing() -> None:
@@ -46,6 +46,7 @@ def test_points_lie_in_their_pixel_up_to_the_last() -> None:
 
 
 def test_a_degree_at_57_cm_is_about_a_centimetre() -> None:
+    # 57.3 cm times the tangent of half a degree is 0.50004
     assert screen_pixels(1.0, 57.3, 40.0, 1600) == pytest.approx(40.0, rel=1e-3)
     assert screen_pixels(2.0, 60.0, 50.0, 1000) == 2 * 60 * math.tan(math.radians(1)) * 20
     with pytest.raises(InputError, match="must be positive"):

@@ -82,7 +82,7 @@ def test_every_row_takes_a_training_step(row: str) -> None:
 
 @pytest.mark.full_size
 def test_size_and_cost_are_those_of_the_specification() -> None:
-    """The synergy has fewer convolutions than the prototype that was specified (deviation D9)."""
+    """To its two digits; the whole within the convolutions that the synergy has fewer than specified (deviation D9)."""
     with torch.device("meta"), torch.no_grad():
         network = AVRSP()
         flops = count_flops(network, torch.empty(1, 3, 32, 224, 384), torch.empty(1, 1, 70560))

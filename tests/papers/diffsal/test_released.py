@@ -11,7 +11,6 @@ from torch import Tensor
 
 from lightning_avsp.backbones.vggish import VGGish
 from lightning_avsp.errors import InputError
-from lightning_avsp.layers.pooling_attention import relative_positions
 from lightning_avsp.papers.diffsal.released import ReleasedDiffSal
 from lightning_avsp.papers.diffsal.released.attention import AudioModulation, FrameCrossAttention, ReleasedMIM
 from lightning_avsp.papers.diffsal.released.decoder import TemporalReadout
@@ -142,16 +141,6 @@ def test_readout_ignores_the_last_four_steps() -> None:
     assert torch.equal(readout(x), readout(changed))
     changed[:, 4] = 7
     assert not torch.equal(readout(x), readout(changed))
-
-
-def test_relative_positions_count_in_steps_of_the_finer_axis() -> None:
-    table = torch.arange(13.0)[:, None]
-    # 7 queries against 3 keys: a key is 7/3 steps; distance q - 7/3 k + 14/3, truncated.
-    rows = relative_positions(table, 7, 3)[..., 0]
-    expected = [[int(q + (2 - k) * 7 / 3 + 1e-6) for k in range(3)] for q in range(7)]
-    assert rows.tolist() == expected
-    # 3 queries against 7 keys: the query's steps stretch instead.
-    assert relative_positions(table, 3, 7)[0, :, 0].tolist() == [6, 5, 4, 3, 2, 1, 0]
 
 
 @pytest.mark.usefixtures("double")

@@ -160,7 +160,8 @@ class Head(nn.Module):
         """Combine maps (B, C, h, w) of all scales to one saliency map (B, 1, *size) in [0, 1], float32."""
         total = interpolate_bilinear(maps[0], size)
         for scale in maps[1:]:
-            total = total + interpolate_bilinear(scale, size)
+            # in place: the widest and finest maps of the network, whose fresh memory costs more than the sum
+            total = total.add_(interpolate_bilinear(scale, size))
         # in bfloat16 a sigmoid has 8 bits, too few for a next step
         return self.logit(self.projection(total)).float().sigmoid()
 
@@ -217,7 +218,9 @@ class ReleasedDecoder(nn.Module):
             skip = None
             if index < len(noise):  # the finest video features are not used at all
                 step = interpolate_bilinear(noise[index], size)[:, None]  # (B, 1, C, h, w)
-                skip = torch.cat([features.transpose(1, 2), step], dim=1)  # (B, T+1, C, h, w), the noise last
+                # channels last in memory, as the encoder leaves them and every layer of the stage reads them
+                tokens = [features.permute(0, 2, 3, 4, 1), step.movedim(2, -1)]
+                skip = torch.cat(tokens, dim=1).movedim(-1, 2)  # (B, T+1, C, h, w), the noise last
             x = stage(x, skip, audio, size)  # (B, T+1, C, h, w)
             maps.append(readout(x).squeeze(2))  # (B, C', h, w)
         height, width = noisy_map.shape[-2:]
