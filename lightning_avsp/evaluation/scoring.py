@@ -6,6 +6,7 @@ copied.
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -180,7 +181,10 @@ def score_video(job: ScoringJob) -> list[FrameRow]:
     Raises:
         InputError: If a map or its ground truth cannot be read or makes no sense.
     """
-    torch.set_num_threads(1)  # processes share the cores; small products gain nothing from threads
+    if (
+        multiprocessing.parent_process() is not None
+    ):  # workers share the cores; the caller's own process stays as it is
+        torch.set_num_threads(1)
     protocol, video = job.protocol, job.entry
     metrics = SaliencyMetrics(protocol.metrics, policy=protocol.policy, repeats=protocol.repeats)
     negatives: Tensor | None = None

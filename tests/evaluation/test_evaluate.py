@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rounding import METRIC
 
@@ -69,7 +70,11 @@ def test_plain_equals_what_the_trainer_scores(
 def test_processes_change_nothing(corpus: Path, copy_truth: Callable[..., Path]) -> None:
     folder, protocol = copy_truth(split=1), find_protocol("stavis")
     progress: list[tuple[int, int]] = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     alone = evaluate_predictions(folder, corpus, ["AVAD"], protocol)
+    assert torch.get_num_threads() == 2, "scoring must not slow down its caller"
+    torch.set_num_threads(threads)
     report = lambda done, total: progress.append((done, total))  # noqa: E731
     two = evaluate_predictions(folder, corpus, ["AVAD"], protocol, workers=2, progress=report)
     assert two.tables == alone.tables

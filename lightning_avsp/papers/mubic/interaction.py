@@ -205,12 +205,12 @@ class Skip(nn.Module):
 
     def scalar(self) -> Tensor:
         """Return beta as the skip uses it."""
-        return self.beta.clamp(0, 1) if self.clamp else self.beta
+        # training projects beta itself: a clamp in its graph has no gradient outside [0, 1], nor, in newer torch, at 1
+        return self.beta.clamp(0, 1) if self.clamp and not self.training else self.beta
 
     def forward(self, f_v: Tensor) -> Tensor:
         """Transform (B, C, T, h, w)."""
         if self.clamp and self.training:
-            # projected: outside [0, 1] a clamp has no gradient that leads back
             with torch.no_grad():
                 self.beta.clamp_(0, 1)
         size = (f_v.shape[-2], f_v.shape[-1])

@@ -64,20 +64,23 @@ def test_rows_printed_twice_are_one_configuration() -> None:
 
 
 @pytest.mark.parametrize("row", [*ROWS, "ravf_product"])
-def test_every_row_takes_a_training_step(row: str) -> None:
+def test_every_row_learns(row: str) -> None:
     options = ROWS.get(row, {"fusion": "ravf_product"})
     network = AVRSP(**TINY, **options).train()
     loss = SaliencyLoss({"kl_ratio": 1.0, "cc": -0.1, "sim": -0.1})
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, weight_decay=1e-5)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-5)
     video, audio = clip()
     target = torch.zeros(2, 1, 64, 64)
     target[..., 20:30, 30:40] = 1
-    before = loss(network(video, audio), target)
-    before.backward()
-    idle = [name for name, p in network.named_parameters() if p.grad is None]
-    assert not idle  # data-parallel training refuses parameters without a gradient
-    optimizer.step()
-    assert loss(network(video, audio), target) < before
+    losses = []
+    for _ in range(4):  # one step may go up: batch norm over a few values is rough
+        losses.append(loss(network(video, audio), target))
+        optimizer.zero_grad()
+        losses[-1].backward()
+        idle = [name for name, p in network.named_parameters() if p.grad is None]
+        assert not idle  # data-parallel training refuses parameters without a gradient
+        optimizer.step()
+    assert losses[-1] < losses[0] - 0.1
 
 
 @pytest.mark.full_size
