@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,9 @@ class ClipPolicy:
 
     def __post_init__(self) -> None:
         """Check combinations of settings."""
-        if self.frames < 1:
-            raise InputError(f"a clip needs at least 1 frame, got frames={self.frames}")
-        if self.stride < 1:
-            raise InputError(f"frames of a clip lie at least 1 apart, got stride={self.stride}")
-        if self.step < 1 or (self.step > 1 and self.draw != "every"):
-            raise InputError(
-                f"step={self.step} must be 1 or more, the distance of windows with draw=every, not {self.draw}"
-            )
+        require_range(1, frames=self.frames, stride=self.stride, step=self.step)
+        if self.step > 1 and self.draw != "every":
+            raise InputError(f"step={self.step} is the distance of windows with draw=every, not {self.draw}")
         if self.short_videos == "loop" and (self.target != "centre" or self.stride != 1):
             raise InputError(
                 "short_videos='loop' needs target='centre' and stride=1, got "

@@ -22,7 +22,7 @@ def set_arithmetic(deterministic: bool) -> list[str]:
 
     Args:
         deterministic: As ``--deterministic``. Optimisers are fused only without it
-            (:func:`~lightning_avsp.tasks.fused.fuse`).
+            (:func:`~lightning_avsp.tasks.execution.fuse`).
 
     Returns:
         One line on the choice; none without a GPU, which alone it concerns.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypedDict
 
@@ -71,21 +71,15 @@ class Condition:
 
     def repeat_interleave(self, repeats: int) -> Condition:
         """Repeat each clip's condition ``repeats`` times in a row, to sample several maps per clip."""
-
-        def repeat(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.repeat_interleave(repeats, dim=0)
-
-        video = tuple(tensor.repeat_interleave(repeats, dim=0) for tensor in self.video)
-        return Condition(video=video, audio=repeat(self.audio), text=repeat(self.text))
+        return self._each(lambda tensor: tensor.repeat_interleave(repeats, dim=0))
 
     def select(self, clips: list[int]) -> Condition:
         """Select the condition of some clips, by their indices in the batch."""
+        return self._each(lambda tensor: tensor[clips])
 
-        def pick(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor[clips]
-
-        video = tuple(tensor[clips] for tensor in self.video)
-        return Condition(video=video, audio=pick(self.audio), text=pick(self.text))
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Condition:
+        audio, text = (None if tensor is None else change(tensor) for tensor in (self.audio, self.text))
+        return Condition(video=tuple(map(change, self.video)), audio=audio, text=text)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ papers/diffsal/paper/decoder.py
     finer.shape[-1])) + finer  =>  finer.shape[-1])) - finer
     features[::-1][: self.num_scales]  =>  features[: self.num_scales]
 # mim: papers/diffsal/test_paper_parts.py papers/diffsal/test_released.py papers/diffsal/test_released_golden.py
-papers/diffsal/paper/interaction.py
+papers/diffsal/paper/decoder.py
     (features * audio).mean(dim=2)  =>  (features * audio).sum(dim=2)
     .softmax(dim=-1).to(  =>  .softmax(dim=1).to(
     * pooled.shape[-1]  =>  / pooled.shape[-1]

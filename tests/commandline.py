@@ -1,8 +1,11 @@
-"""Arguments that make any experiment small enough for a test."""
+"""Arguments and a trainer that make any experiment small enough for a test."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 
@@ -42,3 +45,16 @@ def fit_arguments(corpus: Path, run: Path, *more: str, experiment: str = "smoke"
         "--wandb=disabled",
         *more,
     ]
+
+
+def quiet_trainer(folder: Path, **options: Any) -> Trainer:
+    """A trainer on the CPU that prints and keeps nothing, with one validation batch."""
+    settings: dict[str, Any] = {"accelerator": "cpu", "limit_val_batches": 1, "logger": False}
+    for name in (
+        "enable_checkpointing",
+        "enable_progress_bar",
+        "enable_model_summary",
+        "use_distributed_sampler",
+    ):
+        settings[name] = False
+    return Trainer(default_root_dir=folder, **settings | options)

@@ -36,47 +36,20 @@ ROOMS = (
 )
 """Rooms from low to high: a room imports itself, the rooms of its line and all before it."""
 LARGEST_SHARE = 0.2
-SAME_NAME = {
-    "cc": "a loss and a metric of one formula",
-    "sim": "likewise",
-}
+SAME_NAME = {"cc": "a loss and a metric of one formula", "sim": "likewise"}
 """Public names that may be defined more than once, and why."""
 FOREIGN = {
-    "Trainer",
-    "Callback",
-    "Logger",
-    "Tensor",
-    "Module",
-    "Dataset",
-    "DataLoader",
-    "Sampler",
-    "Optimizer",
-    "Metric",
+    *("Trainer", "Callback", "Logger", "Tensor", "Module", "Dataset", "DataLoader", "Sampler", "Optimizer"),
+    *("Metric",),
 }
 """Names that everybody reads as Lightning's, torch's or torchmetrics'."""
-PURE = (
-    "structures",
-    "clip_policy",
-    "input_spec",
-    "losses",
-    "diffusion",
-    "layers",
-    "backbones",
-    "metrics",
-    "papers",
-)
+PURE = [
+    *("structures", "clip_policy", "input_spec", "losses", "diffusion", "layers", "backbones", "metrics"),
+    *("papers",),
+]
 OPTIONAL = {
-    "wandb",
-    "av",
-    "decord",
-    "soundfile",
-    "simplejpeg",
-    "pytorchvideo",
-    "diffusers",
-    "transformers",
-    "thop",
-    "ray",
-    "pymovements",
+    *("wandb", "av", "decord", "soundfile", "simplejpeg", "pytorchvideo", "diffusers", "transformers"),
+    *("thop", "ray", "pymovements"),
 }
 BLOCK = """
 import sys

@@ -60,7 +60,11 @@ def test_first_start_hands_over_nodes_devices_and_the_users_options(folder: Path
     assert "--overwrite" not in given  # somebody else's run in that folder is refused
 
 
-def test_restart_resumes_from_the_last_checkpoint(folder: Path) -> None:
+def test_a_restart_resumes_from_the_last_checkpoint_or_begins_again(folder: Path) -> None:
+    done, given = run(folder, "experiments/smoke.yaml", SLURM_RESTART_COUNT="2")
+    assert "--ckpt_path" not in given
+    assert value(given, "--overwrite") == "true"
+    assert "begins again" in done.stdout
     checkpoints = folder / "runs" / "smoke-77" / "checkpoints"
     checkpoints.mkdir(parents=True)
     (checkpoints / "last.ckpt").touch()
@@ -71,13 +75,6 @@ def test_restart_resumes_from_the_last_checkpoint(folder: Path) -> None:
     assert "resuming runs/smoke-77 (restart 1)" in done.stdout
 
 
-def test_restart_without_a_checkpoint_begins_again(folder: Path) -> None:
-    done, given = run(folder, "experiments/smoke.yaml", SLURM_RESTART_COUNT="2")
-    assert "--ckpt_path" not in given
-    assert value(given, "--overwrite") == "true"
-    assert "begins again" in done.stdout
-
-
 def test_array_tasks_have_folders_of_their_own(folder: Path) -> None:
     _, given = run(folder, "experiments/smoke.yaml", SLURM_ARRAY_JOB_ID="70", SLURM_ARRAY_TASK_ID="3")
     assert value(given, "--run_dir") == "runs/smoke-70_3"
@@ -85,12 +82,9 @@ def test_array_tasks_have_folders_of_their_own(folder: Path) -> None:
     assert value(given, "--run_dir") == "/shared/mine"
 
 
-def test_the_exit_code_is_that_of_srun(folder: Path) -> None:
+def test_mistakes_are_said_before_anything_starts_and_the_exit_code_is_that_of_srun(folder: Path) -> None:
     done, _ = run(folder, "experiments/smoke.yaml", FAKE_SRUN_CODE="138")  # 128 + SIGUSR1
     assert done.returncode == 138
-
-
-def test_mistakes_are_said_before_anything_starts(folder: Path) -> None:
     done, given = run(folder)
     assert (done.returncode, given) == (2, [])
     assert "usage: sbatch" in done.stderr
@@ -102,9 +96,7 @@ def test_mistakes_are_said_before_anything_starts(folder: Path) -> None:
 
 def test_slurm_is_told_to_warn_and_to_requeue() -> None:
     directives = re.findall(r"^#SBATCH (\S+)$", SCRIPT.read_text(), re.MULTILINE)
-    assert "--signal=SIGUSR1@120" in directives
-    assert "--requeue" in directives
-    assert "--open-mode=append" in directives
+    assert {"--signal=SIGUSR1@120", "--requeue", "--open-mode=append"} <= set(directives)
 
 
 def test_the_sweep_script_starts_ray_on_every_node(folder: Path) -> None:

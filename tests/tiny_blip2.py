@@ -6,20 +6,9 @@ from pathlib import Path
 
 import torch
 
-WORDS = (
-    "a",
-    "red",
-    "green",
-    "blue",
-    "disc",
-    "sounds",
-    "moves",
-    "on",
-    "plain",
-    "question",
-    "answer",
-    "please",
-)
+WORDS = [
+    *("a", "red", "green", "blue", "disc", "sounds", "moves", "on", "plain", "question", "answer", "please"),
+]
 
 
 def save_tiny_blip2(folder: Path) -> None:

@@ -10,11 +10,8 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning_avsp.callbacks.checkpoints import checkpoint_callbacks
 from lightning_avsp.callbacks.ema import WeightAverage
 from lightning_avsp.callbacks.figures import SampleFigures
-from lightning_avsp.callbacks.finite import FiniteLoss
-from lightning_avsp.callbacks.progress import Heartbeat, progress_bar
-from lightning_avsp.callbacks.record import RunRecord
-from lightning_avsp.callbacks.results import MapWriter, ResultWriter
-from lightning_avsp.callbacks.stop_signals import StopSignals
+from lightning_avsp.callbacks.record import Heartbeat, MapWriter, ResultWriter, RunRecord, progress_bar
+from lightning_avsp.callbacks.stopping import FiniteLoss, StopSignals
 from lightning_avsp.run_folder import RunFolder
 
 __all__ = ["RunRecord", "default_callbacks"]

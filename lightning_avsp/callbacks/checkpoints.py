@@ -48,6 +48,7 @@ def checkpoint_callbacks(
     ``monitor``. Where nothing is validated, that is None, and the last is kept alone.
     """
     common: dict[str, Any] = {"dirpath": run.checkpoints, "enable_version_counter": False}
+    # one trigger each: Lightning takes no two in one callback
     by_step = RunCheckpoint(**common, save_top_k=0, save_last=True, every_n_train_steps=every_steps)
     by_epoch = RunCheckpoint(**common, save_top_k=0, save_last=True, save_on_train_epoch_end=True)
     if monitor is None:

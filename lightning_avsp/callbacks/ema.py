@@ -74,6 +74,7 @@ class WeightAverage(Callback):
         if trainer.global_step == self._last_step:
             return  # gradients are still being accumulated
         self._last_step = trainer.global_step
+        # early weights are forgotten sooner
         decay = min(self.decay, (1 + self.updates) / (self.warmup + self.updates))
         self.updates += 1
         for name, parameter in trainable(pl_module):
@@ -85,38 +86,21 @@ class WeightAverage(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the average into the module."""
         if self.average and trainer.state.fn == "fit":  # a checkpoint under test holds the average already
-            self._swap(pl_module)
+            self._raw = {name: parameter.detach().clone() for name, parameter in trainable(pl_module)}
+            put(pl_module, self.average)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
         """Restore the raw weights."""
-        if self._raw:
-            self._swap(pl_module)
+        put(pl_module, self._raw)
+        self._raw = {}
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Restore the raw weights, so that nothing saved after an interrupted validation mixes the two."""
-        if self._raw:
-            self._swap(pl_module)
-
-    @torch.no_grad()
-    def _swap(self, pl_module: LightningModule) -> None:
-        if self._raw:
-            for name, parameter in trainable(pl_module):
-                parameter.copy_(self._raw[name])
-            self._raw = {}
-            return
-        self._raw = {name: parameter.detach().clone() for name, parameter in trainable(pl_module)}
-        for name, parameter in trainable(pl_module):
-            parameter.copy_(self.average[name])
+    on_exception = on_validation_end  # nothing saved after an interrupted validation may mix the two
 
     # ---- checkpoints
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the average into the module for a test that follows in the same process."""
-        if not self.average:  # there was nothing left to train
-            return
-        with torch.no_grad():
-            for name, parameter in trainable(pl_module):
-                parameter.copy_(self.average[name])
+        put(pl_module, self.average)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -149,6 +133,13 @@ def trainable(module: LightningModule) -> list[tuple[str, torch.nn.Parameter]]:
         if isinstance(part, FSDPModule):
             part.reshard()  # a forward pass without gradients leaves some parameters gathered
     return [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+
+
+@torch.no_grad()
+def put(module: LightningModule, weights: dict[str, Tensor]) -> None:
+    """Copy weights into the trainable parameters; nothing if there are none, as before the first step."""
+    for name, parameter in trainable(module) if weights else ():
+        parameter.copy_(weights[name])
 
 
 def whole(tensor: Tensor) -> Tensor:

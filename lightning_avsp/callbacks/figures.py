@@ -112,6 +112,7 @@ def image_grid(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    # not pyplot, whose figures live on and whose backend may want a screen
     figure = Figure(figsize=inches, layout="constrained")
     FigureCanvasAgg(figure)
     yield figure, figure.subplots(rows, columns, squeeze=False)

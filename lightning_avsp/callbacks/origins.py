@@ -60,7 +60,7 @@ def started_from(config: Mapping[str, Any], run: Path) -> dict[str, str]:
     found = {}
     for option, value in weight_options(config).items():
         path = Path(value)
-        if not path.exists():
+        if not path.exists():  # a published name, or a file of another machine
             found[option] = value
         elif run.resolve() not in path.resolve().parents:
             found[option] = str(path.resolve())
@@ -84,7 +84,7 @@ def published_training_data(value: str) -> str | None:
     path = Path(value)
     if not path.is_file():
         return None
-    digest = sha256_of(path)
+    digest = sha256_of(path)  # a renamed copy is still the published file
     for source in published_sources().values():
         # the first digits of a published file's SHA-256 are part of its name
         if f"-{digest[:8]}." in source.url:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from lightning_avsp.backbones.blip2 import open_captioner
+from lightning_avsp.backbones.text_encoder import DEFAULT_TEXT_MODEL, load_text_encoder
+from lightning_avsp.cli.progress import progress_bar, split_names
+from lightning_avsp.data.captions.features import TokenFeatures, cache_features
+from lightning_avsp.data.captions.lines import (
+    caption_corpus,
+    caption_path,
+    merge_captions,
+    read_captions,
+    read_table,
+    uncaptioned_frames,
+)
+from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.errors import InputError, require_range
-
-if TYPE_CHECKING:
-    from lightning_avsp.backbones.blip2 import PromptMode
-    from lightning_avsp.backbones.text_encoder import TextEncoder
-    from lightning_avsp.data.captions.features import TokenFeatures
-    from lightning_avsp.data.entries import VideoEntry
+from lightning_avsp.launch import choose_device
+from lightning_avsp.synthetic import STATEMENT
+from lightning_avsp.synthetic.captions import write_synthetic_captions
 
 
 def caption(
@@ -56,19 +68,10 @@ def caption(
         text_model: CLIP model, or a folder with its files; openai/clip-vit-base-patch32 by default, tiny-random with
             --synthetic.
     """
-    from lightning_avsp.backbones.text_encoder import DEFAULT_TEXT_MODEL, load_text_encoder
-    from lightning_avsp.data.captions.features import TokenFeatures
-    from lightning_avsp.data.captions.lines import caption_path, merge_captions, read_table
-    from lightning_avsp.data.catalogue import find_corpus
-    from lightning_avsp.data.corpora import read_videos
-    from lightning_avsp.launch import choose_device
-    from lightning_avsp.synthetic import STATEMENT
-    from lightning_avsp.synthetic.captions import write_synthetic_captions
-
     root = Path(root)
     out = root / "captions" if out is None else Path(out)
     features_folder = out / "features" if features_folder is None else Path(features_folder)
-    names = [find_corpus(name.strip(), root).name for name in corpus.split(",") if name.strip()]
+    names = [find_corpus(name, root).name for name in split_names(corpus)]
     if not names:
         raise InputError("no corpus given: --corpus AVAD, or several with commas between them")
     if from_ is not None and (synthetic or len(names) > 1):
@@ -96,52 +99,30 @@ def caption(
             frames = {entry.video: entry.n_frames for entry in videos}
             added, replaced = merge_captions(path, read_table(Path(from_)), frames, Path(from_))
             print(f"{name}: {added} captions from {from_} added, {replaced} replaced, in {path}")
-        else:
-            _blip2(videos, path, model, every, device, prompt, batch)
-    if encoder is not None:
-        _features(out, names, cache, encoder)
-        print(f"train with --data.captions.folder {out} --data.captions.features {features_folder}")
-
-
-def _blip2(
-    videos: list[VideoEntry], path: Path, model: str, every: int, device: str, prompt: PromptMode, batch: int
-) -> None:
-    from lightning_avsp.backbones.blip2 import open_captioner
-    from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.data.captions.lines import caption_corpus, uncaptioned_frames
-    from lightning_avsp.launch import choose_device
-
-    name, todo = path.stem, uncaptioned_frames(videos, every, path, model, prompt)
-    total = sum(len(numbers) for numbers in todo.values())
-    print(f"{name}: {len(videos)} videos, {total} frames to caption (every {every}) into {path}", flush=True)
-    if total:
-        captioner = open_captioner(model, choose_device(device), prompt)
-        with progress_bar(f"captions of {name}") as progress:
-            counts = caption_corpus(videos, todo, path, captioner, batch, progress)
-        modes = ", ".join(f"{count} {mode}" for mode, count in sorted(counts.items()))
-        print(f"{name}: {total} captions made (prompt: {modes})")
-
-
-def _features(out: Path, names: list[str], cache: TokenFeatures, encoder: TextEncoder) -> None:
-    import time
-
-    from lightning_avsp.cli.progress import progress_bar
-    from lightning_avsp.data.captions.features import cache_features
-    from lightning_avsp.data.captions.lines import caption_path, read_captions
-
-    texts = [line.text for name in names for line in read_captions(caption_path(out, name))]
-    began = time.perf_counter()
-    with progress_bar("token features") as progress:
-        done = cache_features(encoder, texts, cache, progress=progress)
-    seconds = time.perf_counter() - began
-    # an empty caption has no tokens
-    distinct = sorted({text for text in texts if text.strip()})
-    print(
-        f"{len(distinct)} distinct texts of {len(texts)} captions, {done} encoded by {encoder.model} in "
-        f"{seconds:.1f} s; {cache.size_on_disk() / 1e6:.1f} MB in {cache.folder}"
-    )
-    cut = encoder.count_cut(distinct)
-    if cut:
+            continue
+        todo = uncaptioned_frames(videos, every, path, model, prompt)
+        total = sum(len(numbers) for numbers in todo.values())
         print(
-            f"{cut} texts are longer than the {encoder.model.longest} tokens that the model reads, and were cut"
+            f"{name}: {len(videos)} videos, {total} frames to caption (every {every}) into {path}", flush=True
         )
+        if total:
+            captioner = open_captioner(model, choose_device(device), prompt)
+            with progress_bar(f"captions of {name}") as progress:
+                counts = caption_corpus(videos, todo, path, captioner, batch, progress)
+            modes = ", ".join(f"{count} {mode}" for mode, count in sorted(counts.items()))
+            print(f"{name}: {total} captions made (prompt: {modes})")
+    if encoder is not None:
+        texts = [line.text for name in names for line in read_captions(caption_path(out, name))]
+        began = time.perf_counter()
+        with progress_bar("token features") as progress:
+            done = cache_features(encoder, texts, cache, progress=progress)
+        seconds = time.perf_counter() - began
+        distinct = sorted({text for text in texts if text.strip()})  # an empty caption has no tokens
+        print(
+            f"{len(distinct)} distinct texts of {len(texts)} captions, {done} encoded by {encoder.model} in "
+            f"{seconds:.1f} s; {cache.size_on_disk() / 1e6:.1f} MB in {cache.folder}"
+        )
+        if cut := encoder.count_cut(distinct):
+            longest = encoder.model.longest
+            print(f"{cut} texts are longer than the {longest} tokens that the model reads, and were cut")
+        print(f"train with --data.captions.folder {out} --data.captions.features {features_folder}")

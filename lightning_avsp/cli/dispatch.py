@@ -36,31 +36,31 @@ TOOLS: dict[tuple[str, ...], tuple[str, str, str]] = {}
 """Commands that need no trainer: function of this room, whose docstring is the help, positional arguments, summary."""
 for _line in """\
 predict | predict.predict | videos | maps, saliency.mp4 and overlay.mp4 of any videos (`avsp predict`)
-view | view.view | folders | predictions of a video as one page: maps over it, models side by side
-figure | figure.figure | sources | figure of a paper: frames, ground truth and several models' maps side by side
-export | export.export | checkpoint | a trained model as a folder: safetensors, settings, model card
-submit crowdsal | submit.crowdsal | checkpoint | saliency videos of the NTIRE 2026 challenge's test clips
-data synth | data_synth.synth | | generate a synthetic corpus in which audio decides
-data check | data_check.check | root | check the files of corpora, and name every fault
-data import | data_import.import_recording | video | import a video with raw gaze into your own corpus
-data prepare | data_prepare.prepare | root | decode a corpus once, into files that training maps
-evaluate | evaluate.evaluate | predictions | score predictions that any program made
-compare | evaluate.compare | first second | paired comparison of two results
+view | predict.view | folders | predictions of a video as one page: maps over it, models side by side
+figure | audit.figure | sources | figure of a paper: frames, ground truth and several models' maps side by side
+export | predict.export | checkpoint | a trained model as a folder: safetensors, settings, model card
+submit crowdsal | predict.crowdsal | checkpoint | saliency videos of the NTIRE 2026 challenge's test clips
+data synth | data.synth | | generate a synthetic corpus in which audio decides
+data check | data.check | root | check the files of corpora, and name every fault
+data import | data.import_recording | video | import a video with raw gaze into your own corpus
+data prepare | data.prepare | root | decode a corpus once, into files that training maps
+evaluate | report.evaluate | predictions | score predictions that any program made
+compare | report.compare | first second | paired comparison of two results
 audit audio | audit.audio | ckpt | use of audio by a model: own, missing, shifted and mismatched audio
 audit text | audit.text | ckpt | use of text by a model: own caption, another video's, and none
 audit noise | audit.noise | ckpt | use of the noisy map and t by a denoiser, and gain of its steps
 audit leak | audit.leak | runs | test-set contamination: test videos seen by training, pretraining or selection
 caption | caption.caption | root | captions of frames and their token features, for networks that read
 report | report.report | | the papers' tables with our numbers; published results and our runs among them
-explain | explain.explain | ckpt | explanations of a clip: relevance, words, gates
+explain | audit.explain | ckpt | explanations of a clip: relevance, words, gates
 experiments | experiments.experiments | | what every experiment and sweep trains, beside what its paper prints
 weights list | weights.show | | files that a model can start from, and where they are
 weights fetch | weights.fetch | names | download published weights
 weights check | weights.check | names | check that weight files are whole and fit
 weights convert | weights.convert | file | write a published file as safetensors
-bench train | bench_train.train | | speed, memory and largest operators of a training step
-bench predict | bench_predict.predict | video | speed of predicting a film, beside a loop over windows
-bench model | bench_model.model | | parameters, multiply-accumulates and memory of the networks
+bench train | bench.train | | speed, memory and largest operators of a training step
+bench predict | bench.predict | video | speed of predicting a film, beside a loop over windows
+bench model | bench.model | | parameters, multiply-accumulates and memory of the networks
 sweep run | sweep.run | files | run W&B sweep files on this machine or a cluster: no account, no network
 sweep status | sweep.status | files | state, step and time left of every trial
 sweep plan | sweep.plan | files | the trainings that sweeps need, and what they cost

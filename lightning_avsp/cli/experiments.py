@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning_avsp.errors import InputError
-
-if TYPE_CHECKING:
-    from lightning_avsp.sweep.costs import RunCost
-    from lightning_avsp.sweep.planning import SweepPlan, Training
+from lightning_avsp.evaluation.test_scores import published_protocol
+from lightning_avsp.sweep.composition import lookup
+from lightning_avsp.sweep.costs import RunCost, plan_costs
+from lightning_avsp.sweep.identity import tested_data
+from lightning_avsp.sweep.planning import SweepPlan, Training, hand_made_trial, plan_sweep, plan_trial
+from lightning_avsp.sweep.sweep_file import load_sweep
 
 SILENT = "paper is silent"
 COLUMNS = (
@@ -110,9 +112,6 @@ def table_of_experiments(folder: Path, sweeps: Path) -> str:
     Raises:
         InputError: If there is no experiment in the folder.
     """
-    from lightning_avsp.sweep.planning import SweepPlan, hand_made_trial, plan_sweep, plan_trial
-    from lightning_avsp.sweep.sweep_file import load_sweep
-
     if not any(folder.glob("*.yaml")):
         raise InputError(f"no experiment in {folder}; run this in the checkout, or give --folder")
     lines = [HEAD]
@@ -142,8 +141,6 @@ def list_files(folder: Path, opening: str) -> str:
 
 def _cells(name: str, plan: SweepPlan) -> Iterator[list[str]]:
     """Describe the trainings that a plan's trials test, each kind once."""
-    from lightning_avsp.sweep.costs import plan_costs
-
     costs = {cost.name: cost for cost in plan_costs(plan)}
     seen = set()
     for trial in plan.trials:
@@ -156,10 +153,6 @@ def _cells(name: str, plan: SweepPlan) -> Iterator[list[str]]:
 
 
 def _describe(training: Training, cost: RunCost, checkpoint: str) -> list[str]:
-    from lightning_avsp.evaluation.test_scores import published_protocol
-    from lightning_avsp.sweep.composition import lookup
-    from lightning_avsp.sweep.identity import tested_data
-
     config = training.config
 
     def option(dotted: str) -> Any:

@@ -1,4 +1,4 @@
-"""``avsp predict``: saliency of any videos, from a trained checkpoint."""
+"""`avsp predict`, `view`, `export` and `submit`: what a trained model gives: maps, pages, exports, submissions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
 from lightning_avsp.predict.overlay import Look
 
 
@@ -73,8 +73,7 @@ def predict(
     checkpoint = Path(checkpoint)
     # Mistakes in the request are found before the first frame is predicted.
     look = Look(style, colours, opacity)
-    if stride < 1 or (batch is not None and batch < 1):
-        raise InputError(f"stride={stride} and batch={batch} must both be at least 1")
+    require_range(1, stride=stride, batch=batch)
     folders = find_videos([Path(video) for video in videos], Path(out))
     infos = [open_video(video, allow_truncated=allow_truncated) for video in folders]
     mute = [info for info in infos if info.audio is None]
@@ -137,3 +136,91 @@ def _stopped_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def view(
+    folders: list[Path],
+    out: Path | None = None,
+    colours: str = "inferno",
+    notes: Path | None = None,
+    scores: str | None = None,
+    metric: str = "cc",
+) -> None:
+    """Write a page with the video, the map over it and a curve over time; several models side by side.
+
+    The curve is the maps' entropy, or a score of each frame where the corpus has ground truth (--scores).
+
+    The page is one file that loads nothing from outside: the videos are in it.
+
+    Args:
+        folders: Folders that `avsp predict` wrote, of one video.
+        out: HTML file to write; view.html in the first folder when not given.
+        colours: Matplotlib colour map; cividis is read alike by the colour-blind.
+        notes: Text file to show below the curve.
+        scores: ..._frames.csv of `avsp evaluate` for these maps; for several models one each, with commas between.
+        metric: Score to draw: cc, sim, nss, auc_judd, kld, as far as its protocol has it.
+    """
+    from lightning_avsp.cli.progress import split_names
+    from lightning_avsp.predict.view import write_view
+
+    found = [Path(folder) for folder in folders]
+    text = "" if notes is None else Path(notes).read_text(encoding="utf-8")
+    tables = [Path(table) for table in split_names(scores or "")]
+    path = write_view(
+        found, Path(out) if out is not None else found[0] / "view.html", colours, text, tables, metric
+    )
+    print(f"written: {path} ({path.stat().st_size:,} bytes)")
+
+
+def export(checkpoint: Path, out: Path, overwrite: bool = False) -> None:
+    """Write a model in the layout of the Hugging Face hub: config.json, model.safetensors and README.md.
+
+    The folder holds tensors and plain settings, no code; `avsp predict --checkpoint OUT` and `lightning_avsp.load` read
+    it.
+
+    Args:
+        checkpoint: Checkpoint of a training run, or an official DiffSal release.
+        out: Folder to write.
+        overwrite: Replace an earlier export in OUT.
+    """
+    from lightning_avsp.tasks.export import export_model
+
+    for path in export_model(Path(checkpoint), Path(out), overwrite=overwrite):
+        print(f"written: {path} ({path.stat().st_size:,} bytes)")
+
+
+def crowdsal(
+    checkpoint: Path,
+    root: Path,
+    out: Path,
+    subset: Literal["public_test", "private_test", "both"] = "both",
+    steps: int | None = None,
+    seed: int = 0,
+    batch: int | None = None,
+    device: str = "auto",
+) -> None:
+    """Write one saliency video for each test clip of the NTIRE 2026 challenge (CrowdSAL), with its number of frames.
+
+    Clips that are there already are kept: the same command goes on where it was stopped. The challenge's own score of
+    the folder, where the ground truth is there: avsp evaluate OUT --root ROOT --corpus CrowdSAL --protocol ntire26.
+
+    Args:
+        checkpoint: Checkpoint of a training run, exported folder, or an official DiffSal release.
+        root: Folder that holds CrowdSAL: Videos and TrainTestSplit.json.
+        out: Folder to write, or a .zip file that holds the videos.
+        subset: Test clips to predict.
+        steps: Denoising steps; the checkpoint's own number when not given.
+        seed: Seed of the noise that maps are sampled from.
+        batch: Clips per forward pass, 16 on a GPU and 4 on the CPU by default.
+        device: auto, cpu, cuda, cuda:1, mps.
+    """
+    from lightning_avsp.predict.submission import submit_crowdsal
+    from lightning_avsp.tasks.loading import load_model
+
+    model = load_model(Path(checkpoint), device, steps, seed)
+    subsets = ("public_test", "private_test") if subset == "both" else (subset,)
+    batch = batch or (16 if model.device.type == "cuda" else 4)
+    written = submit_crowdsal(
+        model, Path(root), Path(out), subsets, batch, lambda line: print(line, flush=True)
+    )
+    print(f"{len(written)} videos, each with the frames of its clip: {out}")

@@ -33,3 +33,8 @@ def progress_bar(description: str) -> Iterator[Callable[..., None]]:
                 console.print(f"{name or description}: {done} of {total}", highlight=False, markup=False)
 
         yield advance
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Split ``AVAD,ETMD`` at its commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -6,17 +6,20 @@ import os
 import shlex
 import signal
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lightning_avsp.errors import CorpusNotFoundError, InputError
-
-if TYPE_CHECKING:
-    from lightning_avsp.sweep.costs import DeviceSpeed
-    from lightning_avsp.sweep.planning import SweepPlan
-    from lightning_avsp.sweep.sweep_file import Sweep
+from lightning_avsp.sweep import load_sweep
+from lightning_avsp.sweep.cluster import check_nodes, connect, run_plan
+from lightning_avsp.sweep.costs import DeviceSpeed, count_hours, plan_costs, read_speeds, recorded_speeds
+from lightning_avsp.sweep.execution import RunFailedError, Runner
+from lightning_avsp.sweep.planning import SweepPlan, hand_made_trial, plan_sweep, plan_trial, take_option
+from lightning_avsp.sweep.preflight import check_plan
+from lightning_avsp.sweep.status import HEADER, keep_arguments, kept_arguments, states_of
+from lightning_avsp.sweep.sweep_file import Sweep
 
 RUNS = "AVSP_RUNS"
 """Environment variable with the folder of all runs."""
@@ -48,30 +51,21 @@ def run(
         dry_run: Print the commands and stop.
         runs: Folder of all runs; $AVSP_RUNS or runs by default.
     """
-    from lightning_avsp.sweep import load_sweep
-    from lightning_avsp.sweep.execution import Runner
-    from lightning_avsp.sweep.status import keep_arguments
-
     folder = _runs(runs)
     sweeps = [load_sweep(file) for file in files]
     options = shlex.split(os.environ.get(ARGUMENTS, "") if args is None else args)
-    plan = _plan(sweeps, options)
+    plan = SweepPlan.join(plan_sweep(sweep, options) for sweep in sweeps)
     if dry_run:
         for trial in plan.trials:
             print(shlex.join([*trial.trial.command, *options]))
         return
     for sweep in sweeps:
         keep_arguments(sweep.name, folder, options)
-    left = [trial for trial in plan.trials if not trial.result(folder).is_file()]
-    failed = 0
-    if left:
-        from lightning_avsp.sweep.cluster import check_nodes, connect, run_plan
-        from lightning_avsp.sweep.planning import SweepPlan
-        from lightning_avsp.sweep.preflight import check_plan
-
+    failed, left = 0, plan.left(folder)
+    if left.trials:
         runner = Runner(folder.resolve(), Path.cwd(), gpus_per_trial)
         with connect(address, jobs) as cluster:
-            paths = check_plan(SweepPlan(tuple(left)), folder, cluster.gpus, gpus_per_trial)
+            paths = check_plan(left, folder, cluster.gpus, gpus_per_trial)
             if len(cluster.nodes) > 1:
                 check_nodes(paths)
             failed = len(run_plan(plan, runner, cluster, retries, lambda line: print(line, flush=True)))
@@ -89,17 +83,12 @@ def status(files: list[str], args: str | None = None, runs: Path | None = None) 
         args: Options of `lightning fit` as given to `avsp sweep run`; those of the last run by default.
         runs: Folder of all runs; $AVSP_RUNS or runs by default.
     """
-    from lightning_avsp.sweep import load_sweep
-    from lightning_avsp.sweep.status import HEADER, states_of
-
     folder = _runs(runs)
     for sweep in [load_sweep(file) for file in files]:
-        states = states_of(_plan([sweep], _options(sweep, folder, args)), folder)
+        states = states_of(plan_sweep(sweep, _options(sweep, folder, args)), folder)
         print(f"{sweep.name}: {folder / 'sweeps' / sweep.name}\n{HEADER}")
         print("\n".join(state.line() for state in states))
-        counts = {
-            name: sum(s.state == name for s in states) for name in dict.fromkeys(s.state for s in states)
-        }
+        counts = Counter(state.state for state in states)
         print(", ".join(f"{count} {name}" for name, count in counts.items()))
         for path, log in {s.folder: s.log_end() for s in states if s.state == "failed"}.items():
             print(f"\n{path} failed; its log ends with\n{log}")
@@ -124,21 +113,16 @@ def plan(
         runs: Folder of all runs; $AVSP_RUNS or runs by default.
         speeds: speeds.json of `avsp bench train --all true --inference true`.
     """
-    from lightning_avsp.sweep import load_sweep
-    from lightning_avsp.sweep.costs import plan_costs, read_speeds, recorded_speeds
-    from lightning_avsp.sweep.execution import Runner
-    from lightning_avsp.sweep.planning import SweepPlan
-
     folder = _runs(runs)
     sweeps = [load_sweep(file) for file in files]
     try:
-        plans = [_plan([sweep], _options(sweep, folder, args)) for sweep in sweeps]
+        plans = [plan_sweep(sweep, _options(sweep, folder, args)) for sweep in sweeps]
         finished = {name for p in plans for name, t in p.trainings.items() if t.is_finished(folder)}
     except CorpusNotFoundError as error:
         print(f"counted without the data, so finished trainings are not known ({error})")
-        plans = [_plan([sweep], _options(sweep, folder, args), with_data=False) for sweep in sweeps]
+        plans = [plan_sweep(sweep, _options(sweep, folder, args), with_data=False) for sweep in sweeps]
         finished = set()
-    every = SweepPlan(tuple(trial for planned in plans for trial in planned.trials))
+    every = SweepPlan.join(plans)
     known = {} if speeds is None else read_speeds(Path(speeds))
     known |= recorded_speeds(every, folder) if finished else {}
     runner = Runner(folder, Path.cwd(), gpus_per_trial)
@@ -151,10 +135,11 @@ def plan(
             note = f"  {gpus} of {gpus_per_trial} GPUs: batch {batch}" if gpus < gpus_per_trial else ""
             length = f"{cost.epochs} epochs" if cost.epochs else f"{cost.steps} steps"
             state = "finished" if cost.name in finished else "stage" if cost.is_stage else "open"
+            amounts = (cost.clips, cost.validation_frames, cost.test_frames)
+            clips, validated, tested = ("?" if amount is None else amount for amount in amounts)
             print(
-                f"  {cost.name} {state:<8} {length} of {_number(cost.clips)} clips and "
-                f"{_number(cost.validation_frames)} validated frames, {cost.tests} tests of "
-                f"{_number(cost.test_frames)} frames  {cost.label}{note}"
+                f"  {cost.name} {state:<8} {length} of {clips} clips and {validated} validated frames, {cost.tests} "
+                f"tests of {tested} frames  {cost.label}{note}"
             )
         print(_count(planned, finished, folder, known))
     if len(plans) > 1:
@@ -171,10 +156,6 @@ def trial(arguments: Sequence[str]) -> None:
     Args:
         arguments: Everything after ``lightning trial``; $AVSP_TRIAL_ARGS is added.
     """
-    from lightning_avsp.sweep.execution import RunFailedError, Runner
-    from lightning_avsp.sweep.planning import hand_made_trial, plan_trial, take_option
-    from lightning_avsp.sweep.status import keep_arguments
-
     words = list(arguments)
     if not words or words[0] in ("-h", "--help"):
         print(trial.__doc__)
@@ -203,14 +184,7 @@ def trial(arguments: Sequence[str]) -> None:
         raise SystemExit(1) from error
 
 
-def _plan(sweeps: Sequence[Sweep], args: Sequence[str], with_data: bool = True) -> SweepPlan:
-    from lightning_avsp.sweep.planning import SweepPlan, plan_sweep
-
-    return SweepPlan(tuple(t for sweep in sweeps for t in plan_sweep(sweep, args, with_data).trials))
-
-
 def _options(sweep: Sweep, folder: Path, args: str | None) -> list[str]:
-    from lightning_avsp.sweep.status import kept_arguments
 
     return kept_arguments(sweep.name, folder) if args is None else shlex.split(args)
 
@@ -220,19 +194,13 @@ def _runs(given: Path | None) -> Path:
 
 
 def _count(planned: SweepPlan, finished: set[str], runs: Path, speeds: Mapping[str, DeviceSpeed]) -> str:
-    from lightning_avsp.sweep.costs import count_hours, plan_costs
-    from lightning_avsp.sweep.planning import SweepPlan
 
     there = len(finished & planned.trainings.keys())
     text = (
         f"  {len(planned.trials)} trials, {len(planned.trainings)} trainings ({len(planned.stages)} of them earlier "
         f"stages), {there} of them finished"
     )
-    left = SweepPlan(tuple(trial for trial in planned.trials if not trial.result(runs).is_file()))
+    left = planned.left(runs)
     if not speeds or not left.trials:
         return text
     return f"{text}\n  left: {count_hours(plan_costs(left), speeds, finished, 'device')}"
-
-
-def _number(value: int | None) -> str:
-    return "?" if value is None else str(value)

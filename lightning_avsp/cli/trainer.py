@@ -264,7 +264,7 @@ class AVSPCLI(ExperimentCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build a trainer that writes everything into the run folder."""
-        kwargs["default_root_dir"] = str(self.run.path)
+        kwargs["default_root_dir"] = str(self.run.path)  # Lightning would write into the working folder
         if self.options.trainer.strategy == "fsdp2":
             kwargs["strategy"] = fsdp2_strategy(self.devices, self.nodes)
         if self.options.trainer.logger in (None, True):
@@ -292,12 +292,13 @@ class AVSPCLI(ExperimentCLI):
         path = Path(self.options.official)
         unused = load_released_state(network.core, read_state_dict(path), str(path))
         log.info("%s: official DiffSal checkpoint, %d tensors are not needed", path, len(unused))
-        self.model.sampling = RELEASED_SAMPLING
+        self.model.sampling = RELEASED_SAMPLING  # whatever the file of the experiment says
 
     def before_fit(self) -> None:
         """Refuse a start that has seen this run's test videos, then take the earlier stage's weights."""
         options = self.options
         self.model.leaks = []
+        # it leaves no weights that could leak
         starts = {} if options.trainer.fast_dev_run else weight_options(options.as_dict())
         for option, value in starts.items():
             lines = seen_test_videos(
@@ -331,7 +332,7 @@ class AVSPCLI(ExperimentCLI):
         """Build the loggers: CSV always, W&B unless disabled."""
         options = self.options
         name = str(self.subcommand)
-        version = self.run.next_metrics(name)
+        version = self.run.next_metrics(name)  # a resumed run must not write over its first part's curves
         loggers: list[Logger] = [CSVLogger(save_dir=self.run.path, name="metrics", version=version)]
         if options.wandb != "disabled":
             try:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from os import environ
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from safetensors.torch import save_file
+
+from lightning_avsp.backbones.encoder import Encoder
+from lightning_avsp.backbones.published import hash_fits, weights_folder
+from lightning_avsp.backbones.registry import AUDIO_ENCODERS, VIDEO_ENCODERS, published_sources
+from lightning_avsp.backbones.text_encoder import load_text_encoder
+from lightning_avsp.backbones.weights import StateDict, read_state_dict
 from lightning_avsp.errors import InputError
-
-if TYPE_CHECKING:
-    from lightning_avsp.backbones.encoder import Encoder
-    from lightning_avsp.backbones.weights import StateDict
+from lightning_avsp.papers.diffsal import load_released
+from lightning_avsp.papers.diffsal.checkpoint import reason_unused
 
 TEXT_MODELS = {
     "clip": (
@@ -30,17 +35,16 @@ OFFICIAL = (
 
 def show() -> None:
     """Print every file that a model can start from: option, source, licence, size, place, and whether it is there."""
-    from lightning_avsp.backbones.published import weights_folder
-    from lightning_avsp.backbones.registry import AUDIO_ENCODERS, published_sources
-
     files: list[tuple[str, str, str, float, Path, bool]] = []
     for name, source in published_sources().items():
         path = source.find()
         option = f"{'audio' if name in AUDIO_ENCODERS else 'video'}_weights={source.key}"
         place, origin = path or weights_folder() / source.names[0], f"{source.url}; {source.licence}"
         files.append((name, option, origin, source.megabytes, place, path is not None))
+    cache = Path(environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    cache = Path(environ.get("HF_HUB_CACHE", cache / "hub"))
     for name, (model, licence, megabytes, use) in TEXT_MODELS.items():
-        place = _hub_cache() / f"models--{model.replace('/', '--')}"
+        place = cache / f"models--{model.replace('/', '--')}"
         origin = f"https://huggingface.co/{model}; {licence}"
         files.append((name, use, origin, megabytes, place, any(place.glob("snapshots/*/*model*"))))
     for name, option, origin, megabytes, place, there in files:
@@ -55,15 +59,11 @@ def fetch(names: list[str]) -> None:
     Args:
         names: Encoders or text models, as `avsp weights list` names them.
     """
-    from lightning_avsp.backbones.registry import published_sources
-
     sources = published_sources()
     for name in names:
         if name in sources:
             print(sources[name].fetch())
         elif name == "clip":
-            from lightning_avsp.backbones.text_encoder import load_text_encoder
-
             load_text_encoder(TEXT_MODELS[name][0])
             print(f"{TEXT_MODELS[name][0]} is in the cache")
         else:
@@ -77,9 +77,6 @@ def check(names: list[str]) -> None:
     Args:
         names: Encoders, as `avsp weights list` names them, or paths of files in a layout of :func:`convert`.
     """
-    from lightning_avsp.backbones.published import hash_fits
-    from lightning_avsp.backbones.registry import published_sources
-
     sources = published_sources()
     for name in names:
         path = sources[name].find() if name in sources else Path(name)
@@ -103,8 +100,6 @@ def convert(file: str, out: Path) -> None:
         file: File in one of these layouts.
         out: New file; its name ends in .safetensors.
     """
-    from safetensors.torch import save_file
-
     if out.suffix != ".safetensors":
         raise InputError(f"--out={out}: the name of a converted file ends in .safetensors")
     kind = recognise(Path(file))
@@ -135,8 +130,6 @@ def recognise(path: Path) -> str:
     Raises:
         InputError: If it is none of the known layouts.
     """
-    from lightning_avsp.backbones.weights import read_state_dict
-
     state = read_state_dict(path)
     for kind, beginnings in MARKS:
         if any(name.startswith(beginnings) for name in state):
@@ -149,13 +142,7 @@ def recognise(path: Path) -> str:
 
 def _load(kind: str, path: Path) -> tuple[StateDict, str]:
     """Load a file strictly into what it belongs to; return its tensors that are used, and a line of text."""
-    from lightning_avsp.backbones.registry import AUDIO_ENCODERS, VIDEO_ENCODERS
-    from lightning_avsp.backbones.weights import read_state_dict
-
     if kind == "diffsal":
-        from lightning_avsp.papers.diffsal import load_released
-        from lightning_avsp.papers.diffsal.released.names import reason_unused
-
         modality = load_released(path).modality
         state = read_state_dict(path)  # under their own names, by which load_released knows them
         used = {n: tensor for n, tensor in state.items() if not reason_unused(n, with_audio=modality == "av")}
@@ -164,10 +151,3 @@ def _load(kind: str, path: Path) -> tuple[StateDict, str]:
     report = encoder.load(str(path))
     # the submodule alone: norms beside it are ours, in no published file
     return encoder.get_submodule(encoder.loaded_module).state_dict(), str(report)
-
-
-def _hub_cache() -> Path:
-    from os import environ
-
-    home = Path(environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    return Path(environ.get("HF_HUB_CACHE", home / "hub"))

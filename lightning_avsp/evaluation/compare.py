@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.formatting import shorten
+from lightning_avsp.evaluation.formatting import heading, number, print_table, shorten, with_interval
 from lightning_avsp.evaluation.results import read_results
 from lightning_avsp.evaluation.statistics import Interval, bootstrap_mean, sign_test
 from lightning_avsp.metrics.functional.scores import LOWER_IS_BETTER
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _KEYS = ["split", "corpus", "video"]
 
@@ -120,6 +124,7 @@ def _difference(corpus: str, metric: str, values: pd.DataFrame, seed: int) -> Di
         lambda column: math.fsum(column) / len(column)
     )
     differences = means["first"] - means["second"]
+    # makes no assumption on the differences' distribution
     positive, negative, p_value = sign_test(list(differences))
     better, worse = (negative, positive) if metric in LOWER_IS_BETTER else (positive, negative)
     first, second = (math.fsum(means[side]) / len(means) if len(means) else math.nan for side in means)
@@ -135,3 +140,35 @@ def _difference(corpus: str, metric: str, values: pd.DataFrame, seed: int) -> Di
         p_value=p_value,
         undefined=values.video[values.isna().any(axis=1)].nunique(),
     )
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print one row per corpus and metric, and what both do not share."""
+    records = [
+        {
+            "metric": heading(row.metric),
+            "first": number(row.first),
+            "second": number(row.second),
+            "difference": with_interval(row.difference, sign=True),
+            "videos": str(row.videos),
+            "better /\nworse": f"{row.better} / {row.worse}",
+            "sign\ntest p": f"{row.p_value:.2g}",
+        }
+        for row in comparison.rows
+    ]
+    title = (
+        f"protocol {comparison.protocol}: first minus second over shared videos, below it its 95 % interval"
+    )
+    lines = [f"first: {comparison.first}; second: {comparison.second}"]
+    notes = {
+        "only the first scored": comparison.only_first,
+        "only the second scored": comparison.only_second,
+        "different numbers of frames in": comparison.uneven,
+    }
+    lines += [f"{note} {len(names)}: {shorten(names)}" for note, names in notes.items() if names]
+    undefined = [
+        f"{row.corpus} {heading(row.metric)} {row.undefined}" for row in comparison.rows if row.undefined
+    ]
+    if undefined:
+        lines.append(f"shared videos without a value in one of both: {', '.join(undefined)}")
+    print_table(title, pd.DataFrame(records, index=[row.corpus for row in comparison.rows]), console, lines)

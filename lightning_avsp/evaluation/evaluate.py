@@ -10,7 +10,7 @@ from typing import Literal
 
 from lightning_avsp.data.catalogue import Corpus, find_corpus
 from lightning_avsp.data.corpora import read_videos
-from lightning_avsp.errors import InputError
+from lightning_avsp.errors import InputError, require_range
 from lightning_avsp.evaluation.predictions import (
     Missing,
     candidates_of,
@@ -21,7 +21,7 @@ from lightning_avsp.evaluation.predictions import (
 from lightning_avsp.evaluation.protocols import Protocol
 from lightning_avsp.evaluation.references import plan_references
 from lightning_avsp.evaluation.scoring import ScoringJob, score_video
-from lightning_avsp.evaluation.summary import CorpusSummary, summarise_corpus
+from lightning_avsp.evaluation.statistics import CorpusSummary, summarise_corpus
 from lightning_avsp.evaluation.truth import AnnotatedTruth
 from lightning_avsp.metrics import FrameRow, ScoreTable, VideoAverage
 from lightning_avsp.parallel import Progress, run_jobs
@@ -87,8 +87,7 @@ def evaluate_predictions(
         InputError: If predictions are missing, broken or of a size that makes no sense, or the corpus is not there.
     """
     predictions, root = Path(predictions), Path(root)
-    if workers < 1:
-        raise InputError(f"workers is {workers}; choose 1 or more")
+    require_range(1, workers=workers)
     check_folder(predictions)
     found = [find_corpus(name, root) for name in dict.fromkeys(corpora)]
     plan = _find_predictions(predictions, root, found, protocol, split, count_from)
@@ -107,11 +106,13 @@ def evaluate_predictions(
         for name, reason in reasons.items():
             impossible.setdefault(name, {})[corpus.name] = reason
     jobs = [*plan.jobs.values(), *chain(*planned.values())]
+    # one pool for predictions and references: its results come in the order of the jobs
     scored = iter(run_jobs(score_video, jobs, workers, progress=progress, name=lambda job: job.entry.video))
     by_job = {key: next(scored) for key in plan.jobs}
     tables = {n: _table(protocol, [by_job[key] for key in keys]) for n, keys in sorted(plan.members.items())}
     reference_tables: dict[str, dict[str, dict[int, ScoreTable]]] = {}
     for (name, corpus_name, number), jobs in planned.items():
+        # halves of observers predict each other
         of_videos = _directions_averaged(jobs, list(islice(scored, len(jobs))))
         of_corpus = reference_tables.setdefault(name, {}).setdefault(corpus_name, {})
         of_corpus[number] = _table(protocol, of_videos)
@@ -119,7 +120,7 @@ def evaluate_predictions(
     subsets: dict[str, dict[str, set[str]]] = {}
     for job in plan.jobs.values():
         if (entry := job.entry).subset:
-            parts = subsets.setdefault(entry.corpus, {})
+            parts = subsets.setdefault(entry.corpus, {})  # CrowdSAL's two test sets are printed apart
             parts.setdefault(f"{entry.corpus} {entry.subset}", set()).add(entry.video)
 
     def summarise(of: Mapping[str, Mapping[int, ScoreTable]]) -> dict[str, CorpusSummary]:
@@ -191,14 +192,15 @@ def _find_predictions(
                     plan.missing.videos.append(f"{number}/{entry.corpus}/{entry.video}")
                     tried += candidates_of(folder, corpus, entry.video)
                     continue
-                numbers = set(source.numbers)
+                numbers = set(source.numbers)  # looked up for every frame below
                 there = tuple(frame for frame in wanted if frame in numbers)
                 if lacking := [frame for frame in wanted if frame not in numbers]:
                     gap = (f"{number}/{entry.corpus}/{entry.video}", len(lacking), lacking[0])
                     plan.missing.frames.append(gap)
-                if not there:
+                if not there:  # all of its frames are listed as missing above
                     continue
                 if key not in plan.jobs:
+                    # said in the result: silence would look like a full score
                     plan.unscored += len(numbers) - len(there)
                     others = tuple(other for other in entries if other is not entry)
                     plan.jobs[key] = ScoringJob(entry, protocol, AnnotatedTruth(entry), source, there, others)

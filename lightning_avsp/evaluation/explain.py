@@ -38,6 +38,7 @@ class ExplainedClips:
         found: list[tuple[str, str, tuple[str, ...], Tensor]] = []
         for audio, explanations in self.explanations.items():
             for explanation in explanations:
+                # its place in the caption says nothing of its meaning
                 if explanation.token is not None and not tokens:
                     continue
                 values = explanation.values
@@ -52,10 +53,6 @@ class ExplainedClips:
 
 class Explainer:
     """Test frames of a corpus, and a network that explains its maps of them.
-
-    Args:
-        model: The model.
-        data: The test videos.
 
     Raises:
         InputError: If the data cannot be read.
@@ -189,7 +186,7 @@ def draw_rows(path: Path, frames: Tensor, rows: dict[str, Explanation], target_i
     steps = first.values.shape[1]
     shown = np.unique(np.linspace(0, steps - 1, min(steps, FRAMES_SHOWN)).round().astype(int))
     low = min(float(e.values[0].min()) for e in rows.values())
-    high = max(float(e.values[0].max()) for e in rows.values())
+    high = max(float(e.values[0].max()) for e in rows.values())  # one scale: rows are there to be compared
     size = (2.6 * len(shown) + 0.8, 1.7 * len(rows) + 0.5)
     with image_grid(path, len(rows), len(shown), size) as (figure, axes):
         drawn = None

@@ -22,8 +22,13 @@ from lightning_avsp.data.entries import VideoEntry, VideoKey
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.data import AuditData, scored_frames
 from lightning_avsp.evaluation.formatting import shorten
-from lightning_avsp.evaluation.prediction_files import PredictedVideo, open_file
-from lightning_avsp.evaluation.predictions import checked_frames, find_video, folder_of_split
+from lightning_avsp.evaluation.predictions import (
+    PredictedVideo,
+    checked_frames,
+    find_video,
+    folder_of_split,
+    open_file,
+)
 from lightning_avsp.evaluation.truth import AnnotatedTruth
 from lightning_avsp.metrics.functional import saliency_scores
 from lightning_avsp.tasks.loading import LoadedModel
@@ -55,12 +60,7 @@ class FigureColumn(Protocol):
 
 
 class ModelMaps:
-    """Maps of a model, predicted as in its test: the same clips, noise and captions.
-
-    Args:
-        model: The model.
-        data: The test videos.
-    """
+    """Maps of a model, predicted as in its test: the same clips, noise and captions."""
 
     def __init__(self, model: LoadedModel, data: AuditData) -> None:
         self.model, self.data = model, data
@@ -233,7 +233,7 @@ def draw_figure(
         for source in columns.values():
             for number, saliency in source.read(entry, numbers):
                 maps.setdefault((entry.key, number), []).append(saliency)
-    height, width = shown[0].entry.size
+    height, width = shown[0].entry.size  # one shape of cells, as in the papers' figures
     titles = ["frame and fixations", "ground truth"]
     for title in columns:
         titles += [title, "over the frame"] if style == "both" else [title]
@@ -244,6 +244,7 @@ def draw_figure(
             frame = _read_frame(entry, number)
             extent = (0, frame.shape[1], frame.shape[0], 0)
             size = truth.size(number)
+            # centres of pixels, at the shown frame's size
             points = (truth.points(number) + 0.5) * torch.tensor(frame.shape[:2]) / torch.tensor(size)
             axis_row[0].imshow(frame)
             axis_row[0].scatter(points[:, 1], points[:, 0], s=4, c="lime", edgecolors="black", linewidths=0.3)

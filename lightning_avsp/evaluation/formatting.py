@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,11 +94,12 @@ def shorten(names: Collection[str], most: int = 5) -> str:
     return ", ".join(list(names)[:most]) + (", ..." if len(names) > most else "")
 
 
-def print_table(title: str, frame: pd.DataFrame, console: Console) -> None:
-    """Print a table with details below the cells' texts; indented rows belong to the row above them."""
+def print_table(title: str, frame: pd.DataFrame, console: Console, notes: Iterable[str] = ()) -> None:
+    """Print a table: details below the texts of cells, notes below all; indented rows belong to the row above them."""
     from rich.table import Table
     from rich.text import Text
 
+    # rows of one corpus stay together
     grouped = any(name.startswith(" ") for name in frame.index) or not frame.index.is_unique
     table = Table(title=title, title_justify="left")
     table.add_column(str(frame.columns.name or ""), no_wrap=grouped)
@@ -120,6 +121,8 @@ def print_table(title: str, frame: pd.DataFrame, console: Console) -> None:
         texts = [[Text(first), *(Text(one, "dim") for one in rest)] for first, *rest in row]
         table.add_row(name, *map(Text("\n").join, texts))
     console.print(table)
+    for line in notes:
+        console.print(line, highlight=False, markup=False)
 
 
 def as_markdown(frame: pd.DataFrame) -> str:

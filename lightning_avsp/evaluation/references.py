@@ -15,7 +15,7 @@ from torch import Tensor
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry, VideoKey
-from lightning_avsp.evaluation.prediction_files import PredictedVideo
+from lightning_avsp.evaluation.predictions import PredictedVideo
 from lightning_avsp.evaluation.scoring import ScoringJob
 from lightning_avsp.evaluation.truth import SomeObservers, count_observers
 
@@ -124,7 +124,7 @@ def mean_training_map(training: Sequence[VideoEntry], known: dict[VideoKey, Tens
         known: Means of single videos, filled as they are computed: splits share training videos.
     """
     for entry in training:
-        if entry.key not in known:
+        if entry.key not in known:  # splits share most of their training videos
             count = min(entry.n_frames, _FRAMES_PER_VIDEO)
             numbers = np.unique(np.linspace(1, entry.n_frames, count).round().astype(int))
             known[entry.key] = _mean(entry.maps.map(int(number)).double() / 255 for number in numbers)
@@ -149,7 +149,7 @@ def fit_gaussian(density: Tensor) -> Tensor:
     Args:
         density: Map (H, W), not negative, not zero everywhere.
     """
-    values = density.double()
+    values = density.double()  # sums over a whole map lose digits in float32
     profiles = []
     for axis in (0, 1):
         mass = values.sum(1 - axis)

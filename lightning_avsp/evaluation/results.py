@@ -1,4 +1,4 @@
-"""Results on disk: one JSON with everything, and CSV tables of corpora, videos and frames."""
+"""Results: a table for the terminal, one JSON with everything, and CSV tables of corpora, videos and frames."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from lightning_avsp import __version__
 from lightning_avsp.data.manifest import read_manifest
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.evaluate import Evaluation
+from lightning_avsp.evaluation.formatting import Value, heading, number, print_table, with_interval
 from lightning_avsp.evaluation.protocols import CONVENTIONS
 from lightning_avsp.evaluation.references import DESCRIPTIONS
-from lightning_avsp.evaluation.statistics import LEVEL, RESAMPLES
-from lightning_avsp.evaluation.summary import CorpusSummary
+from lightning_avsp.evaluation.statistics import FEW_VIDEOS, LEVEL, RESAMPLES, CorpusSummary
 from lightning_avsp.metrics import ScoreTable
 from lightning_avsp.run_folder import as_csv, write_atomically, write_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 KIND = "lightning_avsp evaluation"
 FORMAT = 1
@@ -173,3 +177,49 @@ def read_results(path: Path) -> dict[str, Any]:
             f"{path} holds {kind!r} of format {version}, but {KIND!r} of format {FORMAT} is needed"
         )
     return dict(record)
+
+
+def print_evaluation(evaluation: Evaluation, console: Console) -> None:
+    """Print one row per corpus, reference rows below it, and the counts."""
+    protocol = evaluation.protocol
+    records: list[tuple[str, dict[str, Value | str]]] = []
+    for corpus, summary in evaluation.corpora.items():
+        rows = [(corpus, summary)]
+        rows += [(f"  {row}", of[corpus]) for row, of in evaluation.references.items() if corpus in of]
+        for name, one in rows:
+            cells = {heading(metric): with_interval(one.metrics[metric]) for metric in protocol.metrics}
+            records.append((name, {**cells, "videos / frames": f"{one.videos} / {one.frames}"}))
+        unknown: dict[str, Value | str] = {heading(metric): number(None) for metric in protocol.metrics}
+        records += [(f"  {row}", unknown) for row, of in evaluation.not_computable.items() if corpus in of]
+    frame = pd.DataFrame([cells for _, cells in records], index=[name for name, _ in records]).fillna("")
+    title = (
+        f"protocol {protocol.name}, split {evaluation.split}: mean over videos, below it its 95 % interval"
+    )
+    print_table(title, frame, console, remarks(evaluation))
+
+
+def remarks(evaluation: Evaluation) -> list[str]:
+    """List what limits the numbers: everything missing, skipped, shared, or not computable."""
+    lines = []
+    few = [corpus for corpus, summary in evaluation.corpora.items() if summary.videos < FEW_VIDEOS]
+    if few:
+        lines.append(
+            f"{', '.join(few)}: fewer than {FEW_VIDEOS} videos, with which bootstrap intervals are too narrow"
+        )
+    if evaluation.missing:
+        lines.append(f"left out: {evaluation.missing.sentence()}")
+    if evaluation.unscored:
+        lines.append(f"predicted but outside what the protocol scores: {evaluation.unscored} frames")
+    if evaluation.shared:
+        lines.append(
+            "all splits were scored with the same predictions: of one model, which must have seen no test video"
+        )
+    for corpus, summary in evaluation.corpora.items():
+        for name, one in summary.metrics.items():
+            for treatment, by_reason in (("skipped", one.skipped), ("counted at a fixed value", one.zeroed)):
+                if by_reason:
+                    counts = ", ".join(f"{count} {reason}" for reason, count in by_reason.items())
+                    lines.append(f"{corpus}, {heading(name)}: frames {treatment}: {counts}")
+    for row, of_corpora in evaluation.not_computable.items():
+        lines += [f"{corpus}, {row}: {reason}" for corpus, reason in of_corpora.items()]
+    return lines

@@ -22,7 +22,7 @@ from lightning_avsp.curation.importing.writing import (
 )
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.manifest import read_manifest
-from lightning_avsp.evaluation.prediction_files import PredictedVideo
+from lightning_avsp.evaluation.predictions import PredictedVideo
 from lightning_avsp.synthetic.record import read_video_record, saliency_maps
 from lightning_avsp.synthetic.spec import SyntheticSpec
 
@@ -143,6 +143,7 @@ def corpus_negatives(entry: VideoEntry, others: Sequence[VideoEntry], size: tupl
     Returns:
         int64 (M, 2), sorted, the same for every frame.
     """
+    # hash() differs between processes
     generator = np.random.default_rng([crc32(entry.corpus.encode()), crc32(entry.video.encode())])
     drawn = []
     for _ in range(OTHER_FRAMES if others else 0):

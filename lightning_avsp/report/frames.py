@@ -21,7 +21,7 @@ from lightning_avsp.evaluation.formatting import (
 from lightning_avsp.evaluation.statistics import Interval
 from lightning_avsp.report.courses import QUANTITIES
 from lightning_avsp.report.leaderboard import SCORING, Entry, Leaderboard
-from lightning_avsp.report.ordering import Ordering, rank_values
+from lightning_avsp.report.measured import Ordering, rank_values
 from lightning_avsp.report.published import COSTS, printed
 from lightning_avsp.report.table import SweepReport
 

@@ -14,8 +14,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.formatting import METRIC_NAMES, lower_is_better
 from lightning_avsp.evaluation.statistics import Interval
 from lightning_avsp.report.measured import dataset_corpus, measure
-from lightning_avsp.report.notes import score_notes, start_notes
-from lightning_avsp.report.protocol import in_protocol
+from lightning_avsp.report.notes import in_protocol, score_notes, start_notes
 from lightning_avsp.report.published import printed, published, published_tables
 from lightning_avsp.report.results import RunResult, read_all_results
 

@@ -1,4 +1,4 @@
-"""Lines under a table of a report: provenance and caveats of our numbers, then caveats of the printed ones."""
+"""Lines under a table of a report: protocol, provenance and caveats of our numbers, caveats of the printed ones."""
 
 from __future__ import annotations
 
@@ -6,18 +6,66 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import pandas as pd
 
 from lightning_avsp.backbones.weights import EARLIER
 from lightning_avsp.evaluation.formatting import METRIC_NAMES, shorten
 from lightning_avsp.evaluation.statistics import FEW_VIDEOS
+from lightning_avsp.evaluation.test_scores import published_protocol
 from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.report.courses import QUANTITIES
 from lightning_avsp.report.measured import Measured, dataset_corpus
-from lightning_avsp.report.protocol import in_protocol, protocol_notes
 from lightning_avsp.report.published import FLAGS, PublishedTable
 from lightning_avsp.report.results import ReportRow, RunResult
+
+
+def in_protocol(result: RunResult, protocol: str = "") -> RunResult:
+    """Return a result with the scores of another protocol than ``plain``.
+
+    Args:
+        result: The result; videos that were not scored so keep their scores by ``plain``.
+        protocol: Name of the protocol; by default that in which papers score each video's corpus.
+    """
+    scored = {
+        (name, row["corpus"], row["video"]): {**row, "protocol": name}
+        for name, rows in result.protocols.items()
+        for row in rows
+    }
+    shown = [
+        scored.get((protocol or published_protocol(row["corpus"]), row["corpus"], row["video"]), row)
+        for row in result.videos
+    ]
+    return replace(result, videos=tuple(shown))
+
+
+def protocol_notes(results: Sequence[RunResult], protocol: str) -> list[str]:
+    """Name the protocols of the numbers with their difference to ``plain``."""
+    shown: dict[str, dict[str, list[float]]] = {}
+    lacking: dict[str, int] = {}
+    for one in results:
+        wanted = set()
+        for plain, row in zip(one.videos, in_protocol(one, protocol).videos, strict=True):
+            moved = shown.setdefault(row.get("protocol", "plain"), {})
+            wanted |= {protocol or published_protocol(row["corpus"])} - {row.get("protocol", "plain")}
+            for metric in ("cc", "sim", "nss", "auc_judd"):
+                if row is not plain and plain.get(metric) is not None and row.get(metric) is not None:
+                    moved.setdefault(metric, []).append(row[metric] - plain[metric])
+        for name in wanted:
+            lacking[name] = lacking.get(name, 0) + 1
+    notes = []
+    for name, moved in shown.items():
+        changes = ", ".join(f"{metric} {fmean(values):+.4f}" for metric, values in moved.items())
+        notes.append(
+            f"ours are scored by the protocol {name}"
+            + (f"; against plain, on average over videos: {changes}" if changes else "")
+        )
+    notes += [
+        f"{count} results have no scores by {name} and are shown by plain" for name, count in lacking.items()
+    ]
+    return notes
+
 
 FAIR_SELECTION = "chosen on validation"
 """Beginning of the label of a checkpoint that was not chosen on test videos."""

@@ -39,12 +39,10 @@ class Cluster:
         Every node that has the GPUs has it: Ray would wait for ever for a request that fits on no node.
         """
         if self.gpus:
-            return {
-                "num_gpus": gpus,
-                "num_cpus": max(1, min(cpus * gpus // n for n, cpus in self.nodes if n)),
-            }
-        cores = [cpus for _, cpus in self.nodes]
-        return {"num_gpus": 0, "num_cpus": max(1, min(sum(cores) // self.jobs, *cores))}
+            cores = min(cpus * gpus // n for n, cpus in self.nodes if n)
+            return {"num_gpus": gpus, "num_cpus": max(1, cores)}
+        held = [cpus for _, cpus in self.nodes]
+        return {"num_gpus": 0, "num_cpus": max(1, min(sum(held) // self.jobs, *held))}
 
 
 @contextmanager
@@ -129,7 +127,7 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
     """
     import ray
 
-    open_trials = [trial for trial in plan.trials if not trial.result(runner.runs).is_file()]
+    open_trials = plan.left(runner.runs).trials
     untrained = [trial for trial in open_trials if not trial.training.is_finished(runner.runs)]
     needed = SweepPlan(tuple(untrained)).trainings
     # Ray's own types allow no list of exceptions here, its documentation does
@@ -151,7 +149,15 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
         references[trial.test] = test.options(**share, name=trial.label).remote(place, trial, before)
         waiting[references[trial.test]] = trial
     failed: list[TrialPlan] = []
-    with _stopped_by_signals(lambda: _cancel(list({*references.values(), *waiting}))):
+
+    def cancel() -> None:
+        """Interrupt running tasks, which stop their processes gently, and wait for them."""
+        running = list({*references.values(), *waiting})
+        for reference in running:
+            ray.cancel(reference)
+        ray.wait(running, num_returns=len(running))
+
+    with _stopped_by_signals(cancel):
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)
             trial = waiting.pop(done)
@@ -164,15 +170,6 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
                 cause = getattr(error, "cause", None) or error
                 say(f"FAILED    {count}  {trial.label}: {cause}")
     return failed
-
-
-def _cancel(references: list[Any]) -> None:
-    """Interrupt running tasks, which stop their processes gently, and wait for them."""
-    import ray
-
-    for reference in references:
-        ray.cancel(reference)
-    ray.wait(references, num_returns=len(references))
 
 
 @contextmanager

@@ -92,7 +92,11 @@ def split_arguments(words: Sequence[str], more: Sequence[str] = ()) -> TrialArgu
         if name not in CONFIG_OPTIONS:
             options += leaves(_checked(name), _value(text))
         elif text.lstrip().startswith("{"):
-            row = _json(text)
+            try:
+                row = dict(json.loads(text))
+            except ValueError as error:
+                what = f"the last --config begins as JSON and is none: {error}; W&B's ${{args_json}} is"
+                raise InputError(what) from error
         elif experiment is None:
             experiment = Path(text)
         else:
@@ -209,12 +213,3 @@ def _value(text: str) -> Any:
         return text
     known = isinstance(value, (str, dict, list, int, float, type(None))) and not isinstance(value, bool)
     return value if known else text
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(text))
-    except ValueError as error:
-        raise InputError(
-            f"the last --config begins as JSON and is none: {error}; W&B's ${{args_json}} is"
-        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -67,22 +68,11 @@ def plan_costs(plan: SweepPlan) -> list[RunCost]:
         config = training.config
         data = config.get("data") or {}
         own = [trial for trial in tests.values() if trial.training.name == name]
-        epochs, steps = (lookup(config, f"trainer.{key}") for key in ("max_epochs", "max_steps"))
-        clips, validated = _clips_and_validation(data)
-        costs.append(
-            RunCost(
-                name=name,
-                label=training.label,
-                experiment=str(config.get("experiment") or ""),
-                is_stage=name in plan.stages,
-                epochs=None if epochs in (None, -1) else int(epochs),
-                steps=None if steps in (None, -1) else int(steps),
-                clips=clips,
-                validation_frames=validated,
-                tests=len(own),
-                test_frames=_sum([_test_frames(trial) for trial in own]),
-            )
-        )
+        limits = (lookup(config, f"trainer.{key}") for key in ("max_epochs", "max_steps"))
+        epochs, steps = (None if limit in (None, -1) else int(limit) for limit in limits)
+        tested = len(own), _sum([_test_frames(trial) for trial in own])
+        names = name, training.label, str(config.get("experiment") or ""), name in plan.stages
+        costs.append(RunCost(*names, epochs, steps, *_clips_and_validation(data), *tested))
     return costs
 
 
@@ -111,19 +101,13 @@ def count_hours(
             unknown += 1
             continue
         rounds, clips, validated, tested = (amount or 0 for amount in amounts)
-        seconds = (
-            rounds * clips / speed.train,
-            rounds * validated / speed.predict,
-            tested / speed.predict,
-        )
+        seconds = rounds * clips / speed.train, rounds * validated / speed.predict, tested / speed.predict
         totals = [total + one / 3600 for total, one in zip(totals, seconds, strict=True)]
-    left_out = f", {unknown} of them not counted: their frames, epochs or speeds are not known" * (
-        unknown > 0
-    )
+    left_out = f", {unknown} of them not counted: their frames, epochs or speeds are not known"
+    runs_left, tests = sum(run.name not in done for run in runs), sum(run.tests for run in runs)
     return (
-        f"{where} hours: {sum(totals):.1f} for {sum(run.name not in done for run in runs)} training runs and "
-        f"{sum(run.tests for run in runs)} tests{left_out} ({totals[0]:.1f} training, {totals[1]:.1f} validation, "
-        f"{totals[2]:.1f} test)"
+        f"{where} hours: {sum(totals):.1f} for {runs_left} training runs and {tests} tests"
+        f"{left_out if unknown else ''} ({totals[0]:.1f} training, {totals[1]:.1f} validation, {totals[2]:.1f} test)"
     )
 
 
@@ -188,7 +172,8 @@ def _clips_and_validation(data: dict[str, Any]) -> tuple[int | None, int | None]
     options = data.get("validation") or {}
     selection = options.get("selection")
     share = 0.0 if selection in ("none", "test") else float(options.get("share", 0.1))
-    clips = _clips(data)
+    policy = ClipPolicy(**(data.get("clip") or {}))
+    clips = _sum([None if n is None else training_count(n, policy) for n in _lengths(data, "train")])
     lengths = _lengths(data, "test" if selection == "test" else "train")
     frames = _sum(lengths)
     if selection == "none" or clips is None or frames is None:
@@ -208,14 +193,6 @@ def _test_frames(trial: TrialPlan) -> int | None:
     return _sum([None if n is None else -(-n // every) for n in _lengths(data, "test")])
 
 
-def _clips(data: dict[str, Any]) -> int | None:
-    settings = data.get("clip") or {}
-    policy = ClipPolicy(**settings)
-    return _sum(
-        [None if frames is None else training_count(frames, policy) for frames in _lengths(data, "train")]
-    )
-
-
 def _lengths(data: dict[str, Any], part: Part) -> list[int | None]:
     """List the frames of every video of a part: of its list, or the corpus' mean; None where nobody counted them."""
     root = Path(str(data.get("root", "data")))
@@ -226,15 +203,11 @@ def _lengths(data: dict[str, Any], part: Part) -> list[int | None]:
             if path.is_file():
                 found += [video.frames or _mean_frames(corpus) for video in parse_fold_list(path)]
             else:
-                found += [_mean_frames(corpus)] * _count(corpus, part, one)
+                count = 1  # one unknown length makes the sum unknown
+                with suppress(InputError):
+                    count = corpus.published_count(part, one)
+                found += [_mean_frames(corpus)] * count
     return found
-
-
-def _count(corpus: Corpus, part: Part, split: int) -> int:
-    try:
-        return corpus.published_count(part, split)
-    except InputError:  # one unknown length makes the sum unknown
-        return 1
 
 
 def _mean_frames(corpus: Corpus) -> int | None:

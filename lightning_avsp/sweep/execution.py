@@ -138,10 +138,10 @@ class Runner:
         raise InputError(message) if code == USER_ERROR else RunFailedError(message)
 
     def _result(self, plan: TrialPlan, checkpoint: Path) -> dict[str, Any]:
-        folder, run = plan.test_folder(self.runs), plan.training.folder(self.runs)
-        tested = json.loads((folder / "results" / "test.json").read_text())
-        record = json.loads(RunFolder(run).record.read_text())
-        protocols = folder / "results" / "test_protocols.json"
+        test, run = RunFolder(plan.test_folder(self.runs)), RunFolder(plan.training.folder(self.runs))
+        tested = json.loads((test.results / "test.json").read_text())
+        record = json.loads(run.record.read_text())
+        protocols = test.results / "test_protocols.json"
         facts = ("steps", "epochs", "parameters", "precision", "world_size", "device", "versions")
         return {
             "sweep": plan.sweep,
@@ -153,7 +153,7 @@ class Runner:
             "training": plan.training.name,
             "stages": [stage.name for stage in plan.training.chain()][:-1],
             "test": plan.test,
-            "run_dir": str(run),
+            "run_dir": str(run.path),
             "checkpoint": str(checkpoint),
             "metrics": tested["averages"],
             "protocols": json.loads(protocols.read_text()) if protocols.is_file() else {},
@@ -163,8 +163,8 @@ class Runner:
             "seed": plan.seed,
             "split": plan.split,
             "corpora": tested_data(plan.config).get("corpora"),
-            "wall_s": child.Attempts(RunFolder(folder)).seconds(),
-            "train_wall_s": child.Attempts(RunFolder(run)).seconds(),
+            "wall_s": child.Attempts(test).seconds(),
+            "train_wall_s": child.Attempts(run).seconds(),
             **{key: record.get(key) for key in (*facts, "weights", "starts", "captions")},
         }
 

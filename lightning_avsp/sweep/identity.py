@@ -25,38 +25,16 @@ TEST_ONLY = ("model.init_args.sampling", "model.init_args.metrics", "data.test",
 Sampling also draws the validation maps that choose ``best.ckpt``, so the experiment's own is in the training's name.
 """
 PLACE = (
-    *(
-        "run_dir",
-        "experiment",
-        "wandb",
-        "wandb_project",
-        "overwrite",
-        "ckpt_path",
-        "weights_only",
-        "init_from",
-    ),
     # init_absent: where "error" trains at all, "drop" trains the same
-    *(
-        "stage",
-        "init_absent",
-        "allow_seen_test_videos",
-        "test_after_fit",
-        "figures",
-        "save_every_steps",
-        "compile",
-    ),
-    *("activation_checkpointing", "deterministic", "data.root", "data.split", "data.num_workers"),
-    *("data.loading.start_method", "data.loading.eval_batch_size", "data.captions.folder"),
-    *(
-        "data.captions.features",
-        "data.corpora",
-        "trainer.accelerator",
-        "trainer.devices",
-        "trainer.num_nodes",
-    ),
-    *("trainer.strategy", "trainer.logger", "trainer.enable_progress_bar", "trainer.enable_model_summary"),
-    *("trainer.profiler", "trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.benchmark"),
-    *("trainer.model_registry", "trainer.limit_predict_batches", "trainer.enable_autolog_hparams"),
+    *("run_dir", "experiment", "wandb", "wandb_project", "overwrite", "ckpt_path", "weights_only"),
+    *("init_from", "stage", "init_absent", "allow_seen_test_videos", "test_after_fit", "figures"),
+    *("save_every_steps", "compile", "activation_checkpointing", "deterministic", "data.root", "data.split"),
+    *("data.num_workers", "data.corpora", "data.captions.folder", "data.captions.features"),
+    *("data.loading.start_method", "data.loading.eval_batch_size", "trainer.accelerator", "trainer.devices"),
+    *("trainer.num_nodes", "trainer.strategy", "trainer.logger", "trainer.enable_progress_bar"),
+    *("trainer.enable_model_summary", "trainer.profiler", "trainer.log_every_n_steps"),
+    *("trainer.default_root_dir", "trainer.benchmark", "trainer.model_registry"),
+    *("trainer.limit_predict_batches", "trainer.enable_autolog_hparams"),
 )
 """Settings that decide no weights, or that stand in the name by what they mean: the data folder and the split as the
 videos that they name, captions as what they say, ``init_from`` as a stage's name or a checkpoint's digest."""
@@ -83,27 +61,15 @@ def name_training(config: dict[str, Any], start: Any, with_data: bool = True) ->
     unused = (*PLACE, *(key for key in TEST_ONLY if key != "model.init_args.sampling"))
     if data.get("global_batch") is not None:
         unused += ("data.batch_size", "trainer.accumulate_grad_batches")
-    content = {
-        "version": VERSION,
-        "settings": _settings(config, unused),
-        "data": _data_content(data, parts, with_data),
-        "captions": _captions_content(data, with_data),
-        "start": start,
-    }
-    return content_name(content)
+    settings = {"version": VERSION, "settings": _settings(config, unused), "start": start}
+    return content_name(settings | _data_content(data, parts, with_data))
 
 
 def name_test(training: str, config: dict[str, Any], checkpoint: str, with_data: bool = True) -> str:
     """Name a test by its training's name and the settings of the test."""
-    data = tested_data(config)
-    content = {
-        "training": training,
-        "checkpoint": checkpoint,
-        "settings": {key: _canonical(lookup(config, key)) for key in TEST_ONLY},
-        "data": _data_content(data, ("test",), with_data),
-        "captions": _captions_content(data, with_data),
-    }
-    return content_name(content)
+    settings = {key: _canonical(lookup(config, key)) for key in TEST_ONLY}
+    content = {"training": training, "checkpoint": checkpoint, "settings": settings}
+    return content_name(content | _data_content(tested_data(config), ("test",), with_data))
 
 
 def tested_data(config: dict[str, Any]) -> dict[str, Any]:
@@ -180,22 +146,23 @@ def corpora_of(data: dict[str, Any]) -> list[tuple[Corpus, int]]:
     return list(zip(corpora, splits_in_mix(corpora, split), strict=True))
 
 
-def _data_content(data: dict[str, Any], parts: tuple[Part, ...], with_data: bool) -> list[Any]:
-    """Describe the videos of some parts by corpus, and how synthetic ones were made.
+def _data_content(data: dict[str, Any], parts: tuple[Part, ...], with_data: bool) -> dict[str, Any]:
+    """Describe the videos of some parts by corpus, how synthetic ones were made, and their captions.
 
-    Frames or sounds that changed under the same lists are not noticed.
+    Captions count with the model and the prompt that made them, and the model of their features. Frames or sounds that
+    changed under the same lists are not noticed.
     """
-    root = Path(str(data.get("root", "data")))
-    found = []
+    if not with_data:
+        corpora = [[corpus.name, split] for corpus, split in corpora_of(data)]
+        return {"data": corpora, "captions": bool(data.get("captions"))}
+    root, found = Path(str(data.get("root", "data"))), []
     for corpus, split in corpora_of(data):
-        if not with_data:
-            found.append([corpus.name, split])
-            continue
         require_root(root, corpus)
         splits = corpus.splits if split == 0 else (split,)
         lists = [_listing(root, corpus, part, one) for part in parts for one in splits]
         found.append([corpus.name, lists, _synthetic(root).get(corpus.folder)])
-    return found
+    files = {path.name: file_digest(path) if path.is_file() else None for path in caption_files(data)}
+    return {"data": found, "captions": files or False}
 
 
 def _listing(root: Path, corpus: Corpus, part: Part, split: int) -> Any:
@@ -220,15 +187,6 @@ def _synthetic(root: Path) -> dict[str, Any]:
     except (ValueError, KeyError) as error:
         raise InputError(f"{path} does not describe synthetic corpora ({error}); move it away") from error
     return {name: content_name(made) for name, made in corpora.items()}
-
-
-def _captions_content(data: dict[str, Any], with_data: bool) -> Any:
-    """Digest captions, with the model and the prompt that made them, and the model of their features."""
-    captions = data.get("captions")
-    if not captions or not with_data:
-        return bool(captions)
-    files = caption_files(data)
-    return {path.name: file_digest(path) if path.is_file() else None for path in files}
 
 
 def caption_files(data: dict[str, Any]) -> list[Path]:

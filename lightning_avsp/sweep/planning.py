@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -95,6 +96,15 @@ class SweepPlan:
     """Trials of one or more sweeps with everything that they need."""
 
     trials: tuple[TrialPlan, ...]
+
+    @classmethod
+    def join(cls, plans: Iterable[SweepPlan]) -> SweepPlan:
+        """Join the trials of several plans."""
+        return cls(tuple(trial for plan in plans for trial in plan.trials))
+
+    def left(self, runs: Path) -> SweepPlan:
+        """Select the trials that have no result yet."""
+        return SweepPlan(tuple(trial for trial in self.trials if not trial.result(runs).is_file()))
 
     @property
     def trainings(self) -> dict[str, Training]:
@@ -189,14 +199,13 @@ def take_option(words: list[str], name: str) -> str | None:
 def _plan_training(
     config: dict[str, Any], arguments: TrialArguments, label: str, above: tuple[str, ...], with_data: bool
 ) -> Training:
-    source = config.get("init_from")
-    stage, start = None, None
+    source, start = config.get("init_from"), None
+    stage: Training | None = None
     if isinstance(source, str) and source.startswith(STAGE):
-        stage = _plan_stage(source, config, arguments, above, with_data)
-        if stage is not None:
-            start = {"stage": stage.name, "checkpoint": chosen_checkpoint(stage.config)}
-        else:
+        if (stage := _plan_stage(source, config, arguments, above, with_data)) is None:
             config = {**config, "init_from": None, "stage": None}
+        else:
+            start = {"stage": stage.name, "checkpoint": chosen_checkpoint(stage.config)}
     elif source is not None:
         if not Path(source).is_file():
             raise InputError(
@@ -220,28 +229,22 @@ def _plan_stage(
         raise InputError(
             f"init_from: {source} names no experiment file; a stage is stage:experiments/NAME.yaml"
         )
-    row = {"model": arguments.row.get("model", {})} if source.endswith(SAME_NETWORK) else {}
+    own_network = source.endswith(SAME_NETWORK)
+    row = {"model": arguments.row.get("model", {})} if own_network else {}
     own = TrialArguments(experiment, (), row).compose(TEST_ONLY)
     for name in INHERITED:
         if (value := lookup(config, name)) is not None:
             lay_option(own, name, value)
-    if source.endswith(SAME_NETWORK) and lookup(own, "model.network.modality") == "a":
+    if own_network and lookup(own, "model.network.modality") == "a":
         return None
     # weights that the machine gives for all rows; a row's own null must not make a stage of its own
     for name, value in arguments.options:
         if name.replace(".init_args", "") == "model.network.video_weights":
             lay_option(own, "model.network.video_weights", value)
     split = lookup(config, "data.split")
-    if split is not None and _has_split(own.get("data") or {}, split):
-        lay_option(own, "data.split", split)
+    if split is not None:
+        with suppress(InputError):  # DHF1K, for one, was divided once: its stage keeps its own split
+            corpora_of({**(own.get("data") or {}), "split": split})
+            lay_option(own, "data.split", split)
     label = f"{experiment.stem} split{lookup(own, 'data.split') or 1} seed{own['seed_everything']}"
     return _plan_training(own, arguments, label, (*above, source), with_data)
-
-
-def _has_split(data: dict[str, Any], split: Any) -> bool:
-    """Return true if a stage's corpora have the trial's split: DHF1K, for one, was divided once."""
-    try:
-        corpora_of({**data, "split": split})
-    except InputError:
-        return False
-    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from lightning_avsp.files import lock_folder
 from lightning_avsp.run_folder import RunFolder, write_json
 from lightning_avsp.sweep.composition import lookup
 from lightning_avsp.sweep.identity import caption_files, weight_files
-from lightning_avsp.sweep.planning import SweepPlan, Training
+from lightning_avsp.sweep.planning import SweepPlan, Training, TrialPlan
 from lightning_avsp.sweep.sweep_file import canonical_json
 
 FREE = 2 << 30
@@ -43,7 +42,8 @@ def check_plan(plan: SweepPlan, runs: Path, gpus: int, gpus_per_trial: int) -> l
     faults = _disk_faults(plan, runs)
     seen: set[Path] = {Path.cwd(), runs.resolve()}
     configs: dict[str, tuple[str, dict[str, Any]]] = {}
-    for label, config in _configurations(plan):
+    planned: list[Training | TrialPlan] = [*plan.trainings.values(), *plan.trials]
+    for label, config in ((run.label, run.config) for run in planned):
         data = config.get("data") or {}
         files = weight_files(config)
         for name, path in files.items():
@@ -66,10 +66,6 @@ def check_plan(plan: SweepPlan, runs: Path, gpus: int, gpus_per_trial: int) -> l
     return sorted(seen)
 
 
-def _configurations(plan: SweepPlan) -> list[tuple[str, dict[str, Any]]]:
-    return [(t.label, t.config) for t in plan.trainings.values()] + [(t.label, t.config) for t in plan.trials]
-
-
 def _disk_faults(plan: SweepPlan, runs: Path) -> list[str]:
     try:
         with lock_folder(runs, wait=True):
@@ -78,16 +74,13 @@ def _disk_faults(plan: SweepPlan, runs: Path) -> list[str]:
         return [str(error)]
     except OSError as error:
         return [f"{runs} cannot be written: {error.strerror}"]
-    left = [training for training in plan.trainings.values() if not training.is_finished(runs)]
-    there = [_size(training, runs) for training in plan.trainings.values() if training.is_finished(runs)]
-    needed, free = max(FREE, len(left) * max(there, default=0)), shutil.disk_usage(runs).free
+    folders = [RunFolder(training.folder(runs)) for training in plan.trainings.values()]
+    left = sum(not folder.is_finished for folder in folders)
+    there = [sum(p.stat().st_size for p in f.checkpoints.glob("*.ckpt")) for f in folders if f.is_finished]
+    needed, free = max(FREE, left * max(there, default=0)), shutil.disk_usage(runs).free
     if free >= needed:
         return []
-    return [f"{runs} has {free >> 20} MiB free, and {len(left)} trainings need {needed >> 20} MiB"]
-
-
-def _size(training: Training, runs: Path) -> int:
-    return sum(path.stat().st_size for path in RunFolder(training.folder(runs)).checkpoints.glob("*.ckpt"))
+    return [f"{runs} has {free >> 20} MiB free, and {left} trainings need {needed >> 20} MiB"]
 
 
 def _parsing_faults(configs: list[tuple[str, dict[str, Any]]], gpus: int) -> list[str]:
@@ -96,7 +89,7 @@ def _parsing_faults(configs: list[tuple[str, dict[str, Any]]], gpus: int) -> lis
         path = Path(folder) / "configs.json"
         write_json(path, {"configs": configs, "gpus": gpus})
         words = [sys.executable, "-m", __name__, str(path)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ})
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         return [f"the check of the rows broke off: {done.stderr.strip()}"]
     return list(json.loads(done.stdout.splitlines()[-1]))

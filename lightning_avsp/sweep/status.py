@@ -37,9 +37,9 @@ class TrialState:
     def line(self) -> str:
         """Write the state in at most 80 columns, host apart."""
         step = f"{self.progress['step']}/{self.progress['steps'] or '?'}" if self.progress else ""
-        running = self.state in ("testing", "training", "stage")
-        left = _duration(self.progress.get("left_s")) if running else ""
-        host = str(self.progress.get("host", "")) if running else ""
+        left = host = ""
+        if self.state in ("testing", "training", "stage"):
+            left, host = _duration(self.progress.get("left_s")), str(self.progress.get("host", ""))
         label = self.plan.trial.label
         label = label if len(label) <= 28 else f"{label[:12]}...{label[-13:]}"
         point = f"{label:<28} {self.plan.split!s:<5} {self.plan.seed!s:<4}"
@@ -50,8 +50,12 @@ class TrialState:
         return log_end(self.folder)
 
 
-def trial_state(plan: TrialPlan, runs: Path) -> TrialState:
-    """Determine the state of one trial at this moment."""
+def states_of(plan: SweepPlan, runs: Path) -> list[TrialState]:
+    """Determine the state of every trial at this moment."""
+    return [_trial_state(trial, runs) for trial in plan.trials]
+
+
+def _trial_state(plan: TrialPlan, runs: Path) -> TrialState:
     if plan.result(runs).is_file():
         return TrialState(plan, "finished", plan.test_folder(runs), {})
     for training in plan.training.chain():
@@ -70,11 +74,6 @@ def _unfinished(plan: TrialPlan, folder: Path, busy: State) -> TrialState:
         state = "interrupted" if attempts[-1]["code"] in STOPPED else "failed"
     path = folder / "progress.json"
     return TrialState(plan, state, folder, read_run_json(path) if path.is_file() else {})
-
-
-def states_of(plan: SweepPlan, runs: Path) -> list[TrialState]:
-    """Determine the state of every trial."""
-    return [trial_state(trial, runs) for trial in plan.trials]
 
 
 def keep_arguments(sweep: str, runs: Path, args: list[str]) -> None:

@@ -18,26 +18,15 @@ from lightning_avsp.errors import InputError
 
 KEYS = {
     *("apiVersion", "kind", "controller", "description", "program", "job", "image_uri", "entity", "project"),
-    *(
-        "method",
-        "command",
-        "name",
-        "run_cap",
-        "metric",
-        "metrics",
-        "scheduler",
-        "early_terminate",
-        "parameters",
-    ),
+    *("method", "command", "name", "run_cap", "metric", "metrics", "scheduler", "early_terminate"),
+    *("parameters",),
 }
 """Keys of a sweep file in W&B's schema, which refuses any other."""
 SERVER_ONLY = ("early_terminate", "scheduler", "controller", "job", "image_uri", "metrics")
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 """W&B's command for a file without one."""
 NAME = re.compile(r"[A-Za-z0-9_.-]+")
-REPEATED = frozenset(
-    {("seed_everything",), ("data", "split"), ("data", "corpora"), ("data", "root"), ("init_from",)}
-)
+REPEATED = {("seed_everything",), ("data", "split"), ("data", "corpora"), ("data", "root"), ("init_from",)}
 """Parameters that repeat a row of a table; all others make rows."""
 
 
@@ -55,8 +44,8 @@ class Parameter:
         """True where its values are rows of a table, false where they repeat a row or there is only one."""
         if len(self.values) == 1 or self.path in REPEATED:
             return False
-        return not (
-            self.path == ("data",) and all(set(v) <= {"split", "corpora", "root"} for v in self.values)
+        return self.path != ("data",) or any(
+            set(value) - {"split", "corpora", "root"} for value in self.values
         )
 
 
@@ -216,9 +205,8 @@ def short_words(name: str, value: Any) -> list[str]:
     """List the leaves of a value as ``name=value``, without the names of groups."""
     if not isinstance(value, dict) or not value:
         return [f"{name}={str(value).rpartition('.')[2] if name == 'class_path' else value}"]
-    return [
-        word.replace("class_path=", "") for key, inner in value.items() for word in short_words(key, inner)
-    ]
+    words = [word for key, inner in value.items() for word in short_words(key, inner)]
+    return [word.replace("class_path=", "") for word in words]
 
 
 def _faults(content: dict[str, Any]) -> list[str]:

@@ -25,9 +25,8 @@ from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.metrics import SaliencyMetrics, ScoreTable
 from lightning_avsp.plain_values import read_torch_file
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
-from lightning_avsp.tasks.execution import Execution, compile_clock, prepare, shard
+from lightning_avsp.tasks.execution import Execution, compile_clock, fuse, prepare, shard
 from lightning_avsp.tasks.feature_cache import FeatureCache, TaskFeatures
-from lightning_avsp.tasks.fused import fuse
 from lightning_avsp.tasks.initial_weights import (
     InitialWeights,
     encoders_of,
@@ -189,6 +188,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
                 f"the data module yields clips of {spec.clip.frames} frames but the network was built for "
                 f"{self.network.clip_frames}; set data.clip.frames={self.network.clip_frames} or the network's"
             )
+        # a waveform has other axes: the error would come deep in a convolution
         form = self.network.audio_form
         if spec.audio.form != form:
             needed = "LogMel" if form == "log_mel" else "Waveform"
@@ -291,15 +291,12 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
             )
         return [{"params": list(trainable.values()), "name": "rest"}, *groups]
 
-    def on_train_batch_end(self, outputs: Any, batch: SaliencyBatch, batch_idx: int) -> None:
-        """Log the time that the step has spent compiling, if it has."""
-        self._log_compilation()
-
-    def _log_compilation(self, *_: Any) -> None:
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        """Log the time that a batch has spent compiling, if it has."""
         if (line := compile_clock.report()) is not None:
             log.info(line)
 
-    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _log_compilation  # type: ignore[assignment]
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = on_train_batch_end
 
     def on_train_epoch_end(self) -> None:
         """Log the number of the epoch's clips with features in the cache."""
@@ -412,7 +409,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
             checkpoint[INPUT_KEY] = self.input_spec.as_plain()
         if self._trainer is not None:
             checkpoint[PRECISION_KEY] = self._trainer.precision
-        checkpoint["weight_report"] = self.weight_report()
+        checkpoint["weight_report"] = self.weight_report()  # a test of it reports the leaks named here
         checkpoint["starts"] = self.starts()
         hparams = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY)
         if hparams:

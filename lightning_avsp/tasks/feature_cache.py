@@ -42,11 +42,7 @@ def with_keys(batch: Any) -> Any:
 
 
 class TaskFeatures:
-    """Cached features of a task; without effect if there is no cache.
-
-    Args:
-        cache: The option.
-    """
+    """Cached features of a task; without effect if there is no cache."""
 
     def __init__(self, cache: FeatureCache | None) -> None:
         self.cache = cache
@@ -69,6 +65,7 @@ class TaskFeatures:
         if stage == "fit":
             refuse_other_colours(datamodule)
             advise(datamodule)
+        # a test reads every frame once: storing costs more than it saves
         writes = stage in ("fit", "validate") or self.cache.tests
         store = FeatureStore(self.cache.folder, self.cache.max_gib, writes)
         mean, std = tuple(network.pixel_mean), tuple(network.pixel_std)
@@ -81,7 +78,7 @@ class TaskFeatures:
     @contextmanager
     def use(self, batch: SaliencyBatch, video: Tensor | None) -> Iterator[None]:
         """Run the network inside: ``video`` (B, 3, T, H, W) are the batch's frames, normalised."""
-        if self._stored is None or video is None:
+        if self._stored is None or video is None:  # no cache, or clips of sound alone
             yield
             return
         with self._stored.use(with_keys(batch)["clip_keys"], video):

@@ -90,7 +90,7 @@ def initialise_from(
         raise InputError(
             f"{source}: all {len(state)} tensors were left out; drop fewer, or leave init_from out"
         )
-    replaced = _sources_replaced(network, kept, source)
+    replaced = _sources_replaced(network, kept, source)  # before anything is changed
     try:
         report = load_strict(network, dict(kept), "network", source, fresh=("",), interpolated=TABLES)
     except InputError as error:

@@ -221,6 +221,7 @@ def read_exported(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder} is damaged ({' '.join(str(error).split())[:200]}): export it anew"
         ) from error
+    # as a checkpoint names them: one way of loading
     state = {PREFIX + name: tensor for name, tensor in tensors.items()}
     return {**content, "state_dict": state} if isinstance(content, dict) else {}
 
@@ -293,7 +294,7 @@ def _build_network(settings: Any, tensors: dict[str, Tensor]) -> SaliencyNetwork
     """Build a network and load its tensors, which are compared with it before it takes any memory."""
     if settings is None:
         raise InputError("it does not name its network, as a run of `lightning fit` does")
-    with torch.device("meta"):
+    with torch.device("meta"):  # a stranger's sizes must not take memory before they are compared
         expected = build_named(settings, NETWORKS, "network").state_dict()
     wrong = expected.keys() ^ tensors.keys() or [n for n in expected if expected[n].shape != tensors[n].shape]
     if wrong:
@@ -309,7 +310,7 @@ def _load_official(path: Path) -> LoadedModel:
     """Load the model of an official DiffSal file, with the released code's sampling and audio."""
     from lightning_avsp.backbones.weights import read_state_dict
     from lightning_avsp.papers.diffsal import load_released
-    from lightning_avsp.papers.diffsal.released.names import our_name
+    from lightning_avsp.papers.diffsal.checkpoint import our_name
 
     if not any(our_name(name) for name in read_state_dict(path)):  # before a full-size network is built
         raise InputError(

@@ -1,9 +1,10 @@
-"""The average of the weights: its arithmetic and who uses it; test_stop_signals.py resumes it."""
+"""The average of the weights: its arithmetic and who uses it; test_stopping.py resumes it."""
 
 from pathlib import Path
 
 import pytest
 import torch
+from commandline import quiet_trainer
 from lightning.pytorch import Callback, Trainer
 from rounding import assert_close
 
@@ -41,19 +42,8 @@ def fit(
     data = AVSaliencyDataModule(
         corpus, size=(64, 64), audio=LogMel(size=(32, 64)), batch_size=2, num_workers=0
     )
-    settings = {
-        "max_steps": 4,
-        "limit_train_batches": 4,
-        "limit_val_batches": 1,
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "use_distributed_sampler": False,
-        "num_sanity_val_steps": 0,
-    }
-    trainer = Trainer(default_root_dir=folder, callbacks=[watch, average], **{**settings, **kwargs})
+    settings = {"max_steps": 4, "limit_train_batches": 4, "num_sanity_val_steps": 0}
+    trainer = quiet_trainer(folder, callbacks=[watch, average], **settings | kwargs)
     trainer.fit(task, datamodule=data)
     return trainer
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lightning_avsp.callbacks.progress import count_batches
+from lightning_avsp.callbacks.record import count_batches
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def test_maps_are_those_of_a_test_and_of_a_folder(
         (["--frames=99"], "has no frame 99; it has frames 1 to"),
         (["--frames=a"], "give numbers with commas"),
         (["--colours=none"], "no colour map is called 'none'"),
-        (["--rows=0"], "give at least 1"),
+        (["--rows=0"], "give a number at least 1"),
         (["missing.ckpt"], "missing.ckpt is not there"),
         (["a={truth}", "a={truth}"], "two columns are called a"),
         (["{root}/fold_lists"], "no test video has maps of all of fold_lists"),
@@ -123,15 +124,12 @@ def test_mistakes_are_reported_before_a_model_is_loaded(
     corpus: Path,
     truth: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture,
+    refused: Callable[..., str],
 ) -> None:
     broken = tmp_path / "broken.ckpt"
     broken.write_bytes(b"no checkpoint")
     given = [one.format(truth=truth, root=corpus) for one in arguments]
-    with pytest.raises(SystemExit) as stop:
-        main(["figure", str(broken), *given, f"--root={corpus}", "--device=cpu"])
-    assert stop.value.code == 2
-    assert message in capsys.readouterr().err
+    assert message in refused(["figure", broken, *given, f"--root={corpus}", "--device=cpu"])
 
 
 def test_videos_of_one_name_in_two_corpora_are_kept_apart(tmp_path: Path, videos) -> None:

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from fractions import Fraction
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -75,21 +74,9 @@ def trained(monkeypatch, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
+def film(make_film) -> Path:
     """12 frames of 96x64 pixels without sound."""
-    import av
-
-    path = tmp_path / "film.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        for index in range(12):
-            pixels = np.full((64, 96, 3), 20 * index, np.uint8)
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base = index, Fraction(1, 25)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+    return make_film(frames=12, channels=0)
 
 
 def predict(*arguments: object) -> None:
@@ -304,19 +291,14 @@ def test_the_bench_compares_with_a_loop_over_windows(
 
     monkeypatch.setattr(Dot, "encode", counted)
     path = make_film("loud.mp4", frames=20)
-    options = (
-        "--checkpoint",
-        trained,
-        "--strides",
-        "[5]",
-        "--windows",
-        3,
-        "--steps",
-        2,
-        "--json",
-        tmp_path / "a.json",
-    )
-    main(["bench", "predict", str(path), *map(str, options)])
+    options = [
+        f"--checkpoint={trained}",
+        "--strides=[5]",
+        "--windows=3",
+        "--steps=2",
+        f"--json={tmp_path}/a.json",
+    ]
+    main(["bench", "predict", str(path), *options])
     assert clips == [4, 4, 4, 4, 4, 4, 1] + [1] * 6  # stride 1, stride 5, three windows in two steps
     loop, whole, fifth = json.loads((tmp_path / "a.json").read_text())
     assert [loop["way"], whole["way"], fifth["way"]] == ["each window alone", "stride 1", "stride 5"]
@@ -369,25 +351,8 @@ def test_help_needs_no_heavy_import() -> None:
     assert shown.splitlines()[-1] == "[]"
 
 
-def test_a_network_without_audio_is_reported(
-    trained, tmp_path: Path, film: Path, capsys, monkeypatch
-) -> None:
-    import av
-
-    loud = tmp_path / "loud.mp4"
-    with av.open(str(film)) as source, av.open(str(loud), "w") as container:
-        origin = source.streams.video[0]
-        picture = container.add_stream_from_template(origin)
-        sound = container.add_stream("aac", rate=16000, layout="mono")
-        for packet in source.demux(origin):
-            if packet.size:
-                packet.stream = picture
-                container.mux(packet)
-        block = av.AudioFrame.from_ndarray(np.zeros((1, 7680), np.float32), "fltp", "mono")
-        block.sample_rate = 16000
-        container.mux(sound.encode(block))
-        container.mux(sound.encode(None))
-    deaf = Dot.encode
+def test_a_network_without_audio_is_reported(trained, tmp_path: Path, make_film, capsys, monkeypatch) -> None:
+    loud, deaf = make_film("loud.mp4", frames=12), Dot.encode
     monkeypatch.setattr(Dot, "encode", lambda self, video, audio=None, text=None: deaf(self, video))
     predict(loud, "--checkpoint", trained, "--out", tmp_path / "out")
     assert "the maps do not depend on audio" in capsys.readouterr().out

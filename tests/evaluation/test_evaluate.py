@@ -193,16 +193,13 @@ def test_damage_gives_one_line_and_no_results(
     corpus: Path,
     copy_truth: Callable[..., Path],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    refused: Callable[..., str],
     damage: Callable[[Path], None],
     message: str,
 ) -> None:
     folder, out = copy_truth(split=1), tmp_path / "results" / "avad.json"
     damage(folder)
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["evaluate", str(folder), f"--root={corpus}", f"--out={out}", "--workers=1"])
-    assert caught.value.code == 2
-    said = capsys.readouterr().err.strip()
+    said = refused(["evaluate", folder, f"--root={corpus}", f"--out={out}", "--workers=1"]).strip()
     assert said.startswith("error: ")
     assert message in said
     assert "\n" not in said

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,17 +28,8 @@ def checkpoint(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_clip_is_drawn_and_its_numbers_are_printed_and_averaged(
     checkpoint: Path, corpus: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    main(
-        [
-            "explain",
-            str(checkpoint),
-            f"--root={corpus}",
-            "--device=cpu",
-            "--frame=9",
-            "--summary",
-            "--every=12",
-        ]
-    )
+    options = ["--device=cpu", "--frame=9", "--summary", "--every=12"]
+    main(["explain", str(checkpoint), f"--root={corpus}", *options])
     shown = capsys.readouterr().out
     folder = next((checkpoint.parents[1] / "explain").iterdir())
     assert folder.name.endswith("_00009")
@@ -63,28 +55,22 @@ def test_a_clip_is_drawn_and_its_numbers_are_printed_and_averaged(
     assert all(row["videos"] >= 1 and row["mean"] == row["mean"] for row in everything)
 
 
-def test_mistakes_are_reported(
-    checkpoint: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_mistakes_are_reported(checkpoint: Path, corpus: Path, refused: Callable[..., str]) -> None:
     for more, message in (
         (["--video=absent"], "'absent' is no test video; these are:"),
         (["--frame=999"], "has no scored frame 999"),
         (["--captions=somewhere"], "reads no text, but --captions somewhere is given"),
     ):
-        with pytest.raises(SystemExit) as stop:
-            main(["explain", str(checkpoint), f"--root={corpus}", "--device=cpu", *more])
-        assert stop.value.code == 2
-        assert message in capsys.readouterr().err
+        assert message in refused(["explain", checkpoint, f"--root={corpus}", "--device=cpu", *more])
 
 
 def test_a_network_without_explanations_is_refused(
-    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    corpus: Path, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
     visual = ("--model.network.modality=v", *(word for word in TINY_NETWORK if "audio" not in word))
     main(fit_arguments(corpus, tmp_path, *visual, "--figures=0"))
-    with pytest.raises(SystemExit):
-        main(["explain", str(tmp_path / "checkpoints" / "last.ckpt"), f"--root={corpus}", "--device=cpu"])
-    assert "DiffSal has no explanations" in capsys.readouterr().err
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    assert "DiffSal has no explanations" in refused(["explain", last, f"--root={corpus}", "--device=cpu"])
 
 
 def test_words_and_their_caption_are_shown(

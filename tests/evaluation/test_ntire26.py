@@ -10,8 +10,8 @@ import pytest
 import torch
 from rounding import METRIC
 
-from lightning_avsp.evaluation.formulas import auc_judd_counting_repeats, ntire26_scores
 from lightning_avsp.evaluation.protocols import find_protocol
+from lightning_avsp.evaluation.scoring import auc_judd_counting_repeats, ntire26_scores
 
 EPS32 = float(np.finfo(np.float32).eps)
 

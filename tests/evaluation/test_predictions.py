@@ -16,8 +16,14 @@ from rounding import HALF
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.prediction_files import PredictedVideo, read_map_image
-from lightning_avsp.evaluation.predictions import checked_frames, find_video, folder_of_split, open_folder
+from lightning_avsp.evaluation.predictions import (
+    PredictedVideo,
+    checked_frames,
+    find_video,
+    folder_of_split,
+    open_folder,
+    read_map_image,
+)
 from lightning_avsp.predict.maps import MapSpool
 
 SIZE = (12, 20)
@@ -71,7 +77,7 @@ def test_jpeg_is_read_grey_whether_saved_grey_or_in_colour(tmp_path: Path) -> No
 
 
 def test_what_lightning_predict_writes(tmp_path: Path) -> None:
-    from lightning_avsp.callbacks.results import MapWriter
+    from lightning_avsp.callbacks.record import MapWriter
 
     maps = torch.rand(2, 1, *SIZE)
     prediction = {"maps": maps, "corpus": ["AVAD"] * 2, "video_id": ["V1"] * 2, "frame": torch.tensor([1, 2])}

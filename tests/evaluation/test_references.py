@@ -14,9 +14,9 @@ import torch
 
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.evaluation import Evaluation, evaluate_predictions, find_protocol
-from lightning_avsp.evaluation.formulas import chance_scores
 from lightning_avsp.evaluation.references import NO_CEILING, fit_gaussian, mean_training_map
 from lightning_avsp.evaluation.results import as_record, corpus_records
+from lightning_avsp.evaluation.scoring import chance_scores
 from lightning_avsp.metrics import functional as F
 
 

@@ -13,7 +13,7 @@ from commandline import EXPERIMENTS
 from lightning_avsp.cli import main
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation.prediction_files import open_file
+from lightning_avsp.evaluation.predictions import open_file
 from lightning_avsp.media.video import open_video
 from lightning_avsp.predict.submission import submit_crowdsal
 from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus

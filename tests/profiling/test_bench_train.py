@@ -12,7 +12,7 @@ import torch
 from conftest import LIMIT_S
 from rich.console import Console
 
-from lightning_avsp.cli.bench_train import train
+from lightning_avsp.cli.bench import train
 from lightning_avsp.errors import InputError
 from lightning_avsp.profiling.case import BenchmarkCase, Configuration
 from lightning_avsp.profiling.device import matrix_peak, peak_memory, reset_peak_memory

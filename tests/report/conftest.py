@@ -12,9 +12,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from lightning_avsp.report.costs import CostCounter
 from lightning_avsp.report.published import PublishedTable, parse_table
-from lightning_avsp.report.table import SweepReport, read_report
+from lightning_avsp.report.table import CostCounter, SweepReport, read_report
 from lightning_avsp.sweep import Trial, expand, load_sweep
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"

@@ -13,7 +13,7 @@ from lightning_avsp.report import published_tables
 from lightning_avsp.report.documents import escape_latex, render_latex, render_markdown, reports_as_csv
 from lightning_avsp.report.frames import report_section
 from lightning_avsp.report.html_page import render_html
-from lightning_avsp.report.ordering import rank_values
+from lightning_avsp.report.measured import rank_values
 from lightning_avsp.report.table import report_published
 
 

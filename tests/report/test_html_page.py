@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lightning_avsp.report.figures import draw_courses, read_samples
 from lightning_avsp.report.frames import leaderboard_section, report_section
-from lightning_avsp.report.html_page import render_html
+from lightning_avsp.report.html_page import draw_courses, read_samples, render_html
 from lightning_avsp.report.leaderboard import read_leaderboard
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.report.measured import Measured, dataset_corpus, measure, paired_difference
+from lightning_avsp.report.measured import (
+    Measured,
+    Ordering,
+    compare_order,
+    dataset_corpus,
+    measure,
+    paired_difference,
+)
+from lightning_avsp.report.published import parse_table
 from lightning_avsp.report.results import RunResult
 
 
@@ -89,3 +97,57 @@ def test_pairs_are_compared_on_what_both_tested():
     assert (interval.mean, interval.low) == (pytest.approx(0.1), pytest.approx(0.1))
     nothing = paired_difference(first, measured(result(3, 0, {"a": 0.4})))
     assert math.isnan(nothing.mean)
+
+
+def values_of(*values: float) -> Measured:
+    return measured(result(1, 0, {f"v{n}": value for n, value in enumerate(values)}))
+
+
+def compare(paper: dict[str, float | None], ours: dict[str, Measured], flags: str = "", **more) -> Ordering:
+    """Rows of one metric on AVAD; those called "other" are somebody else's, ``flags`` names one that is suspect."""
+    rows = [
+        {
+            "row": {"name": name, "model": "X" if name == "other" else "P", "inputs": "V"},
+            "AVAD": [value],
+            "flags": {"AVAD": ["suspect"]} if name == flags else {},
+        }
+        for name, value in paper.items()
+    ]
+    content = {"id": "t", "table": "1", "source": "P 1", "kind": "ablation", "title": "t", "metrics": ["CC"]}
+    table = parse_table("P", content | {"rows": rows} | more)
+    return compare_order(table, {(name, "AVAD", table.metrics[0]): one for name, one in ours.items()})
+
+
+PAPER = {"low": 0.6, "high": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "sentence"),
+    [
+        (values_of(0.1, 0.2), values_of(0.2, 0.3), "holds", "the paper's ordering holds"),
+        (values_of(0.5, 0.6, 0.7), values_of(0.1, 0.3, 0.2), "reversed", "1 reversed by more than"),
+        (values_of(0.9, 0.1, 0.3), values_of(0.1, 0.8, 0.2), "undecided", "1 reversed, but by less"),
+    ],
+)
+def test_the_order_of_two_rows(low: Measured, high: Measured, verdict: str, sentence: str):
+    found = compare(PAPER, {"low": low, "high": high})
+    assert found.pairs[["better", "worse", "verdict"]].values.tolist() == [["high", "low", verdict]]
+    assert sentence in found.sentence()
+    assert ("holds" in found.sentence()) == (verdict == "holds")
+
+
+def test_where_less_is_better_the_order_is_turned():
+    ours = {"low": values_of(0.2, 0.2), "high": values_of(0.4, 0.4)}
+    found = compare(PAPER, ours, metrics=["KLD"])
+    assert found.pairs[["better", "verdict"]].values.tolist() == [["low", "holds"]]
+
+
+def test_equal_external_suspect_and_unprinted_rows_are_not_compared():
+    paper = {"a": 0.5, "b": 0.5, "c": 0.9, "other": 0.4, "e": None}
+    found = compare(paper, dict.fromkeys(paper, values_of(0.5, 0.6)), flags="c")
+    assert found.pairs.empty
+    assert found.excluded == ("c (AVAD)",)
+    assert compare(PAPER, {}, course={"sweep": "s", "row": "r", "quantity": "q"}).pairs.empty
+    missing = compare(PAPER, {"low": values_of(0.1)})
+    assert missing.pairs.verdict.tolist() == ["missing"]
+    assert missing.sentence().startswith("Not known yet")

@@ -9,8 +9,7 @@ import yaml
 from lightning_avsp.errors import InputError
 from lightning_avsp.profiling.model import NetworkCost
 from lightning_avsp.report import published_tables
-from lightning_avsp.report.costs import CostCounter
-from lightning_avsp.report.table import SweepReport, read_report, report_published
+from lightning_avsp.report.table import CostCounter, SweepReport, read_report, report_published
 from lightning_avsp.sweep.costs import DeviceSpeed
 
 

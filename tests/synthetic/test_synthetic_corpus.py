@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat
 
-from lightning_avsp.cli.data_synth import synth
+from lightning_avsp.cli.data import synth
 from lightning_avsp.data.manifest import read_conditions, read_manifest
 from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.synthetic import (

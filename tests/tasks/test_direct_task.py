@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commandline import quiet_trainer
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
@@ -58,18 +59,7 @@ def data(corpus: Path) -> AVSaliencyDataModule:
 
 
 def trainer(folder: Path, steps: int = 2) -> Trainer:
-    return Trainer(
-        default_root_dir=folder,
-        max_steps=steps,
-        limit_val_batches=1,
-        limit_test_batches=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
+    return quiet_trainer(folder, max_steps=steps, limit_test_batches=1)
 
 
 def test_training_moves_the_weights_and_a_test_scores_every_metric(

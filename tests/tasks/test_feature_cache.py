@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from commandline import quiet_trainer
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
 from rounding import NETWORK
@@ -77,20 +78,7 @@ def fit(corpus: Path, folder: Path, cache: FeatureCache | None, **options: Any) 
             watch.clips.__setitem__(-1, watch.clips[-1] + len(inputs[0])) if task.trainer.training else None
         )
     )
-    trainer = Trainer(
-        default_root_dir=folder,
-        max_epochs=2,
-        num_sanity_val_steps=0,
-        limit_val_batches=1,
-        accelerator="cpu",
-        callbacks=[watch],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        **options,
-    )
+    trainer = quiet_trainer(folder, max_epochs=2, num_sanity_val_steps=0, callbacks=[watch], **options)
     trainer.fit(task, datamodule=data(corpus))
     return watch, task
 
@@ -245,39 +233,24 @@ def attach(task: SaliencyTask[Any], module: AVSaliencyDataModule, strategy: Any 
     task.features.attach(task.network, stand, module, "fit")  # type: ignore[arg-type]
 
 
-def test_a_trained_encoder_is_refused(corpus: Path, tmp_path: Path) -> None:
-    task = DiffusionSaliencyTask(network(freeze_video=False), feature_cache=FeatureCache(tmp_path))
-    with pytest.raises(InputError, match=r"core.video_encoder is trained \(\d+ .*freeze_video=true"):
-        attach(task, data(corpus))
-    thawed = DiffusionSaliencyTask(network(), feature_cache=FeatureCache(tmp_path))
-    next(cached_encoder(thawed.network).parameters()).requires_grad_(True)
-    with pytest.raises(InputError, match="is trained"):
-        attach(thawed, data(corpus))
-
-
-def test_a_network_without_video_encoder_is_refused(corpus: Path, tmp_path: Path) -> None:
-    task = DiffusionSaliencyTask(
-        network(modality="a", video_weights=None), feature_cache=FeatureCache(tmp_path)
-    )
-    with pytest.raises(InputError, match="DiffSal has 0 video encoders"):
-        attach(task, data(corpus))
-
-
-def test_colours_that_are_drawn_are_refused_and_mirrored_clips_are_clips_of_their_own(
-    corpus: Path, tmp_path: Path
-) -> None:
-    task = DiffusionSaliencyTask(network(), feature_cache=FeatureCache(tmp_path))
-    with pytest.raises(InputError, match=r"data.training.augmentation.contrast=0.2 a clip has other colours"):
-        attach(task, data(corpus, training=TrainingOptions(Augmentation(contrast=0.2, flip=0.5))))
-    attach(task, data(corpus, training=TrainingOptions(Augmentation(flip=0.5, gain_db=3))))
-    assert cached_encoder(task.network).stored is not None
-
-
-def test_sharded_parameters_are_refused(corpus: Path, tmp_path: Path) -> None:
-    task = DiffusionSaliencyTask(network(), feature_cache=FeatureCache(tmp_path))
-    strategy = ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)
-    with pytest.raises(InputError, match="under FSDP2 all processes must run the encoder together"):
-        attach(task, data(corpus), strategy)
+def test_what_cannot_be_cached_is_refused(corpus: Path, tmp_path: Path) -> None:
+    sharded = ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)
+    drawn = data(corpus, training=TrainingOptions(Augmentation(contrast=0.2, flip=0.5)))
+    thawed = network()
+    next(cached_encoder(thawed).parameters()).requires_grad_(True)
+    for built, module, strategy, message in (
+        (network(freeze_video=False), None, None, r"core.video_encoder is trained \(\d+ .*freeze_video=true"),
+        (thawed, None, None, "is trained"),
+        (network(modality="a", video_weights=None), None, None, "DiffSal has 0 video encoders"),
+        (network(), drawn, None, r"data.training.augmentation.contrast=0.2 a clip has other colours"),
+        (network(), None, sharded, "under FSDP2 all processes must run the encoder together"),
+    ):
+        task = DiffusionSaliencyTask(built, feature_cache=FeatureCache(tmp_path))
+        with pytest.raises(InputError, match=message):
+            attach(task, module or data(corpus), strategy)
+    mirrored = DiffusionSaliencyTask(network(), feature_cache=FeatureCache(tmp_path))
+    attach(mirrored, data(corpus, training=TrainingOptions(Augmentation(flip=0.5, gain_db=3))))
+    assert cached_encoder(mirrored.network).stored is not None
 
 
 def test_a_network_that_changes_the_frames_is_refused(corpus: Path, tmp_path: Path) -> None:
@@ -315,15 +288,13 @@ def test_without_the_option_nothing_is_touched() -> None:
     features.log("epoch 0")
 
 
-def test_tests_read_and_add_nothing_unless_asked(corpus: Path, tmp_path: Path) -> None:
+def test_tests_unless_asked_and_an_encoder_outside_of_a_task_store_nothing(
+    corpus: Path, tmp_path: Path
+) -> None:
     task = DiffusionSaliencyTask(network(), feature_cache=FeatureCache(tmp_path)).eval()
     task.features.attach(task.network, Stand(), data(corpus), "test")  # type: ignore[arg-type]
     with torch.no_grad():
         task.predict_maps(batch_of(2, 16, mel(2)))
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_encoder_outside_of_a_task_computes_as_ever(corpus: Path, tmp_path: Path) -> None:
     encoder, _ = build_video_encoder("tiny", frozen=True)
     assert isinstance(encoder, VideoEncoder)
     task = DiffusionSaliencyTask(network(), feature_cache=FeatureCache(tmp_path))

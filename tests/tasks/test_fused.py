@@ -16,7 +16,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from lightning_avsp.papers.avrsp import AVRSP
 from lightning_avsp.tasks import DirectSaliencyTask
-from lightning_avsp.tasks.fused import fuse, refusal
+from lightning_avsp.tasks.execution import fuse, refusal
 
 GAIN = ("cpu",)  # the CPU has fused kernels too: here it stands for a GPU
 

@@ -49,12 +49,6 @@ def test_a_larger_network_takes_what_there_is_and_tells_what_is_new(tmp_path: Pa
     assert any("audio 2" in line for line in report.lines())
 
 
-def test_tables_of_relative_positions_are_interpolated_and_named(tmp_path: Path) -> None:
-    report = initialise_from(Small(rows=9), saved(Small(rows=5), tmp_path / "a.ckpt"))
-    assert report.resized == ("rel_pos_t",)
-    assert "rel_pos_t" not in report.taken
-
-
 def test_what_has_no_place_is_refused_until_it_is_named(tmp_path: Path) -> None:
     path, target = saved(Small(hears=True), tmp_path / "a.ckpt"), Small()
     before = target.video.weight.detach().clone()
@@ -65,15 +59,17 @@ def test_what_has_no_place_is_refused_until_it_is_named(tmp_path: Path) -> None:
     assert initialise_from(target, path, absent="drop").dropped == ("audio.weight", "audio.bias")
 
 
-def test_another_shape_is_refused(tmp_path: Path) -> None:
+def test_another_shape_and_a_checkpoint_of_something_else_are_refused(tmp_path: Path) -> None:
+    path = saved(Small(), tmp_path / "a.ckpt")
     with pytest.raises(InputError, match=r"video.weight \(3, 2\) for \(4, 2\)"):
-        initialise_from(Small(width=4), saved(Small(), tmp_path / "a.ckpt"))
-
-
-def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
-    torch.save({"state_dict": {"weight": torch.zeros(1)}}, tmp_path / "a.ckpt")
+        initialise_from(Small(width=4), path)
+    # tables of relative positions alone are interpolated, and named
+    report = initialise_from(Small(rows=9), path)
+    assert report.resized == ("rel_pos_t",)
+    assert "rel_pos_t" not in report.taken
+    torch.save({"state_dict": {"weight": torch.zeros(1)}}, path)
     with pytest.raises(InputError, match="holds no network of this project's tasks"):
-        initialise_from(Small(), tmp_path / "a.ckpt")
+        initialise_from(Small(), path)
 
 
 def test_a_frozen_encoder_of_random_weights_is_refused_unless_named() -> None:
@@ -141,13 +137,8 @@ def test_a_start_that_has_seen_test_videos_is_refused(
 
 
 def test_a_resumed_run_does_not_start_again(first_stage: Path, corpus: Path, tmp_path: Path) -> None:
-    arguments = fit_arguments(
-        corpus,
-        tmp_path / "second",
-        *TINY_NETWORK,
-        f"--init_from={first_stage / 'checkpoints' / 'last.ckpt'}",
-        "--figures=0",
-    )
+    start = f"--init_from={first_stage / 'checkpoints' / 'last.ckpt'}"
+    arguments = fit_arguments(corpus, tmp_path / "second", *TINY_NETWORK, start, "--figures=0")
     main(arguments)
     before = torch.load(tmp_path / "second" / "checkpoints" / "last.ckpt", weights_only=True)
     main([*arguments, "--ckpt_path=last", "--trainer.max_epochs=1"])  # nothing left to train

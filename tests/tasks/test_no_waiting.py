@@ -2,7 +2,8 @@
 
 No GPU is needed: tensors without values stand for those of one, so that whatever needs a value raises, and copies
 between the two are seen. What they cannot show is what CUDA's libraries do inside;
-``torch.cuda.set_sync_debug_mode("error")`` shows that on a GPU.
+``torch.cuda.set_sync_debug_mode("error")`` shows that on a GPU. Under bfloat16 autocast, which a GPU trains in, every
+network stays near float32, in its maps and in the type of its parameters.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.papers.avrsp import AVRSP
 from lightning_avsp.papers.diffsal import DiffSal
 from lightning_avsp.papers.mubic import MUBiC, MUBiCRegression
 from lightning_avsp.papers.tavdiff import TAVDiff
-from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
+from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch, SaliencyNetwork
 from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask, SaliencyTask
-from lightning_avsp.tasks.fused import fuse
+from lightning_avsp.tasks.execution import fuse
+from lightning_avsp.tasks.prediction import encode, network_inputs, sample_maps
 
 SIZE = (64, 64)
 TINY: dict[str, Any] = {"video_encoder": "tiny", "audio_encoder": "tiny"}
@@ -170,3 +173,35 @@ def test_a_progress_bar_is_given_no_value_of_a_gpu(monkeypatch: pytest.MonkeyPat
                 task.log_training(maps.sum(), maps, maps)
             assert len(waits.found) == (device == "cuda" and step in (0, 4, 8))
     assert given == [(step, "cpu") for step in (0, 4, 8, *range(9))]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_autocast_changes_maps_by_rounding_alone(name: str) -> None:
+    torch.manual_seed(0)
+    task = task_of(name)
+    network, batch = task.network, batch_of(task.network, "cpu")
+    batch["video"] = torch.randint_like(batch["video"], 0, 256)
+    batch["audio"] = torch.randn_like(batch["audio"])
+    batch["saliency"] = torch.randint_like(batch["saliency"], 0, 256)
+    if "text" in batch:
+        batch["text"] = torch.randn_like(batch["text"])
+    maps = []
+    network.eval()
+    for enabled in (False, True):
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            encoded = encode(network, network_inputs(network, batch))
+            denoises = isinstance(network, DiffusionNetwork)
+            sampling = Sampling(steps=1) if denoises else None
+            diffusion = GaussianDiffusion() if denoises else None
+            maps.append(sample_maps(network, encoded, SIZE, [0, 1], sampling, diffusion))
+    assert maps[0].dtype == maps[1].dtype == torch.float32
+    # bfloat16 keeps 8 bits, an error of 4e-3 a rounding; maps lie in [0, 1]
+    torch.testing.assert_close(maps[1], maps[0], rtol=0, atol=2e-2)
+    network.train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        task.training_step(batch, 0).backward()
+    for parameter in task.parameters():
+        assert parameter.dtype == torch.float32
+        assert parameter.grad is None or (
+            parameter.grad.dtype == torch.float32 and parameter.grad.isfinite().all()
+        )

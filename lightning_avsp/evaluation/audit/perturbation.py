@@ -365,7 +365,7 @@ def audit_modality(
     if modality == "text" and data.captions is None:
         raise InputError(f"the text audit of this {name} needs captions: give --captions FOLDER")
     if model.sampling is not None:
-        samples = max(samples, model.sampling.samples)
+        samples = max(samples, model.sampling.samples)  # never fewer than the model averages in its test
     audit = PerturbationAudit(modality, perturbations(modality, shift), tuple(metrics), least)
     module, loader = perturbed_loader(model, data, modality, audit.inputs)
     scores: dict[tuple[str, str], SaliencyMetrics] = defaultdict(lambda: SaliencyMetrics(metrics))
@@ -380,15 +380,16 @@ def audit_modality(
             try:
                 encoded = model.encode(perturbed)
             except InputError as error:
-                if key != WITHOUT:
+                if key != WITHOUT:  # every other input must work: only a missing one may be refused
                     raise
                 audit.refused[key] = str(error)
                 continue
             if key == OWN:
                 audit.settings = audit.settings or settings_of(model, samples, encoded)
                 audit.encodes = modality[0] in used_modalities(model.network, perturbed, encoded)
+            # the noise is seeded by the clip: alike for every input
             maps = maps_by_setting(model, encoded, batch, audit.settings)
-            own = own or maps
+            own = own or maps  # the own input comes first
             for setting, predicted in maps.items():
                 check_finite(predicted, batch, perturbation.title)
                 scores[key, setting].update(

@@ -61,6 +61,7 @@ class MapChange:
     @property
     def relative(self) -> float:
         """Mean change over the original maps' own standard deviation over pixels; 0 where nothing moves."""
+        # constant maps have no spread to divide by
         return 0.0 if self.total == 0 else self.total / max(self.spread, 1e-12)
 
     def add(self, moved: Tensor, base: Tensor) -> None:
@@ -78,7 +79,7 @@ def check_finite(maps: Tensor, batch: SaliencyBatch, title: str) -> None:
     Raises:
         InputError: If a map is not finite.
     """
-    if not bool(maps.isfinite().all()):
+    if not bool(maps.isfinite().all()):  # NaN - NaN would count as a change of nothing at all
         keys = frame_keys(batch)
         raise InputError(
             f"the model predicts NaN among frames {keys[0]} to {keys[-1]} ({title}); its training diverged, audit "

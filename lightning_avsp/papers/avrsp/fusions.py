@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from lightning_avsp.layers.attention import TransformerLayer
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.layers.video_convolution import VideoConvolution
-from lightning_avsp.papers.avrsp.relevance import RAVF
-from lightning_avsp.papers.avrsp.settings import BilinearForm, FusionName, RAVFSettings
+from lightning_avsp.papers.avrsp.relevance import RAVF, BilinearForm, FusionName, RAVFSettings
 
 
 def sound_of_steps(audio: Tensor, waveform: Tensor, centres: Tensor, steps: int) -> Tensor:

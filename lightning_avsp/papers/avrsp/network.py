@@ -18,21 +18,20 @@ from lightning_avsp.backbones.registry import (
 )
 from lightning_avsp.backbones.soundnet import SoundNetTap
 from lightning_avsp.backbones.weights import PartReport
-from lightning_avsp.errors import InputError
-from lightning_avsp.papers.avrsp.decoder import MapDecoder
-from lightning_avsp.papers.avrsp.explanation import Trace, explain_relevance
+from lightning_avsp.errors import InputError, require_range
 from lightning_avsp.papers.avrsp.fusions import AudioProduct, build_fusion, sound_of_steps
-from lightning_avsp.papers.avrsp.relevance import RAVF
-from lightning_avsp.papers.avrsp.scales import DILATIONS, RegulatorGate, Scale, Synergy
-from lightning_avsp.papers.avrsp.settings import (
+from lightning_avsp.papers.avrsp.relevance import (
+    RAVF,
     BilinearForm,
     Exchange,
     FusionName,
     GateForm,
     RAVFSettings,
+    Trace,
+    explain_relevance,
 )
-from lightning_avsp.papers.explanation import explain_gates
-from lightning_avsp.papers.inputs import check_frame_size, refuse_text
+from lightning_avsp.papers.avrsp.scales import DILATIONS, MapDecoder, RegulatorGate, Scale, Synergy
+from lightning_avsp.papers.inputs import check_frame_size, explain_gates, refuse_text
 from lightning_avsp.structures import DirectNetwork, Explanation
 
 SILENCE_PER_FRAME = 2205
@@ -98,14 +97,12 @@ class AVRSP(DirectNetwork):
         freeze_audio: bool = False,
     ) -> None:
         super().__init__()
-        if not 0 <= ms_mrg_pairs <= 4:
-            raise InputError(f"ms_mrg_pairs={ms_mrg_pairs}: there are four scales; choose 0 to 4")
+        require_range(0, 4, ms_mrg_pairs=ms_mrg_pairs)
+        require_range(1, lip_space_stride=lip_space_stride)
         if clip_frames < 8 or clip_frames % 8:
             raise InputError(
                 f"clip_frames={clip_frames}: the encoder divides time by 8; choose a multiple of 8"
             )
-        if lip_space_stride < 1:
-            raise InputError(f"lip_space_stride={lip_space_stride} must be at least 1")
         self.uses_audio = audio and fusion != "none"
         if audio_weights is not None and not self.uses_audio:
             raise InputError(

@@ -1,15 +1,52 @@
-"""Relevance-guided audio-visual fusion (RAVF), section III-B of AVRSP."""
+"""Options of AVRSP, its relevance-guided audio-visual fusion (RAVF, section III-B), and how that is explained."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from lightning_avsp.errors import InputError, require_range
 from lightning_avsp.layers.attention import FeedForward
 from lightning_avsp.layers.normalization import LayerNorm
-from lightning_avsp.papers.avrsp.settings import RAVFSettings
+from lightning_avsp.structures import Explanation
+
+FusionName = Literal["ravf", "ravf_product", "add", "mul", "concat", "bilinear", "mbt", "none"]
+"""Fusion of audio with the deepest visual features: Table V, the visual-only network, and our remedy."""
+BilinearForm = Literal["low_rank", "full"]
+"""``full`` is ``nn.Bilinear`` as in STAViS and ViNet; ``low_rank`` a product of two projections."""
+Exchange = Literal["adjacent", "full"]
+"""Scales that each scale reads in Equation 10: its neighbours, or all."""
+GateForm = Literal["channel", "spatial"]
+"""One gate value per channel, as Equation 14, or one per channel, step and position."""
+
+
+@dataclass(frozen=True)
+class RAVFSettings:
+    """Relevance-guided audio-visual fusion, Equations 1 to 7; what the paper leaves open."""
+
+    width: int | None = None
+    """Width of the tokens; None for 512, or 64 if the video encoder is tiny."""
+    heads: int = 4
+    """Attention heads; figure 6 shows four."""
+    blocks: int = 2
+    """RAVF blocks one after the other (N in the paper)."""
+    weights: Literal["pooled", "global"] = "pooled"
+    """Source of an adaptive head weight: the means of its own head (pooled) or of all heads (global)."""
+    use_a2v: bool = False
+    """Add the mean of a2v to the fused features; as printed (Equation 7) it only steers the head weights."""
+    ret_norm: Literal["none", "sigmoid", "softmax"] = "none"
+    """Normalisation of the retentions RetA and RetV; the paper leaves them unbounded."""
+
+    def __post_init__(self) -> None:
+        """Check what types cannot."""
+        require_range(1, heads=self.heads, blocks=self.blocks)
+        if self.width is not None and self.width % self.heads:
+            raise InputError(
+                f"ravf: width={self.width} is no multiple of heads={self.heads}; choose one that is"
+            )
 
 
 @dataclass(frozen=True)
@@ -107,3 +144,58 @@ class RAVF(nn.Module):
             if found is not None:
                 found.append(relevance)
         return self.visual_out(visual).transpose(1, 2).unflatten(2, features.shape[2:])
+
+
+@dataclass
+class Trace:
+    """Intermediate results of one pass, to be shown."""
+
+    grid: torch.Size = field(default_factory=torch.Size)
+    """Time steps, height and width of the scale that audio is fused into."""
+    relevance: list[Relevance] = field(default_factory=list)
+    """Relevance in the RAVF blocks."""
+    gates: dict[int, Tensor] = field(default_factory=dict)
+    """Gates (B, C, T, h, w) by scale, 0 the coarsest."""
+
+
+def explain_relevance(trace: Trace) -> list[Explanation]:
+    """Show RetA and RetV of the last block as maps per head, and strengths and head weights of all blocks as numbers.
+
+    The retentions are those that the network uses: without a softmax they are unbounded and may be negative, so that
+    plots of several clips need one common scale (contradiction X13).
+    """
+    if not trace.relevance:
+        return []
+    last = trace.relevance[-1]
+    maps = {
+        "v2a": ("RetA, visual to audio", last.ret_a.mean(dim=3)),  # (B, heads, N)
+        "a2v": ("RetV, audio to visual", last.ret_v.mean(dim=2)),
+    }
+    shown = [
+        Explanation(
+            f"relevance_{direction}_head{head + 1}",
+            f"{title} attention, head {head + 1}, mean over audio tokens, not normalised",
+            values[:, head].unflatten(1, trace.grid),  # (B, T, h, w)
+        )
+        for direction, (title, values) in maps.items()
+        for head in range(values.shape[1])
+    ]
+    found = trace.relevance
+    numbers = {
+        "retention_v2a": ("mean of |RetA|", [block.ret_a.abs().mean(dim=(2, 3)) for block in found]),
+        "retention_a2v": ("mean of |RetV|", [block.ret_v.abs().mean(dim=(2, 3)) for block in found]),
+        "head_weights": (
+            "adaptive weights of the heads, sum 1 per block",
+            [block.head_weights for block in found],
+        ),
+    }
+    labels = tuple(
+        f"block {block + 1} head {head + 1}"
+        for block, relevance in enumerate(found)
+        for head in range(relevance.head_weights.shape[1])
+    )
+    return shown + [
+        # blocks side by side, in the order of the labels
+        Explanation(name, title, torch.cat(values, dim=1), labels)
+        for name, (title, values) in numbers.items()
+    ]

@@ -19,12 +19,11 @@ from lightning_avsp.backbones.registry import (
     build_video_encoder,
 )
 from lightning_avsp.backbones.weights import PartReport
-from lightning_avsp.errors import InputError
-from lightning_avsp.papers.diffsal.paper.decoder import AttentionKind
-from lightning_avsp.papers.diffsal.paper.interaction import AudioInteraction, Interaction
+from lightning_avsp.errors import InputError, require_range
+from lightning_avsp.papers.diffsal.paper.decoder import AttentionKind, AudioInteraction, Interaction
 from lightning_avsp.papers.diffsal.paper.network import PaperDiffSal
 from lightning_avsp.papers.diffsal.released.attention import ReleasedMIM
-from lightning_avsp.papers.explanation import draw_first_step
+from lightning_avsp.papers.inputs import draw_first_step
 from lightning_avsp.structures import Condition, DiffusionNetwork, Explanation
 
 DiffSalVariant = Literal["paper", "released"]
@@ -88,8 +87,7 @@ class DiffSal(DiffusionNetwork):
         freeze_audio: bool | None = None,
     ) -> None:
         super().__init__()
-        if not 1 <= num_stages <= 4:
-            raise InputError(f"num_stages={num_stages}: there are four scales; choose 1 to 4")
+        require_range(1, 4, num_stages=num_stages)
         if modality == "a" and interaction == "none":
             raise InputError(
                 "modality=a with interaction=none leaves no input; choose interaction=mim, or modality=v"

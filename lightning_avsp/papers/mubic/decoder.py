@@ -12,7 +12,7 @@ from lightning_avsp.layers.attention import EfficientCrossAttention, attention_h
 from lightning_avsp.layers.convolution import Axes, TimedResidualBlock
 from lightning_avsp.layers.embeddings import TimeEmbedding
 from lightning_avsp.layers.video_convolution import VideoBatchNorm, VideoConvolution
-from lightning_avsp.papers.mubic.options import DecoderGate, Widths
+from lightning_avsp.papers.mubic.interaction import DecoderGate, Widths
 
 BLOCKS_PER_STAGE = 2
 """Basic blocks of a stage; fits the printed budget (X2)."""

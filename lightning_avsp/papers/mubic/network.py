@@ -15,9 +15,9 @@ from torch import Tensor
 
 from lightning_avsp.backbones.registry import AudioEncoderName, VideoEncoderName
 from lightning_avsp.layers.convolution import Axes
-from lightning_avsp.papers.explanation import draw_first_step, explain_gates
+from lightning_avsp.papers.inputs import draw_first_step, explain_gates
 from lightning_avsp.papers.mubic.decoder import DenoisingDecoder, StepNoiseEncoder, choose_steps
-from lightning_avsp.papers.mubic.options import DecoderGate, Fusion
+from lightning_avsp.papers.mubic.interaction import DecoderGate, Fusion
 from lightning_avsp.papers.mubic.trunk import Factors, Fused, FusionTrunk
 from lightning_avsp.structures import (
     Condition,

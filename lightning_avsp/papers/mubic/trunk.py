@@ -18,13 +18,14 @@ from lightning_avsp.backbones.weights import PartReport
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.resampling import resample_time
 from lightning_avsp.papers.inputs import check_frame_size, refuse_text
-from lightning_avsp.papers.mubic.interaction import InteractionBlock, TemporalRefinement
-from lightning_avsp.papers.mubic.options import (
+from lightning_avsp.papers.mubic.interaction import (
     THESIS_FACTORS,
     THESIS_NOISE,
     TINY_FACTORS,
     TINY_NOISE,
     Fusion,
+    InteractionBlock,
+    TemporalRefinement,
     Widths,
 )
 

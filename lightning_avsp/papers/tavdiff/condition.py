@@ -1,8 +1,9 @@
-"""The condition C_f of the denoiser: visual tokens that the caption has weighted, audio tokens, caption tokens."""
+"""The condition C_f of the denoiser: audio, caption and visual tokens, and the fusions of Table V beside SITR."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -137,3 +138,57 @@ class CaptionTokens(nn.Module):
         tokens = self.norm(self.project(text)) * rows.tokens[..., None]
         first = torch.where(rows.present[:, None], tokens[:, 0], self.absent.to(tokens.dtype))
         return torch.cat([first[:, None], tokens[:, 1:]], dim=1)
+
+
+TextFusion = Literal["sitr", "concat", "repeat_add", "repeat_average"]
+
+
+class VisualOnly(nn.Module):
+    """No text: layer norm of the projected visual features."""
+
+    reads_target = False
+
+    def __init__(self, video_channels: int, width: int) -> None:
+        super().__init__()
+        self.value = nn.Linear(video_channels, width)
+        self.norm = LayerNorm(width)
+
+    def forward(self, features: Tensor, text: Tensor | None, saliency: Tensor | None = None) -> Tensor:
+        """Project (B, C, T, h, w) to (B, d, T, h, w); the ground truth is not read."""
+        grid = features.shape[2:]
+        visual = self.norm(self.value(features.flatten(2).transpose(1, 2)))  # (B, T h w, d)
+        return self.mix(visual, text).transpose(1, 2).unflatten(2, grid)
+
+    def mix(self, visual: Tensor, text: Tensor | None) -> Tensor:
+        """Mix the tokens (B, P, d) with the text; here they stay as they are."""
+        return visual
+
+
+class RepeatedText(VisualOnly):
+    """Table V: the end token's features, projected, repeated at every visual position, mixed with the visual ones.
+
+    ``repeat_add``: sum; ``repeat_average``: mean, or the visual features alone where there is no text; ``concat``:
+    both side by side, brought back to d channels.
+    """
+
+    def __init__(self, kind: TextFusion, text_width: int, video_channels: int, width: int) -> None:
+        super().__init__(video_channels, width)
+        self.kind: TextFusion = kind
+        self.text = nn.Linear(text_width, width)
+        if kind == "concat":
+            self.join = nn.Linear(2 * width, width)
+
+    def mix(self, visual: Tensor, text: Tensor | None) -> Tensor:
+        """Mix visual tokens (B, P, d) with the text; zeros stand for absent text."""
+        repeated, present = (
+            visual.new_zeros(len(visual), 1, visual.shape[-1]),
+            visual.new_zeros(len(visual), 1, 1),
+        )
+        if text is not None:
+            rows = TokenRoles.of(text)
+            # a projection has a bias: absent text must stay zero
+            repeated = self.text(rows.end_features(text))[:, None] * rows.present[:, None, None]  # (B, 1, d)
+            present = rows.present[:, None, None].to(visual.dtype)
+        if self.kind == "concat":
+            return self.join(torch.cat([visual, repeated.expand_as(visual)], dim=-1))
+        return visual + repeated if self.kind == "repeat_add" else (visual + repeated) / (1 + present)

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_avsp.errors import InputError, require_choice
+from lightning_avsp.errors import InputError, require_choice, require_range
 from lightning_avsp.layers.normalization import LayerNorm
 from lightning_avsp.papers.tavdiff.condition import TokenRoles
+from lightning_avsp.structures import Explanation
 
 SITRTokens = Literal["words", "all"]
 """Tokens whose maps may be chosen: the words, or start and end token too."""
@@ -92,8 +93,7 @@ class SITR(nn.Module):
             ("output", output, SITROutput),
         ):
             require_choice(f"sitr_{name}", value, get_args(choices))
-        if not 0 <= gt_share <= 1:
-            raise InputError(f"sitr_gt_share={gt_share} is a share: choose 0 to 1")
+        require_range(0, 1, sitr_gt_share=gt_share)
         if gt_product and train_select != "gt":
             raise InputError(
                 f"sitr_gt_product=true multiplies the map that the ground truth has chosen, but sitr_train_select="
@@ -207,3 +207,59 @@ class SITR(nn.Module):
             value = self.norm(self.value(tokens))  # (B, P, width)
             result = weight * value if self.output == "map_times_v" else (1 + weight) / 2 * value
         return result.transpose(1, 2).unflatten(2, grid)
+
+
+def explain_sitr(sitr: SITR, features: Tensor, text: Tensor, saliency: Tensor | None) -> list[Explanation]:
+    """Show the maps of all tokens that may be chosen, of the chosen ones, and the choices as numbers.
+
+    Args:
+        sitr: The module.
+        features: Visual features f_v (B, C, T, h, w).
+        text: Token features (B, N, text_width); row 0 is the start token, so row i is the i-th token of the caption.
+        saliency: Ground truth (B, 1, H, W), or None.
+
+    Returns:
+        Maps (B, T, h, w) with mean 1, zero where a clip has no such token; numbers (B, K).
+    """
+    responses = sitr.respond(features, text)
+    grid = features.shape[2:]
+    maps = responses.maps * responses.maps.shape[-1]
+    maps = (maps * responses.candidates[..., None]).unflatten(2, grid)  # (B, N, T, h, w)
+    clips = torch.arange(len(maps), device=maps.device)
+    by_rule = sitr.choose(responses, None, grid)
+    unit = "(attention, mean 1)"
+    rows = [row for row in range(maps.shape[1]) if bool(responses.candidates[:, row].any())]
+    found = [
+        Explanation(
+            f"sitr_token{row:02d}", f"map of token {row} of the caption {unit}", maps[:, row], token=row
+        )
+        for row in rows
+    ]
+    products = None if saliency is None else maps * spread(saliency, grid).unflatten(1, grid)[:, None]
+    if products is not None:
+        found += [
+            Explanation(
+                f"sitr_token{row:02d}_truth",
+                f"map of token {row} of the caption, times the ground truth",
+                products[:, row],
+                token=row,
+            )
+            for row in rows
+        ]
+    found.append(Explanation("sitr_chosen", f"the map that SITR's rule chooses {unit}", maps[clips, by_rule]))
+    numbers, labels = [by_rule.float()], ["token chosen by the rule"]
+    if products is not None:
+        by_truth = sitr.choose(responses, saliency, grid)
+        title = f"the map that the ground truth chooses {unit}"
+        found.append(Explanation("sitr_chosen_by_truth", title, maps[clips, by_truth]))
+        numbers += [by_truth.float(), (by_rule == by_truth).float()]
+        labels += ["token chosen by the ground truth", "both choose the same (1: yes)"]
+    values = torch.stack(numbers, dim=1)
+    values = torch.where(responses.present[:, None], values, torch.nan)
+    found.append(Explanation("sitr_choice", "tokens that SITR chooses", values, tuple(labels)))
+    if products is not None:
+        sums = products[:, rows].flatten(2).mean(dim=2)
+        sums = torch.where(responses.candidates[:, rows], sums, torch.nan)
+        title = "mean of each token's map times the ground truth: the largest is chosen in training"
+        found.append(Explanation("sitr_overlap", title, sums, tuple(f"token {row}" for row in rows)))
+    return found

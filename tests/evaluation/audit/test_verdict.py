@@ -36,38 +36,29 @@ WORSE = [-0.2, -0.3, -0.25, -0.2, -0.3]
 SMALL = [0.004, 0.005, 0.006, 0.005, 0.005]
 
 
-@pytest.mark.parametrize(
-    ("one", "mean", "finding"),
-    [
-        (LISTENS, LISTENS, "uses audio"),
-        (NOTHING, NOTHING, "does not use audio"),
-        (SMALL, SMALL, "does not use audio"),  # above 0, but too small to matter
-        (MIXED, MIXED, "undecided"),
-        (LISTENS, NOTHING, "undecided"),  # all settings must agree
-        (LISTENS, MIXED, "undecided"),
-        (WORSE, WORSE, "undecided"),  # audio moves the maps, but does not help
-        ([0.3], [0.3], "undecided"),  # one video has no interval
-    ],
-)
-def test_rule(one: list[float], mean: list[float], finding: str) -> None:
-    found = audit(one=one, mean=mean).verdict()
-    assert found.finding == finding
-    assert "at 1 step" in found.reason
-    assert "at mean of 4 samples" in found.reason
+BOTH = ("at 1 step", "at mean of 4 samples")
 
 
 @pytest.mark.parametrize(
-    ("found", "finding", "reason"),
+    ("found", "finding", "reasons"),
     [
+        (audit(one=LISTENS, mean=LISTENS), "uses audio", BOTH),
+        (audit(one=NOTHING, mean=NOTHING), "does not use audio", BOTH),
+        (audit(one=SMALL, mean=SMALL), "does not use audio", BOTH),  # above 0, but too small to matter
+        (audit(one=MIXED, mean=MIXED), "undecided", BOTH),
+        (audit(one=LISTENS, mean=NOTHING), "undecided", BOTH),  # all settings must agree
+        (audit(one=LISTENS, mean=MIXED), "undecided", BOTH),
+        (audit(one=WORSE, mean=WORSE), "undecided", BOTH),  # audio moves the maps, but does not help
+        (audit(one=[0.3], mean=[0.3]), "undecided", BOTH),  # one video has no interval
         # a setting that commits decides nothing
-        (audit(one=NOTHING, steps=LISTENS, mean=NOTHING), "does not use audio", "CC +0.0002 ["),
-        (audit(one=LISTENS, steps=WORSE, mean=LISTENS), "uses audio", "CC +0.250 ["),
+        (audit(one=NOTHING, steps=LISTENS, mean=NOTHING), "does not use audio", ("CC +0.0002 [",)),
+        (audit(one=LISTENS, steps=WORSE, mean=LISTENS), "uses audio", ("CC +0.250 [",)),
         # the least gain is an option
-        (audit(least=0.001, one=SMALL), "uses audio", "CC +0.005 ["),
-        (audit(least=0.4, one=LISTENS), "does not use audio", "within 0.4 of 0"),
-        (audit(one=WORSE), "undecided", "CC -0.250 ["),
+        (audit(least=0.001, one=SMALL), "uses audio", ("CC +0.005 [",)),
+        (audit(least=0.4, one=LISTENS), "does not use audio", ("within 0.4 of 0",)),
+        (audit(one=WORSE), "undecided", ("CC -0.250 [",)),
     ],
 )
-def test_reasons(found: PerturbationAudit, finding: str, reason: str) -> None:
+def test_the_rule_and_its_reasons(found: PerturbationAudit, finding: str, reasons: tuple[str, ...]) -> None:
     assert found.verdict().finding == finding
-    assert reason in found.verdict().reason
+    assert all(reason in found.verdict().reason for reason in reasons)

@@ -182,7 +182,7 @@ def test_explains_existing_parts_only() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ms_mrg_pairs": 5}, "choose 0 to 4"),
+        ({"ms_mrg_pairs": 5}, "from 0 to 4"),
         ({"clip_frames": 12}, "multiple of 8"),
         ({"lip_space_stride": 0}, "lip_space_stride=0"),
         ({"audio": False, "audio_weights": "x.pth"}, "no audio encoder for audio_weights=x.pth"),

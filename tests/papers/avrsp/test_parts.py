@@ -12,7 +12,6 @@ from lightning_avsp.backbones.tiny_audio import TinyWaveformEncoder
 from lightning_avsp.errors import InputError
 from lightning_avsp.layers.atrous_pyramid import AtrousPyramid3d, ConvNorm3d
 from lightning_avsp.layers.importance_pooling import LocalImportancePooling3d
-from lightning_avsp.papers.avrsp.decoder import MapDecoder
 from lightning_avsp.papers.avrsp.fusions import (
     AudioProduct,
     Bilinear,
@@ -20,9 +19,8 @@ from lightning_avsp.papers.avrsp.fusions import (
     Elementwise,
     sound_of_steps,
 )
-from lightning_avsp.papers.avrsp.relevance import RAVF, RAVFBlock, Relevance
-from lightning_avsp.papers.avrsp.scales import RegulatorGate, Scale, Synergy, resize_space
-from lightning_avsp.papers.avrsp.settings import RAVFSettings
+from lightning_avsp.papers.avrsp.relevance import RAVF, RAVFBlock, RAVFSettings, Relevance
+from lightning_avsp.papers.avrsp.scales import MapDecoder, RegulatorGate, Scale, Synergy, resize_space
 
 pytestmark = pytest.mark.usefixtures("double")
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from papers.shared import SCALES, full_size
 
 from lightning_avsp.papers.diffsal import DiffSal
 from lightning_avsp.profiling.counting import count_as_papers
@@ -22,14 +23,7 @@ def test_paper_variant_is_within_five_percent_of_the_published_budget(options, m
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, rel=0.05)
     if giga is None:
         return
-    with torch.device("meta"):
-        inputs = (
-            torch.empty(1, 1, 224, 384),
-            torch.empty(1, dtype=torch.int64),
-            torch.empty(1, 3, 16, 224, 384),
-            torch.empty(1, 1, 9, 112, 192),
-        )
-    cost = count_as_papers(network, *inputs)
+    cost = count_as_papers(network, *full_size(224, 384))
     assert cost.params / 1e6 == pytest.approx(millions, rel=0.05)
     assert cost.macs / 1e9 == pytest.approx(giga, rel=0.05)
 
@@ -60,14 +54,10 @@ def test_full_size_networks_have_the_size_the_card_states(options, parameters):
 
 def test_full_size_network_runs_at_224_by_384_on_the_meta_device():
     network = build()
+    noisy, t, video, audio = full_size(224, 384)
     with torch.device("meta"):
-        condition = network.encode(torch.empty(1, 3, 16, 224, 384), torch.empty(1, 1, 9, 112, 192))
-        out = network.denoise(torch.empty(1, 1, 224, 384), torch.empty(1, dtype=torch.int64), condition)
+        condition = network.encode(video, audio)
+        out = network.denoise(noisy, t, condition)
     assert out.shape == (1, 1, 224, 384)
-    assert [tuple(f.shape[1:]) for f in condition.video] == [
-        (768, 8, 7, 12),
-        (384, 8, 14, 24),
-        (192, 8, 28, 48),
-        (96, 8, 56, 96),
-    ]
+    assert [tuple(f.shape[1:]) for f in condition.video] == SCALES
     assert condition.audio.shape == (1, 512, 9, 7, 12)

@@ -7,13 +7,11 @@ import torch.nn.functional as F
 from lightning_avsp.layers.attention import multi_head_attention
 from lightning_avsp.layers.audio_product import ProductResidual
 from lightning_avsp.papers.diffsal.paper.decoder import (
+    AudioInteraction,
     ModulationStage,
     NoiseEncoder,
     PredictionHead,
     SpatioTemporalCrossAttention,
-)
-from lightning_avsp.papers.diffsal.paper.interaction import (
-    AudioInteraction,
     interaction_mask,
 )
 from lightning_avsp.papers.diffsal.paper.network import TemporalEnhancement
@@ -113,17 +111,14 @@ def test_a_stage_adds_the_one_before_and_the_head_adds_all():
     torch.testing.assert_close(seen[1], total)
 
 
-@pytest.mark.parametrize(("index", "keys"), [(1, 9 * 8 * 16), (2, 9 * 4 * 8), (3, 9 * 2 * 4), (4, 9 * 1 * 2)])
-def test_keys_and_values_are_compressed_in_space_only(index, keys):
-    module = stage(index=index).attention
+@pytest.mark.parametrize(
+    ("index", "attention", "keys"),
+    [(1, "eca", 8 * 16), (2, "eca", 4 * 8), (3, "eca", 2 * 4), (4, "eca", 1 * 2), (4, "standard", 16 * 32)],
+)
+def test_keys_and_values_are_compressed_in_space_only(index, attention, keys):
+    module = stage(index=index, attention=attention).attention
     x = torch.randn(1, 16, 9, 16, 32)
-    assert module.compress_key(x).shape == (1, keys, 16)
-    assert module.compress_value(x).shape == (1, keys, 16)
-
-
-def test_standard_attention_keeps_every_token():
-    module = stage(index=4, attention="standard").attention
-    assert module.compress_key(torch.randn(1, 16, 9, 4, 8)).shape == (1, 9 * 4 * 8, 16)
+    assert module.compress_key(x).shape == module.compress_value(x).shape == (1, 9 * keys, 16)
 
 
 @pytest.mark.parametrize("step", range(9))

@@ -173,16 +173,12 @@ def test_mim_residual_adds_the_product_of_video_and_audio() -> None:
     torch.testing.assert_close(modulation(x, sound), x + x * r[None, None, :, None, None])
 
 
-def test_mim_residual_adds_parameters_only_for_mel() -> None:
-    published, residual = tiny().state_dict(), tiny(interaction="mim_residual").state_dict()
-    assert set(residual) - set(published) == {f"decoder.stages.{i}.modulation.mel_weight" for i in range(4)}
-    assert set(published) <= set(residual)
-
-
-def test_mim_residual_works_without_audio_as_mim_does() -> None:
+def test_mim_residual_adds_parameters_for_mel_alone_and_works_without_audio_as_mim_does() -> None:
     noisy_map, t, video, _ = clip()
     published, residual = tiny(), tiny(interaction="mim_residual")
-    residual.load_state_dict(published.state_dict(), strict=False)
+    found = residual.load_state_dict(published.state_dict(), strict=False)
+    assert found.missing_keys == [f"decoder.stages.{i}.modulation.mel_weight" for i in range(4)]
+    assert not found.unexpected_keys
     with torch.no_grad():
         assert torch.equal(published(noisy_map, t, video), residual(noisy_map, t, video))
 
@@ -235,13 +231,3 @@ def test_condition_may_be_stripped_of_its_audio() -> None:
     network = tiny()
     silent = Condition(video=network.encode(video, audio).video)
     assert torch.equal(network.denoise(noisy_map, t, silent), network(noisy_map, t, video))
-
-
-def test_trains_under_bf16_autocast() -> None:
-    noisy_map, t, video, audio = clip()
-    network = tiny(interaction="mim_residual").train()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        saliency = network(noisy_map, t, video, audio)
-    saliency.float().sum().backward()
-    gradients = [p.grad for p in network.parameters() if p.requires_grad]
-    assert all(g is not None and bool(g.isfinite().all()) for g in gradients)

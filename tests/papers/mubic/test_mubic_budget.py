@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from papers.mubic.mubic_rows import DENOISERS, SWITCHES
+from papers.shared import SCALES, full_size
 
 from lightning_avsp.papers.mubic import MUBiC, MUBiCRegression
 from lightning_avsp.profiling.counting import count_as_papers, count_flops
@@ -13,16 +14,6 @@ pytestmark = pytest.mark.full_size
 def build(**options):
     with torch.device("meta"):
         return MUBiC(**options).eval()
-
-
-def inputs():
-    with torch.device("meta"):
-        return (
-            torch.empty(1, 1, 112, 192),
-            torch.empty(1, dtype=torch.int64),
-            torch.empty(1, 3, 16, 224, 384),
-            torch.empty(1, 1, 9, 112, 192),
-        )
 
 
 def size(network):
@@ -50,28 +41,24 @@ def test_sizes_are_the_cards_and_near_the_printed_ones_and_every_part_costs_oper
     # the thesis does not define how it counts, so only the sign of its differences is asked for
     if row != "full":
         with torch.device("meta"):
-            assert count_flops(network, *inputs()) < count_flops(build(), *inputs())
-            assert count_as_papers(network, *inputs()).macs < count_as_papers(build(), *inputs()).macs
+            clip = full_size(112, 192)
+            assert count_flops(network, *clip) < count_flops(build(), *clip)
+            assert count_as_papers(network, *clip).macs < count_as_papers(build(), *clip).macs
 
 
 @pytest.mark.parametrize("row", [*DENOISERS, *SWITCHES])
 def test_every_row_runs_at_full_size(row):
     network = build(**(DENOISERS | SWITCHES)[row])
-    noisy, t, video, audio = inputs()
+    noisy, t, video, audio = full_size(112, 192)
     with torch.device("meta"):
         condition = network.encode(video, audio)
         out = network.denoise(noisy, t, condition)
     assert out.shape == (1, 1, 112, 192)
-    assert [tuple(f.shape[1:]) for f in condition.video] == [
-        (768, 8, 7, 12),
-        (384, 8, 14, 24),
-        (192, 8, 28, 48),
-        (96, 8, 56, 96),
-    ]
+    assert [tuple(f.shape[1:]) for f in condition.video] == SCALES
 
 
 def test_the_row_without_diffusion_decoder_and_other_map_sizes_run_at_full_size():
-    _, t, video, audio = inputs()
+    _, t, video, audio = full_size(112, 192)
     with torch.device("meta"):
         regression = MUBiCRegression(map_size=(112, 192)).eval()
         assert regression(video, audio).shape == (1, 1, 112, 192)

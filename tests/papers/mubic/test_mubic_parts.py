@@ -17,25 +17,19 @@ from lightning_avsp.papers.mubic.decoder import (
 )
 from lightning_avsp.papers.mubic.interaction import (
     AudioMatching,
+    Fusion,
     GatedFusion,
     InteractionBlock,
     LocalContext,
     SeparateFFN,
     Skip,
     TemporalRefinement,
+    Widths,
 )
-from lightning_avsp.papers.mubic.options import Fusion, Widths
 
 pytestmark = pytest.mark.usefixtures("double")
 
-WIDTHS = Widths(
-    channels=(8, 16, 24, 32),
-    factors=(4, 2, 2, 1),
-    noise=(6, 8, 12, 16),
-    head_dim=8,
-    audio=16,
-    mel_bins=2,
-)
+WIDTHS = Widths((8, 16, 24, 32), factors=(4, 2, 2, 1), noise=(6, 8, 12, 16), head_dim=8, audio=16, mel_bins=2)
 
 
 def tokens(x):
@@ -159,7 +153,10 @@ def test_decoder_gate_follows_equations_3_44_to_3_46_or_line_26():
 
 def test_the_deepest_stage_has_a_gate_under_algorithm_1_alone():
     fused = torch.randn(2, 32, 8, 2, 4)
-    assert ConditionalDenoising(3, WIDTHS, "equations", False)(fused, None, None)[1] is None
+    stage = ConditionalDenoising(3, WIDTHS, "equations", False).eval()
+    out, found = stage(fused, None, None)
+    assert found is None  # Equation 3.42: its context is the fused feature itself (X10)
+    torch.testing.assert_close(out, stage.temporal(fused))
     stage = ConditionalDenoising(3, WIDTHS, "algorithm", False).eval()
     gate = stage.fusion.layers(fused).sigmoid()
     out, found = stage(fused, None, None)
@@ -249,22 +246,10 @@ def test_noise_of_other_sizes_is_brought_to_twice_the_finest_features():
     torch.testing.assert_close(encoder(noisy, t, (16, 32)), encoder(resized, t, (16, 32)))
 
 
-def test_deepest_stage_has_no_gate():
-    """Equation 3.42: its context is the fused feature itself (X10)."""
-    stage = ConditionalDenoising(3, WIDTHS, "equations", denoises=False).eval()
-    fused = torch.randn(1, 32, 8, 2, 4)
-    out, gate = stage(fused, None, None)
-    assert gate is None
-    torch.testing.assert_close(out, stage.temporal(fused))
-
-
 def test_stage_asks_with_noise_and_reads_context():
     stage = ConditionalDenoising(2, WIDTHS, "equations", denoises=True).eval()
-    fused, deeper, noise = (
-        torch.randn(2, 24, 8, 4, 8),
-        torch.randn(2, 32, 8, 2, 4),
-        torch.randn(2, 12, 1, 4, 8),
-    )
+    fused, deeper = torch.randn(2, 24, 8, 4, 8), torch.randn(2, 32, 8, 2, 4)
+    noise = torch.randn(2, 12, 1, 4, 8)
     context, _ = stage.fusion(fused, stage.enlarge(deeper))
     attended = stage.attention(tokens(noise + stage.time), context)
     expected = stage.temporal(context + attended.transpose(1, 2).unflatten(2, context.shape[2:]))

@@ -5,9 +5,8 @@ import torch
 from rounding import assert_close
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.papers.tavdiff.condition import TokenRoles
+from lightning_avsp.papers.tavdiff.condition import RepeatedText, TokenRoles, VisualOnly
 from lightning_avsp.papers.tavdiff.sitr import SITR
-from lightning_avsp.papers.tavdiff.text_fusion import RepeatedText, VisualOnly
 
 
 @pytest.fixture

@@ -3,14 +3,9 @@
 import pytest
 import torch
 
-from lightning_avsp.diffusion import Sampling
-from lightning_avsp.input_spec import InputSpec
-from lightning_avsp.media.waveform import Waveform
 from lightning_avsp.papers.tavdiff import TAVDiff
 from lightning_avsp.papers.tavdiff.condition import condition_tokens
 from lightning_avsp.profiling.counting import count_flops
-from lightning_avsp.structures import ClipPolicy
-from lightning_avsp.tasks import DiffusionSaliencyTask
 
 # Row of the paper's tables, options, parameters in all, GMACs of the encoders, GMACs of a denoising step
 ROWS = [
@@ -103,45 +98,3 @@ def test_every_switch_trains_every_parameter(tiny, clip, options):
     assert all(p.grad.isfinite().all() for p in trained.values())
     dead = [name for name, p in trained.items() if not p.grad.abs().max() > 0]
     assert not dead
-
-
-@pytest.mark.parametrize("steps", [1, 6])
-def test_any_number_of_steps_encodes_a_clip_once(tiny, clip, steps):
-    """Figure 5."""
-    network = tiny().eval()
-    task = DiffusionSaliencyTask(network, sampling=Sampling(steps=steps)).eval()
-    task.input_spec = InputSpec((64, 64), (32, 64), ClipPolicy(), Waveform())
-    calls = {"video": 0, "audio": 0, "text": 0, "denoiser": 0}
-
-    def count(name):
-        def hook(module, args, out):
-            calls[name] += 1
-
-        return hook
-
-    condition = network.condition
-    hooks = [
-        module.register_forward_hook(count(name))
-        for name, module in (
-            ("video", condition.video_encoder),
-            ("audio", condition.audio_encoder),
-            ("text", condition.fusion.query),
-            ("denoiser", network.denoiser),
-        )
-    ]
-    _, _, _, audio, text, saliency = clip
-    maps = task.predict_maps(
-        {
-            "video": torch.randint(0, 256, (3, 16, 64, 64, 3), dtype=torch.uint8),
-            "audio": audio,
-            "text": text,
-            "saliency": (255 * saliency).to(torch.uint8),
-            "corpus": ["AVAD"] * 3,
-            "video_id": ["V"] * 3,
-            "frame": torch.tensor([9, 10, 11]),
-        }
-    )
-    for hook in hooks:
-        hook.remove()
-    assert maps.shape == saliency.shape
-    assert calls == {"video": 1, "audio": 1, "text": 1, "denoiser": steps}

@@ -19,11 +19,11 @@ from lightning_avsp.layers.resampling import resample_time
 from lightning_avsp.layers.video_convolution import VideoConvolution
 from lightning_avsp.papers.diffsal.paper.decoder import (
     AttentionKind,
+    Interaction,
     ModulationStage,
     NoiseEncoder,
     PredictionHead,
 )
-from lightning_avsp.papers.diffsal.paper.interaction import Interaction
 from lightning_avsp.papers.inputs import check_frame_size, refuse_text
 from lightning_avsp.structures import Condition, DiffusionNetwork
 

@@ -1,15 +1,16 @@
-"""Signals and Ctrl-C end a training after the current step, with a checkpoint; resuming completes it exactly."""
+"""A NaN loss stops a run and names its clips; a signal ends it with a checkpoint, and resuming completes it exactly."""
 
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from commandline import TINY_NETWORK, fit_arguments
 
-from lightning_avsp.callbacks import stop_signals
+from lightning_avsp.callbacks import stopping
 from lightning_avsp.callbacks.ema import KEY
 from lightning_avsp.cli import main
 from lightning_avsp.tasks import DiffusionSaliencyTask
@@ -22,6 +23,29 @@ def arguments(corpus: Path, run: Path, *more: str) -> list[str]:
 
 def last(run: Path) -> dict:
     return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def test_the_run_stops_with_the_clips_written_down_and_the_checkpoint_of_before(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str]
+) -> None:
+    original = DiffusionSaliencyTask.training_step
+
+    def broken(self: DiffusionSaliencyTask, batch, batch_idx: int) -> torch.Tensor:
+        loss = original(self, batch, batch_idx)
+        return loss * float("nan") if batch_idx == 2 else loss
+
+    monkeypatch.setattr(DiffusionSaliencyTask, "training_step", broken)
+    error = refused(arguments(corpus, tmp_path, "--save_every_steps=1"))
+    assert "NaN or infinite" in error
+    found = json.loads((tmp_path / "nonfinite.json").read_text())
+    (batch,) = found["batches"]
+    assert batch["batch"] == 2
+    assert len(batch["clips"]) == 2
+    assert all(corpus_name == "AVAD" and frame >= 1 for corpus_name, _, frame in batch["clips"])
+    kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert kept["global_step"] == 2
+    assert all(value.isfinite().all() for value in kept["state_dict"].values() if value.is_floating_point())
+    assert not json.loads((tmp_path / "run.json").read_text())["finished"]
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +91,10 @@ def test_a_signal_saves_and_leaves_and_the_resumed_run_equals_an_uninterrupted_o
 
 def test_a_slurm_job_is_put_back_into_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[list[str]] = []
-    monkeypatch.setattr(stop_signals.subprocess, "run", lambda command, **_: called.append(command))
+    monkeypatch.setattr(stopping.subprocess, "run", lambda command, **_: called.append(command))
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    stop_signals.requeue_job()
+    stopping.requeue_job()
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "16")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
-    stop_signals.requeue_job()
+    stopping.requeue_job()
     assert called == [["scontrol", "requeue", "17"], ["scontrol", "requeue", "16_3"]]
