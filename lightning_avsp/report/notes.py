@@ -101,7 +101,7 @@ def table_notes(
         quantities = ", ".join(QUANTITIES.get(name, name) for name in sorted(names))
         scaled = f" x {course.scale:,g}" if course.scale != 1 else ""
         notes.append(
-            f"ours: {quantities}{scaled}, of the row's epoch in the trainings of {course.sweep}, {course.row}"
+            f"ours: training courses of {course.sweep}, row {course.row}: {quantities}{scaled} of the row's epoch"
         )
         return (*notes, *synthetic_notes(frame), *start_notes(results), *printed_notes(table))
     return (

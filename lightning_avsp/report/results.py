@@ -190,8 +190,8 @@ def _limits(content: Mapping[str, Any]) -> tuple[str, ...]:
     every = content.get("test_every") or 1
     changed = [
         f"{name}: {content[key]}"
-        for name, key in (("audio", "test_audio"), ("captions", "test_text"))
-        if content.get(key) not in (None, "true")
+        for name, key in (("frames", "test_frames"), ("audio", "test_audio"), ("captions", "test_text"))
+        if content.get(key) not in (None, "true", "all")
     ]
     return (*([f"every {every}th frame only"] if every > 1 else []), *changed)
 
