@@ -20,8 +20,8 @@ help: ## Show this help
 
 # The stamp is newer than what it was installed from, so a changed pin installs again and an unchanged one costs nothing.
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "python3 (3.10 or newer) is needed: set PYTHON=/path/to/python3" >&2; exit 2; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10; set PYTHON=/path/to/a/newer/python3" >&2; exit 2; }
+	@command -v $(PYTHON) >/dev/null || { echo "python3 (3.11 or newer) is needed: set PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11; set PYTHON=/path/to/a/newer/python3" >&2; exit 2; }
 	@echo "Installing into $(VENV) (a few minutes, about 6 GB)"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[dev]'

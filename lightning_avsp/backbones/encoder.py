@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from lightning_avsp.backbones.feature_store import CachedVideoFeatures
 from lightning_avsp.backbones.published import WeightSource

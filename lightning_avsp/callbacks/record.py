@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ class RunRecord(SaveConfigCallback):
         return {
             "experiment": self.config.get("experiment"),
             "seed": self.config.get("seed_everything"),
-            "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
             "steps": trainer.global_step,
             "epochs": trainer.current_epoch,
             "synthetic": getattr(data, "synthetic", None),

@@ -163,7 +163,7 @@ def write_video_record(path: Path, record: VideoRecord) -> None:
         arrays[field.name] = value if kind is None else value.astype(kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy 1 stores its option as an array
 
 
 def record_path(root: Path, corpus: str, video: str) -> Path:

@@ -61,7 +61,9 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def run_agent(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> Any:
-    import wandb
+    wandb = pytest.importorskip(
+        "wandb", minversion="0.30", reason="the stand-in answers the client of wandb 0.30"
+    )
     from wandb import wandb_agent
     from wandb.apis.public import sweeps
 
