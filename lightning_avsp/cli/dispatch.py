@@ -112,7 +112,9 @@ def error_line(error: Exception) -> str | None:
     An error of a dataloader worker arrives as the text of its traceback, of which the last line is the error; one of a
     network's construction as the cause of jsonargparse's, which lists all types that the settings are not.
     """
-    if isinstance(error.__cause__, AVSPError):
+    if isinstance(error.__cause__, AVSPError) and not isinstance(
+        error, AVSPError
+    ):  # ours say what their cause means
         error = error.__cause__
     text = str(error)
     if "Original Traceback" in text:
