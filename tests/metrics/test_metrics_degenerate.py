@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightning_avsp.metrics import functional as F
 from lightning_avsp.metrics.degenerate import judge
+from lightning_avsp.metrics.saliency_metrics import SaliencyMetrics
 
 H, W = 6, 8
 NAN = math.nan
@@ -178,3 +179,13 @@ def test_policies(name: str, value: float, present: set, policy: str, expected: 
     found, reason = judge(name, value, frozenset(present), policy)
     assert found == pytest.approx(expected[0], nan_ok=True)
     assert reason == expected[1]
+
+
+def test_a_frame_of_fixations_alone_is_counted_by_its_reason() -> None:
+    metrics = SaliencyMetrics(("auc_judd",))
+    everywhere = torch.cartesian_prod(torch.arange(H), torch.arange(W))
+    for number, points in enumerate((everywhere, everywhere[1:])):
+        metrics.update(ramp(), list(ramp()), [points], [("AVAD", "V1", number)])
+    values = metrics.compute()
+    assert values["skipped/auc_judd/all_fixated"] == 1
+    assert math.isfinite(values["auc_judd"])
