@@ -191,5 +191,5 @@ def test_rivals_follow_their_names(features, captions):
 def test_unknown_options_are_refused():
     with pytest.raises(InputError, match="sitr_infer_select=best is unknown"):
         build(infer_select="best")
-    with pytest.raises(InputError, match="sitr_gt_share=1.5 is out of range"):
+    with pytest.raises(InputError, match=r"sitr_gt_share=1\.5 is out of range"):
         build(gt_share=1.5)
