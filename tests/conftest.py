@@ -92,9 +92,16 @@ def hold_lock(start: Callable[..., Program]) -> Callable[..., Program]:
 
 def run_in_fork(function: Callable[..., Any], *arguments: object) -> Any:
     """Run a function in a forked process and return what it returns."""
+    import torch
+
     context = multiprocessing.get_context("fork")
     receive, send = context.Pipe(duplex=False)
-    child = context.Process(target=lambda: send.send(function(*arguments)))
+
+    def work() -> None:
+        torch.set_num_threads(1)  # as dataloader workers do: OpenMP's other threads do not survive a fork
+        send.send(function(*arguments))
+
+    child = context.Process(target=work)
     child.start()
     send.close()  # so that a child that dies is an end of the file here
     try:
