@@ -181,9 +181,8 @@ def score_video(job: ScoringJob) -> list[FrameRow]:
     Raises:
         InputError: If a map or its ground truth cannot be read or makes no sense.
     """
-    if (
-        multiprocessing.parent_process() is not None
-    ):  # workers share the cores; the caller's own process stays as it is
+    # workers share the cores; the caller's own process keeps the threads that it has
+    if multiprocessing.parent_process() is not None:
         torch.set_num_threads(1)
     protocol, video = job.protocol, job.entry
     metrics = SaliencyMetrics(protocol.metrics, policy=protocol.policy, repeats=protocol.repeats)
