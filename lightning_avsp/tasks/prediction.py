@@ -152,11 +152,13 @@ def sample_maps(
 
 
 def move_batch(batch: SaliencyBatch, device: torch.device | str) -> SaliencyBatch:
-    """Copy the tensors of a batch to a device, lists of tensors too."""
+    """Copy the tensors of a batch to a device, lists of tensors too; from pinned memory without waiting for a GPU."""
+    # as Lightning: what an asynchronous copy leaves on the CPU, or on Apple's GPU, may be read before it is there
+    free = torch.device(device).type == "cuda"
 
     def moved(value: Any) -> Any:
         if isinstance(value, Tensor):
-            return value.to(device)
+            return value.to(device, non_blocking=free)
         return [moved(item) for item in value] if isinstance(value, list) else value
 
     return {name: moved(value) for name, value in batch.items()}  # type: ignore[return-value]
