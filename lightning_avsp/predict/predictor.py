@@ -21,7 +21,7 @@ from lightning_avsp.predict.captions import VideoCaptions
 from lightning_avsp.predict.clips import VideoClip, video_clips
 from lightning_avsp.structures import SaliencyBatch
 from lightning_avsp.tasks.loading import LoadedModel
-from lightning_avsp.tasks.prediction import used_modalities
+from lightning_avsp.tasks.prediction import pin_batch, used_modalities
 
 Modality = Literal["av", "v", "a"]
 
@@ -32,7 +32,7 @@ class PredictionReport:
 
     seconds: dict[str, float] = field(default_factory=dict)
     """Time spent in ``audio`` and ``decode`` (with the cutting of clips), in a thread of their own, and in the network:
-    ``encode`` and ``denoise``. A GPU does the first of these during the second."""
+    ``encode`` and ``denoise``. A GPU does the first of these during the second. Who writes adds ``write``."""
     used: str = ""
     """Modalities that the maps depend on, e.g. ``av`` or ``tav``. A network without an audio encoder leaves audio
     unused."""
@@ -127,7 +127,8 @@ def predict_video(
             report.times = group[-1].times
             with report.timed("audio"):
                 found = read(group)
-            yield found
+            # in this thread, so that the copy to the GPU need not wait in the other
+            yield pin_batch(found) if model.device.type == "cuda" else found
 
     def predicted() -> Iterator[tuple[int, np.ndarray]]:
         # the next clips are decoded while the network predicts these

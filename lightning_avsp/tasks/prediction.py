@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -149,6 +149,14 @@ def sample_maps(
         results |= dict(zip(clips, sampled, strict=True))
     maps = torch.stack([results[clip] for clip in range(batch)]).float()
     return maps.clamp(0, 1) if average else maps
+
+
+def pin_batch(batch: SaliencyBatch) -> SaliencyBatch:
+    """Copy the tensors of a batch into pinned memory, as a loader's own thread does beside a GPU."""
+    pinned = {
+        name: value.pin_memory() if isinstance(value, Tensor) else value for name, value in batch.items()
+    }
+    return cast(SaliencyBatch, pinned)
 
 
 def move_batch(batch: SaliencyBatch, device: torch.device | str) -> SaliencyBatch:

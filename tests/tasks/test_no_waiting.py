@@ -31,7 +31,7 @@ from lightning_avsp.papers.tavdiff import TAVDiff
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch, SaliencyNetwork
 from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask, SaliencyTask
 from lightning_avsp.tasks.execution import fuse
-from lightning_avsp.tasks.prediction import encode, move_batch, network_inputs, sample_maps
+from lightning_avsp.tasks.prediction import encode, move_batch, network_inputs, pin_batch, sample_maps
 
 SIZE = (64, 64)
 TINY: dict[str, Any] = {"video_encoder": "tiny", "audio_encoder": "tiny"}
@@ -143,24 +143,28 @@ def test_a_forward_pass_on_a_gpu_waits_for_nothing(name: str) -> None:
     assert waits.sent == (2 if isinstance(task, DiffusionSaliencyTask) else 0)  # t and noise
 
 
-@pytest.mark.parametrize("move", [move_data_to_device, move_batch], ids=["lightning", "predict"])
-def test_a_loaders_batch_is_pinned_and_sent_without_waiting(
-    move: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("pin", "move"), [(pin_memory, move_data_to_device), (pin_batch, move_batch)], ids=["trainer", "predict"]
+)
+def test_a_batch_is_pinned_and_sent_without_waiting(
+    pin: Callable[..., Any], move: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the loader's pinning thread, which runs beside a GPU alone, and then the trainer and `avsp predict` do it."""
+    """By the loader's pinning thread, which runs beside a GPU alone, and the trainer; by `avsp predict`."""
     settings = [loader_settings(0, None, seed=0, batch_bytes=1)]
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    settings.append(loader_settings(0, None, seed=0, batch_bytes=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: True)
+        settings.append(loader_settings(0, None, seed=0, batch_bytes=1))
     assert [one["pin_memory"] for one in settings] == [False, True]
     for pinned in (True, False):
         with pretend(), Waits() as waits:
             batch = batch_of(NETWORKS["diffsal"](), "cpu")
-            batch["fixations"] = [torch.zeros(5, 2, dtype=torch.int64)] * 2
-            loaded = pin_memory(batch) if pinned else batch
-            moved = move(loaded, torch.device("cuda"))
-        assert moved["fixations"][1].device.type == moved["video"].device.type == "cuda"
-        assert waits.sent == 6  # four tensors and two of a list
-        assert len(waits.found) == (0 if pinned else 6)
+            if pin is pin_memory:
+                batch["fixations"] = [torch.zeros(5, 2, dtype=torch.int64)] * 2
+            moved = move(pin(batch) if pinned else batch, torch.device("cuda"))
+        tensors = 4 + len(batch.get("fixations", []))
+        assert moved["video"].device.type == "cuda"
+        assert waits.sent == tensors
+        assert len(waits.found) == (0 if pinned else tensors)
 
 
 @pytest.mark.parametrize("name", ["diffsal", "mubic", "tavdiff", "avrsp"])
