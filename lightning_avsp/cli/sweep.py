@@ -15,7 +15,7 @@ from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.sweep import load_sweep
 from lightning_avsp.sweep.cluster import check_nodes, connect, run_plan
 from lightning_avsp.sweep.costs import DeviceSpeed, count_hours, plan_costs, read_speeds, recorded_speeds
-from lightning_avsp.sweep.execution import RunFailedError, Runner
+from lightning_avsp.sweep.execution import RunFailedError, Runner, log_end
 from lightning_avsp.sweep.planning import SweepPlan, hand_made_trial, plan_sweep, plan_trial, take_option
 from lightning_avsp.sweep.preflight import check_plan
 from lightning_avsp.sweep.status import HEADER, keep_arguments, kept_arguments, states_of
@@ -90,8 +90,9 @@ def status(files: list[str], args: str | None = None, runs: Path | None = None) 
         print("\n".join(state.line() for state in states))
         counts = Counter(state.state for state in states)
         print(", ".join(f"{count} {name}" for name, count in counts.items()))
-        for path, log in {s.folder: s.log_end() for s in states if s.state == "failed"}.items():
-            print(f"\n{path} failed; its log ends with\n{log}")
+        # trials that share a failed training have one log
+        for path in dict.fromkeys(s.folder for s in states if s.state == "failed"):
+            print(f"\n{path} failed; its log ends with\n{log_end(path)}")
 
 
 def plan(
@@ -185,7 +186,6 @@ def trial(arguments: Sequence[str]) -> None:
 
 
 def _options(sweep: Sweep, folder: Path, args: str | None) -> list[str]:
-
     return kept_arguments(sweep.name, folder) if args is None else shlex.split(args)
 
 
@@ -194,7 +194,6 @@ def _runs(given: Path | None) -> Path:
 
 
 def _count(planned: SweepPlan, finished: set[str], runs: Path, speeds: Mapping[str, DeviceSpeed]) -> str:
-
     there = len(finished & planned.trainings.keys())
     text = (
         f"  {len(planned.trials)} trials, {len(planned.trainings)} trainings ({len(planned.stages)} of them earlier "
