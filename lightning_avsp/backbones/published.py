@@ -94,6 +94,6 @@ def sha256_of(path: Path) -> str:
     """Compute the SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
+        while block := file.read(1 << 20):  # some files have 15 GB
             digest.update(block)
     return digest.hexdigest()

@@ -83,9 +83,11 @@ def read_state_dict(path: str | Path) -> StateDict:
         InputError: If the file is missing, unreadable, or holds no tensors.
     """
     path = Path(path)
+    # without a file there, the other reader's message names what is wanted
     if path.suffix == ".safetensors" and path.is_file():
         return load_file(path)
     content = read_torch_file(path, "the path of a weight file, made by torch.save(model.state_dict(), path)")
+    # as Lightning and PyTorchVideo save them
     for key in ("state_dict", "model_state"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

@@ -32,6 +32,7 @@ TRIAL = (
 )
 
 
+# as text: --help lists all commands without importing one
 TOOLS: dict[tuple[str, ...], tuple[str, str, str]] = {}
 """Commands that need no trainer: function of this room, whose docstring is the help, positional arguments, summary."""
 for _line in """\
@@ -87,6 +88,7 @@ def main(args: Sequence[str] | None = None, program: str | None = None) -> None:
     ]
     program = program or (Path(sys.argv[0]).stem if args is None else "avsp")
     debug = "--debug" in arguments
+    # no parser knows it, so it may stand anywhere
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         _dispatch(arguments, program)
@@ -137,10 +139,12 @@ def _dispatch(arguments: list[str], program: str) -> None:
         print(f"lightning-avsp {__version__}")
     elif (path := tool_path(arguments, program)) is not None:
         run_tool(path, arguments[len(path) :])
+    # no option of its own to parse: all but three words are those of fit
     elif arguments[0] == "trial":
         from lightning_avsp.cli.sweep import trial
 
         trial(arguments[1:])
+    # LightningCLI takes --config before the command too
     elif arguments[0] in TRAINER_COMMANDS or (
         arguments[0].startswith("-") and not TRAINER_COMMANDS.keys().isdisjoint(arguments)
     ):
@@ -149,6 +153,7 @@ def _dispatch(arguments: list[str], program: str) -> None:
         run_trainer(arguments)
     elif any(path[0] == arguments[0] for path in TOOLS):
         print(overview(arguments[0]))
+        # behind the list, where a terminal shows it
         if len(arguments) > 1 and arguments[1] not in ("-h", "--help"):
             raise AVSPError(f"unknown command '{' '.join(arguments[:2])}'; choose one of the above")
     else:
@@ -170,10 +175,11 @@ def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
     module, _, name = place.partition(".")
     function = getattr(import_module(f"lightning_avsp.cli.{module}"), name)
     parser = ArgumentParser(prog=" ".join(("avsp", *path)), description=summary)
+    # in Python the first is a parameter like any other; on the command line it has no name
     parser.add_function_arguments(function, as_positional=False, skip=set(positional.split()))
     for name in positional.split():
         several = str(signature(function).parameters[name].annotation).startswith("list")
-        settings: dict[str, Any] = {"nargs": "+"} if several else {}
+        settings: dict[str, Any] = {"nargs": "+"} if several else {}  # only lists may be several words
         parser.add_argument(name, type=str, help="Paths." if several else "A path.", **settings)
     parser.add_argument("--config", action="config", help="YAML file with any of these options.")
     spelt = spell_out_flags(arguments, dict(parser.get_defaults().items()))

@@ -60,8 +60,9 @@ def run(
             print(shlex.join([*trial.trial.command, *options]))
         return
     for sweep in sweeps:
+        # for `status` and `plan`, which else would look for other trials
         keep_arguments(sweep.name, folder, options)
-    failed, left = 0, plan.left(folder)
+    failed, left = 0, plan.left(folder)  # of a finished sweep no cluster is started
     if left.trials:
         runner = Runner(folder.resolve(), Path.cwd(), gpus_per_trial)
         with connect(address, jobs) as cluster:
@@ -120,6 +121,7 @@ def plan(
         plans = [plan_sweep(sweep, _options(sweep, folder, args)) for sweep in sweeps]
         finished = {name for p in plans for name, t in p.trainings.items() if t.is_finished(folder)}
     except CorpusNotFoundError as error:
+        # a table's cost is asked for before its data are there
         print(f"counted without the data, so finished trainings are not known ({error})")
         plans = [plan_sweep(sweep, _options(sweep, folder, args), with_data=False) for sweep in sweeps]
         finished = set()
@@ -176,6 +178,7 @@ def trial(arguments: Sequence[str]) -> None:
     # an exit, which lets the training save first
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
+        # stages write into runs of their own: the agent's is the trial's
         for stage in stages if not last.is_finished(runner.runs) else ():
             runner.train(stage)
         replace(runner, agent=agent).train(last)

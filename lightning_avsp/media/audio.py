@@ -168,6 +168,8 @@ class LogMel(AudioInput):
             )
         if self.slice_hop_s is None:
             part_s = (stop_s - start_s) / self.slices
+            # the middle of each part, so that no slice hangs over one end of the clip more than over the
+            # other
             centres = [start_s + (index + 0.5) * part_s for index in range(self.slices)]
         else:
             first_s = (start_s + stop_s) / 2 - (self.slices - 1) / 2 * self.slice_hop_s
@@ -219,6 +221,7 @@ def resample(wave: Tensor, rate: int, new_rate: int) -> Tensor:
     """Resample audio (..., N) by windowed-sinc interpolation."""
     if rate == new_rate:
         return wave
+    # not at the top: torchaudio is slow to import, and audio of the right rate needs none of it
     from torchaudio.functional import resample as resample_sinc
 
     return resample_sinc(wave, rate, new_rate)
@@ -266,6 +269,7 @@ class PartResampler:
             self.waiting, self.length = [], 0
             return [found[..., first:]]
         whole = (self.length - self.edge) // self.step  # steps whose filter has all of its samples
+        # the filter needs what lies before the next part too
         self.waiting = [wave[..., whole * self.step - self.edge :]]
         self.length = self.waiting[0].shape[-1]
         self.started = True
@@ -329,6 +333,7 @@ def log_mel(wave: Tensor, config: LogMel) -> Tensor:
     return torch.log(magnitude @ bands + config.log_offset)
 
 
+# the same for every clip of a run
 @lru_cache(maxsize=8)
 def mel_matrix(n_fft: int, sample_rate: int, n_mels: int, low_hz: float, high_hz: float) -> Tensor:
     """Return the weights from FFT bins to mel bands, float32 (n_fft // 2 + 1, n_mels).
@@ -343,5 +348,6 @@ def mel_matrix(n_fft: int, sample_rate: int, n_mels: int, low_hz: float, high_hz
     rising = (bins_mel[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins_mel[:, None]) / (edges[2:] - edges[1:-1])
     weights = torch.minimum(rising, falling).clamp(min=0.0)
+    # as in VGGish's front end
     weights[0] = 0.0
     return weights.float()

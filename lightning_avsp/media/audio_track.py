@@ -139,6 +139,7 @@ def decode_audio(info: VideoInfo) -> Iterator[Any]:
         return f"its audio cannot be decoded after {done:.1f} s"
 
     wanted: tuple[str, str, int] | None = None
+    # one for each kind: a resampler keeps what it has not yet given out
     convert: dict[tuple[str, str, int], Any] = {}
     for block in decode_stream(info, info.audio.index, damage):
         kind = (block.format.name, block.layout.name, block.sample_rate)

@@ -115,6 +115,7 @@ def as_bytes(values: np.ndarray, name: object) -> np.ndarray:
     if kind == np.bool_:
         return values.astype(np.uint8) * 255
     if kind == np.uint16:
+        # 65535 / 255 = 257, rounded; in 16 bits the sum would overflow
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     if kind.kind != "f" or not (low >= 0 and high <= 1):  # False for NaN too
@@ -200,7 +201,7 @@ def _decode(path: Path, size: tuple[int, int] | None, mode: Literal["RGB", "GRAY
 def _stored_values(image: Image.Image, path: Path) -> np.ndarray:
     """Values of a grey image, (H, W), or (H, W, 3) with channels."""
     opaque = _without_alpha(image, path)
-    mode = {"1": "L", "P": "RGB"}.get(opaque.mode, opaque.mode)
+    mode = {"1": "L", "P": "RGB"}.get(opaque.mode, opaque.mode)  # indices of a palette are no grey values
     values = np.array(opaque if mode == opaque.mode else opaque.convert(mode))
     if values.ndim == 3 and mode != "RGB":
         raise InputError(f"{path} is an image of mode {image.mode}, not a map: save it in grey")

@@ -105,6 +105,7 @@ def damaged(path: Path, number: int, error: object) -> InputError:
 
 @lru_cache(maxsize=4096)  # a few kilobytes each
 def _info(path: Path, size: int, changed_ns: int) -> VideoInfo:
+    # tolerant for the survey alone, whose finding is in the message below
     info = open_video(path, allow_truncated=True)
     if info.damage is not None:
         raise InputError(f"{path} ({size} bytes) is damaged: {info.damage}; replace this file")
@@ -261,8 +262,9 @@ class TorchcodecReader:
                 str(info.path),
                 stream_index=info.video_index,
                 dimension_order="NHWC",
+                # dataloader workers share the cores already
                 num_ffmpeg_threads=1,
-                seek_mode="exact",
+                seek_mode="exact",  # the other mode trusts the rate that the header states
             )
             self._decoder[0]
         except (RuntimeError, ValueError, IndexError) as error:

@@ -154,6 +154,7 @@ def open_container(path: Path) -> Any:
         # The protocol by name: a colon in a name is no protocol, and nothing but this file is opened.
         return av.open(
             f"file:{path}",
+            # titles may be in any encoding
             metadata_errors="replace",
             options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
         )
@@ -211,6 +212,7 @@ def open_video(path: Path | str, *, allow_truncated: bool = False) -> VideoInfo:
         if mirrored:
             notes.append("video is stored mirrored: mirroring it")
         width, height = (frame.width, frame.height) if rotation % 180 == 0 else (frame.height, frame.width)
+        # some containers state one of them only
         fps = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
         aspect = Fraction(stream.sample_aspect_ratio or 1)
         if aspect <= 0:
@@ -292,6 +294,7 @@ def decode_stream(info: VideoInfo, index: int, damage: Callable[[], str]) -> Ite
     with open_container(info.path) as container:
         stream = container.streams[index]
         if stream.type == "video":
+            # frames in parallel: files are read in order here, unlike by random access
             stream.thread_type = "AUTO"
         packets = container.demux(stream)
         while True:

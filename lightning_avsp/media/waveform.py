@@ -91,6 +91,7 @@ class Waveform(AudioInput):
                 f"{self.samples(frames)} (min_fps={self.min_fps:g}); set data.audio.min_fps to the slowest video's "
                 "rate, or data.audio.pad_to to none"
             )
+        # in the middle, as STAViS puts it
         return F.pad(samples, (room // 2, room - room // 2))[None]
 
     def silence(self, start_s: float, stop_s: float, frames: int) -> Tensor:
@@ -104,6 +105,7 @@ class Waveform(AudioInput):
             return torch.ones(count)
         if self.hann == "clip":
             return torch.hann_window(count, periodic=False)
+        # frames seldom last a whole number of samples
         edges = [round(index * count / frames) for index in range(frames + 1)]
         parts = [torch.hann_window(stop - start, periodic=False) for start, stop in pairwise(edges)]
         return torch.cat(parts)

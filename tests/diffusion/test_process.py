@@ -1,4 +1,4 @@
-"""The Gaussian process: moments, conversions, posteriors, and a schedule that no cast can spoil."""
+"""The Gaussian process: moments, types, and a schedule that no cast can spoil."""
 
 import copy
 import io
@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lightning_avsp.diffusion import GaussianDiffusion
@@ -51,45 +49,15 @@ def test_q_sample_moments() -> None:
     assert ((x_t.var(1) - (1 - alpha_bar)).abs() <= tolerance * 2**0.5 * (1 - alpha_bar)).all()
 
 
-@given(
-    t=st.integers(0, 999),
-    x0=st.floats(-3, 3, width=32),
-    noise=st.floats(-4, 4, width=32),
-    schedule=st.sampled_from(["cosine", "linear"]),
-)
-@settings(max_examples=60, deadline=None, derandomize=True)
-def test_conversions_are_inverse(t: int, x0: float, noise: float, schedule: str) -> None:
-    diffusion = GaussianDiffusion(1000, schedule)
-    steps = torch.tensor([t])
-    clean, eps = torch.tensor([[x0]], dtype=torch.float64), torch.tensor([[noise]], dtype=torch.float64)
-    x_t = diffusion.q_sample(clean, steps, eps)
-    v = diffusion.velocity(clean, steps, eps)
-    # errors of 1e-16 that predict_x0_from_eps enlarges by 1 / sqrt(ab_T), 2e4
-    close = {"rtol": 1e-9, "atol": 1e-9}
-    torch.testing.assert_close(diffusion.predict_x0_from_eps(x_t, steps, eps), clean, **close)
-    torch.testing.assert_close(diffusion.predict_x0_from_v(x_t, steps, v), clean, **close)
-
-
 @pytest.mark.parametrize(
-    ("given", "result"),
-    [
-        (torch.bfloat16, torch.float32),
-        (torch.float16, torch.float32),
-        (torch.float32, torch.float32),
-        (torch.float64, torch.float64),
-    ],
+    ("given", "result"), [(torch.bfloat16, torch.float32), (torch.float64, torch.float64)]
 )
 def test_results_are_at_least_float32_and_no_value_is_read(given: torch.dtype, result: torch.dtype) -> None:
     """Meta tensors have no values: whatever would make a host wait for its device fails on them."""
     diffusion = GaussianDiffusion().to("meta")
     x0, noise, t = (tensor.to("meta") for tensor in (*pair(dtype=given), STEPS))
-    for tensor in (
-        diffusion.q_sample(x0, t, noise),
-        diffusion.velocity(x0, t, noise),
-        diffusion.predict_x0_from_eps(x0, t, noise),
-        diffusion.predict_x0_from_v(x0, t, noise),
-    ):
-        assert (tensor.dtype, tensor.shape) == (result, x0.shape)
+    x_t = diffusion.q_sample(x0, t, noise)
+    assert (x_t.dtype, x_t.shape) == (result, x0.shape)
 
 
 def test_bfloat16_data_lose_only_their_own_rounding() -> None:
