@@ -27,11 +27,7 @@ TRAINER_COMMANDS = {
     "predict": "write a checkpoint's maps of the test videos (`lightning predict`)",
 }
 
-TRIAL = (
-    "one trial of a sweep: the arguments of fit; trains what is not trained yet, tests it, keeps the result"
-)
-
-
+TRIAL = "one trial of a sweep: the arguments of fit; trains what is not trained yet, tests, keeps the result"
 # as text: --help lists all commands without importing one
 TOOLS: dict[tuple[str, ...], tuple[str, str, str]] = {}
 """Commands that need no trainer: function of this room, whose docstring is the help, positional arguments, summary."""
@@ -114,9 +110,8 @@ def error_line(error: Exception) -> str | None:
     An error of a dataloader worker arrives as the text of its traceback, of which the last line is the error; one of a
     network's construction as the cause of jsonargparse's, which lists all types that the settings are not.
     """
-    if isinstance(error.__cause__, AVSPError) and not isinstance(
-        error, AVSPError
-    ):  # ours say what their cause means
+    # ours say what their cause means
+    if isinstance(error.__cause__, AVSPError) and not isinstance(error, AVSPError):
         error = error.__cause__
     text = str(error)
     if "Original Traceback" in text:

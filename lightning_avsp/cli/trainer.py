@@ -158,10 +158,12 @@ class AVSPCLI(ExperimentCLI):
             raise InputError(
                 f"{self.subcommand} needs trained weights: give --ckpt_path best, --ckpt_path last or a path"
             )
+        schedule = options.model.get("init_args", {}).get("lr_scheduler") or {}
+        plateau = str(schedule.get("class_path")).endswith("ReduceLROnPlateau")
         if self.subcommand != "fit":
             forget_weight_files(options.model)  # the trained weights are in the checkpoint
             options.trainer.enable_checkpointing = False  # Lightning would add a callback for it to a test
-        elif options.data.validation.selection == "none" and self._plateau(options):
+        elif options.data.validation.selection == "none" and plateau:
             raise InputError(
                 "data.validation.selection=none leaves nothing for a plateau to watch; choose a fixed schedule, "
                 "such as --model.lr_scheduler=null"
@@ -178,12 +180,6 @@ class AVSPCLI(ExperimentCLI):
                 *([] if options.trainer.fast_dev_run else [ProtocolScores(self.run)]),
             ],
         }
-
-    @staticmethod
-    def _plateau(options: Any) -> bool:
-        """Return true if the rate follows a validated value."""
-        schedule = options.model.init_args.get("lr_scheduler")
-        return schedule is not None and str(schedule.get("class_path")).endswith("ReduceLROnPlateau")
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the command; an error inside Lightning's restoring of a checkpoint becomes one line on that file."""

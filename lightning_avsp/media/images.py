@@ -11,6 +11,8 @@ from __future__ import annotations
 import io
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -36,12 +38,9 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         InputError: If the file is missing or no image.
     """
-    try:
-        with _open(path) as image:
-            turned = "exif" in image.info and image.getexif().get(_ORIENTATION, 1) > 4
-            return (image.width, image.height) if turned else (image.height, image.width)
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+    with _named_damage(path), _open(path) as image:
+        turned = "exif" in image.info and image.getexif().get(_ORIENTATION, 1) > 4
+        return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def read_image(
@@ -59,12 +58,8 @@ def read_image(
     Raises:
         InputError: If the file is missing, truncated, no image, or of a type without a range; the message names it.
     """
-    try:
+    with _named_damage(path):
         pixels = _decode(path, size, mode)
-    except InputError:
-        raise
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
     return pixels if size is None else resize(pixels, size)
 
 
@@ -79,7 +74,7 @@ def read_grey(path: Path, deep: bool = True) -> np.ndarray:
     Raises:
         InputError: If it cannot be read, is in colour, CMYK or partly transparent.
     """
-    try:
+    with _named_damage(path):
         data = path.read_bytes()
         if data[:2] == b"\xff\xd8" and _jpeg_header(data)[2] == "Gray" and not _has_exif(data):
             return decode_jpeg(data, "GRAY")
@@ -93,10 +88,6 @@ def read_grey(path: Path, deep: bool = True) -> np.ndarray:
         if deep:
             return grey
         return as_bytes(np.round(grey).astype(np.uint8) if values.ndim == 3 else grey, path)
-    except InputError:
-        raise
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
 
 
 def as_bytes(values: np.ndarray, name: object) -> np.ndarray:
@@ -262,8 +253,17 @@ def _has_exif(data: bytes) -> bool:
     return b"Exif\0\0" in data
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
-    if not path.exists():
-        return InputError(f"{path} is missing; unpack the corpus again")
-    bytes_ = path.stat().st_size
-    return InputError(f"{path} ({bytes_} bytes) cannot be read as an image: {error}; replace this file")
+@contextmanager
+def _named_damage(path: Path) -> Iterator[None]:
+    """Turn an error of a decoder into one that names the file; ours name it already."""
+    try:
+        yield
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        if not path.exists():
+            raise InputError(f"{path} is missing; unpack the corpus again") from error
+        size = path.stat().st_size
+        raise InputError(
+            f"{path} ({size} bytes) cannot be read as an image: {error}; replace this file"
+        ) from error

@@ -135,11 +135,8 @@ def _fill_sparse(
     counts = np.diff(starts)
     used = int(starts[-1]) if starts.size else -1
     fits = dense.ndim == 2 and starts.size == shape[1] + 1 and starts[0] == 0 and (counts >= 0).all()
-    if (
-        not fits
-        or used > min(rows.size, values.size)
-        or ((rows[:used] < 0) | (rows[:used] >= shape[0])).any()
-    ):
+    fits = fits and used <= min(rows.size, values.size)
+    if not fits or ((rows[:used] < 0) | (rows[:used] >= shape[0])).any():
         raise ValueError(f"{label} has places outside the size {shape}")
     dense[rows[:used], np.repeat(np.arange(shape[1]), counts)] = values[:used]
     return dense

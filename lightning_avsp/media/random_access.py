@@ -147,9 +147,7 @@ class PyAVReader:
         if position == 0:
             return self._first
         times, keys = self.info.times, self.info.keys
-        last = max(
-            0, int(np.searchsorted(keys, times[position], side="right")) - 1
-        )  # key frame at or before it
+        last = max(0, int(np.searchsorted(keys, times[position], side="right")) - 1)  # key frame before it
         start = int(np.searchsorted(times, keys[last]))
         if position < self._next or start > self._next:  # behind us, or past a key frame: jump
             before = keys[keys <= times[start]]
@@ -334,17 +332,14 @@ def reader(path: Path, backend: Backend, size: tuple[int, int] | None) -> FrameD
     kept = _open.pop(key, None)
     if kept is None or kept[0] is not info:  # other information: the file has changed since
         check_seekable(info)
-        kept = info, _opened(info, backend, size)
+        if backend == "decord":
+            kept = info, DecordReader(info, size)
+        else:
+            kept = info, TorchcodecReader(info) if backend == "torchcodec" else PyAVReader(info)
     _open[key] = kept  # last used, last out
     while len(_open) > OPEN_READERS:
         _open.popitem(last=False)
     return kept[1]
-
-
-def _opened(info: VideoInfo, backend: Backend, size: tuple[int, int] | None) -> FrameDecoder:
-    if backend == "decord":
-        return DecordReader(info, size)
-    return TorchcodecReader(info) if backend == "torchcodec" else PyAVReader(info)
 
 
 def _first_line(error: BaseException) -> str:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.audio import AudioInput, Wave, resample, to_mono
+from lightning_avsp.media.audio import AudioInput, Wave
 from lightning_avsp.structures import AudioForm
 
 
@@ -50,10 +50,6 @@ class Waveform(AudioInput):
         """Sample rate in Hz."""
         return self.rate
 
-    def prepare(self, samples: Tensor, rate: int) -> Wave:
-        """Prepare audio for :meth:`cut`, once per video: (C, N) to one channel at the wanted rate."""
-        return Wave(resample(to_mono(samples), rate, self.rate), self.rate)
-
     def samples(self, frames: int) -> int:
         """Return the length of the fixed buffer for a clip of so many frames: 35280 for 16, 70560 for 32."""
         return round(self.rate / self.min_fps * frames)
@@ -73,12 +69,7 @@ class Waveform(AudioInput):
         Raises:
             InputError: If the audio has another rate, the clip is empty, or it does not fit into the buffer.
         """
-        if wave.rate != self.rate:
-            raise InputError(
-                f"the audio has {wave.rate} Hz, the waveform input {self.rate} Hz; call prepare first"
-            )
-        if stop_s <= start_s:
-            raise InputError(f"a clip must end after it starts, got {start_s} s to {stop_s} s")
+        self.check_cut(wave, start_s, stop_s)
         start = round(start_s * self.rate)
         count = round((stop_s - start_s) * self.rate)
         samples = wave.excerpt(start, start + count) * self._window(count, frames) * self.scale
