@@ -52,7 +52,8 @@ class AudioInput(ABC):
             raise InputError(f"a clip must end after it starts, got {start_s} s to {stop_s} s")
         if self.target_rate not in (None, wave.rate):
             raise InputError(
-                f"the audio has {wave.rate} Hz, the {self.form} input {self.target_rate} Hz; call prepare once per video"
+                f"the audio has {wave.rate} Hz, the {self.form} input {self.target_rate} Hz; call prepare once per "
+                "video"
             )
 
     @abstractmethod
