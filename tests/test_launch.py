@@ -39,14 +39,6 @@ def test_every_step_has_exactly_the_global_batch(global_batch: int, per_device: 
     assert all((global_batch // world) % size for size in larger)  # none of them would divide evenly
 
 
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [((20, 4, 4), (1, 5)), ((20, 5, 4), (5, 1)), ((16, 16, 1), (16, 1)), ((16, 6, 2), (4, 2))],
-)
-def test_global_batches_of_the_papers(asked: tuple[int, int, int], expected: tuple[int, int]) -> None:
-    assert accumulation(*asked) == expected
-
-
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
     with pytest.raises(InputError, match=r"global_batch=20 cannot be shared evenly by 8"):
         accumulation(20, 4, 8)
