@@ -67,6 +67,7 @@ def fsdp2_strategy(devices: int, nodes: int) -> Any:
         data_parallel_size=devices * nodes,
         tensor_parallel_size=1,
         save_distributed_checkpoint=False,
+        # NCCL needs GPUs
         process_group_backend="nccl" if torch.cuda.is_available() else "gloo",
     )
 
@@ -137,5 +138,6 @@ def accumulation(global_batch: int, per_device: int, world: int) -> tuple[int, i
             "that divides it"
         )
     share = global_batch // world
+    # evenly, or steps would average over different numbers of clips
     batch = max(size for size in range(1, min(share, per_device) + 1) if share % size == 0)
     return batch, share // batch

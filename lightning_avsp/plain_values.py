@@ -15,6 +15,7 @@ from lightning_avsp.errors import InputError
 LARGEST = 1_000_000
 """Largest integer and length of a setting; more can only be meant to fill the memory."""
 Built = TypeVar("Built")
+# torch's refusal names what it would have to run
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
 
 

@@ -121,6 +121,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically; not-a-number becomes null, which every reader understands."""
+    # json itself would write NaN, which is no JSON
     write_atomically(path, json.dumps(_plain(content), indent=2, sort_keys=False, allow_nan=False) + "\n")
 
 

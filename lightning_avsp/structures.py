@@ -207,5 +207,6 @@ class DiffusionNetwork(SaliencyNetwork, ABC):
         audio: Tensor | None = None,
         text: Tensor | None = None,
     ) -> Tensor:
-        """Encode and denoise once: the training pass, one call so that DDP and FSDP see it."""
+        """Encode and denoise once: the training pass."""
+        # one call, as DDP and FSDP see no other method
         return self.denoise(noisy_map, t, self.encode(video, audio, text))

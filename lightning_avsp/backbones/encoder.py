@@ -165,7 +165,7 @@ class VideoEncoder(Encoder):
         """Run the encoder; a frozen one reads the stored features of known clips instead."""
         if self.stored is None or not self.stored.active or not self.wholly_frozen:
             return super().__call__(*args, **kwargs)
-        (video,) = (*args, *kwargs.values())
+        (video,) = (*args, *kwargs.values())  # by position or by name
         with torch.no_grad():
             return self.stored.take(self, video, super().__call__)
 

@@ -97,6 +97,7 @@ class FeatureStore:
         """
         path = self.path(encoder, clip)
         try:
+            # others may write into the folder: what lies there is data, never code
             content = torch.load(path, map_location="cpu", weights_only=True)
             # a file that was moved or renamed
             if content["clip"] != clip:

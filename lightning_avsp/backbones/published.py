@@ -74,6 +74,7 @@ class WeightSource:
                 # moves the file to its place when it is complete
                 torch.hub.download_url_to_file(self.url, str(target), match and match[1], progress=False)
                 return target
+            # RuntimeError: another hash than that in the name
             except (URLError, OSError, RuntimeError) as error:
                 reason = str(error)
         raise InputError(

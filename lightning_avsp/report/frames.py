@@ -95,6 +95,7 @@ def report_section(report: SweepReport) -> Section:
     tables = [Table(by_dataset, notes, joint)]
     if len(ordering.pairs):
         caption = f"All {len(ordering.pairs)} pairs of rows"
+        # closed at first: ten rows have 45 pairs
         tables.append(Table({caption: pairs(ordering)}, folded=True))
     if report.table.course is None:
         faults = [

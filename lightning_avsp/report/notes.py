@@ -51,6 +51,7 @@ def protocol_notes(results: Sequence[RunResult], protocol: str) -> list[str]:
             wanted |= {protocol or published_protocol(row["corpus"])} - {row.get("protocol", "plain")}
             # those that every protocol has
             for metric in ("cc", "sim", "nss", "auc_judd"):
+                # videos that were not scored so show plain's values
                 if row is not plain and plain.get(metric) is not None and row.get(metric) is not None:
                     moved.setdefault(metric, []).append(row[metric] - plain[metric])
         for name in wanted:

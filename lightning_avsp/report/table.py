@@ -210,6 +210,7 @@ def read_report(
         raise InputError(
             f"{path} lists {rows} rows, but {table.source} has {len(own)} of its own: {', '.join(own)}"
         )
+    # a report is made where the results are, seldom beside the corpora
     plan = plan_sweep(sweep, args or (), with_data=False)
     results, strays = read_trial_results(sweep, [one.trial for one in plan.trials], runs, args)
     official = read_official_results(table.official, runs) if table.official else {}
