@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -172,6 +173,12 @@ def _owner(handle: int) -> str:
         except PermissionError:  # somebody else's, so it lives
             pass
     return f"process {pid} on host {host}"
+
+
+def sha256_of(path: Path) -> str:
+    """Compute the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # block by block: some files have 15 GB
 
 
 def expand_home(value: Any) -> Any:

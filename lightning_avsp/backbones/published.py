@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torchvision.models import WeightsEnum
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.files import sha256_of
 
 _HASH = re.compile(r"-([a-f0-9]{8})\.")
 """The first digits of a file's SHA-256, which by PyTorch's convention are part of its name."""
@@ -89,12 +89,3 @@ def hash_fits(path: Path) -> bool | None:
     if match is None:
         return None
     return sha256_of(path).startswith(match[1])
-
-
-def sha256_of(path: Path) -> str:
-    """Compute the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):  # some files have 15 GB
-            digest.update(block)
-    return digest.hexdigest()

@@ -15,6 +15,7 @@ from typing import Any
 from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, splits_in_mix
 from lightning_avsp.data.lists import list_path, parse_fold_list, require_root
 from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.files import sha256_of
 from lightning_avsp.run_folder import write_atomically
 from lightning_avsp.sweep.composition import is_within, leaves, lookup
 from lightning_avsp.sweep.sweep_file import content_name
@@ -96,13 +97,10 @@ def _digest(path: str, size: int, changed: int) -> str:
     key = kept / hashlib.sha256(f"{path}\n{size}\n{changed}".encode()).hexdigest()
     if size > 1 << 24 and key.is_file():  # reading a gigabyte takes longer than a status may
         return key.read_text()
-    with Path(path).open("rb") as file:
-        found = hashlib.sha256()
-        while block := file.read(1 << 20):
-            found.update(block)
+    found = sha256_of(Path(path))
     if size > 1 << 24:
-        write_atomically(key, found.hexdigest())
-    return found.hexdigest()
+        write_atomically(key, found)
+    return found
 
 
 def _settings(config: dict[str, Any], unused: tuple[str, ...]) -> dict[str, Any]:
