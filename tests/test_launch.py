@@ -72,21 +72,12 @@ def test_a_world_of_another_size_is_refused() -> None:
         check_world(4, 4, 2)
 
 
-@pytest.mark.parametrize(
-    ("devices", "expected"),
-    [("auto", 4), (-1, 4), ("-1", 4), (2, 2), ("2", 2), ([0, 3], 2), ("0,3", 2), ("3,", 1)],
-)
-def test_devices_on_a_node_with_four_gpus(
-    monkeypatch: pytest.MonkeyPatch, devices: object, expected: int
-) -> None:
+def test_devices_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     gpus(monkeypatch, 4)
-    assert device_count(devices, "auto") == expected
-
-
-def test_devices_of_the_cpu_are_one_process_unless_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpus(monkeypatch, 4)
-    assert device_count("auto", "cpu") == 1
-    assert device_count(2, "cpu") == 2
+    forms = {"auto": 4, -1: 4, "-1": 4, 2: 2, "2": 2, "0,3": 2, "3,": 1}
+    assert {devices: device_count(devices, "auto") for devices in forms} == forms
+    assert device_count([0, 3], "auto") == 2
+    assert [device_count(devices, "cpu") for devices in ("auto", 2)] == [1, 2]
     gpus(monkeypatch, 0)
     assert device_count("auto", "auto") == 1
 
