@@ -68,7 +68,7 @@ class ArrayWriter:
     def finish(self, facts: dict[str, Any]) -> None:
         """Write the index with further facts (JSON values); the file is complete after this."""
         index = json.dumps({**facts, "arrays": self._arrays}).encode()
-        # one write: whatever is cut off, the end is not valid
+        # the magic again at the very end, where a cut file has something else
         self._stream.write(index + _TAIL.pack(len(index), sha256(index).digest(), _MAGIC))
 
     def _start(self, name: str) -> None:

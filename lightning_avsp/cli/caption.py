@@ -93,7 +93,7 @@ def caption(
                 f"very frame\n{STATEMENT}"
             )
             continue
-        # captions need no audio, and a root seldom has the lists of every split
+        # captions need no audio
         videos = read_videos(root, [name], "all", missing_audio="silence", skip_missing_lists=True)
         path = caption_path(out, name)
         if from_ is not None:

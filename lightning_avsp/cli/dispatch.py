@@ -170,7 +170,7 @@ def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
     module, _, name = place.partition(".")
     function = getattr(import_module(f"lightning_avsp.cli.{module}"), name)
     parser = ArgumentParser(prog=" ".join(("avsp", *path)), description=summary)
-    # in Python the first is a parameter like any other; on the command line it has no name
+    # positional ones are parameters like the others in Python; here they have no name
     parser.add_function_arguments(function, as_positional=False, skip=set(positional.split()))
     for name in positional.split():
         several = str(signature(function).parameters[name].annotation).startswith("list")

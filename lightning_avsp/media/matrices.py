@@ -71,7 +71,7 @@ def _read_variables(data: bytes) -> dict[str, np.ndarray | str]:
         kind, body, position = _read_element(data, position, order)
         if kind == _COMPRESSED:
             stream = zlib.decompressobj()
-            inner = stream.decompress(body, 16 * MOST_PIXELS)  # a few bytes can unpack to terabytes
+            inner = stream.decompress(body, 16 * MOST_PIXELS)  # limited: zlib packs zeros a thousandfold
             if not stream.eof:
                 raise ValueError("a compressed matrix is cut off")
             kind, body, _ = _read_element(inner, 0, order)

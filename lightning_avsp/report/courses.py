@@ -77,7 +77,7 @@ def read_course(result: RunResult) -> dict[str, pd.Series[float]]:
     for column, title in {**{name: name for name in QUANTITIES}, **titles}.items():
         if column in run:
             points = run[["epoch", column]].dropna()
-            # a diverged epoch would stretch the axis of all others
+            # one seed that diverged would make the mean over all seeds infinite
             values = points[points[column].abs() < float("inf")].groupby("epoch")[column].last()
             values.index = values.index.astype(int) + 1  # Lightning counts from 0, papers from 1
             found[title] = values

@@ -138,7 +138,7 @@ def _our_entries(corpus: str, metrics: Sequence[str], ours: Sequence[tuple[str, 
     for (name, synthetic), results in sorted(named.items()):
         found = {metric: measure(results, corpus, metric) for metric in metrics}
         values = {metric: one.interval for metric, one in found.items() if one is not None}
-        # nothing to limit where the sorted metrics were not computed
+        # without one of its metrics there is no number to limit
         flags = _limits(corpus, results) if values else []
         flags += sorted({f"checkpoint {one.selection}" for one in results if "TEST" in one.selection})
         contamination = sorted({line for one in results for line in one.contamination})

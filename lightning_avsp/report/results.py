@@ -174,7 +174,7 @@ def _read_run(path: Path) -> RunResult:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         record_path, config_path = folder / "run.json", folder / "config-test.yaml"  # of a test alone
-        # the training's, which its own test after the last epoch shares
+        # that of the training, where the test followed it
         config_path = config_path if config_path.is_file() else folder / "config.yaml"
         record = json.loads(record_path.read_text(encoding="utf-8")) if record_path.is_file() else {}
         protocols = path.with_name("test_protocols.json")

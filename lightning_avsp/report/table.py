@@ -64,7 +64,7 @@ class CostCounter:
     def count(self, config: Mapping[str, Any]) -> NetworkCost | str:
         """Count the network of a composed configuration; returns the reason where it cannot be built."""
         try:
-            # both would be read or checked, and decide nothing about the size
+            # neither decides the size, and the checkpoint of a stage may not be there
             own = {key: value for key, value in config.items() if key not in ("seed_everything", "init_from")}
             experiment = Experiment([f"--config={json.dumps(own)}"])
             data, network = experiment.config.data, experiment.config.model.init_args.network

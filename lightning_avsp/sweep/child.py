@@ -40,7 +40,7 @@ def run_child() -> None:
     if "LOCAL_RANK" in os.environ:  # a further process of the run that holds the lock
         _run()
         return
-    # a retry may find the child of a lost worker still saving
+    # a retry may find an earlier attempt alive: it waits for its end, and may find everything done
     with lock_folder(folder.path, wait=True):
         if is_done(folder, command):
             return
