@@ -27,7 +27,7 @@ diffusion/schedules.py
     scale = 1000 / num_steps  =>  scale = num_steps / 1000
 diffusion/process.py
     return signal * x0 + sigma * noise  =>  return signal * x0 - sigma * noise
-    t.reshape(-1) + 1  =>  t.reshape(-1)
+    index_select(0, t + 1)  =>  index_select(0, t)
     2 * maps - 1  =>  2 * maps + 1
     (signal + 1) / 2  =>  (signal - 1) / 2
     (1 - alpha_bar).sqrt(), x0  =>  (1 + alpha_bar).sqrt(), x0

@@ -65,17 +65,8 @@ class GaussianDiffusion(nn.Module):
         settings = f"num_steps={self.num_steps}, schedule={self.schedule!r}"
         return settings if self.map_range == "unit" else f"{settings}, map_range={self.map_range!r}"
 
-    def alpha_bar(self, t: Tensor) -> Tensor:
-        """Return the share of the signal's variance left at steps -1 (clean) to T-1: float64 in (0, 1], shape of ``t``.
-
-        Raises:
-            InputError: If ``t`` is not integer, lies on another device than the process, or (CPU) is out of range.
-        """
-        self._check_steps(t, lowest=-1)
-        return self._look_up(t)
-
     def alpha_bar_at(self, step: int) -> float:
-        """Return :meth:`alpha_bar` of one step, -1 to T-1, as a number.
+        """Return the share of the signal's variance left at a step, -1 (clean) to T-1: in (0, 1].
 
         Raises:
             InputError: If the step is out of range.
@@ -120,8 +111,9 @@ class GaussianDiffusion(nn.Module):
                 f"one diffusion step per sample is needed: got shape {tuple(t.shape)} "
                 f"for data of shape {tuple(x0.shape)}"
             )
-        self._check_steps(t, lowest=0)
-        alpha_bar = self._look_up(t)
+        self._check_steps(t)
+        # index_select, unlike indexing, also refuses negative positions on an accelerator
+        alpha_bar = self._alpha_bars.index_select(0, t + 1)
         signal, sigma = _expand(alpha_bar.sqrt(), x0), _expand((1 - alpha_bar).sqrt(), x0)
         return signal * x0 + sigma * noise
 
@@ -135,11 +127,7 @@ class GaussianDiffusion(nn.Module):
     def _table(self, device: torch.device | str) -> Tensor:
         return torch.tensor(self._alpha_bar_values, dtype=torch.float64, device=device)
 
-    def _look_up(self, t: Tensor) -> Tensor:
-        # index_select, unlike indexing, also refuses negative positions on an accelerator.
-        return self._alpha_bars.index_select(0, t.reshape(-1) + 1).view(t.shape)
-
-    def _check_steps(self, t: Tensor, lowest: int) -> None:
+    def _check_steps(self, t: Tensor) -> None:
         if t.dtype not in (torch.int64, torch.int32):
             raise InputError(f"diffusion steps are int64 or int32, got {t.dtype}; convert with t.long()")
         # moving either without a word would make the device wait at every step
@@ -148,10 +136,10 @@ class GaussianDiffusion(nn.Module):
                 f"diffusion steps lie on {t.device}, the schedule on {self._alpha_bars.device}; "
                 "move the GaussianDiffusion module with .to(device)"
             )
-        if _readable(t) and t.numel() and not (t.min() >= lowest and t.max() < self.num_steps):
+        if _readable(t) and t.numel() and not (t.min() >= 0 and t.max() < self.num_steps):
             raise InputError(
                 f"diffusion steps {t.min().item()}..{t.max().item()} leave the range "
-                f"{lowest}..{self.num_steps - 1} of a process with {self.num_steps} steps"
+                f"0..{self.num_steps - 1} of a process with {self.num_steps} steps"
             )
 
 

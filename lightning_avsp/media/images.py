@@ -43,23 +43,20 @@ def image_size(path: Path) -> tuple[int, int]:
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def read_image(
-    path: Path, size: tuple[int, int] | None = None, mode: Literal["RGB", "GRAY"] = "RGB"
-) -> np.ndarray:
-    """Read an image as uint8, (H, W, 3) or (H, W) for ``GRAY``, upright.
+def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read an image as uint8 (H, W, 3), RGB, upright.
 
     Deeper images are scaled over the range of their type.
 
     Args:
         path: JPEG, or anything else that Pillow reads.
         size: Wanted (height, width) in pixels; None keeps the image's own.
-        mode: Colour or grey.
 
     Raises:
         InputError: If the file is missing, truncated, no image, or of a type without a range; the message names it.
     """
     with _named_damage(path):
-        pixels = _decode(path, size, mode)
+        pixels = _decode(path, size)
     return pixels if size is None else resize(pixels, size)
 
 
@@ -170,23 +167,22 @@ def decode_jpeg(
     return pixels if mode == "RGB" else pixels[..., 0]
 
 
-def _decode(path: Path, size: tuple[int, int] | None, mode: Literal["RGB", "GRAY"]) -> np.ndarray:
+def _decode(path: Path, size: tuple[int, int] | None) -> np.ndarray:
     data = path.read_bytes()
     # By its first bytes: what is named .jpg may be anything.
     if data[:2] == b"\xff\xd8" and not _has_exif(data):
         _jpeg_header(data)
-        return decode_jpeg(data, mode, size)
+        return decode_jpeg(data, at_least=size)
     with _open(io.BytesIO(data)) as image:
         image.load()
         upright = ImageOps.exif_transpose(image)
         if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
-            grey = as_bytes(np.array(upright), path)
-            return grey if mode == "GRAY" else np.repeat(grey[..., None], 3, axis=2)
+            return np.repeat(as_bytes(np.array(upright), path)[..., None], 3, axis=2)
         opaque = _without_alpha(upright, path)
         # The gamma of a linear image is 1; stored values of all others follow sRGB nearly enough.
         if abs(float(image.info.get("gamma", 1 / 2.2)) - 1) < 0.01:
             raise InputError(f"{path} is stored in linear light (gamma 1): save it as sRGB")
-        return np.array(opaque.convert("RGB" if mode == "RGB" else "L"))  # a copy: torch wants it writable
+        return np.array(opaque.convert("RGB"))  # a copy: torch wants it writable
 
 
 def _stored_values(image: Image.Image, path: Path) -> np.ndarray:

@@ -122,11 +122,11 @@ def matlab_postprocess(maps: Tensor) -> Tensor:
 def test_a_video_from_prediction_files_to_its_mean(shared: Path) -> None:
     arrays = np.load(shared / "golden" / "metrics.npz")
     video = json.loads((shared / "golden" / "metrics.json").read_text())["video"]["v0"]
-    metrics = SaliencyMetrics(names=("cc", "sim", "nss", "auc_judd"), postprocess=matlab_postprocess)
+    metrics = SaliencyMetrics(names=("cc", "sim", "nss", "auc_judd"))
     truth = [torch.from_numpy(one) for one in arrays["video/v0/gt_u8"]]
     points = [torch.from_numpy(np.argwhere(one > 0)) for one in arrays["video/v0/fix"]]
     keys = [("AVAD", "v0", 9 + index) for index in range(5)]
-    metrics.update(torch.from_numpy(arrays["video/v0/pred_u8"]), truth, points, keys)
+    metrics.update(matlab_postprocess(torch.from_numpy(arrays["video/v0/pred_u8"])), truth, points, keys)
     table = metrics.table()
     columns = {"cc": 0, "sim": 1, "nss": 2, "auc_judd": 3}
     for row, reference in zip(table.frames, video["per_frame"], strict=True):
