@@ -27,13 +27,10 @@ diffusion/schedules.py
     scale = 1000 / num_steps  =>  scale = num_steps / 1000
 diffusion/process.py
     return signal * x0 + sigma * noise  =>  return signal * x0 - sigma * noise
-    return (x_t - sigma * eps) / signal  =>  return (x_t + sigma * eps) / signal
-    return signal * noise - sigma * x0  =>  return signal * noise + sigma * x0
-    return signal * x_t - sigma * v  =>  return sigma * x_t - signal * v
-    t.reshape(-1) + 1  =>  t.reshape(-1)
+    index_select(0, t + 1)  =>  index_select(0, t)
     2 * maps - 1  =>  2 * maps + 1
     (signal + 1) / 2  =>  (signal - 1) / 2
-    (1 - alpha_bar).sqrt(), like  =>  (1 + alpha_bar).sqrt(), like
+    (1 - alpha_bar).sqrt(), x0  =>  (1 + alpha_bar).sqrt(), x0
 diffusion/steps.py
     -(-i * num_steps // steps)  =>  i * num_steps // steps
     i * stride for i in  =>  (i + 1) * stride for i in
@@ -164,7 +161,6 @@ metrics/functional/auc.py
     values[:, None] >= grid  =>  values[:, None] > grid
     torch.arange(10, -1, -1  =>  torch.arange(9, -1, -1
     searchsorted(ranked, fixated, right=True)  =>  searchsorted(ranked, fixated, right=False)
-    (found - order) / (pixels - count)  =>  (found - order) / pixels
 metrics/functional/maps.py
     1 - distance / 2  =>  1 - distance
     squares - mass * mass / maps.pixels  =>  squares + mass * mass / maps.pixels

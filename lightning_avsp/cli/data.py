@@ -57,6 +57,7 @@ def synth(
     console = Console(highlight=False, soft_wrap=True)
     spec = SyntheticSpec(size=(height, width), seconds=seconds, fps=fps)
     with progress_bar(f"synthetic {corpus}") as advance:
+        # jsonargparse finds the further options by this call
         report = synthesise_corpus(root, corpus, spec=spec, workers=workers, progress=advance, **options)
     counts = ", ".join(f"{count} {condition}" for condition, count in report.counts.items())
     console.print(
@@ -114,7 +115,7 @@ def check(
         console.print(f"written to {json}", markup=False)
     errors, warnings = report.count("error"), report.count("warning")
     console.print(f"{errors} errors, {warnings} warnings")
-    if errors:
+    if errors:  # for scripts that train only where all is well
         raise SystemExit(1)
 
 
@@ -161,7 +162,7 @@ def import_recording(
             progress=lambda kind, done, total: advance(done, total, kind),
         )
     kept = Path(root) / "corpora" / f"{corpus}.yaml"
-    if not kept.exists():
+    if not kept.exists():  # the first video's, which the others are to share
         shared = {"corpus": corpus, "root": str(root), **asdict(options)}
         write_atomically(kept, yaml.safe_dump(shared, sort_keys=False))
         print(f"settings kept in {kept}: the next video needs its path, --gaze and --config {kept}")
@@ -230,7 +231,7 @@ def prepare(
         f"{report.made} videos prepared, {report.kept} kept, {report.frames} frames, {report.bytes / 1e9:.2f} GB "
         f"({per_frame:.1f} KiB a frame with maps and audio) in {out}"
     )
-    if report.failed:
+    if report.failed:  # after all the others, so that nothing is lost for one damaged file
         for name, why in report.failed.items():
             console.print(f"[bold]not prepared[/bold] {name}: {why}")
         raise InputError(

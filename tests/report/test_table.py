@@ -39,11 +39,6 @@ def test_finished_trials_fill_their_rows(table):
     assert cells(report)["rank"].tolist() == [0, 2, 1, 0]
 
 
-def test_a_trial_that_is_not_finished_makes_its_row_incomplete(filled):
-    assert cells(filled).state.tolist().count("incomplete") == 1
-    assert (filled.done, filled.complete) == (17, False)
-
-
 def test_a_trial_of_wandb_agent_names_no_row_and_is_found_by_its_values(table):
     table.finish(table.trials()[0], row=None)
     assert table.report().done == 1
@@ -67,13 +62,6 @@ def test_a_dataset_that_no_trial_tests_is_not_missing_but_not_planned(table):
         row["AVAD"].append(None)
         row["ETMD"].append(None)
     assert not table.report().complete
-
-
-def test_synthetic_results_are_marked_and_not_compared(table):
-    table.finish_all(synthetic=True)
-    report = table.report()
-    assert cells(report).difference.isna().all()
-    assert report.notes[0].startswith("SYNTHETIC: ours on AVAD are of a generated corpus")
 
 
 def test_rows_with_synthetic_results_are_named_where_others_are_real(table):
