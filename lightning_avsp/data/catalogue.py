@@ -20,9 +20,9 @@ from lightning_avsp.run_folder import write_json
 
 __all__ = ["CATALOGUE", "Corpus", "Layout", "Part", "find_corpus", "known_corpora", "splits_in_mix"]
 
-VERSION = 1
-"""Version of the file of one's own corpus, raised when its meaning changes."""
+VERSION = 1  # raised when the meaning of the file of one's own corpus changes
 
+# a name becomes a folder, the stem of lists, and a word of options: no spaces, no leading dot
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _NUMBER = (int, float, type(None))
 _FIELDS: dict[str, type | tuple[type, ...]] = {
@@ -57,6 +57,7 @@ def find_corpus(name: str, root: Path | None = None) -> Corpus:
         if name in entry.names:
             return entry
     lower = {entry.lower(): entry for entry in known}
+    # lower case apart, most wrong names are right ones
     near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
     hint = f"did you mean {lower[near[0]]!r}? " if near else ""
     raise InputError(f"no corpus is called {name!r}; {hint}known: {', '.join(known)}")
@@ -116,6 +117,7 @@ def own_corpus(
                 f"{word!r} cannot name a corpus; use 1 to 64 letters, digits, '_', '.' and '-', the first a letter "
                 "or digit"
             )
+        # file systems may ignore case, and a result of "avad" would pass for AVAD's
         taken = [c.name for c in CATALOGUE.values() if word.lower() in {known.lower() for known in c.names}]
         if taken:
             raise InputError(f"{word!r} is a name of the published corpus {taken[0]}; choose another")
@@ -125,6 +127,7 @@ def own_corpus(
         raise InputError(f"{name}: splits must be different numbers from 1 on, got {splits}")
     if pairs and len(pairs) != len(splits):
         raise InputError(f"{name}: {len(pairs)} counts for {len(splits)} splits; give one each")
+    # the file of a corpus that is not finished has neither
     facts = {"videos": 0, "frames": None} | facts
     return Corpus(
         name=name,
@@ -151,8 +154,10 @@ def read_own(root: Path) -> dict[str, Corpus]:
     """
     folder = own_path(root, "").parent
     found: dict[str, Corpus] = {}
+    # hidden files are those that a writer has not finished
     for path in sorted(folder.glob("[!.]*.json")) if folder.is_dir() else []:
         corpus = _read(path)
+        # two files of one corpus, one of them renamed by hand
         _refuse_collision(corpus, found, path)
         found[corpus.name] = corpus
     return found
@@ -168,6 +173,7 @@ def register(root: Path, corpus: Corpus) -> Path:
     _refuse_collision(
         corpus, {name: own for name, own in read_own(root).items() if name != corpus.name}, path
     )
+    # only what the STAViS layout leaves open: the rest follows from it
     write_json(path, {"version": VERSION} | {field: getattr(corpus, field) for field in _FIELDS})
     return path
 
@@ -181,6 +187,7 @@ def _read(path: Path) -> Corpus:
         raise InputError(
             f"{path} has version {version}, this program reads {VERSION}; import the corpus again"
         )
+    # users edit these files, and a wrong type would surface as a traceback of another module
     wrong = [key for key, value in values.items() if not isinstance(value, _FIELDS.get(key, ()))]
     if wrong or "name" not in values:
         reason = f"unknown fields or values of the wrong type: {sorted(wrong)}" if wrong else "no name"

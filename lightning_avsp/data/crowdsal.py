@@ -58,6 +58,7 @@ def read_split(base: Path) -> dict[str, list[str]]:
             "download it again"
         ) from error
     names = [name for part in split.values() for name in part]
+    # counted only if there are any: 2,000 names would be compared with each other
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise InputError(
@@ -78,6 +79,7 @@ def list_crowdsal(root: Path, corpus: Corpus, part: Part, split: int) -> list[Li
     names = [name for key in SUBSETS[part] for name in subsets[key]]
     if not names:
         raise InputError(f"{base / SPLIT_FILE} names no video to {part}; download it again")
+    # the split file has neither frames nor rates: the videos themselves do
     return [ListedVideo(name, 0, 0.0) for name in names]
 
 
@@ -146,9 +148,7 @@ def find_clips(root: Path, corpus: Corpus, subsets: Sequence[str]) -> dict[Path,
 
 
 def read_header(path: Path) -> tuple[int, float, tuple[int, int], bool]:
-    """Read the header of a video, which counts its frames: thousands are opened before training begins.
-
-    Where the header does not count, all packets are read.
+    """Read the header of a video, or where it does not count the frames, all packets.
 
     Returns:
         Number of frames, frames per second, (height, width), and True if there is an audio track.
@@ -157,6 +157,7 @@ def read_header(path: Path) -> tuple[int, float, tuple[int, int], bool]:
         InputError: If the file cannot be read as a video.
         MissingDependencyError: If PyAV is not installed.
     """
+    # the header alone: thousands of videos are opened before training begins
     with open_container(path) as container:
         stream = next(iter(container.streams.video), None)
         if stream is not None and stream.codec_context and stream.frames and stream.average_rate:
@@ -169,6 +170,7 @@ def read_header(path: Path) -> tuple[int, float, tuple[int, int], bool]:
 def _folders(base: Path, pattern: str) -> list[Path]:
     """Folders of one kind, and those inside in which archives are often unpacked."""
     found: list[Path] = []
+    # archives are unpacked with or without their inner folder
     for top in sorted(path for path in base.glob(pattern) if path.is_dir()):
         found += [
             folder for folder in (top, *(top / name for name in (*_NESTED, top.name))) if folder.is_dir()
@@ -180,6 +182,7 @@ def _find(corpus: Corpus, video: str, what: str, folders: Iterable[Path], name: 
     tried = [folder / name for folder in folders]
     found = next((path for path in tried if path.is_file()), None)
     if found is None:
+        # eight paths in one line are no help
         where = " or ".join(map(str, tried[:4])) or "no such folder"
         raise CorpusNotFoundError(
             f"{corpus.name}/{video}: no {what} ({where}); to obtain it: {corpus.source}"

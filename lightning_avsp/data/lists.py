@@ -32,9 +32,7 @@ class ListedVideo:
 def parse_fold_list(path: Path, errors: list[InputError] | None = None) -> list[ListedVideo]:
     """Read the videos of a fold list, in its order.
 
-    A line is ``<name> <frames> <fps>``. Blank lines occur in published lists and are passed over; anything
-    else that does not fit is an error, because a video lost here would be missing from every score without a
-    word.
+    A line is ``<name> <frames> <fps>``.
 
     Args:
         path: The list.
@@ -51,6 +49,8 @@ def parse_fold_list(path: Path, errors: list[InputError] | None = None) -> list[
         )
     videos: dict[str, ListedVideo] = {}
     for number, line in enumerate(read_text(path).splitlines(), start=1):
+        # blank lines occur in published lists; anything else that does not fit is an error, because a video lost here
+        # would be missing from every score without a word
         if not line.strip():
             continue
         try:
@@ -74,6 +74,7 @@ def _parse_line(line: str, where: str) -> ListedVideo:
         name, frames, fps = fields[0].strip(), int(fields[1]), float(fields[2])
     except (IndexError, ValueError) as error:
         raise InputError(f"{where}: expected '<name> <frames> <fps>', found {line!r}") from error
+    # NaN fails both comparisons
     if frames < 1 or not 0 < fps < 1000:
         raise InputError(f"{where}: frames must be positive and fps between 0 and 1000, found {line!r}")
     try:
@@ -103,6 +104,7 @@ def require_root(root: Path, corpus: Corpus) -> None:
 def base_folders(root: Path, corpus: Corpus) -> list[Path]:
     """Return folders that may contain a corpus: those below the root with one of its names, or the root itself."""
     below = [root / name for name in corpus.names if (root / name).is_dir()]
+    # resolved, since a root may be given as "."
     return below or ([root] if root.resolve().name in corpus.names else [])
 
 

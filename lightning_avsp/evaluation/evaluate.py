@@ -168,11 +168,7 @@ def _find_predictions(
     split: SplitName,
     count_from: int,
 ) -> _Plan:
-    """Find the predictions of all test videos.
-
-    Raises:
-        InputError: If there are none, or a video is too short for the protocol.
-    """
+    """Find the predictions of all test videos."""
     plan, tried = _Plan(), []
     for corpus in corpora:
         for number in corpus.splits if split == "all" else (int(split),):

@@ -97,11 +97,7 @@ def _score(spec: SyntheticSpec, record: VideoRecord, frame_step: int) -> pd.Data
 
 
 def _object_maps(spec: SyntheticSpec, record: VideoRecord) -> NDArray[np.float64]:
-    """Build the gaze map of each object: a Gaussian at its lagged position, as wide as gaze noise and blur.
-
-    Returns:
-        (T, n, Hm, Wm), peak 1.
-    """
+    """Build the gaze map of each object, a Gaussian at its lagged position: (T, n, Hm, Wm), peak 1."""
     rows, columns = spec.map_size
     length = len(record.positions)
     frames = np.clip(np.arange(length) - spec.pursuit_lag * spec.fps, 0, None)

@@ -257,13 +257,8 @@ def synthesise_corpus(
 
 
 def _claim(plan: CorpusPlan, names: list[str], conditions: list[Condition], overwrite: bool) -> None:
-    """Write or extend ``synthetic.json`` and ``README.txt`` before any video, so none lies unlabelled.
-
-    With ``overwrite`` a synthetic corpus of other settings is removed.
-
-    Raises:
-        InputError: If the root may not hold this corpus. One that this generator did not write is never touched.
-    """
+    """Write or extend ``synthetic.json`` and ``README.txt``; with ``overwrite`` remove a corpus of other settings."""
+    # before any video, so that none lies unlabelled; a corpus that this generator did not write is never touched
     root, corpus = plan.root, plan.corpus
     if root.exists() and not root.is_dir():
         raise InputError(f"{root} is a file; give a folder")

@@ -195,12 +195,8 @@ def _images(
 ) -> Writer:
     """Build a writer of frames, maps and fixations as PNG, which loses nothing.
 
-    Args:
-        frames: Folder of frames, with ``{0}``, ``{1}``, ... for the paths of the video; empty leaves them out.
-        maps: The same of maps.
-        fixations: The same of fixations.
-        name: Format string of ``number`` and ``video``, and of ``label``: the video with its last hyphen as ``_``.
-        frame_name: That of frames where it differs.
+    Folders have ``{0}``, ``{1}``, ... for the paths of the video, and are empty where a part is left out; names are
+    format strings of ``number``, ``video`` and ``label``: the video with its last hyphen as ``_``.
     """
 
     def write(paths: list[Path], content: Content) -> None:

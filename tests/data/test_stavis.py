@@ -22,7 +22,6 @@ def test_entry(corpus_root: Path) -> None:
     assert entry.corpus == "AVAD"
     assert entry.n_frames == 40
     assert entry.fps == pytest.approx(12.5)
-    assert entry.seconds == pytest.approx(3.2)
     assert entry.size == (64, 128)
     assert entry.wave is not None
     assert entry.wave.is_file()

@@ -30,6 +30,7 @@ class Fault:
     @property
     def order(self) -> tuple[bool, str, str]:
         """Sort key: errors first, then by corpus and path."""
+        # False sorts before True
         return self.severity != "error", self.corpus, str(self.path)
 
     def line(self) -> str:
@@ -38,6 +39,7 @@ class Fault:
 
     def similar(self) -> str:
         """Message without path and numbers, the same for faults that differ in them alone."""
+        # a thousand missing frames are one group, printed with its first few
         text = self.message.replace(str(self.path), "").replace(self.path.name, "")
         return re.sub(r"\d+", "#", text.replace(self.video, "") if self.video else text)
 
@@ -145,6 +147,7 @@ class CheckReport:
         """Everything, with a summary first."""
         content = asdict(self)
         for fault in (fault for corpus in content["corpora"] for fault in corpus["faults"]):
+            # asdict() leaves paths, which JSON does not have
             fault["path"] = str(fault["path"])
         summary = {"errors": self.count("error"), "warnings": self.count("warning")}
         return {**summary, **content, "root": str(self.root)}
@@ -164,6 +167,7 @@ def print_faults(console: Console, report: CheckReport, show: int = 10) -> None:
     for column in ("corpus", "videos", "frames", "maps", "fixations", "errors", "warnings"):
         table.add_column(column, no_wrap=True)
     for corpus in report.corpora:
+        # a generated corpus has names of a published one, but not its numbers
         published = (corpus.published_videos, corpus.published_frames) if not corpus.generated else (0, 0)
         table.add_row(
             corpus.corpus,
@@ -185,6 +189,7 @@ def print_faults(console: Console, report: CheckReport, show: int = 10) -> None:
         colour = "bold red" if severity == "error" else "yellow"
         console.print(f"\n[{colour}]{severity}[/] {name}: {len(faults)}")
         for fault in faults[:show]:
+            # paths may hold brackets, which rich would take for its markup
             console.print(f"  {fault.line()}", markup=False)
         if len(faults) > show:
             console.print(f"  and {len(faults) - show} more; --json FILE or --show {len(faults)} names all")

@@ -46,6 +46,7 @@ def gaze_files(path: Path) -> list[Path]:
         InputError: If there is none.
     """
     if path.is_dir():
+        # recordings win: a folder of them may hold tables of something else
         recordings = sorted(path.glob("*.asc"))
         found = recordings or sorted(each for each in path.iterdir() if each.suffix.lower() in _TABLES)
         if not found:
@@ -55,6 +56,7 @@ def gaze_files(path: Path) -> list[Path]:
         if not path.is_file():
             raise InputError(f"{path} is no regular file: give a gaze table, or a folder of recordings")
         return [path]
+    # pathlib globs no absolute pattern
     root = Path(path.anchor or ".")
     found = sorted(root.glob(str(path.relative_to(path.anchor)))) if re.search(r"[*?\[]", str(path)) else []
     if not found:
@@ -89,6 +91,7 @@ def read_gaze(path: Path, settings: ImportSettings) -> GazeTable:
             found = GazeTable(_read_eyelink(file, settings.eyelink, settings.drop_zero), settings, ())
         else:
             found = _read_table(file, settings, len(files) > 1)
+        # files of two units would be averaged into one map without a word
         if tables and found.settings != resolved:
             raise InputError(f"{file} has another layout than {files[0]}; import files of one kind together")
         resolved = found.settings
@@ -111,13 +114,16 @@ def _read_table(path: Path, settings: ImportSettings, several: bool) -> GazeTabl
         settings = apply_preset(settings, preset)
         notes.append(f"read as an export of {preset.kind!r}" + (f": {preset.note}" if preset.note else ""))
     columns, header = settings.columns, list(map(str, table.columns))
+    # an export of one recording need not name its viewer
     if columns.observer not in header and (
         several or (preset is not None and columns.observer == preset.columns.observer)
     ):
         columns = replace(columns, observer="")
+    # an export may leave out the validity of one eye, or of both
     if preset is not None and columns.valid == preset.columns.valid:
         known = [name for name in columns.valid.split(",") if name in header]
         columns = replace(columns, valid=",".join(known))
+    # a column whose own name has a comma is one column
     wanted = {
         kind: [] if not text else [text] if text in header else [name.strip() for name in text.split(",")]
         for kind, text in vars(columns).items()
@@ -164,6 +170,7 @@ def _average_eyes(
     if valid.shape[1] == x.shape[1] > 1:
         # where no eye is valid the sample stays with its place, to be counted as invalid and not as missing
         good &= valid | ~valid.any(axis=1, keepdims=True)
+    # a single eye keeps the number that it has, for the example in the report
     if x.shape[1] == 1:
         kept = ~((x[:, 0] == 0) & (y[:, 0] == 0) & drop_zero)
         return np.where(kept, x[:, 0], np.nan), np.where(kept, y[:, 0], np.nan)
@@ -177,6 +184,7 @@ def _average_eyes(
 
 def decode_text(data: bytes) -> tuple[str, str]:
     """Decode text of any encoding that tables come in; returns it without byte order mark, and the encoding."""
+    # UTF-32 first: its little-endian mark begins with that of UTF-16
     marks = (
         (b"\xff\xfe\0\0", "utf-32"),
         (b"\0\0\xfe\xff", "utf-32"),
@@ -187,6 +195,7 @@ def decode_text(data: bytes) -> tuple[str, str]:
     head = data[:4096]
     if not encoding and 4 * head.count(0) > len(head):  # UTF-16 without its mark: half of Latin text is zero
         encoding = "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
+    # UTF-8 refuses nearly all other text; Latin-1 refuses none, so it comes last
     for name in (encoding,) if encoding else ("utf-8-sig", "cp1252", "latin-1"):
         try:
             return data.decode(name).removeprefix("\ufeff"), name
@@ -202,12 +211,14 @@ def _read_text(
     text, encoding = decode_text(path.read_bytes())
     if encoding in ("cp1252", "latin-1"):
         notes.append(f"{path.name} is not UTF-8 and was read as {encoding}")
+    # not splitlines(), which also splits at form feeds and other separators inside cells
     every = list(enumerate(re.split(r"\r\n|\r|\n", text), start=1))
     lines = {
         number: line for number, line in every if line.strip(" \t;,|\0") and not line.lstrip().startswith("#")
     }
     marks: tuple[str, ...] = _DELIMITERS
     first = next(iter(lines), 0)
+    # Excel's own line that states the delimiter
     if first and (stated := re.fullmatch(r"sep=(.)", lines[first].strip("\"' "))):
         marks = (stated[1],)
         del lines[first]
@@ -216,6 +227,7 @@ def _read_text(
         raise InputError(f"{path} is empty; export the gaze again")
     if "\0" in lines[next(iter(lines))]:
         raise InputError(f"{path} is no text (a spreadsheet?): export it as CSV")
+    # said, since rows whose first cell begins with # would vanish without a word
     comments = sum(line.lstrip().startswith("#") for _, line in every)
     if comments:
         notes.append(f"{comments} lines that begin with # were passed over")
@@ -233,12 +245,14 @@ def _read_text(
         header.pop()
     numbers = list(lines)[0 if numeric else 1 :]
     body = [lines[number] for number in numbers]
+    # aligned columns have runs of spaces
     if mark == " ":
         body = [re.sub(r"\s+", " ", line.strip()) for line in body]
     width = len(header)
     # One column more than the header has, to notice rows that are longer: a decimal comma, as a rule.
     whole = "\n".join([mark.join(map(str, range(width + 1))), *body])
     try:
+        # everything as text: pandas would decide about decimal marks cell by cell
         table = pd.read_csv(
             io.StringIO(whole),
             sep=mark,
@@ -251,10 +265,12 @@ def _read_text(
         )
     except (pd.errors.ParserError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a table: {error}; export it again") from error
+    # an unclosed quote swallows lines, and the line numbers of messages would be off
     if len(table) != len(numbers):
         raise InputError(
             f"{path} cannot be read as a table: a quote holds a line break, or is not closed; export it again"
         )
+    # messages name lines of the file, comments and header counted
     table.index = pd.Index(numbers)
     odd = table.index[table.iloc[:, width].fillna("").str.strip() != ""]
     if len(odd):
@@ -295,6 +311,7 @@ def _read_coord_header(
     lines: dict[int, str], settings: ImportSettings
 ) -> tuple[dict[int, str], ImportSettings, bool]:
     """Take the lines above a ``.coord`` table away, the first of which has the size of the screen; False without."""
+    # GazeCom's files state the screen's size above the table
     head = list(lines.items())[:2]
     size = re.fullmatch(r"gaze\s+(\d+)\s+(\d+)", head[0][1].strip()) if len(head) == 2 else None
     if size is None or settings.format not in ("auto", "coord"):
@@ -333,6 +350,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         ) from error
     except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
         raise InputError(f"{path} cannot be read as parquet: {error}; export it again") from error
+    # rows are all that a message can name: parquet has no lines
     table.index = pd.RangeIndex(1, len(table) + 1)
     return table
 
@@ -357,6 +375,7 @@ def _read_eyelink(path: Path, settings: EyeLink, drop_zero: bool) -> pd.DataFram
         ) from error
     if not len(time):
         raise InputError(f"{path} holds no sample; convert it again with samples")
+    # columns are left x, left y, right x, right y where both eyes were recorded
     eyes = pixels[:, :4].reshape(len(time), -1, 2)
     valid = np.ones(len(time), bool)
     x, y = _average_eyes(eyes[..., 0], eyes[..., 1], valid[:, None], drop_zero)

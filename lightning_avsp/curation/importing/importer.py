@@ -35,8 +35,7 @@ from lightning_avsp.data.stavis import VIDEO_SUFFIXES
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.video import VideoInfo, iterate_frames, open_video
 
-VERSION = 3
-"""Version of the files of a video, raised when the same input would give others or settings have other names."""
+VERSION = 3  # raised when the same input would give other files or settings have other names
 PLACEMENT = "placement.jpg"
 """In a video's annotation folder: three frames with their gaze over them."""
 
@@ -97,6 +96,7 @@ def import_video(
     existing = known.splits if known else ()
     splits = parse_splits(split, existing)
     every = tuple(sorted({*existing, *splits}))
+    # everything that can be refused by names alone is refused before the video is opened
     entry = own_corpus(corpus, splits=every)  # also refuses names of published corpora
     check_parts(root, entry, name, part, splits)
     paths = VideoPaths(root, entry.folder, name)
@@ -109,6 +109,7 @@ def import_video(
         "gaze_sha256": _digest(*gaze_files(gaze)),
         "settings": settings.as_json(),
     }
+    # two imports of different videos run side by side, and share only the lists
     with locked(root, f"{entry.folder}_{name}"):
         settle(paths)
         record = read_record(paths, tolerant=overwrite)
@@ -118,6 +119,7 @@ def import_video(
             _check_overwriting(paths, record, changes, overwrite)
             record = _make(paths, info, gaze, settings, origin, progress)
         with locked(root, entry.folder, wait=True):
+            # another import may have listed the video meanwhile
             check_parts(root, entry, name, part, splits)
             listed = ListedVideo(name, record["frames"], record["fps"])
             lists = enter_video(root, entry, listed, part, splits)
@@ -131,6 +133,7 @@ def import_video(
     ]
     if lacking:
         notes.append(f"{'; '.join(lacking)}: import one with --part train or test")
+    # scores on maps of different widths cannot be averaged over one corpus
     different = [key for key, value in settings.as_json().items() if own.made.get(key) != value]
     if own.made and different:
         notes.append(f"settings differ from those of the corpus' first video: {', '.join(different)}")
@@ -148,6 +151,7 @@ def _make(
     """Write everything below the staging folder, then move it; returns the record."""
     files, staged = settings.files, paths.staged
     table = read_gaze(gaze, settings)
+    # those of the recognised export among them
     settings = table.settings
     geometry = settings.geometry((info.width, info.height), float(info.pixel_aspect))
     size, sigma = settings.map_size(geometry.video), settings.map_sigma(geometry)
@@ -156,6 +160,7 @@ def _make(
         _check_readable(info, clock)
     found = assign_to_frames(gaze, table, clock, geometry)
     count = len(clock.source)
+    # three moments: a picture of one would hide a clock that drifts
     sheet = {min(round(count * share), count - 1) for share in (0.1, 0.5, 0.9)}
     sketch = FilmSketch({int(clock.source[number]) for number in sheet})
     if files.frames == "video":
@@ -170,6 +175,7 @@ def _make(
     if info.audio is not None:
         silence = write_audio(info, staged.audio, count / clock.fps, files.audio_rate)
     write_ground_truth(found.points, staged.annotation, size, sigma, files.quality, progress)
+    # the merged map cannot be taken apart again: human ceilings need each observer's place
     write_observers(staged.annotation, found)
     panels = {number: sketch.kept[int(clock.source[number])] for number in sheet}
     draw_placement(panels, found.points, staged.annotation / PLACEMENT)
@@ -205,8 +211,7 @@ def _digest(*paths: Path) -> str:
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            hashlib.file_digest(file, lambda: digest)  # in blocks: a video need not fit into memory
     return digest.hexdigest()
 
 
@@ -227,10 +232,12 @@ def _check_overwriting(
 
 def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Differences of two sources, with both values; the names of files do not matter."""
+    # settings are compared one by one, so that a message can name the one that differs
     there, wanted = ({**source, **source["settings"]} for source in (old, new))
     return [
         f"{key.removesuffix('_sha256')}: {there.get(key)} / {value}"
         for key, value in wanted.items()
+        # a file that was renamed is the same file by its digest
         if key not in ("video", "gaze", "settings") and there.get(key) != value
     ]
 

@@ -14,8 +14,8 @@ from lightning_avsp.errors import InputError
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", ".", "-", "--"})
 """Cells without a value, in lower case."""
 Decimal = Literal["auto", ".", ","]
+# gaze moves little from sample to sample: the smoother reading of a column is its own, if clearly so
 _CLEARER = 2.0
-"""One reading of a column must be so many times smoother than the other to be taken."""
 
 
 def parse_numbers(
@@ -34,8 +34,10 @@ def parse_numbers(
     Raises:
         InputError: If a cell is not a number, or a column can be read in two ways; the message names line and column.
     """
+    # parquet has numbers already
     texts = {name: _clean(each) for name, each in cells.items() if not pd.api.types.is_numeric_dtype(each)}
     marks = {name: decimal if decimal != "auto" else _decimal_mark(text) for name, text in texts.items()}
+    # a program writes all its columns with one mark
     clear = {mark for name, mark in marks.items() if mark and _mentions(texts[name])}
     numbers, notes = {}, []
     for name, each in cells.items():
@@ -64,6 +66,7 @@ def parse_numbers(
 def _clean(cells: pd.Series) -> pd.Series:
     """Text of cells without spaces and apostrophes between groups of digits; ``nan`` for missing ones."""
     text = cells.astype(str).str.strip()
+    # thousands in French, Swiss and typeset tables, by spaces of any width or apostrophes
     text = text.str.replace(r"(?<=\d)[ \u00a0\u2009\u202f'’](?=\d{3}(?!\d))", "", regex=True)
     return text.where(~text.str.lower().isin(MISSING), "nan")
 
@@ -90,6 +93,7 @@ def _decimal_mark(text: pd.Series) -> str | None:
         return "." if _groups(text[commas > 0], ",").all() else ","
     if (commas > 1).any():
         return "."
+    # 0,5 or 12,34 is no group of three digits
     if not _groups(text[commas > 0], ",").all():
         return ","
     if not (commas == 0).any():
@@ -121,6 +125,7 @@ def _plain(text: pd.Series, mark: str) -> pd.Series:
 
 
 def _as_floats(text: pd.Series, cells: pd.Series, path: Path, name: str) -> np.ndarray:
+    # "_": Python would read 1_000 as a number
     bad = (pd.to_numeric(text, errors="coerce").isna() & (text.str.lower() != "nan")) | text.str.contains(
         "_", regex=False
     )

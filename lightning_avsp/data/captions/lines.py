@@ -88,6 +88,7 @@ def read_captions(path: Path) -> list[Caption]:
             )
         else:
             repeated += (caption.video, caption.frame) in captions
+            # of two lines the later: a frame captioned again was meant to be
             captions[caption.video, caption.frame] = caption
     if repeated:
         log.warning("%s: %d captions are of frames captioned before; the later one counts", path, repeated)
@@ -139,6 +140,7 @@ class CaptionAppender:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _mend(self.path)
+        # O_APPEND: each write goes to the end, whoever else has the file open
         self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def append(self, captions: Iterable[Caption]) -> None:
@@ -146,6 +148,7 @@ class CaptionAppender:
         data = "".join(caption.line() for caption in captions).encode()
         while data:  # a write may be cut short on a full disk; the error then comes with the next one
             data = data[os.write(self._file, data) :]
+        # hours of a captioner are worth the wait
         os.fsync(self._file)
 
     def __enter__(self) -> CaptionAppender:
@@ -201,6 +204,7 @@ def uncaptioned_frames(
             f"{path} contains captions of {others[0]}, but {model} is to write now: choose another --out, or move "
             "the file away"
         )
+    # a network trained on two prompts' captions would learn their difference
     asked = sorted({caption.prompt for caption in there if caption.prompt} - {"none", prompt})
     if asked:
         raise InputError(
@@ -210,6 +214,7 @@ def uncaptioned_frames(
     done = {(caption.video, caption.frame) for caption in there}
     wanted = {}
     for video in videos:
+        # those that a test with test.every of the same number scores
         chosen = range(1, video.n_frames + 1)[min(every // 2, video.n_frames - 1) :: every]
         wanted[video.video] = [frame for frame in chosen if (video.video, frame) not in done]
     return {video: frames for video, frames in wanted.items() if frames}
@@ -247,6 +252,7 @@ def caption_corpus(
             for start in range(0, len(frames), batch):
                 numbers = frames[start : start + batch]
                 answers = captioner.caption(list(video.frames.read(numbers, video.size)))
+                # appended batch by batch, on disk before the next begins
                 lines.append(
                     Caption(video.video, number, answer.text, captioner.name, answer.mode)
                     for number, answer in zip(numbers, answers, strict=True)
@@ -295,6 +301,7 @@ def read_table(path: Path) -> list[Caption]:
         raise InputError(f"{path} cannot be read as a {kind} table ({error})") from error
     if not captions:
         raise InputError(f"{path} contains no caption")
+    # so that results tell captions of one's own from a model's
     named = f"table {path.name}"
     return [caption if caption.model else replace(caption, model=named) for caption in captions]
 
@@ -316,6 +323,7 @@ def merge_captions(
     Raises:
         InputError: If a caption is of a video or frame that the corpus does not have; nothing is written then.
     """
+    # everything is checked before the file is touched
     given = {(caption.video, caption.frame): caption for caption in captions}
     unlisted = sorted({video for video, _ in given if video not in frames})
     if unlisted:
@@ -348,6 +356,7 @@ def _from_rows(path: Path, rows: Sequence[Mapping[Any, Any]], columns: Sequence[
     for number, row in enumerate(rows, start=1):
         video, frame, text = (row[name] for name in _NEEDED)
         try:
+            # pandas reads whole numbers of a column with gaps as 1.0
             whole = int(frame)
         except (TypeError, ValueError):
             whole = 0

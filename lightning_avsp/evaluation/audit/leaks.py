@@ -284,15 +284,8 @@ def follow_origin(
 
 
 def _run_behind(value: str, run: Path) -> tuple[Path | None, str]:
-    """Find the run folder of ``<run>/checkpoints/<name>.ckpt``, whose file may be gone.
-
-    Args:
-        value: Path that may be relative to where the run was started.
-        run: Folder of that run.
-
-    Returns:
-        The folder, or None and the reason.
-    """
+    """Find the run folder of ``<run>/checkpoints/<name>.ckpt``, whose file may be gone; else None and the reason."""
+    # a relative path counts from where the run was started, most likely a parent of its folder
     for base in (Path(), run, *run.parents):
         candidate = base / value  # an absolute path stays as it is
         folder = candidate.parent

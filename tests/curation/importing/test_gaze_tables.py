@@ -193,6 +193,13 @@ def test_implausible_settings_are_refused_with_both_values(
             "--screen.size, --screen.width_cm, --screen.distance_cm too",
         ),
         ({"maps": MapSettings(-1.0)}, "--maps.sigma=-1.0 is out of range"),
+        (
+            {
+                "maps": MapSettings(sigma_degrees=1.0),
+                "screen": Screen(size="9x9", width_cm=4, distance_cm=-1),
+            },
+            "--screen.distance_cm=-1 is out of range",
+        ),
         ({"maps": MapSettings(3.0), "screen": Screen(video_at="3,4")}, "need --screen.size too"),
     ],
 )
