@@ -91,6 +91,7 @@ def evaluate_predictions(
     check_folder(predictions)
     found = [find_corpus(name, root) for name in dict.fromkeys(corpora)]
     plan = _find_predictions(predictions, root, found, protocol, split, count_from)
+    # an average over what happens to be there would pass for a full score
     if plan.missing and not allow_missing:
         raise InputError(
             f"{plan.missing.sentence()}; complete {predictions}, or pass --allow_missing to score the rest"
@@ -195,6 +196,7 @@ def _find_predictions(
                     plan.missing.frames.append(gap)
                 if not there:  # all of its frames are listed as missing above
                     continue
+                # splits share videos: one model's predictions are scored once
                 if key not in plan.jobs:
                     # said in the result: silence would look like a full score
                     plan.unscored += len(numbers) - len(there)

@@ -81,6 +81,7 @@ def _score(spec: SyntheticSpec, record: VideoRecord, frame_step: int) -> pd.Data
     fixated[np.arange(len(pixels))[:, None], pixels[..., 0], pixels[..., 1]] = 1
     blobs = _object_maps(spec, record)[::frame_step]  # (T, n, H, W)
     average, fastest = blobs.mean(axis=1), blobs[:, record.fastest]
+    # the best that eyes can do: how often sound decides is known, when it does is not
     sound = spec.shares[0]
     predictions = {
         "objects_average": average,
@@ -100,10 +101,12 @@ def _object_maps(spec: SyntheticSpec, record: VideoRecord) -> NDArray[np.float64
     """Build the gaze map of each object, a Gaussian at its lagged position: (T, n, Hm, Wm), peak 1."""
     rows, columns = spec.map_size
     length = len(record.positions)
+    # gaze trails its object, and so must a map that is to match it
     frames = np.clip(np.arange(length) - spec.pursuit_lag * spec.fps, 0, None)
     low = frames.astype(int)
     part = (frames - low)[:, None, None]
     centres = record.positions[low] * (1 - part) + record.positions[np.minimum(low + 1, length - 1)] * part
+    # blurred fixations scatter by both
     sigma = np.hypot(spec.map_sigma, spec.gaze_noise) * spec.scale
     scale_y, scale_x = rows / spec.size[0], columns / spec.size[1]
     x, y = (centres[..., :1] + 0.5) * scale_x - 0.5, (centres[..., 1:] + 0.5) * scale_y - 0.5  # (T, n, 1)

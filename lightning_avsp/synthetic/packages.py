@@ -23,8 +23,7 @@ STAVIS_CORPORA = ("AVAD", "Coutrot_db1", "Coutrot_db2", "DIEM", "ETMD_av", "SumM
 """The six corpora of the STAViS package, which have fold lists."""
 SOUNDLESS_CORPORA = ("DHF1K", "Hollywood2", "UCF")
 """Corpora without audio: their stand-ins are silent too, and observers follow the fastest object."""
-SHORT_SHOT_FRAMES = 12
-"""Frames of every third video of Hollywood2, whose shots are often shorter than a clip."""
+SHORT_SHOT_FRAMES = 12  # shorter than a clip of 16 or 32, as many shots of Hollywood-2 are
 SPLITS = 3
 """Splits of a corpus; each video is tested in exactly one of them."""
 
@@ -40,6 +39,7 @@ def assign_conditions(spec: SyntheticSpec, videos: int) -> list[Condition]:
     counts = [0] * len(CONDITIONS)
     conditions: list[Condition] = []
     for k in range(1, videos + 1):
+        # by what is furthest behind, not at random: a growing corpus keeps its videos
         behind = [share * k - count for share, count in zip(spec.shares, counts, strict=True)]
         chosen = max(range(len(CONDITIONS)), key=lambda c: (round(behind[c], 9), -c))
         counts[chosen] += 1
@@ -58,6 +58,7 @@ def video_name(corpus: str, index: int, condition: Condition, size: tuple[int, i
         return f"{_FILMS[index % len(_FILMS)]}_{index // len(_FILMS) + 1}_color"
     if corpus == "SumMe":
         return f"{_ADJECTIVES[condition]}_Discs_{number}"
+    # papers test videos 601 to 700
     if corpus == "DHF1K":
         return f"{place_in_part(index) + (1 if part_of(index) == 'train' else 601):04d}"
     if corpus == "Hollywood2":
@@ -71,6 +72,7 @@ def video_name(corpus: str, index: int, condition: Condition, size: tuple[int, i
 
 def part_of(index: int) -> Literal["train", "test"]:
     """Part of the ``index``-th video where there are no fold lists: every third is tested, also when more follow."""
+    # every third, also when more follow: parts are stable when a corpus grows
     return "test" if index % SPLITS == SPLITS - 1 else "train"
 
 
@@ -89,9 +91,11 @@ def video_spec(spec: SyntheticSpec, corpus: str, index: int) -> SyntheticSpec:
 
 def partition(conditions: list[Condition], seed: int, corpus: str) -> list[int]:
     """Split in which each video is tested, 0 to 2: a partition with the same conditions in every part."""
+    # crc32, since hash() of a text differs from process to process
     rng = np.random.default_rng([seed, crc32(corpus.encode())])
     tested = [0] * len(conditions)
     turn = 0
+    # turn by turn through each condition, so that every part has them alike
     for condition in CONDITIONS:
         for index in rng.permutation([i for i, c in enumerate(conditions) if c == condition]):
             tested[int(index)] = turn % SPLITS
@@ -139,6 +143,7 @@ class Content:
         """Yield the fixated pixels of each frame as ``value`` in a matrix of zeros: uint8 (Hm, Wm)."""
         for points in self.fixations:
             matrix = np.zeros(self.spec.map_size, np.uint8)
+            # two observers on one pixel are one fixated pixel, as in the true packages
             matrix[points[:, 0], points[:, 1]] = value
             yield matrix
 
@@ -302,6 +307,7 @@ def write_split_file(root: Path, corpus: str, names: list[str]) -> Path:
     """Write ``TrainTestSplit.json`` of CrowdSAL: every other test video is public."""
     split: dict[str, list[str]] = {"train": [], "public_test": [], "private_test": []}
     for index, name in enumerate(names):
+        # both challenge sets in every corpus of six videos
         test = ("public_test", "private_test")[place_in_part(index) % 2]
         split[test if part_of(index) == "test" else "train"].append(f"{name}.mp4")
     path = root / corpus / "TrainTestSplit.json"

@@ -17,7 +17,7 @@ from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.predictions import (
-    PredictedVideo,
+    PredictedFiles,
     checked_frames,
     find_video,
     folder_of_split,
@@ -41,7 +41,7 @@ def save(folder: Path, pattern: str, maps: np.ndarray, first: int = 1) -> Path:
     return folder
 
 
-def read(source: PredictedVideo | None, wanted: list[int] | None = None) -> dict[int, torch.Tensor]:
+def read(source: PredictedFiles | None, wanted: list[int] | None = None) -> dict[int, torch.Tensor]:
     assert source is not None
     return dict(source.frames(wanted if wanted is not None else list(source.numbers)))
 

@@ -67,6 +67,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     """Find run folders at or below the given paths, each once; a path without any is returned as it is."""
     found: list[Path] = []
     for path in paths:
+        # a checkpoint stands for its run
         given = path.parent.parent if path.is_file() and path.parent.name == "checkpoints" else path
         inside = sorted(record.parent for record in given.rglob("run.json")) if given.is_dir() else []
         here = any((given / name).exists() for name in ("run.json", "checkpoints", "config.yaml"))
@@ -81,6 +82,7 @@ def read_run(path: Path) -> RunFacts:
         facts.unknown.append(f"{path} is not there")
         return facts
     try:
+        # a record of another program's folder may hold anything under these names
         _collect(path, facts)
     except (AttributeError, TypeError, ValueError) as error:
         facts.unknown.append(f"{path} holds records of another kind ({error})")
@@ -105,6 +107,7 @@ def _collect(path: Path, facts: RunFacts) -> None:
 
 
 def _read_videos(record: dict[str, Any], facts: RunFacts, synthetic: frozenset[str]) -> None:
+    # a folder's later commands go on from the weights of its earlier ones
     for part in [record, *[entry for entry in record.get("earlier") or [] if isinstance(entry, dict)]]:
         videos = part.get("videos") or {}
         facts.train |= video_keys(videos.get("train"), synthetic)
@@ -138,6 +141,7 @@ def _read_origins(config: dict[str, Any], record: dict[str, Any] | None, facts: 
 
 def _own_checkpoint(value: str, config: dict[str, Any], run: Path) -> bool:
     """Return True if a path is a checkpoint of this folder, here or at the folder's path during the run."""
+    # a run that was moved names its checkpoints at their old place
     path, before = Path(value), config.get("run_dir")
     if path.exists():
         return run.resolve() in path.resolve().parents
@@ -156,6 +160,7 @@ def _read_results(run: RunFolder, facts: RunFacts, synthetic: frozenset[str]) ->
     if checkpoint is None or _own_checkpoint(str(checkpoint), config, run.path):
         facts.test |= tested
     else:
+        # the weights are another run's, so its training is what counts
         facts.tested_elsewhere[Path(checkpoint)] = tested
 
 
@@ -245,6 +250,7 @@ def _exposures(facts: RunFacts, unknown: list[str], followed: set[Path]) -> list
     unknown += facts.unknown
     followed.add(facts.path.resolve())
     found = [Exposure("its training", facts.train), Exposure("its selection", facts.selection)]
+    # a record that admits it is believed, whatever its lists say
     if facts.selected_on_test and not facts.test <= facts.selection:
         found.append(Exposure("its selection on its test list", facts.test))
     for option, value in facts.origins.items():
@@ -264,14 +270,17 @@ def follow_origin(
         followed: Runs that were followed already; the ones of this chain are added.
         unknown: Receives what is not known about it.
     """
+    # published weights saw other data than gaze, or data that are known
     if known := published_training_data(value):
         return [Exposure(f"{option}={value} ({known})", frozenset())]
     origin, state = _run_behind(value, run)
     if origin is None:
         unknown.append(f"it started from {option}={value}, which {state}: its training data are unknown")
         return []
+    # two runs that started from each other would be followed for ever
     if origin.resolve() in followed:
         return []
+    # what is unknown there is unknown here, with the way that leads to it
     gaps: list[str] = []
     name = f"{origin.parent.name}/{origin.name}"
     found = []
@@ -286,6 +295,7 @@ def follow_origin(
 def _run_behind(value: str, run: Path) -> tuple[Path | None, str]:
     """Find the run folder of ``<run>/checkpoints/<name>.ckpt``, whose file may be gone; else None and the reason."""
     # a relative path counts from where the run was started, most likely a parent of its folder
+    # runs are started from a project's root, which is a parent of their folder
     for base in (Path(), run, *run.parents):
         candidate = base / value  # an absolute path stays as it is
         folder = candidate.parent
@@ -326,6 +336,7 @@ def seen_test_videos(
         if not seen:
             continue
         found = f"{len(seen)} of {len(wanted)} test videos were seen by {exposure.how}: {shorten(seen, 3)}"
+        # refused before the first step: a trained model cannot forget
         if not allow:
             raise InputError(
                 f"{found}; each split is a model of its own: start from a checkpoint of the same split, "
