@@ -127,7 +127,6 @@ def own_corpus(
         raise InputError(f"{name}: splits must be different numbers from 1 on, got {splits}")
     if pairs and len(pairs) != len(splits):
         raise InputError(f"{name}: {len(pairs)} counts for {len(splits)} splits; give one each")
-    # the file of a corpus that is not finished has neither
     facts = {"videos": 0, "frames": None} | facts
     return Corpus(
         name=name,

@@ -54,7 +54,7 @@ class Clip:
 
     def released_span(self, fps: float, times: Sequence[float] = ()) -> tuple[float, float]:
         """Return the time from the start of the first frame read to the end of the last (DiffSal's released cut)."""
-        # by the frames read, as the released code cuts: a looped clip's audio is that of its last frames
+        # by the frames read, as the released code cuts, even where a looped clip ends with an early one
         first, last = self.frames[0], self.frames[-1]
         if self.reversed:
             first, last = last, first
@@ -99,7 +99,6 @@ def loop_clip(first: int, stop: int, policy: ClipPolicy) -> Clip:
     The target is the median of the frames' numbers, halves rounded up: in a full window the one at ``frames
     // 2``.
     """
-    # never past the segment: its end is where the released lists cut it
     present = range(first, min(stop, first + policy.frames))
     numbers = tuple(present[index % len(present)] for index in range(policy.frames))
     ordered = sorted(numbers)

@@ -91,7 +91,6 @@ class _Layout:
         return span
 
     def place(self, value: Any) -> Any:
-        # a list of tensors too: each would cost a file descriptor
         if isinstance(value, list) and value and isinstance(value[0], Tensor):
             return [self.place(tensor) for tensor in value]
         if not isinstance(value, Tensor):

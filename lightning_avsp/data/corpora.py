@@ -155,7 +155,6 @@ def every_listed(root: Path, corpora: Sequence[str], *, skip_missing_lists: bool
                     if not skip_missing_lists:
                         raise
                     missing.append(error)
-            # with one list missing there is nothing to compare
             if len(lists) == len(parts):
                 refuse_shared(*([(corpus.name, video.name) for video in listed] for listed in lists))
             # Splits overlap: most test videos of one are training videos of the others. Where they list one with
@@ -163,7 +162,6 @@ def every_listed(root: Path, corpora: Sequence[str], *, skip_missing_lists: bool
             for video in (video for listed in lists for video in listed):
                 videos.setdefault(video.name, video)
         if not videos:
-            # the first path that was tried helps more than a list of all
             raise missing[0]
         for absent in missing:
             log.warning("%s; its videos are left out unless another list names them", absent)

@@ -182,7 +182,6 @@ def _find(corpus: Corpus, video: str, what: str, folders: Iterable[Path], name: 
     tried = [folder / name for folder in folders]
     found = next((path for path in tried if path.is_file()), None)
     if found is None:
-        # eight paths in one line are no help
         where = " or ".join(map(str, tried[:4])) or "no such folder"
         raise CorpusNotFoundError(
             f"{corpus.name}/{video}: no {what} ({where}); to obtain it: {corpus.source}"

@@ -228,7 +228,6 @@ class AVSaliencyDataModule(LightningDataModule):
         listed = len(getattr(self.partition, part))
         if len(keys) < listed:
             log.warning("%s: only %d of %d videos (loading.limit_videos)", part, len(keys), listed)
-        # selection on the test list validates on the tested corpora
         tested = part == "test" or (part == "validation" and self.validation.selection == "test")
         entries = read_videos(
             self.root,
@@ -265,7 +264,6 @@ class AVSaliencyDataModule(LightningDataModule):
         }
         if stage != "predict":
             self._split  # noqa: B018  # refuses what cannot be trained or tested
-        # predict reads what a test would
         for part in parts.get(stage, ("test",)):
             self.entries(part)
         partition = self.partition

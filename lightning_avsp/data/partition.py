@@ -74,7 +74,6 @@ def partition_videos(
     Raises:
         InputError: If the lists share a video or name one twice, or a corpus has too few videos to hold one out.
     """
-    # before anything else: every way of selection would be dishonest
     refuse_shared(train, test)
     if selection == "none":
         return Partition(train=tuple(train), validation=(), test=tuple(test))

@@ -290,7 +290,6 @@ def picture_video(
         frames=source,
         maps=found_maps[0],
         fixations=fixation_source,
-        # none of these corpora has audio
         wave=None,
         size=size,
     )

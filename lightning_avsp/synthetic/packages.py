@@ -49,25 +49,19 @@ def assign_conditions(spec: SyntheticSpec, videos: int) -> list[Condition]:
 
 def video_name(corpus: str, index: int, condition: Condition, size: tuple[int, int]) -> str:
     """Name of the ``index``-th video (from 0), e.g. ``V1_Sound`` in AVAD."""
-    number = index + 1
-    if corpus == "AVAD":
-        return f"V{number}_{condition.capitalize()}"
-    if corpus == "DIEM":
-        return f"{_ADJECTIVES[condition].lower()}_discs_{number}_{size[1]}x{size[0]}"
-    if corpus == "ETMD_av":
-        return f"{_FILMS[index % len(_FILMS)]}_{index // len(_FILMS) + 1}_color"
-    if corpus == "SumMe":
-        return f"{_ADJECTIVES[condition]}_Discs_{number}"
-    # papers test videos 601 to 700
-    if corpus == "DHF1K":
-        return f"{place_in_part(index) + (1 if part_of(index) == 'train' else 601):04d}"
-    if corpus == "Hollywood2":
-        return f"actionclip{part_of(index)}{index // 2 + 1:05d}_{index % 2 + 1}"
-    if corpus == "UCF":
-        return f"{_ADJECTIVES[condition]}-Discs-{number:03d}"
-    if corpus == "CrowdSAL":
-        return f"{number:04d}"
-    return f"clip{number}"
+    number, part, kind = index + 1, part_of(index), _ADJECTIVES[condition]
+    names = {
+        "AVAD": f"V{number}_{condition.capitalize()}",
+        "DIEM": f"{kind.lower()}_discs_{number}_{size[1]}x{size[0]}",
+        "ETMD_av": f"{_FILMS[index % len(_FILMS)]}_{index // len(_FILMS) + 1}_color",
+        "SumMe": f"{kind}_Discs_{number}",
+        # papers test videos 601 to 700
+        "DHF1K": f"{place_in_part(index) + (1 if part == 'train' else 601):04d}",
+        "Hollywood2": f"actionclip{part}{index // 2 + 1:05d}_{index % 2 + 1}",
+        "UCF": f"{kind}-Discs-{number:03d}",
+        "CrowdSAL": f"{number:04d}",
+    }
+    return names.get(corpus, f"clip{number}")
 
 
 def part_of(index: int) -> Literal["train", "test"]:

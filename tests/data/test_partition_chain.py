@@ -8,9 +8,10 @@ import pytest
 from commandline import TINY_NETWORK, fit_arguments
 
 from lightning_avsp.cli import main
-from lightning_avsp.data import AVSaliencyDataModule, LogMel
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.options import TrainingOptions
 from lightning_avsp.evaluation.audit.leaks import audit_leaks
+from lightning_avsp.media.audio import LogMel
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",

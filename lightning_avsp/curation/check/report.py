@@ -30,7 +30,6 @@ class Fault:
     @property
     def order(self) -> tuple[bool, str, str]:
         """Sort key: errors first, then by corpus and path."""
-        # False sorts before True
         return self.severity != "error", self.corpus, str(self.path)
 
     def line(self) -> str:

@@ -218,7 +218,6 @@ def _compare_numbers(
     sources: dict[str, Source], present: dict[str, set[int]], listed: int, check: VideoCheck
 ) -> None:
     """Faults of missing and surplus numbers; a source without any is one fault."""
-    # without a list the longest part says how many frames there are
     last = max((max(numbers) for numbers in present.values() if numbers), default=0)
     wanted = set(range(1, min(listed or last, last) + 1))
     check.frames, check.maps = len(present["frames"] & wanted), len(present["maps"] & wanted)

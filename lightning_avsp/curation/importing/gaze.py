@@ -270,7 +270,6 @@ def _read_text(
         raise InputError(
             f"{path} cannot be read as a table: a quote holds a line break, or is not closed; export it again"
         )
-    # messages name lines of the file, comments and header counted
     table.index = pd.Index(numbers)
     odd = table.index[table.iloc[:, width].fillna("").str.strip() != ""]
     if len(odd):
@@ -350,7 +349,6 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         ) from error
     except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
         raise InputError(f"{path} cannot be read as parquet: {error}; export it again") from error
-    # rows are all that a message can name: parquet has no lines
     table.index = pd.RangeIndex(1, len(table) + 1)
     return table
 

@@ -151,7 +151,6 @@ def _make(
     """Write everything below the staging folder, then move it; returns the record."""
     files, staged = settings.files, paths.staged
     table = read_gaze(gaze, settings)
-    # those of the recognised export among them
     settings = table.settings
     geometry = settings.geometry((info.width, info.height), float(info.pixel_aspect))
     size, sigma = settings.map_size(geometry.video), settings.map_sigma(geometry)
@@ -232,7 +231,6 @@ def _check_overwriting(
 
 def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Differences of two sources, with both values; the names of files do not matter."""
-    # settings are compared one by one, so that a message can name the one that differs
     there, wanted = ({**source, **source["settings"]} for source in (old, new))
     return [
         f"{key.removesuffix('_sha256')}: {there.get(key)} / {value}"

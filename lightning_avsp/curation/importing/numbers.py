@@ -34,7 +34,6 @@ def parse_numbers(
     Raises:
         InputError: If a cell is not a number, or a column can be read in two ways; the message names line and column.
     """
-    # parquet has numbers already
     texts = {name: _clean(each) for name, each in cells.items() if not pd.api.types.is_numeric_dtype(each)}
     marks = {name: decimal if decimal != "auto" else _decimal_mark(text) for name, text in texts.items()}
     # a program writes all its columns with one mark

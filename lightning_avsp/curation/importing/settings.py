@@ -358,7 +358,6 @@ class ImportSettings:
         flat: dict[str, Any] = {}
         for name, value in asdict(self).items():
             group = value if isinstance(value, dict) else {"": value}
-            # as options are typed, so that a message about a difference names the option
             flat |= {f"{name}.{key}".rstrip("."): each for key, each in group.items()}
         return flat
 

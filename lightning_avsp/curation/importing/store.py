@@ -216,7 +216,6 @@ def register_corpus(root: Path, name: str, splits: tuple[int, ...], made: dict[s
         has_sound=audio.is_dir() and any(audio.iterdir()),
         licence=(known or bare).licence,
         source=(known or bare).source,
-        # the first import's, with which later ones are compared
         made=known.made if known and known.made else made,
     )
     register(root, entry)

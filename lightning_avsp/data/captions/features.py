@@ -360,7 +360,6 @@ class CaptionedFrames:
             return torch.zeros(self.length, self.model.width), False
         shard, start, count = position
         if shard not in self._open:
-            # when it is first used, in the worker that uses it
             self._open[shard] = self.cache.open_shard(self._shards[shard])
         return pad_tokens(self._open[shard][start : start + count], self.length), True
 
@@ -400,7 +399,6 @@ class CaptionedFrames:
             if self.missing == "error":
                 raise self._absent(key, frame)
             if key not in self._reported:
-                # once a video, not once a clip
                 self._reported.add(key)
                 log.warning("%s has no caption in any frame: its clips are without text", "/".join(key))
             return None

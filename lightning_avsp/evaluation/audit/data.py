@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.captions.features import Captions
 from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.dataset import EvaluationFrames
 from lightning_avsp.data.entries import MissingAudio, VideoKey
 from lightning_avsp.data.manifest import read_conditions

@@ -37,8 +37,8 @@ from lightning_avsp.tasks.prediction import frame_keys, move_batch
 METRICS = ("cc", "nss")
 INPUTS = ("noise", "map", "t")
 """Inputs that are exchanged: the noise alone, the map under the noise, the step t."""
-# of the maps' own standard deviation over pixels: a hundredth is below what any metric sees
 PRACTICALLY = 0.01
+"""Mean change below which an input counts as unused, relative to the maps' standard deviation over pixels."""
 ALIKE = 0.99
 """CC between samples above which they count as one map."""
 
@@ -195,7 +195,6 @@ class DenoisingAudit:
         for of_mean, title in ((False, "of one sample"), (True, f"of the mean of {self.samples} samples")):
             found, _ = self.gain(last, 0, "cc", of_mean)
             direction = "denoising raises" if found.low > 0 else "no change is shown in"
-            # a regressor: all steps predict one map
             if found.mean == found.low == found.high == 0:
                 direction = "nothing changes in"
             elif found.high < 0:
@@ -230,7 +229,6 @@ def audit_denoising(
     Raises:
         InputError: If there are fewer than 2 samples, the network is no denoiser, or the data cannot be read.
     """
-    # one sample has nothing to differ from
     if samples < 2:
         raise InputError(f"diversity needs at least 2 samples per clip, got {samples}")
     if model.sampling is None or model.diffusion is None:

@@ -295,7 +295,6 @@ def follow_origin(
 def _run_behind(value: str, run: Path) -> tuple[Path | None, str]:
     """Find the run folder of ``<run>/checkpoints/<name>.ckpt``, whose file may be gone; else None and the reason."""
     # a relative path counts from where the run was started, most likely a parent of its folder
-    # runs are started from a project's root, which is a parent of their folder
     for base in (Path(), run, *run.parents):
         candidate = base / value  # an absolute path stays as it is
         folder = candidate.parent

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.collate import collate
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.dataset import EvaluationFrames
 from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.data.reader import ClipReader, Sample

@@ -10,9 +10,10 @@ from rounding import LOG_MEL
 
 from lightning_avsp.cli import main
 from lightning_avsp.cli.audit import audio, leak, noise
-from lightning_avsp.data import AVSaliencyDataModule, LogMel
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.options import EvaluationOptions
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.audio import LogMel
 from lightning_avsp.tasks.loading import load_model
 
 
