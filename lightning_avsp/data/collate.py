@@ -43,12 +43,12 @@ class Span:
         return buffer[self.offset : self.offset + size].view(self.dtype).view(self.shape)
 
 
+@dataclass(frozen=True)
 class SharedBatch:
     """A batch in a shared buffer; pickled by a worker, it is the batch itself in the receiver."""
 
-    def __init__(self, buffer: Tensor, contents: dict[str, Any]) -> None:
-        self.buffer = buffer
-        self.contents = contents
+    buffer: Tensor
+    contents: dict[str, Any]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Unpickle to the batch."""

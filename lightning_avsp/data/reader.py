@@ -250,23 +250,11 @@ def clip_audio(audio: AudioInput, wave: Wave, clip: Clip, span: tuple[float, flo
     """
     start_s, stop_s = span
     if clip.audio_reversed:
-        wave, start_s, stop_s = reverse(wave, start_s, stop_s)
+        # with the context that resampling and spectrograms need on either side; zeros where there is no audio
+        first, last = (
+            math.floor((start_s - CONTEXT_S) * wave.rate),
+            math.ceil((stop_s + CONTEXT_S) * wave.rate),
+        )
+        wave = Wave(wave.excerpt(first, last).flip(0), wave.rate)
+        start_s, stop_s = last / wave.rate - stop_s, last / wave.rate - start_s
     return audio.cut(wave, start_s, stop_s, clip.covered)
-
-
-def reverse(wave: Wave, start_s: float, stop_s: float) -> tuple[Wave, float, float]:
-    """Reverse audio around a time span.
-
-    Args:
-        wave: The audio.
-        start_s: Start of the span in seconds; may lie before the audio.
-        stop_s: Its end; may lie after it.
-
-    Returns:
-        The reversed audio of the span and of some seconds on either side of it, zeros where there is none, and start
-        and end of the span in it.
-    """
-    # with the context that resampling and spectrograms need on either side
-    first, last = math.floor((start_s - CONTEXT_S) * wave.rate), math.ceil((stop_s + CONTEXT_S) * wave.rate)
-    turned = wave.excerpt(first, last).flip(0)
-    return Wave(turned, wave.rate), last / wave.rate - stop_s, last / wave.rate - start_s

@@ -51,24 +51,22 @@ def score_references(spec: SyntheticSpec, test: Sequence[VideoRecord], frame_ste
     return means.reindex(order.intersection(means.index, sort=False))
 
 
-def score_corpus(root: Path, corpus: str, split: int = 1) -> pd.DataFrame:
-    """Score all references on the test list of a synthetic corpus on disk (:func:`score_references`).
+def score_corpus(root: Path, corpus: str) -> pd.DataFrame:
+    """Score all references on the first test list of a synthetic corpus on disk (:func:`score_references`).
 
     Args:
         root: Folder that holds the corpus.
         corpus: Its name.
-        split: Split, 1 to 3.
 
     Raises:
         CorpusNotFoundError: If the corpus is not there.
-        InputError: If it has no such split.
     """
     entry = read_manifest(root)["corpora"].get(corpus)
     if entry is None:
         raise CorpusNotFoundError(
             f"synthetic {corpus} in {root} is missing; write it with `avsp data synth --root {root}`"
         )
-    tested = corpus_listing(Path(root), find_corpus(corpus), "test", split)
+    tested = corpus_listing(Path(root), find_corpus(corpus), "test", 1)
     records = [read_video_record(root, corpus, video.name) for video in tested]
     return score_references(SyntheticSpec.from_dict(entry["spec"]), records)
 

@@ -146,8 +146,6 @@ class SynthReport:
     """Videos that were there before."""
     frames: int
     """Frames per video."""
-    fold_lists: tuple[Path, ...]
-    """Lists of training and test videos."""
     seconds: float
     """Time taken."""
 
@@ -234,18 +232,17 @@ def synthesise_corpus(
         )
     finally:
         shutil.rmtree(plan.staging, ignore_errors=True)
-    lists: list[Path] = []
     if layout == "stavis":
         lines = [f"{name} {spec.frames} {spec.fps:.6f}" for name in names]
         # DIEM comes with one pair of lists
         splits = 1 if corpus == "DIEM" else SPLITS
-        lists = write_fold_lists(root, corpus, lines, partition(conditions, seed, corpus), splits)
+        write_fold_lists(root, corpus, lines, partition(conditions, seed, corpus), splits)
     elif layout == "vinet":  # divided once, by the order of the videos
         lines = [f"{name} {spec.frames} {spec.fps}" for name in names]
         tested = [0 if part_of(index) == "test" else 1 for index in range(videos)]
-        lists = write_fold_lists(root, corpus, lines, tested, 1)
+        write_fold_lists(root, corpus, lines, tested, 1)
     elif layout == "ntire":
-        lists = [write_split_file(root, corpus, names)]
+        write_split_file(root, corpus, names)
     return SynthReport(
         root=root,
         names=tuple(names),
@@ -253,7 +250,6 @@ def synthesise_corpus(
         written=len(todo),
         kept=kept,
         frames=spec.frames,
-        fold_lists=tuple(lists),
         seconds=time.perf_counter() - began,
     )
 

@@ -97,21 +97,19 @@ def partition(conditions: list[Condition], seed: int, corpus: str) -> list[int]:
     return tested
 
 
-def write_fold_lists(root: Path, corpus: str, lines: list[str], tested: list[int], splits: int) -> list[Path]:
-    """Write the training and the test list of every split, and return their paths.
+def write_fold_lists(root: Path, corpus: str, lines: list[str], tested: list[int], splits: int) -> None:
+    """Write the training and the test list of every split.
 
     Each video has its line (name, frames, frames per second) and the split in which it is ``tested``, from 0.
     """
-    written = []
     parts: tuple[Part, ...] = ("train", "test")
     for split, part in product(range(splits), parts):
         chosen = [
             line for line, test in zip(lines, tested, strict=True) if (test == split) == (part == "test")
         ]
-        written.append(list_path(root, find_corpus(corpus), part, split + 1))
-        written[-1].parent.mkdir(parents=True, exist_ok=True)
-        written[-1].write_text("".join(f"{line}\n" for line in chosen))
-    return written
+        path = list_path(root, find_corpus(corpus), part, split + 1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in chosen))
 
 
 SPORTS_NAME = "{label}_{number:03d}"
@@ -297,7 +295,7 @@ def layouts_of(corpus: str) -> list[str]:
     return [name for name, package in PACKAGES.items() if corpus in package.corpora]
 
 
-def write_split_file(root: Path, corpus: str, names: list[str]) -> Path:
+def write_split_file(root: Path, corpus: str, names: list[str]) -> None:
     """Write ``TrainTestSplit.json`` of CrowdSAL: every other test video is public."""
     split: dict[str, list[str]] = {"train": [], "public_test": [], "private_test": []}
     for index, name in enumerate(names):
@@ -307,4 +305,3 @@ def write_split_file(root: Path, corpus: str, names: list[str]) -> Path:
     path = root / corpus / "TrainTestSplit.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(split, indent=1) + "\n")
-    return path

@@ -197,15 +197,6 @@ def test_reversed_start_of_short_videos_repeats_the_last_frame(
             assert clip.audio_reversed == flip
 
 
-def test_repeated_edge_is_the_default_start() -> None:
-    first = evaluation_clips(100, LAST)[4]
-    assert first.frames == (1,) * 28 + (2, 3, 4, 5)
-    assert not first.reversed
-    centred = evaluation_clips(100, ClipPolicy())
-    assert centred[0].frames == (1,) * 9 + tuple(range(2, 9))
-    assert centred[99].frames == (*range(92, 100), *(100,) * 8)
-
-
 @given(n=lengths, frames=st.integers(1, 40), stride=st.integers(1, 4), last=st.booleans())
 def test_unscored_start(n: int, frames: int, stride: int, last: bool) -> None:
     target = "last" if last else "centre"

@@ -91,13 +91,6 @@ def test_an_allowed_contamination_stays_visible(first: Path, corpus: Path, tmp_p
     assert {video for exposure in finding.leaks for video in exposure.videos} == finding.test
 
 
-def test_fit_refuses_all_splits_at_once(corpus: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
-    run = tmp_path / "all"
-    message = refused(fit_arguments(corpus, run, *TINY_NETWORK, "--data.split=all", "--figures=0"))
-    assert "`lightning fit ... --data.split 1`" in message
-    assert not list(run.glob("checkpoints/*.ckpt"))
-
-
 CORPORA = ("AVAD", "Coutrot1", "Coutrot2", "DIEM", "ETMD", "SumMe", "DHF1K", "Hollywood2", "UCF", "CrowdSAL")
 
 

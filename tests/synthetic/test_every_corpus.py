@@ -133,8 +133,6 @@ def test_impossible_layouts_and_true_data_are_refused(tmp_path: Path) -> None:
     (tmp_path / "DHF1K").mkdir()
     with pytest.raises(InputError, match="never overwritten"):
         synthesise_corpus(tmp_path, "DHF1K", 3, spec=SPEC, overwrite=True)
-    with pytest.raises(InputError, match="even sizes"):
-        synthesise_corpus(tmp_path, "CrowdSAL", 3, spec=SyntheticSpec(size=(33, 64), seconds=1.6))
 
 
 @pytest.mark.parametrize("folder", SOUNDLESS_CORPORA)
