@@ -15,7 +15,7 @@ from lightning_avsp.cli.progress import progress_bar, split_names
 from lightning_avsp.curation.check.corpus import check_corpora
 from lightning_avsp.curation.check.report import print_faults
 from lightning_avsp.curation.importing.importer import import_video
-from lightning_avsp.curation.importing.settings import ImportSettings
+from lightning_avsp.curation.importing.settings import ImportSettings, parse_size
 from lightning_avsp.data.cache.prepare import RATES, prepare_cache
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.corpora import present_corpora, read_videos
@@ -211,7 +211,7 @@ def prepare(
         rates: Sample rates at which sound is kept, in Hz; by default 16000 (log-mel) and 22050 (waveform).
         workers: Processes.
     """
-    height_width = parse_size(size)
+    height_width = parse_size(size, "--size", "HEIGHTxWIDTH")
     console = Console(highlight=False, soft_wrap=True)
     corpora = corpus or present_corpora(Path(root))  # a root seldom holds all
     entries = read_videos(Path(root), corpora, "all", missing_audio="silence", skip_missing_lists=True)
@@ -238,15 +238,3 @@ def prepare(
             "same command again"
         )
     console.print(f"use it with --data.loading.cache {out}")
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """(height, width) from ``HEIGHTxWIDTH``.
-
-    Raises:
-        InputError: If it is anything else.
-    """
-    height, cross, width = text.lower().partition("x")
-    if not (cross and height.isdigit() and width.isdigit() and int(height) and int(width)):
-        raise InputError(f"--size must be HEIGHTxWIDTH in pixels, e.g. 224x384, got {text!r}")
-    return int(height), int(width)

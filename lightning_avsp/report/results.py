@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,11 +125,15 @@ def read_all_results(runs: Path) -> Iterator[tuple[str, RunResult]]:
 
 
 def read_official_results(experiment: str, runs: Path) -> dict[str, tuple[RunResult, ...]]:
-    """Read the tests of official checkpoints with an experiment, by file name; its splits are results of their own."""
+    """Read the tests of official checkpoints with an experiment, by file name; its splits are results of their own.
+
+    Files that are named by the split that they are tested on (``best_split2.pth``) are one row, ``best_split*.pth``.
+    """
     found: dict[str, tuple[RunResult, ...]] = {}
     for _, result in read_all_results(runs):
         if result.official and result.label.partition(" ")[0] == experiment:
-            name = f"official checkpoint {result.official}"
+            file = re.sub(rf"(?i)(split[_-]?){result.split}(?![0-9])", r"\1*", result.official)
+            name = f"official checkpoint {file}"
             found[name] = (*found.get(name, ()), result)
     return found
 

@@ -133,14 +133,17 @@ def test_the_papers_protocol_or_another_is_shown_and_random_starts_are_noted(tab
     assert table.report(protocol="plain").frame.ours.dropna().iloc[0] == before
 
 
-def test_an_official_checkpoint_stands_beside_the_papers_own_row(table):
+@pytest.mark.parametrize(
+    ("file", "row"), [("best.pth", "best.pth"), ("weights/best_split{}.pth", "best_split*.pth")]
+)
+def test_an_official_checkpoint_stands_beside_the_papers_own_row(table, file, row):
     """Its splits are results of `lightning test --official`, each in a folder of its own."""
     table.finish_all()
     table.printed["official"] = "released"
     for split in (1, 2):
         folder = table.runs / "released" / f"official-split{split}"
         (folder / "results").mkdir(parents=True)
-        options = {"experiment": "released", "official": "weights/best.pth", "data": {"split": split}}
+        options = {"experiment": "released", "official": file.format(split), "data": {"split": split}}
         (folder / "config-test.yaml").write_text(yaml.safe_dump(options))
         videos = [{"corpus": "AVAD", "video": f"{split}_{n}", "frames": 3, "cc": 0.5} for n in range(2)]
         content = {"videos": videos, "selection": None}
@@ -149,7 +152,7 @@ def test_an_official_checkpoint_stands_beside_the_papers_own_row(table):
         protocols = {"stavis": {"averages": {}, "videos": shifted}}
         (folder / "results" / "test_protocols.json").write_text(json.dumps(protocols))
     report = table.report()
-    found = cells(report).loc[["official checkpoint best.pth"]]
+    found = cells(report).loc[[f"official checkpoint {row}"]]
     assert found.paper.tolist() == [0.70, 0.71, 0.72]  # of all of the paper's own rows
     assert found.ours.unique().tolist() == [0.75]
     assert (report.done, report.planned, report.complete) == (20, 20, True)

@@ -96,16 +96,16 @@ def parse_pair(text: str, option: str, separator: str = "x") -> tuple[float, flo
     return float(match[1]), float(match[2])
 
 
-def parse_size(text: str, option: str) -> tuple[int, int]:
-    """Parse ``1920x1080`` as (width, height).
+def parse_size(text: str, option: str, form: str = "WIDTHxHEIGHT") -> tuple[int, int]:
+    """Parse ``1920x1080`` as the two lengths, in the order that ``form`` names.
 
     Raises:
         InputError: If it is not a pair of whole, positive numbers.
     """
-    width, height = parse_pair(text, option)
-    if width < 1 or height < 1 or width % 1 or height % 1:
-        raise InputError(f"{option} is {text!r}; give whole, positive WIDTHxHEIGHT")
-    return int(width), int(height)
+    match = re.fullmatch("([1-9][0-9]*) *x *([1-9][0-9]*)", text.strip().lower())
+    if match is None:
+        raise InputError(f"{option} is {text!r}; give whole, positive {form}")
+    return int(match[1]), int(match[2])
 
 
 Format = Literal["auto", "table", "eyelink", "neon", "pupil", "tobii", "diem", "coord", "webgazer"]

@@ -289,8 +289,6 @@ def test_points_lie_in_their_pixel_up_to_the_last() -> None:
 def test_sizes_on_the_screen() -> None:
     with pytest.raises(InputError, match="columns 1200 to 1300"):
         ScreenGeometry((100, 50), "screen", (1000, 500), (1200.0, 0.0), (100.0, 50.0))
-    with pytest.raises(InputError, match="WIDTHxHEIGHT"):
-        parse_size("10.5x20", "--screen")
     assert judge_sigma((20.0, 20.0), (360, 640)) == []
     (note,) = judge_sigma((1.0, 1.0), (360, 640))
     assert "0.16% of the video's width" in note
@@ -354,3 +352,10 @@ def test_gaze_that_follows_nothing_is_not(spread: float, film: tuple[FilmSketch,
     aimless = 0.5 + np.random.default_rng(2).normal(0, spread, (LENGTH, 2))
     assert judge(film, aimless) == []
     assert film[0].judge((np.full((1, 2), 0.5),) * 30, np.arange(30), RATE) == []  # three seconds are too few
+
+
+def test_sizes() -> None:
+    assert parse_size("224x384", "--size", "HEIGHTxWIDTH") == (224, 384)
+    for text in ("224", "224x", "x384", "0x4", "224x-1", "10.5x20", "a x b"):
+        with pytest.raises(InputError, match="whole, positive HEIGHTxWIDTH"):
+            parse_size(text, "--size", "HEIGHTxWIDTH")
