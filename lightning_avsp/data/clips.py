@@ -155,8 +155,7 @@ def validation_step(frames: Sequence[int], clips: int) -> int:
         frames: Frames of each validation video.
         clips: Training clips of an epoch.
     """
-    # counted as clips, though a predicted frame costs less: it has no backward pass; one of each video
-    # stays
+    # a predicted frame counts as a clip, though it has no backward pass; each video keeps one, however short the epoch
     most = max(clips // 5, len(frames))
     # rounded up; videos that are no multiple of the step may still need a larger one
     step = max(1, -(-sum(frames) // most))

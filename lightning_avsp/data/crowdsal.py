@@ -15,6 +15,7 @@ which of them a video is.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -58,8 +59,7 @@ def read_split(base: Path) -> dict[str, list[str]]:
             "download it again"
         ) from error
     names = [name for part in split.values() for name in part]
-    # counted only if there are any: 2,000 names would be compared with each other
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InputError(
             f"{path} names {len(twice)} videos twice ({', '.join(twice[:5])}); download it again"

@@ -250,8 +250,20 @@ class AVSaliencyDataModule(LightningDataModule):
         frames = sum(entry.n_frames for entry in entries)
         log.info("%s: %d videos, %d frames", part, len(entries), frames)
         # training clips lie inside the video, so only scored parts lack frames
-        if part != "train":
-            _report_unscored(part, entries, self.clip, self.test.frames if part == "test" else "all")
+        mode = self.test.frames if part == "test" else "all"
+        scored = () if part == "train" else entries
+        left_out = [unscored_frames(entry.n_frames, self.clip, mode) for entry in scored]
+        if total := sum(left_out):
+            log.warning(
+                "%s: %d frames at the start of %d videos are not scored (%s, at most %d a video)",
+                part,
+                total,
+                sum(count > 0 for count in left_out),
+                "test.frames: released"
+                if mode == "released"
+                else f"clip.start_padding: {self.clip.start_padding}",
+                max(left_out),
+            )
         return entries
 
     # ---- hooks of Lightning
@@ -422,19 +434,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     return str(value) if isinstance(value, Path) else value
-
-
-def _report_unscored(
-    part: str, entries: Sequence[VideoEntry], policy: ClipPolicy, mode: Literal["all", "released"]
-) -> None:
-    """Log the number of frames at the start of videos that are not scored, and the rule; nothing if all are."""
-    left_out = [unscored_frames(entry.n_frames, policy, mode) for entry in entries]
-    if total := sum(left_out):
-        log.warning(
-            "%s: %d frames at the start of %d videos are not scored (%s, at most %d a video)",
-            part,
-            total,
-            sum(count > 0 for count in left_out),
-            "test.frames: released" if mode == "released" else f"clip.start_padding: {policy.start_padding}",
-            max(left_out),
-        )

@@ -17,11 +17,6 @@ def test_nothing_changes_where_saliency_is_zero(picture, style) -> None:
     assert np.array_equal(Look(style).draw(picture, np.zeros((40, 50), np.uint8)), picture)
 
 
-def test_opaque_saliency_is_the_colour_itself(picture) -> None:
-    mixed = Look("heat", "inferno", 1.0).draw(picture, np.full((40, 50), 255, np.uint8))
-    assert (mixed == colour_table("inferno")[255]).all()
-
-
 @pytest.mark.parametrize("opacity", [0.0, 0.3, 0.7, 1.0])
 def test_blend_is_that_of_real_numbers(picture, opacity) -> None:
     levels = np.random.default_rng(1).integers(0, 256, (40, 50)).astype(np.uint8)

@@ -102,7 +102,7 @@ def make_clock(times: np.ndarray, end: float, nominal_fps: float) -> FrameClock:
 
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-# samples per second, generously: mouse tracking at the one end, 2 kHz trackers at the other
+# samples per second, generously: mouse tracking at the one end, the fastest trackers at the other
 SLOWEST, FASTEST = 4.0, 5000.0
 LONGEST_FIXATION = 0.2  # fixations per second at the least: nobody looks at one point of a film for 5 s
 LONGER, SHORTER = 10.0, 0.02  # a recording may run through several videos, or stop early, by these factors

@@ -37,7 +37,7 @@ def parse_numbers(
     texts = {name: _clean(each) for name, each in cells.items() if not pd.api.types.is_numeric_dtype(each)}
     marks = {name: decimal if decimal != "auto" else _decimal_mark(text) for name, text in texts.items()}
     # a program writes all its columns with one mark
-    clear = {mark for name, mark in marks.items() if mark and _mentions(texts[name])}
+    clear = {mark for name, mark in marks.items() if mark and texts[name].str.contains("[.,]").any()}
     numbers, notes = {}, []
     for name, each in cells.items():
         if name not in texts:
@@ -68,10 +68,6 @@ def _clean(cells: pd.Series) -> pd.Series:
     # thousands in French, Swiss and typeset tables, by spaces of any width or apostrophes
     text = text.str.replace(r"(?<=\d)[ \u00a0\u2009\u202f'’](?=\d{3}(?!\d))", "", regex=True)
     return text.where(~text.str.lower().isin(MISSING), "nan")
-
-
-def _mentions(text: pd.Series) -> bool:
-    return bool(text.str.contains("[.,]", regex=True).any())
 
 
 def _groups(text: pd.Series, mark: str) -> pd.Series:

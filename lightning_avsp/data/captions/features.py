@@ -355,10 +355,21 @@ class CaptionedFrames:
         Raises:
             InputError: If the frame has no caption and ``missing`` is ``error``, or features cannot be read.
         """
-        position = self._position(key, frame)
-        if position is None:
-            return torch.zeros(self.length, self.model.width), False
-        shard, start, count = position
+        nothing = torch.zeros(self.length, self.model.width), False
+        if key not in self._videos:
+            if self.missing == "error":
+                raise self._absent(key, frame)
+            if key not in self._reported:
+                self._reported.add(key)
+                log.warning("%s has no caption in any frame: its clips are without text", "/".join(key))
+            return nothing
+        numbers, positions = self._videos[key]
+        index = int(nearest(numbers, np.array([frame]))[0])
+        if numbers[index] != frame and self.missing != "nearest":
+            if self.missing == "error":
+                raise self._absent(key, frame)
+            return nothing
+        shard, start, count = (int(number) for number in positions[index])
         if shard not in self._open:
             self._open[shard] = self.cache.open_shard(self._shards[shard])
         return pad_tokens(self._open[shard][start : start + count], self.length), True
@@ -392,25 +403,6 @@ class CaptionedFrames:
             text,
             self.missing,
         )
-
-    def _position(self, key: VideoKey, frame: int) -> tuple[int, int, int] | None:
-        """Return (shard, first row, rows) of the caption that a frame gets."""
-        if key not in self._videos:
-            if self.missing == "error":
-                raise self._absent(key, frame)
-            if key not in self._reported:
-                self._reported.add(key)
-                log.warning("%s has no caption in any frame: its clips are without text", "/".join(key))
-            return None
-        numbers, positions = self._videos[key]
-        index = int(nearest(numbers, np.array([frame]))[0])
-        if numbers[index] != frame:
-            if self.missing == "error":
-                raise self._absent(key, frame)
-            if self.missing == "empty":
-                return None
-        shard, start, rows = (int(number) for number in positions[index])
-        return shard, start, rows
 
     def _absent(self, key: VideoKey, frame: int) -> InputError:
         return InputError(
