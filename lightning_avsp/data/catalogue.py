@@ -57,7 +57,6 @@ def find_corpus(name: str, root: Path | None = None) -> Corpus:
         if name in entry.names:
             return entry
     lower = {entry.lower(): entry for entry in known}
-    # lower case apart, most wrong names are right ones
     near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
     hint = f"did you mean {lower[near[0]]!r}? " if near else ""
     raise InputError(f"no corpus is called {name!r}; {hint}known: {', '.join(known)}")
@@ -156,7 +155,6 @@ def read_own(root: Path) -> dict[str, Corpus]:
     # hidden files are those that a writer has not finished
     for path in sorted(folder.glob("[!.]*.json")) if folder.is_dir() else []:
         corpus = _read(path)
-        # two files of one corpus, one of them renamed by hand
         _refuse_collision(corpus, found, path)
         found[corpus.name] = corpus
     return found
@@ -172,7 +170,6 @@ def register(root: Path, corpus: Corpus) -> Path:
     _refuse_collision(
         corpus, {name: own for name, own in read_own(root).items() if name != corpus.name}, path
     )
-    # only what the STAViS layout leaves open: the rest follows from it
     write_json(path, {"version": VERSION} | {field: getattr(corpus, field) for field in _FIELDS})
     return path
 

@@ -173,7 +173,6 @@ def evaluation_clip(target: int, n_frames: int, policy: ClipPolicy) -> Clip:
 
 def unscored_frames(n_frames: int, policy: ClipPolicy, mode: Literal["all", "released"] = "all") -> int:
     """Count the frames of a video that are the target of no clip of :func:`evaluation_clips` (with ``every`` of 1)."""
-    # the common case, for which a long test list need not be cut into clips
     if mode == "all" and policy.start_padding != "skip":
         return 0
     return n_frames - len(evaluation_clips(n_frames, policy, mode))
@@ -222,7 +221,6 @@ def _clip_of_segment(
         # The released centre crop: from the middle of the segment half a clip back (frame 38 of 90).
         offset = max(0, length // 2 - policy.covered // 2)
     else:
-        # a full clip leaves nothing to choose, and draws no number
         offset = int(generator.integers(room + 1)) if room > 0 else 0
     if policy.short_videos == "loop":
         return loop_clip(first + offset, stop, policy)

@@ -170,7 +170,6 @@ def read_header(path: Path) -> tuple[int, float, tuple[int, int], bool]:
 def _folders(base: Path, pattern: str) -> list[Path]:
     """Folders of one kind, and those inside in which archives are often unpacked."""
     found: list[Path] = []
-    # archives are unpacked with or without their inner folder
     for top in sorted(path for path in base.glob(pattern) if path.is_dir()):
         found += [
             folder for folder in (top, *(top / name for name in (*_NESTED, top.name))) if folder.is_dir()

@@ -196,7 +196,6 @@ class AVSaliencyDataModule(LightningDataModule):
 
         Of a part that is in use, without what a policy left out; of another one as listed, opening no video.
         """
-        # without videos that missing_audio: skip left out
         if part in self._entries:
             return [entry.key for entry in self._entries[part]]
         return list(self._keys(part))

@@ -102,7 +102,6 @@ def require_root(root: Path, corpus: Corpus) -> None:
 def base_folders(root: Path, corpus: Corpus) -> list[Path]:
     """Return folders that may contain a corpus: those below the root with one of its names, or the root itself."""
     below = [root / name for name in corpus.names if (root / name).is_dir()]
-    # resolved, since a root may be given as "."
     return below or ([root] if root.resolve().name in corpus.names else [])
 
 

@@ -89,7 +89,6 @@ def recognise_files(kind: type[Files], folder: Path, suffixes: Iterable[str]) ->
     # 0001 and 1000 have one width, 1 and 1000 none
     padded = {len(number) for number in digits if number.startswith("0") and len(number) > 1}
     width = min(padded) if padded else 0
-    # a folder's own braces are no fields of the pattern
     prefix = prefix.replace("{", "{{").replace("}", "}}")
     pattern = prefix + (f"{{:0{width}d}}" if width else "{}") + suffix
     numbers = sorted(map(int, digits))

@@ -146,7 +146,6 @@ def read_dhf1k(
     """
     copy = find_copy(root, corpus)
     log.info("%s: layout %s, in %s", corpus.name, VARIANTS[copy.variant], copy.base)
-    # all at once: downloads of this corpus come in parts
     absent = [video.name for video in listed if int(video.name) not in copy.videos]
     if absent:
         raise CorpusNotFoundError(
@@ -207,7 +206,6 @@ def list_hollywood(root: Path, corpus: Corpus, part: Part, split: int) -> list[L
         InputError: If it holds no video.
     """
     folder = find_below(root, corpus, PART_FOLDERS[part])
-    # in natural order, which no fold list gives here
     names = sorted((path.name for path in folder.iterdir() if (path / "maps").is_dir()), key=natural)
     if not names:
         raise InputError(f"{folder} holds no video with a folder of maps; to obtain it: {corpus.source}")
@@ -335,7 +333,6 @@ def _frames(
 
 def _fixations(paths: Sequence[Path]) -> tuple[FixationSource, int | None]:
     for path in paths:
-        # UCF's matrices lie in fixation/maps
         for folder in (path, path / "maps"):
             pictures = recognise_files(PictureFixations, folder, LOSSLESS)
             if pictures is not None:

@@ -37,7 +37,6 @@ class FrameReader:
 
     def read(self, source: FrameSource, numbers: Sequence[int]) -> Tensor:
         """Read frames by number: uint8 (T, H, W, 3), RGB. A repeated number is decoded once."""
-        # edges repeat frames: each is decoded once
         wanted = list(dict.fromkeys(numbers))
         if not self.capacity:
             frames = source.read(wanted, self.size)

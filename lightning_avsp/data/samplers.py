@@ -180,7 +180,6 @@ def shares(total: int, weights: Sequence[float]) -> list[int]:
     return whole
 
 
-# an epoch asks for each position by itself
 @lru_cache(maxsize=64)
 def _order(seed: int, name: int, turn: int, size: int) -> np.ndarray:
     return np.random.default_rng([seed, name, turn]).permutation(size)

@@ -182,7 +182,6 @@ def read_fixation_lists(path: Path) -> tuple[np.ndarray, ...]:
         state = path.stat()
     except OSError as error:
         raise InputError(f"{path} is missing; unpack the annotations again") from error
-    # a changed file is another key
     return _fixation_lists(path, state.st_size, state.st_mtime_ns)
 
 

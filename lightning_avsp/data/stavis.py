@@ -68,7 +68,6 @@ def video_sources(
     """Return the sources of a video's frames, maps and fixations at their paths in the package, present or not."""
     annotation = root / "annotations" / corpus.folder / video
     frames = PictureFrames(root / "video_frames" / corpus.folder / video, "img_{:05d}.jpg")
-    # images win: single ones decode faster
     file = None if frames.folder.is_dir() else video_file(root, corpus, video)
     return (
         VideoFrames(file) if file else frames,

@@ -196,7 +196,6 @@ def _find_predictions(
                     plan.missing.frames.append(gap)
                 if not there:  # all of its frames are listed as missing above
                     continue
-                # splits share videos: one model's predictions are scored once
                 if key not in plan.jobs:
                     # said in the result: silence would look like a full score
                     plan.unscored += len(numbers) - len(there)

@@ -132,7 +132,6 @@ class FigureFrames:
         if unknown := [name for name in wanted if name not in names]:
             known = shorten([one.video for one in videos], 8)
             raise InputError(f"{shorten(unknown)}: no test videos of this split; these are: {known}")
-        # clip1 is in two corpora
         alone = Counter(one.video for one in videos)
         if shared := [name for name in wanted if alone[name] > 1]:
             places = [f"{one.corpus}/{one.video}" for one in videos if one.video in shared]
@@ -248,7 +247,6 @@ def draw_figure(
             scale = min(1.0, FRAME_WIDTH / entry.size[1])
             shape = (round(entry.size[0] * scale), round(entry.size[1] * scale))
             frame = entry.frames.read([number], shape)[0]
-            # maps of any size are drawn over the frame's area
             extent = (0, frame.shape[1], frame.shape[0], 0)
             size = truth.size(number)
             # centres of pixels, at the shown frame's size

@@ -78,7 +78,6 @@ def with_interval(interval: Interval, *, sign: bool = False) -> Value:
 
 def lower_is_better(metric: str) -> bool:
     """Return true if smaller values of a metric, as printed, are better."""
-    # curves of a training show losses beside metrics
     return METRIC_NAMES.get(metric, metric) in LOWER_IS_BETTER or metric.endswith("loss")
 
 

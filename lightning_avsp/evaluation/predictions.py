@@ -59,7 +59,8 @@ class NumberedMaps(PredictedFiles):
         """Read the files of the wanted frames."""
         for number in wanted:
             path = self.files[number]
-            yield number, read_map_array(path) if path.suffix.lower() == ".npy" else read_map_image(path)
+            is_array = path.suffix.lower() == ".npy"
+            yield number, read_map_array(path) if is_array else as_map(read_grey(path), path)
 
 
 @dataclass(frozen=True)
@@ -121,15 +122,6 @@ def open_file(path: Path) -> PredictedFiles:
         return SaliencyVideo(range(1, info.frames + 1), info)
     with _open_stack(path) as (_, shape, _):
         return StackedMaps(range(1, shape[0] + 1), path)
-
-
-def read_map_image(path: Path) -> Tensor:
-    """Read a map from an image: uint8 (H, W), or float32 for 16-bit images and for means of channels.
-
-    Raises:
-        InputError: If it cannot be read, or is a colour image.
-    """
-    return as_map(read_grey(path), path)
 
 
 def read_map_array(path: Path) -> Tensor:
@@ -255,7 +247,6 @@ def check_folder(predictions: Path) -> None:
     if not predictions.is_dir():
         found = f"{predictions} is a file" if predictions.exists() else f"no folder at {predictions}"
         raise InputError(f"{found}: give the folder that holds <corpus>/<video>/... or <video>/...")
-    # .DS_Store alone is no prediction
     if all(path.name.startswith(".") for path in predictions.iterdir()):
         raise InputError(f"{predictions} is empty: predict first, or give another folder")
 
@@ -299,7 +290,6 @@ def open_folder(folder: Path, count_from: int = 1) -> PredictedFiles:
     """
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     numbered = [path for path in files if path.suffix.lower() in IMAGES]
-    # an array named by a number is one frame, maps.npy is all of them
     numbered += [path for path in files if path.suffix.lower() == ".npy" and re.search(r"\d", path.stem)]
     if numbered:
         by_number = _by_number(numbered, count_from)
@@ -337,7 +327,19 @@ def checked_frames(
         rows, columns = saliency.shape
         if first is None:
             first = number, (rows, columns)
-            _check_size(name, (rows, columns), entry.size, truth_size)
+            if min(rows, columns) < SMALLEST_SIDE:
+                raise InputError(
+                    f"{name}: maps are {rows} x {columns} (rows x columns): too small to be saliency maps"
+                )
+            (height, width), (high, wide) = entry.size, truth_size
+            # square maps pass: networks of this field see square frames, and their maps are stretched back
+            aspects = [columns / rows / other for other in (1.0, width / height, wide / high)]
+            square, *fits = (max(aspect, 1 / aspect) for aspect in aspects)
+            if square > NEARLY_SQUARE and min(fits) > STRETCH:
+                raise InputError(
+                    f"{name}: maps are {rows} x {columns} (rows x columns), but frames are {height} x {width} and the "
+                    f"ground truth {high} x {wide}: they are of another video, or rotated"
+                )
         elif (rows, columns) != first[1]:
             raise InputError(
                 f"{name}: the map of frame {number} is {rows} x {columns} (rows x columns), that of frame {first[0]} "
@@ -351,25 +353,6 @@ def checked_frames(
                 "density itself"
             )
         yield number, saliency
-
-
-def _check_size(name: str, size: tuple[int, int], frames: tuple[int, int], truth: tuple[int, int]) -> None:
-    rows, columns = size
-    if min(size) < SMALLEST_SIDE:
-        raise InputError(
-            f"{name}: maps are {rows} x {columns} (rows x columns): too small to be saliency maps"
-        )
-    aspect = columns / rows
-    # square maps pass: networks of this field see square frames, and their maps are stretched back when
-    # they are scored
-    square, *fits = (
-        max(aspect / other, other / aspect) for other in (1.0, frames[1] / frames[0], truth[1] / truth[0])
-    )
-    if square > NEARLY_SQUARE and min(fits) > STRETCH:
-        raise InputError(
-            f"{name}: maps are {rows} x {columns} (rows x columns), but frames are {frames[0]} x {frames[1]} and the "
-            f"ground truth {truth[0]} x {truth[1]}: they are of another video, or rotated"
-        )
 
 
 def _by_number(files: Sequence[Path], count_from: int) -> dict[int, Path]:

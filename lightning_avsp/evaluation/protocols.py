@@ -203,7 +203,6 @@ def scale_range(maps: Tensor, eps: float = 0.0) -> Tensor:
     """Scale maps (B, H, W) to minimum 0 and, but for ``eps`` in the divisor, maximum 1; a constant one becomes 0."""
     low = maps.amin((1, 2), keepdim=True)  # (B, 1, 1)
     span = maps.amax((1, 2), keepdim=True) - low + eps
-    # a constant map has no range
     return (maps - low) / torch.where(span > 0, span, 1.0)
 
 

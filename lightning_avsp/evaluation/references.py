@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
@@ -68,7 +68,6 @@ def plan_references(
     """
     means: dict[VideoKey, Tensor] = {}
     videos = {job.entry.video for jobs in scored.values() for job in jobs}
-    # by video: recordings lose observers
     observers = {video: range(count_observers(root, corpus.folder, video)) for video in videos}
     # two at least, or there is nobody to predict the other; in all videos, or the mean is of another corpus
     observers_known = min(map(len, observers.values()), default=0) >= 2
@@ -78,7 +77,7 @@ def plan_references(
         # of training videos alone: a mean that has seen the test would be no baseline
         mean = mean_training_map(training, means)
         if observers_known:
-            for name, divide in (("human_ceiling", _halves), ("inter_observer", _leave_one_out)):
+            for name, divide in DIVISIONS.items():
                 planned[name, split] = [
                     replace(
                         job,
@@ -92,21 +91,20 @@ def plan_references(
             planned[name, split] = [replace(job, source=ConstantMap(values)) for job in jobs]
         # no map: chance is known in closed form
         planned["uniform", split] = [replace(job, source=None) for job in jobs]
-    return planned, {} if observers_known else dict.fromkeys(("human_ceiling", "inter_observer"), NO_CEILING)
+    return planned, {} if observers_known else dict.fromkeys(DIVISIONS, NO_CEILING)
 
 
-_Division = list[tuple[tuple[int, ...], tuple[int, ...]]]
-
-
-def _halves(observers: range) -> _Division:
-    """Every second observer and the others, in both directions."""
-    return list(permutations((tuple(observers[::2]), tuple(observers[1::2]))))  # type: ignore[arg-type]
-
-
-def _leave_one_out(observers: range) -> _Division:
-    """Each of some observers and all others."""
+def _leave_one_out(observers: range) -> Iterable[tuple[tuple[int, ...], ...]]:
     chosen = {round(place) for place in np.linspace(0, len(observers) - 1, min(_LEFT_OUT, len(observers)))}
     return [((one,), tuple(other for other in observers if other != one)) for one in sorted(chosen)]
+
+
+DIVISIONS: dict[str, Callable[[range], Iterable[tuple[tuple[int, ...], ...]]]] = {
+    # every second observer and the others, in both directions
+    "human_ceiling": lambda observers: permutations((tuple(observers[::2]), tuple(observers[1::2]))),
+    "inter_observer": _leave_one_out,
+}
+"""Observers that are the ground truth and those that predict it, of each row."""
 
 
 def mean_training_map(training: Sequence[VideoEntry], known: dict[VideoKey, Tensor]) -> Tensor:

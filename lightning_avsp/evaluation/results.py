@@ -177,7 +177,6 @@ def read_results(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} does not hold results of `avsp evaluate` ({error}); give its JSON file"
         ) from error
-    # other commands write JSON of another kind into the same folders
     if kind != KIND or version != FORMAT:
         raise InputError(
             f"{path} holds {kind!r} of format {version}, but {KIND!r} of format {FORMAT} is needed"

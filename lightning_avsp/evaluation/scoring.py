@@ -190,7 +190,6 @@ def score_video(job: ScoringJob) -> list[FrameRow]:
     protocol, video = job.protocol, job.entry
     metrics = SaliencyMetrics(protocol.metrics, policy=protocol.policy, repeats=protocol.repeats)
     negatives: Tensor | None = None
-    # before the frames, since all of the video's fixations are among them
     if "auc_shuffled" in protocol.metrics and protocol.negatives == "corpus":
         negatives = corpus_negatives(video, job.others, job.truth.size(1))
     elif "auc_shuffled" in protocol.metrics:

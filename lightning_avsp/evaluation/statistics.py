@@ -71,7 +71,6 @@ def bootstrap_mean(
     step = max(1, _DRAWS_AT_ONCE // videos)
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
-        # how often each video is drawn is all that a mean needs
         times = generator.multinomial(videos, np.full(videos, 1 / videos), size=size)  # (size, V)
         total, number = times @ sums, times @ counts  # (size, G)
         present = number > 0
@@ -79,7 +78,6 @@ def bootstrap_mean(
         with np.errstate(invalid="ignore"):  # a resample may have drawn no value at all: NaN
             draws.append(means.sum(axis=1) / present.sum(axis=1))
     tail = (1 - LEVEL) / 2
-    # resamples without any value of a group are left out
     low, high = np.nanquantile(np.concatenate(draws), [tail, 1 - tail])
     return Interval(mean, float(low), float(high))
 

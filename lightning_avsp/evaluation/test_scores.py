@@ -75,7 +75,6 @@ class ProtocolScores(Callback):
             chosen = [
                 index
                 for index, (corpus, _, frame) in enumerate(keys)
-                # a mix of corpora is scored by the protocols of each
                 if name in protocols_of(corpus) and frame >= protocol.first_frame
             ]
             values = [outputs[:, 0], batch["ground_truth"], batch["fixations"]]

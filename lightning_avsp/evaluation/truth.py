@@ -93,7 +93,6 @@ class SomeObservers:
     def points(self, number: int) -> Tensor:
         """Return the fixated pixels of these observers, each once, as in fixation maps: int64 (N, 2)."""
         places = self._known[0][number - 1]
-        # a generated corpus stores pixels, an imported one shares of the video
         if places.dtype.kind == "f":  # shares of an imported video
             places = np.argwhere(fixated_pixels(places, self._known[1]))
         # each once, as in the fixation maps of merged observers

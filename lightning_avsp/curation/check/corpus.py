@@ -69,7 +69,6 @@ def check_corpora(
     frames = [video.frames for _, video, _ in jobs]
     if all(frames) and sum(frames) <= ALONE_FRAMES:
         workers = 1  # done before another process has started
-    # one pool for all corpora: one a corpus would wait for its slowest video
     found = run_jobs(
         partial(check_video, root, depth),
         jobs,
@@ -111,7 +110,6 @@ def read_files(root: Path, corpus: Corpus) -> tuple[CorpusReport, list[tuple[Lis
         The report as far as lists go; videos that are there, and True where silence is meant.
     """
     entry = read_manifest(root)["corpora"].get(corpus.folder)
-    # a generated silent video is silent by design
     conditions = {} if entry is None else {name: v["condition"] for name, v in entry["videos"].items()}
     published = dict(zip(corpus.splits, corpus.counts, strict=False))
     report = CorpusReport(corpus.name, corpus.videos, corpus.frames or 0, published, entry is not None)
@@ -150,7 +148,6 @@ def _compare_published(root: Path, corpus: Corpus, report: CorpusReport) -> None
             if count != published:
                 text = f"split {split}: {count} {part} videos, published {published}; unpack the lists again"
                 report.add(path, text, "warning")
-    # only if every list was read: a missing one is reported as that
     if corpus.layout == "stavis" and len(report.counts) == len(corpus.splits):
         for kind, count, expected in (
             ("distinct videos", len(report.names), corpus.videos),

@@ -38,7 +38,6 @@ class Fault:
 
     def similar(self) -> str:
         """Message without path and numbers, the same for faults that differ in them alone."""
-        # a thousand missing frames are one group, printed with its first few
         text = self.message.replace(str(self.path), "").replace(self.path.name, "")
         return re.sub(r"\d+", "#", text.replace(self.video, "") if self.video else text)
 
@@ -166,7 +165,6 @@ def print_faults(console: Console, report: CheckReport, show: int = 10) -> None:
     for column in ("corpus", "videos", "frames", "maps", "fixations", "errors", "warnings"):
         table.add_column(column, no_wrap=True)
     for corpus in report.corpora:
-        # a generated corpus has names of a published one, but not its numbers
         published = (corpus.published_videos, corpus.published_frames) if not corpus.generated else (0, 0)
         table.add_row(
             corpus.corpus,

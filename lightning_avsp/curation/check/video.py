@@ -108,7 +108,6 @@ def check_video(root: Path, depth: Depth, job: tuple[Corpus, ListedVideo, bool])
     """
     corpus, listed, silent = job
     check = VideoCheck(corpus.name, listed.name, depth=depth)
-    # readers log and warn of what is reported here
     logger = logging.getLogger("lightning_avsp.data")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -176,7 +175,6 @@ def _find_numbers(source: Source, check: VideoCheck) -> set[int]:
     if isinstance(source, NumberedFiles):
         found: set[int] = set()
         others: dict[int, Path] = {}
-        # other spellings are looked for too: img_20.jpg beside img_00020.jpg is one frame twice
         match = NUMBERED.fullmatch(source.path(1).name)
         assert match is not None
         prefix, suffix = match["prefix"].lower(), match["suffix"].lower()
@@ -227,7 +225,6 @@ def _compare_numbers(
         source = sources["frames"]
         path = source.folder if isinstance(source, NumberedFiles) else source.path
         check.add(path, text, _by_amount(listed - last, listed))
-    # whole frames behind the list's end are counted, incomplete ones are faults below
     complete = set.intersection(*present.values())
     check.surplus = len(complete - wanted)
     for kind, source in sources.items():
@@ -372,7 +369,6 @@ def _check_audio(wave: Path, frames: int, fps: float, silent_by_design: bool, ch
     lacking = wanted - seconds
     text = f"{seconds:.2f} s of audio, {frames} frames at {fps:g}/s last {wanted:.2f} s"
     if lacking > max(SHORT_SECONDS, SHORT_FRAMES / fps):
-        # a share too: a second of a short clip is much of it
         bad = lacking > SHORT_ERROR_SECONDS or lacking > SHORT_ERROR_SHARE * wanted
         check.add(wave, f"{text}; the rest is read as silence: {UNPACK}", "error" if bad else "warning")
     elif -lacking > max(LONG_SECONDS, LONG_SHARE * wanted):

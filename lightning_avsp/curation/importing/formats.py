@@ -97,7 +97,6 @@ PRESETS = (
         "diem",
         Columns("", "frame", "left_x,right_x", "left_y,right_y", "left_event,right_event", "1"),
         TimeStamps("frame", 1),
-        # DIEM's files have no header
         names=(
             *("frame", "left_x", "left_y", "left_dilation", "left_event"),
             *("right_x", "right_y", "right_dilation", "right_event"),

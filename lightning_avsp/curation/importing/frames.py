@@ -183,7 +183,6 @@ def assign_to_frames(path: Path, table: GazeTable, clock: FrameClock, geometry: 
             f"times run from {gaze.time.min():g} to {gaze.time.max():g} {settings.time.unit}: give --time.start, the "
             "time at which the video began"
         )
-    # a row that lasts for several frames is one sample in the counts
     in_time = good.loc[shown["row"].unique()]
     u, v = geometry.in_video(in_time.x, in_time.y)
     on_video = lies_on(u, v)
@@ -271,7 +270,6 @@ def _frames_of_rows(
         several = (last > first) & np.isfinite(seconds)
         count = np.where(several, last - first, 1)
         frames = np.repeat(np.where(several, first, within), count)
-        # counts up from each row's first frame: 5, 5, 5 becomes 5, 6, 7
         frames += np.arange(len(frames)) - np.repeat(np.cumsum(count) - count, count)
         return frames, np.repeat(rows, count)
     # Stamps of a tracker that is locked to the video lie on the edges of frames: the nearest is meant.
@@ -321,7 +319,6 @@ def _video_seconds(
         of_observer.transform("min") if stamps.start == "first" else gaze["start"].fillna(float(stamps.start))
     )
     seconds = ((gaze.time - start) * SECONDS[unit]).to_numpy()
-    # sorted, since rows need not be in the order of time
     steps = gaze.sort_values("time", kind="stable").groupby("observer", observed=True)["time"].diff().dropna()
     still = float((steps == 0).mean()) if len(steps) else 0.0
     if still > 0.25 and gaze["duration"].isna().all():

@@ -46,7 +46,6 @@ def gaze_files(path: Path) -> list[Path]:
         InputError: If there is none.
     """
     if path.is_dir():
-        # recordings win: a folder of them may hold tables of something else
         recordings = sorted(path.glob("*.asc"))
         found = recordings or sorted(each for each in path.iterdir() if each.suffix.lower() in _TABLES)
         if not found:
@@ -119,7 +118,6 @@ def _read_table(path: Path, settings: ImportSettings, several: bool) -> GazeTabl
         several or (preset is not None and columns.observer == preset.columns.observer)
     ):
         columns = replace(columns, observer="")
-    # an export may leave out the validity of one eye, or of both
     if preset is not None and columns.valid == preset.columns.valid:
         known = [name for name in columns.valid.split(",") if name in header]
         columns = replace(columns, valid=",".join(known))
@@ -218,7 +216,6 @@ def _read_text(
     }
     marks: tuple[str, ...] = _DELIMITERS
     first = next(iter(lines), 0)
-    # Excel's own line that states the delimiter
     if first and (stated := re.fullmatch(r"sep=(.)", lines[first].strip("\"' "))):
         marks = (stated[1],)
         del lines[first]
@@ -245,7 +242,6 @@ def _read_text(
         header.pop()
     numbers = list(lines)[0 if numeric else 1 :]
     body = [lines[number] for number in numbers]
-    # aligned columns have runs of spaces
     if mark == " ":
         body = [re.sub(r"\s+", " ", line.strip()) for line in body]
     width = len(header)

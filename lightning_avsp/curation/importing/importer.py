@@ -96,7 +96,6 @@ def import_video(
     existing = known.splits if known else ()
     splits = parse_splits(split, existing)
     every = tuple(sorted({*existing, *splits}))
-    # everything that can be refused by names alone is refused before the video is opened
     entry = own_corpus(corpus, splits=every)  # also refuses names of published corpora
     check_parts(root, entry, name, part, splits)
     paths = VideoPaths(root, entry.folder, name)
@@ -159,7 +158,6 @@ def _make(
         _check_readable(info, clock)
     found = assign_to_frames(gaze, table, clock, geometry)
     count = len(clock.source)
-    # three moments: a picture of one would hide a clock that drifts
     sheet = {min(round(count * share), count - 1) for share in (0.1, 0.5, 0.9)}
     sketch = FilmSketch({int(clock.source[number]) for number in sheet})
     if files.frames == "video":
@@ -235,7 +233,6 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return [
         f"{key.removesuffix('_sha256')}: {there.get(key)} / {value}"
         for key, value in wanted.items()
-        # a file that was renamed is the same file by its digest
         if key not in ("video", "gaze", "settings") and there.get(key) != value
     ]
 

@@ -88,7 +88,6 @@ def _decimal_mark(text: pd.Series) -> str | None:
         return "." if _groups(text[commas > 0], ",").all() else ","
     if (commas > 1).any():
         return "."
-    # 0,5 or 12,34 is no group of three digits
     if not _groups(text[commas > 0], ",").all():
         return ","
     if not (commas == 0).any():

@@ -96,7 +96,6 @@ def judge_placement(
             f"{x.min():g} to {x.max():g}, y from {y.min():g} to {y.max():g}, read as {geometry.coordinates!r} for a "
             f"video of {geometry.video[0]} x {geometry.video[1]}: correct the --screen options, or raise --max_outside"
         )
-    # medians and quantiles, since samples outside count here too
     u, v = geometry.in_video(x, y)
     centre = (float(u.median()), float(v.median()))
     spread = [float(each.quantile(0.95) - each.quantile(0.05)) for each in (u, v)]
@@ -214,7 +213,6 @@ class FilmSketch:
         """
         maps = np.stack(self.maps)[source].astype(np.float32)  # (F, rows, columns)
         frame = np.repeat(np.arange(len(points)), [len(each) for each in points])
-        # a share just below 1 may round up to the size
         row, column = (
             np.minimum(
                 np.concatenate([each[:, axis] for each in points]) * GRID[side], GRID[side] - 1

@@ -62,7 +62,6 @@ class ScreenGeometry:
     def in_video(self, x: pd.Series, y: pd.Series) -> tuple[pd.Series, pd.Series]:
         """Gaze as shares of the video: 0 at its left (top) edge, 1 at its right (bottom) edge; float64 (N,) each."""
         wide, high = self.extent
-        # both other origins count y upwards
         if self.origin != "top_left":
             y = high - y
         if self.origin == "centre":
@@ -307,7 +306,6 @@ class ImportSettings:
         size = parse_size(given.size, "--screen.size")
         natural = (video[0] * pixel_aspect, float(video[1]))  # as players show it
         scale = min(size[0] / natural[0], size[1] / natural[1])
-        # the two ways in which players show a video that has another size than the screen
         if given.video_shown in ("fit", "unscaled"):
             if given.video_at:
                 raise InputError(

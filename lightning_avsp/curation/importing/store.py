@@ -115,7 +115,6 @@ def settle(paths: VideoPaths) -> None:
             _remove(target)
             target.parent.mkdir(parents=True, exist_ok=True)
             staged.rename(target)
-    # the last step: until then another call repeats what is missing
     shutil.rmtree(paths.staging)
 
 

@@ -77,7 +77,6 @@ def write_audio(info: VideoInfo, path: Path, seconds: float, rate: int) -> float
     # as long as the frames: readers take audio by frame numbers
     count, begin = round(seconds * rate), round(offset * rate)
     audio = np.zeros(count, np.float32)
-    # a track may begin before the first frame
     source = wave[max(0, -begin) :]
     first = max(0, begin)
     taken = max(0, min(len(source), count - first))
@@ -190,7 +189,6 @@ OBSERVERS = "observers.npz"
 
 def write_observers(folder: Path, gaze: FrameGaze) -> None:
     """Write the position of each observer in each frame: ``frame`` (from 0), ``observer``, ``x``, ``y``, ``names``."""
-    # no pickle: names are text, so that the file loads with allow_pickle=False
     arrays = {name: gaze.positions[name].to_numpy() for name in ("frame", "observer", "x", "y")}
     np.savez_compressed(folder / OBSERVERS, names=np.array(gaze.observers, dtype=np.str_), **arrays)
 

@@ -138,7 +138,6 @@ def prepare_cache(
                 report.failed[stale[index].name] = failure
             if progress is not None:
                 progress(done, len(jobs))
-        # counted at the end, from the files: kept ones belong to the cache too
         for job in jobs:
             if job.name not in report.failed and (frames := _up_to_date(job, video_fingerprint(job.entry))):
                 report.frames += frames
@@ -232,7 +231,6 @@ def _write(job: Job, mark: str, stream: BinaryIO) -> None:
     if not isinstance(entry.fixations, NoFixations):  # which itself says why there are none
         _write_fixations(writer, entry, sizes[:frames])
     if entry.wave is not None:
-        # loaded once, resampled for each rate: workers then only map it
         samples, rate = load_audio(entry.wave)
         for wanted in job.rates:
             writer.array(f"audio_{wanted}", resample(to_mono(samples), rate, wanted).numpy())

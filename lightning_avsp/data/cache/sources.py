@@ -314,7 +314,6 @@ def _attach(entry: VideoEntry, cache: Path, size: tuple[int, int]) -> tuple[Vide
         path = prepared_path(cache, entry.key, size, suffix)
         if not path.exists():
             continue
-        # once, and only if there is a file: it asks for every frame's state
         mark = mark or video_fingerprint(entry)
         index = fresh_index(path, mark)
         if isinstance(index, str):
@@ -326,7 +325,6 @@ def _attach(entry: VideoEntry, cache: Path, size: tuple[int, int]) -> tuple[Vide
             n_frames=index["n_frames"],
             frames=PreparedFrames(path, built, size),
             maps=PreparedMaps(path, built),
-            # NoFixations stays, which names the path that was tried
             fixations=PreparedFixations(path, built) if "fixations" in index["arrays"] else entry.fixations,
             wave=None if entry.wave is None else path,
         ), index["format"]

@@ -167,7 +167,6 @@ def cache_features(
     """
     cache.claim(encoder.model)
     distinct = sorted({text for text in texts if text.strip()})
-    # sorted and looked up first, so that a second run computes only what is new
     there = cache.find(text_key(text) for text in distinct)
     todo = [text for text in distinct if text_key(text) not in there]
     done = 0

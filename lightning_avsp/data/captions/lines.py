@@ -229,7 +229,6 @@ def caption_corpus(
             for start in range(0, len(frames), batch):
                 numbers = frames[start : start + batch]
                 answers = captioner.caption(list(video.frames.read(numbers, video.size)))
-                # appended batch by batch, on disk before the next begins
                 captions = [
                     Caption(video.video, number, answer.text, captioner.name, answer.mode)
                     for number, answer in zip(numbers, answers, strict=True)
@@ -301,7 +300,6 @@ def merge_captions(
     Raises:
         InputError: If a caption is of a video or frame that the corpus does not have; nothing is written then.
     """
-    # everything is checked before the file is touched
     given = {(caption.video, caption.frame): caption for caption in captions}
     unlisted = sorted({video for video, _ in given if video not in frames})
     if unlisted:

@@ -84,7 +84,6 @@ class DenoisingAudit:
 
     def over_videos(self, values: dict[VideoKey, list[float]]) -> Interval:
         """Return the mean over videos of means over clips, with its interval."""
-        # NaN: CC of a constant map
         means = {"/".join(key): [v for v in found if v == v] for key, found in values.items()}
         return bootstrap_mean([[(key, sum(v) / len(v)) for key, v in means.items() if v]])
 

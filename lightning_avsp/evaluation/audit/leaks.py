@@ -67,7 +67,6 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     """Find run folders at or below the given paths, each once; a path without any is returned as it is."""
     found: list[Path] = []
     for path in paths:
-        # a checkpoint stands for its run
         given = path.parent.parent if path.is_file() and path.parent.name == "checkpoints" else path
         inside = sorted(record.parent for record in given.rglob("run.json")) if given.is_dir() else []
         here = any((given / name).exists() for name in ("run.json", "checkpoints", "config.yaml"))
@@ -82,7 +81,6 @@ def read_run(path: Path) -> RunFacts:
         facts.unknown.append(f"{path} is not there")
         return facts
     try:
-        # a record of another program's folder may hold anything under these names
         _collect(path, facts)
     except (AttributeError, TypeError, ValueError) as error:
         facts.unknown.append(f"{path} holds records of another kind ({error})")
@@ -96,7 +94,15 @@ def _collect(path: Path, facts: RunFacts) -> None:
     record = facts.load(run.record)
     synthetic = frozenset(map(str, (record or {}).get("synthetic") or []))
     if record is not None:
-        _read_videos(record, facts, synthetic)
+        # a folder's later commands go on from the weights of its earlier ones
+        for part in [record, *[entry for entry in record.get("earlier") or [] if isinstance(entry, dict)]]:
+            videos = part.get("videos") or {}
+            facts.train |= video_keys(videos.get("train"), synthetic)
+            facts.selection |= video_keys(videos.get("validation"), synthetic)
+        facts.test = video_keys((record.get("videos") or {}).get("test"), synthetic)
+        facts.selected_on_test = "TEST" in str(record.get("selection"))
+        if not facts.train:
+            facts.unknown.append(f"{run.record} names no training video")
     _read_origins(config, record, facts)
     validation = (config.get("data") or {}).get("validation") or {}
     facts.selected_on_test |= validation.get("selection") == "test"
@@ -104,18 +110,6 @@ def _collect(path: Path, facts: RunFacts) -> None:
         _read_results(run, facts, synthetic)
     if record is not None and not facts.test and not facts.tested_elsewhere:
         facts.unknown.append(f"{run.record} names no test video")
-
-
-def _read_videos(record: dict[str, Any], facts: RunFacts, synthetic: frozenset[str]) -> None:
-    # a folder's later commands go on from the weights of its earlier ones
-    for part in [record, *[entry for entry in record.get("earlier") or [] if isinstance(entry, dict)]]:
-        videos = part.get("videos") or {}
-        facts.train |= video_keys(videos.get("train"), synthetic)
-        facts.selection |= video_keys(videos.get("validation"), synthetic)
-    facts.test = video_keys((record.get("videos") or {}).get("test"), synthetic)
-    facts.selected_on_test = "TEST" in str(record.get("selection"))
-    if not facts.train:
-        facts.unknown.append(f"{facts.path / 'run.json'} names no training video")
 
 
 def _read_origins(config: dict[str, Any], record: dict[str, Any] | None, facts: RunFacts) -> None:

@@ -182,7 +182,6 @@ def maps_by_setting(
     maps: dict[str, Tensor] = {}
     for steps in dict.fromkeys(setting.steps for setting in settings):
         here = [setting for setting in settings if setting.steps == steps]
-        # sampled once for all settings of as many steps
         count = max(setting.samples for setting in here)
         samples = model.sample(encoded, batch, steps=steps, samples=count, average=False)  # (B, n, 1, H, W)
         maps |= {s.name: samples[:, : s.samples].mean(dim=1).clamp(0, 1) for s in here}
