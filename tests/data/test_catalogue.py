@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,10 +17,7 @@ from lightning_avsp.data.catalogue import (
     register,
     splits_in_mix,
 )
-from lightning_avsp.data.corpora import read_videos
-from lightning_avsp.data.sources import VideoFrames
 from lightning_avsp.errors import InputError
-from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 
 SIX = ["AVAD", "Coutrot1", "Coutrot2", "DIEM", "ETMD", "SumMe"]
 
@@ -81,13 +76,6 @@ def test_counts_of_every_split() -> None:
     assert [find_corpus("SumMe").published_count("test", split) for split in (1, 2, 3)] == [8, 7, 8]
 
 
-def test_list_names() -> None:
-    assert find_corpus("Coutrot1").list_name("train", 2) == "Coutrot_db1_list_train_2_fps.txt"
-    assert find_corpus("ETMD").list_name("test", 3) == "ETMD_av_list_test_3_fps.txt"
-    names = {find_corpus("DIEM").list_name("test", split) for split in (1, 2, 3)}
-    assert names == {"DIEM_list_test_fps.txt"}
-
-
 LAB = own_corpus(
     "Lab", splits=(1, 2), counts=((2, 1), (2, 1)), videos=3, frames=30, fps=25.0, made={"sigma_px": 20}
 )
@@ -143,34 +131,3 @@ def test_broken_files_name_themselves(tmp_path: Path, text: str, message: str) -
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_own(tmp_path)
-
-
-@pytest.fixture
-def lab_root(tmp_path: Path) -> Path:
-    """The corpus Lab: three synthetic videos, renamed, the third as a film instead of frames and wav."""
-    synthesise_corpus(tmp_path, "SumMe", 3, spec=SyntheticSpec(size=(32, 64), seconds=0.8), films=True)
-    names = [json.loads((tmp_path / "synthetic.json").read_text())["corpora"]["SumMe"]["videos"]][0]
-    for kind in ("video_frames", "video_audio", "annotations"):
-        (tmp_path / kind / "SumMe").rename(tmp_path / kind / "Lab")
-    last = list(names)[2]
-    shutil.rmtree(tmp_path / "video_frames" / "Lab" / last)
-    shutil.rmtree(tmp_path / "video_audio" / "Lab" / last)
-    (tmp_path / "videos").mkdir()
-    (tmp_path / "films" / "SumMe").rename(tmp_path / "videos" / "Lab")
-    lists = {"train": list(names)[:2], "test": [last]}
-    for part, chosen in lists.items():
-        path = tmp_path / "fold_lists" / f"Lab_list_{part}_1_fps.txt"
-        path.write_text("".join(f"{name} 10 12.500000000000002\n" for name in chosen))
-    register(tmp_path, own_corpus("Lab"))
-    return tmp_path
-
-
-def test_an_own_corpus_is_read_like_a_published_one(lab_root: Path) -> None:
-    (test,) = read_videos(lab_root, ["Lab"], 1, "test")
-    train = read_videos(lab_root, ["Lab"], 1, "train")
-    assert [entry.corpus for entry in (*train, test)] == ["Lab"] * 3
-    assert [entry.fps for entry in train] == pytest.approx([12.5, 12.5])
-    assert isinstance(test.frames, VideoFrames)
-    assert test.wave == test.frames.path
-    assert (test.n_frames, test.size) == (10, (32, 64))
-    assert test.frames.read([10], (32, 64))[0].shape == (32, 64, 3)

@@ -80,17 +80,6 @@ def test_going_on_in_its_own_folder_with_another_split_is_refused_too(
     assert "test videos were seen by" in refused(fit_arguments(corpus, first, *TINY_NETWORK, *more))
 
 
-def test_an_allowed_contamination_stays_visible(first: Path, corpus: Path, tmp_path: Path) -> None:
-    start = first / "checkpoints" / "last.ckpt"
-    second = fit_arguments(
-        corpus, tmp_path / "split2", *TINY_NETWORK, "--data.split=2", f"--init_from={start}", "--figures=0"
-    )
-    main([*second, "--allow_seen_test_videos=true"])
-    (finding,) = audit_leaks([tmp_path / "split2"])
-    assert finding.state == "leak"
-    assert {video for exposure in finding.leaks for video in exposure.videos} == finding.test
-
-
 CORPORA = ("AVAD", "Coutrot1", "Coutrot2", "DIEM", "ETMD", "SumMe", "DHF1K", "Hollywood2", "UCF", "CrowdSAL")
 
 

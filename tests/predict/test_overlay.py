@@ -43,14 +43,6 @@ def test_beside_shows_the_frame_and_its_heat_map(picture) -> None:
     assert np.array_equal(drawn[:, 50:], Look().draw(picture, levels))
 
 
-@pytest.mark.parametrize("name", ["inferno", "viridis", "cividis"])
-def test_more_is_lighter_in_the_colours_that_are_recommended(name) -> None:
-    luminance = colour_table(name) / 255 @ [0.2126, 0.7152, 0.0722]  # ITU-R BT.709
-    steps = np.diff(luminance)
-    assert steps.min() > -1 / 255  # rounding to 8 bits
-    assert luminance[-1] - luminance[0] > 0.5
-
-
 @pytest.mark.parametrize("settings", [{"colours": "rainbowish"}, {"opacity": 2.0}])
 def test_settings_out_of_range(settings) -> None:
     with pytest.raises(InputError, match=r"'rainbowish'|opacity is 2\.0"):
