@@ -2,5 +2,5 @@
 
 from lightning_avsp.cli import main
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # spawned workers import this file too
     main()

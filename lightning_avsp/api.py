@@ -68,6 +68,7 @@ class Prediction:
         if target.exists():
             raise InputError(f"{target} exists: remove it, or give another folder")
         folder.mkdir(parents=True, exist_ok=True)
+        # inside the folder: only within one file system a rename puts all maps there at once
         with tempfile.TemporaryDirectory(prefix=".maps.", dir=folder) as partial:
             spool = MapSpool(Path(partial) / "raw", format, self.maps.shape[1:])
             for saliency in self.maps:
@@ -97,6 +98,7 @@ class Prediction:
             The file.
         """
         path, look = Path(path), Look(style, colours, opacity)
+        # under its own name a file is always whole
         partial = path.with_name(f".{path.name}.partial")
         try:
             with Mp4Writer(partial, look.resized(self.video)) as writer:
@@ -146,11 +148,13 @@ class Model:
         """
         info = open_video(video)
         (texts,) = find_video_captions(self.loaded, [info.path], caption, captions)
+        # before the frames, so that damage is not found after hours
         if modality != "v":
             check_audio(info)
         report = PredictionReport()
         # POSIX keeps the mapped file until the last array that shows it is gone
         with tempfile.TemporaryDirectory(prefix="avsp.") as folder:
+            # on disk: an hour of maps would fill the memory
             spool = MapSpool(Path(folder) / "maps.raw", "npz", self.loaded.spec.map_size)
             predicted = predict_video(
                 self.loaded,
@@ -191,6 +195,7 @@ def load(
         InputError: If there is no such model, or the file is of another kind.
     """
     path = Path(path)
+    # runs/bst.ckpt is a misspelt path, not a name of the hub
     if not path.exists() and _HUB_NAME.fullmatch(str(path)) and not path.suffix:
         path = _download(str(path))
     return Model(load_model(path, device, steps, seed))
@@ -240,6 +245,7 @@ def _download(name: str) -> Path:
             f"{name} is no file here; to look for it on the Hugging Face hub: pip install huggingface_hub"
         ) from error
     try:
+        # a repository may hold much else
         return Path(snapshot_download(name, allow_patterns=list(EXPORTED)))
     except Exception as error:  # offline, missing and private models each raise their own
         raise InputError(

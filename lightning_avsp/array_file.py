@@ -25,7 +25,7 @@ import numpy as np
 from lightning_avsp.errors import InputError
 
 _MAGIC = b"avsp-arrays-v2\n\n"
-_ALIGNMENT = 64
+_ALIGNMENT = 64  # a cache line, and a multiple of the size of every number
 _TAIL = struct.Struct("<Q32s16s")
 
 
@@ -68,6 +68,7 @@ class ArrayWriter:
     def finish(self, facts: dict[str, Any]) -> None:
         """Write the index with further facts (JSON values); the file is complete after this."""
         index = json.dumps({**facts, "arrays": self._arrays}).encode()
+        # the magic again at the very end, where a cut file has something else
         self._stream.write(index + _TAIL.pack(len(index), sha256(index).digest(), _MAGIC))
 
     def _start(self, name: str) -> None:
@@ -82,6 +83,7 @@ def read_index(path: Path) -> dict[str, Any] | None:
             end = stream.seek(0, os.SEEK_END) - _TAIL.size
             stream.seek(max(0, end))
             length, digest, magic = _TAIL.unpack(stream.read(_TAIL.size))
+            # a foreign file's length must not be seeked or read by
             if magic != _MAGIC or length > end - len(_MAGIC):
                 return None
             stream.seek(end - length)
@@ -109,6 +111,7 @@ class ArrayFile:
         self.path = path
         self.index = index
         with path.open("rb") as stream:
+            # a page is copied when it is written to: torch warns of arrays that may not be
             self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
         self._arrays: dict[str, np.ndarray] = {}
 

@@ -41,6 +41,7 @@ class ClipPolicy:
         require_range(1, frames=self.frames, stride=self.stride, step=self.step)
         if self.step > 1 and self.draw != "every":
             raise InputError(f"step={self.step} is the distance of windows with draw=every, not {self.draw}")
+        # the released code takes the median frame of the repeated segment, and knows no stride
         if self.short_videos == "loop" and (self.target != "centre" or self.stride != 1):
             raise InputError(
                 "short_videos='loop' needs target='centre' and stride=1, got "

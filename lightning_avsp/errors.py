@@ -23,6 +23,7 @@ def require_choice(option: str, value: str, choices: Iterable[str]) -> None:
         raise InputError(f"{option}={value} is unknown: choose one of {', '.join(known)}")
 
 
+# limits by position alone: an option may be called low or high
 def require_range(low: float, high: float = inf, /, **values: float | None) -> None:
     """Refuse numbers below ``low`` or above ``high``; None passes.
 
@@ -35,7 +36,7 @@ def require_range(low: float, high: float = inf, /, **values: float | None) -> N
             raise InputError(f"{option}={value} is out of range: give a number {limits}")
 
 
-class CorpusNotFoundError(InputError):
+class CorpusNotFoundError(InputError):  # a class of its own: without the data a sweep can still be counted
     """A corpus, list or video is not where the layout says it should be."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -18,8 +19,8 @@ from lightning_avsp.errors import InputError
 
 log = logging.getLogger(__name__)
 
-_cleared: set[Path] = set()
-_held: set[Path] = set()
+_cleared: set[Path] = set()  # listing a cache of thousands of files before each write would be slow
+_held: set[Path] = set()  # flock shuts a process out that opens its own file a second time
 
 
 @contextmanager
@@ -118,6 +119,7 @@ def lock_folder(folder: Path, name: str = "lock", *, wait: bool = False) -> Iter
             raise
         os.close(handle)  # the last owner removed the file while this process waited
     try:
+        # the last owner's text may have been longer
         os.truncate(handle, 0)
         os.pwrite(handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode(), 0)
         _held.add(path)
@@ -134,6 +136,7 @@ def is_locked(folder: Path, name: str = "lock") -> bool:
     except FileNotFoundError:
         return False
     try:
+        # closing the file gives a lock back that this call got
         return _lock(handle, wait=False) is False
     finally:
         os.close(handle)
@@ -141,7 +144,7 @@ def is_locked(folder: Path, name: str = "lock") -> bool:
 
 def _lock(handle: int, wait: bool) -> bool | None:
     """Lock an open file: False if another process has locked it, None where there are no locks."""
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # which has no fcntl
         return None
     import fcntl
 
@@ -149,7 +152,7 @@ def _lock(handle: int, wait: bool) -> bool | None:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
-    except OSError:
+    except OSError:  # network file systems without locks have several codes for it
         return None
     return True
 
@@ -162,14 +165,20 @@ def _owner(handle: int) -> str:
         return "another process, which is just starting"
     if host == socket.gethostname():
         try:
-            os.kill(pid, 0)
+            os.kill(pid, 0)  # no signal, only the question
         except ProcessLookupError:
             return (
                 f"what process {pid} on this host ({host}) started: it is gone, its workers are about to end"
             )
-        except PermissionError:
+        except PermissionError:  # somebody else's, so it lives
             pass
     return f"process {pid} on host {host}"
+
+
+def sha256_of(path: Path) -> str:
+    """Compute the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # block by block: some files have 15 GB
 
 
 def expand_home(value: Any) -> Any:

@@ -49,6 +49,7 @@ class InputSpec:
     def as_plain(self) -> dict[str, Any]:
         """Return numbers, strings, lists and dicts only, which load with ``weights_only``."""
         plain = asdict(self)
+        # by form and not by class, which would be code in a checkpoint
         plain["audio"] = {"form": self.audio.form, **plain["audio"]}
         return plain
 
@@ -68,6 +69,7 @@ class InputSpec:
             **fit_arguments(cls, values, "input_spec"),
             audio=build_from(_AUDIO[form], audio, "input_spec.audio"),
         )
+        # a checkpoint from anywhere must not decide how much memory is asked for
         most = max(*spec.size, *spec.map_size, spec.clip.frames * spec.clip.stride)
         if min(*spec.size, *spec.map_size) < 1 or most > LARGEST_SIDE:
             raise InputError(

@@ -50,8 +50,9 @@ def choose_device(name: str) -> str:
         accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         return "cpu" if accelerator is None else accelerator.type
     try:
+        # tried: a name alone does not show whether the machine has so many devices
         torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # a torch without CUDA asserts
         reason = str(error).splitlines()[0]
         raise InputError(f"device {name!r} cannot be used ({reason}): use --device auto or cpu") from error
     return str(torch.device(name))
@@ -66,6 +67,7 @@ def fsdp2_strategy(devices: int, nodes: int) -> Any:
         data_parallel_size=devices * nodes,
         tensor_parallel_size=1,
         save_distributed_checkpoint=False,
+        # NCCL needs GPUs
         process_group_backend="nccl" if torch.cuda.is_available() else "gloo",
     )
 
@@ -93,6 +95,7 @@ def check_slurm(devices: int, nodes: int) -> None:
     """
     tasks = os.environ.get("SLURM_NTASKS")
     name = os.environ.get("SLURM_JOB_NAME")
+    # Lightning leaves SLURM alone there
     if tasks is None or name in ("bash", "interactive") or "TORCHELASTIC_RUN_ID" in os.environ:
         return
     if int(tasks) != devices * nodes:
@@ -135,5 +138,6 @@ def accumulation(global_batch: int, per_device: int, world: int) -> tuple[int, i
             "that divides it"
         )
     share = global_batch // world
+    # evenly, or steps would average over different numbers of clips
     batch = max(size for size in range(1, min(share, per_device) + 1) if share % size == 0)
     return batch, share // batch

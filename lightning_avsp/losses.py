@@ -132,6 +132,7 @@ class SaliencyLoss(nn.Module):
             prediction, target = prediction.float(), target.float()
             if self.size is not None:
                 prediction, target = (
+                    # antialiased: at a smaller size pixels would else be left out
                     F.interpolate(maps, self.size, mode="bilinear", antialias=True)
                     for maps in (prediction, target)
                 )

@@ -26,6 +26,7 @@ def work_ahead(items: Iterable[Job], count: int = 2) -> Iterator[Job]:
     Errors come in their item's place. A caller that stops early waits for the item in progress.
     """
     iterator, end = iter(items), object()
+    # one thread: an iterator cannot be asked by two
     with ThreadPoolExecutor(1) as thread:
         waiting = deque(thread.submit(next, iterator, end) for _ in range(count))
         while (item := waiting.popleft().result()) is not end:
@@ -90,7 +91,7 @@ def completed_jobs(
 
     Jobs that have not begun are cancelled when one fails, at Ctrl-C, and when the caller stops iterating.
     """
-    if workers <= 1 or len(jobs) <= 1:
+    if workers <= 1 or len(jobs) <= 1:  # a process would first import torch for seconds
         for index, job in enumerate(jobs):
             with _named_errors(name(job)):
                 result = task(job)
@@ -123,10 +124,10 @@ def completed_jobs(
 
 @contextmanager
 def _named_errors(job: str) -> Iterator[None]:
-    """Raise errors that nobody expected under the name of their job; ours and the system's name their file already."""
+    """Raise errors that nobody expected under the name of their job."""
     try:
         yield
-    except (AVSPError, OSError):
+    except (AVSPError, OSError):  # both name their file already
         raise
     except Exception as error:
         raise RuntimeError(f"{job}: {type(error).__name__}: {error}") from error

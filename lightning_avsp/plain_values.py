@@ -15,6 +15,7 @@ from lightning_avsp.errors import InputError
 LARGEST = 1_000_000
 """Largest integer and length of a setting; more can only be meant to fill the memory."""
 Built = TypeVar("Built")
+# torch's refusal names what it would have to run
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
 
 
@@ -61,6 +62,7 @@ def fit_arguments(function: Callable[..., Any], values: Any, name: str) -> dict[
     """
     if not isinstance(values, Mapping):
         raise InputError(f"{name} is {_short(values)}, not a table of settings")
+    # of a class the constructor's: its own are those of its attributes
     kinds = get_type_hints(function.__init__ if isinstance(function, type) else function)  # type: ignore[misc]
     kinds.pop("return", None)
     unknown = [key for key in values if key not in kinds]
@@ -91,6 +93,7 @@ def fit_value(value: Any, kind: Any, name: str) -> Any:
     """
     origin, options = get_origin(kind), get_args(kind)
     if origin is Literal:
+        # True equals 1, but is not meant by it
         if any(type(value) is type(option) and value == option for option in options):
             return value
     elif origin in (Union, UnionType):
@@ -112,6 +115,7 @@ def fit_value(value: Any, kind: Any, name: str) -> Any:
     elif isinstance(kind, type) and is_dataclass(kind) and isinstance(value, Mapping):
         return build_from(kind, value, name)
     elif (
+        # a float may be written without its point, an integer must not come from a truth value
         (kind is float and type(value) in (int, float) and math.isfinite(value))
         or (kind is int and type(value) is int and abs(value) <= LARGEST)
         or (kind in (bool, str, NoneType) and type(value) is kind)

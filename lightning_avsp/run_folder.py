@@ -105,6 +105,7 @@ def read_run_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    # thousands of brackets in a damaged file
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({type(error).__name__}): restore it, or remove it") from error
     if not isinstance(content, dict):
@@ -120,12 +121,13 @@ def write_atomically(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically; not-a-number becomes null, which every reader understands."""
+    # json itself would write NaN, which is no JSON
     write_atomically(path, json.dumps(_plain(content), indent=2, sort_keys=False, allow_nan=False) + "\n")
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
+        return value if value == value and abs(value) != float("inf") else None  # NaN differs from itself
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -138,6 +140,7 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return ""
     text = io.StringIO()
+    # the module's own default is \r\n, on every system
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

@@ -71,6 +71,7 @@ class Condition:
 
     def repeat_interleave(self, repeats: int) -> Condition:
         """Repeat each clip's condition ``repeats`` times in a row, to sample several maps per clip."""
+        # neighbours, as the samples of a clip lie in the sampler's batch
         return self._each(lambda tensor: tensor.repeat_interleave(repeats, dim=0))
 
     def select(self, clips: list[int]) -> Condition:
@@ -124,6 +125,7 @@ class SaliencyNetwork(nn.Module):
             filled = [frames.new_full((), 255 * value, dtype=torch.float32) for value in values]
             return torch.stack(filled)[:, None, None, None]  # (3, 1, 1, 1)
 
+        # a view, in whose order the result lies too: channels last
         return (frames.permute(0, 4, 1, 2, 3) - fill(self.pixel_mean)).div_(fill(self.pixel_std))
 
     def diagnostics(self) -> dict[str, Tensor]:
@@ -205,5 +207,6 @@ class DiffusionNetwork(SaliencyNetwork, ABC):
         audio: Tensor | None = None,
         text: Tensor | None = None,
     ) -> Tensor:
-        """Encode and denoise once: the training pass, one call so that DDP and FSDP see it."""
+        """Encode and denoise once: the training pass."""
+        # one call, as DDP and FSDP see no other method
         return self.denoise(noisy_map, t, self.encode(video, audio, text))

@@ -27,13 +27,10 @@ diffusion/schedules.py
     scale = 1000 / num_steps  =>  scale = num_steps / 1000
 diffusion/process.py
     return signal * x0 + sigma * noise  =>  return signal * x0 - sigma * noise
-    return (x_t - sigma * eps) / signal  =>  return (x_t + sigma * eps) / signal
-    return signal * noise - sigma * x0  =>  return signal * noise + sigma * x0
-    return signal * x_t - sigma * v  =>  return sigma * x_t - signal * v
-    t.reshape(-1) + 1  =>  t.reshape(-1)
+    index_select(0, t + 1)  =>  index_select(0, t)
     2 * maps - 1  =>  2 * maps + 1
     (signal + 1) / 2  =>  (signal - 1) / 2
-    (1 - alpha_bar).sqrt(), like  =>  (1 + alpha_bar).sqrt(), like
+    (1 - alpha_bar).sqrt(), x0  =>  (1 + alpha_bar).sqrt(), x0
 diffusion/steps.py
     -(-i * num_steps // steps)  =>  i * num_steps // steps
     i * stride for i in  =>  (i + 1) * stride for i in

@@ -182,6 +182,7 @@ def blip2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny DiffSal's checkpoint as `lightning fit` writes it, in its run folder."""
+    import lightning
     import torch
 
     from lightning_avsp.input_spec import InputSpec
@@ -195,7 +196,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny = {"video_encoder": "tiny", "audio_encoder": "tiny"}
     spec = InputSpec((64, 96), (64, 96), ClipPolicy(target="last"), LogMel(size=(16, 32)))
     content = {
-        "pytorch-lightning_version": "2.6.6",
+        "pytorch-lightning_version": lightning.__version__,
         "state_dict": DiffusionSaliencyTask(DiffSal(**tiny)).state_dict(),
         "hyper_parameters": {
             "network": {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -13,13 +13,10 @@ KINDS = ("media", "table", "picture", "matrix", "wave", "checkpoint", "weights",
 
 
 @pytest.fixture(scope="module")
-def fuzz() -> ModuleType:
-    path = Path(__file__).parents[1] / "benchmarks" / "fuzz_inputs.py"
-    spec = spec_from_file_location("fuzz_inputs", path)
-    module = module_from_spec(spec)
-    sys.modules["fuzz_inputs"] = module  # its dataclass looks its module up
-    spec.loader.exec_module(module)
-    return module
+def fuzz() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+        yield import_module("fuzz_inputs")
 
 
 @pytest.mark.parametrize("kind", KINDS)

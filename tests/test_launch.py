@@ -39,14 +39,6 @@ def test_every_step_has_exactly_the_global_batch(global_batch: int, per_device: 
     assert all((global_batch // world) % size for size in larger)  # none of them would divide evenly
 
 
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [((20, 4, 4), (1, 5)), ((20, 5, 4), (5, 1)), ((16, 16, 1), (16, 1)), ((16, 6, 2), (4, 2))],
-)
-def test_global_batches_of_the_papers(asked: tuple[int, int, int], expected: tuple[int, int]) -> None:
-    assert accumulation(*asked) == expected
-
-
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
     with pytest.raises(InputError, match=r"global_batch=20 cannot be shared evenly by 8"):
         accumulation(20, 4, 8)
@@ -80,21 +72,12 @@ def test_a_world_of_another_size_is_refused() -> None:
         check_world(4, 4, 2)
 
 
-@pytest.mark.parametrize(
-    ("devices", "expected"),
-    [("auto", 4), (-1, 4), ("-1", 4), (2, 2), ("2", 2), ([0, 3], 2), ("0,3", 2), ("3,", 1)],
-)
-def test_devices_on_a_node_with_four_gpus(
-    monkeypatch: pytest.MonkeyPatch, devices: object, expected: int
-) -> None:
+def test_devices_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     gpus(monkeypatch, 4)
-    assert device_count(devices, "auto") == expected
-
-
-def test_devices_of_the_cpu_are_one_process_unless_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpus(monkeypatch, 4)
-    assert device_count("auto", "cpu") == 1
-    assert device_count(2, "cpu") == 2
+    forms = {"auto": 4, -1: 4, "-1": 4, 2: 2, "2": 2, "0,3": 2, "3,": 1}
+    assert {devices: device_count(devices, "auto") for devices in forms} == forms
+    assert device_count([0, 3], "auto") == 2
+    assert [device_count(devices, "cpu") for devices in ("auto", 2)] == [1, 2]
     gpus(monkeypatch, 0)
     assert device_count("auto", "auto") == 1
 

@@ -116,18 +116,16 @@ def tidy(text: str, prompt: str) -> str:
 
 
 def open_captioner(
-    name: str = DEFAULT_MODEL,
-    device: str = "cpu",
-    mode: PromptMode = "question",
-    dtype: torch.dtype | None = None,
+    name: str = DEFAULT_MODEL, device: str = "cpu", mode: PromptMode = "question"
 ) -> Captioner:
     """Open a captioner by the name of its BLIP-2 model on the Hugging Face hub, or a folder with its files.
+
+    Its precision is half on a GPU and single on the CPU.
 
     Args:
         name: Name or folder of the model.
         device: Device to run it on.
         mode: First form of the prompt.
-        dtype: Precision; half on a GPU and single on the CPU by default.
 
     Raises:
         InputError: If its files are not there and cannot be downloaded, lack weights or do not fit together; the
@@ -135,8 +133,7 @@ def open_captioner(
         MissingDependencyError: If transformers is not installed.
     """
     transformers = require_transformers()
-    if dtype is None:
-        dtype = torch.float32 if device == "cpu" else torch.float16
+    dtype = torch.float32 if device == "cpu" else torch.float16
     argument = "dtype" if int(transformers.__version__.split(".")[0]) >= 5 else "torch_dtype"  # renamed in 5
     with loading(name, "--model", _FILES):
         network, info = transformers.Blip2ForConditionalGeneration.from_pretrained(

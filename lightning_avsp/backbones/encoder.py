@@ -96,6 +96,7 @@ class Encoder(nn.Module, ABC):
         """
         if self.weight_source is not None and weights == self.weight_source.key:
             return self.load_state(read_state_dict(self.weight_source.fetch()), weights)
+        # another encoder's name would else be looked for as a file
         if weights in PUBLISHED_KEYS:
             source = self.weight_source
             own = "none are published" if source is None else f"its own are {source.key}"
@@ -135,6 +136,7 @@ class AudioEncoder(Encoder):
         """Compute the sample of the waveform that each of so many tokens is centred on: (count,)."""
         stride, first = 1, 0.0
         for kernel, step, padding in self.windows:
+            # the middle of a window of this layer, in samples of the waveform
             first += ((kernel - 1) / 2 - padding) * stride
             stride *= step
         return first + stride * torch.arange(count)
@@ -163,7 +165,7 @@ class VideoEncoder(Encoder):
         """Run the encoder; a frozen one reads the stored features of known clips instead."""
         if self.stored is None or not self.stored.active or not self.wholly_frozen:
             return super().__call__(*args, **kwargs)
-        (video,) = (*args, *kwargs.values())
+        (video,) = (*args, *kwargs.values())  # by position or by name
         with torch.no_grad():
             return self.stored.take(self, video, super().__call__)
 

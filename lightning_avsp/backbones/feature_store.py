@@ -87,6 +87,7 @@ class FeatureStore:
 
     def path(self, encoder: str, clip: str) -> Path:
         """Return the file of a clip's features."""
+        # 256 folders, since some file systems are slow with a million files in one
         return self.folder / encoder / clip[:2] / f"{clip}.pt"
 
     def read(self, encoder: str, clip: str) -> tuple[Tensor, ...] | None:
@@ -96,7 +97,9 @@ class FeatureStore:
         """
         path = self.path(encoder, clip)
         try:
+            # others may write into the folder: what lies there is data, never code
             content = torch.load(path, map_location="cpu", weights_only=True)
+            # a file that was moved or renamed
             if content["clip"] != clip:
                 raise ValueError(f"it contains clip {content['clip']}")
             return tuple(content["features"])
@@ -225,6 +228,7 @@ class CachedVideoFeatures:
         """
         assert self._shown is not None
         clips, given = self._shown
+        # by address: comparing the values would make the device wait
         if video.data_ptr() != given.data_ptr() or video.shape != given.shape:
             raise InputError(
                 f"feature_cache: the network was given frames {tuple(given.shape)} and gave its encoder others, "

@@ -93,6 +93,7 @@ def fit_height_tables(trunk: MViT, blocks: list[MSBlockConfig], frame_size: tupl
         rows = 2 * max(query, key) - 1
         table = block.attn.rel_pos_h
         if len(table) != rows:
+            # any rows do: the table is random here, and is loaded or trained at this length
             block.attn.rel_pos_h = nn.Parameter(table.detach()[:rows].clone())
         height, width = query, width // config.stride_q[2]
 

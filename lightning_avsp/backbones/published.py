@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torchvision.models import WeightsEnum
 
 from lightning_avsp.errors import InputError
+from lightning_avsp.files import sha256_of
 
 _HASH = re.compile(r"-([a-f0-9]{8})\.")
 """The first digits of a file's SHA-256, which by PyTorch's convention are part of its name."""
@@ -74,6 +74,7 @@ class WeightSource:
                 # moves the file to its place when it is complete
                 torch.hub.download_url_to_file(self.url, str(target), match and match[1], progress=False)
                 return target
+            # RuntimeError: another hash than that in the name
             except (URLError, OSError, RuntimeError) as error:
                 reason = str(error)
         raise InputError(
@@ -88,12 +89,3 @@ def hash_fits(path: Path) -> bool | None:
     if match is None:
         return None
     return sha256_of(path).startswith(match[1])
-
-
-def sha256_of(path: Path) -> str:
-    """Compute the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

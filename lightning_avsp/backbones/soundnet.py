@@ -87,6 +87,7 @@ class SoundNet8(AudioEncoder):
             self.norms.append(nn.BatchNorm1d(stage.channels))
             width = stage.channels
             windows += [(stage.kernel, 2, stage.kernel // 2), (stage.pool, stage.pool, 0)]
+        # the last pooling belongs to pool7 alone
         self.windows = tuple(windows if tap == "pool7" else windows[:-1])
         self.out_channels = width
 

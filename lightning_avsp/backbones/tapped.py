@@ -76,7 +76,7 @@ class TappedEncoder(VideoEncoder):
             x = layer(x)
             if index in self.taps:
                 features.append(self.leave(x, len(features)))
-        return tuple(features[::-1])
+        return tuple(features[::-1])  # decoders begin at the deepest
 
 
 class R3D18(TappedEncoder):
@@ -86,6 +86,7 @@ class R3D18(TappedEncoder):
     frames it gives 16, 8, 4 and 2 time steps (finest to deepest).
     """
 
+    # of torchvision's transforms for these weights, as for the encoders below
     pixel_mean = (0.43216, 0.394666, 0.37645)
     pixel_std = (0.22803, 0.22145, 0.216989)
     label = "video encoder (r3d_18)"
@@ -194,7 +195,7 @@ class Swin3DTiny(TappedEncoder):
 
     def __init__(self, num_scales: int = 4) -> None:
         trunk = swin3d_t(weights=None)
-        del trunk.head, trunk.norm
+        del trunk.head, trunk.norm  # they see no gradient either
         # patch embedding, then stages with the merging of patches between them
         super().__init__(trunk, (768, 384, 192, 96), (1, 3, 5, 7), num_scales)
         self.trunk = trunk

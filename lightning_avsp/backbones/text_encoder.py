@@ -154,6 +154,7 @@ def split_tokens(name: str, text: str) -> list[str]:
         with loading(name, "--captions", "tokenizer.json (or vocab.json and merges.txt)"):
             tokenizer = transformers.AutoTokenizer.from_pretrained(name)
     ids = tokenizer(text)["input_ids"][1:-1]
+    # CLIP's mark of a word's end
     return [str(token).removesuffix("</w>") for token in tokenizer.convert_ids_to_tokens(ids)]
 
 

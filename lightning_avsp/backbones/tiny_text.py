@@ -92,6 +92,7 @@ def _draw_weights(network: nn.Module) -> None:
     generator = torch.Generator().manual_seed(_SEED)
     named = {name.removeprefix("text_model."): value for name, value in network.named_parameters()}
     with torch.no_grad():
+        # in one order whatever the version of transformers lists first
         for name in sorted(named):
             value = named[name]
             if name.endswith("bias"):
@@ -103,5 +104,6 @@ def _draw_weights(network: nn.Module) -> None:
             elif "token_embedding" in name:
                 value.copy_(torch.randn(value.shape, generator=generator))
             else:
+                # keeps the variance of what passes through
                 scale = 1 / math.sqrt(value.shape[1])
                 value.copy_(scale * torch.randn(value.shape, generator=generator))

@@ -5,7 +5,6 @@ Written from the paper's description of the network: a VGG of configuration A cu
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from lightning_avsp.backbones.encoder import AudioEncoder
@@ -69,5 +68,4 @@ class VGGish(AudioEncoder):
 
     def forward(self, slices: Tensor) -> Tensor:
         """Encode log-mel slices (N, 1, H, W), H frames of time, W mel bands, to (N, C, H/16, W/16), rounded down."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return self.features(slices)
+        return self.features(slices)

@@ -54,19 +54,10 @@ class PartReport:
         return self.source + (EARLIER + self.earlier if self.earlier else "")
 
     def __str__(self) -> str:
-        text = f"{self.part}: {self.source}"
-        counts = [
-            f"{count} {kind}"
-            for count, kind in (
-                (self.loaded, "tensors loaded"),
-                (len(self.resized), "interpolated"),
-                (len(self.dropped), "left out"),
-                (len(self.fresh), "new"),
-            )
-            if count
-        ]
-        if counts:
-            text += f" ({', '.join(counts)})"
+        kinds = {"tensors loaded": self.loaded, "interpolated": len(self.resized)}
+        kinds |= {"left out": len(self.dropped), "new": len(self.fresh)}
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+        text = f"{self.part}: {self.source}{f' ({counts})' if counts else ''}"
         return text + (", frozen" if self.frozen else "")
 
 
@@ -83,21 +74,16 @@ def read_state_dict(path: str | Path) -> StateDict:
         InputError: If the file is missing, unreadable, or holds no tensors.
     """
     path = Path(path)
+    # without a file there, the other reader's message names what is wanted
     if path.suffix == ".safetensors" and path.is_file():
         return load_file(path)
     content = read_torch_file(path, "the path of a weight file, made by torch.save(model.state_dict(), path)")
+    # as Lightning and PyTorchVideo save them
     for key in ("state_dict", "model_state"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    tensors = (
-        {
-            str(name).removeprefix("module."): value
-            for name, value in content.items()
-            if isinstance(value, Tensor)
-        }
-        if isinstance(content, Mapping)
-        else {}
-    )
+    items = content.items() if isinstance(content, Mapping) else ()
+    tensors = {str(name).removeprefix("module."): each for name, each in items if isinstance(each, Tensor)}
     if not tensors:
         raise InputError(f"{path} holds no tensors: expected a state dict, or one under 'state_dict'")
     return tensors
@@ -136,11 +122,8 @@ def load_strict(
     for name in kept.keys() & own.keys():
         if kept[name].shape == own[name].shape:
             continue
-        if (
-            kept[name].dim() == 2
-            and kept[name].shape[1:] == own[name].shape[1:]
-            and name.endswith(interpolated)
-        ):
+        lengths_alone = kept[name].dim() == 2 and kept[name].shape[1:] == own[name].shape[1:]
+        if lengths_alone and name.endswith(interpolated):
             kept[name] = interpolate_rows(kept[name], len(own[name]))
             resized.append(name)
         else:

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning_avsp.callbacks.checkpoints import checkpoint_callbacks
 from lightning_avsp.callbacks.ema import WeightAverage
 from lightning_avsp.callbacks.figures import SampleFigures
-from lightning_avsp.callbacks.record import Heartbeat, MapWriter, ResultWriter, RunRecord, progress_bar
+from lightning_avsp.callbacks.record import Heartbeat, MapWriter, ResultWriter, RunRecord, training_progress
 from lightning_avsp.callbacks.stopping import FiniteLoss, StopSignals
 from lightning_avsp.run_folder import RunFolder
 
@@ -21,7 +21,7 @@ def default_callbacks(run: RunFolder, options: Any, command: str) -> list[Callba
     """Build the callbacks of one trainer command from the run's folder and the parsed options."""
     callbacks: list[Callback] = []
     if options.trainer.enable_progress_bar is not False:
-        callbacks.append(progress_bar())
+        callbacks.append(training_progress())
     if options.trainer.fast_dev_run:  # leaves no trace
         return callbacks
     callbacks += [ResultWriter(run), Heartbeat(run)]

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.backbones.published import sha256_of
 from lightning_avsp.backbones.registry import published_sources
 from lightning_avsp.backbones.weights import RANDOM, RANDOM_BY_NAME
+from lightning_avsp.files import sha256_of
 
 _TRAINED_ON = {
     "kinetics400": "Kinetics-400 classification, published: none of this field's corpora",

@@ -198,7 +198,7 @@ class MapWriter(BasePredictionWriter):
 SECONDS_BETWEEN_LINES, SECONDS_BETWEEN_BEATS = 20.0, 5.0
 
 
-def progress_bar() -> ProgressBar:
+def training_progress() -> ProgressBar:
     """Choose the progress bar for a terminal or a log file."""
     if sys.stdout.isatty():
         theme = RichProgressBarTheme(progress_bar="cyan", progress_bar_finished="green", metrics="grey62")

@@ -100,6 +100,7 @@ def audio(ckpt: Path, shift: float = 0.32, out: Path | None = None, **options: A
         out: JSON file; results/audit_audio_NAME.json of the run when not given.
         options: See :class:`PerturbationOptions`.
     """
+    # jsonargparse finds the options of **options by this call, one list for all audits
     _audit("audio", ckpt, PerturbationOptions(**options), out, shift=shift)
 
 
@@ -156,6 +157,7 @@ def _audit(name: str, ckpt: Path, options: AuditOptions, out: Path | None, **set
         audit, settings["modality"] = audit_modality, name
     with progress_bar("clips") as advance:
         report = audit(model, data, progress=advance, **settings).report()
+    # beside the other results of the run
     path = report_file(Path(ckpt), name) if out is None else Path(out)
     sampling = None if model.sampling is None else vars(model.sampling)
     facts = {"checkpoint": str(ckpt), "source": model.source, "seed": model.seed, "sampling": sampling}
@@ -275,6 +277,7 @@ def figure(
             raise InputError(f"two columns are called {title}: name them, as in NAME={path}")
         if not path.exists():
             raise InputError(f"{path} is not there: give checkpoints or folders of maps")
+        # one file of maps has no room for several videos
         kinds = (*VIDEOS, ".npz", ".npy")
         if path.suffix.lower() not in kinds if path.is_file() else (path / EXPORTED[0]).is_file():
             models[title] = path
@@ -285,6 +288,7 @@ def figure(
         # of a model: in its place for now
         columns[title] = FolderMaps(path, root, settings.split, count_from)
     # maps that are missing, and a folder that cannot be written, are named before a model is loaded
+
     chosen.candidates({title: maps for title, maps in columns.items() if title not in models})
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

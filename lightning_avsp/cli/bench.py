@@ -83,14 +83,22 @@ def train(
             )
         suite = {}
         for name in measuring.PAPERS:
+            # one batch for all four, which have batches of their own
             first = Configuration(folder / f"{name}.yaml", batch=batch or 8, root=root).changed(changes)
             suite[first.experiment] = [first.changed(words) for words in others or measuring.EXECUTIONS]
         found = measuring.bench_suite(
-            suite, where, amount, limit, console.print, lambda joint: write_report(joint, out)
+            # written anew after each: an interrupted suite keeps what it has measured
+            suite,
+            where,
+            amount,
+            limit,
+            console.print,
+            lambda joint: write_report(joint, out),
         )
     else:
         if model is None:
             raise InputError("give --model EXPERIMENT.yaml, or --all true")
+        # as `lightning fit` would train here
         usual = default_precision("gpu" if where.type == "cuda" else "cpu")
         first = Configuration(
             model, batch=batch, compile=compile, activation_checkpointing=activation_checkpointing, root=root
@@ -128,6 +136,7 @@ def predict(
     """
     require_range(1, strides=min(strides, default=1), windows=windows, batch=batch)
     info, model = open_video(Path(video)), loading.load_model(Path(checkpoint), device, steps)
+    # every speed is compared with that of stride 1
     records = bench_predict(model, info, list(dict.fromkeys([1, *strides])), windows, batch)
     title = f"{info.frames} frames of {info.width}x{info.height}, {type(model.network).__name__} on {model.device}"
     # a table in a file or a pipe need not fit 80 columns

@@ -74,7 +74,7 @@ def caption(
     names = [find_corpus(name, root).name for name in split_names(corpus)]
     if not names:
         raise InputError("no corpus given: --corpus AVAD, or several with commas between them")
-    if from_ is not None and (synthetic or len(names) > 1):
+    if from_ is not None and (synthetic or len(names) > 1):  # a table names no corpus
         raise InputError("--from takes the captions of one corpus, and not together with --synthetic")
     require_range(1, every=every, batch=batch)
     encoder, cache = None, TokenFeatures(features_folder)
@@ -93,6 +93,7 @@ def caption(
                 f"very frame\n{STATEMENT}"
             )
             continue
+        # captions need no audio
         videos = read_videos(root, [name], "all", missing_audio="silence", skip_missing_lists=True)
         path = caption_path(out, name)
         if from_ is not None:

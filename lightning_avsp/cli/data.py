@@ -15,7 +15,7 @@ from lightning_avsp.cli.progress import progress_bar, split_names
 from lightning_avsp.curation.check.corpus import check_corpora
 from lightning_avsp.curation.check.report import print_faults
 from lightning_avsp.curation.importing.importer import import_video
-from lightning_avsp.curation.importing.settings import ImportSettings
+from lightning_avsp.curation.importing.settings import ImportSettings, parse_size
 from lightning_avsp.data.cache.prepare import RATES, prepare_cache
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.corpora import present_corpora, read_videos
@@ -57,6 +57,7 @@ def synth(
     console = Console(highlight=False, soft_wrap=True)
     spec = SyntheticSpec(size=(height, width), seconds=seconds, fps=fps)
     with progress_bar(f"synthetic {corpus}") as advance:
+        # jsonargparse finds the further options by this call
         report = synthesise_corpus(root, corpus, spec=spec, workers=workers, progress=advance, **options)
     counts = ", ".join(f"{count} {condition}" for condition, count in report.counts.items())
     console.print(
@@ -114,7 +115,7 @@ def check(
         console.print(f"written to {json}", markup=False)
     errors, warnings = report.count("error"), report.count("warning")
     console.print(f"{errors} errors, {warnings} warnings")
-    if errors:
+    if errors:  # for scripts that train only where all is well
         raise SystemExit(1)
 
 
@@ -161,7 +162,7 @@ def import_recording(
             progress=lambda kind, done, total: advance(done, total, kind),
         )
     kept = Path(root) / "corpora" / f"{corpus}.yaml"
-    if not kept.exists():
+    if not kept.exists():  # the first video's, which the others are to share
         shared = {"corpus": corpus, "root": str(root), **asdict(options)}
         write_atomically(kept, yaml.safe_dump(shared, sort_keys=False))
         print(f"settings kept in {kept}: the next video needs its path, --gaze and --config {kept}")
@@ -211,7 +212,7 @@ def prepare(
         rates: Sample rates at which sound is kept, in Hz; by default 16000 (log-mel) and 22050 (waveform).
         workers: Processes.
     """
-    height_width = parse_size(size)
+    height_width = parse_size(size, "--size", "HEIGHTxWIDTH")
     console = Console(highlight=False, soft_wrap=True)
     corpora = corpus or present_corpora(Path(root))  # a root seldom holds all
     entries = read_videos(Path(root), corpora, "all", missing_audio="silence", skip_missing_lists=True)
@@ -230,7 +231,7 @@ def prepare(
         f"{report.made} videos prepared, {report.kept} kept, {report.frames} frames, {report.bytes / 1e9:.2f} GB "
         f"({per_frame:.1f} KiB a frame with maps and audio) in {out}"
     )
-    if report.failed:
+    if report.failed:  # after all the others, so that nothing is lost for one damaged file
         for name, why in report.failed.items():
             console.print(f"[bold]not prepared[/bold] {name}: {why}")
         raise InputError(
@@ -238,15 +239,3 @@ def prepare(
             "same command again"
         )
     console.print(f"use it with --data.loading.cache {out}")
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """(height, width) from ``HEIGHTxWIDTH``.
-
-    Raises:
-        InputError: If it is anything else.
-    """
-    height, cross, width = text.lower().partition("x")
-    if not (cross and height.isdigit() and width.isdigit() and int(height) and int(width)):
-        raise InputError(f"--size must be HEIGHTxWIDTH in pixels, e.g. 224x384, got {text!r}")
-    return int(height), int(width)

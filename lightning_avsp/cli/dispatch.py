@@ -27,11 +27,8 @@ TRAINER_COMMANDS = {
     "predict": "write a checkpoint's maps of the test videos (`lightning predict`)",
 }
 
-TRIAL = (
-    "one trial of a sweep: the arguments of fit; trains what is not trained yet, tests it, keeps the result"
-)
-
-
+TRIAL = "one trial of a sweep: the arguments of fit; trains what is not trained yet, tests, keeps the result"
+# as text: --help lists all commands without importing one
 TOOLS: dict[tuple[str, ...], tuple[str, str, str]] = {}
 """Commands that need no trainer: function of this room, whose docstring is the help, positional arguments, summary."""
 for _line in """\
@@ -87,6 +84,7 @@ def main(args: Sequence[str] | None = None, program: str | None = None) -> None:
     ]
     program = program or (Path(sys.argv[0]).stem if args is None else "avsp")
     debug = "--debug" in arguments
+    # no parser knows it, so it may stand anywhere
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         _dispatch(arguments, program)
@@ -112,9 +110,8 @@ def error_line(error: Exception) -> str | None:
     An error of a dataloader worker arrives as the text of its traceback, of which the last line is the error; one of a
     network's construction as the cause of jsonargparse's, which lists all types that the settings are not.
     """
-    if isinstance(error.__cause__, AVSPError) and not isinstance(
-        error, AVSPError
-    ):  # ours say what their cause means
+    # ours say what their cause means
+    if isinstance(error.__cause__, AVSPError) and not isinstance(error, AVSPError):
         error = error.__cause__
     text = str(error)
     if "Original Traceback" in text:
@@ -137,10 +134,12 @@ def _dispatch(arguments: list[str], program: str) -> None:
         print(f"lightning-avsp {__version__}")
     elif (path := tool_path(arguments, program)) is not None:
         run_tool(path, arguments[len(path) :])
+    # no option of its own to parse: all but three words are those of fit
     elif arguments[0] == "trial":
         from lightning_avsp.cli.sweep import trial
 
         trial(arguments[1:])
+    # LightningCLI takes --config before the command too
     elif arguments[0] in TRAINER_COMMANDS or (
         arguments[0].startswith("-") and not TRAINER_COMMANDS.keys().isdisjoint(arguments)
     ):
@@ -149,6 +148,7 @@ def _dispatch(arguments: list[str], program: str) -> None:
         run_trainer(arguments)
     elif any(path[0] == arguments[0] for path in TOOLS):
         print(overview(arguments[0]))
+        # behind the list, where a terminal shows it
         if len(arguments) > 1 and arguments[1] not in ("-h", "--help"):
             raise AVSPError(f"unknown command '{' '.join(arguments[:2])}'; choose one of the above")
     else:
@@ -170,10 +170,11 @@ def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
     module, _, name = place.partition(".")
     function = getattr(import_module(f"lightning_avsp.cli.{module}"), name)
     parser = ArgumentParser(prog=" ".join(("avsp", *path)), description=summary)
+    # positional ones are parameters like the others in Python; here they have no name
     parser.add_function_arguments(function, as_positional=False, skip=set(positional.split()))
     for name in positional.split():
         several = str(signature(function).parameters[name].annotation).startswith("list")
-        settings: dict[str, Any] = {"nargs": "+"} if several else {}
+        settings: dict[str, Any] = {"nargs": "+"} if several else {}  # only lists may be several words
         parser.add_argument(name, type=str, help="Paths." if several else "A path.", **settings)
     parser.add_argument("--config", action="config", help="YAML file with any of these options.")
     spelt = spell_out_flags(arguments, dict(parser.get_defaults().items()))

@@ -120,6 +120,7 @@ def table_of_experiments(folder: Path, sweeps: Path) -> str:
         lines += [f"## {title}", "", *map(_row, heads)]
         for path in sorted(folder.glob(f"{prefix}_*.yaml")):
             words = ["--config", str(path)]
+            # by published counts, so that the table is the same on every machine
             trial = plan_trial(path.stem, hand_made_trial(words), words, (), "", with_data=False)
             lines += map(_row, _cells(path.stem, SweepPlan((trial,))))
         for path in sorted(sweeps.glob(f"{prefix}_*.yaml")):
@@ -133,8 +134,10 @@ def list_files(folder: Path, opening: str) -> str:
     made = "Written by `avsp experiments --readmes`; a test compares."
     lines = [opening, made, "", "| file | trains |", "|---|---|"]
     for path in sorted(folder.glob("*.yaml")):
+        # the first line is the command
         comments = takewhile(lambda line: line.startswith("#"), path.read_text().splitlines()[1:])
         text = " ".join(line.lstrip("# ") for line in comments)
+        # a bar would end the cell
         lines.append(_row((f"`{path.name}`", text.partition(". ")[0].removesuffix(".").replace("|", "/"))))
     return "\n".join(lines) + "\n"
 

@@ -62,6 +62,8 @@ def predict(
         opacity: Opacity of the heat map where saliency is highest, 0 to 1.
     """
     from lightning_avsp import __version__
+
+    # imported here, as everywhere in this file: `avsp predict --help` need not wait for torch
     from lightning_avsp.media.audio import LogMel
     from lightning_avsp.media.video import open_video
     from lightning_avsp.predict.captions import find_video_captions
@@ -76,7 +78,7 @@ def predict(
     require_range(1, stride=stride, batch=batch)
     folders = find_videos([Path(video) for video in videos], Path(out))
     infos = [open_video(video, allow_truncated=allow_truncated) for video in folders]
-    mute = [info for info in infos if info.audio is None]
+    mute = [info for info in infos if info.audio is None]  # before hours of predicting the others
     if modality == "a" and mute:
         raise InputError(f"{mute[0].path} has no audio, which --modality a needs: use --modality v")
     model = load_model(checkpoint, device, steps, seed)
@@ -92,6 +94,7 @@ def predict(
     texts = find_video_captions(model, list(folders), caption, captions, text_model)
     films = []
     for info, (video, folder), text in zip(infos, folders.items(), texts, strict=True):
+        # another state of a file is another request: interrupted work on the old one is not gone on with
         files = {
             str(path.resolve()): [path.stat().st_size, path.stat().st_mtime_ns]
             for path in (checkpoint, video)

@@ -170,7 +170,7 @@ def report(
         along = table if table.course is not None else None  # printed along the trainings of another table
         if all:
             reports.append(read(path, table=along) if path.is_file() else report_published(table))
-        elif along is not None and table.sweep in given:
+        elif along is not None and table.sweep in given:  # its numbers come of the same trainings
             reports.append(read(path, table=along))
     board = read_leaderboard(corpus, metric, Path(runs), chosen) if corpus is not None else None
     sections = [report_section(one) for one in reports]

@@ -15,7 +15,7 @@ from lightning_avsp.errors import CorpusNotFoundError, InputError
 from lightning_avsp.sweep import load_sweep
 from lightning_avsp.sweep.cluster import check_nodes, connect, run_plan
 from lightning_avsp.sweep.costs import DeviceSpeed, count_hours, plan_costs, read_speeds, recorded_speeds
-from lightning_avsp.sweep.execution import RunFailedError, Runner
+from lightning_avsp.sweep.execution import RunFailedError, Runner, log_end
 from lightning_avsp.sweep.planning import SweepPlan, hand_made_trial, plan_sweep, plan_trial, take_option
 from lightning_avsp.sweep.preflight import check_plan
 from lightning_avsp.sweep.status import HEADER, keep_arguments, kept_arguments, states_of
@@ -60,8 +60,9 @@ def run(
             print(shlex.join([*trial.trial.command, *options]))
         return
     for sweep in sweeps:
+        # for `status` and `plan`, which else would look for other trials
         keep_arguments(sweep.name, folder, options)
-    failed, left = 0, plan.left(folder)
+    failed, left = 0, plan.left(folder)  # of a finished sweep no cluster is started
     if left.trials:
         runner = Runner(folder.resolve(), Path.cwd(), gpus_per_trial)
         with connect(address, jobs) as cluster:
@@ -90,8 +91,9 @@ def status(files: list[str], args: str | None = None, runs: Path | None = None) 
         print("\n".join(state.line() for state in states))
         counts = Counter(state.state for state in states)
         print(", ".join(f"{count} {name}" for name, count in counts.items()))
-        for path, log in {s.folder: s.log_end() for s in states if s.state == "failed"}.items():
-            print(f"\n{path} failed; its log ends with\n{log}")
+        # trials that share a failed training have one log
+        for path in dict.fromkeys(s.folder for s in states if s.state == "failed"):
+            print(f"\n{path} failed; its log ends with\n{log_end(path)}")
 
 
 def plan(
@@ -119,6 +121,7 @@ def plan(
         plans = [plan_sweep(sweep, _options(sweep, folder, args)) for sweep in sweeps]
         finished = {name for p in plans for name, t in p.trainings.items() if t.is_finished(folder)}
     except CorpusNotFoundError as error:
+        # a table's cost is asked for before its data are there
         print(f"counted without the data, so finished trainings are not known ({error})")
         plans = [plan_sweep(sweep, _options(sweep, folder, args), with_data=False) for sweep in sweeps]
         finished = set()
@@ -175,6 +178,7 @@ def trial(arguments: Sequence[str]) -> None:
     # an exit, which lets the training save first
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
+        # stages write into runs of their own: the agent's is the trial's
         for stage in stages if not last.is_finished(runner.runs) else ():
             runner.train(stage)
         replace(runner, agent=agent).train(last)
@@ -185,7 +189,6 @@ def trial(arguments: Sequence[str]) -> None:
 
 
 def _options(sweep: Sweep, folder: Path, args: str | None) -> list[str]:
-
     return kept_arguments(sweep.name, folder) if args is None else shlex.split(args)
 
 
@@ -194,7 +197,6 @@ def _runs(given: Path | None) -> Path:
 
 
 def _count(planned: SweepPlan, finished: set[str], runs: Path, speeds: Mapping[str, DeviceSpeed]) -> str:
-
     there = len(finished & planned.trainings.keys())
     text = (
         f"  {len(planned.trials)} trials, {len(planned.trainings)} trainings ({len(planned.stages)} of them earlier "

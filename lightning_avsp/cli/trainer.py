@@ -23,7 +23,7 @@ from lightning_avsp.backbones.weights import read_state_dict
 from lightning_avsp.callbacks import RunRecord, default_callbacks
 from lightning_avsp.callbacks.checkpoints import AtomicCheckpointIO
 from lightning_avsp.callbacks.origins import weight_options
-from lightning_avsp.data import AVSaliencyDataModule
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.loader import start_worker_server
 from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
 from lightning_avsp.evaluation.audit.leaks import seen_test_videos
@@ -141,6 +141,7 @@ class AVSPCLI(ExperimentCLI):
         name = f"seed{seed}" if options.official is None else f"official-split{options.data.split}"
         self.run = RunFolder(options.run_dir or Path("runs") / options.experiment / name)
         first = int(getattr(rank_zero_only, "rank", 0)) == 0
+        # the first process locks for all of its run; a test replaces its results alone
         if self.subcommand in ("fit", "predict") and first and not options.trainer.fast_dev_run:
             name = "lock" if self.subcommand == "fit" else "predict.lock"
             self.locks.enter_context(lock_folder(self.run.path, name))
@@ -157,10 +158,12 @@ class AVSPCLI(ExperimentCLI):
             raise InputError(
                 f"{self.subcommand} needs trained weights: give --ckpt_path best, --ckpt_path last or a path"
             )
+        schedule = options.model.get("init_args", {}).get("lr_scheduler") or {}
+        plateau = str(schedule.get("class_path")).endswith("ReduceLROnPlateau")
         if self.subcommand != "fit":
             forget_weight_files(options.model)  # the trained weights are in the checkpoint
             options.trainer.enable_checkpointing = False  # Lightning would add a callback for it to a test
-        elif options.data.validation.selection == "none" and self._plateau(options):
+        elif options.data.validation.selection == "none" and plateau:
             raise InputError(
                 "data.validation.selection=none leaves nothing for a plateau to watch; choose a fixed schedule, "
                 "such as --model.lr_scheduler=null"
@@ -169,6 +172,7 @@ class AVSPCLI(ExperimentCLI):
             raise InputError(
                 "test_after_fit tests the best checkpoint, but trainer.enable_checkpointing is false"
             )
+        # defaults, since LightningCLI adds a user's own callbacks to these
         self.trainer_defaults = {
             **self.trainer_defaults,
             "callbacks": [
@@ -176,12 +180,6 @@ class AVSPCLI(ExperimentCLI):
                 *([] if options.trainer.fast_dev_run else [ProtocolScores(self.run)]),
             ],
         }
-
-    @staticmethod
-    def _plateau(options: Any) -> bool:
-        """Return true if the rate follows a validated value."""
-        schedule = options.model.init_args.get("lr_scheduler")
-        return schedule is not None and str(schedule.get("class_path")).endswith("ReduceLROnPlateau")
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the command; an error inside Lightning's restoring of a checkpoint becomes one line on that file."""
@@ -195,6 +193,7 @@ class AVSPCLI(ExperimentCLI):
                 raise KeyboardInterrupt from None
             raise
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            # by where it was raised: the same types mean a mistake of ours elsewhere
             restoring = any(
                 Path(frame.filename).name == "checkpoint_connector.py" and "restore" in frame.name
                 for frame in traceback.extract_tb(error.__traceback__)
@@ -243,11 +242,7 @@ class AVSPCLI(ExperimentCLI):
             self._check_graphs(options, given)
 
     def _check_graphs(self, options: Any, accumulated: int) -> None:
-        """Refuse what a recorded training pass cannot do.
-
-        Raises:
-            InputError: With the option that stands in the way.
-        """
+        """Refuse what a recorded training pass cannot do."""
         world, batches = self.devices * self.nodes, "trainer.accumulate_grad_batches or data.global_batch"
         obstacles = {
             f"{world} processes (trainer.devices, trainer.num_nodes)": world > 1,
@@ -311,9 +306,11 @@ class AVSPCLI(ExperimentCLI):
             )
             for line in lines:
                 log.warning("%s", line)
+            # kept in the results, where a report finds them
             self.model.leaks += [line for line in lines if line.startswith("LEAK")]
         if options.init_from is not None and options.get("ckpt_path"):
             log.info("init_from is not read again: this run goes on from %s", options.ckpt_path)
+            # what the run once started from stays in its record
             self.model.resume_starts(Path(options.ckpt_path))
         elif options.init_from is not None:
             self.model.start_from(Path(options.init_from), tuple(options.init_drop), options.init_absent)
@@ -333,6 +330,7 @@ class AVSPCLI(ExperimentCLI):
         options = self.options
         name = str(self.subcommand)
         version = self.run.next_metrics(name)  # a resumed run must not write over its first part's curves
+        # always: reports draw their curves from it, whatever W&B has
         loggers: list[Logger] = [CSVLogger(save_dir=self.run.path, name="metrics", version=version)]
         if options.wandb != "disabled":
             try:
@@ -342,11 +340,13 @@ class AVSPCLI(ExperimentCLI):
                 raise MissingDependencyError(
                     "--wandb needs the package wandb; or give --wandb disabled"
                 ) from error
+            # else wandb writes to a temporary folder
             self.run.path.mkdir(parents=True, exist_ok=True)
             loggers.append(
                 WandbLogger(
                     save_dir=self.run.path,
                     project=options.wandb_project,
+                    # a sweep names its runs by row, split and seed
                     name=os.environ.get("WANDB_NAME", f"{options.experiment}-seed{options.seed_everything}"),
                     group=options.experiment,
                     job_type=name,
@@ -363,6 +363,7 @@ class AVSPCLI(ExperimentCLI):
             log.info("fast_dev_run keeps no checkpoint: the test runs on the weights as they are")
             self.trainer.test(self.model, datamodule=self.datamodule)
             return
+        # then nothing chose a best one
         unvalidated = self.options.data.validation.selection == "none"
         path = self.run.checkpoint("last" if unvalidated else "best")
         log.info("testing %s", path)

@@ -41,6 +41,7 @@ def show() -> None:
         option = f"{'audio' if name in AUDIO_ENCODERS else 'video'}_weights={source.key}"
         place, origin = path or weights_folder() / source.names[0], f"{source.url}; {source.licence}"
         files.append((name, option, origin, source.megabytes, place, path is not None))
+    # as huggingface_hub finds it, without importing it for a list
     cache = Path(environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
     cache = Path(environ.get("HF_HUB_CACHE", cache / "hub"))
     for name, (model, licence, megabytes, use) in TEXT_MODELS.items():
@@ -82,10 +83,11 @@ def check(names: list[str]) -> None:
         path = sources[name].find() if name in sources else Path(name)
         if path is None:
             raise InputError(f"{name} is not there: avsp weights fetch {name}")
-        if hash_fits(path) is False:
+        if hash_fits(path) is False:  # None: its name holds none
             raise InputError(
                 f"{path} is damaged or another file: its SHA-256 does not begin as its name says"
             )
+        # loading is the check: names alone would not show tensors of another shape
         kind = name if name in sources else recognise(path)
         print(f"{_load(kind, path)[1]}; hash {'as in its name' if hash_fits(path) else 'not in its name'}")
 

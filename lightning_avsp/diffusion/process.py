@@ -1,6 +1,6 @@
-"""The Gaussian diffusion process: noising, and conversions between what networks predict.
+"""The Gaussian diffusion process: noising, and maps as the signal that is noised.
 
-Ho et al. 2020 (DDPM); Song et al. 2021 (DDIM); Salimans and Ho 2022 (v-prediction). Steps are numbered 0
+Ho et al. 2020 (DDPM); Song et al. 2021 (DDIM). Steps are numbered 0
 (least noise) to T-1 (most noise), and -1 stands for the clean sample: alpha_bar(-1) = 1. Papers that count
 1..T mean ``t + 1``.
 """
@@ -65,17 +65,8 @@ class GaussianDiffusion(nn.Module):
         settings = f"num_steps={self.num_steps}, schedule={self.schedule!r}"
         return settings if self.map_range == "unit" else f"{settings}, map_range={self.map_range!r}"
 
-    def alpha_bar(self, t: Tensor) -> Tensor:
-        """Return the share of the signal's variance left at steps -1 (clean) to T-1: float64 in (0, 1], shape of ``t``.
-
-        Raises:
-            InputError: If ``t`` is not integer, lies on another device than the process, or (CPU) is out of range.
-        """
-        self._check_steps(t, lowest=-1)
-        return self._look_up(t)
-
     def alpha_bar_at(self, step: int) -> float:
-        """Return :meth:`alpha_bar` of one step, -1 to T-1, as a number.
+        """Return the share of the signal's variance left at a step, -1 (clean) to T-1: in (0, 1].
 
         Raises:
             InputError: If the step is out of range.
@@ -106,35 +97,25 @@ class GaussianDiffusion(nn.Module):
             noise: Standard normal noise, shape of ``x0``.
 
         Returns:
-            Shape of ``x0``, at least float32, as of all conversions below, whose arguments and errors are alike.
+            Shape of ``x0``, at least float32.
 
         Raises:
             InputError: If shapes, dtype or (CPU) range of ``t`` do not fit.
         """
-        self._check_shapes("noise", noise, "x0", x0)
-        signal, sigma = self._coefficients(t, x0)
+        if noise.shape != x0.shape:  # broadcasting would be a mistake every time, and a silent one
+            raise InputError(
+                f"noise has shape {tuple(noise.shape)}, but x0 has {tuple(x0.shape)}; they must be equal"
+            )
+        if t.shape != x0.shape[:1]:
+            raise InputError(
+                f"one diffusion step per sample is needed: got shape {tuple(t.shape)} "
+                f"for data of shape {tuple(x0.shape)}"
+            )
+        self._check_steps(t)
+        # index_select, unlike indexing, also refuses negative positions on an accelerator
+        alpha_bar = self._alpha_bars.index_select(0, t + 1)
+        signal, sigma = _expand(alpha_bar.sqrt(), x0), _expand((1 - alpha_bar).sqrt(), x0)
         return signal * x0 + sigma * noise
-
-    def predict_x0_from_eps(self, x_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """Return the clean sample that remains of ``x_t`` without ``eps``.
-
-        Errors of ``eps`` grow by ``sqrt(1 / ab_t - 1)``, which is 2e4 at the end of the cosine schedule.
-        """
-        self._check_shapes("eps", eps, "x_t", x_t)
-        signal, sigma = self._coefficients(t, x_t)
-        return (x_t - sigma * eps) / signal
-
-    def velocity(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Return ``v = sqrt(ab) eps - sqrt(1 - ab) x0``, Salimans and Ho 2022, section 4."""
-        self._check_shapes("noise", noise, "x0", x0)
-        signal, sigma = self._coefficients(t, x0)
-        return signal * noise - sigma * x0
-
-    def predict_x0_from_v(self, x_t: Tensor, t: Tensor, v: Tensor) -> Tensor:
-        """Return the clean sample ``sqrt(ab) x_t - sqrt(1 - ab) v``."""
-        self._check_shapes("v", v, "x_t", x_t)
-        signal, sigma = self._coefficients(t, x_t)
-        return signal * x_t - sigma * v
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GaussianDiffusion:
         # Every cast and move of a module goes through here. Let it happen, then restore the values: bfloat16
@@ -146,46 +127,19 @@ class GaussianDiffusion(nn.Module):
     def _table(self, device: torch.device | str) -> Tensor:
         return torch.tensor(self._alpha_bar_values, dtype=torch.float64, device=device)
 
-    def _look_up(self, t: Tensor) -> Tensor:
-        # index_select, unlike indexing, also refuses negative positions on an accelerator.
-        return self._alpha_bars.index_select(0, t.reshape(-1) + 1).view(t.shape)
-
-    def _coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """``sqrt(ab_t)`` and ``sqrt(1 - ab_t)``, each (B, 1, ..., 1), in the dtype the result will have."""
-        self._check_batch(t, like)
-        self._check_steps(t, lowest=0)
-        alpha_bar = self._look_up(t)
-        return _expand(alpha_bar.sqrt(), like), _expand((1 - alpha_bar).sqrt(), like)
-
-    def _check_steps(self, t: Tensor, lowest: int) -> None:
+    def _check_steps(self, t: Tensor) -> None:
         if t.dtype not in (torch.int64, torch.int32):
             raise InputError(f"diffusion steps are int64 or int32, got {t.dtype}; convert with t.long()")
+        # moving either without a word would make the device wait at every step
         if t.device != self._alpha_bars.device:
             raise InputError(
                 f"diffusion steps lie on {t.device}, the schedule on {self._alpha_bars.device}; "
                 "move the GaussianDiffusion module with .to(device)"
             )
-        if _readable(t) and t.numel() and not (t.min() >= lowest and t.max() < self.num_steps):
+        if _readable(t) and t.numel() and not (t.min() >= 0 and t.max() < self.num_steps):
             raise InputError(
                 f"diffusion steps {t.min().item()}..{t.max().item()} leave the range "
-                f"{lowest}..{self.num_steps - 1} of a process with {self.num_steps} steps"
-            )
-
-    @staticmethod
-    def _check_batch(t: Tensor, x: Tensor) -> None:
-        if t.shape != x.shape[:1]:
-            raise InputError(
-                f"one diffusion step per sample is needed: got shape {tuple(t.shape)} "
-                f"for data of shape {tuple(x.shape)}"
-            )
-
-    @staticmethod
-    def _check_shapes(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
-        # Broadcasting here would be a mistake every time, and a silent one.
-        if tensor.shape != other.shape:
-            raise InputError(
-                f"{name} has shape {tuple(tensor.shape)}, but {other_name} has {tuple(other.shape)}; "
-                "they must be equal"
+                f"0..{self.num_steps - 1} of a process with {self.num_steps} steps"
             )
 
 
@@ -194,10 +148,6 @@ def _readable(t: Tensor) -> bool:
     return t.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def _working_dtype(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
-
-
 def _expand(values: Tensor, like: Tensor) -> Tensor:
     """Float64 (B,) as (B, 1, ..., 1) with the rank of ``like``, in its dtype but at least float32."""
-    return values.to(_working_dtype(like)).view(-1, *[1] * (like.dim() - 1))
+    return values.to(torch.promote_types(like.dtype, torch.float32)).view(-1, *[1] * (like.dim() - 1))

@@ -121,6 +121,7 @@ def ddpm(diffusion: GaussianDiffusion, eta: float, generator: Generators) -> Upd
     def update(x_t: Tensor, x0: Tensor, t: int, s: int) -> Tensor:
         ab_t, ab_s = diffusion.alpha_bar_at(t), diffusion.alpha_bar_at(s)
         beta = 1 - ab_t / ab_s
+        # beta of the respaced chain, whose steps span several of the schedule
         mean = (math.sqrt(ab_s) * beta * x0 + math.sqrt(ab_t / ab_s) * (1 - ab_s) * x_t) / (1 - ab_t)
         noise = draw_noise(x_t.shape, generator, x_t.device, x_t.dtype)
         return mean + math.sqrt(beta * (1 - ab_s) / (1 - ab_t)) * noise
@@ -183,6 +184,7 @@ def _check(x_T: Tensor, timesteps: Sequence[int], diffusion: GaussianDiffusion, 
         raise InputError(f"sampling starts from floating-point noise, got {x_T.dtype}")
     if not timesteps:
         raise InputError("no diffusion steps to visit; give at least one")
+    # a step visited twice would have dpm_solver_pp divide by zero, the width of its transition
     if any(t <= s for t, s in pairwise(timesteps)):
         raise InputError(
             f"diffusion steps must be strictly descending, from noisy to clean; got {list(timesteps)}"

@@ -40,6 +40,7 @@ class Sampling:
     """Range to which only each finished sample is clipped."""
 
     def __post_init__(self) -> None:
+        # when the file is read, not after a training
         require_choice("algorithm", self.algorithm, SAMPLERS)
         require_choice("spacing", self.spacing, get_args(SpacingName))
         require_range(1, steps=self.steps, samples=self.samples)
@@ -102,6 +103,7 @@ class Sampling:
             for index in range(self.samples)
         ]
         with torch.no_grad():
+            # settings speak of maps, samplers of the clean sample
             limits = torch.tensor(self.clip or (0.0, 1.0), dtype=torch.float64)
             low, high = diffusion.to_signal(limits).tolist()
             x_T = draw_noise((batch * self.samples, *sample_shape), source, device)

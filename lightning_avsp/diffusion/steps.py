@@ -105,7 +105,7 @@ def draw_timesteps(
     if how == "per_sample":
         return uniform(0, batch)
     if how == "per_batch":
-        return uniform(0, 1).expand(batch).contiguous()
+        return uniform(0, 1).expand(batch).contiguous()  # expanded memory must not be written to
     noisiest = max(1, round(HIGH_NOISE_SHARE * num_steps))
     noisy = torch.rand(batch, generator=generator, device=device, dtype=torch.float32) < 0.5
     return torch.where(noisy, uniform(num_steps - noisiest, batch), uniform(0, batch))

@@ -37,9 +37,24 @@ class AudioInput(ABC):
     def target_rate(self) -> int | None:
         """Sample rate that audio is resampled to, in Hz; None keeps the file's own."""
 
-    @abstractmethod
     def prepare(self, samples: Tensor, rate: int) -> Wave:
         """Mix (C, N) samples down to one channel, at the rate that :meth:`cut` needs."""
+        wanted = self.target_rate or rate
+        return Wave(resample(to_mono(samples), rate, wanted), wanted)
+
+    def check_cut(self, wave: Wave, start_s: float, stop_s: float) -> None:
+        """Refuse a clip without length, and audio that was not prepared.
+
+        Raises:
+            InputError: With both numbers.
+        """
+        if stop_s <= start_s:
+            raise InputError(f"a clip must end after it starts, got {start_s} s to {stop_s} s")
+        if self.target_rate not in (None, wave.rate):
+            raise InputError(
+                f"the audio has {wave.rate} Hz, the {self.form} input {self.target_rate} Hz; call prepare once per "
+                "video"
+            )
 
     @abstractmethod
     def cut(self, wave: Wave, start_s: float, stop_s: float, frames: int) -> Tensor:
@@ -98,7 +113,6 @@ class LogMel(AudioInput):
             )
         if min(self.slices, self.slice_frames, self.n_mels, self.window, self.hop, *self.size) < 1:
             raise InputError(f"slices, windows and sizes must be at least 1, got {self}")
-
         if self.slice_hop_s is not None and (self.slice_hop_s <= 0 or self.alignment == "released"):
             raise InputError(
                 f"slice_hop_s={self.slice_hop_s} with alignment={self.alignment}: it must be positive, and the "
@@ -130,14 +144,6 @@ class LogMel(AudioInput):
         """Sample rate in Hz; None for the ``released`` alignment, which cuts at the file's own rate."""
         return None if self.alignment == "released" else self.sample_rate
 
-    def prepare(self, samples: Tensor, rate: int) -> Wave:
-        """Mix (C, N) samples down to one channel, at the rate of the transform.
-
-        The ``released`` alignment cuts at the file's own rate, so there the rate is kept.
-        """
-        wanted = self.target_rate or rate
-        return Wave(resample(to_mono(samples), rate, wanted), wanted)
-
     def cut(self, wave: Wave, start_s: float, stop_s: float, frames: int = 0) -> Tensor:
         """Compute the log-mel slices of a clip.
 
@@ -153,21 +159,17 @@ class LogMel(AudioInput):
         Raises:
             InputError: If the wave has another rate than the ``clip`` alignment needs, or the clip is empty.
         """
-        if stop_s <= start_s:
-            raise InputError(f"a clip must end after it starts, got {start_s} s to {stop_s} s")
+        self.check_cut(wave, start_s, stop_s)
         if self.alignment == "released":
             before = wave.first / wave.rate
-            examples = released_examples(
-                wave.samples, start_s - before, stop_s - before, self, wave.rate
-            )  # (n, 64, mel)
+            start_s, stop_s = start_s - before, stop_s - before
+            examples = released_examples(wave.samples, start_s, stop_s, self, wave.rate)  # (n, 64, mel)
             return self._resize(force_count(examples, self.slices))
         rate = self.sample_rate
-        if wave.rate != rate:
-            raise InputError(
-                f"the audio has {wave.rate} Hz, the log-mel front end {rate} Hz; call prepare once per video"
-            )
         if self.slice_hop_s is None:
             part_s = (stop_s - start_s) / self.slices
+            # the middle of each part, so that no slice hangs over one end of the clip more than over the
+            # other
             centres = [start_s + (index + 0.5) * part_s for index in range(self.slices)]
         else:
             first_s = (start_s + stop_s) / 2 - (self.slices - 1) / 2 * self.slice_hop_s
@@ -219,6 +221,7 @@ def resample(wave: Tensor, rate: int, new_rate: int) -> Tensor:
     """Resample audio (..., N) by windowed-sinc interpolation."""
     if rate == new_rate:
         return wave
+    # not at the top: torchaudio is slow to import, and audio of the right rate needs none of it
     from torchaudio.functional import resample as resample_sinc
 
     return resample_sinc(wave, rate, new_rate)
@@ -266,6 +269,7 @@ class PartResampler:
             self.waiting, self.length = [], 0
             return [found[..., first:]]
         whole = (self.length - self.edge) // self.step  # steps whose filter has all of its samples
+        # the filter needs what lies before the next part too
         self.waiting = [wave[..., whole * self.step - self.edge :]]
         self.length = self.waiting[0].shape[-1]
         self.started = True
@@ -329,6 +333,7 @@ def log_mel(wave: Tensor, config: LogMel) -> Tensor:
     return torch.log(magnitude @ bands + config.log_offset)
 
 
+# the same for every clip of a run
 @lru_cache(maxsize=8)
 def mel_matrix(n_fft: int, sample_rate: int, n_mels: int, low_hz: float, high_hz: float) -> Tensor:
     """Return the weights from FFT bins to mel bands, float32 (n_fft // 2 + 1, n_mels).
@@ -343,5 +348,6 @@ def mel_matrix(n_fft: int, sample_rate: int, n_mels: int, low_hz: float, high_hz
     rising = (bins_mel[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins_mel[:, None]) / (edges[2:] - edges[1:-1])
     weights = torch.minimum(rising, falling).clamp(min=0.0)
+    # as in VGGish's front end
     weights[0] = 0.0
     return weights.float()

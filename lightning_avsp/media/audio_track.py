@@ -42,10 +42,7 @@ def load_audio(source: Path | VideoInfo) -> tuple[Tensor, int]:
             raise InputError(
                 f"{source} ({state}) cannot be read as audio: {error}; replace this file"
             ) from error
-        except (
-            ValueError,
-            MemoryError,
-        ) as error:  # a header that claims absurd numbers of channels or samples
+        except (ValueError, MemoryError) as error:  # a header that claims absurd numbers
             raise InputError(f"{source} cannot be read as audio: {error}; replace this file") from error
         if samples.shape[0] == 0:
             raise InputError(
@@ -139,6 +136,7 @@ def decode_audio(info: VideoInfo) -> Iterator[Any]:
         return f"its audio cannot be decoded after {done:.1f} s"
 
     wanted: tuple[str, str, int] | None = None
+    # one for each kind: a resampler keeps what it has not yet given out
     convert: dict[tuple[str, str, int], Any] = {}
     for block in decode_stream(info, info.audio.index, damage):
         kind = (block.format.name, block.layout.name, block.sample_rate)
@@ -221,9 +219,7 @@ def audio_blocks(
             if not length:
                 offset = start
                 yield offset, block[..., :0]
-                late = (
-                    round(offset * own) if align else 0
-                )  # samples; negative where audio begins before the frames
+                late = round(offset * own) if align else 0  # samples; below 0 where audio begins first
                 early = max(0, -late)
                 if late > 0:
                     yield from feed(block.new_zeros((*block.shape[:-1], late)))
@@ -263,9 +259,8 @@ def _convert(info: VideoInfo, resampler: Any, block: Any) -> list[Any]:
 
 def _check_finite(path: Path, samples: Tensor, rate: int, start: float = 0.0) -> None:
     """Refuse NaN and infinite samples (C, N), naming the time of the first."""
-    if not bool(
-        torch.isfinite(samples.sum())
-    ):  # one number to look at: the sum of finite float32 audio is finite
+    # one number to look at: the sum of finite float32 audio is finite
+    if not bool(torch.isfinite(samples.sum())):
         bad = (~torch.isfinite(samples)).any(dim=0)
         first = start + int(bad.int().argmax()) / rate
         raise InputError(

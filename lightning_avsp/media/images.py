@@ -11,6 +11,8 @@ from __future__ import annotations
 import io
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -36,35 +38,25 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         InputError: If the file is missing or no image.
     """
-    try:
-        with _open(path) as image:
-            turned = "exif" in image.info and image.getexif().get(_ORIENTATION, 1) > 4
-            return (image.width, image.height) if turned else (image.height, image.width)
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+    with _named_damage(path), _open(path) as image:
+        turned = "exif" in image.info and image.getexif().get(_ORIENTATION, 1) > 4
+        return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def read_image(
-    path: Path, size: tuple[int, int] | None = None, mode: Literal["RGB", "GRAY"] = "RGB"
-) -> np.ndarray:
-    """Read an image as uint8, (H, W, 3) or (H, W) for ``GRAY``, upright.
+def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read an image as uint8 (H, W, 3), RGB, upright.
 
     Deeper images are scaled over the range of their type.
 
     Args:
         path: JPEG, or anything else that Pillow reads.
         size: Wanted (height, width) in pixels; None keeps the image's own.
-        mode: Colour or grey.
 
     Raises:
         InputError: If the file is missing, truncated, no image, or of a type without a range; the message names it.
     """
-    try:
-        pixels = _decode(path, size, mode)
-    except InputError:
-        raise
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+    with _named_damage(path):
+        pixels = _decode(path, size)
     return pixels if size is None else resize(pixels, size)
 
 
@@ -79,7 +71,7 @@ def read_grey(path: Path, deep: bool = True) -> np.ndarray:
     Raises:
         InputError: If it cannot be read, is in colour, CMYK or partly transparent.
     """
-    try:
+    with _named_damage(path):
         data = path.read_bytes()
         if data[:2] == b"\xff\xd8" and _jpeg_header(data)[2] == "Gray" and not _has_exif(data):
             return decode_jpeg(data, "GRAY")
@@ -93,10 +85,6 @@ def read_grey(path: Path, deep: bool = True) -> np.ndarray:
         if deep:
             return grey
         return as_bytes(np.round(grey).astype(np.uint8) if values.ndim == 3 else grey, path)
-    except InputError:
-        raise
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
 
 
 def as_bytes(values: np.ndarray, name: object) -> np.ndarray:
@@ -115,6 +103,7 @@ def as_bytes(values: np.ndarray, name: object) -> np.ndarray:
     if kind == np.bool_:
         return values.astype(np.uint8) * 255
     if kind == np.uint16:
+        # 65535 / 255 = 257, rounded; in 16 bits the sum would overflow
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     if kind.kind != "f" or not (low >= 0 and high <= 1):  # False for NaN too
@@ -178,29 +167,28 @@ def decode_jpeg(
     return pixels if mode == "RGB" else pixels[..., 0]
 
 
-def _decode(path: Path, size: tuple[int, int] | None, mode: Literal["RGB", "GRAY"]) -> np.ndarray:
+def _decode(path: Path, size: tuple[int, int] | None) -> np.ndarray:
     data = path.read_bytes()
     # By its first bytes: what is named .jpg may be anything.
     if data[:2] == b"\xff\xd8" and not _has_exif(data):
         _jpeg_header(data)
-        return decode_jpeg(data, mode, size)
+        return decode_jpeg(data, at_least=size)
     with _open(io.BytesIO(data)) as image:
         image.load()
         upright = ImageOps.exif_transpose(image)
         if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
-            grey = as_bytes(np.array(upright), path)
-            return grey if mode == "GRAY" else np.repeat(grey[..., None], 3, axis=2)
+            return np.repeat(as_bytes(np.array(upright), path)[..., None], 3, axis=2)
         opaque = _without_alpha(upright, path)
         # The gamma of a linear image is 1; stored values of all others follow sRGB nearly enough.
         if abs(float(image.info.get("gamma", 1 / 2.2)) - 1) < 0.01:
             raise InputError(f"{path} is stored in linear light (gamma 1): save it as sRGB")
-        return np.array(opaque.convert("RGB" if mode == "RGB" else "L"))  # a copy: torch wants it writable
+        return np.array(opaque.convert("RGB"))  # a copy: torch wants it writable
 
 
 def _stored_values(image: Image.Image, path: Path) -> np.ndarray:
     """Values of a grey image, (H, W), or (H, W, 3) with channels."""
     opaque = _without_alpha(image, path)
-    mode = {"1": "L", "P": "RGB"}.get(opaque.mode, opaque.mode)
+    mode = {"1": "L", "P": "RGB"}.get(opaque.mode, opaque.mode)  # indices of a palette are no grey values
     values = np.array(opaque if mode == opaque.mode else opaque.convert(mode))
     if values.ndim == 3 and mode != "RGB":
         raise InputError(f"{path} is an image of mode {image.mode}, not a map: save it in grey")
@@ -261,8 +249,17 @@ def _has_exif(data: bytes) -> bool:
     return b"Exif\0\0" in data
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
-    if not path.exists():
-        return InputError(f"{path} is missing; unpack the corpus again")
-    bytes_ = path.stat().st_size
-    return InputError(f"{path} ({bytes_} bytes) cannot be read as an image: {error}; replace this file")
+@contextmanager
+def _named_damage(path: Path) -> Iterator[None]:
+    """Turn an error of a decoder into one that names the file; ours name it already."""
+    try:
+        yield
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        if not path.exists():
+            raise InputError(f"{path} is missing; unpack the corpus again") from error
+        size = path.stat().st_size
+        raise InputError(
+            f"{path} ({size} bytes) cannot be read as an image: {error}; replace this file"
+        ) from error

@@ -71,7 +71,7 @@ def _read_variables(data: bytes) -> dict[str, np.ndarray | str]:
         kind, body, position = _read_element(data, position, order)
         if kind == _COMPRESSED:
             stream = zlib.decompressobj()
-            inner = stream.decompress(body, 16 * MOST_PIXELS)
+            inner = stream.decompress(body, 16 * MOST_PIXELS)  # limited: zlib packs zeros a thousandfold
             if not stream.eof:
                 raise ValueError("a compressed matrix is cut off")
             kind, body, _ = _read_element(inner, 0, order)
@@ -111,7 +111,7 @@ def _read_array(body: bytes, order: str) -> tuple[str, np.ndarray | str]:
     label = "".join(each if each.isprintable() else "?" for each in name.decode("latin-1"))
     if kind in _OTHERS or flag & _COMPLEX:
         return label, _OTHERS.get(kind, "complex numbers")
-    if min(shape, default=0) < 0 or math.prod(shape) > MOST_PIXELS:
+    if min(shape, default=0) < 0 or math.prod(shape) > MOST_PIXELS:  # before anything is allocated
         raise ValueError(f"{label} has the size {shape}")
     parts = []
     for _ in range(3 if kind == _SPARSE else 1):
@@ -123,6 +123,7 @@ def _read_array(body: bytes, order: str) -> tuple[str, np.ndarray | str]:
         return label, _fill_sparse(label, shape, *parts)
     if kind not in _CLASSES or parts[0].size != math.prod(shape):
         raise ValueError(f"{label} has {parts[0].size} values for the size {shape}")
+    # MATLAB stores whole numbers of a double matrix as small integers, columns first
     return label, parts[0].astype(_CLASSES[kind]).reshape(shape, order="F")
 
 
@@ -134,11 +135,8 @@ def _fill_sparse(
     counts = np.diff(starts)
     used = int(starts[-1]) if starts.size else -1
     fits = dense.ndim == 2 and starts.size == shape[1] + 1 and starts[0] == 0 and (counts >= 0).all()
-    if (
-        not fits
-        or used > min(rows.size, values.size)
-        or ((rows[:used] < 0) | (rows[:used] >= shape[0])).any()
-    ):
+    fits = fits and used <= min(rows.size, values.size)
+    if not fits or ((rows[:used] < 0) | (rows[:used] >= shape[0])).any():
         raise ValueError(f"{label} has places outside the size {shape}")
     dense[rows[:used], np.repeat(np.arange(shape[1]), counts)] = values[:used]
     return dense

@@ -38,6 +38,7 @@ class Mp4Writer:
         self.info = info
         audio_start = info.audio.start if info.audio else info.start
         self.shift = min(info.start, audio_start)  # the earlier of the two begins at 0
+        # the index in front, so that a browser plays before it has everything
         self.container = pyav().open(str(path), "w", format="mp4", options={"movflags": "faststart"})
         self.matrix = info.colour[0] if info.colour[0] in MATRICES else None
         self.video = self._add_video()

@@ -105,6 +105,7 @@ def damaged(path: Path, number: int, error: object) -> InputError:
 
 @lru_cache(maxsize=4096)  # a few kilobytes each
 def _info(path: Path, size: int, changed_ns: int) -> VideoInfo:
+    # tolerant for the survey alone, whose finding is in the message below
     info = open_video(path, allow_truncated=True)
     if info.damage is not None:
         raise InputError(f"{path} ({size} bytes) is damaged: {info.damage}; replace this file")
@@ -146,9 +147,7 @@ class PyAVReader:
         if position == 0:
             return self._first
         times, keys = self.info.times, self.info.keys
-        last = max(
-            0, int(np.searchsorted(keys, times[position], side="right")) - 1
-        )  # key frame at or before it
+        last = max(0, int(np.searchsorted(keys, times[position], side="right")) - 1)  # key frame before it
         start = int(np.searchsorted(times, keys[last]))
         if position < self._next or start > self._next:  # behind us, or past a key frame: jump
             before = keys[keys <= times[start]]
@@ -261,8 +260,9 @@ class TorchcodecReader:
                 str(info.path),
                 stream_index=info.video_index,
                 dimension_order="NHWC",
+                # dataloader workers share the cores already
                 num_ffmpeg_threads=1,
-                seek_mode="exact",
+                seek_mode="exact",  # the other mode trusts the rate that the header states
             )
             self._decoder[0]
         except (RuntimeError, ValueError, IndexError) as error:
@@ -332,17 +332,14 @@ def reader(path: Path, backend: Backend, size: tuple[int, int] | None) -> FrameD
     kept = _open.pop(key, None)
     if kept is None or kept[0] is not info:  # other information: the file has changed since
         check_seekable(info)
-        kept = info, _opened(info, backend, size)
+        if backend == "decord":
+            kept = info, DecordReader(info, size)
+        else:
+            kept = info, TorchcodecReader(info) if backend == "torchcodec" else PyAVReader(info)
     _open[key] = kept  # last used, last out
     while len(_open) > OPEN_READERS:
         _open.popitem(last=False)
     return kept[1]
-
-
-def _opened(info: VideoInfo, backend: Backend, size: tuple[int, int] | None) -> FrameDecoder:
-    if backend == "decord":
-        return DecordReader(info, size)
-    return TorchcodecReader(info) if backend == "torchcodec" else PyAVReader(info)
 
 
 def _first_line(error: BaseException) -> str:

@@ -51,9 +51,11 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
 
     size = path.stat().st_size
     names = container.format.name.split(",")
-    indexed_end = _indexed_end(container) if "mov" in names else _matroska_end(path, names)
-    if "mpegts" in names and _transport_rest(path, size):
-        damage: str | None = f"it is cut off: its last packet has {_transport_rest(path, size)} of 188 bytes"
+    # the last byte that the sample tables of an mp4 refer to, or the end of a Matroska segment
+    entries = (e.pos + e.size for s in container.streams for e in s.index_entries)
+    indexed_end = max(entries, default=0) if "mov" in names else _matroska_end(path, names)
+    if rest := "mpegts" in names and _transport_rest(path, size):
+        damage: str | None = f"it is cut off: its last packet has {rest} of 188 bytes"
     elif indexed_end > size:
         # The packets are still counted: a reader that accepts the cut wants to know how many there are.
         damage = f"it is cut off: {size:,} of {indexed_end:,} bytes are there"
@@ -125,11 +127,6 @@ def _misplaces(decoded: list[int], known: list[int], hidden: list[int], step: in
     return bool(late and min(late) - known[-1] > 2 * step) or bool(early and known[0] - max(early) > 2 * step)
 
 
-def _indexed_end(container: Any) -> int:
-    """Return the last byte that the sample tables of an mp4 or mov file refer to."""
-    return max((e.pos + e.size for s in container.streams for e in s.index_entries), default=0)
-
-
 def _transport_rest(path: Path, size: int) -> int:
     """Return the bytes behind the last whole packet of a transport stream; 0 where packets are not of 188 bytes."""
     with path.open("rb") as file:
@@ -144,10 +141,8 @@ def _matroska_end(path: Path, names: list[str]) -> int:
     with path.open("rb") as file:
         head = file.read(4096)
     position = 0
-    for identifier in (
-        b"\x1a\x45\xdf\xa3",
-        b"\x18\x53\x80\x67",
-    ):  # EBML header, then the segment (RFC 8794, 9559)
+    # EBML header, then the segment (RFC 8794, 9559)
+    for identifier in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):
         if head[position : position + 4] != identifier or len(head) < position + 12:
             return 0
         first = head[position + 4]

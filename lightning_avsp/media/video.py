@@ -129,6 +129,9 @@ def pyav() -> Any:
         import av
     except ImportError as error:
         raise MissingDependencyError("reading videos needs PyAV: pip install av") from error
+    # torchvision 0.23 hands FFmpeg's messages to Python's logging; a decoder's thread that waits for the GIL with
+    # one then hangs the thread that holds the GIL and closes the decoder
+    av.logging.set_level(None)
     return av
 
 
@@ -142,18 +145,15 @@ def open_container(path: Path) -> Any:
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a video: give a file such as video.mp4")
     if not path.is_file():
-        state = (
-            "is no regular file: give a video file"
-            if path.exists()
-            else "does not exist: check the path of the video"
-        )
-        raise InputError(f"{path} {state}")
+        absent = "does not exist: check the path of the video"
+        raise InputError(f"{path} {'is no regular file: give a video file' if path.exists() else absent}")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes): copy or download it again")
     try:
         # The protocol by name: a colon in a name is no protocol, and nothing but this file is opened.
         return av.open(
             f"file:{path}",
+            # titles may be in any encoding
             metadata_errors="replace",
             options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
         )
@@ -211,10 +211,9 @@ def open_video(path: Path | str, *, allow_truncated: bool = False) -> VideoInfo:
         if mirrored:
             notes.append("video is stored mirrored: mirroring it")
         width, height = (frame.width, frame.height) if rotation % 180 == 0 else (frame.height, frame.width)
+        # some containers state one of them only
         fps = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
-        aspect = Fraction(stream.sample_aspect_ratio or 1)
-        if aspect <= 0:
-            aspect = Fraction(1)
+        aspect = max(Fraction(stream.sample_aspect_ratio or 1), Fraction(0)) or Fraction(1)
         return VideoInfo(
             path=path,
             width=width,
@@ -292,6 +291,7 @@ def decode_stream(info: VideoInfo, index: int, damage: Callable[[], str]) -> Ite
     with open_container(info.path) as container:
         stream = container.streams[index]
         if stream.type == "video":
+            # frames in parallel: files are read in order here, unlike by random access
             stream.thread_type = "AUTO"
         packets = container.demux(stream)
         while True:
@@ -349,13 +349,10 @@ def to_rgb(frame: Any, info: VideoInfo | None = None, size: tuple[int, int] | No
 
 def set_upright(pixels: np.ndarray, info: VideoInfo) -> np.ndarray:
     """Mirror and rotate a stored frame (h, w, ...) as its video is shown: (H, W, ...)."""
-    if info.mirrored:
-        pixels = pixels[:, ::-1]
-    return (
-        np.ascontiguousarray(np.rot90(pixels, info.rotation // 90))
-        if info.rotation or info.mirrored
-        else pixels
-    )
+    if not (info.mirrored or info.rotation):
+        return pixels
+    # a copy: torch reads no array whose axes run backwards
+    return np.ascontiguousarray(np.rot90(pixels[:, :: -1 if info.mirrored else 1], info.rotation // 90))
 
 
 def _orientation(frame: Any) -> tuple[int, bool]:

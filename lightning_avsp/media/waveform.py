@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.media.audio import AudioInput, Wave, resample, to_mono
+from lightning_avsp.media.audio import AudioInput, Wave
 from lightning_avsp.structures import AudioForm
 
 
@@ -50,10 +50,6 @@ class Waveform(AudioInput):
         """Sample rate in Hz."""
         return self.rate
 
-    def prepare(self, samples: Tensor, rate: int) -> Wave:
-        """Prepare audio for :meth:`cut`, once per video: (C, N) to one channel at the wanted rate."""
-        return Wave(resample(to_mono(samples), rate, self.rate), self.rate)
-
     def samples(self, frames: int) -> int:
         """Return the length of the fixed buffer for a clip of so many frames: 35280 for 16, 70560 for 32."""
         return round(self.rate / self.min_fps * frames)
@@ -73,12 +69,7 @@ class Waveform(AudioInput):
         Raises:
             InputError: If the audio has another rate, the clip is empty, or it does not fit into the buffer.
         """
-        if wave.rate != self.rate:
-            raise InputError(
-                f"the audio has {wave.rate} Hz, the waveform input {self.rate} Hz; call prepare first"
-            )
-        if stop_s <= start_s:
-            raise InputError(f"a clip must end after it starts, got {start_s} s to {stop_s} s")
+        self.check_cut(wave, start_s, stop_s)
         start = round(start_s * self.rate)
         count = round((stop_s - start_s) * self.rate)
         samples = wave.excerpt(start, start + count) * self._window(count, frames) * self.scale
@@ -91,6 +82,7 @@ class Waveform(AudioInput):
                 f"{self.samples(frames)} (min_fps={self.min_fps:g}); set data.audio.min_fps to the slowest video's "
                 "rate, or data.audio.pad_to to none"
             )
+        # in the middle, as STAViS puts it
         return F.pad(samples, (room // 2, room - room // 2))[None]
 
     def silence(self, start_s: float, stop_s: float, frames: int) -> Tensor:
@@ -104,6 +96,7 @@ class Waveform(AudioInput):
             return torch.ones(count)
         if self.hann == "clip":
             return torch.hann_window(count, periodic=False)
+        # frames seldom last a whole number of samples
         edges = [round(index * count / frames) for index in range(frames + 1)]
         parts = [torch.hann_window(stop - start, periodic=False) for start, stop in pairwise(edges)]
         return torch.cat(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import get_args
 
 import torch
@@ -23,7 +23,7 @@ class SaliencyMetrics:
     """Metrics of predicted maps at each ground truth's own size, averaged over frames, videos and corpora.
 
     Predictions are brought to the ground truth's size by MATLAB's bicubic ``imresize``. A prediction that is
-    constant as given stays constant, whatever rounding ``postprocess`` and resizing would add. Works on any
+    constant as given stays constant, whatever rounding the resizing would add. Works on any
     device and moves values to the host once per update. Holds plain Python values between updates: it can be
     pickled, and merges exactly over processes with uneven shares or repeated frames (see
     :class:`VideoAverage`).
@@ -32,8 +32,6 @@ class SaliencyMetrics:
         names: Metrics, by the names of their functions.
         policy: What averages do with degenerate frames: ``field``, ``skip`` or ``zero``.
         prefix: Put before every key of :meth:`compute`, e.g. ``val/``.
-        postprocess: Applied to predictions (B, H, W) at their own size, before resizing: a blur, for
-            instance.
         repeats: Whether a pixel fixated n times counts n times.
 
     Raises:
@@ -57,14 +55,12 @@ class SaliencyMetrics:
         names: Sequence[str] = ("cc", "sim", "nss", "auc_judd"),
         policy: DegeneratePolicy = "field",
         prefix: str = "",
-        postprocess: Callable[[Tensor], Tensor] | None = None,
         repeats: bool = False,
     ) -> None:
         self.names = check_names(names)
         require_choice("policy", policy, get_args(DegeneratePolicy))
         self.policy: DegeneratePolicy = policy
         self.prefix = prefix
-        self.postprocess = postprocess
         self.repeats = repeats
         self.average = VideoAverage(self.names)
 
@@ -140,13 +136,10 @@ class SaliencyMetrics:
         self.average.reset()
 
     def _at_size(self, prediction: Tensor, size: tuple[int, ...]) -> Tensor:
-        """Predictions (b, H, W) post-processed and resized to ``size``."""
-        given = Maps(prediction)
-        resized = prediction if self.postprocess is None else self.postprocess(prediction)
-        if resized.shape[1:] != size:
-            resized = resize_bicubic(resized, (size[0], size[1]))
-        if resized is prediction:
+        """Predictions (b, H, W) resized to ``size``."""
+        if prediction.shape[1:] == size:
             return prediction
+        given, resized = Maps(prediction), resize_bicubic(prediction, (size[0], size[1]))
         if bool(given.constant.any()):
             # Filters leave noise of 1e-16 on constant maps, which would pass for a prediction.
             # the level itself, so that it counts as constant again

@@ -45,12 +45,14 @@ class MapSpool:
 
     def truncate(self, count: int) -> None:
         """Keep the first ``count`` maps, whole ones alone."""
+        # a killed process leaves half a map at the end
         self._file.truncate(count * self.bytes)
         self._file.seek(0, 2)
         self._count = count
 
     def append(self, saliency: np.ndarray) -> None:
         """Add the next frame's map, float32 (H, W) in [0, 1]."""
+        # rounded, not cut off: half a level of error instead of one
         scaled = saliency if self.top == 1 else np.round(saliency * self.top)
         with self._changed:
             self._file.write(scaled.astype(self.dtype).tobytes())
@@ -110,6 +112,7 @@ class MapSpool:
                 ZipFile(folder / "maps.npz", "w", ZIP_DEFLATED, compresslevel=1) as archive,
                 archive.open("maps.npy", "w", force_zip64=True) as file,
             ):
+                # np.savez would need all maps in memory; their header is known beforehand
                 header = {"descr": self.dtype.str, "fortran_order": False, "shape": (total, *self.shape)}
                 np.lib.format.write_array_header_1_0(file, header)
                 file.writelines(stored.tobytes() for stored in first)

@@ -37,11 +37,13 @@ def read_courses(rows: Mapping[str, ReportRow]) -> pd.DataFrame:
     """
     parts = [pd.DataFrame(columns=[*KEYS, "epoch", "value"])]
     for name, row in rows.items():
+        # trials that differ in their test share a training
         for result in {one.training: one for one in row.results}.values():
             seed, split = (-1 if one is None else one for one in (result.seed, result.split))
             for quantity, values in read_course(result).items():
                 part = values.rename_axis("epoch").reset_index(name="value")
                 parts.append(part.assign(row=name, split=split, seed=seed, quantity=quantity))
+    # pandas warns of empty frames, whose columns have no type
     return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
 
 
@@ -57,6 +59,7 @@ def read_course(result: RunResult) -> dict[str, pd.Series[float]]:
     folder = result.run_folder()
     parts = []
     files = [] if folder is None else folder.glob("metrics/fit*/metrics.csv")
+    # fit, fit-2, ..., fit-10 in the order of the resumptions
     for path in sorted(files, key=lambda file: int(file.parent.name.partition("-")[2] or 1)):
         try:
             # a killed run may leave half a line
@@ -74,8 +77,9 @@ def read_course(result: RunResult) -> dict[str, pd.Series[float]]:
     for column, title in {**{name: name for name in QUANTITIES}, **titles}.items():
         if column in run:
             points = run[["epoch", column]].dropna()
+            # one seed that diverged would make the mean over all seeds infinite
             values = points[points[column].abs() < float("inf")].groupby("epoch")[column].last()
-            values.index = values.index.astype(int) + 1
+            values.index = values.index.astype(int) + 1  # Lightning counts from 0, papers from 1
             found[title] = values
     return {title: values for title, values in found.items() if len(values)}
 

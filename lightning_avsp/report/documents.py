@@ -22,10 +22,11 @@ _LATEX = {
     "–": "--",
     "±": r"$\pm$",
     WORSE: r"$^\dagger$",
+    # pdflatex knows neither Greek letters nor arrows outside of formulas
     "Δ": r"$\Delta$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
-    "\n": "; ",
+    "\n": "; ",  # a cell of tabular has one line
 }
 
 
@@ -37,6 +38,7 @@ def render_markdown(sections: Sequence[Section]) -> str:
         if section.status:
             blocks.append(f"{section.id}: {section.status}.")
         for table in section.tables:
+            # hundreds of lines that only a page can fold away
             if table.folded:
                 continue
             for caption, frame in table.frames.items():
@@ -54,6 +56,7 @@ def render_latex(sections: Sequence[Section]) -> str:
     for section in sections:
         shown = [table for table in section.tables if not table.folded]
         for position, table in enumerate(shown):
+            # the first; all of them are in the joint table
             caption, frame = next(iter(table.frames.items()))
             title, notes = section.title, [section.status] * bool(section.status and position == 0)
             if table.joint is not None:
@@ -73,9 +76,11 @@ def as_latex(frame: pd.DataFrame, caption: str, label: str, notes: str) -> str:
         if isinstance(value, str):
             return escape_latex(value)
         text = escape_latex(value.text)
+        # best and second, as papers mark them
         text = {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(value.rank, text)
         return " ".join([text, *(rf"{{\scriptsize {escape_latex(one)}}}" for one in value.details)])
 
+    # names of levels would be a header row of their own
     styler = frame.style.format(cell).hide(names=True).hide(names=True, axis=1)
     for axis in (0, 1):
         styler = styler.format_index(lambda name: escape_latex(str(name)), axis=axis)
@@ -88,6 +93,7 @@ def as_latex(frame: pd.DataFrame, caption: str, label: str, notes: str) -> str:
         caption=escape_latex(caption),
         label=label,
     )
+    # Styler can neither scale a table nor put text below it
     fitted = "\\begin{adjustbox}{max width=\\linewidth, max totalheight=.8\\textheight}\n\\begin{tabular}"
     below = f"\n\n\\smallskip\\parbox{{\\linewidth}}{{\\footnotesize {escape_latex(notes)}}}" if notes else ""
     text = text.replace(r"\begin{tabular}", fitted)
@@ -111,6 +117,7 @@ def reports_as_csv(reports: Sequence[SweepReport]) -> str:
         parts += [report.frame.assign(kind=kinds), _course_records(report)]
     # as objects: beside records without them, counts would become 6.0
     frame = pd.concat([part.astype(object) for part in parts if len(part)])
+    # 0 stands for "neither best nor second" inside the package
     return str(frame.replace({"rank": {0: None}, "rank_paper": {0: None}}).to_csv(index=False))
 
 

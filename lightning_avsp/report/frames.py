@@ -95,6 +95,7 @@ def report_section(report: SweepReport) -> Section:
     tables = [Table(by_dataset, notes, joint)]
     if len(ordering.pairs):
         caption = f"All {len(ordering.pairs)} pairs of rows"
+        # closed at first: ten rows have 45 pairs
         tables.append(Table({caption: pairs(ordering)}, folded=True))
     if report.table.course is None:
         faults = [
@@ -143,6 +144,7 @@ def scores(report: SweepReport) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
         of_dataset[f"{metric} paper"], of_dataset[f"{arrow(metric)} ours"] = paper, ours
         of_dataset[f"Δ {metric}"] = [number(c.difference, signed(c.difference)) for c in records]
         stacked[dataset, arrow(metric)] = [one for pair in zip(ours, paper, strict=True) for one in pair]
+    # once for both lines of a row
     stacked["", "runs"] = [one for run in runs for one in (run, Value(""))]
     names = pd.Index(rows, name="row")
     frames = {dataset: pd.DataFrame({**of, "runs": runs}, index=names) for dataset, of in flat.items()}
@@ -160,6 +162,7 @@ def _ours(cell: Any) -> Value:
     if cell.state == "incomplete":
         details.append(f"({cell.runs} of {cell.planned} runs)")
     found = number(cell.ours, rank=cell.rank, details=tuple(details))
+    # in the text, so that every format shows it
     return replace(found, text=f"{found.text}{WORSE}") if cell.worse else found
 
 
@@ -167,6 +170,7 @@ def costs(report: SweepReport) -> pd.DataFrame:
     """Tabulate printed efficiency figures beside ours, and times."""
     columns: dict[str, list[Value]] = {}
     for key, (heading, decimals) in COST_COLUMNS.items():
+        # rows without the figure become NaN, shown as a dash
         cells = report.frame[report.frame.metric == key].set_index("row").reindex(report.rows)
         if key in COSTS:
             columns[f"{heading} (paper)"] = [number(value, f"{value:g}") for value in cells.paper]
@@ -203,6 +207,7 @@ def entries(board: Leaderboard, rows: Sequence[Entry]) -> pd.DataFrame:
         columns[arrow(metric)] = [
             number(
                 one.mean,
+                # published numbers keep the decimals of their papers
                 None if entry.ours else printed(one.mean, metric),
                 rank if entry.ranked else 0,
                 with_interval(one).details,
@@ -210,6 +215,7 @@ def entries(board: Leaderboard, rows: Sequence[Entry]) -> pd.DataFrame:
             for entry, one, rank in zip(rows, found, ranks, strict=True)
         ]
     columns["printed in"] = [
+        # paths of many runs would hide the table
         f"{len(entry.places)} results" if entry.ours and len(entry.places) > 2 else "\n".join(entry.places)
         for entry in rows
     ]

@@ -50,6 +50,7 @@ def draw_courses(courses: pd.DataFrame) -> list[Picture]:
 
 def _draw_course(title: str, points: pd.DataFrame) -> Picture:
     """Draw a quantity by epoch: thick, the mean over a row's seeds; thin, each."""
+    # not at the top: only a page draws, and matplotlib is slow to import
     from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -68,15 +69,18 @@ def _draw_course(title: str, points: pd.DataFrame) -> Picture:
             position = rows.index(row)
             style: dict[str, Any] = {
                 "color": colormaps["tab10"](position % 10),
+                # ten colours, then again with another line
                 "linestyle": ("-", "--", ":")[position // 10 % 3],
             }
             each = runs.pivot(index="epoch", columns="seed", values="value")
             # where every run has a value, else of those that have
             mean = each.dropna().mean(axis=1) if len(each.dropna()) else each.mean(axis=1)
-            if each.shape[1] > 1:
+            if each.shape[1] > 1:  # a single run is its own mean
                 axes.plot(each.index, each, linewidth=0.7, alpha=0.35, **style)
+            # matplotlib reads what stands between dollars as a formula
             label = f"{row} ({each.shape[1]} run{'s'[: each.shape[1] > 1]})".replace("$", r"\$")
             axes.plot(mean.index, mean.values, marker="o", markersize=3, linewidth=1.8, label=label, **style)
+            # in words, for those who do not see the diagram
             ends.append(f"{row}{_of_split(split)} ends at {mean.iloc[-1]:.4g}")
         axes.set_title(f"{title}{_of_split(split)}", fontsize="medium")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -108,9 +112,11 @@ def read_samples(report: SweepReport, budget: int = PAGE_BYTES) -> list[Picture]
         for result in row.results:
             folder = result.run_folder()
             paths = [] if folder is None else sorted((folder / "figures").glob("*.png"))
+            # rows that differ in their test have the pictures of one training
             if paths and result.training not in shown:
                 shown.add(result.training)
                 pictures.append(_encode(name, paths[-1], bool(result.synthetic), budget))
+                # the page carries its pictures inside
                 budget -= len(pictures[-1].uri)
                 break
     return pictures
@@ -125,6 +131,7 @@ def _encode(row: str, path: Path, synthetic: bool, budget: int) -> Picture:
             image = opened.convert("RGB")
     except (OSError, UnidentifiedImageError) as error:
         return Picture(f"{caption}, cannot be read: {error}", "")
+    # by its width alone: columns of denoising steps may be tall
     image.thumbnail((MOST_WIDTH, image.height), Image.Resampling.LANCZOS)
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=80)
@@ -151,6 +158,7 @@ def render_html(sections: Sequence[Section]) -> str:
         files("lightning_avsp.report").joinpath(f"report.{kind}").read_text(encoding="utf-8")
         for kind in ("css", "js")
     )
+    # a page from a run folder may hold names that somebody else chose: nothing but our script runs
     policy = f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     budget, parts = PAGE_BYTES, []
     for section in sections:
@@ -204,6 +212,7 @@ def _tables(table: Table) -> str:
             for caption, frame in table.frames.items()
         )
     notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
+    # must be seen at first sight: such numbers are not comparable
     notes = notes.replace("<li>SYNTHETIC", '<li><strong class="synthetic">SYNTHETIC</strong>')
     frames = "".join(as_html(frame, caption) for caption, frame in table.frames.items())
     return frames + (f'<ul class="notes">{notes}</ul>' if notes else "")
@@ -224,6 +233,7 @@ def as_html(frame: pd.DataFrame, caption: str, hidden: bool = False) -> str:
         text = escape(value.text)
         text = {1: f"<b>{text}</b>", 2: f"<u>{text}</u>"}.get(value.rank, text)
         text += "".join(f"<small>{escape(one)}</small>" for one in value.details)
+        # sorted by the number, not by its text with mark and interval
         key = "" if value.value is None else f"{value.value:.6g}"
         return f'<data value="{key}">{text}</data>'
 
@@ -253,7 +263,7 @@ def _badge(section: Section) -> str:
         return ""
     kind, text = "warn" if report.done else "bad", f"{report.done}/{report.planned} trials"
     if not report.planned:
-        kind, text = "", "printed only"
+        kind, text = "", "printed only"  # neither good nor bad: there is nothing to run
     elif report.complete:
         kind, text = "good", "complete"
     return f'<span class="badge {kind}">{text}</span>'

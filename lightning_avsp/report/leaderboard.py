@@ -83,17 +83,20 @@ def read_leaderboard(corpus: str, metric: str, runs: Path, protocol: str = "") -
     sort = next((one for one in metrics if metric.casefold() in (one.casefold(), METRIC_NAMES[one])), None)
     if sort is None:
         raise InputError(f"nothing is published on {name} with {metric!r}; there is {', '.join(metrics)}")
+    # of a mixed test the videos of this corpus alone, before notes count frames and protocols
     ours = [
         (sweep, replace(one, videos=tuple(row for row in one.videos if row["corpus"] == name)))
         for sweep, one in read_all_results(runs)
         if any(row["corpus"] == name for row in one.videos)
     ]
     results = [one for _, one in ours]
+    # before the protocol replaces the scores, as they name its difference to plain
     notes = [*score_notes(results, {name}, protocol), *start_notes(results)]
     ours = [(sweep, in_protocol(one, protocol)) for sweep, one in ours]
     entries = [*_published_entries(found), *_our_entries(name, metrics, ours)]
     ranked = [entry for entry in entries if entry.ranked and sort in entry.values]
     ranked.sort(key=lambda entry: entry.values[sort].mean, reverse=not lower_is_better(sort))
+    # equal numbers share a rank, that of the first
     order = [entry.values[sort].mean for entry in ranked]
     numbered = [replace(entry, rank=1 + order.index(mean)) for entry, mean in zip(ranked, order, strict=True)]
     rest = [entry for entry in entries if entry.ranked and sort not in entry.values]
@@ -126,13 +129,16 @@ def _our_entries(corpus: str, metrics: Sequence[str], ours: Sequence[tuple[str, 
     tables = published_tables()
     named: dict[tuple[str, bool], list[RunResult]] = {}
     for sweep, result in ours:
+        # a user's own sweep reproduces no table
         rows = tables[sweep].rows.sweep_index if sweep in tables else pd.Series()
         row = next(iter(rows.index[rows == result.row]), result.label)
+        # real and SYNTHETIC results of a row must not be averaged
         named.setdefault((f"{sweep} {row}".strip(), corpus in result.synthetic), []).append(result)
     entries = []
     for (name, synthetic), results in sorted(named.items()):
         found = {metric: measure(results, corpus, metric) for metric in metrics}
         values = {metric: one.interval for metric, one in found.items() if one is not None}
+        # without one of its metrics there is no number to limit
         flags = _limits(corpus, results) if values else []
         flags += sorted({f"checkpoint {one.selection}" for one in results if "TEST" in one.selection})
         contamination = sorted({line for one in results for line in one.contamination})
@@ -144,6 +150,7 @@ def _our_entries(corpus: str, metrics: Sequence[str], ours: Sequence[tuple[str, 
                 places=tuple(str(result.path) for result in results),
                 flags=(*flags, *contamination),
                 synthetic=synthetic,
+                # either would stand above the papers for another reason than its quality
                 ranked=not synthetic and not contamination,
             )
         )
@@ -156,7 +163,7 @@ def _limits(corpus: str, results: Sequence[RunResult]) -> list[str]:
     words = [f"{len(results)} run{'s'[: len(results) > 1]}, {seeds} seed{'s'[: seeds > 1]}"]
     try:
         published = find_corpus(corpus).splits
-    except InputError:
+    except InputError:  # a user's own corpus, of which no split can be missing
         return words
     splits = sorted({result.split for result in results if result.split is not None})
     if splits and len(published) > 1 and set(splits) != set(published):

@@ -61,6 +61,7 @@ def dataset_corpus(dataset: str) -> tuple[str, int | None]:
     """
 
     def plain(name: str) -> str:
+        # papers write DHF1k and Hollywood-2
         return re.sub(r"[^a-z0-9]", "", name.lower())
 
     found = re.fullmatch(r"(.+)_split(\d)", dataset)
@@ -93,13 +94,14 @@ def summarise(
     """
     entries = pd.DataFrame(
         [
+            # -1, as pandas leaves missing values out of its groups
             (-1 if one.seed is None else one.seed, -1 if one.split is None else one.split, video, value)
             for one, values in found
             for video, value in values
         ],
         columns=[*KEYS, "value"],
     )
-    if entries.value.isna().all():
+    if entries.value.isna().all():  # a metric is undefined on frames without fixations
         return None
     used = [one for one, _ in found]
     synthetic = [result for result in used if corpus in result.synthetic]
@@ -123,6 +125,7 @@ def summarise(
 
 def paired_difference(first: Measured, second: Measured) -> Interval:
     """Subtract the second from the first over the (seed, split, video) of both, with the interval over videos."""
+    # the same videos, seeds and splits: what makes some of them hard for both cancels
     shared = first.entries.merge(second.entries, on=KEYS, suffixes=("", "_second"))
     return _bootstrap(shared.assign(value=shared.value - shared.value_second), first.averaging)
 
@@ -195,6 +198,7 @@ class Ordering:
 
 def rank_values(values: Iterable[float | None], lower: bool = False) -> list[int]:
     """Rank values as they are printed: 1 for the best, 2 for the second best, else 0; equal values share a rank."""
+    # nobody sees a difference behind the printed digits
     rounded = pd.Series(list(values), dtype=float).round(DIGITS)
     if rounded.count() < 2:
         return [0] * len(rounded)

@@ -49,7 +49,9 @@ def protocol_notes(results: Sequence[RunResult], protocol: str) -> list[str]:
         for plain, row in zip(one.videos, in_protocol(one, protocol).videos, strict=True):
             moved = shown.setdefault(row.get("protocol", "plain"), {})
             wanted |= {protocol or published_protocol(row["corpus"])} - {row.get("protocol", "plain")}
+            # those that every protocol has
             for metric in ("cc", "sim", "nss", "auc_judd"):
+                # videos that were not scored so show plain's values
                 if row is not plain and plain.get(metric) is not None and row.get(metric) is not None:
                     moved.setdefault(metric, []).append(row[metric] - plain[metric])
         for name in wanted:
@@ -140,6 +142,7 @@ def score_notes(results: Sequence[RunResult], corpora: Collection[str], protocol
     for one in shown:
         for row in in_protocol(one, protocol).videos:
             scored = frames.setdefault(row["corpus"], {})
+            # a limited test of a video scores fewer frames of it
             scored[row["video"]] = max(scored.get(row["video"], 0), int(row.get("frames") or 0))
     if frames:
         counts = [
@@ -154,6 +157,7 @@ def start_notes(results: Sequence[RunResult]) -> list[str]:
     """Name what trained our networks: initial weights and commit."""
     notes = []
     starts = {f"{part} ({_shorten(source)})" for one in results for part, source in one.starts.items()}
+    # in a line of their own: among pretrained ones they would be overlooked
     at_random = sorted(start for start in starts if re.search(r"[( ]random( by name)?\)$", start))
     if known := sorted(starts - set(at_random)):
         notes.append(f"encoders started from {', '.join(known)}")
@@ -172,6 +176,7 @@ def _shorten(start: str) -> str:
 def caveats(rows: Mapping[str, ReportRow], measured: Sequence[Measured], strays: Sequence[str]) -> list[str]:
     """List limits of our numbers: averaging, selection, contamination, other networks, few videos, results left out."""
     results = [one for row in rows.values() for one in row.results]
+    # with one split both ways of averaging are the same
     ways = {cell.averaging for cell in measured if len(cell.distinct("split")) > 1}
     notes = [text for way, text in JOINED.items() if way in ways]
     labels = {one.selection for one in results if not one.selection.startswith(FAIR_SELECTION)}

@@ -162,9 +162,11 @@ def published_tables() -> dict[str, PublishedTable]:
     """Read every table and figure by its id, in the order of papers."""
     tables: list[PublishedTable] = []
     for name in PAPERS:
+        # from inside the package, so that an installed wheel has them too
         text = files("lightning_avsp.report").joinpath("tables", f"{name}.yaml").read_text(encoding="utf-8")
         content = yaml.safe_load(text)
         tables += [parse_table(content["paper"], entry) for entry in content["tables"]]
+    # only values of the same network, corpus and metric are compared
     same = dict(list(pd.concat([table.cells for table in tables]).dropna(subset="value").groupby(SAME)))
 
     def disagreements(cell: Any) -> str:
@@ -172,10 +174,11 @@ def published_tables() -> dict[str, PublishedTable]:
         return "; ".join(
             f"{place}: {printed(value, cell.metric)}"
             for place, value in zip(others.place, others.value, strict=True)
-            if cell.value == cell.value and not _agree(cell.value, value, cell.metric)
+            if cell.value == cell.value and not _agree(cell.value, value, cell.metric)  # NaN: nothing printed
         )
 
     compared = [table.cells.assign(disagrees=table.cells.apply(disagreements, axis=1)) for table in tables]
+    # only all papers together show who disagrees
     return {table.id: replace(table, cells=cells) for table, cells in zip(tables, compared, strict=True)}
 
 
@@ -191,6 +194,7 @@ def parse_table(paper: str, content: Mapping[str, Any]) -> PublishedTable:
     for row in content["rows"]:
         network, flags = row["row"], row.get("flags", {})
         external = network["model"] != paper
+        # rows of a sweep are counted in the order of the paper's own rows
         reproduced = not external and "course" not in content
         common = {
             "paper": paper,
@@ -233,14 +237,17 @@ def printed(value: float, metric: str) -> str:
     decimals = DECIMALS.get(metric)
     if decimals is None:
         return f"{value:g}"
+    # a third decimal of NSS is kept where a paper prints one
     return f"{value:.{max(decimals, min(3, _decimals(value)))}f}"
 
 
 def _agree(first: float, second: float, metric: str) -> bool:
     decimals = DECIMALS.get(metric, min(_decimals(first), _decimals(second)))
+    # half a unit: rounded floats of the same number differ in their last bits
     return abs(round(first, decimals) - round(second, decimals)) < 10.0**-decimals / 2
 
 
 def _decimals(value: float) -> int:
+    # the shortest that reads back as the same float, so the decimals as printed
     text = repr(float(value))
     return 0 if text.endswith(".0") else len(text.partition(".")[2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,7 @@ class RunResult:
 
     def run_folder(self) -> Path | None:
         """Locate the training's run folder, also where all runs were moved together; None where it is gone."""
+        # runs/sweeps/<sweep>/<trial>/result.json
         moved = self.path.parents[3] / "trainings" / self.training
         return next((path for path in (self.run_dir, moved) if path.is_dir()), None)
 
@@ -93,6 +95,7 @@ def read_trial_results(
     found: dict[str, RunResult] = {}
     strays: list[str] = []
     for name, path in find_results(sweep, runs, args).items():
+        # the folder's name has the trial's content, so a copy under another would count for it
         if name != path.parent.name.partition("-")[0]:
             raise InputError(
                 f"{path} is the result of trial {name}, not of {path.parent.name}; it was moved: put it back"
@@ -115,6 +118,7 @@ def read_all_results(runs: Path) -> Iterator[tuple[str, RunResult]]:
     trained: set[Path] = set()
     for path in sorted(runs.glob("sweeps/*/*/result.json")):
         result = _read_trial(path)
+        # there, or where all runs were moved together
         trained |= {result.run_dir.resolve(), (runs / "trainings" / result.training).resolve()}
         yield path.parents[1].name, result
     for path in sorted(runs.glob("**/results/test.json")):
@@ -124,13 +128,24 @@ def read_all_results(runs: Path) -> Iterator[tuple[str, RunResult]]:
 
 
 def read_official_results(experiment: str, runs: Path) -> dict[str, tuple[RunResult, ...]]:
-    """Read the tests of official checkpoints with an experiment, by file name; its splits are results of their own."""
+    """Read the tests of official checkpoints with an experiment, by file name; its splits are results of their own.
+
+    Files that are named by the split that they are tested on (``best_split2.pth``) are one row, ``best_split*.pth``.
+    """
     found: dict[str, tuple[RunResult, ...]] = {}
     for _, result in read_all_results(runs):
         if result.official and result.label.partition(" ")[0] == experiment:
-            name = f"official checkpoint {result.official}"
+            file = re.sub(rf"(?i)(split[_-]?){result.split}(?![0-9])", r"\1*", result.official)
+            name = f"official checkpoint {file}"
             found[name] = (*found.get(name, ()), result)
     return found
+
+
+_FAULTS = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError),
+    yaml.YAMLError,
+)
+"""Errors that a truncated or foreign result file provokes."""
 
 
 def _read_trial(path: Path) -> RunResult:
@@ -144,12 +159,13 @@ def _read_trial(path: Path) -> RunResult:
             training=str(content["training"]),
             run_dir=Path(content["run_dir"]),
             label=" ".join([str(content["label"]), *args]),
+            # options change the run, so it is not the paper's row any more
             row=None if args or content["row"] is None else int(content["row"]),
             wall_s=content.get("wall_s"),
             train_wall_s=content.get("train_wall_s"),
             parameters=sum(map(int, sizes.values())) if sizes else None,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _FAULTS as error:
         raise _unreadable(path, "the result of a trial", "run the trial again", error) from error
 
 
@@ -158,6 +174,7 @@ def _read_run(path: Path) -> RunResult:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         record_path, config_path = folder / "run.json", folder / "config-test.yaml"  # of a test alone
+        # that of the training, where the test followed it
         config_path = config_path if config_path.is_file() else folder / "config.yaml"
         record = json.loads(record_path.read_text(encoding="utf-8")) if record_path.is_file() else {}
         protocols = path.with_name("test_protocols.json")
@@ -173,21 +190,14 @@ def _read_run(path: Path) -> RunResult:
         return _result(
             path, content, origin, training="", run_dir=folder, label=" ".join(words), official=official
         )
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        yaml.YAMLError,
-    ) as error:
+    except _FAULTS as error:
         raise _unreadable(path, "a result of `lightning test`", "test the run again", error) from error
 
 
 def _limits(content: Mapping[str, Any]) -> tuple[str, ...]:
     """List options of a test that keep its scores from being compared with others."""
     every = content.get("test_every") or 1
+    # a report names them, so that nobody takes such a score for the published protocol's
     changed = [
         f"{name}: {content[key]}"
         for name, key in (("frames", "test_frames"), ("audio", "test_audio"), ("captions", "test_text"))

@@ -39,22 +39,20 @@ from lightning_avsp.tasks.experiment import Experiment
 
 _FAULTS = (AVSPError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
 """Errors of building or counting a network whose row sets something that does not exist."""
-FIGURES = ("params_M", "flops_G", "prediction_flops_G", "flops_with_attention_G", "memory_G")
-"""Keys of efficiency figures in units of 1e6 and 1e9; as papers do, ``flops_G`` counts multiply-accumulates.
-
-``prediction_flops_G`` has those of a map with every denoising step, ``flops_G`` those of one step.
-"""
+FIGURES = {
+    "params_M": ("params", 1e6),
+    "flops_G": ("macs", 1e9),  # papers write FLOPs and count multiply-accumulates
+    "prediction_flops_G": ("prediction_macs", 1e9),  # of a map with every denoising step, not of one step
+    "flops_with_attention_G": ("flops", 1e9),
+    "memory_G": ("memory", 1e9),
+}
+"""Efficiency figures: property of :class:`NetworkCost` and unit by key."""
 
 
 def figures(cost: NetworkCost) -> dict[str, float]:
     """Return the figures of :data:`FIGURES`, without that of a prediction whose steps the network chooses."""
-    units = (1e6, 1e9, 1e9, 1e9, 1e9)
-    values = (cost.params, cost.macs, cost.prediction_macs, cost.flops, cost.memory)
-    return {
-        key: value / unit
-        for key, value, unit in zip(FIGURES, values, units, strict=True)
-        if value is not None
-    }
+    values = {key: (getattr(cost, name), unit) for key, (name, unit) in FIGURES.items()}
+    return {key: value / unit for key, (value, unit) in values.items() if value is not None}
 
 
 class CostCounter:
@@ -66,18 +64,22 @@ class CostCounter:
     def count(self, config: Mapping[str, Any]) -> NetworkCost | str:
         """Count the network of a composed configuration; returns the reason where it cannot be built."""
         try:
+            # neither decides the size, and the checkpoint of a stage may not be there
             own = {key: value for key, value in config.items() if key not in ("seed_everything", "init_from")}
             experiment = Experiment([f"--config={json.dumps(own)}"])
             data, network = experiment.config.data, experiment.config.model.init_args.network
+            # sizes of the data decide the cost of the same network
             inputs = [str(data.get(name)) for name in ("size", "map_size", "clip", "audio")]
             key = canonical_json([str(network), data.captions is not None, *inputs])
             if key not in self.known:
+                # tensors without memory: sizes are all that is counted
                 task, module = experiment.build("meta")
                 arguments = forward_inputs(task.network, module, experiment.text_width, torch.device("meta"))
                 self.known[key] = count_cost(task.network, arguments)
             return replace(self.known[key], calls=_denoiser_calls(experiment.config.model.init_args))
         except _FAULTS as error:
             text = " ".join(str(error).split())
+            # jsonargparse lists every type that a value is not
             return f"{text[:200]}..." if len(text) > 200 else text or type(error).__name__
 
 
@@ -140,6 +142,7 @@ class SweepReport:
             return courses
         printed = {course.quantity.format(metric=METRIC_NAMES.get(one, one)) for one in self.table.metrics}
         found = courses[courses.quantity.isin(printed)]
+        # every row of such a table is another epoch of one course
         found = found.assign(row=course.row, value=found.value * course.scale).drop_duplicates()
         if course.scale != 1:
             found["quantity"] = found.quantity.map(
@@ -207,6 +210,7 @@ def read_report(
         raise InputError(
             f"{path} lists {rows} rows, but {table.source} has {len(own)} of its own: {', '.join(own)}"
         )
+    # a report is made where the results are, seldom beside the corpora
     plan = plan_sweep(sweep, args or (), with_data=False)
     results, strays = read_trial_results(sweep, [one.trial for one in plan.trials], runs, args)
     official = read_official_results(table.official, runs) if table.official else {}
@@ -254,6 +258,7 @@ def _report(
             index = published_tables()[course.sweep].rows.sweep_index[course.row]
         own = [plan for plan in plans if plan.trial.row == index]
         done = tuple(results[plan.trial.id] for plan in own if plan.trial.id in results)
+        # seeds and splits of a row share its network
         cost = counter.count(own[0].config) if counter is not None and own and course is None else None
         rows[row] = ReportRow(done, len(own), cost)
         cells = table.cells[table.cells.row == row]
@@ -262,6 +267,7 @@ def _report(
     for row, done in official.items():  # beside the printed numbers of the row that it should give
         rows[row] = ReportRow(done, len(done), None)
         add(row, table.cells[~table.cells.external], ())
+    # all columns even without a result, so that CSV files are of one form
     frame = pd.DataFrame(records, columns=COLUMNS)
     frame = frame.assign(sweep=name, paper_name=table.paper, table=table.table, worse=False)
     for (dataset, metric), group in frame[frame.dataset != ""].groupby(["dataset", "metric"]):
@@ -320,7 +326,7 @@ def _cost_records(cells: pd.DataFrame, row: ReportRow, name: str) -> list[dict[s
     records = []
     for key in (*FIGURES, *times):
         cell, value = printed.get(key), ours.get(key)
-        if cell is None and not row.planned:
+        if cell is None and not row.planned:  # nothing printed, and nothing to run
             continue
         state = "missing" if value is None else "complete"
         if not row.planned:
@@ -339,5 +345,6 @@ def _cost_records(cells: pd.DataFrame, row: ReportRow, name: str) -> list[dict[s
 def _tests(plan: TrialPlan, dataset: str) -> bool:
     """Return true if a trial gives numbers of a dataset."""
     corpus, split = dataset_corpus(dataset)
+    # the data module's default
     corpora = tested_data(plan.config).get("corpora") or ["AVAD"]
     return split in (None, plan.split) and corpus in (dataset_corpus(str(name))[0] for name in corpora)

@@ -40,6 +40,7 @@ def run_child() -> None:
     if "LOCAL_RANK" in os.environ:  # a further process of the run that holds the lock
         _run()
         return
+    # a retry may find an earlier attempt alive: it waits for its end, and may find everything done
     with lock_folder(folder.path, wait=True):
         if is_done(folder, command):
             return
@@ -47,6 +48,7 @@ def run_child() -> None:
             sys.argv += ["--ckpt_path", "last"]
         attempts = Attempts(folder)
         attempts.open()
+        # what the interpreter ends with after an exception
         code: Any = 1
         try:
             _run()
@@ -89,6 +91,7 @@ class Attempts:
     def close(self, code: Any) -> None:
         """Note its end."""
         attempts = self.read()
+        # sys.exit with a message ends with 1
         attempts[-1] |= {"ended": time.time(), "code": code if isinstance(code, int) else 1}
         write_json(self.path, attempts)
 
@@ -109,7 +112,9 @@ def _die_with_parent() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
+    # popped, as DDP's further processes inherit the environment and have this one as parent
     expected = os.environ.pop(PARENT, None)
+    # it may have died before the kernel was asked
     if expected is not None and os.getppid() != int(expected):
         raise SystemExit(f"process {expected}, which started this one, is gone")
 

@@ -57,7 +57,9 @@ def connect(address: str | None, jobs: int | None = None) -> Iterator[Cluster]:
         MissingDependencyError: If Ray is not installed.
         InputError: If there is no cluster at the address.
     """
+    # Ray sends reports of use by default
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # else Ray hides the GPUs from tasks that ask for none, and warns at each
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_task_oom_retries", "2")  # Ray's own default is for ever
     try:
@@ -66,9 +68,11 @@ def connect(address: str | None, jobs: int | None = None) -> Iterator[Cluster]:
         raise MissingDependencyError(
             "`avsp sweep run` needs Ray: pip install 'lightning-avsp[sweep]'"
         ) from error
+    # every run logs into its own folder; here one line a trial is printed
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         settings |= {"address": "local", "include_dashboard": False}
+        # each trial takes a core at least: Ray would let more jobs than cores wait
         settings["num_cpus"] = max(os.cpu_count() or 1, jobs or 1)
     else:
         settings |= {"address": address}
@@ -95,8 +99,10 @@ def check_nodes(paths: list[Path]) -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    # beside whatever runs there already
     task: Any = ray.remote(num_cpus=0)(lambda: [path for path in paths if not path.exists()])
     nodes = [node for node in ray.nodes() if node["Alive"]]
+    # not soft: on this node or not at all
     pinned = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
     found = ray.get([task.options(scheduling_strategy=strategy).remote() for strategy in pinned])
     for node, missing in zip(nodes, found, strict=True):
@@ -130,6 +136,7 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
     open_trials = plan.left(runner.runs).trials
     untrained = [trial for trial in open_trials if not trial.training.is_finished(runner.runs)]
     needed = SweepPlan(tuple(untrained)).trainings
+    # a user's mistake (InputError) would fail again alike
     # Ray's own types allow no list of exceptions here, its documentation does
     remote: Any = ray.remote(max_retries=retries, retry_exceptions=[RunFailedError])  # type: ignore[call-overload]
     train, test = remote(Runner.train), remote(Runner.test)
@@ -140,6 +147,7 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
         if not training.is_finished(runner.runs):
             before = references.get(training.stage.name) if training.stage else None
             share = cluster.share(runner.devices(training.config))
+            # Ray starts a task once the references among its arguments are there: a stage before its training
             references[name] = train.options(**share, name=training.label).remote(place, training, before)
     waiting: dict[Any, TrialPlan] = {}
     for trial in open_trials:
@@ -154,6 +162,7 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
         """Interrupt running tasks, which stop their processes gently, and wait for them."""
         running = list({*references.values(), *waiting})
         for reference in running:
+            # without force: a KeyboardInterrupt in the task, at which the run may still save
             ray.cancel(reference)
         ray.wait(running, num_returns=len(running))
 
@@ -165,6 +174,7 @@ def run_plan(plan: SweepPlan, runner: Runner, cluster: Cluster, retries: int, sa
             try:
                 ray.get(done)
                 say(f"finished  {count}  {trial.label}")
+            # one failed row must not end the others
             except (ray.exceptions.RayError, RunFailedError, InputError) as error:
                 failed.append(trial)
                 cause = getattr(error, "cause", None) or error

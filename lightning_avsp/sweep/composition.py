@@ -29,8 +29,8 @@ class _Loader(yaml.SafeLoader):
     """YAML in which 1e-4 is a number, as `lightning fit` reads it."""
 
 
-_Loader.yaml_implicit_resolvers = deepcopy(yaml.SafeLoader.yaml_implicit_resolvers)
 _Loader.add_implicit_resolver(
+    # YAML 1.1, which PyYAML follows, wants a dot: 1e-4 would be a string
     "tag:yaml.org,2002:float",
     re.compile(
         r"[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)$|[-+]?(\d+\.\d*|\.\d+)$|[-+]?\.(inf|Inf)$|\.(nan|NaN)$"
@@ -91,7 +91,7 @@ def split_arguments(words: Sequence[str], more: Sequence[str] = ()) -> TrialArgu
         text = text if equals else given.pop(0)
         if name not in CONFIG_OPTIONS:
             options += leaves(_checked(name), _value(text))
-        elif text.lstrip().startswith("{"):
+        elif text.lstrip().startswith("{"):  # W&B's ${args_json}, the one --config without a file
             try:
                 row = dict(json.loads(text))
             except ValueError as error:
@@ -100,6 +100,7 @@ def split_arguments(words: Sequence[str], more: Sequence[str] = ()) -> TrialArgu
         elif experiment is None:
             experiment = Path(text)
         else:
+            # as LightningCLI lays a further file over the first
             options += leaves("", read_config(Path(text)))
     if experiment is None:
         raise InputError("a trial needs --config EXPERIMENT.yaml and the options of `lightning fit`")
@@ -125,6 +126,7 @@ def inline(value: Any, folder: Path) -> Any:
     """Replace names of YAML files, relative to a folder, by what the files hold."""
     if isinstance(value, dict):
         return {key: inline(item, folder) for key, item in value.items()}
+    # `stage: experiments/NAME.yaml` stays a name: it counts from the working folder, not from this one
     if isinstance(value, str) and value.endswith((".yaml", ".yml")) and (folder / value).is_file():
         return read_config(folder / value)
     return value
@@ -149,9 +151,11 @@ def lay_option(config: dict[str, Any], name: str, value: Any) -> None:
         group = group[key]
     group = _arguments_of(group, last)
     before = group.get(last)
+    # --model.network=AVRSP names a class, as jsonargparse takes it
     if isinstance(before, dict) and "class_path" in before and isinstance(value, str):
         lay_option(before, "class_path", value)
         return
+    # the old class' arguments would be refused by the new one, or mean something else there
     if last == "class_path" and str(before).rpartition(".")[2] != str(value).rpartition(".")[2]:
         group["init_args"] = {}
     if not (isinstance(before, dict) and value == {}):  # an empty group changes nothing
@@ -162,6 +166,7 @@ def leaves(name: str, value: Any) -> list[tuple[str, Any]]:
     """List the values in nested settings by their dotted names, each class before its arguments."""
     if not isinstance(value, dict) or not value:
         return [(name, value)]
+    # a class empties its arguments, so it is laid before them
     inner = sorted(value.items(), key=lambda item: item[0] != "class_path")
     return [leaf for key, item in inner for leaf in leaves(f"{name}.{key}".lstrip("."), item)]
 

@@ -28,7 +28,8 @@ TAIL = 12
 """Lines of a failed run's log that are shown."""
 GRACE = 60.0
 """Seconds that a run has to save its checkpoint when it is asked to stop."""
-USER_ERROR = 2
+USER_ERROR = 2  # as the command line ends for an InputError
+# by these wandb finds the agent's run, which is for the trial alone, not for its stages
 AGENT = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_RESUME", "WANDB_NAME")
 
 
@@ -93,6 +94,7 @@ class Runner:
                 lay_option(config, name, None)  # the trained weights are in the checkpoint
         checkpoint = RunFolder(plan.training.folder(self.runs)).checkpoint(plan.checkpoint)
         config |= {"init_from": None, "ckpt_path": str(checkpoint.resolve())}
+        # nothing is accumulated in a test
         config["data"] = {**config.get("data", {}), "global_batch": None}
         self._run("test", config, plan.label, plan.test)
         write_json(plan.result(self.runs), self._result(plan, checkpoint))
@@ -105,6 +107,7 @@ class Runner:
 
     def _placed(self, config: dict[str, Any], folder: Path) -> dict[str, Any]:
         """Add to a configuration what the sweep sets itself."""
+        # tests are runs of their own: several trials may share the training, so it must not test
         placed = {**deepcopy(config), "run_dir": str(folder.resolve()), "test_after_fit": False}
         placed["trainer"] = {**placed.get("trainer", {}), "devices": self.devices(config), "num_nodes": 1}
         return placed
@@ -116,9 +119,11 @@ class Runner:
         path = folder / f"{command}.yaml"
         write_atomically(path, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         words = [sys.executable, *PROGRAM, command, "--config", str(path)]
+        # appended: the error of an earlier attempt stays to be read
         with (folder / LOG).open("ab") as log:
             process = subprocess.Popen(
                 words,
+                # nobody is there to answer, not even a login prompt of wandb
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -135,6 +140,7 @@ class Runner:
         if code == 0:
             return
         message = f"{label}: `lightning {command}` ended with code {code}; {folder / LOG} ends with\n{log_end(folder)}"
+        # Ray tries the second again, and not the first
         raise InputError(message) if code == USER_ERROR else RunFailedError(message)
 
     def _result(self, plan: TrialPlan, checkpoint: Path) -> dict[str, Any]:
@@ -186,6 +192,7 @@ def run_environment(environment: Mapping[str, str], label: str, name: str, agent
     found = {"WANDB_RUN_ID": name, **kept, "WANDB_RESUME": "allow", "WANDB_NAME": label}
     if "SLURM_NTASKS" in found:
         found["SLURM_JOB_NAME"] = "interactive"
+    # unbuffered, so that a killed run leaves its last lines in the log
     return {**found, "PYTHONUNBUFFERED": "1", child.PARENT: str(os.getpid())}
 
 

@@ -15,15 +15,13 @@ from typing import Any
 from lightning_avsp.data.catalogue import Corpus, Part, find_corpus, splits_in_mix
 from lightning_avsp.data.lists import list_path, parse_fold_list, require_root
 from lightning_avsp.errors import CorpusNotFoundError, InputError
+from lightning_avsp.files import sha256_of
 from lightning_avsp.run_folder import write_atomically
 from lightning_avsp.sweep.composition import is_within, leaves, lookup
 from lightning_avsp.sweep.sweep_file import content_name
 
 TEST_ONLY = ("model.init_args.sampling", "model.init_args.metrics", "data.test", "trainer.limit_test_batches")
-"""Settings that a row may change without a new training: the training keeps those of the experiment.
-
-Sampling also draws the validation maps that choose ``best.ckpt``, so the experiment's own is in the training's name.
-"""
+"""Settings that a row may change without a new training: the training keeps those of the experiment."""
 PLACE = (
     # init_absent: where "error" trains at all, "drop" trains the same
     *("run_dir", "experiment", "wandb", "wandb_project", "overwrite", "ckpt_path", "weights_only"),
@@ -58,8 +56,9 @@ def name_training(config: dict[str, Any], start: Any, with_data: bool = True) ->
     parts: tuple[Part, ...] = (
         ("train", "test") if (data.get("validation") or {}).get("selection") == "test" else ("train",)
     )
+    # sampling draws the validation maps that choose best.ckpt
     unused = (*PLACE, *(key for key in TEST_ONLY if key != "model.init_args.sampling"))
-    if data.get("global_batch") is not None:
+    if data.get("global_batch") is not None:  # its shares change the weights by rounding alone
         unused += ("data.batch_size", "trainer.accumulate_grad_batches")
     settings = {"version": VERSION, "settings": _settings(config, unused), "start": start}
     return content_name(settings | _data_content(data, parts, with_data))
@@ -82,6 +81,7 @@ def tested_data(config: dict[str, Any]) -> dict[str, Any]:
 def weight_files(config: dict[str, Any]) -> dict[str, Path]:
     """List options that name files of weights, with the files, whether they are there or not."""
     given = {name: str(value) for name, value in leaves("", config) if name.endswith("_weights") and value}
+    # names of published weights, such as kinetics400, are no paths
     return {name: Path(text) for name, text in given.items() if Path(text).suffix or "/" in text}
 
 
@@ -97,13 +97,10 @@ def _digest(path: str, size: int, changed: int) -> str:
     key = kept / hashlib.sha256(f"{path}\n{size}\n{changed}".encode()).hexdigest()
     if size > 1 << 24 and key.is_file():  # reading a gigabyte takes longer than a status may
         return key.read_text()
-    with Path(path).open("rb") as file:
-        found = hashlib.sha256()
-        while block := file.read(1 << 20):
-            found.update(block)
+    found = sha256_of(Path(path))
     if size > 1 << 24:
-        write_atomically(key, found.hexdigest())
-    return found.hexdigest()
+        write_atomically(key, found)
+    return found
 
 
 def _settings(config: dict[str, Any], unused: tuple[str, ...]) -> dict[str, Any]:
@@ -112,13 +109,17 @@ def _settings(config: dict[str, Any], unused: tuple[str, ...]) -> dict[str, Any]
     root = str((config.get("data") or {}).get("root", "")).rstrip("/") + "/"
     kept = {}
     for name, value in leaves("", config):
+        # by what remains, so a new setting is in the name until it is listed as deciding nothing
         if is_within(name, unused):
             continue
         if name in files and files[name].is_file():
+            # a file may be replaced, and copies lie elsewhere on another machine
             value = f"sha256:{file_digest(files[name])}"
         elif name.endswith("class_path"):
+            # DiffSal and lightning_avsp.papers.diffsal.DiffSal are one class
             value = str(value).rpartition(".")[2]
         elif isinstance(value, str) and value.startswith(root):
+            # the data lie elsewhere on another machine
             value = f"ROOT/{value.removeprefix(root)}"
         kept[name] = _canonical(value)
     return kept
@@ -168,6 +169,7 @@ def _data_content(data: dict[str, Any], parts: tuple[Part, ...], with_data: bool
 def _listing(root: Path, corpus: Corpus, part: Part, split: int) -> Any:
     """Digest a fold list's videos; of a corpus without lists, which was divided once, the names of what is there."""
     path = list_path(root, corpus, part, split)
+    # a missing list of STAViS's layout is an error with its path, not a corpus without lists
     if path.is_file() or corpus.layout == "stavis":
         return content_name([[video.name, video.frames, video.fps] for video in parse_fold_list(path)])
     folders = [root / name for name in corpus.names if (root / name).is_dir()]

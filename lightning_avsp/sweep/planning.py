@@ -19,6 +19,7 @@ STAGE = "stage:"
 SAME_NETWORK = "#model"
 """Its ending where the stage trains the row's network, not the experiment's own."""
 INHERITED = (
+    # of the options that --args give a trial, a stage takes these alone
     *("trainer.accelerator", "trainer.strategy", "trainer.precision", "trainer.enable_progress_bar"),
     *("trainer.enable_model_summary", "data.root", "data.num_workers", "wandb", "wandb_project"),
 )
@@ -137,6 +138,7 @@ def plan_sweep(sweep: Sweep, args: Sequence[str] = (), with_data: bool = True) -
             )
         words = list(trial.command[trial.command.index("trial") + 1 :])
         checkpoint = take_option(words, "--checkpoint") or ""
+        # no option of `lightning fit`; the plan has the file's name
         take_option(words, "--sweep")
         plans.append(plan_trial(sweep.name, trial, words, args, checkpoint, with_data))
     return SweepPlan(tuple(plans))
@@ -164,6 +166,7 @@ def plan_trial(
             f"{sweep} {trial.label} split{lookup(config, 'data.split') or 1} seed{config['seed_everything']}"
         )
         checkpoint = checkpoint or chosen_checkpoint(config)
+        # rows that differ in their test alone share a training, so it takes nothing of a row's test
         training = _plan_training(arguments.compose(TEST_ONLY), arguments, label, (), with_data)
         test = name_test(training.name, config, checkpoint, with_data)
     except InputError as error:
@@ -175,9 +178,10 @@ def plan_trial(
 def hand_made_trial(words: Sequence[str]) -> Trial:
     """Build the trial that the words of a ``lightning trial`` describe, outside any sweep file."""
     row = split_arguments(words).row
+    # a row has one label in all its splits and seeds
     repeated = ("data", "seed_everything", "init_from")
     label = ",".join(w for key, value in row.items() if key not in repeated for w in short_words(key, value))
-    return Trial(content_name(row), row, 0, None, label or "all", tuple(words))
+    return Trial(content_name(row), row, None, label or "all", tuple(words))
 
 
 def chosen_checkpoint(config: dict[str, Any]) -> str:
@@ -202,6 +206,7 @@ def _plan_training(
     source, start = config.get("init_from"), None
     stage: Training | None = None
     if isinstance(source, str) and source.startswith(STAGE):
+        # None for audio alone; without `stage`, or fit would warn that it is missing
         if (stage := _plan_stage(source, config, arguments, above, with_data)) is None:
             config = {**config, "init_from": None, "stage": None}
         else:
@@ -211,6 +216,7 @@ def _plan_training(
             raise InputError(
                 f"init_from: no checkpoint at {source}; give a file, or stage:EXPERIMENT to find or train one"
             )
+        # the same weights at another path are the same start
         start = {"sha256": file_digest(Path(source))}
     return Training(name_training(config, start, with_data), config, stage, label)
 
@@ -230,6 +236,7 @@ def _plan_stage(
             f"init_from: {source} names no experiment file; a stage is stage:experiments/NAME.yaml"
         )
     own_network = source.endswith(SAME_NETWORK)
+    # seed and schedule stay the stage's own, so that all rows share one stage
     row = {"model": arguments.row.get("model", {})} if own_network else {}
     own = TrialArguments(experiment, (), row).compose(TEST_ONLY)
     for name in INHERITED:

@@ -54,8 +54,9 @@ def check_plan(plan: SweepPlan, runs: Path, gpus: int, gpus_per_trial: int) -> l
                 faults.append(f"{label}: no captions at {path}; make them with `avsp caption`")
         seen |= {Path(str(data.get("root", "data"))).resolve(), *(path.resolve() for path in files.values())}
         accelerator = lookup(config, "trainer.accelerator")
-        if accelerator in ("gpu", "cuda") and not gpus:
+        if accelerator in ("gpu", "cuda") and not gpus:  # auto takes what there is
             faults.append(f"{label}: trainer.accelerator={accelerator}, but there is no GPU")
+        # seeds and splits parse alike, so a row is tried once
         alike = {**config, "seed_everything": 0, "data": {**data, "split": None}}
         configs.setdefault(canonical_json(alike), (label, config))
     if gpus_per_trial > max(1, gpus):
@@ -68,6 +69,7 @@ def check_plan(plan: SweepPlan, runs: Path, gpus: int, gpus_per_trial: int) -> l
 
 def _disk_faults(plan: SweepPlan, runs: Path) -> list[str]:
     try:
+        # some network file systems write, but have no locks
         with lock_folder(runs, wait=True):
             pass
     except InputError as error:
@@ -76,6 +78,7 @@ def _disk_faults(plan: SweepPlan, runs: Path) -> list[str]:
         return [f"{runs} cannot be written: {error.strerror}"]
     folders = [RunFolder(training.folder(runs)) for training in plan.trainings.values()]
     left = sum(not folder.is_finished for folder in folders)
+    # finished trainings show how large the checkpoints of the others will be
     there = [sum(p.stat().st_size for p in f.checkpoints.glob("*.ckpt")) for f in folders if f.is_finished]
     needed, free = max(FREE, left * max(there, default=0)), shutil.disk_usage(runs).free
     if free >= needed:
@@ -92,6 +95,7 @@ def _parsing_faults(configs: list[tuple[str, dict[str, Any]]], gpus: int) -> lis
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         return [f"the check of the rows broke off: {done.stderr.strip()}"]
+    # libraries may print before it
     return list(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -104,10 +108,12 @@ def check_configurations() -> None:
 
     given = json.loads(Path(sys.argv[1]).read_text())
     faults = []
+    # Ray counts GPUs that a CPU build of torch cannot use
     if given["gpus"] and not torch.cuda.is_available():
         faults.append(f"there are {given['gpus']} GPUs, but this torch ({torch.__version__}) cannot use them")
     opened: set[Path] = set()
     for label, config in given["configs"]:
+        # the checkpoint of a stage is still to be trained
         config["init_from"] = None
         try:
             Experiment(("--config", json.dumps(config)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +10,6 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.files import is_locked
 from lightning_avsp.run_folder import RunFolder, read_run_json, write_json
 from lightning_avsp.sweep.child import Attempts
-from lightning_avsp.sweep.execution import log_end
 from lightning_avsp.sweep.planning import SweepPlan, TrialPlan
 from lightning_avsp.sweep.sweep_file import Sweep
 
@@ -45,10 +43,6 @@ class TrialState:
         point = f"{label:<28} {self.plan.split!s:<5} {self.plan.seed!s:<4}"
         return f"{point} {self.state:<11} {step:<13} {left:<6} {host}".rstrip()[:80]
 
-    def log_end(self) -> str:
-        """Read the last lines of the log."""
-        return log_end(self.folder)
-
 
 def states_of(plan: SweepPlan, runs: Path) -> list[TrialState]:
     """Determine the state of every trial at this moment."""
@@ -78,7 +72,7 @@ def _unfinished(plan: TrialPlan, folder: Path, busy: State) -> TrialState:
 
 def keep_arguments(sweep: str, runs: Path, args: list[str]) -> None:
     """Note the ``--args`` of a run, for commands that look at it later."""
-    write_json(runs / "sweeps" / sweep / "args.json", {"args": args, "written": time.time()})
+    write_json(runs / "sweeps" / sweep / "args.json", {"args": args})
 
 
 def kept_arguments(sweep: str, runs: Path) -> list[str]:
@@ -101,6 +95,7 @@ def find_results(sweep: Sweep, runs: Path, args: list[str] | None = None) -> dic
         InputError: If there are results of different ``--args`` and none were given.
     """
     found: dict[tuple[str, ...], dict[str, Path]] = {}
+    # by time: the newest of a trial's results is laid last
     for path in sorted((runs / "sweeps" / sweep.name).glob("*/result.json"), key=lambda p: p.stat().st_mtime):
         try:
             content = read_run_json(path)

@@ -22,10 +22,11 @@ KEYS = {
     *("parameters",),
 }
 """Keys of a sweep file in W&B's schema, which refuses any other."""
+# decided by a server while trials run: without one another search than the file's would be run
 SERVER_ONLY = ("early_terminate", "scheduler", "controller", "job", "image_uri", "metrics")
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 """W&B's command for a file without one."""
-NAME = re.compile(r"[A-Za-z0-9_.-]+")
+NAME = re.compile(r"[A-Za-z0-9_.-]+")  # becomes a folder below runs/sweeps
 REPEATED = {("seed_everything",), ("data", "split"), ("data", "corpora"), ("data", "root"), ("init_from",)}
 """Parameters that repeat a row of a table; all others make rows."""
 
@@ -42,8 +43,10 @@ class Parameter:
     @property
     def makes_rows(self) -> bool:
         """True where its values are rows of a table, false where they repeat a row or there is only one."""
+        # the same network on other videos or from another seed
         if len(self.values) == 1 or self.path in REPEATED:
             return False
+        # data as one value repeats a row, unless it changes more than the videos
         return self.path != ("data",) or any(
             set(value) - {"split", "corpora", "root"} for value in self.values
         )
@@ -57,8 +60,6 @@ class Trial:
     """First 12 digits of the SHA-256 of its values."""
     overrides: dict[str, Any]
     """Its values, nested as in a configuration file."""
-    index: int
-    """Position in W&B's order, from 0."""
     row: int | None
     """Row of its table, from 0; None for a trial that is in no sweep file."""
     label: str
@@ -119,6 +120,7 @@ def expand(sweep: Sweep) -> list[Trial]:
     asked = [key for key in SERVER_ONLY if key in sweep.content]
     parameters, drawn = flatten(sweep.content["parameters"])
     method = sweep.content["method"]
+    # random draws of our own would be another search than W&B's of the same file
     if method != "grid" or asked or drawn:
         reason = f"method: {method}" if method != "grid" else ", ".join(asked or drawn)
         raise InputError(
@@ -133,12 +135,14 @@ def expand(sweep: Sweep) -> list[Trial]:
             group = overrides
             for name in parameter.path[:-1]:
                 group = group.setdefault(name, {})
+            # one value of the file stands in many trials
             group[parameter.path[-1]] = deepcopy(value)
             if parameter.makes_rows:
                 row = row * len(parameter.values) + index
                 words += short_words(parameter.path[-1], value)
         identity, label = content_name(overrides), ",".join(words) or "all"
-        trial = Trial(identity, overrides, len(trials), row, label, _command(sweep, overrides))
+        trial = Trial(identity, overrides, row, label, _command(sweep, overrides))
+        # 3 and 3.0 are one training, though W&B lists both
         trials.setdefault(identity, trial)
     return list(trials.values())
 
@@ -174,6 +178,7 @@ def flatten(parameters: dict[str, Any], above: tuple[str, ...] = ()) -> tuple[li
         if "parameters" in given:
             inner = flatten(given["parameters"], path)
             listed, drawn = listed + inner[0], drawn + inner[1]
+        # with probabilities W&B draws the values instead of listing them
         elif "value" in given or ("values" in given and "probabilities" not in given):
             listed.append(Parameter(path, tuple(given["values"]) if "values" in given else (given["value"],)))
         else:
@@ -192,6 +197,7 @@ def canonical_json(value: Any) -> str:
 
 
 def _whole(value: Any) -> Any:
+    # JSON of a server may bring 3.0 back as 3
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):
@@ -226,6 +232,7 @@ def _faults(content: dict[str, Any]) -> list[str]:
     inside = [p for p in parts if isinstance(p, str) and re.search(r".\$\{args|\$\{args\w*\}.", p)]
     faults += [f"W&B fills a macro only where it is a whole element; it would leave {p!r}" for p in inside]
     cap = content.get("run_cap")
+    # True is an int to Python
     if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
         faults.append(f"run_cap must be a whole number from 1, got {cap!r}")
     parameters = content.get("parameters")
@@ -237,6 +244,7 @@ def _faults(content: dict[str, Any]) -> list[str]:
 
 
 def _parameter_faults(label: str, given: Any) -> list[str]:
+    # the last part alone: dots before it are our own path to it
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", label.rpartition(".")[2] or label):
         return [f"parameter name {label!r} has signs that W&B refuses"]
     if not isinstance(given, dict):

@@ -25,7 +25,7 @@ from lightning_avsp.losses import SaliencyLoss
 from lightning_avsp.metrics import SaliencyMetrics, ScoreTable
 from lightning_avsp.plain_values import read_torch_file
 from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
-from lightning_avsp.tasks.execution import Execution, compile_clock, fuse, prepare, shard
+from lightning_avsp.tasks.execution import Execution, compile_clock, fuse, prepare_network, shard
 from lightning_avsp.tasks.feature_cache import FeatureCache, TaskFeatures
 from lightning_avsp.tasks.initial_weights import (
     InitialWeights,
@@ -209,7 +209,7 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         if self._prepared:
             return
         self._prepared = True
-        lines = prepare(self.network, self.execution)
+        lines = prepare_network(self.network, self.execution)
         mesh = getattr(self, "_device_mesh", None)  # set by ModelParallelStrategy
         if mesh is not None:
             lines += shard(self.network, mesh["data_parallel"])

@@ -75,7 +75,7 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def prepare(network: nn.Module, execution: Execution) -> list[str]:
+def prepare_network(network: nn.Module, execution: Execution) -> list[str]:
     """Apply the options to a network, once; parameter names do not change.
 
     Returns:

@@ -32,6 +32,15 @@ def test_it_gives_several_tokens_and_their_number(samples: int) -> None:
     assert encoder.tokens(samples) >= 3
 
 
+def test_it_is_built_without_memory_even_where_linspace_stays_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    linspace = torch.linspace  # as transformers' loading leaves it for the rest of the process
+    monkeypatch.setattr(torch, "linspace", lambda *ends, device="cpu": linspace(*ends, device=device))
+    with torch.device("meta"):
+        assert TinyWaveformEncoder().bank.weight.is_meta
+
+
 def test_each_filter_answers_its_own_pitch() -> None:
     encoder = TinyWaveformEncoder()
     cosine, sine = encoder.bank(
@@ -52,27 +61,6 @@ def test_silence_and_full_scale_stay_finite_and_differ() -> None:
     assert (features[0] - features[1]).abs().mean() > 0.05
     features.sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
-
-
-def test_it_learns_pitch_whatever_the_loudness() -> None:
-    encoder = TinyWaveformEncoder()
-    classify = torch.nn.Linear(encoder.out_channels, 3)
-    optimizer = torch.optim.AdamW([*encoder.parameters(), *classify.parameters()], lr=3e-3)
-    pitches = torch.tensor([220.0, 440.0, 880.0])
-
-    def batch() -> tuple[Tensor, Tensor]:
-        label = torch.randint(0, 3, (24,))
-        detuned = pitches[label] * 2 ** (0.15 / 12 * torch.randn(24))
-        return tones(detuned, torch.empty(24).uniform_(0.05, 0.3)), label
-
-    for _ in range(25):
-        wave, label = batch()
-        loss = torch.nn.functional.cross_entropy(classify(encoder(wave).mean(dim=2)), label)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    wave, label = batch()
-    assert (classify(encoder(wave).mean(dim=2)).argmax(1) == label).float().mean() > 0.9
 
 
 def test_tokens_know_their_place() -> None:

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from lightning_avsp.cli import main
-from lightning_avsp.cli.data import parse_size
-from lightning_avsp.errors import InputError
 from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 
 
@@ -167,10 +165,3 @@ def test_faults_are_listed_and_the_exit_code_says_so(
     assert str(broken) in printed.out
     assert "5 videos prepared" in printed.out
     assert "1 of 6 videos could not be prepared" in printed.err
-
-
-def test_sizes() -> None:
-    assert parse_size("224x384") == (224, 384)
-    for text in ("224", "224x", "x384", "0x4", "224x-1", "a x b"):
-        with pytest.raises(InputError, match="HEIGHTxWIDTH"):
-            parse_size(text)

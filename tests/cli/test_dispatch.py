@@ -34,11 +34,6 @@ def test_overview_lists_every_command(arguments: list[str], capsys: pytest.Captu
         assert name in shown
 
 
-def test_version(capsys: pytest.CaptureFixture) -> None:
-    main(["--version"])
-    assert __version__ in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("arguments", [["fitt"], ["data", "sinth"], ["bench", "modell"], ["--hepl"]])
 def test_unknown_commands_end_with_one_line_and_code_2(
     arguments: list[str], refused: Callable[..., str]

@@ -83,14 +83,6 @@ def predict(*arguments: object) -> None:
     main(["predict", *map(str, arguments)])
 
 
-def refused(capsys, *arguments: object) -> str:
-    with pytest.raises(SystemExit) as stop:
-        predict(*arguments)
-    assert stop.value.code == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    return line
-
-
 @pytest.mark.shared
 def test_a_real_video(trained, shared: Path, tmp_path: Path, capsys) -> None:
     source, out = shared / "clips" / "nasa_13013.mp4", tmp_path / "out"
@@ -131,22 +123,22 @@ def test_the_same_seed_gives_the_same_maps(trained, film: Path, tmp_path: Path) 
     assert np.abs(a - c).max() > 2e-3
 
 
-def test_mistakes_are_one_line_and_leave_nothing(trained, film: Path, tmp_path: Path, capsys) -> None:
+def test_mistakes_are_one_line_and_leave_nothing(trained, film: Path, tmp_path: Path, refused) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "words.mp4").write_text("words " * 100)
     (tmp_path / "cut.mp4").write_bytes(film.read_bytes()[:1500])
     before = sorted(tmp_path.iterdir())
     common = ("--checkpoint", trained, "--out", tmp_path / "out")
-    assert "does not exist" in refused(capsys, tmp_path / "missing.mp4", *common)
-    assert "is empty" in refused(capsys, tmp_path / "empty.mp4", *common)
-    assert "is not a video" in refused(capsys, tmp_path / "words.mp4", *common)
-    assert "cut off" in refused(capsys, tmp_path / "cut.mp4", *common)
-    assert "has no audio" in refused(capsys, film, *common, "--modality", "a")
-    assert "stride=0" in refused(capsys, film, *common, "--stride", 0)
-    assert "opacity is 2.0" in refused(capsys, film, *common, "--opacity", 2)
-    assert "steps" in refused(capsys, film, *common, "--steps", 0)
-    assert "'rainbowish'" in refused(capsys, film, *common, "--colours", "rainbowish")
-    assert "'warp'" in refused(capsys, film, *common, "--device", "warp")
+    assert "does not exist" in refused(["predict", tmp_path / "missing.mp4", *common])
+    assert "is empty" in refused(["predict", tmp_path / "empty.mp4", *common])
+    assert "is not a video" in refused(["predict", tmp_path / "words.mp4", *common])
+    assert "cut off" in refused(["predict", tmp_path / "cut.mp4", *common])
+    assert "has no audio" in refused(["predict", film, *common, "--modality", "a"])
+    assert "stride=0" in refused(["predict", film, *common, "--stride", 0])
+    assert "opacity is 2.0" in refused(["predict", film, *common, "--opacity", 2])
+    assert "steps" in refused(["predict", film, *common, "--steps", 0])
+    assert "'rainbowish'" in refused(["predict", film, *common, "--colours", "rainbowish"])
+    assert "'warp'" in refused(["predict", film, *common, "--device", "warp"])
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -213,30 +205,30 @@ def test_several_films_share_a_network_and_go_on_film_by_film(
 
 
 def test_everything_is_tried_before_the_first_frame_of_the_first_film(
-    trained, film: Path, tmp_path: Path, monkeypatch, capsys
+    trained, film: Path, tmp_path: Path, monkeypatch, refused
 ) -> None:
     monkeypatch.setattr(Dot, "encode", lambda *_: pytest.fail("a frame was predicted"))
     (tmp_path / "films").mkdir()
     first, second = tmp_path / "films" / "a.mp4", tmp_path / "films" / "b.mp4"
     common = ("--checkpoint", trained, "--out", tmp_path / "out")
-    assert "holds no video" in refused(capsys, tmp_path / "films", *common)
-    assert "holds no video" in refused(capsys, tmp_path / "films" / "*.mp4", *common)
+    assert "holds no video" in refused(["predict", tmp_path / "films", *common])
+    assert "holds no video" in refused(["predict", tmp_path / "films" / "*.mp4", *common])
     first.write_bytes(film.read_bytes())
     second.write_text("words " * 100)
-    assert "b.mp4 is not a video" in refused(capsys, tmp_path / "films", *common)
+    assert "b.mp4 is not a video" in refused(["predict", tmp_path / "films", *common])
     second.write_bytes(film.read_bytes())
-    assert "rename one" in refused(capsys, film, first, tmp_path / "a.mkv", tmp_path / "a.mp4", *common)
+    assert "rename one" in refused(["predict", film, first, tmp_path / "a.mkv", tmp_path / "a.mp4", *common])
     (tmp_path / "out" / "b").mkdir(parents=True)
     (tmp_path / "out" / "b" / "thesis.tex").touch()
-    assert "thesis.tex" in refused(capsys, first, second, *common)
+    assert "thesis.tex" in refused(["predict", first, second, *common])
     monkeypatch.setattr(writer, "SPARE_BYTES", 1 << 60)
     (tmp_path / "out" / "b" / "thesis.tex").unlink()
-    assert "make room" in refused(capsys, first, second, *common)
+    assert "make room" in refused(["predict", first, second, *common])
     assert not (tmp_path / "out" / "a").exists()
 
 
 def test_damage_late_in_a_film_keeps_the_frames_before_it(
-    trained, film: Path, tmp_path: Path, monkeypatch, capsys
+    trained, film: Path, tmp_path: Path, monkeypatch, refused
 ) -> None:
     decode = video.decode_video
 
@@ -248,7 +240,7 @@ def test_damage_late_in_a_film_keeps_the_frames_before_it(
 
     monkeypatch.setattr(video, "decode_video", damaged)
     monkeypatch.setattr(writer, "decode_video", damaged)
-    line = refused(capsys, film, "--checkpoint", trained, "--out", tmp_path / "out", "--stride", 4)
+    line = refused(["predict", film, "--checkpoint", trained, "--out", tmp_path / "out", "--stride", 4])
     assert "Frames 1 to 10 are written" in line
     assert "frames 11 to 12 are missing" in line
     assert np.load(tmp_path / "out" / "maps.npz")["maps"].shape == (10, 24, 32)
@@ -267,15 +259,17 @@ def test_a_package_without_a_record_loses_nothing(trained, film: Path, tmp_path:
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["versions"]["torch"] is None
 
 
-def test_an_earlier_prediction_is_kept_unless_asked(trained, film: Path, tmp_path: Path, capsys) -> None:
+def test_an_earlier_prediction_is_kept_unless_asked(
+    trained, film: Path, tmp_path: Path, capsys, refused
+) -> None:
     common = (film, "--checkpoint", trained, "--out", tmp_path / "out")
     predict(*common)
     written = (tmp_path / "out" / "prediction.json").stat().st_mtime_ns
     predict(*common)
     assert "holds this prediction already: nothing to do" in capsys.readouterr().out
     assert (tmp_path / "out" / "prediction.json").stat().st_mtime_ns == written
-    assert "is not empty" in refused(capsys, *common, "--seed", 5)
-    assert "is not empty" in refused(capsys, *common, "--style", "contour")
+    assert "is not empty" in refused(["predict", *common, "--seed", 5])
+    assert "is not empty" in refused(["predict", *common, "--style", "contour"])
     predict(*common, "--overwrite", "true", "--seed", 5)
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["seed"] == 5
 
@@ -323,13 +317,6 @@ def test_a_gpu_gets_larger_batches_and_replayed_passes(
         predict(film, "--checkpoint", trained, "--out", tmp_path / f"gpu{len(batch)}", *batch)
     assert batches == [4, 16, 3]
     assert [type(network) for network in recorded] == [Dot, Dot]
-
-
-def test_devices() -> None:
-    assert choose_device("cpu") == "cpu"
-    assert torch.device(choose_device("auto")).type in ("cpu", "cuda", "mps", "xpu")
-    with pytest.raises(InputError, match="cuda:99"):
-        choose_device("cuda:99")
 
 
 def test_what_is_reported_beforehand(film: Path) -> None:

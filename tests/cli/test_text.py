@@ -39,19 +39,9 @@ def checkpoint(corpus: Path, captions: Path, tmp_path_factory: pytest.TempPathFa
     return run / "checkpoints" / "last.ckpt"
 
 
-@pytest.fixture(scope="module")
-def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import av
-
-    path = tmp_path_factory.mktemp("video") / "clip.mp4"
-    pixels = np.random.default_rng(0).integers(0, 255, (64, 128, 3), np.uint8)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p"
-        for _ in range(4):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode(None))
-    return path
+@pytest.fixture
+def video(make_film: Callable[..., Path]) -> Path:
+    return make_film("clip.mp4", frames=4, size=(64, 128), channels=0)
 
 
 def predict(video: Path, checkpoint: Path, out: Path, *more: str) -> np.ndarray:

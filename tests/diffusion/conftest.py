@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import pytest
+import torch
+from torch import Tensor
 
 from lightning_avsp.diffusion import GaussianDiffusion
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass
@@ -23,7 +21,8 @@ class GaussianData:
 
     def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
         """E[x0 | x_t] = m + sqrt(ab) s^2 (x_t - sqrt(ab) m) / (ab s^2 + 1 - ab)."""
-        alpha_bar = self.diffusion.alpha_bar(t).view(-1, *[1] * (x_t.dim() - 1)).to(x_t.dtype)
+        shares = [self.diffusion.alpha_bar_at(int(step)) for step in t]
+        alpha_bar = torch.tensor(shares, dtype=x_t.dtype).view(-1, *[1] * (x_t.dim() - 1))
         gain = alpha_bar.sqrt() * self.std**2 / (alpha_bar * self.std**2 + 1 - alpha_bar)
         return self.mean + gain * (x_t - alpha_bar.sqrt() * self.mean)
 

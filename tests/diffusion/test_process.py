@@ -1,13 +1,11 @@
-"""The Gaussian process: moments, conversions, posteriors, and a schedule that no cast can spoil."""
+"""The Gaussian process: moments, types, and a schedule that no cast can spoil."""
 
 import copy
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lightning_avsp.diffusion import GaussianDiffusion
@@ -22,20 +20,19 @@ def pair(batch: int = len(STEPS), dtype: torch.dtype = torch.float64) -> tuple[T
     return x0, noise
 
 
+def alpha_bars(diffusion: GaussianDiffusion, steps: Iterable[int]) -> Tensor:
+    return torch.tensor([diffusion.alpha_bar_at(int(step)) for step in steps], dtype=torch.float64)
+
+
 def test_alpha_bar_reaches_from_clean_to_noise() -> None:
-    diffusion = GaussianDiffusion()
-    values = diffusion.alpha_bar(torch.arange(-1, 1000))
+    values = alpha_bars(GaussianDiffusion(), range(-1, 1000))
     assert values[0].item() == 1.0
     assert (values.diff() < 0).all()
-    assert values.dtype == torch.float64
-    assert diffusion.alpha_bar(torch.tensor([[0, 1], [2, -1]])).shape == (2, 2)
-    for step in (-1, 0, 500, 999):
-        assert diffusion.alpha_bar_at(step) == diffusion.alpha_bar(torch.tensor(step)).item()
 
 
 def test_log_snr_is_that_of_alpha_bar() -> None:
     diffusion = GaussianDiffusion(100, "linear")
-    alpha_bar = diffusion.alpha_bar(torch.arange(100))
+    alpha_bar = alpha_bars(diffusion, range(100))
     torch.testing.assert_close(diffusion.log_snr(), (alpha_bar / (1 - alpha_bar)).log())
 
 
@@ -44,52 +41,22 @@ def test_q_sample_moments() -> None:
     t = torch.tensor([0, 400, 999])
     x0 = torch.full((3, 200_000), 0.7, dtype=torch.float64)
     x_t = diffusion.q_sample(x0, t, torch.randn(x0.shape, dtype=torch.float64))
-    alpha_bar = diffusion.alpha_bar(t)
+    alpha_bar = alpha_bars(diffusion, t)
     # 4.5 standard errors of mean and variance
     tolerance = 4.5 / 200_000**0.5
     assert ((x_t.mean(1) - 0.7 * alpha_bar.sqrt()).abs() <= tolerance * (1 - alpha_bar).sqrt()).all()
     assert ((x_t.var(1) - (1 - alpha_bar)).abs() <= tolerance * 2**0.5 * (1 - alpha_bar)).all()
 
 
-@given(
-    t=st.integers(0, 999),
-    x0=st.floats(-3, 3, width=32),
-    noise=st.floats(-4, 4, width=32),
-    schedule=st.sampled_from(["cosine", "linear"]),
-)
-@settings(max_examples=60, deadline=None, derandomize=True)
-def test_conversions_are_inverse(t: int, x0: float, noise: float, schedule: str) -> None:
-    diffusion = GaussianDiffusion(1000, schedule)
-    steps = torch.tensor([t])
-    clean, eps = torch.tensor([[x0]], dtype=torch.float64), torch.tensor([[noise]], dtype=torch.float64)
-    x_t = diffusion.q_sample(clean, steps, eps)
-    v = diffusion.velocity(clean, steps, eps)
-    # errors of 1e-16 that predict_x0_from_eps enlarges by 1 / sqrt(ab_T), 2e4
-    close = {"rtol": 1e-9, "atol": 1e-9}
-    torch.testing.assert_close(diffusion.predict_x0_from_eps(x_t, steps, eps), clean, **close)
-    torch.testing.assert_close(diffusion.predict_x0_from_v(x_t, steps, v), clean, **close)
-
-
 @pytest.mark.parametrize(
-    ("given", "result"),
-    [
-        (torch.bfloat16, torch.float32),
-        (torch.float16, torch.float32),
-        (torch.float32, torch.float32),
-        (torch.float64, torch.float64),
-    ],
+    ("given", "result"), [(torch.bfloat16, torch.float32), (torch.float64, torch.float64)]
 )
 def test_results_are_at_least_float32_and_no_value_is_read(given: torch.dtype, result: torch.dtype) -> None:
     """Meta tensors have no values: whatever would make a host wait for its device fails on them."""
     diffusion = GaussianDiffusion().to("meta")
     x0, noise, t = (tensor.to("meta") for tensor in (*pair(dtype=given), STEPS))
-    for tensor in (
-        diffusion.q_sample(x0, t, noise),
-        diffusion.velocity(x0, t, noise),
-        diffusion.predict_x0_from_eps(x0, t, noise),
-        diffusion.predict_x0_from_v(x0, t, noise),
-    ):
-        assert (tensor.dtype, tensor.shape) == (result, x0.shape)
+    x_t = diffusion.q_sample(x0, t, noise)
+    assert (x_t.dtype, x_t.shape) == (result, x0.shape)
 
 
 def test_bfloat16_data_lose_only_their_own_rounding() -> None:
@@ -121,14 +88,14 @@ CASTS: list[Callable[[nn.Module], nn.Module]] = [
 
 @pytest.mark.parametrize("cast", CASTS)
 def test_no_cast_spoils_the_schedule(cast: Callable[[nn.Module], nn.Module]) -> None:
-    everything = torch.arange(-1, 1000)
-    expected = GaussianDiffusion().alpha_bar(everything)
+    (expected,) = GaussianDiffusion().buffers()
     alone = cast(GaussianDiffusion())
     assert isinstance(alone, GaussianDiffusion)
     inside = cast(nn.ModuleDict({"diffusion": GaussianDiffusion(), "network": nn.Linear(2, 2)}))
     for diffusion in (alone, inside["diffusion"]):
-        assert torch.equal(diffusion.alpha_bar(everything), expected)
-        assert all(buffer.dtype == torch.float64 for buffer in diffusion.buffers())
+        (found,) = diffusion.buffers()
+        assert found.dtype == torch.float64
+        assert torch.equal(found, expected)
 
 
 def test_schedule_is_not_in_the_checkpoint_but_survives_pickling() -> None:
@@ -138,7 +105,7 @@ def test_schedule_is_not_in_the_checkpoint_but_survives_pickling() -> None:
     torch.save(diffusion, file)
     file.seek(0)
     loaded = torch.load(file, weights_only=False)
-    assert torch.equal(loaded.alpha_bar(torch.arange(50)), diffusion.alpha_bar(torch.arange(50)))
+    assert torch.equal(*loaded.buffers(), *diffusion.buffers())
     assert repr(loaded) == "GaussianDiffusion(num_steps=50, schedule='linear')"
 
 
@@ -162,8 +129,6 @@ def test_range_mistakes_name_both_values() -> None:
     for steps, message in (([100, 5], r"5\.\.100 .* 0\.\.99.*100 steps"), ([-1, 5], r"-1\.\.5 .* 0\.\.99")):
         with pytest.raises(InputError, match=message):
             diffusion.q_sample(x0, torch.tensor(steps), noise)
-    with pytest.raises(InputError, match=r"-2\.\.-2 leave the range -1\.\.99"):
-        diffusion.alpha_bar(torch.tensor(-2))
     with pytest.raises(InputError, match=r"100 is outside -1\.\.99"):
         diffusion.alpha_bar_at(100)
 

@@ -38,12 +38,6 @@ def test_default_is_ddim_over_algorithm_2s_four_steps(data: GaussianData) -> Non
     assert torch.equal(drawn, ddim(data.denoise, seen[0].x_t, space_timesteps(1000, 4), data.diffusion))
 
 
-def test_released_setting_is_one_pass_at_zero_on_pure_noise(data: GaussianData) -> None:
-    _, seen = draw(Sampling(steps=1, spacing="leading"), data.denoise, (1, 500))
-    assert [step.t for step in seen] == [0]
-    assert seen[0].x_t.std().item() == pytest.approx(1, abs=5 / 1000**0.5)  # five standard errors
-
-
 @pytest.mark.parametrize("algorithm", SAMPLERS)
 def test_seeded_clips_do_not_depend_on_their_batch(algorithm: str, data: GaussianData) -> None:
     """To the last bit: every operation is an addition or a multiplication of single elements."""

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from rounding import LOG_MEL
 
 from lightning_avsp.data.reader import WaveStore
@@ -23,7 +21,6 @@ from lightning_avsp.media.audio import (
     log_mel,
     mel_matrix,
     released_examples,
-    resample,
     to_mono,
 )
 from lightning_avsp.media.audio_track import load_audio, read_audio
@@ -84,10 +81,9 @@ def test_time_is_the_height_and_mel_the_width() -> None:
     assert int(low[32].argmax()) < 16 < int(slices[60].argmax())
 
 
-@given(
-    start=st.floats(-5, 5),
-    length=st.floats(0.01, 3.0),
-    samples=st.integers(1, 40_000),
+@pytest.mark.parametrize(
+    ("start", "length", "samples"),
+    [(0.3, 0.9, 32_000), (-5.0, 0.01, 1), (-0.4, 3.0, 40_000), (2.4, 0.3, 40_000), (5.0, 1.0, 300)],
 )
 def test_any_window_gives_finite_slices_and_silence_outside(
     start: float, length: float, samples: int
@@ -165,16 +161,6 @@ def test_forced_to_nine(have: int, expected: list[int]) -> None:
     assert force_count(torch.arange(have), 9).tolist() == expected
 
 
-def test_shape_and_silence() -> None:
-    slices = CONFIG.cut(Wave(tone(16_000, 2.0), 16_000), 0.0, 0.64)
-    assert (slices.shape, slices.dtype) == ((1, 9, 112, 192), torch.float32)
-    assert torch.isfinite(slices).all()
-    silent = CONFIG.silence()
-    assert silent.shape == slices.shape
-    cut = CONFIG.cut(Wave(torch.zeros(32_000), 16_000), 0.3, 0.9)
-    torch.testing.assert_close(silent, cut, rtol=0, atol=LOG_MEL)
-
-
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("channels", [1, 2, 6])
 def test_files_of_all_channels_and_rates(tmp_path: Path, rate: int, channels: int) -> None:
@@ -189,12 +175,6 @@ def test_files_of_all_channels_and_rates(tmp_path: Path, rate: int, channels: in
     wanted = torch.from_numpy(mono * gains.mean() / gains.max()).float()
     torch.testing.assert_close(to_mono(wave), wanted, rtol=0, atol=2**-14)  # 16 bits, -32768 to 32767
     assert CONFIG.prepare(wave, got).seconds == pytest.approx(0.5, abs=1 / 16_000)  # a sample
-
-
-def test_resample_keeps_the_tone() -> None:
-    resampled = resample(tone(44_100, 1.0), 44_100, 16_000)
-    assert resampled.numel() == 16_000
-    assert int(torch.fft.rfft(resampled).abs().argmax()) == 440
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,6 @@ def test_a_grid_follows_wandbs_order(tmp_path: Path) -> None:
         (3, 0),
     ]
     assert all(t.overrides["data"]["corpora"] == ["AVAD"] for t in trials)
-    assert [t.index for t in trials] == [0, 1, 2, 3]
     assert len({t.id for t in trials}) == 4
 
 
@@ -97,20 +96,20 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
-    [{"method": "bayes"}, {"method": "random"}, {"early_terminate": {"type": "hyperband", "min_iter": 3}}],
+    ("content", "reason"),
+    [
+        ({"method": "bayes"}, "method: bayes"),
+        ({"method": "random"}, "method: random"),
+        ({"early_terminate": {"type": "hyperband", "min_iter": 3}}, "early_terminate"),
+        ({"parameters": {"data": {"parameters": {"lr": {"min": 0.1, "max": 0.5}}}}}, r"data\.lr"),
+    ],
 )
-def test_what_needs_the_server_is_sent_to_the_agent(tmp_path: Path, content: dict[str, Any]) -> None:
-    sweep = load_sweep(write(tmp_path, parameters={"a": {"values": [1, 2]}}, **content))
-    with pytest.raises(InputError, match="wandb agent"):
+def test_what_needs_the_server_is_sent_to_the_agent(
+    tmp_path: Path, content: dict[str, Any], reason: str
+) -> None:
+    sweep = load_sweep(write(tmp_path, **{"parameters": {"a": {"values": [1, 2]}}, **content}))
+    with pytest.raises(InputError, match=f"{reason} needs W&B's server: .*wandb agent"):
         expand(sweep)
-
-
-def test_a_grid_of_distributions_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"data\.lr needs W&B's server"):
-        expand(
-            load_sweep(write(tmp_path, parameters={"data": {"parameters": {"lr": {"min": 0.1, "max": 0.5}}}}))
-        )
 
 
 def test_groups_are_flattened_in_order_and_rows_are_told_from_repetitions(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from lightning_avsp.tasks.execution import (
     _kind,
     compile_clock,
     parameters,
-    prepare,
+    prepare_network,
     resting_statistics,
     units,
 )
@@ -85,7 +85,7 @@ def test_no_unit_lies_inside_another() -> None:
 def test_checkpointed_blocks_give_the_same_loss_and_gradients() -> None:
     plain = tiny()
     checkpointed = copy.deepcopy(plain)
-    lines = prepare(checkpointed, Execution(activation_checkpointing=True))
+    lines = prepare_network(checkpointed, Execution(activation_checkpointing=True))
     assert re.search(r"activations of \d+ blocks are computed anew", lines[0])
     loss, gradients = one_step(plain, clip())
     again, others = one_step(checkpointed, clip())
@@ -115,7 +115,7 @@ def test_checkpointed_batch_norms_count_each_batch_once() -> None:
     torch.manual_seed(0)
     plain = Normed()
     checkpointed = copy.deepcopy(plain)
-    prepare(checkpointed, Execution(activation_checkpointing=True))
+    prepare_network(checkpointed, Execution(activation_checkpointing=True))
     assert len(list(units(plain))) == 2
     x = torch.randn(3, 48, 8, 8)
     loss, gradients = one_step(plain, (x,))
@@ -144,7 +144,7 @@ def test_checkpointing_keeps_fewer_activations() -> None:
     kept = {}
     for name, execution in {"plain": Execution(), "less": Execution(activation_checkpointing=True)}.items():
         network = Normed()
-        prepare(network, execution)
+        prepare_network(network, execution)
         kept[name] = saved_bytes(network, (torch.randn(3, 48, 8, 8),))
     assert kept["less"] < 0.3 * kept["plain"]
 
@@ -179,7 +179,7 @@ compiles = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor th
 def test_compiled_blocks_give_the_same_maps_gradients_and_names() -> None:
     plain = tiny()
     compiled = copy.deepcopy(plain)
-    lines = prepare(compiled, Execution(compile="eager"))
+    lines = prepare_network(compiled, Execution(compile="eager"))
     kinds = len({_kind(block) for _, block in units(plain)})
     assert f"{kinds} blocks of {kinds} kinds are compiled at their first use (eager)" in lines[0]
     assert compiled.state_dict().keys() == plain.state_dict().keys()
@@ -202,7 +202,7 @@ def test_blocks_of_one_kind_share_their_compiled_code() -> None:
     torch.manual_seed(0)
     network = Normed(blocks=10)  # more than torch compiles of one function
     plain = copy.deepcopy(network).eval()
-    assert "10 blocks of 1 kinds" in prepare(network, Execution(compile="eager"))[0]
+    assert "10 blocks of 1 kinds" in prepare_network(network, Execution(compile="eager"))[0]
     graphs, x = counters["stats"]["unique_graphs"], torch.randn(3, 48, 8, 8)
     network.eval()
     assert_close(network(x), plain(x), operations=10 * 9 * 48)  # blocks in a row, terms of a sum
@@ -212,7 +212,7 @@ def test_blocks_of_one_kind_share_their_compiled_code() -> None:
 @compiles
 def test_a_copied_network_runs_its_own_blocks() -> None:
     network = tiny().eval()
-    prepare(network, Execution(compile="eager", activation_checkpointing=True))
+    prepare_network(network, Execution(compile="eager", activation_checkpointing=True))
     copied = copy.deepcopy(network)
     with torch.no_grad():
         for parameter in copied.parameters():
@@ -241,4 +241,4 @@ def test_every_unit_is_entered_through_its_forward(network: type[SaliencyNetwork
 
 
 def test_nothing_is_done_unasked() -> None:
-    assert prepare(tiny(), Execution()) == []
+    assert prepare_network(tiny(), Execution()) == []

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import lightning
 import pytest
 import torch
 from commandline import fit_arguments
@@ -35,7 +36,7 @@ def trained() -> dict[str, Any]:
     """Content of a small checkpoint, as `lightning fit` writes it."""
     task = DiffusionSaliencyTask(DiffSal(**TINY), sampling=Sampling(steps=2))
     return {
-        "pytorch-lightning_version": "2.6.6",
+        "pytorch-lightning_version": lightning.__version__,
         "epoch": 0,
         "global_step": 1,
         "loops": {},
@@ -271,8 +272,9 @@ def test_checkpoints_that_cannot_be_used(tmp_path: Path) -> None:
         path.write_bytes(bytes_)
         with pytest.raises(InputError, match=rf"{name}.ckpt \(\d+ bytes\) cannot be read: it is damaged"):
             load_model(path)
+    foreign = {"pytorch-lightning_version": lightning.__version__, "state_dict": {}}
     with pytest.raises(InputError, match="not of this project's tasks"):
-        load_model(save({"pytorch-lightning_version": "2.6.6", "state_dict": {}}, tmp_path / "foreign.ckpt"))
+        load_model(save(foreign, tmp_path / "foreign.ckpt"))
     with pytest.raises(
         InputError, match="neither a checkpoint of `lightning fit` nor an official DiffSal file"
     ):

@@ -22,7 +22,6 @@ from lightning_avsp.curation.importing.settings import (
     ScreenGeometry,
     TimeStamps,
     parse_size,
-    screen_pixels,
 )
 from lightning_avsp.curation.importing.writing import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.errors import InputError
@@ -288,16 +287,8 @@ def test_points_lie_in_their_pixel_up_to_the_last() -> None:
 
 
 def test_sizes_on_the_screen() -> None:
-    assert screen_pixels(1.0, 57.3, 40.0, 1600) == pytest.approx(
-        40.0, rel=1e-3
-    )  # 57.3 cm times tan(.5 deg) is .50004
-    assert screen_pixels(2.0, 60.0, 50.0, 1000) == 2 * 60 * math.tan(math.radians(1)) * 20
-    with pytest.raises(InputError, match="must be positive"):
-        screen_pixels(1.0, 0.0, 40.0, 1600)
     with pytest.raises(InputError, match="columns 1200 to 1300"):
         ScreenGeometry((100, 50), "screen", (1000, 500), (1200.0, 0.0), (100.0, 50.0))
-    with pytest.raises(InputError, match="WIDTHxHEIGHT"):
-        parse_size("10.5x20", "--screen")
     assert judge_sigma((20.0, 20.0), (360, 640)) == []
     (note,) = judge_sigma((1.0, 1.0), (360, 640))
     assert "0.16% of the video's width" in note
@@ -361,3 +352,10 @@ def test_gaze_that_follows_nothing_is_not(spread: float, film: tuple[FilmSketch,
     aimless = 0.5 + np.random.default_rng(2).normal(0, spread, (LENGTH, 2))
     assert judge(film, aimless) == []
     assert film[0].judge((np.full((1, 2), 0.5),) * 30, np.arange(30), RATE) == []  # three seconds are too few
+
+
+def test_sizes() -> None:
+    assert parse_size("224x384", "--size", "HEIGHTxWIDTH") == (224, 384)
+    for text in ("224", "224x", "x384", "0x4", "224x-1", "10.5x20", "a x b"):
+        with pytest.raises(InputError, match="whole, positive HEIGHTxWIDTH"):
+            parse_size(text, "--size", "HEIGHTxWIDTH")
