@@ -12,7 +12,13 @@ from torch.utils.data import SequentialSampler
 
 from lightning_avsp.data.augmentation import Augmentation
 from lightning_avsp.data.datamodule import AVSaliencyDataModule
-from lightning_avsp.data.loader import ResumableDataLoader, ResumeWarning, worker_context
+from lightning_avsp.data.loader import (
+    ResumableDataLoader,
+    ResumeWarning,
+    default_workers,
+    loader_settings,
+    worker_context,
+)
 from lightning_avsp.data.options import LoadingOptions, TrainingOptions, ValidationOptions
 from lightning_avsp.data.samplers import EpochShuffleSampler
 from lightning_avsp.media.audio import LogMel
@@ -223,3 +229,17 @@ def test_epochs_cut_short_by_a_limit(corpus_root: Path, tmp_path: Path) -> None:
 def test_overfitting_one_batch(corpus_root: Path, tmp_path: Path) -> None:
     model, _ = fit(corpus_root, tmp_path, overfit_batches=1)
     assert len({str(keys) for _, _, keys in model.seen}) == 1
+
+
+@pytest.mark.parametrize(
+    ("cores", "devices", "expected"),
+    [(16, 1, (12, 4, 16)), (64, 2, (12, 4, 16)), (16, 4, (3, 1, 4)), (8, 8, (1, 1, 1)), (2, 1, (1, 1, 2))],
+)
+def test_both_loaders_of_a_training_share_the_cores_of_their_device(
+    monkeypatch: pytest.MonkeyPatch, cores: int, devices: int, expected: tuple[int, int, int]
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    parts = ("train", "validation", "test")
+    assert tuple(default_workers(devices, part) for part in parts) == expected  # type: ignore[arg-type]
+    settings = [loader_settings(workers, None, seed=0, batch_bytes=1) for workers in (0, 1)]
+    assert [one["persistent_workers"] for one in settings] == [False, True]  # from epoch to epoch

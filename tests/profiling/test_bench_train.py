@@ -12,6 +12,7 @@ import torch
 from conftest import LIMIT_S
 from rich.console import Console
 
+from lightning_avsp.cli import main
 from lightning_avsp.cli.bench import train
 from lightning_avsp.errors import InputError
 from lightning_avsp.profiling.case import BenchmarkCase, Configuration
@@ -196,6 +197,34 @@ def test_the_suite_goes_on_behind_what_is_stopped_or_dies(tmp_path: Path) -> Non
     # no process starts as fast as this
     stopped = bench_suite({lethal: [Configuration(lethal)]}, CPU, ONCE, 0.01, lambda _: None, lambda _: None)
     assert stopped.speeds[0].error == "stopped after 0 s"
+
+
+def test_all_measures_the_papers_in_every_execution_within_eight_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that docs/scale.md gives for a GPU, without its work."""
+    asked: list[Any] = []
+
+    def note(suite: Any, device: Any, amount: Any, limit: float, report: Any, save: Any) -> Speeds:
+        asked.extend((suite, limit, amount.inference))
+        return Speeds({}, [Speed("stopped", error="stopped")])
+
+    monkeypatch.setattr("lightning_avsp.profiling.train.bench_suite", note)
+    monkeypatch.chdir(EXPERIMENTS.parent)
+    main(["bench", "train", "--all", "true", "--inference", "true", "--out", str(tmp_path)])
+    suite, limit, inference = asked
+    assert inference
+    assert len(suite) * limit < 8 * 60
+    assert [path.stem for path in suite] == ["diffsal_avad", "mubic_avad", "avrsp_avad", "tavdiff_avad"]
+    for path, configurations in suite.items():
+        assert path.is_file()
+        ways = {(one.precision, one.compile, one.batch) for one in configurations}
+        assert ways == {
+            ("32-true", "none", 8),
+            ("bf16-mixed", "none", 8),
+            ("bf16-mixed", "default", 8),
+            ("bf16-mixed", "graphs", 8),
+        }
 
 
 def test_matrix_peaks_by_name() -> None:
