@@ -1,10 +1,13 @@
 """A killed training is taken up in mid-epoch with exactly the batches it would have seen."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning.fabric.utilities.data import _auto_add_worker_init_fn
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
@@ -13,6 +16,7 @@ from torch.utils.data import SequentialSampler
 from lightning_avsp.data.augmentation import Augmentation
 from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.loader import (
+    _PRELOADED,
     ResumableDataLoader,
     ResumeWarning,
     default_workers,
@@ -229,6 +233,20 @@ def test_epochs_cut_short_by_a_limit(corpus_root: Path, tmp_path: Path) -> None:
 def test_overfitting_one_batch(corpus_root: Path, tmp_path: Path) -> None:
     model, _ = fit(corpus_root, tmp_path, overfit_batches=1)
     assert len({str(keys) for _, _, keys in model.seen}) == 1
+
+
+def test_workers_do_not_import_lightning() -> None:
+    """It takes longer than all else that they import, and a fit waits for its first batch."""
+    settings = loader_settings(1, None, seed=0, batch_bytes=1)
+    needed = {*_PRELOADED, settings["worker_init_fn"].__module__, settings["collate_fn"].__module__}
+    code = f"import sys, {', '.join(needed)}; print('lightning' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+    loader = pairs()
+    loader.worker_init_fn = settings["worker_init_fn"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PL_SEED_WORKERS", "1")
+        _auto_add_worker_init_fn(loader, 0)
+    assert loader.worker_init_fn is settings["worker_init_fn"]
 
 
 @pytest.mark.parametrize(
