@@ -128,7 +128,7 @@ class BenchmarkCase:
         self.gradient_clip: float | None = experiment.config.trainer.gradient_clip_val
         self._text_width = experiment.text_width
         if flops is None:
-            network = self.task.network
+            network = self.task.network  # not compiled yet: the counter must see its operators
             inputs = forward_inputs(network, self.data, self._text_width, torch.device("cpu"))
             reads = isinstance(network, DiffusionNetwork) and network.reads_target
             flops = training_flops(network, inputs, **({"saliency": inputs[0]} if reads else {}))
@@ -152,6 +152,7 @@ class BenchmarkCase:
 
     def _batches(self) -> Iterator[SaliencyBatch]:
         if self.configuration.root is None:
+            # the same every time: making batches is no part of a step
             batch = random_batch(self.data, self.batch, self._text_width, self.device)
             while True:
                 yield batch
@@ -193,7 +194,7 @@ class BenchmarkCase:
                 self.step(timeline)
             sections = timeline.totals()
         if self.configuration.root is None:
-            sections.pop("data")
+            sections.pop("data")  # handing out the one batch
         return sections
 
     def predict(self, denoising_steps: int | None) -> float:
@@ -203,7 +204,7 @@ class BenchmarkCase:
             assert isinstance(self.task, DiffusionSaliencyTask)
             self.task.sampling = replace(self.task.sampling, steps=denoising_steps)
         self.task.eval()
-        synchronise(self.device)
+        synchronise(self.device)  # else the rest of a training step would count as prediction
         start = perf_counter()
         with torch.inference_mode(), self._precision():
             self.task.predict_maps(batch)

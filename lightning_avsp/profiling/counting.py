@@ -57,6 +57,7 @@ def count_as_papers(module: nn.Module, *inputs: Any, method: str = "forward") ->
     def hook(layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         nonlocal macs
         rule = next(rule for kinds, rule in _RULES if isinstance(layer, kinds))
+        # work each time, parameters once: heads and time steps share layers
         macs += rule(layer, args[0], output)
         called.add(layer)
 
@@ -98,9 +99,11 @@ def training_flops(network: nn.Module, inputs: Sequence[Any], **keywords: Any) -
         inputs: Arguments of its forward, on any device.
         **keywords: More of them.
     """
+    # a copy: moved to the meta device, the network itself would lose its weights
     counted = copy.deepcopy(network).to("meta").train()
     inputs, keywords = tree_map_only(Tensor, lambda tensor: tensor.to("meta"), (list(inputs), keywords))
     with _flop_counter() as counter:
+        # any loss would do: the counter sees convolutions and matrix products alone
         counted(*inputs, **keywords).sum().backward()
     return int(counter.get_total_flops())
 
@@ -178,7 +181,7 @@ class _PeakMemory(TorchDispatchMode):
         return output
 
     def _add(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
+        key = storage._cdata  # of the memory: one storage may have several Python objects in its life
         if key in self._alive:
             return
         self._alive[key] = storage.nbytes()
@@ -193,6 +196,7 @@ class _PeakMemory(TorchDispatchMode):
 @contextmanager
 def _mode(module: nn.Module, training: bool) -> Iterator[None]:
     """Set evaluation or training mode for the time of a pass; every sub-module gets its own mode back."""
+    # of each part: train() gives all the same mode, and frozen encoders have their own
     before = [(layer, layer.training) for layer in module.modules()]
     module.train(training)
     try:

@@ -10,7 +10,7 @@ MATRIX_PEAKS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("H100", "PCIe"), 756e12),
     (("H100", "NVL"), 835e12),
     (("H100", "HBM3"), 989e12),
-    (("H200", "NVL"), 835e12),
+    (("H200", "NVL"), 835e12),  # before the plain H200, whose name is part of it
     (("H200",), 989e12),
     (("A100",), 312e12),
     (("RTX 4090",), 165e12),
@@ -47,6 +47,7 @@ def peak_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated())
     lines = _STATUS.read_text().splitlines() if _STATUS.exists() else []
+    # the kernel's "kB" are 1024 bytes
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), None)
 
 

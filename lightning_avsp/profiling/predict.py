@@ -50,6 +50,7 @@ def bench_predict(
         is left of writing in threads when the network has to wait for it. The loop's record has the largest
         ``difference`` of its maps from those of the film.
     """
+    # from the first frame to the last: windows at the ends are padded, those in between are not
     numbers = np.linspace(1, video.frames, windows).round().astype(int).tolist()
     maps: dict[int, np.ndarray] = {}
     films = [_time_film(model, video, stride, batch, maps) for stride in strides]
@@ -93,7 +94,7 @@ def _time_film(
                 with report.timed("write"):
                     writer.write(index, saliency)
                 if stride == 1:
-                    maps[index + 1] = saliency.astype(np.float16)
+                    maps[index + 1] = saliency.astype(np.float16)  # a film's maps in float32 may not fit
             with report.timed("write"):
                 frames = writer.finish({})
         seconds = perf_counter() - begin

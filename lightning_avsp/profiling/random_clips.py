@@ -28,7 +28,7 @@ def random_batch(
         The fields of this data module's batches: frames uint8 (B, T, H, W, 3), audio, maps uint8, and names that differ
         from clip to clip.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)  # of the CPU: those of other devices give other numbers
     frames = data.clip.frames
 
     def pixels(*shape: int) -> Tensor:
@@ -44,7 +44,7 @@ def random_batch(
         has_audio=torch.ones(batch, dtype=torch.bool, device=device),
         saliency=pixels(batch, 1, *data.map_size),
         corpus=["random"] * batch,
-        video_id=[f"clip{index}" for index in range(batch)],
+        video_id=[f"clip{index}" for index in range(batch)],  # names seed the noise of a prediction
         frame=torch.full((batch,), data.clip.target_index + 1, device=device),
     )
     if text_width is not None and data.captions is not None:
@@ -58,6 +58,7 @@ def forward_inputs(
     network: SaliencyNetwork, data: AVSaliencyDataModule, text_width: int | None, device: torch.device
 ) -> list[Any]:
     """Make the arguments of a network's forward pass for one random clip, on the network's device."""
+    # one clip: operations are counted for it, and batches of any size multiply them
     inputs: list[Any] = list(network_inputs(network, random_batch(data, 1, text_width, device)))
     if isinstance(network, DiffusionNetwork):
         noisy, t = torch.zeros(1, 1, *data.map_size), torch.zeros(1, dtype=torch.int64)

@@ -41,6 +41,7 @@ class Timeline:
 
     def mark(self, section: str) -> None:
         """Count everything since the last mark as this section."""
+        # without timing an event only orders streams
         moment: Any = torch.cuda.Event(enable_timing=True) if self.cuda else perf_counter()
         if self.cuda:
             moment.record()
@@ -51,8 +52,11 @@ class Timeline:
         if self.cuda:
             torch.cuda.synchronize()
         found: dict[str, float] = {}
+        # each mark ends a section and begins the next; the last begins none
         for (_, before), (section, after) in zip(self._marks, self._marks[1:], strict=False):
-            seconds = before.elapsed_time(after) / 1000 if self.cuda else after - before
+            seconds = (
+                before.elapsed_time(after) / 1000 if self.cuda else after - before
+            )  # CUDA gives milliseconds
             found[section] = found.get(section, 0.0) + seconds
         return found
 
@@ -64,6 +68,7 @@ def marked(network: SaliencyNetwork, timeline: Timeline) -> Iterator[None]:
     if isinstance(network, DiffusionNetwork):
         parts = [(network, "encode", "other", "encoder"), (network, "denoise", "other", "denoiser")]
     else:
+        # in one pass: what runs between two encoders, or behind them, counts as decoder
         parts = [(encoder, "forward", "decoder", "encoder") for encoder in _encoders(network)]
         parts.append((network, "forward", "other", "decoder"))
     with ExitStack() as stack:

@@ -146,6 +146,7 @@ def bench_train(
     stages.append(("profiling", lambda case: case.add_operators(trace if case is cases[0] else None)))
     stages += [("predicting", Measurement.add_predictions)] if amount.inference else []
     first = cases[0].speed.samples_per_s
+    # in turns on a CPU, where other work comes and goes; one by one on a GPU, whose memory may not hold all of them
     for group in [cases] if device.type == "cpu" else [[case] for case in cases]:
         for doing, measure in stages:
             for case in [case for case in group if case.speed.error is None]:
@@ -164,7 +165,7 @@ def bench_train(
                 case.speed.ratios = [own / its for own, its in pairs]
                 save(found)
         for case in group:
-            vars(case).pop("case", None)
+            vars(case).pop("case", None)  # the next one gets the device alone
         # memory that nothing refers to any more, that of compiled code and CUDA graphs included
         torch._dynamo.reset()
         gc.collect()
@@ -221,7 +222,7 @@ class Measurement:
         """Time a round of training steps on a device with this matrix peak."""
         case, speed = self.case, self.speed
         reset_peak_memory(self.device)
-        before = case.clips
+        before = case.clips  # not steps times batch: the last batch of an epoch is smaller
         sections = case.train(self.amount.steps)
         speed.samples_per_s.append((case.clips - before) / sum(sections.values()))
         for name, seconds in sections.items():
@@ -257,7 +258,7 @@ class Measurement:
         """Time predictions."""
         case, compiled = self.case, compile_clock.seconds
         for count in DENOISING_STEPS if isinstance(case.task.network, DiffusionNetwork) else (None,):
-            case.predict(count)  # warms up
+            case.predict(count)  # compiles, records graphs, fills caches
             self.speed.clips_per_s["one pass" if count is None else str(count)] = [
                 case.batch / case.predict(count) for _ in range(self.amount.rounds)
             ]
@@ -287,8 +288,10 @@ def bench_suite(
     """
     joint = Speeds({}, [])
     for experiment, configurations in suite.items():
+        # each in a process of its own: memory, compiled code and a crash of one do not reach the next
         found = Speeds({}, [])
         reader, writer = multiprocessing.Pipe(duplex=False)
+        # not forked: CUDA does not work in a child of a process that has used it
         process = multiprocessing.get_context("spawn").Process(
             target=_measure, args=(list(configurations), device, amount, writer)
         )
@@ -297,7 +300,7 @@ def bench_suite(
         writer.close()  # so that the end of the process is the end of the pipe
         try:
             while reader.poll(max(0.0, limit_s - (perf_counter() - start))):
-                found = reader.recv()
+                found = reader.recv()  # all rows each time, so that what was measured before a kill stays
             reason = f"stopped after {perf_counter() - start:.0f} s"
         except EOFError:
             process.join()
