@@ -19,14 +19,12 @@ from lightning_avsp.tasks.loading import WANTED, refuse_foreign
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """ModelCheckpoint of a run whose folder may have been moved or copied since.
-
-    Lightning forgets the best score when the folder's path has changed; the next validation, however bad, would then
-    overwrite ``best.ckpt``.
-    """
+    """ModelCheckpoint of a run whose folder may have been moved or copied since."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load the state with every path moved from the old folder to this one."""
+        # Lightning forgets the best score when the folder's path has changed; the next validation, however bad, would
+        # then overwrite best.ckpt
         before, now = str(state_dict.get("dirpath")), str(self.dirpath)
 
         def moved(value: Any) -> Any:
@@ -60,11 +58,7 @@ def checkpoint_callbacks(
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writer to a temporary file in the checkpoint's own folder, flushed to disk and then renamed.
-
-    Lightning's own writer builds its temporary file in the system's temporary folder: on another disk than the run, the
-    last step is a copy, and a kill in its middle leaves half a ``last.ckpt``.
-    """
+    """Writer to a temporary file in the checkpoint's own folder, flushed to disk and then renamed."""
 
     def load_checkpoint(self, path: str | os.PathLike[str], *_: Any, **__: Any) -> dict[str, Any]:
         """Read a checkpoint as data, whatever options say: it must not be able to run code.
@@ -85,6 +79,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             AVSPError: If the disk is full or the folder cannot be written.
         """
         target = Path(path)
+        # Lightning's own writer builds its file in the system's temporary folder: on another disk than the run, the
+        # last step is a copy, and a kill in its middle leaves half a last.ckpt
         try:
             with atomic_write(target) as file:
                 torch.save(checkpoint, file)

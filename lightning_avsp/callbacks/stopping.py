@@ -44,7 +44,7 @@ class FiniteLoss(Callback):
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if not isinstance(loss, Tensor):  # a step that was skipped
             return
-        self._losses.append(loss.detach().float())
+        self._losses.append(loss.detach().float())  # not as a number, which would wait for the step
         keys = zip(batch["corpus"], batch["video_id"], batch["frame"], strict=True)
         clips = [[corpus, video, frame] for corpus, video, frame in keys]
         self._clips.append({"epoch": trainer.current_epoch, "batch": batch_idx, "clips": clips})
@@ -59,7 +59,7 @@ class FiniteLoss(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Check the remaining losses before anything is saved."""
-        self.check(trainer)
+        self.check(trainer)  # a run resumed from weights after a NaN could only go on with it
 
     def check(self, trainer: Trainer) -> None:
         """Raise if one of the stored losses is NaN or infinite, on every process alike.

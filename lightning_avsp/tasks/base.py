@@ -315,13 +315,11 @@ class SaliencyTask(LightningModule, Generic[NetworkT]):
         self.log_dict(means, on_step=False, on_epoch=True, sync_dist=True, batch_size=count)
 
     def _show_loss(self, loss: Tensor, count: int) -> None:
-        """Show the loss of a step in the progress bar; on an accelerator only of steps that are logged.
-
-        Lightning converts what a bar shows to a number after every batch. A tensor on a device would make that wait
-        for the end of the step, so the bar never gets one.
-        """
+        """Show the loss of a step in the progress bar; on an accelerator only of steps that are logged."""
         if self._trainer is None:
             return
+        # Lightning converts what a bar shows to a number after every batch: a tensor on a device would make that wait
+        # for the end of the step, so the bar never gets one
         every = 1 if loss.device.type == "cpu" else getattr(self._trainer, "log_every_n_steps", None) or 50
         if self._shown % every == 0:
             self.log("loss", loss.detach().cpu(), prog_bar=True, logger=False, batch_size=count)

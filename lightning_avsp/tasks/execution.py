@@ -156,6 +156,7 @@ def _compile(blocks: list[nn.Module], mode: str) -> int:
         if kind not in shared:
             # torch keeps compiled code, and counts recompilations, by code object: each kind needs its own
             code = _run.__code__.replace(co_name=f"{type(block).__name__}_{len(shared)}")
+            # shapes are fixed; at a second one torch would make sizes dynamic and compile for any
             shared[kind] = torch.compile(
                 FunctionType(code, _run.__globals__), dynamic=False, **_BACKENDS[mode]
             )
@@ -169,16 +170,14 @@ def _run(block: nn.Module, *args: Any, **kwargs: Any) -> Any:
 
 def _kind(block: nn.Module) -> tuple[Any, ...]:
     """Class, settings and parameter shapes: blocks that agree in them run the same code."""
+    # a frozen block has another backward pass than a trained one of the same shapes
     shapes = tuple((name, tuple(p.shape), p.requires_grad) for name, p in block.named_parameters())
     return type(block), repr(block), shapes
 
 
 @dataclass
 class CompiledForward:
-    """The forward pass of a block through the compiled function of its kind.
-
-    A batch smaller than one seen before (the last of an epoch) runs uncompiled: compiling would take longer.
-    """
+    """The forward pass of a block through the compiled function of its kind; smaller batches run uncompiled."""
 
     block: nn.Module
     function: Callable[..., Any]
@@ -191,7 +190,7 @@ class CompiledForward:
         if shapes and shapes[0]:
             key = torch.is_grad_enabled(), self.block.training, tuple(shape[1:] for shape in shapes)
             batch = shapes[0][0]
-            if batch < self.largest.get(key, 0):
+            if batch < self.largest.get(key, 0):  # compiling for the last batch of an epoch takes longer
                 return _run(self.block, *args, **kwargs)
             self.largest[key] = batch
         return self.function(self.block, *args, **kwargs)
@@ -209,6 +208,7 @@ def _recompute(block: nn.Module, forward: Callable[..., Any], *args: Any, **kwar
     return checkpoint(
         forward,
         *args,
+        # the other kind gives parameters no gradient where no input has one, as in the first block
         use_reentrant=False,
         context_fn=lambda: (nullcontext(), resting_statistics(block)),
         **kwargs,
@@ -265,9 +265,6 @@ def fuse(
 ) -> tuple[Optimizer, str]:
     """Return the optimiser with a fused step where all parameters lie on a device that gains from it.
 
-    Not on the CPU: there a fused Adam step takes 0.4 of the time, but the step is one or two hundredths of a training
-    step, and it would round differently from earlier runs.
-
     The user's own setting wins: ``--model.optimizer.fused false``, or ``foreach``. A resumed run makes its own choice
     and ignores that of the checkpoint, so that one begun on a GPU continues anywhere.
 
@@ -279,9 +276,12 @@ def fuse(
     Returns:
         An optimiser of the same class and settings, or the given one; and a line on the choice.
     """
+    # not on the CPU: there a fused Adam step takes 0.4 of the time, but the step is one or two hundredths of a
+    # training step, and it would round differently from earlier runs
     name = type(optimizer).__name__
     why = refusal(optimizer, gain)
     if why is None:
+        # AdamW's defaults hold decoupled_weight_decay, which its constructor does not take
         accepted = inspect.signature(type(optimizer).__init__).parameters
         defaults: dict[str, Any] = {k: v for k, v in optimizer.defaults.items() if k in accepted}
         groups = [{**group, "fused": True} for group in optimizer.param_groups]
