@@ -161,6 +161,7 @@ metrics/functional/auc.py
     values[:, None] >= grid  =>  values[:, None] > grid
     torch.arange(10, -1, -1  =>  torch.arange(9, -1, -1
     searchsorted(ranked, fixated, right=True)  =>  searchsorted(ranked, fixated, right=False)
+    (found - order) / (pixels - count)  =>  (found - order) / pixels
 metrics/functional/maps.py
     1 - distance / 2  =>  1 - distance
     squares - mass * mass / maps.pixels  =>  squares + mass * mass / maps.pixels

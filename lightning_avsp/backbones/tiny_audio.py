@@ -94,11 +94,12 @@ def windowed_waves(filters: int, length: int) -> Tensor:
     Each window holds at most 24 periods, so that high filters are as wide in octaves as low ones; each filter answers
     a full-scale tone at its frequency with 1.
     """
-    octaves = torch.linspace(math.log(LOWEST), math.log(HIGHEST), filters)
+    # Named devices: after transformers has loaded a model, torch.device("meta") no longer reaches linspace.
+    octaves = torch.linspace(math.log(LOWEST), math.log(HIGHEST), filters, device="cpu")
     frequencies = octaves.exp()[:, None]  # (filters, 1), Hz
-    time = (torch.arange(length) - (length - 1) / 2)[None] / RATE  # (1, length), s
+    time = (torch.arange(length, device="cpu") - (length - 1) / 2)[None] / RATE  # (1, length), s
     half = (12 / frequencies).clamp(max=length / RATE / 2)  # half of the window, s
-    window = torch.where(time.abs() < half, 0.5 + 0.5 * torch.cos(math.pi * time / half), torch.zeros(()))
+    window = (0.5 + 0.5 * torch.cos(math.pi * time / half)) * (time.abs() < half)
     window = 2 * window / window.sum(dim=1, keepdim=True)
     phase = 2 * math.pi * frequencies * time
     return torch.cat([window * phase.cos(), window * phase.sin()])

@@ -23,7 +23,7 @@ from lightning_avsp.backbones.weights import read_state_dict
 from lightning_avsp.callbacks import RunRecord, default_callbacks
 from lightning_avsp.callbacks.checkpoints import AtomicCheckpointIO
 from lightning_avsp.callbacks.origins import weight_options
-from lightning_avsp.data import AVSaliencyDataModule
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.loader import start_worker_server
 from lightning_avsp.errors import AVSPError, InputError, MissingDependencyError
 from lightning_avsp.evaluation.audit.leaks import seen_test_videos

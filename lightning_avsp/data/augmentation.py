@@ -1,10 +1,7 @@
 """Augmentation of training clips that keeps their saliency true: mirroring, colours, loudness.
 
 Frames are changed as uint8 in the dataloader workers, not on the device: there a clip has its seed, epoch and index
-at hand, so the change does not depend on batches or processes, work is shared by the workers, and what is sent stays
-uint8. Brightness, contrast and saturation are all linear in red, green and blue, so one 3 x 3 matrix does the three of
-them with one rounding. Contrast turns around the mean of the whole clip: around that of each frame, as image
-libraries do, a video would flicker.
+at hand, so the change does not depend on batches or processes, and what is sent stays uint8.
 """
 
 from __future__ import annotations
@@ -49,7 +46,8 @@ class Augmentation:
         return any(getattr(self, field.name) > 0 for field in fields(self))
 
     def sample(self, generator: np.random.Generator) -> Change:
-        """Sample one clip's change; unused numbers are sampled too, so that one option does not affect another."""
+        """Sample one clip's change."""
+        # unused numbers are sampled too, so that one option does not affect another
         mirrored = generator.random()
         brightness, contrast, saturation, gain = generator.uniform(-1, 1, 4)
         return Change(
@@ -74,7 +72,7 @@ class Change:
     saturation: float = 1.0
     """Factor on the distance to each pixel's grey."""
     gain: float = 1.0
-    """Factor on audio samples, for the reader: it precedes the logarithm of log-mel slices."""
+    """Factor on audio samples, for the reader."""
 
     def apply(self, sample: Sample) -> Sample:
         """Change frames, maps and fixations of a sample; its audio was changed while it was read."""
@@ -97,8 +95,10 @@ class Change:
             return video
         grey = torch.tensor(_GREY)
         pixels = video.reshape(-1, 3).float()
-        # x -> s (c (b x - m) + m) + (1 - s) grey(the same), m: mean grey of the brightened clip
+        # around the mean of the whole clip: around that of each frame, as image libraries do, a video would flicker
         mean = self.brightness * float(pixels.mean(dim=0) @ grey)
+        # all three are linear, so one matrix does them with one rounding:
+        # x -> s (c (b x - m) + m) + (1 - s) grey(the same), m: mean grey of the brightened clip
         matrix = self.saturation * torch.eye(3) + (1 - self.saturation) * grey[:, None].expand(3, 3)
         matrix = self.contrast * self.brightness * matrix
         offset = torch.full((3,), (1 - self.contrast) * mean)  # grey, so saturation leaves it

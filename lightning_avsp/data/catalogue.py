@@ -20,9 +20,9 @@ from lightning_avsp.run_folder import write_json
 
 __all__ = ["CATALOGUE", "Corpus", "Layout", "Part", "find_corpus", "known_corpora", "splits_in_mix"]
 
-VERSION = 1
-"""Version of the file of one's own corpus, raised when its meaning changes."""
+VERSION = 1  # raised when the meaning of the file of one's own corpus changes
 
+# a name becomes a folder, the stem of lists, and a word of options: no spaces, no leading dot
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _NUMBER = (int, float, type(None))
 _FIELDS: dict[str, type | tuple[type, ...]] = {
@@ -116,6 +116,7 @@ def own_corpus(
                 f"{word!r} cannot name a corpus; use 1 to 64 letters, digits, '_', '.' and '-', the first a letter "
                 "or digit"
             )
+        # file systems may ignore case, and a result of "avad" would pass for AVAD's
         taken = [c.name for c in CATALOGUE.values() if word.lower() in {known.lower() for known in c.names}]
         if taken:
             raise InputError(f"{word!r} is a name of the published corpus {taken[0]}; choose another")
@@ -151,6 +152,7 @@ def read_own(root: Path) -> dict[str, Corpus]:
     """
     folder = own_path(root, "").parent
     found: dict[str, Corpus] = {}
+    # hidden files are those that a writer has not finished
     for path in sorted(folder.glob("[!.]*.json")) if folder.is_dir() else []:
         corpus = _read(path)
         _refuse_collision(corpus, found, path)
@@ -181,6 +183,7 @@ def _read(path: Path) -> Corpus:
         raise InputError(
             f"{path} has version {version}, this program reads {VERSION}; import the corpus again"
         )
+    # users edit these files, and a wrong type would surface as a traceback of another module
     wrong = [key for key, value in values.items() if not isinstance(value, _FIELDS.get(key, ()))]
     if wrong or "name" not in values:
         reason = f"unknown fields or values of the wrong type: {sorted(wrong)}" if wrong else "no name"

@@ -1,9 +1,7 @@
 """Frames and target of clips: pure arithmetic, no files.
 
-Frames are counted from 1, as in the file names. Frame ``k`` is seen from ``(k - 1.5) / fps`` to ``(k - 0.5) /
-fps``
-seconds: its own time is ``(k - 1) / fps`` and it fills one frame period around it, so audio and frames are
-cut alike.
+Frames are counted from 1, as in the file names. Frame ``k`` is seen from ``(k - 1.5) / fps`` to ``(k - 0.5) / fps``
+seconds: one frame period around its own time, ``(k - 1) / fps``, so audio and frames are cut alike.
 """
 
 from __future__ import annotations
@@ -17,10 +15,8 @@ import numpy as np
 from lightning_avsp.clip_policy import ClipPolicy
 from lightning_avsp.errors import InputError
 
-SEGMENT_FRAMES = 90
-"""Longest training segment (STAViS, DiffSal)."""
-SEGMENT_STEP = 74
-"""Frames from the start of one segment to the next: neighbours share 16 frames."""
+SEGMENT_FRAMES = 90  # longest training segment (STAViS, DiffSal)
+SEGMENT_STEP = 74  # from the start of one segment to the next: neighbours share 16 frames, a whole clip
 
 
 @dataclass(frozen=True)
@@ -49,16 +45,16 @@ class Clip:
     def span(self, fps: float, times: Sequence[float] = ()) -> tuple[float, float]:
         """Return the time of the window in seconds, from the start of its earliest frame to the end of its latest.
 
-        Frames that are repeated at an edge still take their time: the audio there is outside the file, silent.
-
         Args:
             fps: Frames per second.
             times: Seconds after the first frame at which each frame is shown; empty at a constant rate.
         """
+        # frames repeated at an edge still take their time: the audio there is outside the file, silent
         return _span(self.first, self.first + self.covered - 1, fps, times)
 
     def released_span(self, fps: float, times: Sequence[float] = ()) -> tuple[float, float]:
         """Return the time from the start of the first frame read to the end of the last (DiffSal's released cut)."""
+        # by the frames read, as the released code cuts, even where a looped clip ends with an early one
         first, last = self.frames[0], self.frames[-1]
         if self.reversed:
             first, last = last, first
@@ -72,6 +68,7 @@ def _span(first: int, last: int, fps: float, times: Sequence[float]) -> tuple[fl
 
     def shown(number: int) -> float:
         inside = min(max(number, 1), len(times))
+        # a video of a varying rate has no frame times outside itself: one period each
         return times[inside - 1] + (number - inside) / fps
 
     return shown(first) - 0.5 / fps, shown(last) + 0.5 / fps
@@ -91,6 +88,7 @@ def reversed_clip(target: int, n_frames: int, policy: ClipPolicy) -> Clip:
     frames, for one of the first 31) its last frame is repeated, where ViNet's code leaves out the whole video.
     """
     window = range(target, target + policy.covered, policy.stride)
+    # ViNet's code leaves out a video in which a window would leave the end
     numbers = tuple(min(number, n_frames) for number in reversed(window))
     return Clip(numbers, target, target, policy.stride, reversed=True, audio_reversed=policy.reverse_audio)
 
@@ -105,6 +103,7 @@ def loop_clip(first: int, stop: int, policy: ClipPolicy) -> Clip:
     numbers = tuple(present[index % len(present)] for index in range(policy.frames))
     ordered = sorted(numbers)
     middle = policy.frames // 2
+    # the released code's target: of a looped clip the middle of its order is no middle of its time
     median = ordered[middle] if policy.frames % 2 else (ordered[middle - 1] + ordered[middle] + 1) // 2
     return Clip(frames=numbers, target=median, first=first)
 
@@ -129,6 +128,7 @@ def evaluation_clips(
         InputError: If ``released`` is asked for together with the last frame as target, or with a stride.
     """
     if mode == "all":
+        # at least one frame: a video shorter than its padding would vanish from averages
         start = min(policy.padded_frames + 1, n_frames) if policy.start_padding == "skip" else 1
         clips = [evaluation_clip(target, n_frames, policy) for target in range(start, n_frames + 1)]
     else:
@@ -151,14 +151,13 @@ def evaluation_clips(
 def validation_step(frames: Sequence[int], clips: int) -> int:
     """Return a step for which every step-th frame of validation videos costs at most a fifth of an epoch.
 
-    A predicted frame costs less than a training clip, which goes backwards too, so frames are counted as clips. Each
-    video keeps one frame, however short the epoch.
-
     Args:
         frames: Frames of each validation video.
         clips: Training clips of an epoch.
     """
+    # a predicted frame counts as a clip, though it has no backward pass; each video keeps one, however short the epoch
     most = max(clips // 5, len(frames))
+    # rounded up; videos that are no multiple of the step may still need a larger one
     step = max(1, -(-sum(frames) // most))
     while sum(len(range(min(step // 2, n - 1), n, step)) for n in frames) > most:
         step += 1
@@ -190,6 +189,7 @@ def training_count(n_frames: int, policy: ClipPolicy) -> int:
     if policy.draw == "segments":
         return len(segments(n_frames))
     if policy.draw == "random":
+        # as many as fit without overlap: an epoch reads a video about once
         return max(1, n_frames // policy.covered)
     if policy.draw == "one_per_video":
         return 1

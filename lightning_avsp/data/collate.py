@@ -1,9 +1,7 @@
 """Samples to one batch, in shared memory that dataloader workers use again and again.
 
-A clip of 16x224x384 has 4 MB. Finding and clearing fresh pages for a batch costs more than reading it from a prepared
-file, and every tensor that is sent on its own costs a file descriptor. So a worker writes all tensors of a batch into
-one buffer and sends that. When the receiver has dropped every tensor of the batch, the buffer is free again. A worker
-without a free buffer sends tensors as torch does.
+A worker writes all tensors of a batch into one buffer and sends that. When the receiver has dropped every tensor of
+the batch, the buffer is free again. A worker without a free buffer sends tensors as torch does.
 """
 
 from __future__ import annotations
@@ -22,10 +20,10 @@ from torch.utils.data import get_worker_info
 from lightning_avsp.data.reader import Sample
 from lightning_avsp.structures import SaliencyBatch
 
-MAX_BUFFERS = 8
-"""Buffers of one worker: two batches fetched ahead, one being written, the rest in use by the receiver."""
-_ALIGNMENT = 64
-"""Tensors start at multiples of so many bytes; the first ones are the flag that a buffer is in use."""
+# A clip of 16x224x384 has 4 MB. Finding and clearing fresh pages for a batch costs more than reading it from a prepared
+# file, and every tensor that is sent on its own costs a file descriptor.
+MAX_BUFFERS = 8  # two batches fetched ahead, one being written, the rest in use by the receiver
+_ALIGNMENT = 64  # bytes, a cache line; the first ones are the flag that a buffer is in use
 _BUFFERS: list[Tensor] = []
 """Buffers of this process, uint8."""
 
@@ -45,12 +43,12 @@ class Span:
         return buffer[self.offset : self.offset + size].view(self.dtype).view(self.shape)
 
 
+@dataclass(frozen=True)
 class SharedBatch:
     """A batch in a shared buffer; pickled by a worker, it is the batch itself in the receiver."""
 
-    def __init__(self, buffer: Tensor, contents: dict[str, Any]) -> None:
-        self.buffer = buffer
-        self.contents = contents
+    buffer: Tensor
+    contents: dict[str, Any]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Unpickle to the batch."""
@@ -73,6 +71,7 @@ def stack_clips(batch: Mapping[str, Any], clips: Sequence[Tensor]) -> dict[str, 
     buffer = None if get_worker_info() is None else _free_buffer(layout.end)
     if buffer is None:
         return {"video": torch.stack(list(clips)), **batch}
+    # straight into the buffer: clips are nearly all of a batch, and are copied once
     torch.stack(list(clips), out=video.of(buffer))
     for span, value in layout.pending:
         span.of(buffer).copy_(value)
@@ -105,6 +104,7 @@ def open_batch(buffer: Tensor, contents: dict[str, Any]) -> dict[str, Any]:
     """Return the batch in a buffer, which is free again when all its tensors are gone."""
     # All tensors of the batch share one storage, the only holder of this array
     memory = buffer.numpy()[:]
+    # not at exit, when nobody needs the flag and the buffer may be gone
     weakref.finalize(memory, _release, buffer).atexit = False
     base = torch.from_numpy(memory)
     return {key: _take(base, value) for key, value in contents.items()}
@@ -137,8 +137,7 @@ def _release(buffer: Tensor) -> None:
     buffer[0] = 0
 
 
-_LISTS = ("corpus", "video_id", "ground_truth", "fixations")
-"""Fields without a common shape: ground truth has its own size in every corpus."""
+_LISTS = ("corpus", "video_id", "ground_truth", "fixations")  # ground truth has its own size in every corpus
 
 
 class LoadedBatch(SaliencyBatch, total=False):

@@ -91,6 +91,7 @@ def read_videos(
     # With `keep` the names were listed, and their numbers reported, before
     for corpus, listed in _listings(root, corpora, split, part, skip_missing_lists, report=keep is None):
         wanted = [video for video in listed if keep is None or (corpus.name, video.name) in keep]
+        # a reader opens every video that it is given, and refuses a corpus of which nothing is there
         if wanted:
             videos += LAYOUTS[corpus.layout][1](root, corpus, wanted, missing_audio)
     return videos
@@ -124,6 +125,7 @@ def _listings(
             log.info("%s: %s", corpus.name, corpus.note)
         if corpus.layout == "stavis" or corpus.shots:
             continue  # fold lists name what has to be there; how many shots there are was never published
+        # corpora without lists were divided once
         published = corpus.published_count(part, corpus.splits[0])
         if len(listed) != published:
             log.warning(
@@ -134,9 +136,6 @@ def _listings(
 
 def every_listed(root: Path, corpora: Sequence[str], *, skip_missing_lists: bool = False) -> Listings:
     """List every video of each corpus once, in the order of splits and lists.
-
-    Splits may list one video with different numbers of frames: the first one counts, as the readers take the smallest
-    number that they find anyway.
 
     Raises:
         CorpusNotFoundError: If a corpus or a list is not there; with ``skip_missing_lists``, if it has no list at all.
@@ -158,7 +157,8 @@ def every_listed(root: Path, corpora: Sequence[str], *, skip_missing_lists: bool
                     missing.append(error)
             if len(lists) == len(parts):
                 refuse_shared(*([(corpus.name, video.name) for video in listed] for listed in lists))
-            # Splits overlap: most test videos of one are training videos of the others
+            # Splits overlap: most test videos of one are training videos of the others. Where they list one with
+            # different numbers of frames the first counts: readers take the smallest that they find anyway.
             for video in (video for listed in lists for video in listed):
                 videos.setdefault(video.name, video)
         if not videos:
@@ -179,6 +179,7 @@ def present_corpora(root: Path) -> list[str]:
     first: CorpusNotFoundError | None = None
     for name in known_corpora(root):
         try:
+            # nobody has all corpora, and some have only one split's lists
             every_listed(root, [name], skip_missing_lists=True)
             names.append(name)
         except CorpusNotFoundError as absent:

@@ -15,6 +15,7 @@ which of them a video is.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def read_split(base: Path) -> dict[str, list[str]]:
             "download it again"
         ) from error
     names = [name for part in split.values() for name in part]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InputError(
             f"{path} names {len(twice)} videos twice ({', '.join(twice[:5])}); download it again"
@@ -78,6 +79,7 @@ def list_crowdsal(root: Path, corpus: Corpus, part: Part, split: int) -> list[Li
     names = [name for key in SUBSETS[part] for name in subsets[key]]
     if not names:
         raise InputError(f"{base / SPLIT_FILE} names no video to {part}; download it again")
+    # the split file has neither frames nor rates: the videos themselves do
     return [ListedVideo(name, 0, 0.0) for name in names]
 
 
@@ -146,9 +148,7 @@ def find_clips(root: Path, corpus: Corpus, subsets: Sequence[str]) -> dict[Path,
 
 
 def read_header(path: Path) -> tuple[int, float, tuple[int, int], bool]:
-    """Read the header of a video, which counts its frames: thousands are opened before training begins.
-
-    Where the header does not count, all packets are read.
+    """Read the header of a video, or where it does not count the frames, all packets.
 
     Returns:
         Number of frames, frames per second, (height, width), and True if there is an audio track.
@@ -157,6 +157,7 @@ def read_header(path: Path) -> tuple[int, float, tuple[int, int], bool]:
         InputError: If the file cannot be read as a video.
         MissingDependencyError: If PyAV is not installed.
     """
+    # the header alone: thousands of videos are opened before training begins
     with open_container(path) as container:
         stream = next(iter(container.streams.video), None)
         if stream is not None and stream.codec_context and stream.frames and stream.average_rate:

@@ -39,9 +39,8 @@ log = logging.getLogger(__name__)
 VideoPart = Literal["train", "validation", "test"]
 """Parts of the videos."""
 
-_KEPT_FRAMES = (
-    96  # decoded frames remembered in evaluation: a batch of 64 neighbouring clips of 32, 25 MB at 224x384
-)
+# decoded frames remembered in evaluation: a batch of 64 neighbouring clips of 32, 25 MB at 224x384
+_KEPT_FRAMES = 96
 
 
 class AVSaliencyDataModule(LightningDataModule):
@@ -102,6 +101,7 @@ class AVSaliencyDataModule(LightningDataModule):
         self.save_hyperparameters({"data": {name: _plain(value) for name, value in settings.items()}})
         self.root = Path(root)
         self.corpora = [find_corpus(name, self.root).name for name in corpora]
+        # names as the catalogue has them: an alias would be a second corpus in results
         tested = self.corpora if test.corpora is None else test.corpora
         self.tested_corpora = [find_corpus(name, self.root).name for name in tested]
         self.split = split
@@ -113,6 +113,7 @@ class AVSaliencyDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.global_batch = global_batch
         self.num_workers = num_workers
+        # None tells the command line that it may set it to seed_everything
         self.seed = 0 if seed is None else seed
         self.training = training
         self.validation = validation
@@ -151,11 +152,7 @@ class AVSaliencyDataModule(LightningDataModule):
 
     @property
     def _split(self) -> int:
-        """The one split that trains and tests.
-
-        Raises:
-            InputError: Under ``split: all``.
-        """
+        """The one split that trains and tests; an error under ``split: all``."""
         if self.split == "all":
             own = [find_corpus(name, self.root).splits for name in self.corpora]
             commands = "; ".join(
@@ -221,6 +218,7 @@ class AVSaliencyDataModule(LightningDataModule):
         return InputSpec(self.size, self.map_size, self.clip, self.audio, text)
 
     def _keys(self, part: VideoPart) -> Sequence[VideoKey]:
+        # cut after the partition, so that a trial holds out the same videos as the whole
         keys: Sequence[VideoKey] = getattr(self.partition, part)
         return keys[: self.loading.limit_videos]
 
@@ -241,6 +239,7 @@ class AVSaliencyDataModule(LightningDataModule):
         entries = decoded_with(entries, self.loading.video_backend)
         if self.loading.cache is not None:
             entries = attach_cache(entries, self.loading.cache, self.size)
+        # never used unasked: it may be another size, or somebody's
         elif (self.root / "cache").is_dir():
             log.info(
                 "%s exists and is not used; to use it: --data.loading.cache %s", *[self.root / "cache"] * 2
@@ -249,8 +248,21 @@ class AVSaliencyDataModule(LightningDataModule):
             self._text.log_coverage({entry.key: entry.n_frames for entry in entries})
         frames = sum(entry.n_frames for entry in entries)
         log.info("%s: %d videos, %d frames", part, len(entries), frames)
-        if part != "train":
-            _report_unscored(part, entries, self.clip, self.test.frames if part == "test" else "all")
+        # training clips lie inside the video, so only scored parts lack frames
+        mode = self.test.frames if part == "test" else "all"
+        scored = () if part == "train" else entries
+        left_out = [unscored_frames(entry.n_frames, self.clip, mode) for entry in scored]
+        if total := sum(left_out):
+            log.warning(
+                "%s: %d frames at the start of %d videos are not scored (%s, at most %d a video)",
+                part,
+                total,
+                sum(count > 0 for count in left_out),
+                "test.frames: released"
+                if mode == "released"
+                else f"clip.start_padding: {self.clip.start_padding}",
+                max(left_out),
+            )
         return entries
 
     # ---- hooks of Lightning
@@ -277,11 +289,13 @@ class AVSaliencyDataModule(LightningDataModule):
             raise InputError(
                 f"videos in more than one part: {sorted(shared)}; this is a fault of the partition"
             )
+        # the published splits divide films: reported, not refused
         if films := shared_films(train | validation, test):
             log.info("films of which both training and test videos were cut: %s", ", ".join(films))
         if self.synthetic:
             log.warning("SYNTHETIC data, a diagnostic without human observers: %s", ", ".join(self.synthetic))
         for option, usual in (
+            # a perturbed test must not pass for a real one in a log
             (("audio", "true"), ("text", "true"), ("audio_shift", 0)) if stage == "test" else ()
         ):
             if getattr(self.test, option) != usual:
@@ -302,6 +316,7 @@ class AVSaliencyDataModule(LightningDataModule):
             counts, sizes = dataset.mix.counts, dataset.mix.sizes
             drawn = ", ".join(f"{count} of {name}'s {sizes[name]}" for name, count in counts.items())
             log.info("balance: %s: an epoch of %d clips draws %s", self.training.balance, len(dataset), drawn)
+        # own samplers: Lightning's would pad, and not resume in mid-epoch
         rank, world = self._rank()
         sampler = EpochShuffleSampler(
             dataset, seed=self.seed, rank=rank, world=world, uneven=self.training.uneven
@@ -326,6 +341,7 @@ class AVSaliencyDataModule(LightningDataModule):
         """Distance of validated frames."""
         fitting = self.trainer is not None and self.trainer.state.fn == "fit"
         if self.validation.every is not None or not fitting:
+            # other commands than fit report the scores: of all frames
             return self.validation.every or 1
         clips = sum(training_count(entry.n_frames, self.clip) for entry in self.entries("train"))
         step = validation_step([entry.n_frames for entry in self.entries("validation")], clips)
@@ -340,6 +356,7 @@ class AVSaliencyDataModule(LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[SaliencyBatch]:
         """Load every frame of the test videos, with audio and captions as ``test.audio`` and ``test.text`` ask."""
+        # the same mismatched audio for every training seed
         entries, seed = self.entries("test"), self.validation.seed
         audio = mismatched_audio(entries, self.test.audio, seed)
         text = None if self._text is None else mismatched_text(self._text, entries, self.test.text, seed)
@@ -382,6 +399,7 @@ class AVSaliencyDataModule(LightningDataModule):
 
     def _evaluation_loader(self, dataset: EvaluationFrames) -> DataLoader[SaliencyBatch]:
         rank, world = self._rank()
+        # FSDP2 gathers parameters in each forward pass: a process with a batch more would wait for ever
         sharded = self.trainer is not None and isinstance(self.trainer.strategy, ModelParallelStrategy)
         sampler = UnrepeatedSampler(dataset, rank=rank, world=world, even=sharded)
         fitting = self.trainer is None or self.trainer.state.fn == "fit"
@@ -390,6 +408,7 @@ class AVSaliencyDataModule(LightningDataModule):
         return DataLoader(cast(Any, dataset), sampler=sampler, **settings)
 
     def _loader_settings(self, workers: int, batch_size: int) -> dict[str, Any]:
+        # uint8 frames are nearly all of a batch
         frame_bytes = 3 * self.size[0] * self.size[1]
         batch_bytes = batch_size * self.clip.frames * frame_bytes
         settings = loader_settings(workers, self.loading.start_method, self.seed, batch_bytes)
@@ -414,19 +433,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     return str(value) if isinstance(value, Path) else value
-
-
-def _report_unscored(
-    part: str, entries: Sequence[VideoEntry], policy: ClipPolicy, mode: Literal["all", "released"]
-) -> None:
-    """Log the number of frames at the start of videos that are not scored, and the rule; nothing if all are."""
-    left_out = [unscored_frames(entry.n_frames, policy, mode) for entry in entries]
-    if total := sum(left_out):
-        log.warning(
-            "%s: %d frames at the start of %d videos are not scored (%s, at most %d a video)",
-            part,
-            total,
-            sum(count > 0 for count in left_out),
-            "test.frames: released" if mode == "released" else f"clip.start_padding: {policy.start_padding}",
-            max(left_out),
-        )

@@ -11,12 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightning_avsp.data.augmentation import Augmentation, Change
-from lightning_avsp.data.clips import (
-    Clip,
-    evaluation_clips,
-    training_clip,
-    training_count,
-)
+from lightning_avsp.data.clips import Clip, evaluation_clips, training_clip, training_count
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.reader import ClipReader, Sample
 from lightning_avsp.data.samplers import Balance, BalancedMix
@@ -27,9 +22,7 @@ EpochIndex = int | tuple[int, int]
 """Index from a sampler: an index (epoch 0), or (index, epoch)."""
 
 _REDRAWS = 50  # a video without a single map would otherwise be searched forever
-_AUGMENTATION = (
-    1  # separates the random numbers of augmentation from those of clips; 0 would seed as without it
-)
+_AUGMENTATION = 1  # separates its random numbers from those of clips; 0 would seed as without it
 
 
 class TrainingClips(Dataset[Sample]):
@@ -105,15 +98,18 @@ class TrainingClips(Dataset[Sample]):
 
     def _choose(self, index: int, epoch: int) -> tuple[VideoEntry, Clip, Tensor | None, bool]:
         """Return video, clip, its map where it was read to see if it is blank, and True if the clip was redrawn."""
+        # not by the clip: a clip that a balanced epoch has twice is cut differently each time
         generator = np.random.default_rng([self.seed, epoch, index])
         slot = index if self.mix is None else self.mix.clip(index, epoch)
         entry, clip = self._draw(slot, generator)
         if self.blank_maps == "keep":
             return entry, clip, None, False
         for attempt in range(_REDRAWS):
+            # handed on to the reader, which would decode it again
             target_map = self.reader.target_map(entry, clip)
             if bool(target_map.any()):
                 return entry, clip, target_map, attempt > 0
+            # the first half of the tries stays in the video, as ViNet's code does
             if self.policy.draw != "one_per_video" or attempt >= _REDRAWS // 2:
                 others = len(self) if self.mix is None else self.mix.corpus_clips(index)
                 slot = int(generator.choice(others))
@@ -124,6 +120,7 @@ class TrainingClips(Dataset[Sample]):
         )
 
     def _draw(self, slot: int, generator: np.random.Generator) -> tuple[VideoEntry, Clip]:
+        # ends, not a list of all clips: every worker gets a copy
         place = int(np.searchsorted(self._ends, slot, side="right"))
         entry = self.videos[place]
         number = slot - (self._ends[place - 1] if place else 0)

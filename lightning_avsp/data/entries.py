@@ -46,11 +46,6 @@ class VideoEntry:
         """(corpus, video)."""
         return self.corpus, self.video
 
-    @property
-    def seconds(self) -> float:
-        """Duration of the usable frames."""
-        return self.n_frames / self.fps
-
 
 class FrameCountWarning(UserWarning):
     """List and folders disagree about the number of frames; the smallest is used."""
@@ -69,6 +64,7 @@ def usable_frames(video: str, counts: Mapping[str, int], listed: int = 0) -> int
     if usable < (listed or max(counts.values())):
         found = ", ".join(f"{count} {what}" for what, count in counts.items())
         says = f"the list says {listed} frames, " if listed else ""
+        # a warning, so that tests and users can turn lost frames into an error
         warnings.warn(
             f"{video}: {says}the folders hold {found}; the first {usable} are used",
             FrameCountWarning,
@@ -106,6 +102,7 @@ def apply_policy(
     silent = [entry for entry in entries if entry.wave is None]
     if not silent:
         return list(entries)
+    # DHF1K and others never had audio: no policy applies
     if not corpus.has_sound:
         log.info("%s has no audio: all %d videos are silent", corpus.name, len(entries))
         return list(entries)
@@ -117,6 +114,7 @@ def apply_policy(
             "them, silent) or skip (leave them out)"
         )
     log.warning("%s; %s", numbers, "left out" if policy == "skip" else "kept as silent videos")
+    # an empty corpus would fail much later, as an empty loader
     kept = [entry for entry in entries if entry.wave is not None] if policy == "skip" else list(entries)
     if not kept:
         raise InputError(

@@ -32,9 +32,7 @@ class ListedVideo:
 def parse_fold_list(path: Path, errors: list[InputError] | None = None) -> list[ListedVideo]:
     """Read the videos of a fold list, in its order.
 
-    A line is ``<name> <frames> <fps>``. Blank lines occur in published lists and are passed over; anything
-    else that does not fit is an error, because a video lost here would be missing from every score without a
-    word.
+    A line is ``<name> <frames> <fps>``.
 
     Args:
         path: The list.
@@ -51,15 +49,18 @@ def parse_fold_list(path: Path, errors: list[InputError] | None = None) -> list[
         )
     videos: dict[str, ListedVideo] = {}
     for number, line in enumerate(read_text(path).splitlines(), start=1):
+        # blank lines occur in published lists; anything else that does not fit is an error, because a video lost here
+        # would be missing from every score without a word
         if not line.strip():
             continue
         try:
-            video = _parse_line(line, f"{path}:{number}")
+            video = _parse_line(line)
             if video.name in videos:
-                raise InputError(f"{path}:{number}: {video.name!r} is listed twice; remove one of the lines")
-        except InputError as error:
+                raise InputError(f"{video.name!r} is listed twice; remove one of the lines")
+        except InputError as cause:
+            error = InputError(f"{path}:{number}: {cause}")
             if errors is None:
-                raise
+                raise error from cause
             errors.append(error)
         else:
             videos[video.name] = video
@@ -68,18 +69,16 @@ def parse_fold_list(path: Path, errors: list[InputError] | None = None) -> list[
     return list(videos.values())
 
 
-def _parse_line(line: str, where: str) -> ListedVideo:
+def _parse_line(line: str) -> ListedVideo:
     fields = line.rsplit(maxsplit=2)  # from the right: a name may hold spaces
     try:
         name, frames, fps = fields[0].strip(), int(fields[1]), float(fields[2])
     except (IndexError, ValueError) as error:
-        raise InputError(f"{where}: expected '<name> <frames> <fps>', found {line!r}") from error
+        raise InputError(f"expected '<name> <frames> <fps>', found {line!r}") from error
+    # NaN fails both comparisons
     if frames < 1 or not 0 < fps < 1000:
-        raise InputError(f"{where}: frames must be positive and fps between 0 and 1000, found {line!r}")
-    try:
-        return ListedVideo(name, frames, fps)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
+        raise InputError(f"frames must be positive and fps between 0 and 1000, found {line!r}")
+    return ListedVideo(name, frames, fps)
 
 
 def list_path(root: Path, corpus: Corpus, part: Part, split: int) -> Path:

@@ -28,27 +28,24 @@ log = logging.getLogger(__name__)
 
 StartMethod = Literal["fork", "spawn", "forkserver"]
 """Ways to start a process."""
+# Imported once by the server. The last holds the function by which Lightning seeds a worker: each of them would import
+# all of Lightning for it.
 _PRELOADED = ["lightning_avsp.data.dataset", "lightning_avsp.data.collate", "lightning.fabric.utilities.seed"]
-"""Imported once by the server. The last holds the function by which Lightning seeds a worker: each of them would import
-all of Lightning for it."""
-SHARED_MEMORY = Path("/dev/shm")
-"""Memory in which workers pass batches on; containers have 64 MiB of it by default."""
-MAX_WORKERS = 16
-"""Most dataloader workers of a device by default: more do not pay, and each holds decoded audio."""
+SHARED_MEMORY = Path("/dev/shm")  # where workers pass batches on; containers have 64 MiB of it by default
+MAX_WORKERS = 16  # of a device by default: more do not pay, and each holds decoded audio
 
 
 def default_workers(devices: int, part: Literal["train", "validation", "test"]) -> int:
     """Return the number of workers of one loader: the cores of this node, shared by its devices.
 
-    In training two loaders have persistent workers at the same time, so validation gets a quarter of a device's cores
-    and training the rest.
-
     Args:
         devices: Devices on this node.
         part: Loader; ``test`` is the only one of its process.
     """
+    # SLURM and containers give a process fewer cores than the machine has
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores = min(MAX_WORKERS, max(1, count // devices))
+    # in training two loaders have persistent workers at the same time
     validation = max(1, cores // 4)
     return {"train": max(1, cores - validation), "validation": validation, "test": cores}[part]
 
@@ -95,17 +92,19 @@ def loader_settings(
     Args:
         num_workers: Dataloader workers; 0 loads in this process.
         start_method: Their start, see :func:`worker_context`.
-        seed: Seed of the loader's own generator. Without one each epoch's start draws a number from torch's global
-            generator, and a run resumed in mid-epoch would draw other noise from there on than one that never stopped.
+        seed: Seed of the loader's own generator.
         batch_bytes: Bytes of a batch, for :func:`check_shared_memory`.
     """
     check_shared_memory(num_workers, batch_bytes)
     return {
         "num_workers": num_workers,
         "collate_fn": collate,
+        # copies from pinned memory run beside the computation
         "pin_memory": torch.cuda.is_available(),
         "persistent_workers": num_workers > 0,  # keep their decoded audio from epoch to epoch
         "multiprocessing_context": worker_context(start_method) if num_workers else None,
+        # without one each epoch's start draws from torch's global generator, and a run resumed in mid-epoch
+        # would draw other noise from there on
         "generator": torch.Generator().manual_seed(seed),
     }
 
@@ -113,12 +112,11 @@ def loader_settings(
 def worker_context(method: StartMethod | None = None) -> BaseContext:
     """Return the start method of workers: ``forkserver`` by default, ``spawn`` where there is none.
 
-    A fork copies locks that other threads of this process hold at that moment (those of OpenMP, CUDA, video decoders),
-    and the child can then wait forever; Python 3.12 warns of it and 3.14 no longer forks by default. The fork server
-    is a process of its own that never had such threads. It imports the data classes once, a few seconds at the first
-    loader; from then on a worker starts as fast as by a fork. As with ``spawn``, a script of one's own must
-    start its training under ``if __name__ == "__main__":``.
+    As with ``spawn``, a script of one's own must start its training under ``if __name__ == "__main__":``.
     """
+    # A fork copies locks that other threads of this process hold at that moment (those of OpenMP, CUDA, video
+    # decoders), and the child can then wait forever; Python 3.12 warns of it and 3.14 no longer forks by default.
+    # The fork server never had such threads, imports the data classes once, and then forks workers as fast.
     have = multiprocessing.get_all_start_methods()
     name = method or ("forkserver" if "forkserver" in have else "spawn")
     context = multiprocessing.get_context(name)
@@ -138,9 +136,6 @@ class ResumableDataLoader(DataLoader[SaliencyBatch]):
     the next iteration of that epoch starts behind them, without reading what is passed over. The sampler must
     be an :class:`~lightning_avsp.data.samplers.EpochShuffleSampler`, which makes an epoch's order known from
     its number; with another one (Lightning's ``overfit_batches``) batches are read and dropped.
-
-    A batch is counted when it is handed out, so a checkpoint written while it is being trained on would leave
-    it out; Lightning writes them after the step.
     """
 
     redrawn: int = 0
@@ -149,11 +144,9 @@ class ResumableDataLoader(DataLoader[SaliencyBatch]):
     _resume: dict[str, int] | None = None
 
     def __iter__(self) -> Iterator[SaliencyBatch]:  # type: ignore[override]  # ours is a plain iterator
-        """Iterate over the batches of the sampler's epoch.
-
-        Nothing happens before the first ``next``: Lightning makes the iterator first and sets the epoch
-        afterwards.
-        """
+        """Iterate over the batches of the sampler's epoch."""
+        # A generator: nothing happens before the first next(), since Lightning makes the iterator first and sets the
+        # epoch afterwards
         resume, self._resume = self._resume, None
         skip = 0
         if resume is not None and resume["epoch"] == self._epoch:
@@ -168,6 +161,8 @@ class ResumableDataLoader(DataLoader[SaliencyBatch]):
         self.redrawn, clips, epoch = 0, 0, self._epoch
         try:
             for batch in batches:
+                # when it is handed out, not when its step is done: Lightning writes checkpoints after the
+                # step
                 self._handed_out += 1
                 # Flags are for the log alone: networks never get them
                 flags = (
@@ -199,10 +194,12 @@ class ResumableDataLoader(DataLoader[SaliencyBatch]):
         invalid: a :class:`ResumeWarning` is given and the epoch starts from its beginning.
         """
         epoch, batches = int(state["epoch"]), int(state["batches"])
+        # written at the end of an epoch, before Lightning has counted it
         if batches >= len(self):
             epoch, batches = epoch + 1, 0
         measure = self._measure()
         changed = [f"{key} {state[key]} -> {measure[key]}" for key in measure if state[key] != measure[key]]
+        # at the start of an epoch nothing is lost by other data
         if changed and batches:
             warnings.warn(
                 f"the checkpoint was written after batch {batches} of epoch {epoch}, but the data changed "

@@ -23,6 +23,7 @@ def read_manifest(root: Path | str) -> dict[str, Any]:
         return {"corpora": {}}
     try:
         manifest = read_json(path)
+        # anything that is no mapping of mappings fails here instead of in a reader
         manifest["corpora"].items()
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,9 +25,8 @@ def label_of(video: str) -> str:
 def other_videos(videos: Sequence[VideoEntry], seed: int = 0) -> dict[VideoKey, VideoEntry]:
     """Assign another video to each video, whose audio or caption it gets.
 
-    Videos of one corpus and one label (:func:`label_of`) exchange theirs in one seeded ring, so that mismatched audio
-    is of the right kind and only its moments are wrong; videos alone in their label form one more ring, and a single
-    one left over takes that of some other video. No video keeps its own.
+    Videos of one corpus and one label (:func:`label_of`) exchange theirs in one seeded ring; videos alone in their
+    label form one more ring, and a single one left over takes that of some other video. No video keeps its own.
 
     Args:
         videos: At least two videos.
@@ -40,6 +40,7 @@ def other_videos(videos: Sequence[VideoEntry], seed: int = 0) -> dict[VideoKey, 
             f"mismatched audio or captions (other_video) need at least 2 videos, there is {len(videos)}"
         )
     generator = np.random.default_rng(seed)
+    # speech for speech: mismatched audio is of the right kind, and only its moments are wrong
     groups: dict[tuple[str, str], list[VideoEntry]] = defaultdict(list)
     for entry in videos:
         groups[entry.corpus, label_of(entry.video)].append(entry)
@@ -71,29 +72,21 @@ def mismatched_audio(
     return dict.fromkeys(entry.key for entry in videos) if audio == "silent" else {}
 
 
+@dataclass(frozen=True)
 class MismatchedText:
-    """The caption of another video for every video, or none: tests of whether a model uses text.
+    """The caption of another video for every video, or none: tests of whether a model uses text."""
 
-    Args:
-        source: The captions.
-        giver: Video whose caption each video gets, as (key, number of frames); None for no caption.
-        frames: Frames of each video.
-    """
-
-    def __init__(
-        self,
-        source: TextSource,
-        giver: Mapping[VideoKey, tuple[VideoKey, int] | None],
-        frames: Mapping[VideoKey, int],
-    ) -> None:
-        self.source = source
-        self.giver = dict(giver)
-        self.frames = dict(frames)
+    source: TextSource
+    giver: Mapping[VideoKey, tuple[VideoKey, int] | None]
+    """Video whose caption each video gets, as (key, number of frames); None for no caption."""
+    frames: Mapping[VideoKey, int]
+    """Frames of each video."""
 
     def tokens(self, key: VideoKey, frame: int) -> tuple[Tensor, bool]:
         """Return token features of the other video's caption at the same share of its length."""
         given = self.giver[key]
         if given is None:
+            # zeros of the right shape: a batch stacks them with those of other clips
             own, _ = self.source.tokens(key, frame)
             return own.new_zeros(own.shape), False
         other, count = given

@@ -32,6 +32,7 @@ class NumberedFiles:
 
     def count(self, at_most: int) -> int:
         """Count the files without a gap from number 1 on, up to ``at_most``."""
+        # one listing: a question for each of thousands of files is slow on a network disk
         names = {entry.name for entry in self.folder.iterdir()} if self.folder.is_dir() else set()
         number = 0
         while number < at_most and self._file(number + 1) in names:
@@ -74,6 +75,7 @@ def recognise_files(kind: type[Files], folder: Path, suffixes: Iterable[str]) ->
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path in folder.iterdir():
         match = NUMBERED.fullmatch(path.name)
+        # thumbs and notes lie between frames; hidden copies of macOS begin with a dot
         if match and match["suffix"].lower() in wanted and not path.name.startswith("."):
             found[match["prefix"], match["suffix"]].append(match["number"])
     if not found:
@@ -84,6 +86,7 @@ def recognise_files(kind: type[Files], folder: Path, suffixes: Iterable[str]) ->
             f"{folder} holds files of different names ({kinds}); keep one kind, one file for each frame"
         )
     (prefix, suffix), digits = next(iter(found.items()))
+    # 0001 and 1000 have one width, 1 and 1000 none
     padded = {len(number) for number in digits if number.startswith("0") and len(number) > 1}
     width = min(padded) if padded else 0
     prefix = prefix.replace("{", "{{").replace("}", "}}")
@@ -97,6 +100,7 @@ def recognise_files(kind: type[Files], folder: Path, suffixes: Iterable[str]) ->
             f"{folder / pattern.format(gap)} is missing although {pattern.format(beyond)} is there; restore it: "
             "numbers must run without a gap"
         )
+    # 1.png beside 01.png
     if len(present) < len(digits):
         raise InputError(
             f"{folder} holds two files of one number ({len(digits)} files, {len(present)} numbers)"

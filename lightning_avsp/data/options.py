@@ -74,6 +74,7 @@ class EvaluationOptions:
     def __post_init__(self) -> None:
         """Check ranges."""
         require_range(1, **{"test.every": self.every})
+        # infinity would read as silence, and pass for a test of it
         if not math.isfinite(self.audio_shift):
             raise InputError(f"test.audio_shift must be a number of seconds, got {self.audio_shift}")
 

@@ -46,6 +46,7 @@ def describe_choice(selection: Selection, checkpoint: str | Path | None) -> str:
     """Describe the choice of a tested checkpoint, by its path; None for one that no run of ours wrote."""
     if checkpoint is None:
         return GIVEN_LABEL
+    # callbacks name the last one so, and write it whatever its score
     labels = LAST_LABELS if Path(checkpoint).name.startswith("last") else SELECTION_LABELS
     return labels[selection]
 
@@ -77,10 +78,12 @@ def partition_videos(
     if selection == "none":
         return Partition(train=tuple(train), validation=(), test=tuple(test))
     if selection == "test":
+        # as the field's released code does; every result carries its label
         return Partition(train=tuple(train), validation=tuple(test), test=tuple(test))
     if not 0 < share < 1:
         raise InputError(f"validation.share must lie between 0 and 1, got {share}")
     held_out: set[VideoKey] = set()
+    # corpus by corpus, or a mix could hold out videos of the largest alone
     for corpus in dict.fromkeys(corpus for corpus, _ in train):
         held_out |= _hold_out([key for key in train if key[0] == corpus], share, seed)
     return Partition(
@@ -119,6 +122,7 @@ def _names(keys: Sequence[VideoKey]) -> str:
 def _hold_out(keys: Sequence[VideoKey], share: float, seed: int) -> set[VideoKey]:
     """Choose videos of a corpus; parts of one film are held out together, until the share is reached."""
     corpus = keys[0][0]
+    # one at least: a small corpus too needs a checkpoint to be chosen
     count = max(1, round(share * len(keys)))
     films: dict[str, list[VideoKey]] = {}
     for key in sorted(keys):  # the order of a list must not decide who is held out
@@ -135,6 +139,7 @@ def _hold_out(keys: Sequence[VideoKey], share: float, seed: int) -> set[VideoKey
     held_out: set[VideoKey] = set()
     for index in generator.permutation(len(ordered)):
         if len(held_out) < count:
+            # all parts of a film, even beyond the share: the other parts show nearly the same
             held_out |= set(ordered[index])
     return held_out
 

@@ -1,7 +1,7 @@
 """Readers of DHF1K, Hollywood-2 and UCF Sports: frames, maps and fixations lie in folders of numbered images.
 
-No list has the number of frames of such a video: the folders are counted, and names are recognised, since every
-repository numbers them in its own way. None of these corpora has audio.
+No list has the number of frames of such a video: the folders are counted, and names are recognised. None of these
+corpora has audio.
 
 DHF1K (Wang et al., CVPR 2018), in every layout in which copies of it go round: below ``<root>/DHF1K``, or the root
 itself if it has that name, one of::
@@ -74,6 +74,7 @@ VARIANTS: dict[Variant, str] = {
 NUMBERS: dict[Part, range] = {"train": range(1, 601), "test": range(601, 701)}
 """Videos of each part."""
 
+# UNISAL, TASED-Net, DiffSal and own cuts unpack frames under different names
 _FRAME_PLACES = ("frames", "images", "video", "video_frames")
 _PER_VIDEO_PARENTS = ("", "train", "training", "val", "validation", "valid")
 
@@ -98,6 +99,7 @@ def find_copy(root: Path, corpus: Corpus) -> Copy:
     require_root(root, corpus)
     bases = base_folders(root, corpus)
     for base in bases:
+        # the authors' folder first: a copy may hold one of the others' beside it
         annotated = _with_maps(_numbered_folders([base / "annotation"]))
         if annotated:
             return Copy(base, "annotation", annotated)
@@ -124,11 +126,12 @@ def list_dhf1k(root: Path, corpus: Corpus, part: Part, split: int) -> list[Liste
     copy = find_copy(root, corpus)
     path = list_path(root, corpus, part, split)
     if path.is_file():
-        return [
-            ListedVideo(_number_name(video.name, path), video.frames, video.fps)
-            for video in parse_fold_list(path)
-        ]
+        listed = parse_fold_list(path)
+        if odd := [video.name for video in listed if not video.name.isdecimal()]:
+            raise InputError(f"{path}: {odd[0]!r} is no number of a video of DHF1K; replace the list")
+        return [ListedVideo(f"{int(video.name):04d}", video.frames, video.fps) for video in listed]
     assert corpus.fps is not None
+    # named alike in every layout, so that results of two copies can be compared
     return [ListedVideo(f"{number:04d}", 0, corpus.fps) for number in NUMBERS[part] if number in copy.videos]
 
 
@@ -157,10 +160,12 @@ def read_dhf1k(
 def _read_video(copy: Copy, corpus: Corpus, listed: ListedVideo) -> VideoEntry:
     number, base = int(listed.name), copy.base
     folder = copy.videos[number]
+    # three ways in which copies number videos, the one of the annotation first
     names = list(dict.fromkeys((folder.name, f"{number:04d}", f"{number:03d}", str(number))))
     cut = [base / place / name for place in _FRAME_PLACES for name in names]
     films = [base / "video" / f"{name}{suffix}" for name in names for suffix in (".AVI", ".avi", ".mp4")]
     if copy.variant == "frames_maps":
+        # DiffSal's copy has no fixations: those of the authors' package serve, where it lies beside
         annotated = [base / "annotation" / f"{number:04d}"]
         fixations = [base / kind / name for kind in ("fixation", "fixations") for name in names]
         return picture_video(
@@ -174,6 +179,7 @@ def _numbered_folders(parents: Sequence[Path]) -> dict[int, Path]:
     found: dict[int, Path] = {}
     for parent in parents:
         for path in sorted(parent.iterdir()) if parent.is_dir() else []:
+            # 001 and 0001 are one video, and it must be clear which copy is read
             if path.name.isdecimal() and path.is_dir():
                 number = int(path.name)
                 if number in found:
@@ -186,12 +192,6 @@ def _numbered_folders(parents: Sequence[Path]) -> dict[int, Path]:
 
 def _with_maps(videos: dict[int, Path]) -> dict[int, Path]:
     return {number: folder for number, folder in videos.items() if (folder / "maps").is_dir()}
-
-
-def _number_name(name: str, path: Path) -> str:
-    if not name.isdecimal():
-        raise InputError(f"{path}: {name!r} is no number of a video of DHF1K; replace the list")
-    return f"{int(name):04d}"
 
 
 PART_FOLDERS: dict[Part, tuple[str, ...]] = {"train": ("training", "train"), "test": ("testing", "test")}
@@ -223,6 +223,7 @@ def read_hollywood(
         InputError: If numbers have a gap.
     """
     parts: tuple[Part, ...] = ("train", "test")
+    # in both: a reader is not told which part it reads
     folders = [find_below(root, corpus, PART_FOLDERS[part]) for part in parts]
     log.info("%s: layout <part>/<video>/{images,maps,fixation}, in %s", corpus.name, folders[0].parent)
     entries = []
@@ -239,8 +240,7 @@ def read_hollywood(
 
 MATRIX_KEY = "I"
 """Name of the matrix in fixation files of DHF1K, Hollywood-2 and UCF."""
-LOSSLESS = (".png", ".bmp")
-"""Suffixes of fixation images: JPEG blurs single pixels."""
+LOSSLESS = (".png", ".bmp")  # JPEG blurs single pixels: its grey ones would all be fixations
 
 
 def picture_video(
@@ -270,6 +270,7 @@ def picture_video(
     source, n_frames, size = _frames(name, corpus, frames)
     fixation_source, n_fixations = _fixations(fixations)
     parts = {"frames": source, "maps": found_maps[0], "fixations": fixation_source}
+    # each folder numbered from its own first file would pair wrong frames without a word
     firsts = {part: files.first for part, files in parts.items() if isinstance(files, NumberedFiles)}
     if len(set(firsts.values())) > 1:
         raise InputError(

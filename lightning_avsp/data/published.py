@@ -76,6 +76,7 @@ class Corpus:
         if split not in self.splits:
             have = ", ".join(map(str, self.splits))
             raise InputError(f"{self.name} has no split {split}; its splits are {have}")
+        # DIEM's pattern has no {split}: one list, whatever the split
         return self.list_pattern.format(folder=self.folder, part=part, split=split)
 
     def published_count(self, part: Part, split: int) -> int:

@@ -45,6 +45,7 @@ class FrameReader:
             return torch.from_numpy(frames)
         missing = [number for number in wanted if (source, number) not in self._kept]
         decoded = source.read(missing, self.size) if missing else ()
+        # neighbouring clips of an evaluation share all frames but one
         new = dict(zip(missing, decoded, strict=True))
         for number in wanted:  # last used, last out
             self._kept[source, number] = new[number] if number in new else self._kept.pop((source, number))
@@ -56,9 +57,6 @@ class FrameReader:
 
 class WaveStore:
     """Loads, mixes and resamples an audio file once and keeps the last used ones, up to a number of bytes.
-
-    Each dataloader worker has its own. Clips of one video share their audio, and resampling a video's audio takes
-    longer than all other work on a clip's audio.
 
     Args:
         config: Audio input, which defines the sample rate.
@@ -73,27 +71,26 @@ class WaveStore:
 
     def get(self, path: Path) -> Wave:
         """Return the audio of a file, ready for the input's ``cut``."""
+        # resampling a video's audio takes longer than all other work on a clip's
         wave = self._kept.pop(path, None)
         if wave is None:
             wave = self._load(path)
         self._kept[path] = wave  # last used, last out
         # The newest stays whatever its size, or a long video would be resampled anew for every clip
-        while len(self._kept) > 1 and self.kept_bytes > self.capacity_bytes:
+        bytes_of = [kept.samples.numel() * kept.samples.element_size() for kept in self._kept.values()]
+        while len(bytes_of) > 1 and sum(bytes_of) > self.capacity_bytes:
             self._kept.popitem(last=False)
+            del bytes_of[0]
         return wave
 
     def _load(self, path: Path) -> Wave:
+        # a cache stores some rates; another one is resampled from the original file
         if path.suffix in SUFFIXES:
             found = prepared_wave(path, self.config.target_rate)
             if isinstance(found, Wave):
                 return found
             path = found
         return self.config.prepare(*load_audio(path))
-
-    @property
-    def kept_bytes(self) -> int:
-        """Number of bytes of samples in memory."""
-        return sum(wave.samples.numel() * wave.samples.element_size() for wave in self._kept.values())
 
     def __len__(self) -> int:
         """Return the number of files in memory."""
@@ -187,6 +184,7 @@ class ClipReader:
             target_map, truth = ((truth + 128) // 257).to(torch.uint8), truth / 257
         saliency = self.target_map(entry, clip) if target_map is None else target_map  # (Hg, Wg)
         audio, has_audio = self.read_audio(entry, clip, gain)
+        # the target map first: a broken one is found before frames are decoded
         sample: Sample = {
             "video": self.frames.read(entry.frames, clip.frames),
             "audio": audio,
@@ -228,6 +226,7 @@ class ClipReader:
             # Mismatched audio may be shorter than this video: start again instead of falling silent.
             turns = max(0.0, start_s) // wave.seconds
             start_s, stop_s = start_s - turns * wave.seconds, stop_s - turns * wave.seconds
+        # a new Wave: the stored one serves other clips
         if gain != 1.0:
             wave = Wave(wave.samples * gain, wave.rate)
         return clip_audio(self.audio, wave, clip, (start_s, stop_s)), True
@@ -250,22 +249,11 @@ def clip_audio(audio: AudioInput, wave: Wave, clip: Clip, span: tuple[float, flo
     """
     start_s, stop_s = span
     if clip.audio_reversed:
-        wave, start_s, stop_s = reverse(wave, start_s, stop_s)
+        # with the context that resampling and spectrograms need on either side; zeros where there is no audio
+        first, last = (
+            math.floor((start_s - CONTEXT_S) * wave.rate),
+            math.ceil((stop_s + CONTEXT_S) * wave.rate),
+        )
+        wave = Wave(wave.excerpt(first, last).flip(0), wave.rate)
+        start_s, stop_s = last / wave.rate - stop_s, last / wave.rate - start_s
     return audio.cut(wave, start_s, stop_s, clip.covered)
-
-
-def reverse(wave: Wave, start_s: float, stop_s: float) -> tuple[Wave, float, float]:
-    """Reverse audio around a time span.
-
-    Args:
-        wave: The audio.
-        start_s: Start of the span in seconds; may lie before the audio.
-        stop_s: Its end; may lie after it.
-
-    Returns:
-        The reversed audio of the span and of some seconds on either side of it, zeros where there is none, and start
-        and end of the span in it.
-    """
-    first, last = math.floor((start_s - CONTEXT_S) * wave.rate), math.ceil((stop_s + CONTEXT_S) * wave.rate)
-    turned = wave.excerpt(first, last).flip(0)
-    return Wave(turned, wave.rate), last / wave.rate - stop_s, last / wave.rate - start_s

@@ -18,9 +18,8 @@ from lightning_avsp.errors import InputError
 class EpochShuffleSampler(DistributedSampler[Any]):
     """Training order: one permutation per (seed, epoch), given as ``(index, epoch)`` pairs.
 
-    All processes draw the same permutation and take every ``world``-th of it. If it does not divide evenly,
-    ``uneven`` says what happens to the rest: ``drop`` leaves out the last few of this epoch's order (other
-    ones each epoch), ``pad`` repeats its first few. On one process nothing is dropped or repeated.
+    If it does not divide evenly, ``uneven`` says what happens to the rest: ``drop`` leaves out the last few of this
+    epoch's order (other ones each epoch), ``pad`` repeats its first few. On one process nothing is dropped or repeated.
 
     Args:
         dataset: Dataset; only its length is used.
@@ -39,6 +38,7 @@ class EpochShuffleSampler(DistributedSampler[Any]):
         world: int = 1,
         uneven: Literal["drop", "pad"] = "drop",
     ) -> None:
+        # a DistributedSampler, whose set_epoch Lightning calls
         super().__init__(
             cast(Dataset[Any], dataset),
             num_replicas=world,
@@ -61,35 +61,29 @@ class EpochShuffleSampler(DistributedSampler[Any]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Iterate over (index, epoch) in this epoch's order."""
         skip, self.skip = self.skip, 0
+        # every process draws the same order and takes each world-th of it
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
         # np.resize repeats from the start when longer, cuts when shorter
         mine = np.resize(order, len(self) * self.num_replicas)[self.rank :: self.num_replicas]
-        epoch = self.epoch
-        return iter([(int(index), epoch) for index in mine[skip:]])
+        return iter([(int(index), self.epoch) for index in mine[skip:]])
 
     def __len__(self) -> int:
         """Return the number of samples of this process in an epoch."""
-        return (
-            self.length // self.num_replicas
-            if self.uneven == "drop"
-            else -(-self.length // self.num_replicas)
-        )
+        rest = 0 if self.uneven == "drop" else self.num_replicas - 1
+        return (self.length + rest) // self.num_replicas
 
 
 class UnrepeatedSampler(DistributedSampler[Any]):
     """Evaluation order: as listed, each sample once over all processes, never padded, never repeated.
 
-    Each process gets one run of neighbours, so that the clips of a video share decoded frames and audio. Runs
-    differ in length by one at most; metrics must therefore be summed over processes once, at the end, not
-    step by step.
+    Each process gets one run of neighbours. Runs differ in length by one at most; metrics must therefore be summed over
+    processes once, at the end, not step by step.
 
     Args:
         dataset: Dataset; only its length is used.
         rank: This process.
         world: Number of processes.
-        even: Give every process equally many, the last sample repeated where they do not divide evenly. Sharded
-            parameters (FSDP2) are gathered by all processes in every forward pass, so one that had a batch more would
-            wait forever. Metrics are keyed by (corpus, video, frame) and count a repeated frame once.
+        even: Give every process equally many, the last sample repeated where they do not divide evenly.
     """
 
     def __init__(self, dataset: Sized, *, rank: int = 0, world: int = 1, even: bool = False) -> None:
@@ -104,6 +98,7 @@ class UnrepeatedSampler(DistributedSampler[Any]):
 
     def __iter__(self) -> Iterator[int]:
         """Iterate over the indices of this process."""
+        # metrics are keyed by (corpus, video, frame) and count a repeated frame once
         own = list(self._own)
         return iter(own + [own[-1]] * (len(self) - len(own)))
 
@@ -114,6 +109,7 @@ class UnrepeatedSampler(DistributedSampler[Any]):
     @property
     def _own(self) -> range:
         """Indices of this process."""
+        # neighbours, so that the clips of a video share decoded frames and audio
         return range(*(self.length * rank // self.num_replicas for rank in (self.rank, self.rank + 1)))
 
 
@@ -126,10 +122,9 @@ class BalancedMix:
     """Clips of an epoch in which corpora have given shares.
 
     An epoch is as long as without balancing. Its positions belong to the corpora by their shares, a fixed run
-    for each. Each corpus goes through its clips in one seeded order after another, without end: a large one spreads
-    them over several epochs, a small one repeats them within an epoch, and no clip is ever ahead of another of its
-    corpus by more than one sample. Every corpus occurs in every epoch. The clip of a position depends on (seed, epoch,
-    position) alone.
+    for each. Each corpus goes through its clips in one seeded order after another, without end, so no clip is ever
+    ahead of another of its corpus by more than one sample. The clip of a position depends on (seed, epoch, position)
+    alone.
 
     Args:
         corpora: Corpus of each clip, in the order of the clips.
@@ -165,6 +160,7 @@ class BalancedMix:
         which = self._corpus(place)
         name, clips = self._names[which], self._clips[which]
         inside = place - (self._ends[which - 1] if which else 0)
+        # a large corpus spreads its clips over several epochs, a small one repeats them within one
         turn, position = divmod(epoch * self.counts[name] + inside, len(clips))
         # The corpus' name is part of the seed: adding a corpus leaves the others' orders as they are.
         return int(clips[_order(self.seed, crc32(name.encode()), turn, len(clips))[position]])
@@ -177,6 +173,7 @@ def shares(total: int, weights: Sequence[float]) -> list[int]:
     """Divide ``total`` into whole numbers in the weights' proportions (largest remainders)."""
     exact = [total * weight / sum(weights) for weight in weights]
     whole = [int(value) for value in exact]
+    # ties by position, so that equal corpora get equal shares on every machine
     by_rest = sorted(range(len(weights)), key=lambda place: (whole[place] - exact[place], place))
     for place in by_rest[: total - sum(whole)]:
         whole[place] += 1

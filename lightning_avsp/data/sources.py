@@ -1,8 +1,7 @@
 """Sources of a video's frames, maps and fixations: their interfaces, numbered files, and files of a whole video.
 
 Frames count from 1. Sources are small, hashable and picklable: dataloader workers get copies, and open files
-themselves. Reading clips straight from a video file is slow (decoding starts at the key frame before) and some
-containers cannot be read so at all; :mod:`lightning_avsp.data.cache` decodes each video once, in order, instead.
+themselves.
 """
 
 from __future__ import annotations
@@ -101,10 +100,7 @@ class PictureMaps(NumberedFiles):
 
 @dataclass(frozen=True)
 class MatFixations(NumberedFiles):
-    """Fixated pixels as numbered MATLAB matrices, non-zero at fixations, e.g. ``fixMap_00001.mat``.
-
-    Their type is not stated anywhere (logical, uint8 and double occur), so only zero or not counts.
-    """
+    """Fixated pixels as numbered MATLAB matrices, non-zero at fixations, e.g. ``fixMap_00001.mat``."""
 
     key: str = "eyeMap"
     """Name of the matrix (``I`` in DHF1K)."""
@@ -131,6 +127,7 @@ def _points(matrix: np.ndarray, size: tuple[int, int], what: str) -> Tensor:
             f"{what} is {' x '.join(map(str, matrix.shape))}, but the map of this frame is "
             f"{size[0]} x {size[1]}; both must have one size: unpack the annotations again"
         )
+    # their type is not stated anywhere (logical, uint8 and double occur), so only zero or not counts
     return torch.from_numpy(np.argwhere(matrix != 0).astype(np.int64))  # (N, 2)
 
 
@@ -168,13 +165,12 @@ class JsonFixations(WholeFile):
                 f"{self.name(number)}: fixation {outside[0].tolist()} (row, column) lies outside the map of "
                 f"{size[0]} x {size[1]}; unpack the annotations again"
             )
+        # the remembered array is not to be changed by a batch
         return torch.from_numpy(points.copy())
 
 
 def read_fixation_lists(path: Path) -> tuple[np.ndarray, ...]:
     """Read the fixations of every frame of a video from JSON: a list per frame of ``[row, column]`` pairs.
-
-    Repeats are kept: several observers looked at one pixel. The last few files are remembered.
 
     Returns:
         One int64 (N, 2) for each frame.
@@ -197,6 +193,7 @@ def _fixation_lists(path: Path, size: int, changed_ns: int) -> tuple[np.ndarray,
             raise TypeError(f"expected a list with one list for each frame, found {type(frames).__name__}")
         lists = []
         for number, pairs in enumerate(frames, start=1):
+            # repeats stay: several observers looked at one pixel
             points = np.asarray(pairs, dtype=np.float64).reshape(-1, 2) if pairs else np.zeros((0, 2))
             if len(points) != len(pairs) or not np.isfinite(points).all():
                 raise ValueError(f"frame {number} is not a list of [row, column] pairs")
@@ -250,6 +247,7 @@ class VideoFrames(WholeFile):
             InputError: If the file is damaged; the message names file and frame.
         """
         for frame, info in decode_in_order(self.path):
+            # decoding in order needs no key frames, times or seeking: it works in every container
             yield to_rgb(frame, info, size)
 
 
@@ -257,8 +255,7 @@ class VideoFrames(WholeFile):
 class VideoMaps(WholeFile):
     """Saliency maps stored as a video: luma of any bit depth, brought to 0 .. 255.
 
-    Single maps are found with PyAV, which is exact; luma of the limited range (16 .. 235 in 8 bit) is stretched
-    to the full one as the stream says.
+    Luma of the limited range (16 .. 235 in 8 bit) is stretched to the full one as the stream says.
     """
 
     def map(self, number: int, deep: bool = False) -> Tensor:
@@ -268,6 +265,7 @@ class VideoMaps(WholeFile):
             InputError: If the file is damaged, has no such frame, or cannot be read by number (.avi, .mpg).
         """
         _check_seekable(self.path, [number])
+        # the others decode to RGB of 8 bits
         decoder = reader(self.path, "pyav", None)
         assert isinstance(decoder, PyAVReader)
         return torch.from_numpy(_grey(decoder.frame(number - 1), decoder.info, deep))

@@ -78,6 +78,7 @@ def video_sources(
 
 def _read_video(root: Path, corpus: Corpus, listed: ListedVideo) -> VideoEntry:
     frames, maps, fixations = video_sources(root, corpus, listed.name)
+    # folders first: a missing one is one line, not a thousand missing files
     for files, part in ((frames, "frames"), (maps, "maps"), (fixations, "fixations")):
         if not isinstance(files, VideoFrames) and not files.folder.is_dir():
             raise CorpusNotFoundError(
@@ -87,6 +88,7 @@ def _read_video(root: Path, corpus: Corpus, listed: ListedVideo) -> VideoEntry:
     audio_track = None
     if isinstance(frames, VideoFrames):
         info = video_info(frames.path)
+        # audio and maps are found by frame number on an even clock
         check_even(info, listed.fps)
         n_frames, size = info.frames, (info.height, info.width)
         audio_track = frames.path if info.audio else None
@@ -107,6 +109,7 @@ def _read_video(root: Path, corpus: Corpus, listed: ListedVideo) -> VideoEntry:
         frames=frames,
         maps=maps,
         fixations=fixations,
+        # a wav beside a video file was put there on purpose
         wave=wave if wave.is_file() else audio_track,
         size=size,
     )

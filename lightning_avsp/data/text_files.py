@@ -9,8 +9,7 @@ from typing import Any
 
 from lightning_avsp.errors import InputError
 
-LONGEST_NAME = 200
-"""Most bytes of a name: file systems allow 255, and suffixes are added to it."""
+LONGEST_NAME = 200  # bytes: file systems allow 255, and suffixes are added to a name
 
 
 def read_text(path: Path) -> str:

@@ -61,9 +61,7 @@ class Comparison:
 
 
 def compare_results(first: Path, second: Path, *, seed: int = 0) -> Comparison:
-    """Compare two results of the same protocol, video by video.
-
-    A video that several splits test is one pair: its values are averaged first. Every video weighs the same.
+    """Compare two results of the same protocol, video by video; every video weighs the same.
 
     Args:
         first: JSON file of `avsp evaluate`.
@@ -120,6 +118,7 @@ def compare_results(first: Path, second: Path, *, seed: int = 0) -> Comparison:
 def _difference(corpus: str, metric: str, values: pd.DataFrame, seed: int) -> Difference:
     """Compare one metric: columns video, first and second, a row for each split and video."""
     known = values.dropna().astype({"first": float, "second": float})
+    # a video that several splits test is one observation
     means = known.groupby("video", sort=False)[["first", "second"]].agg(
         lambda column: math.fsum(column) / len(column)
     )

@@ -43,6 +43,7 @@ class ExplainedClips:
                     continue
                 values = explanation.values
                 labels = explanation.labels or tuple(map(str, range(values.shape[1])))
+                # two numbers stand for a heat map in tables and averages
                 if values.dim() == 4:
                     flat = values.flatten(1)
                     values = torch.stack([flat.mean(dim=1), flat.amax(dim=1)], dim=1)
@@ -64,6 +65,8 @@ class Explainer:
         self.module.setup("test")
         own = scored_frames(self.module)
         inputs = {p.name: p for p in perturbations("audio", 0) if p.name in (OWN, MISMATCHED)}
+        # own and mismatched audio alone: an explanation is of a clip as it is, or of one that contradicts
+        # it
         readers = {}
         if len(own.videos) > 1:  # a single video has no mismatched audio
             options = inputs[MISMATCHED].options or {}
@@ -82,6 +85,7 @@ class Explainer:
         if video is not None and video not in names:
             raise InputError(f"{video!r} is no test video; these are: {', '.join(names[:8])}")
         entry = frames.videos[0 if video is None else names.index(video)]
+        # the middle: the first clips of a video are padding
         wanted = entry.n_frames // 2 + 1 if frame is None else frame
         for index in range(len(frames)):
             found, clip = frames.clip(index)
@@ -131,9 +135,11 @@ class Explainer:
         rows = []
         for group, members in video_groups(self.module, self.module.videos("test")).items():
             for (audio, name, label), by_video in found.items():
+                # videos weigh alike, however long they are
                 means = [fmean(by_video[key]) for key in members if by_video.get(key)]
                 if means:
                     row = {"group": group, "audio": audio, "name": name, "label": label}
+                    # over videos, the unit that papers' tables average
                     spread = stdev(means) if len(means) > 1 else None
                     rows.append({**row, "mean": fmean(means), "sd": spread, "videos": len(means)})
         return rows
@@ -192,6 +198,7 @@ def draw_rows(path: Path, frames: Tensor, rows: dict[str, Explanation], target_i
         drawn = None
         for axis_row, (audio, explanation) in zip(axes, rows.items(), strict=True):
             for axis, step in zip(axis_row, shown, strict=True):
+                # encoders shorten the time axis: a step is drawn over the middle of the frames that it covers
                 index = target_index if steps == 1 else round((step + 0.5) / steps * len(frames) - 0.5)
                 image = frames[index].numpy()
                 # enlarged in blocks, which show the map's true resolution

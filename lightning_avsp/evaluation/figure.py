@@ -9,7 +9,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,7 +22,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.data import AuditData, scored_frames
 from lightning_avsp.evaluation.formatting import shorten
 from lightning_avsp.evaluation.predictions import (
-    PredictedVideo,
+    PredictedFiles,
     checked_frames,
     find_video,
     folder_of_split,
@@ -33,10 +32,8 @@ from lightning_avsp.evaluation.truth import AnnotatedTruth
 from lightning_avsp.metrics.functional import saliency_scores
 from lightning_avsp.tasks.loading import LoadedModel
 
-FRAME_WIDTH = 640
-"""Most pixels of a drawn frame's width; a paper's column is narrower."""
-COMPARED = (48, 64)
-"""Height and width at which maps are compared to choose frames."""
+FRAME_WIDTH = 640  # pixels: a paper's column is narrower
+COMPARED = (48, 64)  # coarse: frames are chosen by where maps differ, not by how sharp their edges are
 Style = Literal["map", "overlay", "both"]
 _STYLES = ("map", "overlay")
 
@@ -70,6 +67,7 @@ class ModelMaps:
 
     def lacking(self, entry: VideoEntry, numbers: Sequence[int]) -> list[int]:
         """List frames at the start that the model's clips do not reach."""
+        # under start_padding: skip the first frames have no map, and no column may have a hole
         reached = {clip.target for clip in evaluation_clips(entry.n_frames, self.frames.policy)}
         return [number for number in numbers if number not in reached]
 
@@ -80,6 +78,7 @@ class ModelMaps:
             part = numbers[start : start + self.data.batch]
             clips = [evaluation_clip(number, entry.n_frames, self.frames.policy) for number in part]
             batch = collate([self.frames.reader.read(entry, clip) for clip in clips])
+            # seeded by the frame: the maps of a figure are those that were scored
             maps = self.model.sample(self.model.encode(self.model.inputs(batch)), batch)
             yield from zip(part, maps[:, 0].cpu(), strict=True)
 
@@ -93,7 +92,7 @@ class FolderMaps:
     split: int
     count_from: int = 1
 
-    def _open(self, entry: VideoEntry) -> PredictedVideo | None:
+    def _open(self, entry: VideoEntry) -> PredictedFiles | None:
         if self.path.is_file():
             return open_file(self.path)
         folder, corpus = folder_of_split(self.path, self.split), find_corpus(entry.corpus, self.root)
@@ -109,6 +108,7 @@ class FolderMaps:
         """Read the maps."""
         if (found := self._open(entry)) is None:
             raise InputError(f"{self.path} has no maps of {entry.corpus}/{entry.video}")
+        # the same refusals as in scoring: a figure of rotated maps is as wrong as their score
         yield from checked_frames(found, numbers, entry, AnnotatedTruth(entry).size(numbers[0]))
 
 
@@ -157,6 +157,7 @@ class FigureFrames:
             for name, gaps in lacking.items():
                 if gaps and self.numbers:
                     raise InputError(f"{name} has no map of {entry.corpus}/{entry.video}, frame {min(gaps)}")
+            # a row in which one column is empty compares nothing
             shared = [number for number in numbers if not any(number in gaps for gaps in lacking.values())]
             if shared:
                 found.append((entry, shared))
@@ -194,13 +195,17 @@ class FigureFrames:
                 torch.stack([_small(one) for _, one in each.read(entry, numbers)])
                 for each in columns.values()
             ]
+            # a single column differs from the ground truth, or from nothing
             if len(maps) == 1:
                 maps.append(torch.stack([_small(AnnotatedTruth(entry).map(number)) for number in numbers]))
+            # CC sees the pattern, whatever the models' ranges
             pairs = [saliency_scores(a, names=("cc",), target=b)["cc"] for a, b in combinations(maps, 2)]
+            # CC of a constant map is undefined, and such a frame shows nothing
             differences = (1 - torch.stack(pairs).nan_to_num(1.0)).mean(0).tolist()
             order = sorted(zip(differences, numbers, strict=True), key=lambda one: -one[0])
             if progress is not None:
                 progress(done, len(candidates))
+            # best frames of all videos first, then second ones: one video would fill the figure
             ranked += [(place, -gap, Shown(entry, number)) for place, (gap, number) in enumerate(order)]
         chosen = sorted(ranked, key=lambda one: one[:2])[:rows]
         return sorted((one for *_, one in chosen), key=lambda one: (self.videos.index(one.entry), one.number))
@@ -214,8 +219,6 @@ def draw_figure(
     colours: str = "inferno",
 ) -> None:
     """Draw a row for each frame: the frame with its fixations, ground truth, then the columns' maps.
-
-    Each map is scaled to its own maximum, since models differ in their range and papers print them so.
 
     Args:
         paths: Files to write, PNG or PDF by their ending; each appears whole or not at all.
@@ -241,7 +244,9 @@ def draw_figure(
     with image_grid(paths, len(shown), len(titles), inches, dpi=200) as (_, axes):
         for axis_row, (entry, number) in zip(axes, shown, strict=True):
             truth = AnnotatedTruth(entry)
-            frame = _read_frame(entry, number)
+            scale = min(1.0, FRAME_WIDTH / entry.size[1])
+            shape = (round(entry.size[0] * scale), round(entry.size[1] * scale))
+            frame = entry.frames.read([number], shape)[0]
             extent = (0, frame.shape[1], frame.shape[0], 0)
             size = truth.size(number)
             # centres of pixels, at the shown frame's size
@@ -254,6 +259,7 @@ def draw_figure(
                 panels += [(saliency, over) for over in (False, True) if style in ("both", _STYLES[over])]
             for axis, (saliency, over) in zip(axis_row[1:], panels, strict=True):
                 values = saliency.double()
+                # each to its own range: models differ in it, and papers print them so
                 values = (values - values.min()) / (values.max() - values.min()).clamp_min(1e-12)
                 alpha = values.numpy() * 0.75 if over else None
                 if over:
@@ -263,14 +269,8 @@ def draw_figure(
                 axis.set(xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
                 axis.spines[:].set_visible(False)
         for axis, title in zip(axes[0], titles, strict=True):
+            # a dollar sign would begin a formula
             axis.set_title(title.replace("$", r"\$"), fontsize=8)
-
-
-def _read_frame(entry: VideoEntry, number: int) -> np.ndarray:
-    """Read a frame in its own shape, scaled down to :data:`FRAME_WIDTH`."""
-    height, width = entry.size
-    scale = min(1.0, FRAME_WIDTH / width)
-    return entry.frames.read([number], (round(height * scale), round(width * scale)))[0]
 
 
 def _small(saliency: Tensor) -> Tensor:

@@ -52,6 +52,7 @@ def number(
     value: float | None, text: str | None = None, rank: int = 0, details: tuple[str, ...] = ()
 ) -> Value:
     """Format a number, by default with :data:`DIGITS` decimals; None and NaN as a dash."""
+    # never a 0: a metric that was not computed is none
     if value is None or math.isnan(value):
         return Value(DASH)
     return Value(f"{value:.{DIGITS}f}" if text is None else text, value, rank, details)
@@ -59,6 +60,7 @@ def number(
 
 def signed(value: float | None) -> str:
     """Format a number with its sign and without ``-0.000``; None and NaN as a dash."""
+    # adding 0.0 turns -0.0 into 0.0
     return DASH if value is None or math.isnan(value) else f"{round(value, DIGITS) + 0.0:+.{DIGITS}f}"
 
 
@@ -131,6 +133,7 @@ def as_markdown(frame: pd.DataFrame) -> str:
     def cell(value: Value | str) -> str:
         if isinstance(value, str):
             return escape_markdown(value)
+        # Markdown has no mark for a second best
         text = {1: f"**{value.text}**", 2: f"<u>{value.text}</u>"}.get(value.rank, value.text)
         return " ".join((text, *value.details))
 

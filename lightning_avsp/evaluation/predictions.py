@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 import torch
@@ -25,56 +25,53 @@ from lightning_avsp.media.video import VideoInfo, decode_video, open_video, set_
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".mkv", ".webm", ".mov", ".avi")
-_GREY_TOLERANCE_VIDEO = 8
-"""Levels by which the channels of a grey frame may differ."""
+_GREY_TOLERANCE_VIDEO = 8  # levels: grey frames are rounded on the way to YUV and back
+# whatever numpy and zipfile raise for damaged bytes
 _UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError)
 
 
-class PredictedVideo(ABC):
+class PredictedVideo(Protocol):
     """Predicted maps of one video."""
 
-    @property
-    @abstractmethod
-    def numbers(self) -> Sequence[int]:
-        """Frames with a map, counted from 1, ascending."""
-
-    @abstractmethod
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Read number and map (H, W) of the wanted frames, ascending, one at a time; uint8 or floating point."""
 
 
 @dataclass(frozen=True)
-class NumberedMaps(PredictedVideo):
+class PredictedFiles(ABC):
+    """Predicted maps of one video on disk."""
+
+    numbers: Sequence[int]
+    """Frames with a map, counted from 1, ascending."""
+
+    @abstractmethod
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Read maps, see :class:`PredictedVideo`."""
+
+
+@dataclass(frozen=True)
+class NumberedMaps(PredictedFiles):
     """One file per frame: images, or arrays (H, W) in .npy."""
 
     files: dict[int, Path]
-
-    @property
-    def numbers(self) -> Sequence[int]:
-        """Frames with a file."""
-        return sorted(self.files)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Read the files of the wanted frames."""
         for number in wanted:
             path = self.files[number]
-            yield number, read_map_array(path) if path.suffix.lower() == ".npy" else read_map_image(path)
+            is_array = path.suffix.lower() == ".npy"
+            yield number, read_map_array(path) if is_array else as_map(read_grey(path), path)
 
 
 @dataclass(frozen=True)
-class StackedMaps(PredictedVideo):
+class StackedMaps(PredictedFiles):
     """All frames in one array (N, H, W): .npy, or .npz with an array ``maps`` or a single one."""
 
     path: Path
-    count: int
-
-    @property
-    def numbers(self) -> Sequence[int]:
-        """Frames in the order of the array."""
-        return range(1, self.count + 1)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Read maps one by one; the array is never in memory as a whole."""
+        # an archive can only be read forwards: frames that nobody wants are read and dropped
         chosen = set(wanted)
         with _open_stack(self.path) as (file, shape, dtype):
             size = dtype.itemsize * shape[1] * shape[2]
@@ -85,25 +82,21 @@ class StackedMaps(PredictedVideo):
                     raise _broken(self.path, error) from error
                 if len(data) < size:
                     raise InputError(
-                        f"{self.path} ends within frame {number} of {self.count}: write it again"
+                        f"{self.path} ends within frame {number} of {len(self.numbers)}: write it again"
                     )
                 if number in chosen:
                     yield number, as_map(np.frombuffer(data, dtype).reshape(shape[1:]), self.path)
 
 
 @dataclass(frozen=True)
-class SaliencyVideo(PredictedVideo):
+class SaliencyVideo(PredictedFiles):
     """A video whose brightness is saliency."""
 
     info: VideoInfo
 
-    @property
-    def numbers(self) -> Sequence[int]:
-        """Frames in the order of presentation."""
-        return range(1, self.info.frames + 1)
-
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Decode maps one by one in one pass, with more than 8 bits if the video has them."""
+        # in one pass: seeking would decode from a key frame for each map
         path, chosen, number = self.info.path, set(wanted), 0
         for number, (_, frame) in enumerate(decode_video(self.info), start=1):
             if number in chosen:
@@ -118,25 +111,17 @@ class SaliencyVideo(PredictedVideo):
             )
 
 
-def open_file(path: Path) -> PredictedVideo:
+def open_file(path: Path) -> PredictedFiles:
     """Open the maps of a video in one file: an array or a video. Its first frame is frame 1.
 
     Raises:
         InputError: If the file is broken or holds no stack of maps.
     """
     if path.suffix.lower() in VIDEOS:
-        return SaliencyVideo(open_video(path))
+        info = open_video(path)
+        return SaliencyVideo(range(1, info.frames + 1), info)
     with _open_stack(path) as (_, shape, _):
-        return StackedMaps(path, shape[0])
-
-
-def read_map_image(path: Path) -> Tensor:
-    """Read a map from an image: uint8 (H, W), or float32 for 16-bit images and for means of channels.
-
-    Raises:
-        InputError: If it cannot be read, or is a colour image.
-    """
-    return as_map(read_grey(path), path)
+        return StackedMaps(range(1, shape[0] + 1), path)
 
 
 def read_map_array(path: Path) -> Tensor:
@@ -149,6 +134,7 @@ def read_map_array(path: Path) -> Tensor:
         values = np.load(path, allow_pickle=False)
     except _UNREADABLE as error:
         raise _broken(path, error) from error
+    # (H, W, 1) and (1, H, W) are refused too: nobody can tell a batch from channels
     if values.ndim != 2:
         raise InputError(
             f"{path} has shape {values.shape}, but a file that carries a frame number holds one map (H, W)"
@@ -208,9 +194,8 @@ def _broken(path: Path, error: BaseException) -> InputError:
 
 SMALLEST_SIDE = 8
 """Least pixels of a saliency map's side."""
+# a map's aspect ratio over the frames', at most: 16:9 over 4:3 is 1.33, 4:3 turned by 90 degrees over itself 1.78
 STRETCH = 1.5
-"""Largest ratio of a map's aspect ratio to the frames' or the ground truth's; square maps always pass, since
-networks of this field see square frames and their maps are stretched back when they are scored."""
 NEARLY_SQUARE = 1.05
 
 
@@ -271,7 +256,7 @@ def candidates_of(folder: Path, corpus: Corpus, video: str) -> list[Path]:
     return list(dict.fromkeys((folder / corpus.name / video, folder / corpus.folder / video, folder / video)))
 
 
-def find_video(folder: Path, corpus: Corpus, video: str, count_from: int = 1) -> PredictedVideo | None:
+def find_video(folder: Path, corpus: Corpus, video: str, count_from: int = 1) -> PredictedFiles | None:
     """Find the predictions of a video, or None.
 
     Args:
@@ -287,6 +272,7 @@ def find_video(folder: Path, corpus: Corpus, video: str, count_from: int = 1) ->
     for path in candidates_of(folder, corpus, video):
         files = [path.with_name(path.name + suffix) for suffix in (*VIDEOS, ".npz", ".npy")]
         found += [path] * path.is_dir() + [file for file in files if file.is_file()]
+    # maps.npz beside a folder of images: only the user knows which is the newer
     if len(found) > 1:
         raise InputError(
             f"{corpus.name}/{video} is predicted twice, by {found[0]} and {found[1]}: remove one of them"
@@ -296,7 +282,7 @@ def find_video(folder: Path, corpus: Corpus, video: str, count_from: int = 1) ->
     return open_folder(found[0], count_from) if found[0].is_dir() else open_file(found[0])
 
 
-def open_folder(folder: Path, count_from: int = 1) -> PredictedVideo:
+def open_folder(folder: Path, count_from: int = 1) -> PredictedFiles:
     """Open the maps of a video in its folder: numbered files, or one array or video (``maps.npz``, ``saliency.mp4``).
 
     Raises:
@@ -306,7 +292,8 @@ def open_folder(folder: Path, count_from: int = 1) -> PredictedVideo:
     numbered = [path for path in files if path.suffix.lower() in IMAGES]
     numbered += [path for path in files if path.suffix.lower() == ".npy" and re.search(r"\d", path.stem)]
     if numbered:
-        return NumberedMaps(_by_number(numbered, count_from))
+        by_number = _by_number(numbered, count_from)
+        return NumberedMaps(sorted(by_number), by_number)
     if (folder / "maps").is_dir():
         return open_folder(folder / "maps", count_from)
     # what `avsp predict` writes beside other files
@@ -340,12 +327,25 @@ def checked_frames(
         rows, columns = saliency.shape
         if first is None:
             first = number, (rows, columns)
-            _check_size(name, (rows, columns), entry.size, truth_size)
+            if min(rows, columns) < SMALLEST_SIDE:
+                raise InputError(
+                    f"{name}: maps are {rows} x {columns} (rows x columns): too small to be saliency maps"
+                )
+            (height, width), (high, wide) = entry.size, truth_size
+            # square maps pass: networks of this field see square frames, and their maps are stretched back
+            aspects = [columns / rows / other for other in (1.0, width / height, wide / high)]
+            square, *fits = (max(aspect, 1 / aspect) for aspect in aspects)
+            if square > NEARLY_SQUARE and min(fits) > STRETCH:
+                raise InputError(
+                    f"{name}: maps are {rows} x {columns} (rows x columns), but frames are {height} x {width} and the "
+                    f"ground truth {high} x {wide}: they are of another video, or rotated"
+                )
         elif (rows, columns) != first[1]:
             raise InputError(
                 f"{name}: the map of frame {number} is {rows} x {columns} (rows x columns), that of frame {first[0]} "
                 f"is {first[1][0]} x {first[1][1]}: maps of a video must have one size"
             )
+        # an empty map is legal and counted; logarithms are not, and would score as a map turned over
         highest = float(saliency.max())
         if highest <= 0 and float(saliency.min()) < 0:
             raise InputError(
@@ -355,23 +355,6 @@ def checked_frames(
         yield number, saliency
 
 
-def _check_size(name: str, size: tuple[int, int], frames: tuple[int, int], truth: tuple[int, int]) -> None:
-    rows, columns = size
-    if min(size) < SMALLEST_SIDE:
-        raise InputError(
-            f"{name}: maps are {rows} x {columns} (rows x columns): too small to be saliency maps"
-        )
-    aspect = columns / rows
-    square, *fits = (
-        max(aspect / other, other / aspect) for other in (1.0, frames[1] / frames[0], truth[1] / truth[0])
-    )
-    if square > NEARLY_SQUARE and min(fits) > STRETCH:
-        raise InputError(
-            f"{name}: maps are {rows} x {columns} (rows x columns), but frames are {frames[0]} x {frames[1]} and the "
-            f"ground truth {truth[0]} x {truth[1]}: they are of another video, or rotated"
-        )
-
-
 def _by_number(files: Sequence[Path], count_from: int) -> dict[int, Path]:
     """Name files by the last number in their names; refuse missing, repeated and impossible ones."""
     numbered: dict[int, Path] = {}
@@ -379,6 +362,7 @@ def _by_number(files: Sequence[Path], count_from: int) -> dict[int, Path]:
         digits = re.findall(r"\d+", path.stem)
         if not digits:
             raise InputError(f"{path} carries no frame number in its name: name predictions like 00001.png")
+        # the last number: names may begin with that of the video
         number = int(digits[-1]) + 1 - count_from
         if number < 1:
             raise InputError(

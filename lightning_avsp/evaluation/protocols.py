@@ -99,8 +99,11 @@ class Protocol:
         Returns:
             Float64 (B, size[0], size[1]).
         """
+        # judged as given: a blur or a resize would turn a constant map into noise of 1e-16
         given = Maps(maps)
+        # an 8-bit file has its levels: STAViS's code reads them from JPEG
         levels_given = maps.dtype == torch.uint8
+        # one precision for all steps, so that scores do not depend on a program's own
         values = maps.to(torch.float64)
         for step in self.steps:
             if step == "levels":
@@ -204,11 +207,9 @@ def scale_range(maps: Tensor, eps: float = 0.0) -> Tensor:
 
 
 def blur(maps: Tensor, sigma: float, size: int, border: Literal["symmetric", "reflect"]) -> Tensor:
-    """Filter maps (B, H, W) with a Gaussian window of sum 1, with a mirrored border.
-
-    Separable: MATLAB's ``fspecial`` window is the outer product of its profile, whose smallest values lie above the
-    threshold below which it would be cut.
-    """
+    """Filter maps (B, H, W) with a Gaussian window of sum 1, with a mirrored border."""
+    # separable: MATLAB's fspecial window is the outer product of its profile, whose smallest values lie
+    # above the threshold below which it would be cut
     profile = np.exp(-((np.arange(size) - size // 2) ** 2) / (2 * sigma**2))
     mode = {"symmetric": "reflect", "reflect": "mirror"}[border]  # scipy's names
     values = maps.numpy()

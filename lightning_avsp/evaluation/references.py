@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
@@ -15,7 +15,6 @@ from torch import Tensor
 from lightning_avsp.data.catalogue import Corpus
 from lightning_avsp.data.corpora import read_videos
 from lightning_avsp.data.entries import VideoEntry, VideoKey
-from lightning_avsp.evaluation.predictions import PredictedVideo
 from lightning_avsp.evaluation.scoring import ScoringJob
 from lightning_avsp.evaluation.truth import SomeObservers, count_observers
 
@@ -38,24 +37,16 @@ NO_CEILING = (
     "the observer of each"
 )
 
-_LEFT_OUT = 10
-"""Most observers of a video that are left out one by one, evenly spaced."""
-_FRAMES_PER_VIDEO = 100
-"""Evenly spaced training maps that are read of a video: neighbouring maps hardly differ."""
+_LEFT_OUT = 10  # evenly spaced: each one left out costs as much as scoring a model
+_FRAMES_PER_VIDEO = 100  # evenly spaced: neighbouring maps hardly differ
 
 
 @dataclass(frozen=True)
-class ConstantMap(PredictedVideo):
+class ConstantMap:
     """The same map for every frame of a video."""
 
     values: Tensor
     """float32 (H, W)."""
-    n_frames: int
-
-    @property
-    def numbers(self) -> Sequence[int]:
-        """All frames."""
-        return range(1, self.n_frames + 1)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Repeat the map."""
@@ -78,13 +69,15 @@ def plan_references(
     means: dict[VideoKey, Tensor] = {}
     videos = {job.entry.video for jobs in scored.values() for job in jobs}
     observers = {video: range(count_observers(root, corpus.folder, video)) for video in videos}
+    # two at least, or there is nobody to predict the other; in all videos, or the mean is of another corpus
     observers_known = min(map(len, observers.values()), default=0) >= 2
     planned: dict[tuple[str, int], list[ScoringJob]] = {}
     for split, jobs in scored.items():
         training = read_videos(root, [corpus.name], split, "train", missing_audio="silence")
+        # of training videos alone: a mean that has seen the test would be no baseline
         mean = mean_training_map(training, means)
         if observers_known:
-            for name, divide in (("human_ceiling", _halves), ("inter_observer", _leave_one_out)):
+            for name, divide in DIVISIONS.items():
                 planned[name, split] = [
                     replace(
                         job,
@@ -95,25 +88,23 @@ def plan_references(
                     for truth, source in divide(observers[job.entry.video])
                 ]
         for name, values in (("mean_training_map", mean), ("centre_prior", fit_gaussian(mean))):
-            planned[name, split] = [
-                replace(job, source=ConstantMap(values, job.entry.n_frames)) for job in jobs
-            ]
+            planned[name, split] = [replace(job, source=ConstantMap(values)) for job in jobs]
+        # no map: chance is known in closed form
         planned["uniform", split] = [replace(job, source=None) for job in jobs]
-    return planned, {} if observers_known else dict.fromkeys(("human_ceiling", "inter_observer"), NO_CEILING)
+    return planned, {} if observers_known else dict.fromkeys(DIVISIONS, NO_CEILING)
 
 
-_Division = list[tuple[tuple[int, ...], tuple[int, ...]]]
-
-
-def _halves(observers: range) -> _Division:
-    """Every second observer and the others, in both directions."""
-    return list(permutations((tuple(observers[::2]), tuple(observers[1::2]))))  # type: ignore[arg-type]
-
-
-def _leave_one_out(observers: range) -> _Division:
-    """Each of some observers and all others."""
+def _leave_one_out(observers: range) -> Iterable[tuple[tuple[int, ...], ...]]:
     chosen = {round(place) for place in np.linspace(0, len(observers) - 1, min(_LEFT_OUT, len(observers)))}
     return [((one,), tuple(other for other in observers if other != one)) for one in sorted(chosen)]
+
+
+DIVISIONS: dict[str, Callable[[range], Iterable[tuple[tuple[int, ...], ...]]]] = {
+    # every second observer and the others, in both directions
+    "human_ceiling": lambda observers: permutations((tuple(observers[::2]), tuple(observers[1::2]))),
+    "inter_observer": _leave_one_out,
+}
+"""Observers that are the ground truth and those that predict it, of each row."""
 
 
 def mean_training_map(training: Sequence[VideoEntry], known: dict[VideoKey, Tensor]) -> Tensor:
@@ -133,6 +124,7 @@ def mean_training_map(training: Sequence[VideoEntry], known: dict[VideoKey, Tens
 
 def _mean(maps: Iterable[Tensor]) -> Tensor:
     """Average maps one by one, at the first one's size: float64 (H, W)."""
+    # one at a time: the maps of a corpus do not fit into memory
     total, count = torch.zeros(0), 0
     for count, one in enumerate(maps, start=1):
         if count == 1:

@@ -51,10 +51,12 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
         },
         "predictions": str(evaluation.predictions),
         "root": str(evaluation.root),
+        # a result on generated data must never pass for one on people
         "synthetic": manifest["statement"] if manifest["corpora"] else None,
         "split": evaluation.split,
         "same_predictions_for_all_splits": evaluation.shared,
         "protocol": asdict(evaluation.protocol),
+        # undefined frames change averages as much as a formula does: results state their treatment
         "degenerate_frames": CONVENTIONS[evaluation.protocol.policy],
         "interval": {
             "level": LEVEL,
@@ -75,6 +77,7 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
         },
         "not_computable": evaluation.not_computable,
         "videos": [{"split": split} | record for split, table in tables for record in table.video_records()],
+        # in columns: keys repeated for every frame would be most of the file
         "frames": [{"split": split} | record for split, table in tables for record in _frames(table)],
     }
 
@@ -98,7 +101,7 @@ def _frames(table: ScoreTable) -> list[dict[str, Any]]:
 def write_results(evaluation: Evaluation, out: Path) -> list[Path]:
     """Write ``out`` (JSON) and beside it ``<stem>_corpora.csv``, ``<stem>_videos.csv`` and ``<stem>_frames.csv``.
 
-    The JSON comes last: where it is, the others are. Each file appears whole or not at all.
+    Each file appears whole or not at all.
 
     Returns:
         The files written.
@@ -118,6 +121,7 @@ def write_results(evaluation: Evaluation, out: Path) -> list[Path]:
             path = out.with_name(f"{out.stem}_{name}.csv")
             write_atomically(path, as_csv(records))
             written.append(path)
+        # last: where the JSON is, the others are
         write_json(out, as_record(evaluation))
     except OSError as error:
         for path in written:
@@ -129,6 +133,7 @@ def write_results(evaluation: Evaluation, out: Path) -> list[Path]:
 def cannot_write(path: Path, error: OSError) -> InputError:
     """Build the error of results that do not reach the disk."""
     full, forbidden = (errno.ENOSPC, errno.EDQUOT), (errno.EACCES, errno.EROFS)
+    # a quota is a full disk to its user
     advice = "make room" if error.errno in full else "choose another folder"
     if error.errno in forbidden:
         advice = "choose a folder that you may write to"
@@ -201,6 +206,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
 def remarks(evaluation: Evaluation) -> list[str]:
     """List what limits the numbers: everything missing, skipped, shared, or not computable."""
     lines = []
+    # ETMD tests 4 videos a split, Coutrot2 5
     few = [corpus for corpus, summary in evaluation.corpora.items() if summary.videos < FEW_VIDEOS]
     if few:
         lines.append(

@@ -24,6 +24,7 @@ from lightning_avsp.metrics.averages import FrameKey
 from lightning_avsp.metrics.degenerate import Reason
 from lightning_avsp.metrics.functional import kld
 
+# of the challenge's scorer, which adds it to every divisor
 _EPS = 1e-7
 _KNOWN = {"cc": 0.0, "nss": 0.0, "auc_shuffled": 0.5, "auc_shuffled_exact": 0.5}
 """Expectations of a map that is independent of the gaze."""
@@ -84,6 +85,7 @@ def _score(prediction: np.ndarray, truth: np.ndarray, points: np.ndarray) -> Sco
         gaze = ("nss", "auc_judd")
         return values | dict.fromkeys(gaze, float("nan")), dict.fromkeys(gaze, unseen)
     values["nss"] = float(deviation[points[:, 0], points[:, 1]].mean())
+    # its own curve: ties are not broken, and repeats count
     values["auc_judd"] = auc_judd_counting_repeats(prediction, points)
     return values, {}
 
@@ -101,6 +103,7 @@ def auc_judd_counting_repeats(prediction: np.ndarray, points: np.ndarray) -> flo
     thresholds = np.sort(prediction[points[:, 0], points[:, 1]])[::-1]
     above = prediction.size - np.searchsorted(np.sort(prediction, axis=None), thresholds, side="left")
     order = np.arange(1, fixations + 1)
+    # the released script's N + r - n
     others = prediction.size + (fixations - distinct) - fixations
     false_positives = np.concatenate([[0.0], (above - order) / others if others else 0.0 * order, [1.0]])
     true_positives = np.concatenate([[0.0], order / fixations, [1.0]])
@@ -157,7 +160,7 @@ def chance_scores(protocol: Protocol, target: Tensor, points: Tensor, other: Ten
     return values, reasons
 
 
-_BATCH = 8
+_BATCH = 8  # frames of CrowdSAL, 1920 x 1080 in float64, are 130 MB
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,9 @@ from lightning_avsp.evaluation.protocols import Averaging, Protocol
 from lightning_avsp.metrics import FrameRow, ScoreTable
 from lightning_avsp.metrics.averages import VideoRow
 
-RESAMPLES = 10_000
-"""Resamples of an interval; its ends vary by about 1 % of its width from seed to seed."""
+RESAMPLES = 10_000  # the ends of an interval vary by about 1 % of its width from seed to seed
 LEVEL = 0.95
-FEW_VIDEOS = 10
-"""Below so many videos, percentile intervals contain the true mean clearly less often than their level."""
+FEW_VIDEOS = 10  # below, percentile intervals contain the true mean clearly less often than their level
 _DRAWS_AT_ONCE = 2**22  # counts held in memory: 32 MiB
 
 
@@ -38,8 +36,7 @@ def bootstrap_mean(
 ) -> Interval:
     """Bootstrap a mean over videos by percentiles (Efron and Tibshirani, *An Introduction to the Bootstrap*, ch. 13).
 
-    Videos are resampled with replacement, each with all its values: a video that several splits test counts as one
-    observation, which scipy's bootstrap cannot express.
+    Videos are resampled with replacement, each with all its values.
 
     Args:
         groups: Values with the name of their video, grouped: the statistic is the mean of the groups' means (one
@@ -56,6 +53,7 @@ def bootstrap_mean(
     counted = [group for group in counted if group]
     if not counted:
         return Interval(math.nan, math.nan, math.nan)
+    # exact sums, so that the order of videos never shows in a table
     mean = math.fsum(math.fsum(v for _, v in group) / len(group) for group in counted) / len(counted)
     row = {
         video: index for index, video in enumerate(sorted({video for group in counted for video, _ in group}))
@@ -63,6 +61,7 @@ def bootstrap_mean(
     videos = len(row)
     if videos < 2:
         return Interval(mean, math.nan, math.nan)
+    # a video that several splits test counts as one observation, which scipy's bootstrap cannot express
     sums, counts = np.zeros((2, videos, len(counted)))
     for column, group in enumerate(counted):
         for video, value in group:
@@ -92,6 +91,7 @@ def sign_test(differences: Sequence[float]) -> tuple[int, int, float]:
     """
     from scipy.stats import binomtest
 
+    # equal pairs say nothing about a direction
     positive = sum(value > 0 for value in differences)
     negative = sum(value < 0 for value in differences)
     if positive + negative == 0:
@@ -128,6 +128,7 @@ class CorpusSummary:
 
 def averaging_of(corpus: Corpus, protocol: Protocol) -> Averaging:
     """Return the rule that joins a corpus' splits: split means where one list serves every split, as DIEM's does."""
+    # DIEM's one list is tested by each split's model: pooled, a video would count three times
     return protocol.averaging if "{split}" in corpus.list_pattern else "split_means"
 
 
@@ -159,6 +160,7 @@ def summarise_corpus(
     for name in protocol.metrics:
         groups = [[(row.video, row.values[name]) for row in rows] for rows in videos]
         values = [pair for group in groups for pair in group]
+        # left out of the mean or counted at a fixed value: two different things, reported apart
         counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
         for row in frames:
             if name in row.reasons:

@@ -34,7 +34,7 @@ def published_protocol(corpus: str) -> str:
 class ProtocolScores(Callback):
     """Writer of ``results/test_protocols.json``: averages and videos by protocol, from the maps that the test predicts.
 
-    Shuffled AUCs need fixations of other frames, which a test does not read: ``avsp evaluate`` gives them.
+    ``avsp evaluate`` adds the shuffled AUCs.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -49,6 +49,7 @@ class ProtocolScores(Callback):
         )
         self.metrics = {
             name: SaliencyMetrics(
+                # shuffled AUCs need fixations of other frames, which a test does not read
                 tuple(metric for metric in protocol.metrics if metric != "auc_shuffled"),
                 policy=protocol.policy,
                 repeats=protocol.repeats,

@@ -22,12 +22,10 @@ from lightning_avsp.curation.importing.writing import (
 )
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.manifest import read_manifest
-from lightning_avsp.evaluation.predictions import PredictedVideo
 from lightning_avsp.synthetic.record import read_video_record, saliency_maps
 from lightning_avsp.synthetic.spec import SyntheticSpec
 
-OTHER_FRAMES = 10
-"""Frames of other videos whose fixations are the negatives of DHF1K's shuffled AUC."""
+OTHER_FRAMES = 10  # as many as DHF1K's own evaluation takes
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class AnnotatedTruth:
 
 
 @dataclass(frozen=True)
-class SomeObservers(PredictedVideo):
+class SomeObservers:
     """Some observers of a video whose gaze is known one by one: ground truth for, or prediction by, the others."""
 
     root: Path
@@ -72,15 +70,11 @@ class SomeObservers(PredictedVideo):
         assert record is not None  # count_observers has asked
         height, width = record["map_size"]
         table = table[table["observer"].isin(self.chosen)]
+        # the table is sorted by frame, and frames without gaze have no row
         edges = np.searchsorted(table["frame"], np.arange(record["frames"] + 1))
         places = np.split(table[["x", "y"]].to_numpy(), edges[1:-1])
         sigma = (float(record["sigma"][0]), float(record["sigma"][1]))
         return places, (height, width), lambda points: as_image(gaussian_sum(points, (height, width), sigma))
-
-    @property
-    def numbers(self) -> Sequence[int]:
-        """All frames."""
-        return range(1, len(self._known[0]) + 1)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Compute the maps of these observers, as a prediction of the others'."""
@@ -101,6 +95,7 @@ class SomeObservers(PredictedVideo):
         places = self._known[0][number - 1]
         if places.dtype.kind == "f":  # shares of an imported video
             places = np.argwhere(fixated_pixels(places, self._known[1]))
+        # each once, as in the fixation maps of merged observers
         return torch.from_numpy(np.unique(places, axis=0).astype(np.int64))
 
 
@@ -108,6 +103,7 @@ def count_observers(root: Path, folder: str, video: str) -> int:
     """Return the number of a video's observers whose gaze is known one by one; 0 if it was merged."""
     if folder in read_manifest(root)["corpora"]:
         return read_video_record(root, folder, video).fixations.shape[1]
+    # published corpora come merged: nobody knows who looked where
     annotation = VideoPaths(root, folder, video).annotation
     return len(read_observers(annotation)[1]) if (annotation / OBSERVERS).is_file() else 0
 
@@ -147,6 +143,7 @@ def corpus_negatives(entry: VideoEntry, others: Sequence[VideoEntry], size: tupl
     generator = np.random.default_rng([crc32(entry.corpus.encode()), crc32(entry.video.encode())])
     drawn = []
     for _ in range(OTHER_FRAMES if others else 0):
+        # with replacement, as ten frames of a corpus of four videos must
         other = others[int(generator.integers(len(others)))]
         truth, number = AnnotatedTruth(other), int(generator.integers(other.n_frames)) + 1
         scale = torch.tensor(size) / torch.tensor(truth.size(number))

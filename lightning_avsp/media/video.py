@@ -129,6 +129,9 @@ def pyav() -> Any:
         import av
     except ImportError as error:
         raise MissingDependencyError("reading videos needs PyAV: pip install av") from error
+    # torchvision 0.23 hands FFmpeg's messages to Python's logging; a decoder's thread that waits for the GIL with
+    # one then hangs the thread that holds the GIL and closes the decoder
+    av.logging.set_level(None)
     return av
 
 

@@ -32,7 +32,8 @@ class FrameMean(Metric):
     and example.
 
     Args:
-        options: ``repeats``, where the metric's function has it, and keyword arguments of :class:`torchmetrics.Metric`.
+        options: Keyword arguments of the metric's function, such as ``repeats`` or ``ties``, and of
+            :class:`torchmetrics.Metric`.
 
     Example:
         >>> import torch
@@ -58,7 +59,7 @@ class FrameMean(Metric):
     """Frames without one: int64 ()."""
 
     def __init__(self, **options: Any) -> None:
-        own = {"repeats": options.pop("repeats")} if "repeats" in options else {}
+        own = {name: options.pop(name) for name in ("repeats", "ties") if name in options}
         super().__init__(**options)
         self.options = own
         # float64 and counts: sums of several processes then merge exactly enough not to depend on their number

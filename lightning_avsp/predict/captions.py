@@ -30,6 +30,7 @@ class VideoCaptions:
         texts = {frame: text for frame, text in texts.items() if text.strip()}
         if not texts:
             raise InputError("the captions hold no words: give a text, or --captions none")
+        # a caption of many frames is encoded once
         distinct = sorted(set(texts.values()))
         # half precision, as stored features
         rows = [features.astype(np.float16) for features in encoder.encode(distinct)]
@@ -84,11 +85,13 @@ def find_video_captions(
             f"this {name} reads text: give --caption TEXT or --captions FILE, or --captions none to go without"
         )
     found = read_table(Path(captions))
+    # with one video and one name in the table, names need not agree
     several = max(len({line.video for line in found}), len(videos)) > 1
     texts = [
         {line.frame: line.text for line in found if not several or line.video == video.stem}
         for video in videos
     ]
+    # all videos before the text model is loaded
     lacking = [video.stem for video, own in zip(videos, texts, strict=True) if not own]
     if lacking:
         raise InputError(f"{captions} has captions of several videos, but none of {lacking[0]!r}")

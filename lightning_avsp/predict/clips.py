@@ -41,6 +41,7 @@ def video_clips(
         stride: Distance between targets in frames.
         start: First target, from 0; a multiple of ``stride``.
     """
+    # by number, since a clip may repeat an edge frame or skip some by its stride
     held: dict[int, np.ndarray] = {}
     times: list[float] = []
 
@@ -62,5 +63,6 @@ def video_clips(
     for number in range(target, count + 1, stride):
         yield cut(evaluation_clip(number, count, policy))
         done = number
+    # the last frame is always predicted, so that nothing behind it is extrapolated
     if done < count:
         yield cut(evaluation_clip(count, count, policy))

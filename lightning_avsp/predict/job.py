@@ -49,6 +49,7 @@ def find_videos(given: Sequence[Path], out: Path) -> dict[Path, Path]:
         if not videos:
             raise InputError(f"{path} holds no video ({', '.join(VIDEO_SUFFIXES)}): check the path")
         found += videos
+    # a single file is written to --out itself; a pattern that matches one today may match two tomorrow
     if found == list(given) and len(found) == 1:
         return {found[0]: out}
     folders: dict[str, Path] = {}
@@ -90,6 +91,7 @@ def predict_films(
         AVSPError: If videos end in damage: the frames before it are written all the same.
         KeyboardInterrupt: With a line on what is kept.
     """
+    # everything that can fail is tried for all films before hours of prediction
     waiting = [film for film in films if film.writer.finished is None]
     if waiting:
         check_space([film.writer for film in waiting])
@@ -108,6 +110,7 @@ def predict_films(
             if len(films) == 1:
                 raise
             print(f"error: {error}", file=sys.stderr, flush=True)
+            # one damaged film must not stop a night's other ones
             damaged.append(film.video.path.name)
     if damaged:
         raise AVSPError(f"{len(damaged)} of {len(films)} videos are incomplete: {', '.join(damaged)}")
@@ -127,6 +130,7 @@ def _predict_film(model: LoadedModel, film: Film, stride: int, modality: Modalit
     record = describe_model(model, film, stride, modality, batch)
     speed = TextColumn("{task.fields[speed]:.1f} frames/s")
     text, remaining = TextColumn("{task.description}"), TimeRemainingColumn()
+    # on stderr: stdout is for what scripts read
     columns = (text, BarColumn(), MofNCompleteColumn(), speed, remaining)
     with writer, Progress(*columns, console=Console(stderr=True)) as bar:
         start = writer.resume(stride)

@@ -41,11 +41,13 @@ class MapSpool:
 
     def truncate(self, count: int) -> None:
         """Keep the first ``count`` maps, whole ones alone."""
+        # a killed process leaves half a map at the end
         self._file.truncate(count * self.bytes)
         self._file.seek(0, 2)
 
     def append(self, saliency: np.ndarray) -> None:
         """Add the next frame's map, float32 (H, W) in [0, 1]."""
+        # rounded, not cut off: half a level of error instead of one
         scaled = saliency if self.top == 1 else np.round(saliency * self.top)
         self._file.write(scaled.astype(self.dtype).tobytes())
 
@@ -73,6 +75,7 @@ class MapSpool:
         first = islice(self, len(times))
         if self.format == "npz":
             with ZipFile(folder / "maps.npz", "w", ZIP_DEFLATED) as archive:
+                # np.savez would need all maps in memory; their header is known beforehand
                 with archive.open("maps.npy", "w", force_zip64=True) as file:
                     header = {"descr": self.dtype.str, "fortran_order": False}
                     np.lib.format.write_array_header_1_0(file, {**header, "shape": (len(times), *self.shape)})

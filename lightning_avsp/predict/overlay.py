@@ -65,7 +65,9 @@ class Look:
     def _contours(self, frame: np.ndarray, levels: np.ndarray) -> np.ndarray:
         from scipy.ndimage import maximum_filter, minimum_filter
 
+        # as wide in a 4K frame as in a small one, to the eye
         width = 1 + 2 * max(1, frame.shape[0] // 300)  # pixels across a line
+        # shares of this map's peak: a faint map has contours too
         bands = np.searchsorted(np.array(CONTOURS) * max(int(levels.max()), 1), np.arange(256), "right")
         band = bands.astype(np.uint8).take(levels)
         upper = maximum_filter(band, width)
@@ -83,6 +85,7 @@ def colour_table(name: str) -> np.ndarray:
     """Return the 256 colours of a matplotlib colour map, RGB, uint8 (256, 3)."""
     from matplotlib import colormaps
 
+    # here, when options are read: a wrong name must not end a film's prediction at its overlay
     if name not in colormaps:
         raise InputError(
             f"no colour map is called {name!r}: take one of matplotlib's, e.g. inferno, viridis or turbo"
@@ -94,5 +97,6 @@ def colour_table(name: str) -> np.ndarray:
 @cache
 def _blend_tables(name: str, opacity: float) -> tuple[np.ndarray, np.ndarray]:
     """Return per level of saliency the frame's weight of 256, and the colour times its own weight; uint16."""
+    # 256 levels decide everything, so each blend is computed once and looked up for every pixel
     weight = np.round(np.linspace(0, 256 * opacity, 256)).astype(np.uint16)
     return 256 - weight, colour_table(name).astype(np.uint16) * weight[:, None]

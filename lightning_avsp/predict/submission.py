@@ -53,10 +53,12 @@ def submit_crowdsal(
     folder.mkdir(parents=True, exist_ok=True)
     clips = find_clips(root, find_corpus("CrowdSAL", root), subsets)
     paths = {clip: folder / f"{clip.stem}.mp4" for clip in clips}
+    # whatever lies in the folder would be submitted with it
     own = {name for path in paths.values() for name in (path.name, f".{path.name}.partial")}
     if strangers := sorted({path.name for path in folder.iterdir()} - own):
         raise InputError(f"{folder} holds more than the submission: remove {', '.join(strangers[:5])}")
     for clip, frames in clips.items():
+        # all clips before the first is predicted: a truncated download is found at once
         if (found := open_video(clip).frames) != frames:
             raise InputError(f"{clip} has {found} frames, but its ground truth {frames}: download both again")
     written = []
@@ -66,7 +68,9 @@ def submit_crowdsal(
         if not done:
             info = open_video(clip)
             maps = np.stack([saliency for _, saliency in predict_video(model, info, batch=batch)])
+            # each frame to its range, in 10 bits: the scorer scales it so, and faint maps keep their levels
             low, high = (reduce(maps, axis=(1, 2), keepdims=True) for reduce in (np.min, np.max))
+            # a video under its own name is whole, so a later start skips it
             partial = path.with_name(f".{path.name}.partial")
             write_map_film(partial, (maps - low) / np.maximum(high - low, 1e-12) * 255, fps=float(info.fps))
             partial.replace(path)

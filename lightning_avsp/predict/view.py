@@ -35,8 +35,6 @@ def write_view(
 ) -> Path:
     """Write the page of one or several predictions of one video.
 
-    The video is encoded anew, as H.264 without rotation, which every browser plays.
-
     Args:
         folders: Folders that ``avsp predict`` wrote.
         out: HTML file to write.
@@ -52,15 +50,18 @@ def write_view(
     records = [_read_record(folder) for folder in folders]
     if scores and len(scores) != len(folders):
         raise InputError(f"{len(scores)} tables of scores for {len(folders)} predictions: give one for each")
+    # curves of different films have no common time
     sources = {(record["video"]["path"], record["frames"]) for record in records}
     if len(sources) != 1:
         raise InputError(f"the predictions are of {len(sources)} videos or lengths: give those of one")
     path, count = sources.pop()
     curves = [read_scores(table, Path(path).stem, metric, count) for table in scores]
     curves = curves or [read_entropy(folder / "saliency.mp4") for folder in folders]
+    # a damaged film was predicted up to its damage
     info = open_video(path, allow_truncated=True)
     stamps: list[int] = []
     with tempfile.TemporaryDirectory(prefix="avsp.") as folder:
+        # encoded anew, as H.264 without rotation, which every browser plays
         with Mp4Writer(Path(folder) / "video.mp4", info) as writer:
             for pts, frame in islice(decode_video(info), count):
                 writer.write(to_rgb(frame, info), pts)
@@ -121,6 +122,7 @@ def read_entropy(saliency: Path) -> list[float | None]:
     found: list[float | None] = []
     for _, frame in decode_video(open_video(saliency)):
         levels = frame.to_ndarray(format="gray").astype(np.float64)
+        # zero times its logarithm is zero
         shares = levels[levels > 0] / max(levels.sum(), 1)
         found.append(round(float(-(shares * np.log(shares)).sum() / np.log(levels.size)), 4))
     return found

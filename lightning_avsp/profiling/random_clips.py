@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_avsp.data import AVSaliencyDataModule
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch, SaliencyNetwork
 from lightning_avsp.tasks.prediction import network_inputs
 

@@ -77,10 +77,12 @@ def caption_frames(
     """Caption every frame of a video as (text, True if it is informative, object that decides)."""
     captions = []
     for sounding in record.sounding:
+        # in music and silence observers follow the fastest
         decides = int(sounding) if sounding >= 0 else record.fastest
         informative = bool(generator.random() < informative_share)
         wordings = INFORMATIVE[record.condition] if informative else UNINFORMATIVE
         pattern = wordings[int(generator.integers(len(wordings)))]
+        # shuffled: the order in which discs are named must tell nothing
         colours = [COLOUR_NAMES[kind] for kind in generator.permutation(record.kinds)]
         text = pattern.format(
             colour=COLOUR_NAMES[record.kinds[decides]],
@@ -116,6 +118,7 @@ def write_synthetic_captions(
     entry = find_corpus(corpus, Path(root))
     path = caption_path(folder, entry.name)
     if path.is_file():
+        # captions of a real model took hours
         others = {caption.model for caption in read_captions(path)} - {_MODEL}
         if others:
             raise InputError(
@@ -134,6 +137,7 @@ def write_synthetic_captions(
             text, informative, decides = described[index]
             more = {"informative": informative, "informative_share": informative_share}
             captions.append(Caption(video, index + 1, text, _MODEL, None, more))
+            # observers change after their latency: some informative captions are ahead of them
             agreeing += informative and decides == record.attended[index]
     write_captions(path, captions)
     informative_count = sum(bool(caption.more["informative"]) for caption in captions)

@@ -51,24 +51,22 @@ def score_references(spec: SyntheticSpec, test: Sequence[VideoRecord], frame_ste
     return means.reindex(order.intersection(means.index, sort=False))
 
 
-def score_corpus(root: Path, corpus: str, split: int = 1) -> pd.DataFrame:
-    """Score all references on the test list of a synthetic corpus on disk (:func:`score_references`).
+def score_corpus(root: Path, corpus: str) -> pd.DataFrame:
+    """Score all references on the first test list of a synthetic corpus on disk (:func:`score_references`).
 
     Args:
         root: Folder that holds the corpus.
         corpus: Its name.
-        split: Split, 1 to 3.
 
     Raises:
         CorpusNotFoundError: If the corpus is not there.
-        InputError: If it has no such split.
     """
     entry = read_manifest(root)["corpora"].get(corpus)
     if entry is None:
         raise CorpusNotFoundError(
             f"synthetic {corpus} in {root} is missing; write it with `avsp data synth --root {root}`"
         )
-    tested = corpus_listing(Path(root), find_corpus(corpus), "test", split)
+    tested = corpus_listing(Path(root), find_corpus(corpus), "test", 1)
     records = [read_video_record(root, corpus, video.name) for video in tested]
     return score_references(SyntheticSpec.from_dict(entry["spec"]), records)
 
@@ -81,6 +79,7 @@ def _score(spec: SyntheticSpec, record: VideoRecord, frame_step: int) -> pd.Data
     fixated[np.arange(len(pixels))[:, None], pixels[..., 0], pixels[..., 1]] = 1
     blobs = _object_maps(spec, record)[::frame_step]  # (T, n, H, W)
     average, fastest = blobs.mean(axis=1), blobs[:, record.fastest]
+    # the best that eyes can do: how often sound decides is known, when it does is not
     sound = spec.shares[0]
     predictions = {
         "objects_average": average,
@@ -97,17 +96,15 @@ def _score(spec: SyntheticSpec, record: VideoRecord, frame_step: int) -> pd.Data
 
 
 def _object_maps(spec: SyntheticSpec, record: VideoRecord) -> NDArray[np.float64]:
-    """Build the gaze map of each object: a Gaussian at its lagged position, as wide as gaze noise and blur.
-
-    Returns:
-        (T, n, Hm, Wm), peak 1.
-    """
+    """Build the gaze map of each object, a Gaussian at its lagged position: (T, n, Hm, Wm), peak 1."""
     rows, columns = spec.map_size
     length = len(record.positions)
+    # gaze trails its object, and so must a map that is to match it
     frames = np.clip(np.arange(length) - spec.pursuit_lag * spec.fps, 0, None)
     low = frames.astype(int)
     part = (frames - low)[:, None, None]
     centres = record.positions[low] * (1 - part) + record.positions[np.minimum(low + 1, length - 1)] * part
+    # blurred fixations scatter by both
     sigma = np.hypot(spec.map_sigma, spec.gaze_noise) * spec.scale
     scale_y, scale_x = rows / spec.size[0], columns / spec.size[1]
     x, y = (centres[..., :1] + 0.5) * scale_x - 0.5, (centres[..., 1:] + 0.5) * scale_y - 0.5  # (T, n, 1)

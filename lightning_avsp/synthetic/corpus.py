@@ -98,10 +98,7 @@ class CorpusPlan:
 
 
 def write_video(plan: CorpusPlan, job: tuple[str, int, Condition]) -> None:
-    """Generate the video of a (name, index, condition) in the staging folder and move it when it is complete.
-
-    The record is moved last: a video without one was interrupted and is written anew.
-    """
+    """Generate the video of a (name, index, condition) in the staging folder and move it when it is complete."""
     video, index, condition = job
     private = plan.staging / video
     shutil.rmtree(private, ignore_errors=True)
@@ -122,6 +119,7 @@ def write_video(plan: CorpusPlan, job: tuple[str, int, Condition]) -> None:
         write_film(staged[-2], content.frames, content.audio, fps=spec.fps, sample_rate=spec.sample_rate)
     write_video_record(staged[-1], record)
 
+    # the record is moved last: a video without one was interrupted and is written anew
     finished = plan.video_paths(plan.root, video, index)
     finished[-1].unlink(missing_ok=True)  # a record of older files must not mark these as complete
     for source, target in zip(staged, finished, strict=True):
@@ -148,8 +146,6 @@ class SynthReport:
     """Videos that were there before."""
     frames: int
     """Frames per video."""
-    fold_lists: tuple[Path, ...]
-    """Lists of training and test videos."""
     seconds: float
     """Time taken."""
 
@@ -206,11 +202,13 @@ def synthesise_corpus(
     require_choice(f"layout of {corpus}", layout, possible)
     require_range(1, workers=workers)
     require_range(0, seed=seed)
+    # what sounds could not be heard: observers follow the fastest object
     if corpus in SOUNDLESS_CORPORA:
         spec = replace(spec, shares=(0.0, 0.0, 1.0))
     if films or layout in FILM_PACKAGES:
         check_film(spec.size, spec.sample_rate)
         if layout == "ntire":
+            # its maps are a video too
             check_film(spec.map_size, spec.sample_rate)
     plan = CorpusPlan(root, corpus, spec, seed, films, layout)
     conditions = assign_conditions(spec, videos)
@@ -219,6 +217,7 @@ def synthesise_corpus(
     todo = [
         job
         for job in zip(names, range(videos), conditions, strict=True)
+        # all parts: films asked for later are made with their video, which has the same bytes
         if not all(path.exists() for path in plan.video_paths(root, *job[:2]))
     ]
     kept = videos - len(todo)
@@ -233,17 +232,17 @@ def synthesise_corpus(
         )
     finally:
         shutil.rmtree(plan.staging, ignore_errors=True)
-    lists: list[Path] = []
     if layout == "stavis":
         lines = [f"{name} {spec.frames} {spec.fps:.6f}" for name in names]
+        # DIEM comes with one pair of lists
         splits = 1 if corpus == "DIEM" else SPLITS
-        lists = write_fold_lists(root, corpus, lines, partition(conditions, seed, corpus), splits)
+        write_fold_lists(root, corpus, lines, partition(conditions, seed, corpus), splits)
     elif layout == "vinet":  # divided once, by the order of the videos
         lines = [f"{name} {spec.frames} {spec.fps}" for name in names]
         tested = [0 if part_of(index) == "test" else 1 for index in range(videos)]
-        lists = write_fold_lists(root, corpus, lines, tested, 1)
+        write_fold_lists(root, corpus, lines, tested, 1)
     elif layout == "ntire":
-        lists = [write_split_file(root, corpus, names)]
+        write_split_file(root, corpus, names)
     return SynthReport(
         root=root,
         names=tuple(names),
@@ -251,19 +250,13 @@ def synthesise_corpus(
         written=len(todo),
         kept=kept,
         frames=spec.frames,
-        fold_lists=tuple(lists),
         seconds=time.perf_counter() - began,
     )
 
 
 def _claim(plan: CorpusPlan, names: list[str], conditions: list[Condition], overwrite: bool) -> None:
-    """Write or extend ``synthetic.json`` and ``README.txt`` before any video, so none lies unlabelled.
-
-    With ``overwrite`` a synthetic corpus of other settings is removed.
-
-    Raises:
-        InputError: If the root may not hold this corpus. One that this generator did not write is never touched.
-    """
+    """Write or extend ``synthetic.json`` and ``README.txt``; with ``overwrite`` remove a corpus of other settings."""
+    # before any video, so that none lies unlabelled; a corpus that this generator did not write is never touched
     root, corpus = plan.root, plan.corpus
     if root.exists() and not root.is_dir():
         raise InputError(f"{root} is a file; give a folder")

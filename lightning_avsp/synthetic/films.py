@@ -24,7 +24,9 @@ def check_film(size: tuple[int, int], sample_rate: int) -> None:
         InputError: If height or width is odd, or the sample rate is none of AAC's.
         MissingDependencyError: If PyAV is not installed.
     """
+    # before minutes of rendering
     pyav()
+    # 4:2:0 halves both sides
     if size[0] % 2 or size[1] % 2:
         raise InputError(
             f"films need even sizes, this corpus has {size[0]}x{size[1]}; change size or leave films out"
@@ -54,6 +56,7 @@ def write_map_film(path: Path, maps: NDArray[Any], *, fps: float) -> None:
     """
     height = maps.shape[1]
     planes = np.full((len(maps), height * 3 // 2, maps.shape[2]), 512, np.uint16)  # luma above neutral colour
+    # the limited range, as the challenge's files have it: 64 is black, 940 white
     planes[:, :height] = np.rint(64 + maps * (876 / 255))
     options = {"qp": "0", "preset": "ultrafast", "threads": "1"}
     _encode(path, "libx264", options, "yuv420p10le", planes, "yuv420p10le", fps)
@@ -82,6 +85,7 @@ def _encode(
     """Encode frames, and audio as (samples, rate) after them: the same bytes every time."""
     import av
 
+    # 29.97 is 30000/1001
     rate = Fraction(fps).limit_denominator(1001)
     with av.open(str(path), "w", format=container_format) as container:
         stream = cast("VideoStream", container.add_stream(codec, rate=rate, options=options))

@@ -23,8 +23,7 @@ STAVIS_CORPORA = ("AVAD", "Coutrot_db1", "Coutrot_db2", "DIEM", "ETMD_av", "SumM
 """The six corpora of the STAViS package, which have fold lists."""
 SOUNDLESS_CORPORA = ("DHF1K", "Hollywood2", "UCF")
 """Corpora without audio: their stand-ins are silent too, and observers follow the fastest object."""
-SHORT_SHOT_FRAMES = 12
-"""Frames of every third video of Hollywood2, whose shots are often shorter than a clip."""
+SHORT_SHOT_FRAMES = 12  # shorter than a clip of 16 or 32, as many shots of Hollywood-2 are
 SPLITS = 3
 """Splits of a corpus; each video is tested in exactly one of them."""
 
@@ -40,6 +39,7 @@ def assign_conditions(spec: SyntheticSpec, videos: int) -> list[Condition]:
     counts = [0] * len(CONDITIONS)
     conditions: list[Condition] = []
     for k in range(1, videos + 1):
+        # by what is furthest behind, not at random: a growing corpus keeps its videos
         behind = [share * k - count for share, count in zip(spec.shares, counts, strict=True)]
         chosen = max(range(len(CONDITIONS)), key=lambda c: (round(behind[c], 9), -c))
         counts[chosen] += 1
@@ -49,28 +49,24 @@ def assign_conditions(spec: SyntheticSpec, videos: int) -> list[Condition]:
 
 def video_name(corpus: str, index: int, condition: Condition, size: tuple[int, int]) -> str:
     """Name of the ``index``-th video (from 0), e.g. ``V1_Sound`` in AVAD."""
-    number = index + 1
-    if corpus == "AVAD":
-        return f"V{number}_{condition.capitalize()}"
-    if corpus == "DIEM":
-        return f"{_ADJECTIVES[condition].lower()}_discs_{number}_{size[1]}x{size[0]}"
-    if corpus == "ETMD_av":
-        return f"{_FILMS[index % len(_FILMS)]}_{index // len(_FILMS) + 1}_color"
-    if corpus == "SumMe":
-        return f"{_ADJECTIVES[condition]}_Discs_{number}"
-    if corpus == "DHF1K":
-        return f"{place_in_part(index) + (1 if part_of(index) == 'train' else 601):04d}"
-    if corpus == "Hollywood2":
-        return f"actionclip{part_of(index)}{index // 2 + 1:05d}_{index % 2 + 1}"
-    if corpus == "UCF":
-        return f"{_ADJECTIVES[condition]}-Discs-{number:03d}"
-    if corpus == "CrowdSAL":
-        return f"{number:04d}"
-    return f"clip{number}"
+    number, part, kind = index + 1, part_of(index), _ADJECTIVES[condition]
+    names = {
+        "AVAD": f"V{number}_{condition.capitalize()}",
+        "DIEM": f"{kind.lower()}_discs_{number}_{size[1]}x{size[0]}",
+        "ETMD_av": f"{_FILMS[index % len(_FILMS)]}_{index // len(_FILMS) + 1}_color",
+        "SumMe": f"{kind}_Discs_{number}",
+        # papers test videos 601 to 700
+        "DHF1K": f"{place_in_part(index) + (1 if part == 'train' else 601):04d}",
+        "Hollywood2": f"actionclip{part}{index // 2 + 1:05d}_{index % 2 + 1}",
+        "UCF": f"{kind}-Discs-{number:03d}",
+        "CrowdSAL": f"{number:04d}",
+    }
+    return names.get(corpus, f"clip{number}")
 
 
 def part_of(index: int) -> Literal["train", "test"]:
     """Part of the ``index``-th video where there are no fold lists: every third is tested, also when more follow."""
+    # every third, also when more follow: parts are stable when a corpus grows
     return "test" if index % SPLITS == SPLITS - 1 else "train"
 
 
@@ -89,9 +85,11 @@ def video_spec(spec: SyntheticSpec, corpus: str, index: int) -> SyntheticSpec:
 
 def partition(conditions: list[Condition], seed: int, corpus: str) -> list[int]:
     """Split in which each video is tested, 0 to 2: a partition with the same conditions in every part."""
+    # crc32, since hash() of a text differs from process to process
     rng = np.random.default_rng([seed, crc32(corpus.encode())])
     tested = [0] * len(conditions)
     turn = 0
+    # turn by turn through each condition, so that every part has them alike
     for condition in CONDITIONS:
         for index in rng.permutation([i for i, c in enumerate(conditions) if c == condition]):
             tested[int(index)] = turn % SPLITS
@@ -99,21 +97,19 @@ def partition(conditions: list[Condition], seed: int, corpus: str) -> list[int]:
     return tested
 
 
-def write_fold_lists(root: Path, corpus: str, lines: list[str], tested: list[int], splits: int) -> list[Path]:
-    """Write the training and the test list of every split, and return their paths.
+def write_fold_lists(root: Path, corpus: str, lines: list[str], tested: list[int], splits: int) -> None:
+    """Write the training and the test list of every split.
 
     Each video has its line (name, frames, frames per second) and the split in which it is ``tested``, from 0.
     """
-    written = []
     parts: tuple[Part, ...] = ("train", "test")
     for split, part in product(range(splits), parts):
         chosen = [
             line for line, test in zip(lines, tested, strict=True) if (test == split) == (part == "test")
         ]
-        written.append(list_path(root, find_corpus(corpus), part, split + 1))
-        written[-1].parent.mkdir(parents=True, exist_ok=True)
-        written[-1].write_text("".join(f"{line}\n" for line in chosen))
-    return written
+        path = list_path(root, find_corpus(corpus), part, split + 1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in chosen))
 
 
 SPORTS_NAME = "{label}_{number:03d}"
@@ -139,6 +135,7 @@ class Content:
         """Yield the fixated pixels of each frame as ``value`` in a matrix of zeros: uint8 (Hm, Wm)."""
         for points in self.fixations:
             matrix = np.zeros(self.spec.map_size, np.uint8)
+            # two observers on one pixel are one fixated pixel, as in the true packages
             matrix[points[:, 0], points[:, 1]] = value
             yield matrix
 
@@ -195,12 +192,8 @@ def _images(
 ) -> Writer:
     """Build a writer of frames, maps and fixations as PNG, which loses nothing.
 
-    Args:
-        frames: Folder of frames, with ``{0}``, ``{1}``, ... for the paths of the video; empty leaves them out.
-        maps: The same of maps.
-        fixations: The same of fixations.
-        name: Format string of ``number`` and ``video``, and of ``label``: the video with its last hyphen as ``_``.
-        frame_name: That of frames where it differs.
+    Folders have ``{0}``, ``{1}``, ... for the paths of the video, and are empty where a part is left out; names are
+    format strings of ``number``, ``video`` and ``label``: the video with its last hyphen as ``_``.
     """
 
     def write(paths: list[Path], content: Content) -> None:
@@ -302,13 +295,13 @@ def layouts_of(corpus: str) -> list[str]:
     return [name for name, package in PACKAGES.items() if corpus in package.corpora]
 
 
-def write_split_file(root: Path, corpus: str, names: list[str]) -> Path:
+def write_split_file(root: Path, corpus: str, names: list[str]) -> None:
     """Write ``TrainTestSplit.json`` of CrowdSAL: every other test video is public."""
     split: dict[str, list[str]] = {"train": [], "public_test": [], "private_test": []}
     for index, name in enumerate(names):
+        # both challenge sets in every corpus of six videos
         test = ("public_test", "private_test")[place_in_part(index) % 2]
         split[test if part_of(index) == "test" else "train"].append(f"{name}.mp4")
     path = root / corpus / "TrainTestSplit.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(split, indent=1) + "\n")
-    return path

@@ -20,8 +20,7 @@ from lightning_avsp.synthetic.spec import Condition, SyntheticSpec
 
 LATENCY_RANGE = (0.08, 0.4)
 """Shortest and longest latency of an observer, in seconds."""
-SHRINK = 0.04
-"""Share of the way to the middle of the frame by which gaze falls short of its target."""
+SHRINK = 0.04  # share of the way to the middle: saccades of true observers undershoot
 CENTRE_SPREAD = 1 / 8
 """Spread of lapses towards the middle, as a share of height and width."""
 ON_TARGET, ON_OTHER, ANYWHERE, ON_CENTRE = range(4)
@@ -52,6 +51,7 @@ def watch(
     draw = rng.random((spells, O))[spell]
     edges = np.cumsum([1 - spec.lapse - spec.centre_lapse, spec.lapse / 2, spec.lapse / 2])
     mode = np.searchsorted(edges, draw, side="right").clip(0, ON_CENTRE)
+    # never the target itself: n - 1 others to choose from
     other = (target + rng.integers(1, n, (spells, O))[spell]) % n
     looked_at = np.where(mode == ON_OTHER, other, target)
 
@@ -61,6 +61,7 @@ def watch(
     points = points + SHRINK * (centre - points)  # as true observers undershoot
     anywhere = rng.uniform((0, 0), (width - 1, height - 1), (spells, O, 2))[spell]
     middle = (centre + rng.normal(0, 1, (spells, O, 2)) * CENTRE_SPREAD * np.array([width, height]))[spell]
+    # lapses replace the place, gaze noise comes to all of them
     points = np.where((mode == ANYWHERE)[..., None], anywhere, points)
     points = np.where((mode == ON_CENTRE)[..., None], middle, points)
     points += rng.normal(0, spec.gaze_noise * spec.scale, points.shape)
@@ -88,6 +89,7 @@ def saliency_maps(spec: SyntheticSpec, pixels: NDArray[np.int64]) -> NDArray[np.
     """
     rows, columns = spec.map_size
     sigma = spec.map_sigma * spec.scale
+    # a sum of separable Gaussians is one matrix product per frame, whatever its width
     down = _profile(rows, sigma * rows / spec.size[0])[pixels[..., 0]]  # (T, O, Hm)
     across = _profile(columns, sigma * columns / spec.size[1])[pixels[..., 1]]  # (T, O, Wm)
     maps = np.empty((len(pixels), rows, columns), np.uint8)
@@ -137,6 +139,7 @@ def draw_video(
     """
     # by corpus and index: a video is the same beside any others
     sequence = np.random.SeedSequence([seed, crc32(corpus.encode()), index])
+    # a generator for each purpose: a spec of more observers leaves the scene as it is
     for_scene, for_gaze, *others = (np.random.default_rng(child) for child in sequence.spawn(4))
     scene = make_scene(spec, condition, for_scene)
     gaze, target, mode = watch(spec, scene, for_gaze)
@@ -159,6 +162,7 @@ def write_video_record(path: Path, record: VideoRecord) -> None:
     arrays = {}
     for field in fields(VideoRecord):
         value = np.asarray(getattr(record, field.name))
+        # single precision is exact to 1e-4 of a pixel, at half the size
         kind = {"f": np.float32, "i": np.int16}.get(value.dtype.kind)
         arrays[field.name] = value if kind is None else value.astype(kind)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,7 @@ from scipy.spatial.distance import pdist
 
 from lightning_avsp.synthetic.spec import COLOURS, PITCHES, Condition, SyntheticSpec
 
-STEP = 0.02
-"""Seconds between two steps of the simulated motion."""
+STEP = 0.02  # seconds: between frames of 12.5 or 30 a second an object hardly turns
 TURN = 0.06
 """Standard deviation of the change of heading per step, in radians."""
 BORDER = 9.0
@@ -35,8 +34,7 @@ SWITCH = (1.2, 3.0)
 """Seconds that one object sounds before another takes over."""
 TEXTURE = 12.0
 """Standard deviation of the background's smooth texture, in grey levels."""
-BLOCK = 16
-"""Frames rendered at once: bounds the memory of large frames."""
+BLOCK = 16  # frames rendered at once: bounds the memory of large frames
 
 
 @dataclass(frozen=True)
@@ -122,6 +120,7 @@ def make_scene(spec: SyntheticSpec, condition: Condition, rng: np.random.Generat
     speeds = rng.uniform(*SLOW, n)
     speeds[rng.integers(n)] = rng.uniform(*FAST)  # one stands out where no sound decides
     speeds *= spec.scale
+    # before sound is drawn, and independent of it: nothing visible may tell which object sounds
     path = _move(spec, speeds, rng)
     times: list[float] = []
     objects: list[int] = []
@@ -149,6 +148,7 @@ def _move(spec: SyntheticSpec, speeds: NDArray[np.float64], rng: np.random.Gener
     steps = math.ceil(spec.frames / spec.fps / STEP) + 1
     turns = rng.normal(0, TURN, (steps, n)).tolist()
     heading = rng.uniform(-math.pi, math.pi, n).tolist()
+    # plain numbers: on pairs numpy's overhead is larger than the arithmetic
     at = start.tolist()
     stride = (speeds * STEP).tolist()
     path = np.empty((steps + 1, n, 2))
@@ -182,6 +182,7 @@ def render(spec: SyntheticSpec, scene: Scene, rng: np.random.Generator) -> NDArr
         RGB frames: uint8 (T, H, W, 3).
     """
     height, width = spec.size
+    # static, so that motion is of the objects alone
     texture = gaussian_filter(rng.standard_normal((height, width)), 6 * spec.scale)[..., None]
     background = rng.uniform(70, 150, 3) + TEXTURE * texture / texture.std()
     centres = scene.positions(np.arange(spec.frames) / spec.fps)
@@ -224,8 +225,7 @@ FLOOR = 0.003
 """Standard deviation of the noise in all audio, full scale being 1."""
 MUSIC_NOISE = 0.02
 """Standard deviation of the further noise under music."""
-RAMP = 0.015
-"""Seconds in which a tone swells and dies away, so that a switch does not click."""
+RAMP = 0.015  # seconds: a tone that starts at once would click, and clicks have every pitch
 HARMONICS = (1.0, 0.5, 0.25)
 """Amplitudes of fundamental, second and third harmonic of an object's tone."""
 NOTES = tuple(

@@ -91,6 +91,7 @@ class SyntheticSpec:
         require_range(1, 100, fps=self.fps)
         require_range(50, 100, jpeg_quality=self.jpeg_quality)
         require_range(8000, sample_rate=self.sample_rate)
+        # two observers, or no human ceiling; two frames, or no video
         require_range(2, observers=self.observers, frames=self.frames)
         if min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6:
             raise InputError(
@@ -109,11 +110,13 @@ class SyntheticSpec:
     @property
     def samples(self) -> int:
         """Audio samples per video; exactly as long as its frames."""
+        # of the frames, not of the seconds asked for: audio is exactly as long
         return round(self.frames / self.fps * self.sample_rate)
 
     @property
     def scale(self) -> float:
         """Frame pixels per recipe pixel; the tighter side counts, so that the objects always have room."""
+        # the tighter side, so that the objects always have room
         return min(self.size[0] / RECIPE_SIZE[0], self.size[1] / RECIPE_SIZE[1])
 
     @property

@@ -18,7 +18,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_avsp.backbones.weights import RANDOM
-from lightning_avsp.data import AVSaliencyDataModule
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.errors import AVSPError, InputError
 from lightning_avsp.files import expand_home
 from lightning_avsp.tasks.base import SaliencyTask

@@ -32,6 +32,15 @@ def test_it_gives_a_token_for_every_2048_samples(samples: int) -> None:
     assert abs(features.shape[2] - samples / 2048) <= 1
 
 
+def test_it_is_built_without_memory_even_where_linspace_stays_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    linspace = torch.linspace  # as transformers' loading leaves it for the rest of the process
+    monkeypatch.setattr(torch, "linspace", lambda *ends, device="cpu": linspace(*ends, device=device))
+    with torch.device("meta"):
+        assert TinyWaveformEncoder().bank.weight.is_meta
+
+
 def test_each_filter_answers_its_own_pitch() -> None:
     encoder = TinyWaveformEncoder()
     cosine, sine = encoder.bank(

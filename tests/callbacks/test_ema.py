@@ -9,8 +9,9 @@ from lightning.pytorch import Callback, Trainer
 from rounding import assert_close
 
 from lightning_avsp.callbacks.ema import WeightAverage
-from lightning_avsp.data import AVSaliencyDataModule, LogMel
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.audio import LogMel
 from lightning_avsp.papers.diffsal import DiffSal
 from lightning_avsp.tasks import DiffusionSaliencyTask
 

@@ -13,7 +13,8 @@ from commandline import EXPERIMENTS, fit_arguments
 
 from lightning_avsp.cli import main
 from lightning_avsp.diffusion import GaussianDiffusion
-from lightning_avsp.evaluation import evaluate_predictions, find_protocol
+from lightning_avsp.evaluation.evaluate import evaluate_predictions
+from lightning_avsp.evaluation.protocols import find_protocol
 from lightning_avsp.metrics import SaliencyMetrics
 from lightning_avsp.tasks.experiment import Experiment
 from lightning_avsp.tasks.loading import RELEASED_SAMPLING

@@ -51,21 +51,6 @@ def test_augmentation_is_off_by_default_and_leaves_the_choice_of_clips(
     assert all(torch.equal(plain[2, 1][name], own[name]) for name in ("video", "audio", "saliency"))  # type: ignore[literal-required]
 
 
-def test_changes_depend_on_seed_epoch_and_index_alone(videos: list[VideoEntry], reader: ClipReader) -> None:
-    clips = TrainingClips(videos, ClipPolicy(), reader, seed=2, augmentation=STRONG)
-    again = TrainingClips(videos, ClipPolicy(), reader, seed=2, augmentation=STRONG)
-    seen = {(index, epoch): clips[index, epoch] for epoch in range(2) for index in range(4)}
-    for key in reversed(seen):
-        for name in ("video", "audio", "saliency"):
-            assert torch.equal(seen[key][name], again[key][name])  # type: ignore[literal-required]
-    drawn = {
-        STRONG.sample(np.random.default_rng([2, epoch, index, 1])).gain
-        for index in range(4)
-        for epoch in (0, 1)
-    }
-    assert len(drawn) == 8
-
-
 def test_strength_of_changes_which_do_not_disturb_each_other() -> None:
     generator = np.random.default_rng(0)
     # of 2000, half are off by a standard error of .011, and the ends are farther off than this once in e**25 times
@@ -101,20 +86,6 @@ def test_frames_map_and_fixations_are_mirrored_together(videos: list[VideoEntry]
     again = Change(flip=True).apply(mirrored)
     assert torch.equal(again["fixations"], sample["fixations"])
     assert torch.equal(again["video"], sample["video"])
-
-
-def test_training_clips_are_mirrored_half_of_the_time(videos: list[VideoEntry], reader: ClipReader) -> None:
-    clips = TrainingClips(videos, ClipPolicy(), reader, augmentation=Augmentation(flip=0.5))
-    plain = TrainingClips(videos, ClipPolicy(), reader)
-    flipped = []
-    for epoch in range(8):
-        for index in range(4):
-            one, other = clips[index, epoch], plain[index, epoch]
-            turned = torch.equal(one["saliency"], other["saliency"].flip(2))
-            assert turned != torch.equal(one["saliency"], other["saliency"])
-            assert torch.equal(one["video"], other["video"].flip(2) if turned else other["video"])
-            flipped.append(turned)
-    assert 8 <= sum(flipped) <= 24
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.3])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,10 +17,7 @@ from lightning_avsp.data.catalogue import (
     register,
     splits_in_mix,
 )
-from lightning_avsp.data.corpora import read_videos
-from lightning_avsp.data.sources import VideoFrames
 from lightning_avsp.errors import InputError
-from lightning_avsp.synthetic import SyntheticSpec, synthesise_corpus
 
 SIX = ["AVAD", "Coutrot1", "Coutrot2", "DIEM", "ETMD", "SumMe"]
 
@@ -31,16 +26,10 @@ def test_public_names_and_published_totals() -> None:
     assert list(CATALOGUE) == [*SIX, "DHF1K", "Hollywood2", "UCF", "CrowdSAL"]
     names = [name.lower() for corpus in CATALOGUE.values() for name in {n.lower() for n in corpus.names}]
     assert len(names) == len(set(names))  # no name is taken twice
+    assert find_corpus("Hollywood-2") is CATALOGUE["Hollywood2"]
     six = [CATALOGUE[name] for name in SIX]
     assert sum(corpus.videos for corpus in six) == 238
     assert sum(corpus.frames or 0 for corpus in six) == 459_679
-
-
-@pytest.mark.parametrize(
-    ("name", "corpus"), [("Hollywood-2", "Hollywood2"), ("UCF-Sports", "UCF"), ("Coutrot_db2", "Coutrot2")]
-)
-def test_found_by_other_names(name: str, corpus: str) -> None:
-    assert find_corpus(name).name == corpus
 
 
 @pytest.mark.parametrize(("split", "expected"), [(1, [1, 1]), (2, [2, 1]), (3, [3, 1])])
@@ -78,34 +67,13 @@ def test_what_no_corpus_has(ask: Callable[[], object], message: str) -> None:
         ask()
 
 
-@pytest.mark.parametrize(
-    ("name", "train", "test"),
-    [
-        ("AVAD", (30,) * 3, (15,) * 3),
-        ("Coutrot1", (40,) * 3, (20,) * 3),
-        ("Coutrot2", (10,) * 3, (5,) * 3),
-        ("DIEM", (64,) * 3, (17,) * 3),
-        ("ETMD", (8,) * 3, (4,) * 3),
-        ("SumMe", (17, 17, 16), (8, 7, 8)),
-        ("DHF1K", (600,), (100,)),
-        ("Hollywood2", (823,), (884,)),
-        ("UCF", (103,), (47,)),
-        ("CrowdSAL", (1200,), (800,)),
-    ],
-)
-def test_counts(name: str, train: tuple[int, ...], test: tuple[int, ...]) -> None:
-    corpus = find_corpus(name)
-    assert corpus.splits == tuple(range(1, len(train) + 1))
-    assert tuple(corpus.published_count("train", split) for split in corpus.splits) == train
-    assert tuple(corpus.published_count("test", split) for split in corpus.splits) == test
-    assert len(train) > 1 or corpus.videos == train[0] + test[0]
-
-
-def test_list_names() -> None:
-    assert find_corpus("Coutrot1").list_name("train", 2) == "Coutrot_db1_list_train_2_fps.txt"
-    assert find_corpus("ETMD").list_name("test", 3) == "ETMD_av_list_test_3_fps.txt"
-    names = {find_corpus("DIEM").list_name("test", split) for split in (1, 2, 3)}
-    assert names == {"DIEM_list_test_fps.txt"}
+def test_counts_of_every_split() -> None:
+    for corpus in CATALOGUE.values():
+        assert corpus.splits == tuple(range(1, len(corpus.counts) + 1))
+        # one list or a partition: no split has more videos than the corpus
+        assert all(train + test <= corpus.videos for train, test in corpus.counts)
+        assert len(corpus.splits) > 1 or sum(corpus.counts[0]) == corpus.videos
+    assert [find_corpus("SumMe").published_count("test", split) for split in (1, 2, 3)] == [8, 7, 8]
 
 
 LAB = own_corpus(
@@ -163,34 +131,3 @@ def test_broken_files_name_themselves(tmp_path: Path, text: str, message: str) -
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_own(tmp_path)
-
-
-@pytest.fixture
-def lab_root(tmp_path: Path) -> Path:
-    """The corpus Lab: three synthetic videos, renamed, the third as a film instead of frames and wav."""
-    synthesise_corpus(tmp_path, "SumMe", 3, spec=SyntheticSpec(size=(32, 64), seconds=0.8), films=True)
-    names = [json.loads((tmp_path / "synthetic.json").read_text())["corpora"]["SumMe"]["videos"]][0]
-    for kind in ("video_frames", "video_audio", "annotations"):
-        (tmp_path / kind / "SumMe").rename(tmp_path / kind / "Lab")
-    last = list(names)[2]
-    shutil.rmtree(tmp_path / "video_frames" / "Lab" / last)
-    shutil.rmtree(tmp_path / "video_audio" / "Lab" / last)
-    (tmp_path / "videos").mkdir()
-    (tmp_path / "films" / "SumMe").rename(tmp_path / "videos" / "Lab")
-    lists = {"train": list(names)[:2], "test": [last]}
-    for part, chosen in lists.items():
-        path = tmp_path / "fold_lists" / f"Lab_list_{part}_1_fps.txt"
-        path.write_text("".join(f"{name} 10 12.500000000000002\n" for name in chosen))
-    register(tmp_path, own_corpus("Lab"))
-    return tmp_path
-
-
-def test_an_own_corpus_is_read_like_a_published_one(lab_root: Path) -> None:
-    (test,) = read_videos(lab_root, ["Lab"], 1, "test")
-    train = read_videos(lab_root, ["Lab"], 1, "train")
-    assert [entry.corpus for entry in (*train, test)] == ["Lab"] * 3
-    assert [entry.fps for entry in train] == pytest.approx([12.5, 12.5])
-    assert isinstance(test.frames, VideoFrames)
-    assert test.wave == test.frames.path
-    assert (test.n_frames, test.size) == (10, (32, 64))
-    assert test.frames.read([10], (32, 64))[0].shape == (32, 64, 3)

@@ -158,6 +158,8 @@ def test_time_of_a_clip() -> None:
     assert clip_at(2, 4, policy).span(10.0, times) == pytest.approx((0.1 - 0.05, 0.3 + 0.05))
     # frames outside of the video are one period of the mean rate apart
     assert clip_at(-1, 4, policy).span(10.0, times) == pytest.approx((-0.2 - 0.05, -0.1 + 0.05))
+    strided = clip_at(10, 200, ClipPolicy(frames=12, stride=5))  # UNISAL's clips cover 56 frames
+    assert strided.span(25.0) == strided.released_span(25.0) == pytest.approx((8.5 / 25, 64.5 / 25))
     backwards = reversed_clip(3, 100, REVERSED)
     assert backwards.span(25.0) == pytest.approx((1.5 / 25, 33.5 / 25))
     assert backwards.released_span(25.0) == pytest.approx(backwards.span(25.0))
@@ -197,15 +199,6 @@ def test_reversed_start_of_short_videos_repeats_the_last_frame(
             assert clip.audio_reversed == flip
 
 
-def test_repeated_edge_is_the_default_start() -> None:
-    first = evaluation_clips(100, LAST)[4]
-    assert first.frames == (1,) * 28 + (2, 3, 4, 5)
-    assert not first.reversed
-    centred = evaluation_clips(100, ClipPolicy())
-    assert centred[0].frames == (1,) * 9 + tuple(range(2, 9))
-    assert centred[99].frames == (*range(92, 100), *(100,) * 8)
-
-
 @given(n=lengths, frames=st.integers(1, 40), stride=st.integers(1, 4), last=st.booleans())
 def test_unscored_start(n: int, frames: int, stride: int, last: bool) -> None:
     target = "last" if last else "centre"
@@ -216,17 +209,6 @@ def test_unscored_start(n: int, frames: int, stride: int, last: bool) -> None:
     assert targets == (list(range(before + 1, n + 1)) or [n])
     assert unscored_frames(n, policy) == n - len(targets)
     assert unscored_frames(n, ClipPolicy(frames=frames, target=target, stride=stride)) == 0  # type: ignore[arg-type]
-
-
-def test_stride_in_time() -> None:
-    clip = clip_at(10, 200, ClipPolicy(frames=12, stride=5))  # UNISAL's clips
-    assert clip.frames == tuple(range(10, 66, 5))
-    assert clip.target == 40
-    assert clip.covered == 56
-    assert clip.span(25.0) == pytest.approx((8.5 / 25, 64.5 / 25))
-    assert clip.released_span(25.0) == clip.span(25.0)
-    assert training_count(200, ClipPolicy(frames=12, stride=5, draw="random")) == 200 // 56
-    assert training_count(200, ClipPolicy(frames=12, stride=5, draw="every")) == 200 - 55
 
 
 def test_short_shots_may_start_with_their_first_frame() -> None:

@@ -3,7 +3,6 @@
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,17 +89,6 @@ def test_clips_of_a_balanced_mix(corpus_root: Path, reader: ClipReader) -> None:
     assert {entry.corpus for entry, _ in (plain.clip(i) for i in range(8))} == {"AVAD"}
 
 
-@pytest.mark.parametrize("world", [2, 3, 5])
-def test_processes_share_a_balanced_epoch(corpus_root: Path, reader: ClipReader, world: int) -> None:
-    clips = TrainingClips(mixed(corpus_root), ClipPolicy(draw="random"), reader, balance="uniform")
-    places = []
-    for rank in range(world):
-        sampler = EpochShuffleSampler(clips, rank=rank, world=world)
-        sampler.set_epoch(2)
-        places += [index for index, _ in sampler]
-    assert len(set(places)) == len(places) == len(clips) // world * world
-
-
 def test_blank_maps_are_redrawn_in_the_same_corpus(own_root: Path, reader: ClipReader) -> None:
     videos = mixed(own_root)
     blank = next(video for video in videos if video.corpus == "Coutrot1")
@@ -110,13 +98,6 @@ def test_blank_maps_are_redrawn_in_the_same_corpus(own_root: Path, reader: ClipR
     drawn = [clips.clip(index, 1)[0] for index in range(len(clips))]
     assert Counter(entry.corpus for entry in drawn) == {"AVAD": 6, "Coutrot1": 6}
     assert blank.key not in {entry.key for entry in drawn}
-
-
-def test_without_balance_nothing_changes(corpus_root: Path, reader: ClipReader) -> None:
-    clips = TrainingClips(mixed(corpus_root), ClipPolicy(), reader)
-    assert clips.mix is None
-    generator = np.random.default_rng([0, 3, 4])
-    assert clips.clip(4, 3)[1].first == 1 + int(generator.integers(25))
 
 
 sizes = st.integers(1, 60)

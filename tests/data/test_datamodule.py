@@ -15,14 +15,15 @@ from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
 from rounding import LOG_MEL
 
-from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
 from lightning_avsp.data.augmentation import Augmentation
 from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.clips import evaluation_clips, validation_step
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.lists import list_path
 from lightning_avsp.data.options import EvaluationOptions, LoadingOptions, TrainingOptions, ValidationOptions
 from lightning_avsp.errors import CorpusNotFoundError, InputError
-from lightning_avsp.structures import SaliencyBatch
+from lightning_avsp.media.audio import LogMel
+from lightning_avsp.structures import ClipPolicy, SaliencyBatch
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
 

@@ -10,12 +10,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
-from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
 from lightning_avsp.data.augmentation import Augmentation
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.loader import ResumableDataLoader, ResumeWarning, worker_context
 from lightning_avsp.data.options import LoadingOptions, TrainingOptions, ValidationOptions
 from lightning_avsp.data.samplers import EpochShuffleSampler
-from lightning_avsp.structures import SaliencyBatch
+from lightning_avsp.media.audio import LogMel
+from lightning_avsp.structures import ClipPolicy, SaliencyBatch
 
 # Lightning advises on worker numbers, logging intervals and leftover checkpoint folders
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")

@@ -8,9 +8,10 @@ import pytest
 from commandline import TINY_NETWORK, fit_arguments
 
 from lightning_avsp.cli import main
-from lightning_avsp.data import AVSaliencyDataModule, LogMel
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.options import TrainingOptions
 from lightning_avsp.evaluation.audit.leaks import audit_leaks
+from lightning_avsp.media.audio import LogMel
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",
@@ -77,24 +78,6 @@ def test_going_on_in_its_own_folder_with_another_split_is_refused_too(
     assert finding.leaks == []
     more = ("--data.split=2", "--ckpt_path=last", "--trainer.max_epochs=2", "--figures=0")
     assert "test videos were seen by" in refused(fit_arguments(corpus, first, *TINY_NETWORK, *more))
-
-
-def test_an_allowed_contamination_stays_visible(first: Path, corpus: Path, tmp_path: Path) -> None:
-    start = first / "checkpoints" / "last.ckpt"
-    second = fit_arguments(
-        corpus, tmp_path / "split2", *TINY_NETWORK, "--data.split=2", f"--init_from={start}", "--figures=0"
-    )
-    main([*second, "--allow_seen_test_videos=true"])
-    (finding,) = audit_leaks([tmp_path / "split2"])
-    assert finding.state == "leak"
-    assert {video for exposure in finding.leaks for video in exposure.videos} == finding.test
-
-
-def test_fit_refuses_all_splits_at_once(corpus: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
-    run = tmp_path / "all"
-    message = refused(fit_arguments(corpus, run, *TINY_NETWORK, "--data.split=all", "--figures=0"))
-    assert "`lightning fit ... --data.split 1`" in message
-    assert not list(run.glob("checkpoints/*.ckpt"))
 
 
 CORPORA = ("AVAD", "Coutrot1", "Coutrot2", "DIEM", "ETMD", "SumMe", "DHF1K", "Hollywood2", "UCF", "CrowdSAL")

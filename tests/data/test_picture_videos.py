@@ -87,12 +87,6 @@ def test_lists_are_used_where_there_are_some(
         read_videos(root, ["DHF1K"], 1, "train")
 
 
-def test_missing_audio_is_no_fault(roots: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
-    for policy in ("error", "silence", "skip"):
-        assert len(read_videos(roots["vinet"], ["DHF1K"], 1, "train", missing_audio=policy)) == 2
-    assert "sound" not in caplog.text
-
-
 def test_other_places_of_a_copy(roots: dict[str, Path], tmp_path: Path) -> None:
     base = tmp_path / "DHF1K"
     for part, names in (("train", ("0001", "0002")), ("val", ("0601",))):

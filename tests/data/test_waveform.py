@@ -45,21 +45,6 @@ def test_a_click_comes_with_its_frame(rate: int, frame: int) -> None:
     assert sound.max() == pytest.approx(256, rel=0.03)
 
 
-@pytest.mark.parametrize("rate", RATES)
-def test_audio_of_any_rate_is_one_waveform(corpus_root: Path, tmp_path: Path, rate: int) -> None:
-    entry = read_videos(corpus_root, ["AVAD"], 1, "train")[0]
-    soundfile.write(tmp_path / "click.wav", film(rate, 1.5).T.numpy() / 2, rate)
-    sample = EvaluationFrames(
-        [replace(entry, wave=tmp_path / "click.wav", fps=12.5)],
-        ClipPolicy(),
-        ClipReader((16, 32), Waveform(hann="none", min_fps=12.5)),
-    )[20]
-    # frame 21 is 1.6 s; its clip of 16 frames at 12.5 a second starts at frame 13, 0.92 s, and fills the buffer
-    assert sample["audio"].shape == (1, 28_224)
-    assert int(sample["audio"].argmax()) == pytest.approx((1.5 - 0.92) * 22_050, abs=3)
-    assert sample["audio"].max() == pytest.approx(128, rel=0.03)
-
-
 def test_the_buffer_has_one_length_for_all_frame_rates() -> None:
     wave = Wave(torch.ones(22_050 * 10), 22_050)
     for fps in (10.0, 12.5, 24.99975, 29.97003):

@@ -11,7 +11,7 @@ import pytest
 
 from lightning_avsp.cli import dispatch as cli
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation import compare_results
+from lightning_avsp.evaluation.compare import compare_results
 from lightning_avsp.evaluation.protocols import find_protocol
 from lightning_avsp.evaluation.results import FORMAT, KIND
 

@@ -19,7 +19,8 @@ from rounding import METRIC
 from lightning_avsp.cli import dispatch as cli
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
-from lightning_avsp.evaluation import evaluate_predictions, find_protocol
+from lightning_avsp.evaluation.evaluate import evaluate_predictions
+from lightning_avsp.evaluation.protocols import find_protocol
 from lightning_avsp.evaluation.results import as_record, write_results
 from lightning_avsp.metrics import SaliencyMetrics
 

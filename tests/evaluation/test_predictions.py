@@ -17,12 +17,11 @@ from lightning_avsp.data.catalogue import find_corpus
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.predictions import (
-    PredictedVideo,
+    PredictedFiles,
     checked_frames,
     find_video,
     folder_of_split,
     open_folder,
-    read_map_image,
 )
 from lightning_avsp.predict.maps import MapSpool
 
@@ -41,7 +40,7 @@ def save(folder: Path, pattern: str, maps: np.ndarray, first: int = 1) -> Path:
     return folder
 
 
-def read(source: PredictedVideo | None, wanted: list[int] | None = None) -> dict[int, torch.Tensor]:
+def read(source: PredictedFiles | None, wanted: list[int] | None = None) -> dict[int, torch.Tensor]:
     assert source is not None
     return dict(source.frames(wanted if wanted is not None else list(source.numbers)))
 
@@ -70,7 +69,7 @@ def test_jpeg_is_read_grey_whether_saved_grey_or_in_colour(tmp_path: Path) -> No
     smooth = np.tile(np.linspace(10, 240, SIZE[1]).astype(np.uint8), (SIZE[0], 1))
     Image.fromarray(smooth).save(tmp_path / "1.jpg", quality=95)
     Image.fromarray(np.stack([smooth] * 3, axis=-1)).save(tmp_path / "2.jpg", quality=95)
-    grey, colour = read_map_image(tmp_path / "1.jpg"), read_map_image(tmp_path / "2.jpg")
+    grey, colour = read(open_folder(tmp_path)).values()
     # JPEG at quality 95, and the conversion of colours
     assert np.abs(grey.numpy().astype(int) - smooth).max() <= 3
     assert (grey.float() - colour.float()).abs().max() <= 2

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from lightning_avsp.data.corpora import read_videos
-from lightning_avsp.evaluation import Evaluation, evaluate_predictions, find_protocol
+from lightning_avsp.evaluation.evaluate import Evaluation, evaluate_predictions
+from lightning_avsp.evaluation.protocols import find_protocol
 from lightning_avsp.evaluation.references import NO_CEILING, fit_gaussian, mean_training_map
 from lightning_avsp.evaluation.results import as_record, corpus_records
 from lightning_avsp.evaluation.scoring import chance_scores

@@ -39,6 +39,15 @@ def test_every_frame_once_in_presentation_order(make_film, name, settings) -> No
     assert (info.audio.channels if info.audio else 0) == channels
 
 
+def test_messages_of_a_decoder_never_wait_for_python(make_film) -> None:
+    """Another library may have asked for them; a decoder's thread would wait for the lock of whoever closes it."""
+    import av
+
+    av.logging.set_level(av.logging.ERROR)
+    open_video(make_film())
+    assert av.logging.get_level() is None
+
+
 def test_times_are_those_of_the_video(make_film) -> None:
     pts = [int(40 * i + 13 * (i % 3)) for i in range(20)]  # variable frame rate
     times = [frame.start for frame in iterate_frames(make_film("vfr.mp4", pts=pts))]

@@ -139,12 +139,15 @@ def test_degenerate_frames_do_not_touch_their_neighbours() -> None:
     for name, value in scores(ramp()).items():
         assert together[name][0].item() == pytest.approx(value, abs=METRIC)
         assert together[name][3].isnan()
+    undefined = F.auc_judd(prediction, fixations, ties="mit_nojitter").isnan()
+    assert undefined.tolist() == [False, True, True, True]
 
 
-def test_batches_without_frames_or_fixations() -> None:
-    assert F.auc_judd(torch.rand(0, H, W), []).shape == (0,)
+@pytest.mark.parametrize("ties", ["expected", "mit_nojitter"])
+def test_batches_without_frames_or_fixations(ties: str) -> None:
+    assert F.auc_judd(torch.rand(0, H, W), [], ties=ties).shape == (0,)
     nobody = [torch.zeros(0, 2, dtype=torch.int64)] * 2
-    assert F.auc_judd(torch.rand(2, H, W), nobody).isnan().all()
+    assert F.auc_judd(torch.rand(2, H, W), nobody, ties=ties).isnan().all()
     empty = torch.rand(0, H, W)
     for values in F.saliency_scores(
         empty, names=ALL, target=empty, fixations=empty, other=empty, baseline=empty

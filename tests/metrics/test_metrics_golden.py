@@ -70,8 +70,10 @@ SCORES = {
     "CC": lambda p, c: F.cc(p, c.target),
     "SIM": lambda p, c: F.sim(p, c.target),
     "NSS": lambda p, c: F.nss(p, c.fixations),
+    "KLD": lambda p, c: F.kld(p, c.target, negatives="mit_real"),
     "IG": lambda p, c: F.information_gain(p, c.fixations, centre_of(c.other)),
     "AUCJ_expected": lambda p, c: F.auc_judd(p, c.fixations),
+    "AUCJ_nojitter": lambda p, c: F.auc_judd(p, c.fixations, ties="mit_nojitter"),
     "sAUC_expected": lambda p, c: F.auc_shuffled(p, c.fixations, c.other),
     "sAUC_exact": lambda p, c: F.auc_shuffled_exact(p, c.fixations, c.other),
 }

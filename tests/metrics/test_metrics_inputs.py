@@ -121,6 +121,12 @@ def test_options_reach_the_functions() -> None:
     metric = metrics.NSS(repeats=True)
     metric.update(PREDICTION, counts)
     assert metric.compute() == pytest.approx(F.nss(PREDICTION, counts, repeats=True).nanmean().item())
+    coarse = PREDICTION.round()
+    metric = metrics.AUCJudd(ties="mit_nojitter")
+    metric.update(coarse, FIXATIONS)
+    assert metric.compute() == pytest.approx(
+        F.auc_judd(coarse, FIXATIONS, ties="mit_nojitter").nanmean().item()
+    )
 
 
 def modules() -> list[str]:

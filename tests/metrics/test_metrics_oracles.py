@@ -81,6 +81,18 @@ def test_kld_is_the_relative_entropy_and_negative_pixels_count_as_zero(maps) -> 
     assert torch.equal(F.kld(logits, target), F.kld(logits.clamp(min=0), target))
 
 
+def test_kld_mit_real_is_the_real_part_of_the_complex_logarithm(maps) -> None:
+    prediction, target, _, _ = maps
+    eps = np.finfo(float).eps
+    expected = []
+    for p, g in zip(prediction.numpy() - 0.3, target.double().numpy(), strict=True):
+        p, g = p / p.sum(), g / g.sum()
+        expected.append((g * np.log((eps + g / (p + eps)).astype(complex))).sum().real)
+    assert F.kld(prediction - 0.3, target, negatives="mit_real").tolist() == pytest.approx(
+        expected, abs=METRIC
+    )
+
+
 def test_information_gain_in_bits(maps) -> None:
     prediction, baseline, fixations, _ = maps
     expected = []
@@ -130,6 +142,20 @@ def test_judd_is_the_mean_over_random_tie_breaking(maps, levels: int | None) -> 
         areas = [judd_curve(values, fixated, generator.random(values.size)) for _ in range(300)]
         error = 5 * np.std(areas) / np.sqrt(len(areas)) + 1e-12
         assert value == pytest.approx(np.mean(areas), abs=error)
+
+
+def test_judd_without_jitter_counts_equal_thresholds_in_turn(maps) -> None:
+    prediction, _, fixations, _ = maps
+    for levels in (3, 400):
+        coarse = (prediction * levels).round()
+        values = F.auc_judd(coarse, fixations, ties="mit_nojitter").tolist()
+        for p, f, value in zip(coarse.numpy(), fixations.numpy() > 0, values, strict=True):
+            n, pixels = f.sum(), p.size
+            thresholds = np.sort(p[f])[::-1]
+            tp = np.r_[0, np.arange(1, n + 1) / n, 1]
+            above = [((p >= t).sum() - i) / (pixels - n) for i, t in enumerate(thresholds, start=1)]
+            fp = np.r_[0, above, 1]
+            assert value == pytest.approx((np.diff(fp) * (tp[1:] + tp[:-1]) / 2).sum(), abs=METRIC)
 
 
 def test_repeats_count_each_fixation(maps) -> None:

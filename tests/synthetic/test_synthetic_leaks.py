@@ -79,15 +79,6 @@ def test_geometry_motion_and_colour_tell_nothing_about_sound(records: list[Video
     assert probe_auc(records) < blind + 0.03
 
 
-def test_a_leak_through_speed_is_noticed(records: list[VideoRecord]) -> None:
-    leaky = [
-        replace(r, attended=np.full_like(r.attended, r.fastest), sounding=np.full_like(r.sounding, r.fastest))
-        for r in records
-    ]
-    assert fastest_share(leaky) == 1.0
-    assert probe_auc(leaky) > 0.99
-
-
 def test_a_weak_leak_through_place_is_noticed(records: list[VideoRecord]) -> None:
     """If every fourth video let the object nearest to the middle sound, the probe would stand out."""
     leaky = [

@@ -7,10 +7,10 @@ import torch
 from rounding import NETWORK
 from torch import Tensor
 
-from lightning_avsp.data import LogMel
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.diffusion.process import MapRange
 from lightning_avsp.input_spec import InputSpec, TextInput
+from lightning_avsp.media.audio import LogMel
 from lightning_avsp.papers.diffsal import DiffSal
 from lightning_avsp.structures import ClipPolicy, SaliencyBatch
 from lightning_avsp.tasks import DiffusionSaliencyTask

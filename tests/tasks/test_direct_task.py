@@ -10,11 +10,12 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
 from lightning_avsp.backbones.tiny_audio import TinyWaveformEncoder
-from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.options import EvaluationOptions
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.audio import LogMel
 from lightning_avsp.media.waveform import Waveform
-from lightning_avsp.structures import DirectNetwork, SaliencyBatch
+from lightning_avsp.structures import ClipPolicy, DirectNetwork, SaliencyBatch
 from lightning_avsp.tasks import DirectSaliencyTask
 from lightning_avsp.tasks.prediction import (
     encode,

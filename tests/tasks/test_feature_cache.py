@@ -16,15 +16,16 @@ from torch import Tensor
 
 from lightning_avsp.backbones.encoder import VideoEncoder
 from lightning_avsp.backbones.registry import build_video_encoder
-from lightning_avsp.data import AVSaliencyDataModule, ClipPolicy, LogMel
 from lightning_avsp.data.augmentation import Augmentation
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.options import EvaluationOptions, TrainingOptions, ValidationOptions
 from lightning_avsp.errors import InputError
+from lightning_avsp.media.audio import LogMel
 from lightning_avsp.papers.avrsp import AVRSP
 from lightning_avsp.papers.diffsal import DiffSal
 from lightning_avsp.papers.mubic import MUBiC
 from lightning_avsp.papers.tavdiff import TAVDiff
-from lightning_avsp.structures import SaliencyBatch, SaliencyNetwork
+from lightning_avsp.structures import ClipPolicy, SaliencyBatch, SaliencyNetwork
 from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask, SaliencyTask
 from lightning_avsp.tasks.feature_cache import FeatureCache, TaskFeatures, cached_encoder
 

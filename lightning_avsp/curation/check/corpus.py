@@ -22,8 +22,7 @@ PARTS: tuple[Part, ...] = ("train", "test")
 FOLDERS = ("video_frames", "annotations", "videos", "video_audio")
 """Folders of the STAViS package's layout that hold one folder for each corpus."""
 
-ALONE_FRAMES = 1000
-"""So many frames are checked in this process."""
+ALONE_FRAMES = 1000  # so few frames are checked before another process has imported torch
 
 
 def check_corpora(
@@ -87,6 +86,7 @@ def check_corpora(
     for report in reports:
         for name in report.names:
             owners[name].append(report.corpus)
+    # Coutrot's two corpora both have a clip1: a fact, no fault
     shared = Counter(tuple(corpora) for corpora in owners.values() if len(corpora) > 1)
     facts = [
         f"{count} names are in {' and '.join(corpora)}: different videos, distinguished by corpus"
@@ -120,6 +120,7 @@ def read_files(root: Path, corpus: Corpus) -> tuple[CorpusReport, list[tuple[Lis
         folders = [root / kind / corpus.folder for kind in FOLDERS[:2]]
         names = {p.name for folder in folders if folder.is_dir() for p in folder.iterdir() if p.is_dir()}
         copies = {path.stem for path in (root / "videos" / corpus.folder).glob("*")}
+        # a video of which nothing is there is one fault, not one for each of its files
         present = [video for video in present if video.name in names | copies]
         for name in videos.keys() - {video.name for video in present}:
             text = f"listed, but neither frames nor annotations exist; unpack {corpus.name} again or remove the line"
@@ -127,6 +128,7 @@ def read_files(root: Path, corpus: Corpus) -> tuple[CorpusReport, list[tuple[Lis
         unlisted = sorted(name for name in names - videos.keys() if not name.startswith("."))
         if unlisted:
             report.facts.append(f"in no fold list, never read: {', '.join(unlisted)}")
+    # shots were never counted, generated and own corpora never published
     if not report.generated and not corpus.own and not corpus.shots:
         _compare_published(root, corpus, report)
     return report, [(video, conditions.get(video.name) == "silent") for video in present]
@@ -172,6 +174,7 @@ def read_lists(root: Path, corpus: Corpus, report: CorpusReport) -> dict[str, Li
         for path, part in new:
             read[path, part] = _read_part(root, corpus, part, split, report)
             for video in read[path, part] or ():
+                # readers take the smallest number, so a list that disagrees loses frames silently
                 known = videos.setdefault(video.name, video)
                 # Published lists carry float noise in the rate.
                 if known.frames != video.frames or abs(known.fps - video.fps) > 1e-3:
@@ -184,6 +187,7 @@ def read_lists(root: Path, corpus: Corpus, report: CorpusReport) -> dict[str, Li
         if train is None or test is None:
             continue
         report.counts[split] = (len(train), len(test))
+        # DIEM's one pair of lists would be compared three times
         if new:
             tests[split] = {video.name for video in test}
             keys = [[(corpus.name, video.name) for video in part] for part in (train, test)]
@@ -199,6 +203,7 @@ def read_lists(root: Path, corpus: Corpus, report: CorpusReport) -> dict[str, Li
         if one & other:
             report.facts.append(f"tested in splits {first} and {second}: {', '.join(sorted(one & other))}")
     never = sorted(videos.keys() - set().union(*tests.values()))
+    # with one split, every training video is never tested
     if len(tests) > 1 and never:
         report.facts.append(f"never tested: {', '.join(never)}")
     return videos

@@ -145,6 +145,7 @@ class CheckReport:
         """Everything, with a summary first."""
         content = asdict(self)
         for fault in (fault for corpus in content["corpora"] for fault in corpus["faults"]):
+            # asdict() leaves paths, which JSON does not have
             fault["path"] = str(fault["path"])
         summary = {"errors": self.count("error"), "warnings": self.count("warning")}
         return {**summary, **content, "root": str(self.root)}
@@ -185,6 +186,7 @@ def print_faults(console: Console, report: CheckReport, show: int = 10) -> None:
         colour = "bold red" if severity == "error" else "yellow"
         console.print(f"\n[{colour}]{severity}[/] {name}: {len(faults)}")
         for fault in faults[:show]:
+            # paths may hold brackets, which rich would take for its markup
             console.print(f"  {fault.line()}", markup=False)
         if len(faults) > show:
             console.print(f"  and {len(faults) - show} more; --json FILE or --show {len(faults)} names all")

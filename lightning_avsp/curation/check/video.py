@@ -56,14 +56,11 @@ FEW_FRAMES, FEW_SHARE = 2, 0.01
 SHORT_SECONDS, SHORT_FRAMES, SHORT_ERROR_SECONDS, SHORT_ERROR_SHARE = 0.1, 2, 1.0, 0.1
 """Audio may lack so much unnoticed, and so much (seconds, share) with a warning."""
 LONG_SECONDS, LONG_SHARE = 1.0, 0.05
+# rates of the published audio files: log-mel input uses the first, the waveform was built for the second
 LOWEST_RATE, HIGHEST_RATE = 16_000, 22_050
-"""Rates of the published audio files; log-mel input uses the first, and waveform input was built for the second."""
-SILENCE = 1e-4
-"""Audio below this share of full scale is silent (-80 dB; one step of 8-bit audio is 7.8e-3)."""
-LOUD = 4.0
-"""Audio above this multiple of full scale is no audio in [-1, 1]; lossy coders exceed 1 by a little."""
-MOST_FIXATED = 0.1
-"""Share of pixels above which a matrix is a density, not fixations."""
+SILENCE = 1e-4  # of full scale, -80 dB: one step of 8-bit audio is 7.8e-3
+LOUD = 4.0  # lossy coders exceed full scale by a little, floats that were never scaled by far
+MOST_FIXATED = 0.1  # a share of pixels that no number of observers fixates in a frame: this is a density
 UNPACK = "restore it from the corpus' archive"
 
 T = TypeVar("T")
@@ -111,7 +108,6 @@ def check_video(root: Path, depth: Depth, job: tuple[Corpus, ListedVideo, bool])
     """
     corpus, listed, silent = job
     check = VideoCheck(corpus.name, listed.name, depth=depth)
-    # What readers log is collected in the report
     logger = logging.getLogger("lightning_avsp.data")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -126,6 +122,7 @@ def check_video(root: Path, depth: Depth, job: tuple[Corpus, ListedVideo, bool])
 
 def _check_sources(root: Path, corpus: Corpus, listed: ListedVideo, silent: bool, check: VideoCheck) -> None:
     if corpus.layout == "stavis":
+        # not through the reader, which stops at the first gap: each missing file is to be named
         sources: dict[str, Source] = dict(
             zip(("frames", "maps", "fixations"), video_sources(root, corpus, listed.name), strict=True)
         )
@@ -210,6 +207,7 @@ def _find_numbers(source: Source, check: VideoCheck) -> set[int]:
     except AVSPError as error:  # of use with a prepared cache
         check.add(source.path, str(error), "warning")
     if check.depth == "full":
+        # headers and packets count frames that cannot be decoded
         count = check.attempt(source.path, lambda: sum(1 for _ in decode_in_order(source.path))) or 0
     return set(range(1, count + 1))
 
@@ -264,13 +262,8 @@ def _check_frames(files: PictureFrames, numbers: set[int], check: VideoCheck) ->
     return _usual_size(sizes, check)
 
 
-def _check_whole(path: Path, decode: bool = True) -> None:
-    """Raise for an image file that is truncated or damaged.
-
-    Args:
-        path: The file.
-        decode: Decode a JPEG whose end marker is where it should be; else it passes for whole.
-    """
+def _check_whole(path: Path, decode: bool) -> None:
+    """Raise for an image file that is truncated or, if it is to be decoded, damaged."""
     if path.suffix.lower() not in (".jpg", ".jpeg"):
         with Image.open(path) as image:
             image.verify()  # checksums: Pillow decodes a PNG without its last bytes and reports nothing
@@ -278,6 +271,7 @@ def _check_whole(path: Path, decode: bool = True) -> None:
             read_image(path)
         return
     with path.open("rb") as file:
+        # a download that broke off lacks the end marker: found without decoding
         file.seek(-2, 2)
         marked = file.read() == b"\xff\xd9"
     if decode or not marked:  # without the marker it is cut off, or something else follows: decoding decides
@@ -288,6 +282,7 @@ def _usual_size(sizes: dict[Path, Size], check: VideoCheck) -> Size | None:
     """Return the size of most images; the others are faults."""
     if not sizes:
         return None
+    # most, not the first: the first file may be the odd one
     usual, many = Counter(sizes.values()).most_common(1)[0]
     for path, size in sizes.items():
         if size != usual:
@@ -324,6 +319,7 @@ def _check_maps(maps: Maps, numbers: set[int], check: VideoCheck) -> None:
 def _read_map(maps: PictureMaps, number: int) -> tuple[Size, bool]:
     """Size of a map, and True if any pixel is above 0."""
     pixels = maps.map(number).numpy()
+    # Pillow decodes a PNG without its end and reports nothing
     if maps.path(number).suffix.lower() not in (".jpg", ".jpeg"):
         _check_whole(maps.path(number), decode=False)
     return (pixels.shape[0], pixels.shape[1]), bool(pixels.any())
@@ -347,6 +343,7 @@ def _count_fixations(fixations: Fixations, number: int, path: Path, size: Size) 
     if isinstance(fixations, PictureFixations):
         _check_whole(path, decode=False)
     points = fixations.points(number, size)
+    # repeats are legal in CrowdSAL, so distinct pixels count
     most = MOST_FIXATED * size[0] * size[1]
     if len(points) > most and (distinct := len(torch.unique(points, dim=0))) > most:
         raise InputError(

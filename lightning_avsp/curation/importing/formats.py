@@ -6,9 +6,9 @@ is a fixation), the header of GazeCom's ``.coord`` files. EyeLink recordings (``
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import TypeVar, cast
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 from lightning_avsp.curation.importing.settings import (
     Columns,
@@ -35,12 +35,8 @@ class Preset:
     note: str = ""
     """Remark for the user."""
 
-    def fits(self, header: Collection[str]) -> bool:
-        """True if a header has every column of time and position."""
-        wanted = [self.columns.time, *self.columns.x.split(","), *self.columns.y.split(",")]
-        return not self.names and set(wanted) <= set(header)
 
-
+# Neon counts y from the top, Pupil Core from the bottom
 _UNIT, _UNIT_UP = Screen("unit"), Screen("unit", origin="bottom_left")
 PRESETS = (
     Preset(
@@ -63,6 +59,7 @@ PRESETS = (
     ),
     Preset(
         "pupil",
+        # 0.6 is what Pupil Labs' documentation calls useful
         Columns("", "gaze_timestamp", "x_norm", "y_norm", "confidence", ">=0.6"),
         TimeStamps("s"),
         _UNIT_UP,
@@ -89,6 +86,7 @@ PRESETS = (
         )
         for stamp, unit in (
             ("Recording timestamp [ms]", "ms"),
+            # two letters that look alike: the Greek mu and the micro sign
             ("Recording timestamp [μs]", "us"),
             ("Recording timestamp [µs]", "us"),
             ("Recording timestamp", "ms"),
@@ -132,6 +130,7 @@ def find_preset(kind: Format, header: Sequence[str], numeric: bool, own: Columns
         numeric: True if they are numbers, so that the table has no header.
         own: Columns that were asked for; an export is looked for only where they are the default and absent.
     """
+    # a user's own columns, or the default ones in the header, are meant as they are
     known = [preset for preset in PRESETS if kind in ("auto", preset.kind)]
     if kind == "table" or (kind == "auto" and (own != Columns() or {own.x, own.y} <= set(header))):
         return None
@@ -142,24 +141,20 @@ def find_preset(kind: Format, header: Sequence[str], numeric: bool, own: Columns
         # Events of DIEM are -1 (lost), 0 (blink), 1 (fixation) and 2 (saccade).
         events = {header[4], header[8]} if len(header) == 9 else {"1"}
         return fitting[0] if fitting and (kind != "auto" or events <= {"-1", "0", "1", "2"}) else None
-    return next(
-        (preset for preset in known if preset.fits(header) and (preset.identifying or kind != "auto")), None
-    )
+    for preset in known:
+        # columns of time and position suffice: exports differ in the others by version and by choice
+        wanted = {preset.columns.time, *preset.columns.x.split(","), *preset.columns.y.split(",")}
+        if not preset.names and wanted <= set(header) and (preset.identifying or kind != "auto"):
+            return preset
+    return None
 
 
 def apply_preset(settings: ImportSettings, preset: Preset) -> ImportSettings:
     """Settings of an export, with everything in its place that was asked for by itself."""
-    return replace(
-        settings,
-        columns=_merge(settings.columns, preset.columns, Columns()),
-        time=_merge(settings.time, preset.time, TimeStamps()),
-        screen=_merge(settings.screen, preset.screen, Screen()),
-    )
-
-
-T = TypeVar("T", Columns, TimeStamps, Screen)
-
-
-def _merge(own: T, preset: T, default: T) -> T:
-    given = {each.name: getattr(own, each.name) for each in fields(own)}
-    return replace(preset, **{key: value for key, value in given.items() if value != getattr(default, key)})
+    merged = {}
+    for group in ("columns", "time", "screen"):
+        own = getattr(settings, group)
+        # what differs from the default was asked for, and an export does not replace it
+        given = {key: value for key, value in vars(own).items() if value != getattr(type(own)(), key)}
+        merged[group] = replace(getattr(preset, group), **given)
+    return replace(settings, **merged)

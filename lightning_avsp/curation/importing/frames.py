@@ -22,8 +22,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.media.random_access import OFF_CLOCK_SECONDS
 from lightning_avsp.media.video import VideoInfo, decode_video
 
-JITTER = 0.5
-"""Frames may be off an even clock by this part of a period and still be numbered as they come."""
+JITTER = 0.5  # up to half a period off, frames keep their order on an even clock
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,8 @@ class FrameClock:
 
     def frame_at(self, seconds: np.ndarray) -> np.ndarray:
         """Index of the frame that is shown at each time; -1 before the first, after the last, and for NaN."""
-        found = np.searchsorted(self.start, seconds, side="right") - 1
         inside = (seconds >= 0) & (seconds < self.stop[-1])  # False for NaN
-        return np.where(inside, found, -1)
+        return np.where(inside, np.searchsorted(self.start, seconds, side="right") - 1, -1)
 
 
 def video_clock(info: VideoInfo) -> FrameClock:
@@ -84,6 +82,7 @@ def make_clock(times: np.ndarray, end: float, nominal_fps: float) -> FrameClock:
     count = len(times)
     numbers = np.arange(count)
     measured = (count - 1) / float(times[-1])
+    # containers misstate the rate: the times themselves are tried too, the stated one first
     drifts = {fps: float(np.abs(times - numbers / fps).max() * fps) for fps in (nominal_fps, measured)}
     for fps, drift in drifts.items():
         longer = end - count / fps  # the last picture of a slideshow stays on
@@ -91,8 +90,10 @@ def make_clock(times: np.ndarray, end: float, nominal_fps: float) -> FrameClock:
             nominal_fps, drifts = fps, {fps: longer * fps}
             break
         if drift <= JITTER:
+            # a last frame whose stated duration is nearly nothing is still shown for half a period
             stops = np.append(times[1:], max(end, float(times[-1]) + 0.5 / fps))
             return FrameClock(fps, times, stops, numbers, count, drift)
+    # a variable rate: the frame that is shown in the middle of each even period
     periods = max(1, round(end * nominal_fps))
     start = np.arange(periods) / nominal_fps
     middle = start + 0.5 / nominal_fps
@@ -101,24 +102,18 @@ def make_clock(times: np.ndarray, end: float, nominal_fps: float) -> FrameClock:
 
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+# samples per second, generously: mouse tracking at the one end, the fastest trackers at the other
 SLOWEST, FASTEST = 4.0, 5000.0
-"""Sampling rates of trackers (and mouse tracking) in Hz, generously."""
-LONGEST_FIXATION = 0.2
-"""Fixations per second at the least."""
-LONGER, SHORTER = 10.0, 0.02
-"""A recording may be longer than its video by this factor, or shorter by it."""
-RATE_TOLERANCE = 0.2
-"""The rate of the time stamps may differ from the stated one, or be taken for the video's, by this share."""
-EARLY = 5e-4
-"""A sample may come so many seconds before its frame: stamps are rounded to milliseconds, 33 of 33.333."""
-SLOWER = 1.02
-"""Samples of a tracker whose stated rate is lower than the video's by this factor hold until the next is due."""
-JUMP = 0.1
-"""Samples of one viewer seldom lie further apart than this share of the video."""
-LATE = 0.02
-"""A larger share of the samples before or after the video is noted."""
-SPARSE = 1.5
-"""Rows further apart than so many frames are fixations, or samples of a tracker slower than the video."""
+LONGEST_FIXATION = 0.2  # fixations per second at the least: nobody looks at one point of a film for 5 s
+LONGER, SHORTER = 10.0, 0.02  # a recording may run through several videos, or stop early, by these factors
+RATE_TOLERANCE = (
+    0.2  # rounded stamps and lost samples: a rate may differ by this share from one that is stated
+)
+EARLY = 5e-4  # stamps are rounded to milliseconds: 33 stands for 33.333, where its frame begins
+SLOWER = 1.02  # rates closer than this are one rate, stated as 30 and as 29.97
+JUMP = 0.1  # samples of one viewer seldom lie further apart than this share of the video
+LATE = 0.02  # a few samples before and after the video are usual, more suggest another start
+SPARSE = 1.5  # rows further apart than so many frames are fixations, or samples of a slow tracker
 
 
 @dataclass(frozen=True)
@@ -176,6 +171,7 @@ def assign_to_frames(path: Path, table: GazeTable, clock: FrameClock, geometry: 
             f"{path}: none of {len(gaze)} samples is valid ({invalid} marked invalid, {int(lost.sum())} without "
             "numbers); check --columns.valid and --columns.valid_is"
         )
+    # first units, then gaps: samples in the wrong unit would else be called outside the video
     judge_units(path, good, geometry)
     frame, row = _frames_of_rows(path, gaze, clock, settings.time)
     _check_gaps(path, gaze, frame, row, clock, settings.max_blank)
@@ -240,10 +236,9 @@ def _judge_times(
                 "the first frame with a sample is number 1: if numbers count from 1, give --time.start 1"
             )
     elif late > LATE:
-        example = good["time"].min(), good["time"].max()
         notes.append(
             f"{late:.0%} of the valid samples lie before or after the video of {clock.seconds:.2f} s; times run from "
-            f"{example[0]:g} to {example[1]:g} {stamps.unit}: compare --time.start"
+            f"{good['time'].min():g} to {good['time'].max():g} {stamps.unit}: compare --time.start"
         )
     return notes
 
@@ -267,6 +262,7 @@ def _frames_of_rows(
         if stamps.rate is not None and 1 / stamps.rate > SLOWER * frame:
             length = np.full(len(gaze), 1 / stamps.rate)
     if np.isfinite(length).any():
+        # a fixation is of the frames whose middle it covers, and of at least one
         middles = (clock.start + clock.stop) / 2
         edge = seconds - 1e-6  # stamps and middles are rounded
         first, last = (np.searchsorted(middles, each) for each in (edge, edge + np.nan_to_num(length)))
@@ -301,11 +297,13 @@ def _frames_by_number(
             f"{path}: frame {gaze.time.min():g} comes before the first, {first:g}; give its number with --time.start "
             "(0 or 1)"
         )
+    # counted from 0 the last frame would be one too many: nothing else fits
     if numbers.min() == 1 and numbers.max() == clock.video_frames:
         raise InputError(
             f"{path}: frames are numbered from {gaze.time.min():g} to {gaze.time.max():g}, the video has "
             f"{clock.video_frames}: they count from 1; give --time.start 1"
         )
+    # a join, since an uneven video shows a frame several times or never
     frames = pd.Series(np.arange(len(clock.source)), clock.source.astype(np.float64), name="frame")
     found = numbers.rename("number").to_frame().join(frames, on="number", how="left")
     return found["frame"].fillna(-1).to_numpy(np.int64), found.index.to_numpy()
@@ -314,12 +312,7 @@ def _frames_by_number(
 def _video_seconds(
     path: Path, gaze: pd.DataFrame, clock: FrameClock, stamps: TimeStamps
 ) -> tuple[np.ndarray, float | None]:
-    """Seconds after the video's first frame of each row, float64 (N,), and the median step of a recording.
-
-    Raises:
-        InputError: If length or rate of the recordings are implausible in this unit; the message has both values and
-            the units that would fit.
-    """
+    """Seconds after the video's first frame of each row, float64 (N,), and the median step of a recording."""
     unit = stamps.unit
     of_observer = gaze.groupby("observer", observed=True)["time"]
     start: float | pd.Series = (
@@ -415,16 +408,8 @@ def _check_observers(path: Path, gaze: pd.DataFrame, used: pd.DataFrame, named: 
 
 
 def _pick_positions(table: pd.DataFrame, pick: Pick) -> pd.DataFrame:
-    """Pick one position for each observer and frame.
-
-    Args:
-        table: Samples with frame (from 0), observer, time, x and y.
-        pick: ``median`` and ``mean`` are taken of x and y apart; ``last`` is the sample of the latest time, of equal
-            ones the last row.
-
-    Returns:
-        ``frame``, ``observer``, ``x``, ``y``, sorted by frame, then in the order of observers' categories.
-    """
+    """Pick one position for each observer and frame: a table sorted by frame, then in the order of observers."""
+    # stable: of two samples at one time the last row counts
     ordered = table.sort_values("time", kind="stable") if pick == "last" else table
     groups = ordered.groupby(["frame", "observer"], observed=True)[["x", "y"]]
     return {"median": groups.median, "mean": groups.mean, "last": groups.last}[pick]().reset_index()

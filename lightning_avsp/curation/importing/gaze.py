@@ -55,6 +55,7 @@ def gaze_files(path: Path) -> list[Path]:
         if not path.is_file():
             raise InputError(f"{path} is no regular file: give a gaze table, or a folder of recordings")
         return [path]
+    # pathlib globs no absolute pattern
     root = Path(path.anchor or ".")
     found = sorted(root.glob(str(path.relative_to(path.anchor)))) if re.search(r"[*?\[]", str(path)) else []
     if not found:
@@ -89,6 +90,7 @@ def read_gaze(path: Path, settings: ImportSettings) -> GazeTable:
             found = GazeTable(_read_eyelink(file, settings.eyelink, settings.drop_zero), settings, ())
         else:
             found = _read_table(file, settings, len(files) > 1)
+        # files of two units would be averaged into one map without a word
         if tables and found.settings != resolved:
             raise InputError(f"{file} has another layout than {files[0]}; import files of one kind together")
         resolved = found.settings
@@ -111,6 +113,7 @@ def _read_table(path: Path, settings: ImportSettings, several: bool) -> GazeTabl
         settings = apply_preset(settings, preset)
         notes.append(f"read as an export of {preset.kind!r}" + (f": {preset.note}" if preset.note else ""))
     columns, header = settings.columns, list(map(str, table.columns))
+    # an export of one recording need not name its viewer
     if columns.observer not in header and (
         several or (preset is not None and columns.observer == preset.columns.observer)
     ):
@@ -118,6 +121,7 @@ def _read_table(path: Path, settings: ImportSettings, several: bool) -> GazeTabl
     if preset is not None and columns.valid == preset.columns.valid:
         known = [name for name in columns.valid.split(",") if name in header]
         columns = replace(columns, valid=",".join(known))
+    # a column whose own name has a comma is one column
     wanted = {
         kind: [] if not text else [text] if text in header else [name.strip() for name in text.split(",")]
         for kind, text in vars(columns).items()
@@ -164,6 +168,7 @@ def _average_eyes(
     if valid.shape[1] == x.shape[1] > 1:
         # where no eye is valid the sample stays with its place, to be counted as invalid and not as missing
         good &= valid | ~valid.any(axis=1, keepdims=True)
+    # a single eye keeps the number that it has, for the example in the report
     if x.shape[1] == 1:
         kept = ~((x[:, 0] == 0) & (y[:, 0] == 0) & drop_zero)
         return np.where(kept, x[:, 0], np.nan), np.where(kept, y[:, 0], np.nan)
@@ -177,6 +182,7 @@ def _average_eyes(
 
 def decode_text(data: bytes) -> tuple[str, str]:
     """Decode text of any encoding that tables come in; returns it without byte order mark, and the encoding."""
+    # UTF-32 first: its little-endian mark begins with that of UTF-16
     marks = (
         (b"\xff\xfe\0\0", "utf-32"),
         (b"\0\0\xfe\xff", "utf-32"),
@@ -187,6 +193,7 @@ def decode_text(data: bytes) -> tuple[str, str]:
     head = data[:4096]
     if not encoding and 4 * head.count(0) > len(head):  # UTF-16 without its mark: half of Latin text is zero
         encoding = "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
+    # UTF-8 refuses nearly all other text; Latin-1 refuses none, so it comes last
     for name in (encoding,) if encoding else ("utf-8-sig", "cp1252", "latin-1"):
         try:
             return data.decode(name).removeprefix("\ufeff"), name
@@ -202,6 +209,7 @@ def _read_text(
     text, encoding = decode_text(path.read_bytes())
     if encoding in ("cp1252", "latin-1"):
         notes.append(f"{path.name} is not UTF-8 and was read as {encoding}")
+    # not splitlines(), which also splits at form feeds and other separators inside cells
     every = list(enumerate(re.split(r"\r\n|\r|\n", text), start=1))
     lines = {
         number: line for number, line in every if line.strip(" \t;,|\0") and not line.lstrip().startswith("#")
@@ -216,6 +224,7 @@ def _read_text(
         raise InputError(f"{path} is empty; export the gaze again")
     if "\0" in lines[next(iter(lines))]:
         raise InputError(f"{path} is no text (a spreadsheet?): export it as CSV")
+    # said, since rows whose first cell begins with # would vanish without a word
     comments = sum(line.lstrip().startswith("#") for _, line in every)
     if comments:
         notes.append(f"{comments} lines that begin with # were passed over")
@@ -239,6 +248,7 @@ def _read_text(
     # One column more than the header has, to notice rows that are longer: a decimal comma, as a rule.
     whole = "\n".join([mark.join(map(str, range(width + 1))), *body])
     try:
+        # everything as text: pandas would decide about decimal marks cell by cell
         table = pd.read_csv(
             io.StringIO(whole),
             sep=mark,
@@ -251,6 +261,7 @@ def _read_text(
         )
     except (pd.errors.ParserError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a table: {error}; export it again") from error
+    # an unclosed quote swallows lines, and the line numbers of messages would be off
     if len(table) != len(numbers):
         raise InputError(
             f"{path} cannot be read as a table: a quote holds a line break, or is not closed; export it again"
@@ -295,6 +306,7 @@ def _read_coord_header(
     lines: dict[int, str], settings: ImportSettings
 ) -> tuple[dict[int, str], ImportSettings, bool]:
     """Take the lines above a ``.coord`` table away, the first of which has the size of the screen; False without."""
+    # GazeCom's files state the screen's size above the table
     head = list(lines.items())[:2]
     size = re.fullmatch(r"gaze\s+(\d+)\s+(\d+)", head[0][1].strip()) if len(head) == 2 else None
     if size is None or settings.format not in ("auto", "coord"):
@@ -357,6 +369,7 @@ def _read_eyelink(path: Path, settings: EyeLink, drop_zero: bool) -> pd.DataFram
         ) from error
     if not len(time):
         raise InputError(f"{path} holds no sample; convert it again with samples")
+    # columns are left x, left y, right x, right y where both eyes were recorded
     eyes = pixels[:, :4].reshape(len(time), -1, 2)
     valid = np.ones(len(time), bool)
     x, y = _average_eyes(eyes[..., 0], eyes[..., 1], valid[:, None], drop_zero)

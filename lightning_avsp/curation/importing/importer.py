@@ -35,8 +35,7 @@ from lightning_avsp.data.stavis import VIDEO_SUFFIXES
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.video import VideoInfo, iterate_frames, open_video
 
-VERSION = 3
-"""Version of the files of a video, raised when the same input would give others or settings have other names."""
+VERSION = 3  # raised when the same input would give other files or settings have other names
 PLACEMENT = "placement.jpg"
 """In a video's annotation folder: three frames with their gaze over them."""
 
@@ -109,6 +108,7 @@ def import_video(
         "gaze_sha256": _digest(*gaze_files(gaze)),
         "settings": settings.as_json(),
     }
+    # two imports of different videos run side by side, and share only the lists
     with locked(root, f"{entry.folder}_{name}"):
         settle(paths)
         record = read_record(paths, tolerant=overwrite)
@@ -118,6 +118,7 @@ def import_video(
             _check_overwriting(paths, record, changes, overwrite)
             record = _make(paths, info, gaze, settings, origin, progress)
         with locked(root, entry.folder, wait=True):
+            # another import may have listed the video meanwhile
             check_parts(root, entry, name, part, splits)
             listed = ListedVideo(name, record["frames"], record["fps"])
             lists = enter_video(root, entry, listed, part, splits)
@@ -131,6 +132,7 @@ def import_video(
     ]
     if lacking:
         notes.append(f"{'; '.join(lacking)}: import one with --part train or test")
+    # scores on maps of different widths cannot be averaged over one corpus
     different = [key for key, value in settings.as_json().items() if own.made.get(key) != value]
     if own.made and different:
         notes.append(f"settings differ from those of the corpus' first video: {', '.join(different)}")
@@ -170,6 +172,7 @@ def _make(
     if info.audio is not None:
         silence = write_audio(info, staged.audio, count / clock.fps, files.audio_rate)
     write_ground_truth(found.points, staged.annotation, size, sigma, files.quality, progress)
+    # the merged map cannot be taken apart again: human ceilings need each observer's place
     write_observers(staged.annotation, found)
     panels = {number: sketch.kept[int(clock.source[number])] for number in sheet}
     draw_placement(panels, found.points, staged.annotation / PLACEMENT)
@@ -205,8 +208,7 @@ def _digest(*paths: Path) -> str:
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            hashlib.file_digest(file, lambda: digest)  # in blocks: a video need not fit into memory
     return digest.hexdigest()
 
 

@@ -14,8 +14,8 @@ from lightning_avsp.errors import InputError
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", ".", "-", "--"})
 """Cells without a value, in lower case."""
 Decimal = Literal["auto", ".", ","]
+# gaze moves little from sample to sample: the smoother reading of a column is its own, if clearly so
 _CLEARER = 2.0
-"""One reading of a column must be so many times smoother than the other to be taken."""
 
 
 def parse_numbers(
@@ -36,7 +36,8 @@ def parse_numbers(
     """
     texts = {name: _clean(each) for name, each in cells.items() if not pd.api.types.is_numeric_dtype(each)}
     marks = {name: decimal if decimal != "auto" else _decimal_mark(text) for name, text in texts.items()}
-    clear = {mark for name, mark in marks.items() if mark and _mentions(texts[name])}
+    # a program writes all its columns with one mark
+    clear = {mark for name, mark in marks.items() if mark and texts[name].str.contains("[.,]").any()}
     numbers, notes = {}, []
     for name, each in cells.items():
         if name not in texts:
@@ -64,12 +65,9 @@ def parse_numbers(
 def _clean(cells: pd.Series) -> pd.Series:
     """Text of cells without spaces and apostrophes between groups of digits; ``nan`` for missing ones."""
     text = cells.astype(str).str.strip()
+    # thousands in French, Swiss and typeset tables, by spaces of any width or apostrophes
     text = text.str.replace(r"(?<=\d)[ \u00a0\u2009\u202f'’](?=\d{3}(?!\d))", "", regex=True)
     return text.where(~text.str.lower().isin(MISSING), "nan")
-
-
-def _mentions(text: pd.Series) -> bool:
-    return bool(text.str.contains("[.,]", regex=True).any())
 
 
 def _groups(text: pd.Series, mark: str) -> pd.Series:
@@ -121,6 +119,7 @@ def _plain(text: pd.Series, mark: str) -> pd.Series:
 
 
 def _as_floats(text: pd.Series, cells: pd.Series, path: Path, name: str) -> np.ndarray:
+    # "_": Python would read 1_000 as a number
     bad = (pd.to_numeric(text, errors="coerce").isna() & (text.str.lower() != "nan")) | text.str.contains(
         "_", regex=False
     )

@@ -20,14 +20,12 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.media.images import resize
 from lightning_avsp.media.video import DecodedFrame
 
+# viewers look at the middle: gaze centred further from it than this share of the video is unlikely
 OFF_CENTRE = 0.17
-"""Viewers look at the middle: gaze whose centre is further from it than this share of the video is unlikely."""
-NARROW = 0.1
-"""Gaze of a whole video that covers less than this share of it in both directions is unlikely."""
-SWAPPED = 0.05
-"""Share outside the video from which on other axes are tried."""
+NARROW = 0.1  # nobody looks at a tenth of the picture for a whole video
+SWAPPED = 0.05  # below this share outside the video other axes are not worth a try
+# shares of the video's width, generously: one degree is 2 to 4 per cent of a screen
 SIGMA_LOW, SIGMA_HIGH = 0.005, 0.15
-"""Usual sigma as a share of the video's width: one degree is 2 to 4 per cent of a screen."""
 
 
 def judge_units(path: Path, good: pd.DataFrame, geometry: ScreenGeometry) -> None:
@@ -36,6 +34,7 @@ def judge_units(path: Path, good: pd.DataFrame, geometry: ScreenGeometry) -> Non
     Raises:
         InputError: With the option that mends it.
     """
+    # a quantile: blinks throw single samples far away
     largest = float(np.nanquantile(np.abs(good[["x", "y"]].to_numpy()), 0.99))
     shares = geometry.coordinates.endswith("unit")
     whole = "screen" if geometry.coordinates.startswith("screen") else "video"
@@ -84,6 +83,7 @@ def judge_placement(
             y,
         ),
     }
+    # with few samples outside, another reading always fits a little better
     for reading, (other, across, down) in readings.items() if outside >= SWAPPED else ():
         less = float(1 - lies_on(*other.in_video(across, down)).mean())
         if less < outside / 4:
@@ -165,18 +165,13 @@ def draw_placement(frames: Mapping[int, np.ndarray], points: tuple[np.ndarray, .
     sheet.save(path, quality=90)
 
 
-GRID = (24, 32)
-"""Rows and columns at which frames are compared with gaze."""
-SHIFTS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
-"""Seconds by which gaze is tried earlier and later; viewers themselves are late by .2."""
+GRID = (24, 32)  # a cell is about a degree of a screen wide, as much as trackers err
+SHIFTS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)  # from half a second on: viewers themselves are late by 0.2 s
+# neighbouring frames are alike: a second counts as one observation, and so many are needed
 BLOCK_S, FEWEST_BLOCKS = 1.0, 6
-"""Neighbouring frames are alike: a second counts as one observation, and so many are needed."""
-AGREES = 0.3
-"""Gaze agrees with a film where it lies so many standard deviations above the mean of its conspicuous places."""
-LESS = 0.6
-"""As it was given it agrees by at most this part of that."""
-CERTAIN = 4.0
-"""Standard errors by which another reading of the gaze must agree better."""
+AGREES = 0.3  # standard deviations above the mean: below this gaze follows nothing that the sketch can see
+LESS = 0.6  # as it was given gaze agrees by at most this part of that, or nothing is said
+CERTAIN = 4.0  # standard errors, since thirteen readings are compared and a remark must not be chance
 
 
 class FilmSketch:
@@ -198,10 +193,12 @@ class FilmSketch:
         """Take the next frame."""
         if frame.index in self.wanted:
             self.kept[frame.index] = frame.pixels
+        # sixteen pixels of a cell of the grid are enough for its mean
         step = max(1, min(frame.pixels.shape[0] // GRID[0], frame.pixels.shape[1] // GRID[1]) // 4)
         small = resize(np.ascontiguousarray(frame.pixels[::step, ::step]), GRID).astype(np.float32).mean(-1)
         contrast = np.abs(small - gaussian_filter(small, 3))
         motion = np.abs(small - (small if self._previous is None else self._previous))
+        # each over its own mean: a still film has only contrast, a cut only motion
         total = gaussian_filter(sum(each / (each.mean() + 1) for each in (contrast, motion)), 1)
         self.maps.append(((total - total.mean()) / (total.std() + 1e-3)).astype(np.float16))
         self._previous = small

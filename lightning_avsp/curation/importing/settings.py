@@ -82,26 +82,6 @@ class ScreenGeometry:
         return self.video if self.coordinates == "video" or self.screen is None else self.screen
 
 
-def screen_pixels(degrees: float, distance_cm: float, screen_cm: float, screen_px: int) -> float:
-    """Pixels of the screen under a visual angle in its middle: ``2 d tan(angle / 2)`` times pixels per cm.
-
-    Args:
-        degrees: Visual angle.
-        distance_cm: From the eye to the screen.
-        screen_cm: Width of the screen.
-        screen_px: The same in pixels.
-
-    Raises:
-        InputError: If a length is not positive, or the angle not between 0 and 180.
-    """
-    if min(distance_cm, screen_cm, screen_px) <= 0 or not 0 < degrees < 180:
-        raise InputError(
-            f"distance ({distance_cm} cm), screen width ({screen_cm} cm, {screen_px} pixels) and angle ({degrees} "
-            "degrees, below 180) must be positive"
-        )
-    return 2 * distance_cm * math.tan(math.radians(degrees) / 2) * screen_px / screen_cm
-
-
 def parse_pair(text: str, option: str, separator: str = "x") -> tuple[float, float]:
     """Parse ``1920x1080`` or ``320,180``.
 
@@ -283,6 +263,7 @@ class ImportSettings:
     def __post_init__(self) -> None:
         """Check what types cannot."""
         maps, screen, files = self.maps, self.screen, self.files
+        # no default: a map's width decides every score on it
         if (maps.sigma is None) == (maps.sigma_degrees is None):
             raise InputError(
                 f"give one of --maps.sigma (pixels of the video) and --maps.sigma_degrees, got {maps.sigma} and "
@@ -301,6 +282,10 @@ class ImportSettings:
         require_range(1, **{"--files.audio_rate": files.audio_rate})
         require_range(0, 1, **{"--max_outside": self.max_outside, "--max_blank": self.max_blank})
         require_range(1e-6, **{"--maps.sigma": maps.sigma, "--time.rate": self.time.rate})
+        require_range(1e-6, 90, **{"--maps.sigma_degrees": maps.sigma_degrees})
+        require_range(
+            1e-6, **{"--screen.width_cm": screen.width_cm, "--screen.distance_cm": screen.distance_cm}
+        )
 
     def geometry(self, video: tuple[int, int], pixel_aspect: float = 1.0) -> ScreenGeometry:
         """Position on the screen of a video of (width, height) pixels.
@@ -313,6 +298,7 @@ class ImportSettings:
             InputError: If the video has another size than the screen and its position is not given.
         """
         given, whole = self.screen, ("screen" if self.screen.size else "video")
+        # x and y of a tracker count on the screen, and without its size on the video
         names = {"auto": whole, "unit": f"{whole}_unit"}
         coordinates = cast("Coordinates", names.get(given.coordinates, given.coordinates))
         if not given.size:
@@ -335,6 +321,7 @@ class ImportSettings:
             at = parse_pair(given.video_at, "--screen.video_at", ",") if given.video_at else (0.0, 0.0)
             shown = parse_pair(given.video_shown, "--screen.video_shown") if given.video_shown else natural
         else:
+            # both usual positions as options to copy, since nothing in the files tells which it was
             wide, high = natural[0] * scale, natural[1] * scale
             raise InputError(
                 f"the video has {natural[0]:g} x {natural[1]:g} pixels, the screen {size[0]} x {size[1]}: "
@@ -353,10 +340,13 @@ class ImportSettings:
     def map_sigma(self, geometry: ScreenGeometry) -> tuple[float, float]:
         """Sigma in (rows, columns) of the map; they differ where map and video have different aspect ratios."""
         (rows, columns), sigma, (wide, high) = self.map_size(geometry.video), self.maps.sigma, geometry.video
+        # degrees are of the screen, and become pixels of the map by the part of it that the video covered
         if sigma is None:
-            assert geometry.screen is not None  # as __post_init__ has checked
             lengths = (self.maps.sigma_degrees, self.screen.distance_cm, self.screen.width_cm)
-            sigma = screen_pixels(*cast("tuple[float, float, float]", lengths), geometry.screen[0])
+            assert geometry.screen is not None  # as __post_init__ has checked, and the three numbers
+            degrees, distance, width = cast("tuple[float, float, float]", lengths)
+            # under an angle in the middle of the screen lie 2 d tan(angle / 2) of its width
+            sigma = 2 * distance * math.tan(math.radians(degrees) / 2) * geometry.screen[0] / width
             return sigma * rows / geometry.shown[1], sigma * columns / geometry.shown[0]
         # A pixel of the video is as high as sigma counts, and wider by its aspect.
         return sigma * rows / high, sigma / geometry.pixel_aspect * columns / wide
@@ -377,6 +367,7 @@ def check_video_name(name: str) -> str:
         InputError: If it cannot.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name):
+        # a line of a fold list is split at spaces, and the name is a folder
         near = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.-") or "video"
         raise InputError(
             f"{name!r} cannot name a video: letters, digits, '_', '.' and '-' only; give --video_name {near}"

@@ -17,8 +17,7 @@ from lightning_avsp.data.text_files import read_text
 from lightning_avsp.errors import InputError
 from lightning_avsp.run_folder import write_atomically, write_json
 
-RECORD = "import.json"
-"""In a video's annotation folder: what it was made of, and that it is complete."""
+RECORD = "import.json"  # in a video's annotation folder: its inputs, and that it is complete
 _READY = "ready.json"
 
 
@@ -52,14 +51,16 @@ class VideoPaths:
 
     @property
     def parts(self) -> list[Path]:
-        """Parts that exist; annotations last, since their record means that the video is complete."""
+        """Parts that exist, annotations last."""
         copies = [path for path in (self.root / "videos" / self.corpus).glob("*") if path.stem == self.video]
+        # annotations last: their record means that the video is complete
         candidates = [*sorted(copies), self.frames, self.audio.parent, self.annotation]
         return [path for path in candidates if path.exists()]
 
     @property
     def staging(self) -> Path:
-        """Folder in which it is made: on the same file system, so that it can be moved in one step."""
+        """Folder in which it is made."""
+        # on the same file system, so that a rename moves it in one step
         return self.root / f".import_{self.corpus}_{self.video}"
 
     @property
@@ -92,21 +93,19 @@ def finish(paths: VideoPaths, record: dict[str, Any]) -> None:
     """Write the record of a staged video, mark it as complete, and move it."""
     write_json(paths.staged.annotation / RECORD, record)
     parts = [path.relative_to(paths.staging).as_posix() for path in paths.staged.parts]
+    # from here on a killed import is finished by the next one instead of begun anew
     write_json(paths.staging / _READY, parts)
     settle(paths)
 
 
 def settle(paths: VideoPaths) -> None:
-    """Move a complete staged video into its corpus; remove what a killed import left incomplete.
-
-    Old parts of the video are removed only now, when the new ones are complete. Killed in the middle, the next call
-    goes on where this one stopped.
-    """
+    """Move a complete staged video into its corpus; remove what a killed import left incomplete."""
     ready = paths.staging / _READY
     if not ready.is_file():
         shutil.rmtree(paths.staging, ignore_errors=True)
         return
     parts = [Path(text) for text in json.loads(ready.read_text(encoding="utf-8"))]
+    # only now, when the new parts are complete
     for old in paths.parts:
         if old.relative_to(paths.root) not in parts:
             _remove(old)
@@ -180,6 +179,7 @@ def enter_video(
     """
     written = []
     for split in corpus.splits:
+        # a video imported anew may have other frames than any list of it states
         for each in OTHER:
             path = list_path(root, corpus, each, split)
             videos = read_list(root, corpus, each, split)
@@ -195,6 +195,7 @@ def enter_video(
 def register_corpus(root: Path, name: str, splits: tuple[int, ...], made: dict[str, Any]) -> Corpus:
     """Describe a corpus as its lists have it now, keeping the terms, the source and the settings of its first video."""
     known = read_own(root).get(name)
+    # from the lists, not from the description: users edit lists
     every = tuple(sorted(set(known.splits if known else ()) | set(splits)))
     bare = own_corpus(name, splits=every)
     videos: dict[str, ListedVideo] = {}

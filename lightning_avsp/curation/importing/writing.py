@@ -1,7 +1,6 @@
 """Frames, audio, maps, fixations and positions by observer of one video as files of the layout.
 
-A map is a sum of Gaussians, one for each observer, scaled to a peak of 255. Positions by observer lie beside the merged
-maps, for human ceilings and the consistency of observers.
+A map is a sum of Gaussians, one for each observer, scaled to a peak of 255.
 """
 
 from __future__ import annotations
@@ -49,6 +48,7 @@ def write_frames(
     written, total = 0, len(clock.source)
     for frame in iterate_frames(info):
         look(frame)
+        # an uneven video shows a frame several times, or never: it is encoded once, or not at all
         data = b""
         while written < total and clock.source[written] == frame.index:
             data = data or encode_image(frame.pixels, quality)
@@ -74,6 +74,7 @@ def write_audio(info: VideoInfo, path: Path, seconds: float, rate: int) -> float
 
     samples, _, offset = read_audio(info, mono=True, rate=rate)
     wave = samples[0].numpy()
+    # as long as the frames: readers take audio by frame numbers
     count, begin = round(seconds * rate), round(offset * rate)
     audio = np.zeros(count, np.float32)
     source = wave[max(0, -begin) :]
@@ -124,6 +125,7 @@ def encode_image(pixels: np.ndarray, quality: int) -> bytes:
     """JPEG of a frame, uint8 (H, W, 3) with chroma at full resolution, or of a map, uint8 (H, W)."""
     import simplejpeg
 
+    # colour at full resolution: halved chroma blurs red and blue edges, which networks see
     if pixels.ndim == 2:
         return simplejpeg.encode_jpeg(pixels[..., None], quality=quality, colorspace="GRAY")
     return simplejpeg.encode_jpeg(pixels, quality=quality, colorspace="RGB", colorsubsampling="444")
@@ -145,8 +147,6 @@ def gaussian_sum(points: np.ndarray, size: tuple[int, int], sigma: tuple[float, 
     .. math:: m_{rc} = \sum_i \exp\left(-\frac{(r + 0.5 - y_i H)^2}{2 \sigma_r^2}
               - \frac{(c + 0.5 - x_i W)^2}{2 \sigma_c^2}\right)
 
-    Nothing is cut off: a Gaussian reaches over the whole map, and what lies beside it is lost.
-
     Args:
         points: Positions as shares of the video, float64 (N, 2), (x, y).
         size: (H, W) of the map.
@@ -155,6 +155,7 @@ def gaussian_sum(points: np.ndarray, size: tuple[int, int], sigma: tuple[float, 
     Returns:
         float64 (H, W), zero where there is no point.
     """
+    # over the whole map: a window would leave a step at its edge
     rows = (np.arange(size[0]) + 0.5 - points[:, 1:] * size[0]) / sigma[0]  # (N, H)
     columns = (np.arange(size[1]) + 0.5 - points[:, :1] * size[1]) / sigma[1]  # (N, W)
     return np.exp(-(rows**2) / 2).T @ np.exp(-(columns**2) / 2)  # separable: (H, N) @ (N, W)
@@ -177,6 +178,7 @@ def fixated_pixels(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     # A share just below 1 times a size can round up to it.
     rows = np.minimum((points[:, 1] * size[0]).astype(np.int64), size[0] - 1)
     columns = np.minimum((points[:, 0] * size[1]).astype(np.int64), size[1] - 1)
+    # as in the STAViS package, whose matrices have no counts
     matrix[rows, columns] = 1
     return matrix
 

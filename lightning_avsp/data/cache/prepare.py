@@ -121,6 +121,7 @@ def prepare_cache(
         raise InputError(f"{folder} cannot be made: {error}; choose another --out") from error
     report = PrepareReport()
     with _locked(folder):
+        # under the lock nobody else writes here
         for part in folder.rglob(".*.part"):
             log.info("removed %s, unfinished file of an earlier run", part)
             part.unlink()
@@ -162,6 +163,7 @@ def build(job: Job) -> str | None:
     except InputError as error:
         return str(error)
     except OSError as error:
+        # a full disk is full for every other video too; damage is of one video
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(
                 f"no room on the disk for {job.path}: free some, or choose another --out, a smaller --size or "
@@ -204,6 +206,7 @@ def _check_room(jobs: Sequence[Job], folder: Path) -> None:
 
 def _write(job: Job, mark: str, stream: BinaryIO) -> None:
     writer, entry = ArrayWriter(stream), job.entry
+    # readers use the smallest number of frames, maps and fixations, whatever the file holds
     frames_in_order = islice(_frames(entry, job.size), entry.n_frames)
     if job.format == "raw":
         count = writer.pieces("frames", frames_in_order)
@@ -234,6 +237,7 @@ def _write(job: Job, mark: str, stream: BinaryIO) -> None:
     writer.finish(
         {
             "version": VERSION,
+            # readers stop when the file was made anew in mid-epoch, instead of mixing two builds
             "built": uuid.uuid4().hex,
             "format": job.format,
             "corpus": entry.corpus,
@@ -273,6 +277,7 @@ def _maps(entry: VideoEntry, count: int, sizes: list[tuple[int, int]]) -> Iterat
     for number, saliency in enumerate(decoded, start=1):
         sizes.append((saliency.shape[0], saliency.shape[1]))
         path = entry.maps.path(number) if isinstance(entry.maps, PictureMaps) else None
+        # a JPEG's own bytes take half the room of its decoded map, packed
         is_jpeg = path is not None and path.suffix.lower() in (".jpg", ".jpeg")
         yield path.read_bytes() if path is not None and is_jpeg else pack_map(saliency)
 
@@ -280,6 +285,7 @@ def _maps(entry: VideoEntry, count: int, sizes: list[tuple[int, int]]) -> Iterat
 def _write_fixations(writer: ArrayWriter, entry: VideoEntry, sizes: list[tuple[int, int]]) -> None:
     points, ends = [np.zeros((0, 2), np.int16)], [0]
     for number, size in enumerate(sizes, start=1):
+        # 16 bits hold any map of the field, in a quarter of the room
         if max(size) > np.iinfo(np.int16).max:
             raise InputError(f"{entry.fixations.name(number)}: maps of {size[0]} x {size[1]} are too large")
         points.append(entry.fixations.points(number, size).numpy().astype(np.int16))

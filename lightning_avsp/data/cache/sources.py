@@ -27,8 +27,8 @@ from lightning_avsp.media.images import decode_jpeg
 
 log = logging.getLogger(__name__)
 
+# raised when the format changes, or how frames are decoded and resized: older files are made anew
 VERSION = 3
-"""Of the format and of how frames are decoded and resized; files of another version are made anew."""
 SUFFIXES = (".raw", ".packed")
 """File suffixes by how frames are stored, the faster one first."""
 _JPEG_START = b"\xff\xd8"
@@ -38,8 +38,6 @@ _JPEG_START = b"\xff\xd8"
 def open_prepared(path: Path, built: str) -> ArrayFile:
     """Map a prepared file when a process first uses it.
 
-    A mapping that a forked process inherits is as good as its own: it is read only, without position or thread.
-
     Args:
         path: Prepared file.
         built: Mark of its build: if another build replaced it meanwhile, reading stops instead of mixing both.
@@ -47,6 +45,7 @@ def open_prepared(path: Path, built: str) -> ArrayFile:
     Raises:
         InputError: If the file is gone or another build has replaced it.
     """
+    # a mapping inherited by a fork is as good as an own one: it has no position and no thread
     index = read_index(path)
     if index is None or index.get("built") != built:
         raise InputError(
@@ -93,6 +92,7 @@ class PreparedFrames(PreparedSource):
         Raises:
             InputError: If another size is requested, there is no such frame, or its bytes are damaged.
         """
+        # resizing here would hide that the cache was made for another network
         if size != self.size:
             raise InputError(
                 f"{self.path} contains frames of {self.size[0]}x{self.size[1]}, not {size[0]}x{size[1]}; run `avsp "
@@ -101,6 +101,7 @@ class PreparedFrames(PreparedSource):
         file = self.open(numbers)
         first, last = numbers[0], numbers[-1]
         if file.index["format"] == "raw":
+            # neighbours are a slice of the mapping, which nothing copies
             if list(numbers) == list(range(first, last + 1)):
                 return file.array("frames")[first - 1 : last]
             return file.array("frames")[np.array(numbers) - 1]
@@ -158,6 +159,7 @@ class PreparedFixations(PreparedSource):
 
 def pack_map(saliency: np.ndarray) -> bytes:
     """Compress a map without loss: row differences modulo 256, deflated; smooth maps shrink to a tenth."""
+    # neighbouring rows of a blurred map hardly differ: small numbers deflate well
     rows = np.diff(saliency, axis=0, prepend=np.zeros((1, saliency.shape[1]), np.uint8))
     return zlib.compress(rows.tobytes(), 6)
 
@@ -193,13 +195,12 @@ def prepared_wave(path: Path, rate: int | None) -> Wave | Path:
 def video_fingerprint(entry: VideoEntry) -> str:
     """Hash name, size and modification time of every file of a video, and its number of frames.
 
-    Folders above the files do not count, so a corpus that was moved as a whole (keeping times) is still the same.
-
     Raises:
         TypeError: If a source has no path.
     """
     digest = hashlib.sha256(f"{entry.key} {entry.n_frames}".encode())
     for source in (entry.frames, entry.maps, entry.fixations):
+        # the key of a matrix, the first number: the same files read otherwise
         digest.update(_settings(source).encode())
         for path in source_files(source, entry.n_frames):
             digest.update(_state(path))
@@ -237,6 +238,7 @@ def _state(path: Path) -> bytes:
         state = os.stat(path)  # noqa: PTH116  # hundreds of thousands of files: half the time of Path.stat
     except OSError:
         return f"{path.name} missing".encode()
+    # without the folders above: a corpus that was moved as a whole is the same
     return f"{path.name} {state.st_size} {state.st_mtime_ns}".encode()
 
 

@@ -1,8 +1,7 @@
 """Captions of frames with their token features, computed once per distinct text and mapped by dataloader workers.
 
 A folder contains the features of one model: ``model.json``, and files of arrays (:mod:`lightning_avsp.array_file`)
-``shards/<hash>.tokens`` with the rows [start, words, end] of many texts, float16, one text after the other. Half
-precision stores a row of CLIP's final normalisation to 3 digits at half the size. A killed run loses at most one shard.
+``shards/<hash>.tokens`` with the rows [start, words, end] of many texts, float16, one text after the other.
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ log = logging.getLogger(__name__)
 VERSION = 2
 """Version of the folder's format."""
 
-SHARD_TEXTS = 1024
-"""Texts of one shard: the loss of a killed run; Ctrl-C loses nothing."""
+SHARD_TEXTS = 1024  # a killed run loses at most one shard; Ctrl-C loses nothing
 
 
 RowRange = tuple[str, int, int]
@@ -43,6 +41,7 @@ RowRange = tuple[str, int, int]
 
 def text_key(text: str) -> str:
     """Return the key of a text: sha-256 of its UTF-8 bytes, in hexadecimal."""
+    # equal captions of different frames and corpora share one entry
     return sha256(text.encode()).hexdigest()
 
 
@@ -82,6 +81,7 @@ class TokenFeatures:
         found = self.model()
         if found is None:
             write_json(self.folder / "model.json", {"version": VERSION, **asdict(model)})
+        # by fingerprint: one model has several names and local copies
         elif found.fingerprint != model.fingerprint:
             raise InputError(
                 f"{self.folder} contains features of {found}, but the text model given is {model}: choose another "
@@ -120,6 +120,7 @@ class TokenFeatures:
         Raises:
             InputError: If a feature is not finite in half precision.
         """
+        # a row of CLIP's final normalisation to 3 digits, at half the size
         rows = np.concatenate(features).astype(np.float16)
         if not np.isfinite(rows).all():
             raise InputError(f"features of {len(texts)} texts are NaN or infinite in half precision")
@@ -267,6 +268,7 @@ class Captions:
                 f"--out {self.folder} --features_folder {self.features}`"
             )
         if self.model is not None and not (
+            # a short prefix of a fingerprint could be met by chance
             self.model == model.name or (len(self.model) >= 8 and model.fingerprint.startswith(self.model))
         ):
             raise InputError(
@@ -352,10 +354,21 @@ class CaptionedFrames:
         Raises:
             InputError: If the frame has no caption and ``missing`` is ``error``, or features cannot be read.
         """
-        position = self._position(key, frame)
-        if position is None:
-            return torch.zeros(self.length, self.model.width), False
-        shard, start, count = position
+        nothing = torch.zeros(self.length, self.model.width), False
+        if key not in self._videos:
+            if self.missing == "error":
+                raise self._absent(key, frame)
+            if key not in self._reported:
+                self._reported.add(key)
+                log.warning("%s has no caption in any frame: its clips are without text", "/".join(key))
+            return nothing
+        numbers, positions = self._videos[key]
+        index = int(nearest(numbers, np.array([frame]))[0])
+        if numbers[index] != frame and self.missing != "nearest":
+            if self.missing == "error":
+                raise self._absent(key, frame)
+            return nothing
+        shard, start, count = (int(number) for number in positions[index])
         if shard not in self._open:
             self._open[shard] = self.cache.open_shard(self._shards[shard])
         return pad_tokens(self._open[shard][start : start + count], self.length), True
@@ -390,25 +403,6 @@ class CaptionedFrames:
             self.missing,
         )
 
-    def _position(self, key: VideoKey, frame: int) -> tuple[int, int, int] | None:
-        """Return (shard, first row, rows) of the caption that a frame gets."""
-        if key not in self._videos:
-            if self.missing == "error":
-                raise self._absent(key, frame)
-            if key not in self._reported:
-                self._reported.add(key)
-                log.warning("%s has no caption in any frame: its clips are without text", "/".join(key))
-            return None
-        numbers, positions = self._videos[key]
-        index = int(nearest(numbers, np.array([frame]))[0])
-        if numbers[index] != frame:
-            if self.missing == "error":
-                raise self._absent(key, frame)
-            if self.missing == "empty":
-                return None
-        shard, start, rows = (int(number) for number in positions[index])
-        return shard, start, rows
-
     def _absent(self, key: VideoKey, frame: int) -> InputError:
         return InputError(
             f"frame {frame} of {'/'.join(key)} has no caption: make it with `avsp caption`, or set captions.missing to "
@@ -424,6 +418,7 @@ def nearest(numbers: np.ndarray, frames: np.ndarray) -> np.ndarray:
     """Return the index of the number nearest to each frame, of two equally near the earlier."""
     after = np.clip(np.searchsorted(numbers, frames), 0, len(numbers) - 1)
     before = np.maximum(after - 1, 0)
+    # of two equally near the earlier: it has been seen by then
     nearer: np.ndarray = np.abs(frames - numbers[before]) <= np.abs(numbers[after] - frames)
     return np.where(nearer, before, after)
 
@@ -440,6 +435,7 @@ def pad_tokens(rows: np.ndarray, length: int) -> Tensor:
     """
     stored = torch.from_numpy(rows.astype(np.float32))
     if len(stored) > length:
+        # CLIP's end token gathers the whole caption: it stays
         stored = torch.cat([stored[: length - 1], stored[-1:]])
     padded = torch.zeros(length, stored.shape[1])
     padded[: len(stored)] = stored

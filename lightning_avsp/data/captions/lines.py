@@ -11,11 +11,11 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lightning_avsp.data.entries import VideoEntry
 from lightning_avsp.data.text_files import parse_json, read_text
@@ -88,6 +88,7 @@ def read_captions(path: Path) -> list[Caption]:
             )
         else:
             repeated += (caption.video, caption.frame) in captions
+            # of two lines the later: a frame captioned again was meant to be
             captions[caption.video, caption.frame] = caption
     if repeated:
         log.warning("%s: %d captions are of frames captioned before; the later one counts", path, repeated)
@@ -125,55 +126,34 @@ def write_captions(path: Path, captions: Iterable[Caption]) -> None:
     write_atomically(path, "".join(caption.line() for caption in captions))
 
 
-class CaptionAppender:
-    """Appends captions to a file, each whole line in one write that is on disk before the next begins.
+@contextmanager
+def open_captions(path: Path) -> Iterator[BinaryIO]:
+    """Open a caption file for :func:`append_captions`; it is made if it does not exist.
 
-    Opening it mends what a killed run left: a last line that is a whole caption gets its line end, a half-written one
-    is removed (and logged).
-
-    Args:
-        path: File to append to; made if it does not exist.
+    What a killed run left is mended: a last line that is a whole caption gets its line end, a half-written one is
+    removed (and logged).
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        _mend(self.path)
-        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-
-    def append(self, captions: Iterable[Caption]) -> None:
-        """Add captions to the file."""
-        data = "".join(caption.line() for caption in captions).encode()
-        while data:  # a write may be cut short on a full disk; the error then comes with the next one
-            data = data[os.write(self._file, data) :]
-        os.fsync(self._file)
-
-    def __enter__(self) -> CaptionAppender:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        os.close(self._file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # unbuffered and for appending: each write goes to the end, whoever else has the file open
+    with path.open("ab", buffering=0) as file:
+        content = path.read_bytes()
+        if tail := content.rpartition(b"\n")[2]:
+            try:
+                parse_caption(tail, str(path))
+                file.write(b"\n")
+            except InputError:
+                file.truncate(len(content) - len(tail))
+                log.warning("%s: removed its half-written last line of %d bytes", path, len(tail))
+        yield file
 
 
-def _mend(path: Path) -> None:
-    """Give the last line its line end, or remove it if it is half-written."""
-    if not path.is_file():
-        return
-    content = path.read_bytes()
-    tail = content.rpartition(b"\n")[2]
-    if not tail:
-        return
-    try:
-        parse_caption(tail, str(path))
-    except InputError:
-        with path.open("r+b") as file:
-            file.truncate(len(content) - len(tail))
-        log.warning("%s: removed its half-written last line of %d bytes", path, len(tail))
-    else:
-        with path.open("ab") as file:
-            file.write(b"\n")
+def append_captions(file: BinaryIO, captions: Iterable[Caption]) -> None:
+    """Append captions to an open file, whole lines in one write that is on disk before the next begins."""
+    data = "".join(caption.line() for caption in captions).encode()
+    while data:  # a write may be cut short on a full disk; the error then comes with the next one
+        data = data[file.write(data) :]
+    # hours of a captioner are worth the wait
+    os.fsync(file.fileno())
 
 
 def uncaptioned_frames(
@@ -201,6 +181,7 @@ def uncaptioned_frames(
             f"{path} contains captions of {others[0]}, but {model} is to write now: choose another --out, or move "
             "the file away"
         )
+    # a network trained on two prompts' captions would learn their difference
     asked = sorted({caption.prompt for caption in there if caption.prompt} - {"none", prompt})
     if asked:
         raise InputError(
@@ -210,6 +191,7 @@ def uncaptioned_frames(
     done = {(caption.video, caption.frame) for caption in there}
     wanted = {}
     for video in videos:
+        # those that a test with test.every of the same number scores
         chosen = range(1, video.n_frames + 1)[min(every // 2, video.n_frames - 1) :: every]
         wanted[video.video] = [frame for frame in chosen if (video.video, frame) not in done]
     return {video: frames for video, frames in wanted.items() if frames}
@@ -241,16 +223,17 @@ def caption_corpus(
     """
     total, done = sum(len(frames) for frames in todo.values()), 0
     counts: Counter[str] = Counter()
-    with CaptionAppender(path) as lines:
+    with open_captions(path) as file:
         for video in videos:
             frames = todo.get(video.video, [])
             for start in range(0, len(frames), batch):
                 numbers = frames[start : start + batch]
                 answers = captioner.caption(list(video.frames.read(numbers, video.size)))
-                lines.append(
+                captions = [
                     Caption(video.video, number, answer.text, captioner.name, answer.mode)
                     for number, answer in zip(numbers, answers, strict=True)
-                )
+                ]
+                append_captions(file, captions)
                 counts.update(answer.mode if answer.text else "no answer" for answer in answers)
                 done += len(numbers)
                 if progress is not None:
@@ -295,6 +278,7 @@ def read_table(path: Path) -> list[Caption]:
         raise InputError(f"{path} cannot be read as a {kind} table ({error})") from error
     if not captions:
         raise InputError(f"{path} contains no caption")
+    # so that results tell captions of one's own from a model's
     named = f"table {path.name}"
     return [caption if caption.model else replace(caption, model=named) for caption in captions]
 
@@ -348,6 +332,7 @@ def _from_rows(path: Path, rows: Sequence[Mapping[Any, Any]], columns: Sequence[
     for number, row in enumerate(rows, start=1):
         video, frame, text = (row[name] for name in _NEEDED)
         try:
+            # pandas reads whole numbers of a column with gaps as 1.0
             whole = int(frame)
         except (TypeError, ValueError):
             whole = 0

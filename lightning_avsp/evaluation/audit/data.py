@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.captions.features import Captions
 from lightning_avsp.data.catalogue import find_corpus
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.dataset import EvaluationFrames
 from lightning_avsp.data.entries import MissingAudio, VideoKey
 from lightning_avsp.data.manifest import read_conditions
@@ -73,6 +73,7 @@ class AuditData:
 
 def scored_frames(module: AVSaliencyDataModule) -> EvaluationFrames:
     """Return the dataset of a data module's test frames."""
+    # through the data module, so that an audit reads exactly what a test reads
     frames = module.test_dataloader().dataset
     assert isinstance(frames, EvaluationFrames)
     return frames
@@ -102,20 +103,24 @@ def find_corpus_captions(
             raise InputError(f"this {name} reads no text, but --captions {captions} is given: leave it out")
         return None
     if captions == "none":
+        # said, since a result without captions looks like any other
         log.warning("this %s reads text, but is given no captions (--captions none)", name)
         return None
     stored = dict(model.captions or {})
     folder = Path(captions or stored.get("folder") or root / "captions")
+    # never a guess: captions of another model or prompt would be audited as the training's
     if captions is None and not (stored and folder.is_dir()):
         known = f"those of its training, {folder}, are not there" if stored else "its checkpoint names none"
         raise InputError(
             f"this {name} reads captions, and {known}: give --captions FOLDER, or --captions none to go without"
         )
+    # features of other captions are not those of the training
     if features is None and captions is None:
         features = stored.get("features")
     options = {key: stored[key] for key in ("missing", "tokens") if key in stored}
     text = model.spec.text
     found = Captions(folder, features, **options).below(root)
+    # the network's own text model, whatever features lie there
     return found if text is None else replace(found, tokens=text.tokens, model=text.fingerprint)
 
 
@@ -124,8 +129,10 @@ def video_groups(data: AVSaliencyDataModule, videos: Iterable[VideoKey]) -> dict
     everything = sorted(set(videos))
     groups = {"all videos": everything}
     if len(data.corpora) > 1:
+        # an average over corpora can hide that a model uses audio in one of them alone
         groups |= {name: [key for key in everything if key[0] == name] for name in data.corpora}
     for corpus in data.synthetic:
+        # where sound decides a model must listen, with music or in silence it must not
         conditions = read_conditions(data.root, find_corpus(corpus, data.root).folder)
         for condition, title in CONDITION_TITLES.items():
             found = [key for key in everything if key[0] == corpus and conditions.get(key[1]) == condition]

@@ -51,7 +51,6 @@ class DenoisingAudit:
     """Diffusion steps visited, from noisy to clean."""
     samples: int
     """Samples per clip."""
-    metrics: tuple[str, ...] = METRICS
     videos: list[VideoKey] = field(default_factory=list)
     synthetic: list[str] = field(default_factory=list)
     frames: int = 0
@@ -116,7 +115,7 @@ class DenoisingAudit:
                 step[f"exchanged_{name}"] = {k: getattr(shift, k) for k in ("mean", "relative", "largest")}
                 text = f"{shift.mean:.2g} ({_percent(shift.relative)}; {shift.largest:.2g})"
                 moved[name] = text if shift.largest else "exactly 0"
-            for of_mean, metric in product((False, True), self.metrics):
+            for of_mean, metric in product((False, True), METRICS):
                 key = f"{'mean' if of_mean else 'sample'}/{metric}"
                 step[key], change = self.value(index, metric, of_mean), ""
                 if index:
@@ -152,6 +151,7 @@ class DenoisingAudit:
 
     def _input_verdict(self) -> str:
         """Describe the use of noisy map and t in one sentence."""
+        # exactly, to the last bit: a practical zero is another finding
         if self.ignores(*INPUTS):
             return (
                 "the output is exactly independent of the noisy map and of t: a regressor; more steps and more samples "
@@ -241,6 +241,7 @@ def audit_denoising(
     loader: DataLoader[SaliencyBatch] = module.test_dataloader()
     scores = [[SaliencyMetrics(METRICS) for _ in audit.timesteps] for _ in range(2)]
     for loaded in loader:
+        # one condition for all exchanges and samples: the encoders are most of the cost
         batch = move_batch(loaded, model.device)
         condition = model.encode(model.inputs(batch))
         assert isinstance(condition, Condition)
@@ -259,10 +260,13 @@ def _exchange(audit: DenoisingAudit, model: LoadedModel, condition: Condition, b
     """Exchange noise, map and t, one at a time, at each step."""
     network, diffusion = cast(DiffusionNetwork, model.network), model.diffusion
     assert diffusion is not None
+    # a network that chooses its steps by clip could not be compared step by step
     audit.adaptive |= network.denoising_steps(condition) is not None
+    # the target as it was noised in training: a sampled map would carry the model's own errors
     clean = batch["saliency"].float() / 255  # (B, 1, H, W)
 
     def noise(number: int) -> Tensor:
+        # by frame, so that the batch size changes nothing
         seeds = [stable_seed(model.seed, "exchange", number, *key) for key in frame_keys(batch)]
         return draw_noise(clean.shape, [torch.Generator("cpu").manual_seed(s) for s in seeds], clean.device)
 
@@ -281,7 +285,9 @@ def _exchange(audit: DenoisingAudit, model: LoadedModel, condition: Condition, b
         check_finite(base, batch, f"t={t}")
         changed = {
             "noise": predict(noised(clean, t, second), t),
+            # mirrored: another map of the same statistics
             "map": predict(noised(clean.flip(-1), t, first), t),
+            # half the process away: as wrong as a step can be
             "t": predict(noisy, (t + diffusion.num_steps // 2) % diffusion.num_steps),
         }
         for name, maps in changed.items():
@@ -308,6 +314,7 @@ def _sample(
     samples = model.sample(condition, batch, samples=audit.samples, average=False, callback=score)
     samples = samples.clamp(0, 1)
     audit.identical &= bool((samples == samples[:, :1]).all())
+    # over that of the mean map: a pixel's deviation alone depends on the map's range
     spread = samples.std(dim=1).mean(dim=(1, 2, 3)) / samples.mean(dim=1).std(dim=(1, 2, 3)).clamp(min=1e-12)
     pairs = [cc(samples[:, i, 0], samples[:, j, 0]) for i, j in combinations(range(audit.samples), 2)]
     agreement = torch.stack(pairs).mean(dim=0)  # (B,)

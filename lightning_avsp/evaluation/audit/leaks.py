@@ -94,7 +94,15 @@ def _collect(path: Path, facts: RunFacts) -> None:
     record = facts.load(run.record)
     synthetic = frozenset(map(str, (record or {}).get("synthetic") or []))
     if record is not None:
-        _read_videos(record, facts, synthetic)
+        # a folder's later commands go on from the weights of its earlier ones
+        for part in [record, *[entry for entry in record.get("earlier") or [] if isinstance(entry, dict)]]:
+            videos = part.get("videos") or {}
+            facts.train |= video_keys(videos.get("train"), synthetic)
+            facts.selection |= video_keys(videos.get("validation"), synthetic)
+        facts.test = video_keys((record.get("videos") or {}).get("test"), synthetic)
+        facts.selected_on_test = "TEST" in str(record.get("selection"))
+        if not facts.train:
+            facts.unknown.append(f"{run.record} names no training video")
     _read_origins(config, record, facts)
     validation = (config.get("data") or {}).get("validation") or {}
     facts.selected_on_test |= validation.get("selection") == "test"
@@ -102,17 +110,6 @@ def _collect(path: Path, facts: RunFacts) -> None:
         _read_results(run, facts, synthetic)
     if record is not None and not facts.test and not facts.tested_elsewhere:
         facts.unknown.append(f"{run.record} names no test video")
-
-
-def _read_videos(record: dict[str, Any], facts: RunFacts, synthetic: frozenset[str]) -> None:
-    for part in [record, *[entry for entry in record.get("earlier") or [] if isinstance(entry, dict)]]:
-        videos = part.get("videos") or {}
-        facts.train |= video_keys(videos.get("train"), synthetic)
-        facts.selection |= video_keys(videos.get("validation"), synthetic)
-    facts.test = video_keys((record.get("videos") or {}).get("test"), synthetic)
-    facts.selected_on_test = "TEST" in str(record.get("selection"))
-    if not facts.train:
-        facts.unknown.append(f"{facts.path / 'run.json'} names no training video")
 
 
 def _read_origins(config: dict[str, Any], record: dict[str, Any] | None, facts: RunFacts) -> None:
@@ -138,6 +135,7 @@ def _read_origins(config: dict[str, Any], record: dict[str, Any] | None, facts: 
 
 def _own_checkpoint(value: str, config: dict[str, Any], run: Path) -> bool:
     """Return True if a path is a checkpoint of this folder, here or at the folder's path during the run."""
+    # a run that was moved names its checkpoints at their old place
     path, before = Path(value), config.get("run_dir")
     if path.exists():
         return run.resolve() in path.resolve().parents
@@ -156,6 +154,7 @@ def _read_results(run: RunFolder, facts: RunFacts, synthetic: frozenset[str]) ->
     if checkpoint is None or _own_checkpoint(str(checkpoint), config, run.path):
         facts.test |= tested
     else:
+        # the weights are another run's, so its training is what counts
         facts.tested_elsewhere[Path(checkpoint)] = tested
 
 
@@ -245,6 +244,7 @@ def _exposures(facts: RunFacts, unknown: list[str], followed: set[Path]) -> list
     unknown += facts.unknown
     followed.add(facts.path.resolve())
     found = [Exposure("its training", facts.train), Exposure("its selection", facts.selection)]
+    # a record that admits it is believed, whatever its lists say
     if facts.selected_on_test and not facts.test <= facts.selection:
         found.append(Exposure("its selection on its test list", facts.test))
     for option, value in facts.origins.items():
@@ -264,14 +264,17 @@ def follow_origin(
         followed: Runs that were followed already; the ones of this chain are added.
         unknown: Receives what is not known about it.
     """
+    # published weights saw other data than gaze, or data that are known
     if known := published_training_data(value):
         return [Exposure(f"{option}={value} ({known})", frozenset())]
     origin, state = _run_behind(value, run)
     if origin is None:
         unknown.append(f"it started from {option}={value}, which {state}: its training data are unknown")
         return []
+    # two runs that started from each other would be followed for ever
     if origin.resolve() in followed:
         return []
+    # what is unknown there is unknown here, with the way that leads to it
     gaps: list[str] = []
     name = f"{origin.parent.name}/{origin.name}"
     found = []
@@ -284,15 +287,8 @@ def follow_origin(
 
 
 def _run_behind(value: str, run: Path) -> tuple[Path | None, str]:
-    """Find the run folder of ``<run>/checkpoints/<name>.ckpt``, whose file may be gone.
-
-    Args:
-        value: Path that may be relative to where the run was started.
-        run: Folder of that run.
-
-    Returns:
-        The folder, or None and the reason.
-    """
+    """Find the run folder of ``<run>/checkpoints/<name>.ckpt``, whose file may be gone; else None and the reason."""
+    # a relative path counts from where the run was started, most likely a parent of its folder
     for base in (Path(), run, *run.parents):
         candidate = base / value  # an absolute path stays as it is
         folder = candidate.parent
@@ -333,6 +329,7 @@ def seen_test_videos(
         if not seen:
             continue
         found = f"{len(seen)} of {len(wanted)} test videos were seen by {exposure.how}: {shorten(seen, 3)}"
+        # refused before the first step: a trained model cannot forget
         if not allow:
             raise InputError(
                 f"{found}; each split is a model of its own: start from a checkpoint of the same split, "

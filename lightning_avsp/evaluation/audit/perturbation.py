@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_avsp.data import AVSaliencyDataModule
 from lightning_avsp.data.collate import collate
+from lightning_avsp.data.datamodule import AVSaliencyDataModule
 from lightning_avsp.data.dataset import EvaluationFrames
 from lightning_avsp.data.entries import VideoKey
 from lightning_avsp.data.reader import ClipReader, Sample
@@ -63,6 +63,7 @@ def perturbations(modality: Modality, shift: float) -> tuple[Perturbation, ...]:
     if modality == "text":
         return (
             Perturbation(OWN, "own caption", {}),
+            # an empty caption, and no text at all, are different inputs to an encoder
             Perturbation("empty", "empty caption", {"text": "none"}),
             Perturbation(MISMATCHED, "another video's caption", {"text": "other_video"}),
             Perturbation(WITHOUT, "no text input", None),
@@ -110,6 +111,7 @@ class PerturbedFrames(Dataset[tuple[Sample, dict[str, Tensor]]]):
         inputs = {OWN: sample[self.modality]}
         for name, reader in self.readers.items():
             if self.modality == "audio":
+                # the frames are decoded once, whatever the number of inputs
                 inputs[name], _ = reader.read_audio(entry, clip)
             else:
                 assert reader.text is not None
@@ -131,6 +133,7 @@ def perturbed_loader(
     Raises:
         InputError: If there is only one test video, which has no mismatched input.
     """
+    # the data module's own perturbations: an audit and a perturbed test agree
     modules = {p.name: data.module(model, **p.options) for p in inputs if p.options is not None}
     own = modules.pop(OWN)
     own.setup("test")
@@ -160,11 +163,13 @@ def settings_of(model: LoadedModel, samples: int, encoded: Encoded) -> tuple[Set
     if model.sampling is None or isinstance(encoded, Tensor):
         return (Setting("one pass"),)
     assert isinstance(model.network, DiffusionNetwork)
+    # steps that were asked for hold for every clip
     adaptive = model.steps is None and model.network.denoising_steps(encoded) is not None
     settings = [Setting("1 step", 1)]
     if adaptive or model.sampling.steps > 1:
         own = "own steps" if adaptive else f"{model.sampling.steps} steps"
         settings.append(Setting(own, commits=True))
+    # the mean is the model's expectation, which no single sample is
     if samples > 1:
         settings.append(Setting(f"mean of {samples} samples", samples=samples))
     return tuple(settings)
@@ -243,8 +248,10 @@ class PerturbationAudit:
             return Verdict(no, f"another video's {self.modality} moves no pixel of any map: exactly 0")
         gains: dict[str, Interval] = {}
         for setting in self.settings:
+            # one sample over several steps picks one of several objects, and overstates the effect
             if not setting.commits:
                 change, _ = self.change(MISMATCHED, setting.name, "cc", group)
+                # the gain of the own input is the loss with another's
                 gains[setting.name] = Interval(-change.mean, -change.high, -change.low)
         text = "; ".join(f"CC {difference(gain)} at {name}" for name, gain in gains.items())
         reason = f"gain of own {self.modality} over another video's: {text}"
@@ -375,6 +382,7 @@ def audit_modality(
         own: dict[str, Tensor] = {}
         for perturbation in audit.inputs:
             key = perturbation.name
+            # no input at all, not zeros: networks may have another path for it
             given = None if key == WITHOUT else variants[key].to(model.device)
             perturbed = inputs._replace(**{modality: given})
             try:

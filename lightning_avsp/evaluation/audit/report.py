@@ -66,6 +66,7 @@ class MapChange:
 
     def add(self, moved: Tensor, base: Tensor) -> None:
         """Add maps (B, 1, H, W) with the changed and with the original input."""
+        # absolute: movements up and down would cancel
         change = (moved - base).abs()
         self.largest = max(self.largest, float(change.max()))
         self.total += float(change.mean(dim=(1, 2, 3)).sum())
@@ -91,6 +92,7 @@ def report_file(checkpoint: Path, name: str) -> Path:
     """Return the default JSON file of an audit: in the run's ``results/``, or beside a file outside any run."""
     folder = checkpoint.resolve().parent
     run = RunFolder(folder.parent)
+    # a run keeps its audits; a file that was copied out of one has no results folder
     if folder == run.checkpoints and run.record.is_file():
         return run.results / f"audit_{name}_{checkpoint.stem}.json"
     return checkpoint.with_name(f"{checkpoint.stem}.audit_{name}.json")
@@ -109,6 +111,7 @@ def common_notes(frames: int, videos: int, synthetic: Sequence[str]) -> list[str
 
 def difference(interval: Interval) -> str:
     """Format a difference: ``-0.123 [-0.150, -0.098]``, or ``exactly 0``."""
+    # to the last bit, which is a finding of its own
     if interval.mean == 0 and (math.isnan(interval.low) or interval.low == interval.high == 0):
         return "exactly 0"
     if interval.mean != 0 and abs(interval.mean) < 5e-4:  # three decimals would hide even the sign
@@ -125,6 +128,7 @@ def mean_difference(
         Mean over videos of the mean over frames of ``first - second`` with its 95 % bootstrap interval, and the number
         of videos; frames without a value in either table do not count.
     """
+    # paired by frame: the difference varies far less than the scores
     base = {(row.corpus, row.video, row.frame): row.values[metric] for row in second.frames}
     wanted, found = set(videos), defaultdict(list)
     for row in first.frames:

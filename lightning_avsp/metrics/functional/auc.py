@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Literal, TypeAlias
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,8 +13,11 @@ from lightning_avsp.metrics.functional.fixations import FixationPoints
 from lightning_avsp.metrics.functional.inputs import Fixations, Frames, score_frames
 from lightning_avsp.metrics.functional.maps import undefined_where
 
+Ties: TypeAlias = Literal["expected", "mit_nojitter"]
+"""Treatment of equal values: expectation over their orders, or the benchmark's code without jitter."""
 
-def auc_judd_kernel(frames: Frames) -> Tensor:
+
+def auc_judd_kernel(frames: Frames, ties: Ties = "expected") -> Tensor:
     """AUC-Judd of each frame: float64 (B,)."""
     prediction, points = frames.prediction, frames.fixations
     assert points is not None
@@ -20,6 +26,9 @@ def auc_judd_kernel(frames: Frames) -> Tensor:
     parts = [_counts(_sort_rows(prediction.sort_keys(part)), fixated[part]) for part in prediction.chunks()]
     # How many pixels are below each fixated one, and how many at most as high: each (B, K).
     lower, lower_equal = torch.cat(parts, dim=1).unbind(0)
+    if ties == "mit_nojitter":
+        values = _trapezoids(points, prediction.pixels - lower, prediction.pixels)
+        return undefined_where(values, prediction.undefined)
     fixated_lower, fixated_equal = _counts(fixated.sort(dim=-1).values, fixated).unbind(0)
     negatives = prediction.pixels - points.count  # (B,) pixels without a fixation
     lower, lower_equal = lower - fixated_lower, lower_equal - fixated_equal  # among the negatives alone
@@ -32,7 +41,9 @@ def auc_judd_kernel(frames: Frames) -> Tensor:
     return undefined_where(values, nothing_to_rank | ~prediction.finite)
 
 
-def auc_judd(prediction: Tensor, fixations: Fixations, *, repeats: bool = False) -> Tensor:
+def auc_judd(
+    prediction: Tensor, fixations: Fixations, *, repeats: bool = False, ties: Ties = "expected"
+) -> Tensor:
     r"""AUC-Judd: area under the ROC curve whose thresholds are the fixated values.
 
     The benchmark adds noise of 1e-7 to break ties; this is the exact expectation over all orders of equal values, so it
@@ -46,8 +57,9 @@ def auc_judd(prediction: Tensor, fixations: Fixations, *, repeats: bool = False)
     and a fixated pixels are = v. It makes few fixations look better: one gains up to 0.5.
 
     In [0, 1], higher is better; NaN without fixations, when every pixel is fixated, or where the prediction is not
-    finite. A constant prediction has the expectation 0.5 + 0.5 / (n + 1). With its noise switched off the benchmark's
-    code is badly wrong on ties: it gives a binary map .175 instead of .578.
+    finite. A constant prediction has the expectation 0.5 + 0.5 / (n + 1). ``ties="mit_nojitter"`` is what the
+    benchmark's code gives with its noise switched off: badly wrong on ties (a binary map .175 instead of .578), NaN for
+    a constant prediction, and every pixel counts once; for comparison only.
 
     Example:
         >>> import torch
@@ -55,7 +67,8 @@ def auc_judd(prediction: Tensor, fixations: Fixations, *, repeats: bool = False)
         >>> auc_judd(prediction, [torch.tensor([[1, 0], [1, 1]])])
         tensor([1.], dtype=torch.float64)
     """
-    return score_frames(auc_judd_kernel, prediction, fixations=fixations, repeats=repeats)
+    kernel = partial(auc_judd_kernel, ties=ties)
+    return score_frames(kernel, prediction, fixations=fixations, repeats=repeats)
 
 
 def auc_shuffled_kernel(frames: Frames) -> Tensor:
@@ -177,3 +190,25 @@ def _judd_excess(
 def _all_tied(points: FixationPoints) -> Tensor:
     """The expectation when every pixel has the same value, (B,); the number of negatives cancels."""
     return 0.5 + points.count / (points.count + 1) / (2 * points.total)
+
+
+def _trapezoids(points: FixationPoints, at_least: Tensor, pixels: int) -> Tensor:
+    """Area of the benchmark's curve as coded: thresholds at the fixated values, equal ones counted in turn.
+
+    Args:
+        points: Fixated pixels; weights are not read.
+        at_least: For every fixated pixel, how many pixels of the map are at least as high: (B, K).
+        pixels: Pixels per map.
+    """
+    count = points.count[:, None]  # (B, 1)
+    order = torch.arange(1, at_least.shape[1] + 1, device=at_least.device, dtype=torch.float64)
+    real = order <= count  # (B, K): the rest is padding
+    found = at_least.masked_fill(~real, torch.inf).sort(dim=-1).values
+    one = torch.ones_like(count)
+    true_positives = torch.cat([0 * one, torch.where(real, order / count, 1.0), one], dim=1)
+    rates = (found - order) / (pixels - count)
+    # Padding repeats the last corner, so that its trapezoids have no width.
+    last = rates.masked_fill(~real, -torch.inf).amax(-1, keepdim=True) if at_least.shape[1] else one
+    false_positives = torch.cat([0 * one, torch.where(real, rates, last), one], dim=1)
+    area = torch.trapezoid(true_positives, false_positives, dim=-1)
+    return undefined_where(area, (points.count == 0) | (points.count == pixels))

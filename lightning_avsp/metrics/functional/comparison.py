@@ -5,6 +5,9 @@ Kernels take :class:`Frames`, so that several metrics share their sums; the func
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Literal, TypeAlias
+
 import torch
 from torch import Tensor
 
@@ -14,6 +17,9 @@ from lightning_avsp.metrics.functional.maps import Maps, Moments, undefined_wher
 
 _EPS = torch.finfo(torch.float64).eps
 """MATLAB's eps, the benchmark's regulariser."""
+
+Negatives: TypeAlias = Literal["clamp", "mit_real"]
+"""Treatment of negative pixels in KLD: 0, or the real part of the benchmark's complex logarithm."""
 
 
 def cc_kernel(frames: Frames) -> Tensor:
@@ -98,18 +104,18 @@ def nss(prediction: Tensor, fixations: Fixations, *, repeats: bool = False) -> T
     return score_frames(nss_kernel, prediction, fixations=fixations, repeats=repeats)
 
 
-def kld_kernel(frames: Frames) -> Tensor:
+def kld_kernel(frames: Frames, negatives: Negatives = "clamp") -> Tensor:
     """KLD of each frame: float64 (B,)."""
     prediction, target = frames.prediction, frames.target
     assert target is not None
     values = [
-        _divergence(_shares(prediction.values(part)), _shares(target.values(part)))
+        _divergence(_shares(prediction.values(part), negatives), _shares(target.values(part), negatives))
         for part in prediction.chunks()
     ]
     return undefined_where(torch.cat(values), ~prediction.finite | ~target.finite)
 
 
-def kld(prediction: Tensor, target: Tensor) -> Tensor:
+def kld(prediction: Tensor, target: Tensor, *, negatives: Negatives = "clamp") -> Tensor:
     r"""Kullback-Leibler divergence (KLD) of the prediction from the ground truth, in nats.
 
     .. math:: KLD = \sum_x g_x \ln\left(\epsilon + \frac{g_x}{p_x + \epsilon}\right),
@@ -117,7 +123,8 @@ def kld(prediction: Tensor, target: Tensor) -> Tensor:
 
     0 for equal distributions, lower is better; 0 for an all-zero target; NaN where a map is not finite. As in the
     benchmark, which does not subtract the minimum, with one addition: negative pixels of either map, such as bicubic
-    resizing leaves, count as 0, since the benchmark's logarithm is complex there.
+    resizing leaves, count as 0, since the benchmark's logarithm is complex there. ``negatives="mit_real"`` gives the
+    real part of what its code computes, which is no divergence; for comparison only.
 
     Example:
         >>> import torch
@@ -126,7 +133,7 @@ def kld(prediction: Tensor, target: Tensor) -> Tensor:
         >>> kld(prediction, target)
         tensor([0.6931], dtype=torch.float64)
     """
-    return score_frames(kld_kernel, prediction, target=target)
+    return score_frames(partial(kld_kernel, negatives=negatives), prediction, target=target)
 
 
 def information_gain_kernel(frames: Frames) -> Tensor:
@@ -163,15 +170,19 @@ def information_gain(
     )
 
 
-def _shares(values: Tensor) -> Tensor:
-    """Maps (b, N), clamped to 0 from below, scaled in place to sum 1; a map without a positive pixel gives 0."""
-    mass = values.clamp_(min=0).sum(-1, keepdim=True)
+def _shares(values: Tensor, negatives: Negatives) -> Tensor:
+    """Maps (b, N) scaled in place to sum 1; an all-zero map, or an all-negative one when clamped, gives 0."""
+    if negatives == "clamp":
+        values.clamp_(min=0)
+    mass = values.sum(-1, keepdim=True)
     return values.mul_(torch.where(mass != 0, 1 / mass, 0.0))  # no mass, no shares: KLD 0
 
 
 def _divergence(p: Tensor, g: Tensor) -> Tensor:
     """The regularised sum over each row: (b, N) and (b, N) to (b,). Destroys ``p``."""
-    return torch.div(g, p.add_(_EPS), out=p).add_(_EPS).log_().mul_(g).sum(-1)
+    ratio = torch.div(g, p.add_(_EPS), out=p).add_(_EPS)
+    # Where no pixel is negative the ratio is positive; for mit_real, Re(log z) = log |z|.
+    return ratio.abs_().log_().mul_(g).sum(-1)
 
 
 def _mass_at(points: FixationPoints, maps: Maps, moments: Moments) -> Tensor:

@@ -92,8 +92,9 @@ BODY = "observer;time;x;y\nJürgen;0;10,5;3\nAnna;1;11,5;4\n"
         lambda text: text.replace("Jürgen;0;10,5;3", '"Jürgen";"0";"10,5";"3"'),
         lambda text: text.replace("x;y", "x;y;note;note").replace("3\n", "3;a;b\n").replace("4\n", "4;;\n"),
         lambda text: text.rstrip("\n"),
+        lambda text: text.replace(";", "|"),
     ],
-    ids=["plain", "sep", "comment", "trailing", "quotes", "twice", "no_end"],
+    ids=["plain", "sep", "comment", "trailing", "quotes", "twice", "no_end", "bars"],
 )
 def test_one_table_in_many_dresses(encoding: str, end: str, change: object, tmp_path: Path) -> None:
     text = change(BODY).replace("\n", end)

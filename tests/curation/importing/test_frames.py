@@ -22,7 +22,6 @@ from lightning_avsp.curation.importing.settings import (
     ScreenGeometry,
     TimeStamps,
     parse_size,
-    screen_pixels,
 )
 from lightning_avsp.curation.importing.writing import as_image, fixated_pixels, gaussian_sum
 from lightning_avsp.errors import InputError
@@ -288,12 +287,6 @@ def test_points_lie_in_their_pixel_up_to_the_last() -> None:
 
 
 def test_sizes_on_the_screen() -> None:
-    assert screen_pixels(1.0, 57.3, 40.0, 1600) == pytest.approx(
-        40.0, rel=1e-3
-    )  # 57.3 cm times tan(.5 deg) is .50004
-    assert screen_pixels(2.0, 60.0, 50.0, 1000) == 2 * 60 * math.tan(math.radians(1)) * 20
-    with pytest.raises(InputError, match="must be positive"):
-        screen_pixels(1.0, 0.0, 40.0, 1600)
     with pytest.raises(InputError, match="columns 1200 to 1300"):
         ScreenGeometry((100, 50), "screen", (1000, 500), (1200.0, 0.0), (100.0, 50.0))
     assert judge_sigma((20.0, 20.0), (360, 640)) == []

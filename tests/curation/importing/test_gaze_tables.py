@@ -32,19 +32,6 @@ def read_gaze(path: Path, columns: Columns | None = None, **changes: object) -> 
     return tables.read_gaze(path, settings).samples
 
 
-ROWS = [("anna", 0.0, 10.5, 20.25, 1), ("ben", 1.0, 11.5, 21.25, 0), ("anna", 2.0, "", "NA", 1)]
-
-
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_any_delimiter(delimiter: str, make_table: Callable) -> None:
-    table = read_gaze(make_table(ROWS, delimiter=delimiter), Columns())
-    assert list(table.observer) == ["anna", "ben", "anna"]
-    assert table.time.tolist() == [0, 1, 2]
-    np.testing.assert_array_equal(table.x, [10.5, 11.5, np.nan])
-    np.testing.assert_array_equal(table.y, [20.25, 21.25, np.nan])
-    assert table.valid.tolist() == [True, False, True]
-
-
 def test_codes_of_validity_and_options_of_recordings(make_table: Callable) -> None:
     path = make_table([("a", 0, 1, 1, 0), ("a", 1, 1, 1, 4), ("a", 2, 1, 1, 1)])
     with pytest.raises(InputError, match=r"line 3: column 'valid' holds '4'.*--columns.valid_is 0"):
@@ -193,6 +180,13 @@ def test_implausible_settings_are_refused_with_both_values(
             "--screen.size, --screen.width_cm, --screen.distance_cm too",
         ),
         ({"maps": MapSettings(-1.0)}, "--maps.sigma=-1.0 is out of range"),
+        (
+            {
+                "maps": MapSettings(sigma_degrees=1.0),
+                "screen": Screen(size="9x9", width_cm=4, distance_cm=-1),
+            },
+            "--screen.distance_cm=-1 is out of range",
+        ),
         ({"maps": MapSettings(3.0), "screen": Screen(video_at="3,4")}, "need --screen.size too"),
     ],
 )

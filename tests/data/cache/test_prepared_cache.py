@@ -112,17 +112,6 @@ def test_packed_differs_by_jpeg_loss_in_the_frames_alone(
     )
 
 
-def test_evaluation_with_its_memory_reads_the_same(
-    entries: list[VideoEntry], caches: dict[str, Path]
-) -> None:
-    entry = attach_cache(entries, caches["raw"], SIZE)[0]
-    plain, remembered = (
-        [reader.read(entry, clip_at(first, 40, ClipPolicy()))["video"] for first in range(1, 8)]
-        for reader in (ClipReader(SIZE, LogMel(), kept_frames=kept) for kept in (0, 20))
-    )
-    assert all(torch.equal(one, other) for one, other in zip(plain, remembered, strict=True))
-
-
 def test_up_to_date_files_are_kept_and_processes_make_the_same(
     entries: list[VideoEntry], caches: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -13,10 +13,11 @@ import pytest
 from lightning_avsp.backbones.blip2 import Captioner, open_captioner
 from lightning_avsp.data.captions.lines import (
     Caption,
-    CaptionAppender,
+    append_captions,
     caption_corpus,
     caption_path,
     merge_captions,
+    open_captions,
     read_captions,
     read_table,
     uncaptioned_frames,
@@ -48,8 +49,8 @@ def test_written_captions_are_read(path: Path) -> None:
 
 
 def test_the_later_of_two_lines_counts_and_is_logged(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with CaptionAppender(path) as lines:
-        lines.append([Caption("V1", 1, "a cat", "blip")])
+    with open_captions(path) as file:
+        append_captions(file, [Caption("V1", 1, "a cat", "blip")])
     with caplog.at_level(logging.WARNING):
         read = read_captions(path)
     assert [caption.text for caption in read] == ["a cat", "größer"]
@@ -66,8 +67,8 @@ def test_a_half_written_last_line_is_passed_over_and_mended(
         assert read_captions(path) == whole
     assert any("half-written" in message for message in caplog.messages) == (cut > 1)
     new = Caption("V2", 1, "a bird", "blip", "question")
-    with CaptionAppender(path) as lines:
-        lines.append([new])
+    with open_captions(path) as file:
+        append_captions(file, [new])
     assert read_captions(path) == [*whole, new]
     assert path.read_bytes().endswith(b"\n")
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_avsp.data import LogMel
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.errors import InputError
 from lightning_avsp.evaluation.audit.data import AuditData
 from lightning_avsp.input_spec import InputSpec
+from lightning_avsp.media.audio import LogMel
 from lightning_avsp.structures import ClipPolicy, Condition, DiffusionNetwork
 from lightning_avsp.tasks.loading import LoadedModel
 
