@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lightning_avsp.errors import InputError
 
@@ -248,7 +248,7 @@ def _named_damage(path: Path) -> Iterator[None]:
     except UNREADABLE as error:
         if not path.exists():
             raise InputError(f"{path} is missing; unpack the corpus again") from error
-        size = path.stat().st_size
-        raise InputError(
-            f"{path} ({size} bytes) cannot be read as an image: {error}; replace this file"
-        ) from error
+        # Pillow would name the buffer that the bytes were read into
+        why = "of no known format" if isinstance(error, UnidentifiedImageError) else error
+        state = f"{path} ({path.stat().st_size} bytes)"
+        raise InputError(f"{state} cannot be read as an image: {why}; replace this file") from error
