@@ -5,8 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
@@ -32,6 +32,22 @@ def work_ahead(items: Iterable[Job], count: int = 2) -> Iterator[Job]:
         while (item := waiting.popleft().result()) is not end:
             waiting.append(thread.submit(next, iterator, end))
             yield item  # type: ignore[misc]
+
+
+def map_ahead(
+    function: Callable[[Job], Result], items: Iterable[Job], threads: int
+) -> Generator[Result, None, None]:
+    """Yield the results of items in order, computed in threads for so many items before they are taken.
+
+    Items are made in the caller's thread, one after another; an error of theirs comes before results not yet taken.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        yield from (future.result() for future in waiting)
 
 
 def run_jobs(

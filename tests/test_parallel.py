@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import wait_for
+from conftest import LIMIT_S, wait_for
 
 from lightning_avsp.errors import InputError
-from lightning_avsp.parallel import completed_jobs, run_jobs, work_ahead
+from lightning_avsp.parallel import completed_jobs, map_ahead, run_jobs, work_ahead
 
 
 def square(number: int) -> int:
@@ -117,3 +117,23 @@ def test_work_ahead_keeps_order_raises_in_place_and_stops_with_its_caller() -> N
     assert next(ahead) == 0
     ahead.close()
     assert len(begun) <= 5  # the item taken, three ahead of it, and one begun when it was taken
+
+
+def test_map_ahead_computes_in_several_threads_at_once_and_keeps_the_order() -> None:
+    together, taken = threading.Barrier(3), []
+
+    def meet(number: int) -> int:
+        together.wait(LIMIT_S)  # one thread alone would stay here
+        return number * number
+
+    def items() -> Iterator[int]:
+        for number in range(6):
+            taken.append(number)
+            yield number
+
+    results = map_ahead(meet, items(), 3)
+    assert next(results) == 0
+    assert taken == [0, 1, 2, 3]
+    assert list(results) == [1, 4, 9, 16, 25]
+    with pytest.raises(KeyError):
+        list(map_ahead(fail, [0, 1, 2], 2))

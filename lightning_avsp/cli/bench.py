@@ -143,7 +143,8 @@ def predict(
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     print_table(title, film_speeds(records), console)
     print(
-        "gain: over the loop; decode to encode: the loop's time of these three parts over this row's. The loop's maps "
+        "gain: over the loop; decode to encode: the loop's time of these three parts over this row's; decoding, audio "
+        "and, from the first map on, writing run beside the network: write is what is left of it. The loop's maps "
         f"differ by up to {records[0]['difference']:.4f}."
     )
     if json is not None:

@@ -21,7 +21,7 @@ from lightning_avsp.predict.captions import VideoCaptions
 from lightning_avsp.predict.clips import VideoClip, video_clips
 from lightning_avsp.structures import SaliencyBatch
 from lightning_avsp.tasks.loading import LoadedModel
-from lightning_avsp.tasks.prediction import used_modalities
+from lightning_avsp.tasks.prediction import pin_batch, used_modalities
 
 Modality = Literal["av", "v", "a"]
 
@@ -31,8 +31,8 @@ class PredictionReport:
     """Course of a prediction; filled in by :func:`predict_video`."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    """Time spent in ``audio`` and ``decode`` (with the cutting of clips), in a thread of their own, and in the network:
-    ``encode`` and ``denoise``. A GPU does the first of these during the second."""
+    """Time spent in ``decode`` (with the cutting of clips) and ``audio``, each in a thread of its own, and in the
+    network: ``encode`` and ``denoise``. A GPU does the first of these during the second. Who writes adds ``write``."""
     used: str = ""
     """Modalities that the maps depend on, e.g. ``av`` or ``tav``. A network without an audio encoder leaves audio
     unused."""
@@ -101,7 +101,14 @@ def predict_video(
                 raise
             report.damage = str(error)
 
-    clips = video_clips(decoded(), model.spec.clip, stride, start)
+    def cut() -> Iterator[VideoClip]:
+        clips = video_clips(decoded(), model.spec.clip, stride, start)
+        while True:
+            with report.timed("decode"):
+                clip = next(clips, None)
+            if clip is None:
+                return
+            yield clip
 
     def read(group: list[VideoClip]) -> SaliencyBatch:
         numbers = [item.clip.target for item in group]
@@ -119,15 +126,14 @@ def predict_video(
         return found
 
     def batches() -> Iterator[SaliencyBatch]:
-        while True:
-            with report.timed("decode"):
-                group = list(islice(clips, batch))
-            if not group:
-                return
+        # decoding takes a third of the time of reading: a thread for it, and one for the rest
+        clips = work_ahead(cut(), batch)
+        while group := list(islice(clips, batch)):
             report.times = group[-1].times
             with report.timed("audio"):
                 found = read(group)
-            yield found
+            # in this thread, so that the copy to the GPU need not wait in the other
+            yield pin_batch(found) if model.device.type == "cuda" else found
 
     def predicted() -> Iterator[tuple[int, np.ndarray]]:
         # the next clips are decoded while the network predicts these

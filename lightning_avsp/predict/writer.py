@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +19,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.files import lock_folder
 from lightning_avsp.media.mp4_writer import Mp4Writer
 from lightning_avsp.media.video import VideoInfo, decode_video, pyav, to_rgb
+from lightning_avsp.parallel import map_ahead, work_ahead
 from lightning_avsp.predict.maps import MapFormat, MapSpool
 from lightning_avsp.predict.overlay import Look
 from lightning_avsp.run_folder import write_json
@@ -26,6 +29,8 @@ log = logging.getLogger(__name__)
 #: Everything a prediction writes; ``--overwrite`` replaces a folder that holds nothing else.
 OUTPUTS = ("maps.npz", "maps", "saliency.mp4", "overlay.mp4", "prediction.json", "view.html")
 VIDEOS = ("saliency.mp4", "overlay.mp4")
+DRAWING_THREADS = min(4, os.cpu_count() or 1)
+"""Frames that are drawn at once; memory holds as many at the size of the video."""
 SPARE_BYTES = 64 << 20
 """Space that a prediction leaves free."""
 
@@ -35,7 +40,8 @@ class PredictionWriter:
 
     Everything grows in ``.<out>.partial`` beside ``out``, which takes its name when :meth:`finish` ends well. Until
     then ``out`` is as it was; after an error or a kill the maps predicted so far stay in the hidden folder, and the
-    same request goes on behind them. Entering the block claims the folder and tries the encoders.
+    same request goes on behind them. Entering the block claims the folder and tries the encoders. From the first map
+    on, threads draw and write beside the network.
 
     Args:
         out: Folder to create. It must not exist, or be empty, unless ``overwrite``.
@@ -79,6 +85,9 @@ class PredictionWriter:
         if self.finished is None:
             check_out(self.out, overwrite)
         self._held = ExitStack()
+        self._jobs: tuple[Future[list[int]], Future[None]] | None = None
+        self.written = 0
+        """Frames in the videos so far."""
 
     def __enter__(self) -> PredictionWriter:
         """Claim the folder and probe it.
@@ -96,7 +105,7 @@ class PredictionWriter:
                 raw.unlink(missing_ok=True)
             self._remove_results()
             write_json(state, self.request)
-            self.maps = MapSpool(raw, self.format, self.shape)
+            self.maps = MapSpool(raw, self.format, self.shape, growing=True)
             self._try_encoders()
         except BaseException:
             self.__exit__()
@@ -124,22 +133,31 @@ class PredictionWriter:
         if saliency.shape != self.shape:
             raise ValueError(f"got a map of {saliency.shape}, expected {self.shape}")
         self.maps.append(saliency)
+        for job in self._start():
+            if job.done():
+                job.result()  # an error, as of a full disk, ends the prediction here and not after hours
 
     def finish(self, record: dict[str, Any], progress: Callable[[int], None] = lambda done: None) -> int:
-        """Write all files and give the folder its name; returns the number of frames.
-
-        The video is decoded a second time, for the overlay at its own resolution: keeping full-size frames until their
-        maps are predicted would need memory for a clip and a batch of them.
+        """Write the rest of all files and give the folder its name; returns the number of frames.
 
         Args:
             record: Content of ``prediction.json``; request, look and number of frames are added.
             progress: Called with the number of written frames.
         """
-        times = self._write_videos(progress)
+        videos, maps = self._start()
+        self.maps.end()
+        while not videos.done():
+            progress(self.written)
+            wait([videos], timeout=0.2)  # Ctrl-C is noticed in between
+        times = videos.result()
+        progress(len(times))
         if not times:
             raise InputError(f"{self.info.path} holds no frame: nothing was predicted")
-        seconds = (np.array(times) - times[0]) * float(self.info.time_base)
-        self.maps.write_result(self.folder, seconds)
+        maps.result()
+        if len(times) != self.info.frames:  # damage ended the frames, but the maps' header has their number
+            self._remove(("maps.npz", "maps"))
+            self.maps.write_maps(self.folder, len(times))
+        self.maps.add_times(self.folder, (np.array(times) - times[0]) * float(self.info.time_base))
         whole = {"request": self.request, "look": asdict(self.look), "frames": len(times), **record}
         write_json(self.folder / "prediction.json", whole)
         check_out(
@@ -163,25 +181,58 @@ class PredictionWriter:
         shutil.rmtree(replaced, ignore_errors=True)
         return len(times)
 
-    def _write_videos(self, progress: Callable[[int], None]) -> list[int]:
+    def _start(self) -> tuple[Future[list[int]], Future[None]]:
+        """Begin to write videos and maps in threads, once, each frame as soon as its map is there."""
+        if self._jobs is None:
+            pool = ThreadPoolExecutor(2)
+            self._jobs = (
+                pool.submit(self._write_videos),
+                pool.submit(self.maps.write_maps, self.folder, self.info.frames),
+            )
+            pool.shutdown(wait=False)  # its threads end with their jobs
+        return self._jobs
+
+    def _write_videos(self) -> list[int]:
+        """Write both videos; returns the presentation times of their frames.
+
+        The video is decoded a second time, for the overlay at its own resolution: keeping full-size frames until their
+        maps are predicted would need memory for a clip and a batch of them.
+        """
         times: list[int] = []
         infos = (self.info, self.look.resized(self.info))
+
+        def shown() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+            with suppress(InputError):  # damage ends the frames here as it did when they were predicted
+                yield from frames_with_maps(self.info, self.maps, self.maps.top)
+
         with ExitStack() as stack:
-            shown = stack.enter_context(closing(frames_with_maps(self.info, self.maps, self.maps.top)))
-            saliency, drawn = (
+            saliency, overlay = (
                 stack.enter_context(Mp4Writer(self.folder / name, info))
                 for name, info in zip(VIDEOS, infos, strict=True)
             )
-            with suppress(InputError):  # damage ends the frames here as it did when they were predicted
-                for pts, image, stored in shown:
-                    # Each frame to its peak, as ground truth has it: 8 bits of absolute values would keep 13 levels
-                    # of a map of 0.02 to 0.08. The overlay stays absolute.
-                    peak = max(float(stored.max()), 1e-9)
-                    saliency.write(to_levels(stored / np.float32(peak), image.shape[:2]), pts)
-                    drawn.write(self.look.draw(image, to_levels(stored, image.shape[:2])), pts)
+            # decoding, drawing and each encoder in threads of their own: one alone is slower than a GPU predicts
+            encoder = stack.enter_context(ThreadPoolExecutor(1))
+            drawn = map_ahead(self._draw, work_ahead(shown()), DRAWING_THREADS)
+            try:
+                for pts, levels, image in stack.enter_context(closing(drawn)):
+                    encoding = encoder.submit(saliency.write, levels, pts)
+                    overlay.write(image, pts)
+                    encoding.result()
                     times.append(pts)
-                    progress(len(times))
+                    self.written = len(times)
+            except BaseException:
+                self.maps.end(drop=True)  # what decodes ahead would wait for the next map, and this for it
+                raise
         return times
+
+    def _draw(self, shown: tuple[int, np.ndarray, np.ndarray]) -> tuple[int, np.ndarray, np.ndarray]:
+        """Return a frame's presentation time, its saliency as grey levels, and the overlay."""
+        pts, image, stored = shown
+        # Each frame to its peak, as ground truth has it: 8 bits of absolute values would keep 13 levels
+        # of a map of 0.02 to 0.08. The overlay stays absolute.
+        peak = max(float(stored.max()), 1e-9)
+        levels = to_levels(stored / np.float32(peak), image.shape[:2])
+        return pts, levels, self.look.draw(image, to_levels(stored, image.shape[:2]))
 
     @property
     def bytes(self) -> int:
@@ -205,13 +256,20 @@ class PredictionWriter:
         self._remove_results()
 
     def _remove_results(self) -> None:
-        for name in OUTPUTS:
+        self._remove(OUTPUTS)
+
+    def _remove(self, names: Sequence[str]) -> None:
+        for name in names:
             path = self.folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def __exit__(self, *error: object) -> None:
         """Release the folder; without :meth:`finish` its maps stay for the next start, if there are any."""
         with self._held:
+            if self._jobs is not None:
+                self.maps.end(drop=True)
+                wait(list[Future[Any]](self._jobs))
+                self._jobs = None  # the same writer may be entered again
             if not self.folder.exists():  # finished: it has its name
                 return
             count = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -151,12 +151,22 @@ def sample_maps(
     return maps.clamp(0, 1) if average else maps
 
 
+def pin_batch(batch: SaliencyBatch) -> SaliencyBatch:
+    """Copy the tensors of a batch into pinned memory, as a loader's own thread does beside a GPU."""
+    pinned = {
+        name: value.pin_memory() if isinstance(value, Tensor) else value for name, value in batch.items()
+    }
+    return cast(SaliencyBatch, pinned)
+
+
 def move_batch(batch: SaliencyBatch, device: torch.device | str) -> SaliencyBatch:
-    """Copy the tensors of a batch to a device, lists of tensors too."""
+    """Copy the tensors of a batch to a device, lists of tensors too; from pinned memory without waiting for a GPU."""
+    # as Lightning: what an asynchronous copy leaves on the CPU, or on Apple's GPU, may be read before it is there
+    free = torch.device(device).type == "cuda"
 
     def moved(value: Any) -> Any:
         if isinstance(value, Tensor):
-            return value.to(device)
+            return value.to(device, non_blocking=free)
         return [moved(item) for item in value] if isinstance(value, list) else value
 
     return {name: moved(value) for name, value in batch.items()}  # type: ignore[return-value]

@@ -287,7 +287,6 @@ def test_the_bench_compares_with_a_loop_over_windows(
     assert clips == [4, 4, 4, 4, 4, 4, 1] + [1] * 6  # stride 1, stride 5, three windows in two steps
     loop, whole, fifth = json.loads((tmp_path / "a.json").read_text())
     assert [loop["way"], whole["way"], fifth["way"]] == ["each window alone", "stride 1", "stride 5"]
-    assert loop["write"] == whole["write"]
     parts = ("decode", "audio", "encode", "denoise", "write")
     assert all(record[name] > 0 for record in (loop, whole, fifth) for name in parts)
     assert loop["frames_per_s"] == pytest.approx(1 / sum(loop[name] for name in parts))

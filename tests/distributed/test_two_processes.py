@@ -1,9 +1,15 @@
-"""Two processes (gloo) train, resume and score as one does: DDP and FSDP2, through the real command line."""
+"""Two processes (gloo) train, resume and score as one does: DDP and FSDP2, through the real command line.
+
+The two processes compile two of their blocks and average their weights, the one does not compile. Compiled means traced
+forward and backward (torch's ``aot_eager``): graphs, hooks and names are those of ``--compile default``, but the
+kernels are torch's own, so that nothing here shows what inductor generates.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,8 +21,9 @@ import torch
 from commandline import TINY_NETWORK, fit_arguments
 
 from lightning_avsp.cli import main
+from lightning_avsp.tasks.loading import load_model
 
-OPTIONS = {"ddp": (), "fsdp2": ("--activation_checkpointing=true",)}
+OPTIONS = {"ddp": ("--compile=eager",), "fsdp2": ("--compile=eager", "--activation_checkpointing=true")}
 pytestmark = pytest.mark.long
 
 
@@ -48,7 +55,7 @@ def arguments(corpus: Path, run: Path, strategy: str, devices: int, *more: str) 
 
 
 def run_two(start: Callable, arguments: list[str], **variables: str) -> str:
-    environment = {**os.environ, "NO_DROPOUT": "1", **variables}
+    environment = {**os.environ, "NO_DROPOUT": "1", "TRACE_TWO_BLOCKS": "1", **variables}
     command = [sys.executable, fit_script.__file__, *arguments, "--data.batch_size=2"]
     process = start(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
     log = process.communicate()[1]
@@ -102,7 +109,9 @@ def test_two_processes_compute_what_one_computes_and_resume_exactly(
     log = run_two(start, arguments(corpus, whole, strategy, 2, *more), KEEP_IN_STEP="3")
     assert "global batch 4 = 2 clips on each of 2 processes x 1 accumulated" in log
     assert ("parameters are sharded over 2 processes (FSDP2)" in log) is (strategy == "fsdp2")
+    assert re.search(r"compiled for \d+\.\d s; [1-9]\d* graphs so far", log)
     assert_same_weights(alone, whole)
+    load_model(whole / "checkpoints" / "last.ckpt")  # refuses any other name or shape than the network's own
     # the loss that is logged is that of the first process' half of the clips, so weights are compared, and the test
     results = [json.loads((folder / "results" / "test.json").read_text()) for folder in (alone, whole)]
     assert results[0]["averages"]["test/frames"] == results[1]["averages"]["test/frames"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from functools import partial
 
 import numpy as np
@@ -139,6 +140,20 @@ def test_modalities(network, make_film) -> None:
     assert network.videos[4:] == [None, None]
     for a, b in ((both, seen), (both, heard), (seen, heard)):
         assert np.abs(a - b).max() > 1e-3
+
+
+def test_clips_for_a_gpu_are_pinned_in_the_thread_that_reads_them(network, make_film, monkeypatch) -> None:
+    pinned, given = [], []
+    pin = lambda self, *_: (pinned.append((self, threading.get_ident())), self)[1]  # noqa: E731
+    monkeypatch.setattr(Tensor, "pin_memory", pin)
+    monkeypatch.setattr(LoadedModel, "device", property(lambda _: torch.device("cuda")))
+    monkeypatch.setattr(
+        "lightning_avsp.tasks.loading.move_batch", lambda batch, _: (given.append(batch), batch)[1]
+    )
+    run(network, make_film(frames=5))
+    assert {thread for _, thread in pinned}.isdisjoint({threading.get_ident()})
+    for name in ("video", "audio"):
+        assert [any(one[name] is tensor for tensor, _ in pinned) for one in given] == [True, True]
 
 
 @pytest.mark.parametrize("settings", [{"stride": 0}, {"batch": 0}])

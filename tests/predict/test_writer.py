@@ -8,11 +8,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import wait_for
 
 from lightning_avsp.errors import InputError
 from lightning_avsp.media.audio_track import read_audio
+from lightning_avsp.media.mp4_writer import Mp4Writer
 from lightning_avsp.media.video import VideoInfo, iterate_frames, open_video
-from lightning_avsp.predict.writer import PredictionWriter, check_space, to_levels
+from lightning_avsp.predict.writer import DRAWING_THREADS, PredictionWriter, check_space, to_levels
 
 SHAPE = (16, 24)
 
@@ -134,6 +136,37 @@ def test_an_error_keeps_the_maps_for_the_next_start(make_film, tmp_path: Path, e
     assert [path.name for path in folder.iterdir()] == ["out"]
     with np.load(folder / "out" / "maps.npz") as stored:
         np.testing.assert_array_equal(stored["maps"][:, 0, 0], (np.arange(30) / 100).astype(np.float16))
+
+
+def test_videos_and_maps_are_written_while_further_maps_come(make_film, tmp_path: Path) -> None:
+    info = open_video(make_film())
+    with open_writer(tmp_path / "out", info) as writer:
+        for index in range(20):
+            writer.write(index, right_half())
+        wait_for(lambda: writer.written == 20 - DRAWING_THREADS)  # as many are drawn ahead
+        assert not (tmp_path / "out").exists()
+        for index in range(20, 30):
+            writer.write(index, right_half())
+        assert writer.finish({}) == 30
+        assert writer.written == 30
+
+
+def test_a_disk_that_is_full_ends_the_prediction_at_once(make_film, tmp_path: Path, monkeypatch) -> None:
+    info = open_video(make_film())
+    with open_writer(tmp_path / "out", info) as writer:
+
+        def full(*_) -> None:
+            raise OSError("No space left on device")
+
+        monkeypatch.setattr(Mp4Writer, "write", full)
+        for index in range(DRAWING_THREADS + 1):
+            writer.write(index, right_half())
+        jobs = writer._jobs
+        assert jobs is not None
+        wait_for(jobs[0].done)
+        with pytest.raises(OSError, match="No space left"):
+            writer.write(index + 1, right_half())
+    assert (tmp_path / ".out.partial" / "maps.raw").stat().st_size
 
 
 def test_maps_of_another_request_are_not_continued(make_film, tmp_path: Path, caplog) -> None:

@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 from torch._subclasses.fake_tensor import (
     FakeTensorMode,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data._utils.pin_memory import pin_memory
 
+from lightning_avsp.data.loader import loader_settings
 from lightning_avsp.diffusion import GaussianDiffusion, Sampling
 from lightning_avsp.papers.avrsp import AVRSP
 from lightning_avsp.papers.diffsal import DiffSal
@@ -28,7 +31,7 @@ from lightning_avsp.papers.tavdiff import TAVDiff
 from lightning_avsp.structures import DiffusionNetwork, SaliencyBatch, SaliencyNetwork
 from lightning_avsp.tasks import DiffusionSaliencyTask, DirectSaliencyTask, SaliencyTask
 from lightning_avsp.tasks.execution import fuse
-from lightning_avsp.tasks.prediction import encode, network_inputs, sample_maps
+from lightning_avsp.tasks.prediction import encode, move_batch, network_inputs, pin_batch, sample_maps
 
 SIZE = (64, 64)
 TINY: dict[str, Any] = {"video_encoder": "tiny", "audio_encoder": "tiny"}
@@ -51,11 +54,16 @@ needs_tracing = pytest.mark.skipif(
 
 
 class Waits(TorchDispatchMode):
-    """Operations for which a host would wait: values read back, and copies that are not told not to wait."""
+    """Operations for which a host would wait: values read back, and copies that are not told not to wait.
+
+    Copies to a GPU from memory that was not pinned wait whatever they are told.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.sent = 0
+        """Copies from the CPU to a GPU."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -63,20 +71,27 @@ class Waits(TorchDispatchMode):
         if name.startswith("aten._local_scalar_dense"):
             self.found.append(f"{name} of {args[0].device}")
         elif name.startswith("aten._to_copy") and kwargs.get("device") is not None:
-            self._copied(name, args[0].device, kwargs["device"], kwargs.get("non_blocking", False))
+            self._copied(name, args[0], kwargs["device"], kwargs.get("non_blocking", False))
         elif name.startswith("aten.copy_"):
-            self._copied(name, args[1].device, args[0].device, len(args) > 2 and args[2])
+            self._copied(name, args[1], args[0].device, len(args) > 2 and args[2])
         return func(*args, **kwargs)
 
-    def _copied(self, name: str, source: torch.device, target: Any, non_blocking: bool) -> None:
-        if torch.device(target).type != source.type and not non_blocking:
-            self.found.append(f"{name} from {source} to {target}")
+    def _copied(self, name: str, source: Tensor, target: Any, non_blocking: bool) -> None:
+        kinds = source.device.type, torch.device(target).type
+        self.sent += kinds == ("cpu", "cuda")
+        pinned = kinds != ("cpu", "cuda") or any(source is one for one in PINNED)
+        if kinds[0] != kinds[1] and not (non_blocking and pinned):
+            self.found.append(f"{name} from {source.device} to {target}{'' if pinned else ', not pinned'}")
+
+
+PINNED: list[Tensor] = []
+"""Tensors that were pinned in this test; pinning itself needs a driver."""
 
 
 @pytest.fixture(autouse=True)
-def _unpinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pinning needs a driver."""
-    monkeypatch.setattr(Tensor, "pin_memory", lambda self, *_: self)
+def _pinned_in_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    PINNED.clear()
+    monkeypatch.setattr(Tensor, "pin_memory", lambda self, *_: (PINNED.append(self), self)[1])
 
 
 def pretend() -> FakeTensorMode:
@@ -127,9 +142,35 @@ def test_a_forward_pass_on_a_gpu_waits_for_nothing(name: str) -> None:
     with pretend() as mode, Waits() as waits:
         task = moved(task, mode, "cuda")
         waits.found.clear()
+        waits.sent = 0
         loss = task.training_step(batch_of(task.network, "cuda"), 0)
     assert loss.device.type == "cuda"
     assert waits.found == []
+    assert waits.sent == (2 if isinstance(task, DiffusionSaliencyTask) else 0)  # t and noise
+
+
+@pytest.mark.parametrize(
+    ("pin", "move"), [(pin_memory, move_data_to_device), (pin_batch, move_batch)], ids=["trainer", "predict"]
+)
+def test_a_batch_is_pinned_and_sent_without_waiting(
+    pin: Callable[..., Any], move: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the loader's pinning thread, which runs beside a GPU alone, and the trainer; by `avsp predict`."""
+    settings = [loader_settings(0, None, seed=0, batch_bytes=1)]
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: True)
+        settings.append(loader_settings(0, None, seed=0, batch_bytes=1))
+    assert [one["pin_memory"] for one in settings] == [False, True]
+    for pinned in (True, False):
+        with pretend(), Waits() as waits:
+            batch = batch_of(NETWORKS["diffsal"](), "cpu")
+            if pin is pin_memory:
+                batch["fixations"] = [torch.zeros(5, 2, dtype=torch.int64)] * 2
+            moved = move(pin(batch) if pinned else batch, torch.device("cuda"))
+        tensors = 4 + len(batch.get("fixations", []))
+        assert moved["video"].device.type == "cuda"
+        assert waits.sent == tensors
+        assert len(waits.found) == (0 if pinned else tensors)
 
 
 @needs_tracing
