@@ -53,11 +53,17 @@ class GaussianDiffusion(nn.Module):
         require_choice("map_range", map_range, get_args(MapRange))
         self.map_range = map_range
         self.num_steps = num_steps
+        self.schedule = schedule
         betas = schedule_betas(schedule, num_steps)
         # Plain numbers as well as a buffer: what the buffer is restored from, and what samplers read without
         # asking the device. Entry t + 1 belongs to step t, entry 0 to the clean sample.
         self._alpha_bar_values: tuple[float, ...] = (1.0, *torch.cumprod(1 - betas, dim=0).tolist())
         self.register_buffer("_alpha_bars", self._table("cpu"), persistent=False)
+
+    def extra_repr(self) -> str:
+        """Settings shown by ``print``."""
+        settings = f"num_steps={self.num_steps}, schedule={self.schedule!r}"
+        return settings if self.map_range == "unit" else f"{settings}, map_range={self.map_range!r}"
 
     def alpha_bar_at(self, step: int) -> float:
         """Return the share of the signal's variance left at a step, -1 (clean) to T-1: in (0, 1].

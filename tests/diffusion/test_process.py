@@ -106,6 +106,7 @@ def test_schedule_is_not_in_the_checkpoint_but_survives_pickling() -> None:
     file.seek(0)
     loaded = torch.load(file, weights_only=False)
     assert torch.equal(*loaded.buffers(), *diffusion.buffers())
+    assert repr(loaded) == "GaussianDiffusion(num_steps=50, schedule='linear')"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -159,5 +159,6 @@ def test_ranges_are_inverse_and_an_unknown_one_is_refused() -> None:
     assert symmetric.to_signal(maps).tolist() == [-1.0, -0.5, 1.0]
     assert torch.equal(symmetric.to_maps(symmetric.to_signal(maps)), maps)
     assert GaussianDiffusion().to_signal(maps) is maps
+    assert "symmetric" in repr(symmetric)
     with pytest.raises(InputError, match="unit, symmetric"):
         GaussianDiffusion(map_range="half")
