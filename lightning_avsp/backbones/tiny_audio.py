@@ -72,7 +72,7 @@ class TinyWaveformEncoder(AudioEncoder):
         self.out_channels = channels
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Encode waveforms (B, 1, N), 22050 Hz, in [-256, 256], to (B, C, n), n of :meth:`tokens`.
+        """Encode waveforms (B, 1, N), 22050 Hz, in [-256, 256], to (B, C, n), n one for every 2048 samples.
 
         Raises:
             InputError: If the waveform is empty.
@@ -86,11 +86,6 @@ class TinyWaveformEncoder(AudioEncoder):
         count, width = features.shape[-1], self.out_channels
         positions = grid_positions((count,), width, features.device, extent=16.0, max_period=100.0)  # (n, C)
         return features + positions.T.to(features.dtype)
-
-    def tokens(self, samples: int) -> int:
-        """Return the length of the features of so many samples."""
-        energies = samples // self.stride + 1
-        return ((energies + 3) // 4 + 1) // 2
 
 
 def windowed_waves(filters: int, length: int) -> Tensor:

@@ -71,7 +71,7 @@ class AuditOptions:
         captions = find_corpus_captions(model, self.root, self.captions, self.features)
         shared = ("split", "every", "batch", "num_workers", "missing_audio", "limit_videos")
         options = {name: getattr(self, name) for name in shared}
-        return model, AuditData(Path(self.root), split_names(self.corpus), captions=captions, **options)
+        return model, AuditData(self.root, split_names(self.corpus), captions=captions, **options)
 
 
 @dataclass
@@ -127,7 +127,7 @@ def noise(ckpt: Path, samples: int = 4, out: Path | None = None, **options: Any)
     _audit("noise", ckpt, AuditOptions(**options), out, samples=samples)
 
 
-def leak(runs: list[str], strict: bool = False, out: Path | None = None) -> None:
+def leak(runs: list[Path], strict: bool = False, out: Path | None = None) -> None:
     """Find runs tested on videos that their training, pretraining or selection has seen.
 
     Exit code 1 if there is one. Origins that cannot be followed count as unknown, never as clean.
@@ -137,10 +137,10 @@ def leak(runs: list[str], strict: bool = False, out: Path | None = None) -> None
         strict: Exit with code 1 also if something is unknown.
         out: JSON file to write.
     """
-    found = audit_leaks([Path(run) for run in runs])
+    found = audit_leaks(runs)
     report = leak_report(found)
     if out is not None:
-        write_json(Path(out), report.record)
+        write_json(out, report.record)
     print("\n".join(report.lines()))
     states = {finding.state for finding in found}  # the exit code is for scripts
     if "leak" in states or (strict and "unknown" in states):
@@ -151,14 +151,14 @@ def _audit(name: str, ckpt: Path, options: AuditOptions, out: Path | None, **set
     """Run an audit, print its tables, and write everything with the model and its test frames as JSON."""
     if isinstance(options, PerturbationOptions):
         settings |= {"samples": options.samples, "metrics": options.metrics, "least": options.least}
-    model, data = options.open(Path(ckpt))
+    model, data = options.open(ckpt)
     audit: Any = audit_denoising
     if name in ("audio", "text"):
         audit, settings["modality"] = audit_modality, name
     with progress_bar("clips") as advance:
         report = audit(model, data, progress=advance, **settings).report()
     # beside the other results of the run
-    path = report_file(Path(ckpt), name) if out is None else Path(out)
+    path = report_file(ckpt, name) if out is None else out
     sampling = None if model.sampling is None else vars(model.sampling)
     facts = {"checkpoint": str(ckpt), "source": model.source, "seed": model.seed, "sampling": sampling}
     write_json(path, {**facts, **asdict(data), **settings, **report.record})
@@ -186,7 +186,6 @@ def explain(
         out: Folder for images and explain.json; explain/VIDEO_FRAME in the run's folder by default.
         options: See :class:`AuditOptions`.
     """
-    ckpt = Path(ckpt)
     model, data = AuditOptions(every=1, **options).open(ckpt)
     explainer = Explainer(model, data)
     clips = explainer.explain([explainer.find(video, frame)])
@@ -197,7 +196,7 @@ def explain(
         )
     name, number = clips.batch["video_id"][0], int(clips.batch["frame"][0])
     run = ckpt.resolve().parent.parent
-    folder = run / "explain" / f"{name}_{number:05d}" if out is None else Path(out)
+    folder = run / "explain" / f"{name}_{number:05d}" if out is None else out
     corpus = clips.batch["corpus"][0]
     caption = None if data.captions is None else data.captions.find_text(corpus, name, number)
     words: list[str] = []
@@ -256,10 +255,9 @@ def figure(
         options: See :class:`~lightning_avsp.cli.audit.AuditOptions`.
     """
     settings = AuditOptions(**options)
-    root = Path(settings.root)
+    root = settings.root
     colour_table(colours)  # refuses an unknown one before anything is read
     require_range(1, rows=rows)
-    out = Path(out)
     endings = (".png", ".pdf")
     paths = [out] if out.suffix in endings else [out.with_name(out.name + end) for end in endings]
     try:

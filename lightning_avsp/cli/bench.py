@@ -135,7 +135,7 @@ def predict(
         json: Also write the measurements to this file.
     """
     require_range(1, strides=min(strides, default=1), windows=windows, batch=batch)
-    info, model = open_video(Path(video)), loading.load_model(Path(checkpoint), device, steps)
+    info, model = open_video(video), loading.load_model(checkpoint, device, steps)
     # every speed is compared with that of stride 1
     records = bench_predict(model, info, list(dict.fromkeys([1, *strides])), windows, batch)
     title = f"{info.frames} frames of {info.width}x{info.height}, {type(model.network).__name__} on {model.device}"
@@ -148,7 +148,7 @@ def predict(
         f"differ by up to {records[0]['difference']:.4f}."
     )
     if json is not None:
-        write_json(Path(json), records)
+        write_json(json, records)
 
 
 def model(json: Path | None = None) -> None:

@@ -68,9 +68,8 @@ def caption(
         text_model: CLIP model, or a folder with its files; openai/clip-vit-base-patch32 by default, tiny-random with
             --synthetic.
     """
-    root = Path(root)
-    out = root / "captions" if out is None else Path(out)
-    features_folder = out / "features" if features_folder is None else Path(features_folder)
+    out = root / "captions" if out is None else out
+    features_folder = features_folder or out / "features"
     names = [find_corpus(name, root).name for name in split_names(corpus)]
     if not names:
         raise InputError("no corpus given: --corpus AVAD, or several with commas between them")
@@ -98,7 +97,7 @@ def caption(
         path = caption_path(out, name)
         if from_ is not None:
             frames = {entry.video: entry.n_frames for entry in videos}
-            added, replaced = merge_captions(path, read_table(Path(from_)), frames, Path(from_))
+            added, replaced = merge_captions(path, read_table(from_), frames, from_)
             print(f"{name}: {added} captions from {from_} added, {replaced} replaced, in {path}")
             continue
         todo = uncaptioned_frames(videos, every, path, model, prompt)

@@ -103,7 +103,7 @@ def check(
     console = Console(highlight=False, soft_wrap=True)
     with progress_bar("check") as advance:
         report = check_corpora(
-            Path(root),
+            root,
             list(split_names(corpus)),
             depth="quick" if quick else "full" if full else "standard",
             workers=workers or os.cpu_count() or 1,
@@ -111,7 +111,7 @@ def check(
         )
     print_faults(console, report, show)
     if json is not None:
-        write_json(Path(json), report.as_json())
+        write_json(json, report.as_json())
         console.print(f"written to {json}", markup=False)
     errors, warnings = report.count("error"), report.count("warning")
     console.print(f"{errors} errors, {warnings} warnings")
@@ -150,9 +150,9 @@ def import_recording(
     options = ImportSettings(**settings)
     with progress_bar("video and gaze") as advance:
         report = import_video(
-            Path(video),
-            Path(gaze),
-            Path(root),
+            video,
+            gaze,
+            root,
             corpus,
             options,
             video=video_name,
@@ -161,7 +161,7 @@ def import_recording(
             overwrite=overwrite,
             progress=lambda kind, done, total: advance(done, total, kind),
         )
-    kept = Path(root) / "corpora" / f"{corpus}.yaml"
+    kept = root / "corpora" / f"{corpus}.yaml"
     if not kept.exists():  # the first video's, which the others are to share
         shared = {"corpus": corpus, "root": str(root), **asdict(options)}
         write_atomically(kept, yaml.safe_dump(shared, sort_keys=False))
@@ -214,8 +214,8 @@ def prepare(
     """
     height_width = parse_size(size, "--size", "HEIGHTxWIDTH")
     console = Console(highlight=False, soft_wrap=True)
-    corpora = corpus or present_corpora(Path(root))  # a root seldom holds all
-    entries = read_videos(Path(root), corpora, "all", missing_audio="silence", skip_missing_lists=True)
+    corpora = corpus or present_corpora(root)  # a root seldom holds all
+    entries = read_videos(root, corpora, "all", missing_audio="silence", skip_missing_lists=True)
     with progress_bar(f"{format} {size}") as progress:
         report = prepare_cache(
             entries,

@@ -173,9 +173,10 @@ def run_tool(path: tuple[str, ...], arguments: Sequence[str]) -> None:
     # positional ones are parameters like the others in Python; here they have no name
     parser.add_function_arguments(function, as_positional=False, skip=set(positional.split()))
     for name in positional.split():
-        several = str(signature(function).parameters[name].annotation).startswith("list")
+        annotation = str(signature(function).parameters[name].annotation)
+        several, kind = annotation.startswith("list"), Path if "Path" in annotation else str
         settings: dict[str, Any] = {"nargs": "+"} if several else {}  # only lists may be several words
-        parser.add_argument(name, type=str, help="Paths." if several else "A path.", **settings)
+        parser.add_argument(name, type=kind, help="Paths." if several else "A path.", **settings)
     parser.add_argument("--config", action="config", help="YAML file with any of these options.")
     spelt = spell_out_flags(arguments, dict(parser.get_defaults().items()))
     values = parser.instantiate(expand_home(parser.parse_args(spelt))).as_dict()

@@ -96,13 +96,13 @@ def experiments(
     """
     if readmes:
         for name, path in (("experiments", folder), ("sweeps", sweeps)):
-            (Path(path) / "README.md").write_text(list_files(Path(path), LISTS[name]))
+            (path / "README.md").write_text(list_files(path, LISTS[name]))
         return
     text = table_of_experiments(folder, sweeps)
     if out is None:
         print(text, end="")
     else:
-        Path(out).write_text(text)
+        out.write_text(text)
         print(f"written to {out}")
 
 

@@ -72,11 +72,10 @@ def predict(
     from lightning_avsp.tasks.graphs import use_graphs
     from lightning_avsp.tasks.loading import load_model
 
-    checkpoint = Path(checkpoint)
     # Mistakes in the request are found before the first frame is predicted.
     look = Look(style, colours, opacity)
     require_range(1, stride=stride, batch=batch)
-    folders = find_videos([Path(video) for video in videos], Path(out))
+    folders = find_videos(videos, out)
     infos = [open_video(video, allow_truncated=allow_truncated) for video in folders]
     mute = [info for info in infos if info.audio is None]  # before hours of predicting the others
     if modality == "a" and mute:
@@ -166,12 +165,9 @@ def view(
     from lightning_avsp.cli.progress import split_names
     from lightning_avsp.predict.view import write_view
 
-    found = [Path(folder) for folder in folders]
-    text = "" if notes is None else Path(notes).read_text(encoding="utf-8")
+    text = "" if notes is None else notes.read_text(encoding="utf-8")
     tables = [Path(table) for table in split_names(scores or "")]
-    path = write_view(
-        found, Path(out) if out is not None else found[0] / "view.html", colours, text, tables, metric
-    )
+    path = write_view(folders, out or folders[0] / "view.html", colours, text, tables, metric)
     print(f"written: {path} ({path.stat().st_size:,} bytes)")
 
 
@@ -188,7 +184,7 @@ def export(checkpoint: Path, out: Path, overwrite: bool = False) -> None:
     """
     from lightning_avsp.tasks.export import export_model
 
-    for path in export_model(Path(checkpoint), Path(out), overwrite=overwrite):
+    for path in export_model(checkpoint, out, overwrite=overwrite):
         print(f"written: {path} ({path.stat().st_size:,} bytes)")
 
 
@@ -220,10 +216,8 @@ def crowdsal(
     from lightning_avsp.predict.submission import submit_crowdsal
     from lightning_avsp.tasks.loading import load_model
 
-    model = load_model(Path(checkpoint), device, steps, seed)
+    model = load_model(checkpoint, device, steps, seed)
     subsets = ("public_test", "private_test") if subset == "both" else (subset,)
     batch = batch or (16 if model.device.type == "cuda" else 4)
-    written = submit_crowdsal(
-        model, Path(root), Path(out), subsets, batch, lambda line: print(line, flush=True)
-    )
+    written = submit_crowdsal(model, root, out, subsets, batch, lambda line: print(line, flush=True))
     print(f"{len(written)} videos, each with the frames of its clip: {out}")

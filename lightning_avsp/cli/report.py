@@ -55,7 +55,6 @@ def evaluate(
         workers: Processes.
         options: See :func:`evaluate_predictions`.
     """
-    predictions, root = Path(predictions), Path(root)
     corpora = split_names(corpus)
     console = Console()
     with progress_bar("videos") as progress:
@@ -70,7 +69,7 @@ def evaluate(
             **options,
         )
     name = f"{'+'.join(corpora)}_split{split}_{protocol}.json"
-    target = Path(out) if out is not None else Path("evaluations") / predictions.resolve().name / name
+    target = out or Path("evaluations") / predictions.resolve().name / name
     print_evaluation(result, console)
     for path in write_results(result, target):
         console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
@@ -88,10 +87,10 @@ def compare(first: Path, second: Path, out: Path | None = None, seed: int = 0) -
         out: Also write the comparison to this JSON file.
         seed: Seed of the bootstrap intervals.
     """
-    comparison = compare_results(Path(first), Path(second), seed=seed)
+    comparison = compare_results(first, second, seed=seed)
     print_comparison(comparison, Console())
     if out is not None:
-        write_json(Path(out), asdict(comparison))
+        write_json(out, asdict(comparison))
 
 
 Format = Literal["markdown", "latex", "csv", "html"]
@@ -149,30 +148,30 @@ def report(
         raise InputError("nothing to report: give --sweep FILE, --all, or --leaderboard --corpus AVAD")
     if (sweep or all) and leaderboard and format == "csv":
         raise InputError("tables and a leaderboard have different columns; write one CSV file for each")
-    if all and not Path(sweeps).is_dir():
+    if all and not sweeps.is_dir():
         raise InputError(
             f"no folder of sweeps at {sweeps}; start from the folder that holds it, or give --sweeps"
         )
     chosen = "" if protocol == "paper" else protocol
     read = partial(
         read_report,
-        runs=Path(runs),
+        runs=runs,
         counter=CostCounter() if efficiency else None,  # one for all tables: rows share networks
         args=None if args is None else shlex.split(args),
-        speeds=None if speeds is None else read_speeds(Path(speeds)),
+        speeds=None if speeds is None else read_speeds(speeds),
         protocol=chosen,
     )
-    paths = [Path(path) for path in (sweep if isinstance(sweep, list) else [sweep]) if path is not None]
+    paths = sweep if isinstance(sweep, list) else [sweep] if sweep is not None else []
     reports = [read(path) for path in paths]
     given = {one.table.id: path for one, path in zip(reports, paths, strict=True)}
     for table in published_tables().values():
-        path = given.get(table.sweep, Path(sweeps) / f"{table.sweep}.yaml")
+        path = given.get(table.sweep, sweeps / f"{table.sweep}.yaml")
         along = table if table.course is not None else None  # printed along the trainings of another table
         if all:
             reports.append(read(path, table=along) if path.is_file() else report_published(table))
         elif along is not None and table.sweep in given:  # its numbers come of the same trainings
             reports.append(read(path, table=along))
-    board = read_leaderboard(corpus, metric, Path(runs), chosen) if corpus is not None else None
+    board = read_leaderboard(corpus, metric, runs, chosen) if corpus is not None else None
     sections = [report_section(one) for one in reports]
     sections += [leaderboard_section(board)] if board is not None else []
     if format == "csv":
@@ -185,7 +184,7 @@ def report(
     if out is None:
         print(text, end="" if text.endswith("\n") else "\n")
     else:
-        write_atomically(Path(out), text)
+        write_atomically(out, text)
     missing = [one.name for one in reports if not one.complete]  # said last, where a terminal shows it
     if missing:
         log.warning("incomplete: %s", ", ".join(missing))

@@ -126,7 +126,7 @@ def plan(
         plans = [plan_sweep(sweep, _options(sweep, folder, args), with_data=False) for sweep in sweeps]
         finished = set()
     every = SweepPlan.join(plans)
-    known = {} if speeds is None else read_speeds(Path(speeds))
+    known = {} if speeds is None else read_speeds(speeds)
     known |= recorded_speeds(every, folder) if finished else {}
     runner = Runner(folder, Path.cwd(), gpus_per_trial)
     for sweep, planned in zip(sweeps, plans, strict=True):

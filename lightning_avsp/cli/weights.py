@@ -92,7 +92,7 @@ def check(names: list[str]) -> None:
         print(f"{_load(kind, path)[1]}; hash {'as in its name' if hash_fits(path) else 'not in its name'}")
 
 
-def convert(file: str, out: Path) -> None:
+def convert(file: Path, out: Path) -> None:
     """Write the tensors of a published file that a model needs as safetensors, which hold no code.
 
     The layouts: an official DiffSal checkpoint, S3D of torchvision or kylemin, both SoundNet-8 files, torchvggish,
@@ -104,12 +104,12 @@ def convert(file: str, out: Path) -> None:
     """
     if out.suffix != ".safetensors":
         raise InputError(f"--out={out}: the name of a converted file ends in .safetensors")
-    kind = recognise(Path(file))
-    state, report = _load(kind, Path(file))
+    kind = recognise(file)
+    state, report = _load(kind, file)
     out.parent.mkdir(parents=True, exist_ok=True)
     # safetensors refuses views
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-    save_file(tensors, out, {"layout": kind, "converted from": Path(file).name})
+    save_file(tensors, out, {"layout": kind, "converted from": file.name})
     print(f"{report}\n{out}: {kind}, {len(tensors)} tensors")
 
 

@@ -243,11 +243,7 @@ def audio_blocks(
 
 
 def _convert(info: VideoInfo, resampler: Any, block: Any) -> list[Any]:
-    """Convert a block of audio.
-
-    Raises:
-        InputError: If damage gave it properties that cannot be.
-    """
+    """Convert a block of audio, to which damage may have given properties that cannot be."""
     try:
         converted: list[Any] = resampler.resample(block)
     except (pyav().error.FFmpegError, ValueError) as error:

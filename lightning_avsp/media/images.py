@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lightning_avsp.errors import InputError
 
@@ -196,11 +196,7 @@ def _stored_values(image: Image.Image, path: Path) -> np.ndarray:
 
 
 def _without_alpha(image: Image.Image, path: Path) -> Image.Image:
-    """Drop a transparency that hides nothing.
-
-    Raises:
-        InputError: If a pixel is not opaque.
-    """
+    """Drop a transparency that hides nothing, and refuse any other."""
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         coloured = image.convert("RGBA")
         if coloured.getchannel("A").getextrema() != (255, 255):
@@ -212,11 +208,8 @@ def _without_alpha(image: Image.Image, path: Path) -> Image.Image:
 
 
 def _open(source: Path | io.BytesIO) -> Image.Image:
-    """Open an image, and refuse absurd sizes before anything is allocated for them.
-
-    Pixels are read from bytes only: Pillow maps an uncompressed TIFF file into memory, and scrambles one that lies on
-    its side.
-    """
+    """Open an image, and refuse absurd sizes before anything is allocated for them; pixels are read from bytes only."""
+    # of a path, Pillow maps an uncompressed TIFF into memory, and scrambles one that lies on its side
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of large images, which have a limit of their own here
         image = Image.open(source)
@@ -227,11 +220,7 @@ def _open(source: Path | io.BytesIO) -> Image.Image:
 
 
 def _jpeg_header(data: bytes) -> tuple[int, int, str]:
-    """(height, width, colour space) of a JPEG.
-
-    Raises:
-        ValueError: If it is no JPEG, or too large.
-    """
+    """(height, width, colour space) of a JPEG; refuses one that is too large."""
     import simplejpeg
 
     height, width, space, _ = simplejpeg.decode_jpeg_header(data)
@@ -259,7 +248,7 @@ def _named_damage(path: Path) -> Iterator[None]:
     except UNREADABLE as error:
         if not path.exists():
             raise InputError(f"{path} is missing; unpack the corpus again") from error
-        size = path.stat().st_size
-        raise InputError(
-            f"{path} ({size} bytes) cannot be read as an image: {error}; replace this file"
-        ) from error
+        # Pillow would name the buffer that the bytes were read into
+        why = "of no known format" if isinstance(error, UnidentifiedImageError) else error
+        state = f"{path} ({path.stat().st_size} bytes)"
+        raise InputError(f"{state} cannot be read as an image: {why}; replace this file") from error

@@ -82,11 +82,7 @@ def _read_variables(data: bytes) -> dict[str, np.ndarray | str]:
 
 
 def _read_element(data: bytes, position: int, order: str) -> tuple[int, bytes, int]:
-    """Type and bytes of the element at a position, and the position of the next.
-
-    Raises:
-        ValueError: If it reaches beyond the end.
-    """
+    """Type and bytes of the element at a position, and the position of the next."""
     (tag,) = struct.unpack_from(f"{order}I", data, position)
     if tag >> 16:  # up to four bytes lie beside their tag
         kind, length, begin = tag & 0xFFFF, tag >> 16, position + 4

@@ -111,14 +111,8 @@ def survey(container: Any, stream: Any, path: Path) -> Survey:
 
 
 def _misplaces(decoded: list[int], known: list[int], hidden: list[int], step: int) -> bool:
-    """True if times are those of no codec: a frame after more than 16 later ones, or hidden far from those shown.
-
-    Args:
-        decoded: Times of the shown frames in the order of the file.
-        known: The same, sorted.
-        hidden: Times of frames that an edit list hides, before the first shown and after the last.
-        step: Longest time for which a frame is shown.
-    """
+    """True if times are those of no codec: a frame after more than 16 later ones, or hidden far from those shown."""
+    # an edit list hides frames next to those shown, at most two of the longest steps away
     places = {time: place for place, time in enumerate(known)}
     if any(places[time] - place > MOST_REORDERED for place, time in enumerate(decoded)):
         return True

@@ -164,11 +164,7 @@ class SaliencyMetrics:
 
 
 def _as_list(predictions: Tensor | Sequence[Tensor]) -> list[Tensor]:
-    """One map (H, W) per frame.
-
-    Raises:
-        InputError: If a shape is not that of a map.
-    """
+    """One map (H, W) per frame."""
     if isinstance(predictions, Tensor) and predictions.ndim != 3:
         raise InputError(f"predictions have shape {tuple(predictions.shape)}, but maps must be (B, H, W).")
     maps = list(predictions)
@@ -181,11 +177,7 @@ def _as_list(predictions: Tensor | Sequence[Tensor]) -> list[Tensor]:
 
 
 def _same_size(maps: Sequence[Tensor], ground_truth: Sequence[Tensor]) -> Iterator[list[int]]:
-    """Indices of frames that can be worked on together: same sizes and types, few enough for memory.
-
-    Raises:
-        InputError: If a ground truth is not a map.
-    """
+    """Indices of frames that can be worked on together: same sizes and types, few enough for memory."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, (ours, truth) in enumerate(zip(maps, ground_truth, strict=True)):
         if truth.ndim != 2 or truth.numel() == 0:

@@ -106,10 +106,8 @@ def _run() -> None:
 
 
 def _die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, by whatever cause.
-
-    Only Linux can; elsewhere a survivor is possible, and the lock keeps a retry from running beside it.
-    """
+    """Have the kernel kill this process when its parent ends, by whatever cause."""
+    # elsewhere a survivor is possible, and the lock keeps a retry from running beside it
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
     # popped, as DDP's further processes inherit the environment and have this one as parent

@@ -211,11 +211,8 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask a run to save its checkpoint and end; kill what is left of it after `GRACE` seconds.
-
-    The wish goes to the first process alone: a loader process that got it too would die at once, and the training with
-    it before the checkpoint is written.
-    """
+    """Ask a run to save its checkpoint and end; kill what is left of it after `GRACE` seconds."""
+    # the first process alone: a dataloader worker would die at once, and the training with it, unsaved
     process.terminate()
     try:
         process.wait(GRACE)

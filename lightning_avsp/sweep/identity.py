@@ -148,11 +148,8 @@ def corpora_of(data: dict[str, Any]) -> list[tuple[Corpus, int]]:
 
 
 def _data_content(data: dict[str, Any], parts: tuple[Part, ...], with_data: bool) -> dict[str, Any]:
-    """Describe the videos of some parts by corpus, how synthetic ones were made, and their captions.
-
-    Captions count with the model and the prompt that made them, and the model of their features. Frames or sounds that
-    changed under the same lists are not noticed.
-    """
+    """Describe the videos of some parts by corpus, how synthetic ones were made, and their captions."""
+    # captions with their prompt and models; frames or audio that changed under the same lists are not noticed
     if not with_data:
         corpora = [[corpus.name, split] for corpus, split in corpora_of(data)]
         return {"data": corpora, "captions": bool(data.get("captions"))}

@@ -45,9 +45,8 @@ def test_published_models_are_ranked_each_once(table):
     values = [entry.values["CC"].mean for entry in found.entries]
     assert values == sorted(values, reverse=True)
     ranks = {entry.name: entry.rank for entry in found.entries}
-    assert (
-        ranks["TSFP-Net (AV)"] == ranks["AVRSP (AV)"] == ranks["AVRSP (V)"] - 2
-    )  # equal numbers share a rank
+    # equal numbers share a rank
+    assert ranks["TSFP-Net (AV)"] == ranks["AVRSP (AV)"] == ranks["AVRSP (V)"] - 2
     casp = next(entry for entry in found.entries if entry.name == "CASP-Net (AV)")
     assert [place.split(" (")[0] for place in casp.places] == [
         "DiffSal 6",

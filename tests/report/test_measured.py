@@ -60,9 +60,8 @@ def test_the_number_is_the_mean_over_seeds_with_their_spread():
 
 
 def test_undefined_values_do_not_count():
-    found = measured(
-        result(None, None, {"a": 0.2, "b": 0.4})
-    )  # results without seed and split count like others
+    # results without seed and split count like others
+    found = measured(result(None, None, {"a": 0.2, "b": 0.4}))
     assert (found.interval.mean, found.distinct("seed")) == (pytest.approx(0.3), ())
     assert measured(result(1, 0, {"a": None, "b": 0.4})).interval.mean == pytest.approx(0.4)
     assert measure([result(1, 0, {"a": None})], "AVAD", "CC") is None

@@ -32,25 +32,17 @@ def lines(sweep: FakeSweep) -> list[str]:
 def test_stages_come_first_and_everything_runs_once(
     make_sweep: MakeSweep, cluster: Cluster, tmp_path: Path, corpus: Path
 ) -> None:
-    stage = {
-        "seed_everything": 9,
-        "data": {"root": str(corpus)},
-        "model": {"class_path": "DiffusionSaliencyTask"},
-    }
-    (tmp_path / "stage.yaml").write_text(yaml.safe_dump({**stage, "wandb_project": str(tmp_path / "notes")}))
-    steps = {
-        "parameters": {
-            "init_args": {"parameters": {"sampling": {"parameters": {"steps": {"values": [1, 3]}}}}}
-        }
-    }
+    stage = {"seed_everything": 9, "data": {"root": str(corpus)}, "wandb_project": str(tmp_path / "notes")}
+    stage["model"] = {"class_path": "DiffusionSaliencyTask"}
+    (tmp_path / "stage.yaml").write_text(yaml.safe_dump(stage))
+    steps = {"values": [{"init_args": {"sampling": {"steps": count}}} for count in (1, 3)]}
     sweep = make_sweep(0, 1, model=steps, init_from={"value": f"stage:{tmp_path / 'stage.yaml'}"})
     sweep.go(0, 1, 9)
     assert lines(sweep) == ["waiting"] * 4
     assert sweep.run(cluster) == []
     assert lines(sweep) == ["finished"] * 4
-    assert [sweep.events(seed) for seed in (9, 0, 1)] == [
-        ["new", "waits", "end"]
-    ] * 3  # two tests share a training
+    # two tests share a training
+    assert [sweep.events(seed) for seed in (9, 0, 1)] == [["new", "waits", "end"]] * 3
     assert sweep.events(0, "test") == ["new", "new"]
     plan = sweep.plan()
     last = plan.trials[0].training
@@ -100,11 +92,8 @@ def test_a_failing_row_is_tried_again_and_shown_while_the_others_go_on(
     said: list[str] = []
     failed = sweep.run(cluster, said, retries=1)
     assert sorted(trial.seed for trial in failed) == [1, 2]
-    assert [sweep.events(seed).count("new") for seed in (0, 1, 2)] == [
-        1,
-        2,
-        1,
-    ]  # a user's error is not tried again
+    # a user's error is not tried again
+    assert [sweep.events(seed).count("new") for seed in (0, 1, 2)] == [1, 2, 1]
     assert sum(line.startswith("finished") for line in said) == 1
     assert sum("this is the end of the log" in line for line in said) == 2
     assert lines(sweep) == ["finished", "failed", "failed"]
@@ -148,10 +137,7 @@ def test_a_killed_driver_leaves_nothing_behind(
     environment = {**os.environ, **fake_environment()}
     command = [
         sys.executable,
-        "-m",
-        "lightning_avsp",
-        "sweep",
-        "run",
+        *["-m", "lightning_avsp", "sweep", "run"],
         str(sweep.path),
         f"--runs={sweep.runs}",
     ]

@@ -70,12 +70,8 @@ def nested(name: str, value: Any) -> dict:
 def test_a_trial_is_composed_of_files_options_and_its_row(experiment: Path) -> None:
     row = {"model": {"init_args": {"network": {"init_args": {"audio_weights": None}}}}}
     words = ["--config", str(experiment), "--trainer.max_epochs=3", "--config", json.dumps(row)]
-    args = [
-        "--model.network.audio_weights=a.pth",
-        "--model.network.video_weights",
-        "v.pth",
-        "--data={size: [1, 2]}",
-    ]
+    args = ["--model.network.audio_weights=a.pth", "--model.network.video_weights", "v.pth"]
+    args.append("--data={size: [1, 2]}")
     composed = split_arguments(words, args).compose()
     assert lookup(composed, "model.optimizer.lr") == 1e-4  # of the file that the experiment names
     assert composed["trainer"] == {"accelerator": "cpu", "max_epochs": 3}
@@ -138,33 +134,27 @@ def test_the_settings_of_a_test_name_the_result_alone(plan: Plan, setting: str, 
 @pytest.mark.parametrize(
     "same",
     [
-        ["--data.num_workers=0", "--data.loading.eval_batch_size=9", "--trainer.enable_progress_bar=false"],
-        ["--trainer.strategy=ddp", "--trainer.accelerator=auto", "--compile=default", "--deterministic=true"],
-        [
-            "--experiment=other",
-            "--wandb=disabled",
-            "--figures=0",
-            "--save_every_steps=3",
-            "--trainer.max_epochs=1.0",
-        ],
+        "--data.num_workers=0 --data.loading.eval_batch_size=9 --trainer.enable_progress_bar=false",
+        "--trainer.strategy=ddp --trainer.accelerator=auto --compile=default --deterministic=true",
+        "--experiment=other --wandb=disabled --figures=0 --save_every_steps=3 --trainer.max_epochs=1.0",
     ],
 )
-def test_how_a_run_computes_is_in_no_name(plan: Plan, same: list[str]) -> None:
-    assert plan(None, *same).training.name == plan().training.name
-    assert plan(None, *same).test == plan().test
+def test_how_a_run_computes_is_in_no_name(plan: Plan, same: str) -> None:
+    assert plan(None, *same.split()).training.name == plan().training.name
+    assert plan(None, *same.split()).test == plan().test
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        *(["--seed_everything=1"], ["--data.split=2"], ["--data.batch_size=3"], ["--trainer.max_epochs=2"]),
-        *(["--trainer.precision=bf16-mixed"], ["--model.network.interaction=none"], ["--monitor=val/nss"]),
-        *(["--model.network=AVRSP"], ["--ema=0.9"], ["--model.sampling.steps=1"], ["--data.global_batch=4"]),
+        *("--seed_everything=1", "--data.split=2", "--data.batch_size=3", "--trainer.max_epochs=2"),
+        *("--trainer.precision=bf16-mixed", "--model.network.interaction=none", "--monitor=val/nss"),
+        *("--model.network=AVRSP", "--ema=0.9", "--model.sampling.steps=1", "--data.global_batch=4"),
     ],
 )
-def test_what_decides_the_weights_is_in_both_names(plan: Plan, other: list[str]) -> None:
-    assert plan(None, *other).training.name != plan().training.name
-    assert plan(None, *other).test != plan().test
+def test_what_decides_the_weights_is_in_both_names(plan: Plan, other: str) -> None:
+    assert plan(None, other).training.name != plan().training.name
+    assert plan(None, other).test != plan().test
 
 
 def test_a_global_batch_is_shared_by_whatever_divides_it(plan: Plan, tmp_path: Path) -> None:

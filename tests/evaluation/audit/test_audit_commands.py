@@ -50,10 +50,10 @@ def test_a_trained_network_without_audio_does_not_use_audio(
 
 
 def test_a_run_that_went_on_from_another_split_leaks(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    leak([str(runs / "one")])
+    leak([runs / "one"])
     capsys.readouterr()
     with pytest.raises(SystemExit) as raised:
-        leak([str(runs)])
+        leak([runs])
     assert raised.value.code == 1
     text = capsys.readouterr().out
     assert "1 with a leak, 0 unknown, 1 clean" in text

@@ -50,7 +50,7 @@ def test_other_parts_of_a_tested_film_are_named_and_no_leak(
     """The published splits divide ETMD's films."""
     parts = {"train": ["CHI_1_color", "GLA_1_color"], "validation": ["CRA_1_color"], "test": ["CHI_2_color"]}
     videos = {part: [["ETMD", name] for name in names] for part, names in parts.items()}
-    leak([str(make_run(tmp_path / "run", "", "", videos=videos))])
+    leak([make_run(tmp_path / "run", "", "", videos=videos)])
     printed = capsys.readouterr().out
     assert "its training: other parts of films that are tested: ETMD/CHI" in printed
     assert "0 with a leak, 0 unknown, 1 clean" in printed
@@ -60,12 +60,12 @@ def test_training_on_a_test_video_is_a_leak(tmp_path: Path, capsys: pytest.Captu
     honest = make_run(tmp_path / "honest", "abc", "xy")
     (finding,) = audit_leaks([honest / "checkpoints" / "last.ckpt"])  # a checkpoint names its run
     assert (finding.run, finding.state, finding.leaks, finding.unknown) == (honest, "clean", [], [])
-    leak([str(honest)])  # exit code 0
+    leak([honest])  # exit code 0
     run = make_run(tmp_path / "a", "abx", "xy")
     (finding,) = audit_leaks([run])
     assert seen(finding) == {"its training": {"x"}}
     with pytest.raises(SystemExit) as raised:
-        leak([str(run)], out=tmp_path / "leak.json")
+        leak([run], out=tmp_path / "leak.json")
     assert raised.value.code == 1
     assert "AVAD/x" in capsys.readouterr().out
     assert json.loads((tmp_path / "leak.json").read_text())[0]["state"] == "leak"
@@ -189,9 +189,9 @@ def test_unknown_is_never_clean(tmp_path: Path, kind: str) -> None:
     (finding,) = audit_leaks([run])
     assert finding.state == "unknown"
     assert finding.unknown
-    leak([str(run)])  # unknown alone is no failure
+    leak([run])  # unknown alone is no failure
     with pytest.raises(SystemExit):
-        leak([str(run)], strict=True)
+        leak([run], strict=True)
 
 
 def test_an_origin_that_is_gone_or_unrecorded_is_unknown(tmp_path: Path) -> None:
