@@ -21,6 +21,8 @@ LIMIT_S = 600
 
 # Two workers on two cores: more threads each only fight for them. Set before torch is imported anywhere.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# With more, threads that wait would spin and keep the cores from those that they wait for.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -207,7 +208,11 @@ def test_a_training_never_runs_beside_another_of_the_same_folder(
 
 
 def has_lock_open(pid: int) -> bool:
-    return any(link.readlink().name == "lock" for link in Path(f"/proc/{pid}/fd").iterdir())
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # files are closed while they are looked through
+            if link.readlink().name == "lock":
+                return True
+    return False
 
 
 def test_trials_of_several_sweeps_share_their_training_and_its_test(
