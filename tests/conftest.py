@@ -33,6 +33,15 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def _number_of_threads_stays() -> Iterator[None]:
+    """Another number sums in another order, and an exact comparison behind it fails in one order of tests alone."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else None
+    yield
+    assert torch is None or torch.get_num_threads() == before
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the few tests that take long first, so that no worker runs them while the others are done."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)

@@ -140,6 +140,8 @@ def test_examples_run(name: str) -> None:
 
 def test_the_benchmark_prints_a_row_for_each_metric(monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["metrics.py", "--frames=1", "--rounds=1"])
+    # the tests behind this one keep their threads
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
     path = Path(__file__).resolve().parents[2] / "benchmarks" / "metrics.py"
     runpy.run_path(str(path), run_name="__main__")
     rows = [line.split()[:-3] for line in capsys.readouterr().out.splitlines()[1:]]
