@@ -40,12 +40,15 @@ def test_q_sample_moments() -> None:
     diffusion = GaussianDiffusion()
     t = torch.tensor([0, 400, 999])
     x0 = torch.full((3, 200_000), 0.7, dtype=torch.float64)
-    x_t = diffusion.q_sample(x0, t, torch.randn(x0.shape, dtype=torch.float64))
+    noise = torch.randn(x0.shape, dtype=torch.float64)
+    x_t = diffusion.q_sample(x0, t, noise)
     alpha_bar = alpha_bars(diffusion, t)
     # 4.5 standard errors of mean and variance
     tolerance = 4.5 / 200_000**0.5
     assert ((x_t.mean(1) - 0.7 * alpha_bar.sqrt()).abs() <= tolerance * (1 - alpha_bar).sqrt()).all()
     assert ((x_t.var(1) - (1 - alpha_bar)).abs() <= tolerance * 2**0.5 * (1 - alpha_bar)).all()
+    # subtracted noise has the same moments
+    assert ((x_t - 0.7 * alpha_bar.sqrt()[:, None]) * noise >= 0).all()
 
 
 @pytest.mark.parametrize(
