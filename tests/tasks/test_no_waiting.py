@@ -161,9 +161,10 @@ def test_a_batch_is_pinned_and_sent_without_waiting(
         patch.setattr(torch.cuda, "is_available", lambda: True)
         settings.append(loader_settings(0, None, seed=0, batch_bytes=1))
     assert [one["pin_memory"] for one in settings] == [False, True]
+    network = NETWORKS["diffsal"]()
     for pinned in (True, False):
         with pretend(), Waits() as waits:
-            batch = batch_of(NETWORKS["diffsal"](), "cpu")
+            batch = batch_of(network, "cpu")
             if pin is pin_memory:
                 batch["fixations"] = [torch.zeros(5, 2, dtype=torch.int64)] * 2
             moved = move(pin(batch) if pinned else batch, torch.device("cuda"))
