@@ -149,6 +149,7 @@ def test_a_forward_pass_on_a_gpu_waits_for_nothing(name: str) -> None:
     assert waits.sent == (2 if isinstance(task, DiffusionSaliencyTask) else 0)  # t and noise
 
 
+@needs_tracing
 @pytest.mark.parametrize(
     ("pin", "move"), [(pin_memory, move_data_to_device), (pin_batch, move_batch)], ids=["trainer", "predict"]
 )
