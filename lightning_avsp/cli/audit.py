@@ -286,7 +286,6 @@ def figure(
         # of a model: in its place for now
         columns[title] = FolderMaps(path, root, settings.split, count_from)
     # maps that are missing, and a folder that cannot be written, are named before a model is loaded
-
     chosen.candidates({title: maps for title, maps in columns.items() if title not in models})
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

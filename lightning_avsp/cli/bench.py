@@ -86,14 +86,9 @@ def train(
             # one batch for all four, which have batches of their own
             first = Configuration(folder / f"{name}.yaml", batch=batch or 8, root=root).changed(changes)
             suite[first.experiment] = [first.changed(words) for words in others or measuring.EXECUTIONS]
+        # written anew after each: an interrupted suite keeps what it has measured
         found = measuring.bench_suite(
-            # written anew after each: an interrupted suite keeps what it has measured
-            suite,
-            where,
-            amount,
-            limit,
-            console.print,
-            lambda joint: write_report(joint, out),
+            suite, where, amount, limit, console.print, lambda joint: write_report(joint, out)
         )
     else:
         if model is None:

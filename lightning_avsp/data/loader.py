@@ -166,8 +166,7 @@ class ResumableDataLoader(DataLoader[SaliencyBatch]):
         self.redrawn, clips, epoch = 0, 0, self._epoch
         try:
             for batch in batches:
-                # when it is handed out, not when its step is done: Lightning writes checkpoints after the
-                # step
+                # when it is handed out, not when its step is done: Lightning saves after the step
                 self._handed_out += 1
                 # Flags are for the log alone: networks never get them
                 flags = (

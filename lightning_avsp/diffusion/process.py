@@ -1,8 +1,7 @@
 """The Gaussian diffusion process: noising, and maps as the signal that is noised.
 
-Ho et al. 2020 (DDPM); Song et al. 2021 (DDIM). Steps are numbered 0
-(least noise) to T-1 (most noise), and -1 stands for the clean sample: alpha_bar(-1) = 1. Papers that count
-1..T mean ``t + 1``.
+Ho et al. 2020 (DDPM); Song et al. 2021 (DDIM). Steps are numbered 0 (least noise) to T-1 (most noise), and -1 stands
+for the clean sample: alpha_bar(-1) = 1. Papers that count 1..T mean ``t + 1``.
 """
 
 from __future__ import annotations

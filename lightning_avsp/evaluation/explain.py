@@ -65,8 +65,7 @@ class Explainer:
         self.module.setup("test")
         own = scored_frames(self.module)
         inputs = {p.name: p for p in perturbations("audio", 0) if p.name in (OWN, MISMATCHED)}
-        # own and mismatched audio alone: an explanation is of a clip as it is, or of one that contradicts
-        # it
+        # own and mismatched audio alone: a clip is explained as it is, or with a contradiction
         readers = {}
         if len(own.videos) > 1:  # a single video has no mismatched audio
             options = inputs[MISMATCHED].options or {}

@@ -168,8 +168,7 @@ class LogMel(AudioInput):
         rate = self.sample_rate
         if self.slice_hop_s is None:
             part_s = (stop_s - start_s) / self.slices
-            # the middle of each part, so that no slice hangs over one end of the clip more than over the
-            # other
+            # the middle of each part: slices hang over both ends of the clip alike
             centres = [start_s + (index + 0.5) * part_s for index in range(self.slices)]
         else:
             first_s = (start_s + stop_s) / 2 - (self.slices - 1) / 2 * self.slice_hop_s

@@ -32,7 +32,7 @@ class PredictionReport:
 
     seconds: dict[str, float] = field(default_factory=dict)
     """Time spent in ``decode`` (with the cutting of clips) and ``audio``, each in a thread of its own, and in the
-    network: ``encode`` and ``denoise``. A GPU does the first of these during the second. Who writes adds ``write``."""
+    network: ``encode`` and ``denoise``. A GPU does the first of these during the second. A writer adds ``write``."""
     used: str = ""
     """Modalities that the maps depend on, e.g. ``av`` or ``tav``. A network without an audio encoder leaves audio
     unused."""

@@ -54,9 +54,7 @@ class Timeline:
         found: dict[str, float] = {}
         # each mark ends a section and begins the next; the last begins none
         for (_, before), (section, after) in zip(self._marks, self._marks[1:], strict=False):
-            seconds = (
-                before.elapsed_time(after) / 1000 if self.cuda else after - before
-            )  # CUDA gives milliseconds
+            seconds = before.elapsed_time(after) / 1000 if self.cuda else after - before  # CUDA: ms
             found[section] = found.get(section, 0.0) + seconds
         return found
 

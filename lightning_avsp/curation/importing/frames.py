@@ -106,9 +106,7 @@ SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 SLOWEST, FASTEST = 4.0, 5000.0
 LONGEST_FIXATION = 0.2  # fixations per second at the least: nobody looks at one point of a film for 5 s
 LONGER, SHORTER = 10.0, 0.02  # a recording may run through several videos, or stop early, by these factors
-RATE_TOLERANCE = (
-    0.2  # rounded stamps and lost samples: a rate may differ by this share from one that is stated
-)
+RATE_TOLERANCE = 0.2  # a rate may differ by this share from one that is stated: rounded stamps, lost samples
 EARLY = 5e-4  # stamps are rounded to milliseconds: 33 stands for 33.333, where its frame begins
 SLOWER = 1.02  # rates closer than this are one rate, stated as 30 and as 29.97
 JUMP = 0.1  # samples of one viewer seldom lie further apart than this share of the video
