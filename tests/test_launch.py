@@ -109,3 +109,11 @@ def test_arithmetic_is_chosen_and_reported_in_one_place(
     finally:
         cudnn.benchmark, cudnn.allow_tf32 = before
         torch.set_float32_matmul_precision(matmul)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [((20, 4, 4), (1, 5)), ((20, 5, 4), (5, 1)), ((16, 16, 1), (16, 1)), ((16, 6, 2), (4, 2))],
+)
+def test_global_batches_of_the_papers(asked: tuple[int, int, int], expected: tuple[int, int]) -> None:
+    assert accumulation(*asked) == expected

@@ -334,3 +334,12 @@ def test_a_network_without_audio_is_reported(trained, tmp_path: Path, make_film,
     predict(loud, "--checkpoint", trained, "--out", tmp_path / "out")
     assert "the maps do not depend on audio" in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["modality_used"] == "v"
+
+
+def test_the_same_seed_gives_the_same_maps(trained, film: Path, tmp_path: Path) -> None:
+    for name, seed, batch in (("a", 0, 4), ("b", 0, 3), ("c", 1, 4)):
+        options = ("--checkpoint", trained, "--out", tmp_path / name, "--seed", seed, "--batch", batch)
+        predict(film, *options)
+    a, b, c = (np.load(tmp_path / name / "maps.npz")["maps"].astype(float) for name in "abc")
+    np.testing.assert_allclose(a, b, rtol=0, atol=HALF)
+    assert np.abs(a - c).max() > 2e-3

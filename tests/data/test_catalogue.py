@@ -67,15 +67,6 @@ def test_what_no_corpus_has(ask: Callable[[], object], message: str) -> None:
         ask()
 
 
-def test_counts_of_every_split() -> None:
-    for corpus in CATALOGUE.values():
-        assert corpus.splits == tuple(range(1, len(corpus.counts) + 1))
-        # one list or a partition: no split has more videos than the corpus
-        assert all(train + test <= corpus.videos for train, test in corpus.counts)
-        assert len(corpus.splits) > 1 or sum(corpus.counts[0]) == corpus.videos
-    assert [find_corpus("SumMe").published_count("test", split) for split in (1, 2, 3)] == [8, 7, 8]
-
-
 LAB = own_corpus(
     "Lab", splits=(1, 2), counts=((2, 1), (2, 1)), videos=3, frames=30, fps=25.0, made={"sigma_px": 20}
 )
@@ -131,3 +122,33 @@ def test_broken_files_name_themselves(tmp_path: Path, text: str, message: str) -
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_own(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test"),
+    [
+        ("AVAD", (30,) * 3, (15,) * 3),
+        ("Coutrot1", (40,) * 3, (20,) * 3),
+        ("Coutrot2", (10,) * 3, (5,) * 3),
+        ("DIEM", (64,) * 3, (17,) * 3),
+        ("ETMD", (8,) * 3, (4,) * 3),
+        ("SumMe", (17, 17, 16), (8, 7, 8)),
+        ("DHF1K", (600,), (100,)),
+        ("Hollywood2", (823,), (884,)),
+        ("UCF", (103,), (47,)),
+        ("CrowdSAL", (1200,), (800,)),
+    ],
+)
+def test_counts(name: str, train: tuple[int, ...], test: tuple[int, ...]) -> None:
+    corpus = find_corpus(name)
+    assert corpus.splits == tuple(range(1, len(train) + 1))
+    assert tuple(corpus.published_count("train", split) for split in corpus.splits) == train
+    assert tuple(corpus.published_count("test", split) for split in corpus.splits) == test
+    assert len(train) > 1 or corpus.videos == train[0] + test[0]
+
+
+def test_list_names() -> None:
+    assert find_corpus("Coutrot1").list_name("train", 2) == "Coutrot_db1_list_train_2_fps.txt"
+    assert find_corpus("ETMD").list_name("test", 3) == "ETMD_av_list_test_3_fps.txt"
+    names = {find_corpus("DIEM").list_name("test", split) for split in (1, 2, 3)}
+    assert names == {"DIEM_list_test_fps.txt"}

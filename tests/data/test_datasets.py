@@ -58,12 +58,6 @@ def test_a_training_sample_and_its_contents(corpus_root: Path, reader: ClipReade
     torch.testing.assert_close(sample["audio"], expected, rtol=0, atol=LOG_MEL)
 
 
-def test_the_released_crop_is_the_same_in_every_epoch(corpus_root: Path, reader: ClipReader) -> None:
-    released = TrainingClips(videos_of(corpus_root), ClipPolicy(crop="centre", short_videos="loop"), reader)
-    assert released.clip(0, 0) == released.clip(0, 7)
-    assert released.clip(0)[1].first == 1 + 20 - 8
-
-
 def blacken(entry: VideoEntry, *numbers: int) -> None:
     for number in numbers:
         Image.new("L", (128, 64)).save(entry.maps.path(number))
@@ -211,3 +205,19 @@ def test_memory_changes_nothing_and_is_bounded(corpus_root: Path, monkeypatch: p
     assert (clip.shape, clip.dtype) == ((4, 32, 48, 3), torch.uint8)
     assert torch.equal(clip[0], clip[1])
     assert not torch.equal(clip[1], clip[2])
+
+
+def test_clips_depend_on_seed_epoch_and_index_alone(corpus_root: Path, reader: ClipReader) -> None:
+    videos = videos_of(corpus_root)
+    policy = ClipPolicy(draw="random")
+    one, two = (TrainingClips(videos, policy, reader, seed=4) for _ in range(2))
+    forward = {(index, epoch): one.clip(index, epoch) for epoch in range(3) for index in range(len(one))}
+    for (index, epoch), drawn in reversed(forward.items()):
+        assert two.clip(index, epoch) == drawn
+    starts = [clip.first for _, clip in forward.values()]
+    assert len(set(starts)) > 8
+    other = TrainingClips(videos, policy, reader, seed=5)
+    assert any(other.clip(*key) != drawn for key, drawn in forward.items())
+    released = TrainingClips(videos, ClipPolicy(crop="centre", short_videos="loop"), reader)
+    assert released.clip(0, 0) == released.clip(0, 7)
+    assert released.clip(0)[1].first == 1 + 20 - 8

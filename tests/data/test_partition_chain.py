@@ -97,3 +97,10 @@ def test_synthesised_checked_trained_and_tested(tmp_path: Path, capsys: pytest.C
     for name in CORPORA:
         assert name in listing.read_text()
         assert f"test/{name}/cc" in shown
+
+
+def test_fit_refuses_all_splits_at_once(corpus: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
+    run = tmp_path / "all"
+    message = refused(fit_arguments(corpus, run, *TINY_NETWORK, "--data.split=all", "--figures=0"))
+    assert "`lightning fit ... --data.split 1`" in message
+    assert not list(run.glob("checkpoints/*.ckpt"))

@@ -47,6 +47,7 @@ def write_video(
     options: dict[str, str] | None = None,
     times: Sequence[int] | None = None,
     sound: np.ndarray | None = None,
+    sound_late: int = 0,
     rotation: int = 0,
     container_options: dict[str, str] | None = None,
 ) -> Path:
@@ -68,7 +69,7 @@ def write_video(
         container.mux(stream.encode())
         if track is not None and sound is not None:
             block = av.AudioFrame.from_ndarray(sound[None], format="s16", layout="mono")
-            block.sample_rate, block.pts, block.time_base = 16_000, 0, Fraction(1, 16_000)
+            block.sample_rate, block.pts, block.time_base = 16_000, sound_late, Fraction(1, 16_000)
             container.mux(track.encode(block))
             container.mux(track.encode())
     return path
@@ -287,3 +288,14 @@ def test_maps_of_any_depth_become_eight_bit(tmp_path: Path, codec: str, pixels: 
     assert np.array_equal(
         np.stack(list(source.in_order())), np.stack([source.map(n).numpy() for n in range(1, 5)])
     )
+
+
+@pytest.mark.parametrize("late", [0, 1600])
+def test_audio_and_frames_share_one_clock(tmp_path: Path, late: int) -> None:
+    clicks = np.zeros(32_000, np.int16)
+    clicks[8000:8040] = 20_000
+    path = write_video(tmp_path / "clicks.mp4", sound=clicks, sound_late=late)
+    samples, rate = load_audio(path)
+    assert rate == 16_000
+    assert samples.shape[0] == 1
+    assert abs(int(samples[0].abs().argmax()) - 8020 - late) < 60  # the encoder smears a click

@@ -162,3 +162,9 @@ def test_ranges_are_inverse_and_an_unknown_one_is_refused() -> None:
     assert "symmetric" in repr(symmetric)
     with pytest.raises(InputError, match="unit, symmetric"):
         GaussianDiffusion(map_range="half")
+
+
+def test_released_setting_is_one_pass_at_zero_on_pure_noise(data: GaussianData) -> None:
+    _, seen = draw(Sampling(steps=1, spacing="leading"), data.denoise, (1, 500))
+    assert [step.t for step in seen] == [0]
+    assert seen[0].x_t.std().item() == pytest.approx(1, abs=5 / 1000**0.5)  # five standard errors

@@ -141,3 +141,13 @@ def test_a_video_from_prediction_files_to_its_mean(shared: Path) -> None:
     assert averages["skipped/nss/no_fixations"] == 1
     assert averages["skipped/cc/zero_target"] == 1
     assert "skipped/sim/zero_target" not in averages
+
+
+@pytest.mark.parametrize("name", ["CC", "SIM", "NSS", "KLD", "AUCJ_expected"])
+def test_float32_on_ordinary_maps(cases: list[Case], name: str) -> None:
+    for case in cases:
+        reference = case.reference[name]
+        if case.resized is None and isinstance(reference, float):
+            # the same values, summed in double all the same
+            found = SCORES[name](case.prediction, case).item()
+            assert found == pytest.approx(reference, rel=METRIC, abs=METRIC), case.name

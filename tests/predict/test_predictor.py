@@ -13,7 +13,7 @@ from lightning_avsp.errors import InputError
 from lightning_avsp.input_spec import InputSpec
 from lightning_avsp.media.audio import LogMel
 from lightning_avsp.media.video import open_video
-from lightning_avsp.predict.predictor import PredictionReport, predict_video
+from lightning_avsp.predict.predictor import PredictionReport, fill_between, predict_video
 from lightning_avsp.structures import ClipPolicy, Condition, DiffusionNetwork
 from lightning_avsp.tasks.loading import LoadedModel
 
@@ -176,3 +176,13 @@ def test_the_report_names_used_modalities_and_seconds_by_part(network, make_film
         assert report.used == modality
         assert set(report.seconds) == {"audio", "decode", "encode", "denoise"}
         assert min(report.seconds.values()) > 0
+
+
+def test_fill_between_is_linear() -> None:
+    filled = list(
+        fill_between(
+            [(place, np.full((1, 1), level, np.float32)) for place, level in ((0, 0), (4, 1), (5, 0))]
+        )
+    )
+    assert [index for index, _ in filled] == [0, 1, 2, 3, 4, 5]
+    assert [float(m[0, 0]) for _, m in filled] == [0, 0.25, 0.5, 0.75, 1, 0]

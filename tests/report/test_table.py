@@ -267,3 +267,15 @@ def test_equal_networks_are_counted_once_and_a_fault_is_the_reason(table):
     assert isinstance(costs[2], NetworkCost)
     assert cells(report, "params_M", "").state.iloc[1] == f"cannot be built: {costs[1]}"
     assert any("trained a network of 0.00 M parameters" in note for note in report.notes)
+
+
+def test_a_trial_that_is_not_finished_makes_its_row_incomplete(filled):
+    assert cells(filled).state.tolist().count("incomplete") == 1
+    assert (filled.done, filled.complete) == (17, False)
+
+
+def test_synthetic_results_are_marked_and_not_compared(table):
+    table.finish_all(synthetic=True)
+    report = table.report()
+    assert cells(report).difference.isna().all()
+    assert report.notes[0].startswith("SYNTHETIC: ours on AVAD are of a generated corpus")

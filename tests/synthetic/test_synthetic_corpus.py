@@ -253,3 +253,18 @@ def test_the_command_writes_and_says_that_it_is_synthetic(
     assert (tmp_path / "DHF1K" / "frames" / "601" / "10.png").is_file()
     assert "SYNTHETIC" in capsys.readouterr().out
     assert "diffsal frames/1" in (tmp_path / "README.txt").read_text()
+
+
+def test_fold_lists_are_true_and_partition_the_videos(avad: SynthReport) -> None:
+    assert len(list((avad.root / "fold_lists").iterdir())) == 6
+    tested: Counter[str] = Counter()
+    for split in (1, 2, 3):
+        names = {}
+        for part in ("train", "test"):
+            lines = (avad.root / f"fold_lists/AVAD_list_{part}_{split}_fps.txt").read_text().splitlines()
+            assert all(line.split(" ")[1:] == ["50", "12.500000"] for line in lines)
+            names[part] = {line.split(" ")[0] for line in lines}
+        assert names["train"] | names["test"] == set(avad.names)
+        assert not names["train"] & names["test"]
+        tested.update(names["test"])
+    assert tested == Counter(dict.fromkeys(avad.names, 1))

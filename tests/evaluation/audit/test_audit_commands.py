@@ -97,3 +97,5 @@ def test_shifted_audio_is_the_audio_of_another_moment(corpus: Path) -> None:
     torch.testing.assert_close(early[10], true[12], rtol=0, atol=LOG_MEL)
     assert (true[10] - late[10]).abs().max() > 1
     torch.testing.assert_close(gone, torch.full_like(gone, 0.01).log(), rtol=0, atol=LOG_MEL)
+    with pytest.raises(InputError, match=r"test\.audio_shift"):
+        EvaluationOptions(audio_shift=float("inf"))
