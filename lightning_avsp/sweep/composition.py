@@ -20,12 +20,17 @@ import yaml
 
 from lightning_avsp.errors import InputError
 
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # PyYAML built without libyaml: the same, ten times slower
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 CONFIG_OPTIONS = ("--config", "-c")
 MANAGED = ("trainer.devices", "trainer.num_nodes", "run_dir", "ckpt_path", "overwrite", "test_after_fit")
 """Options that a sweep sets itself."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(SafeLoader):
     """YAML in which 1e-4 is a number, as `lightning fit` reads it."""
 
 

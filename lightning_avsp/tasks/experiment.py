@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import torch
-import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -203,7 +202,7 @@ class Experiment:
     @property
     def values(self) -> dict[str, Any]:
         """The complete configuration as plain values, as ``--print_config`` prints it."""
-        values: dict[str, Any] = yaml.safe_load(_fit_parser().dump(self.config, skip_unset=False))
+        values: dict[str, Any] = json.loads(_fit_parser().dump(self.config, skip_unset=False, format="json"))
         return values
 
     @property

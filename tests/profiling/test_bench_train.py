@@ -19,7 +19,7 @@ from lightning_avsp.profiling.case import BenchmarkCase, Configuration
 from lightning_avsp.profiling.device import matrix_peak, peak_memory, reset_peak_memory
 from lightning_avsp.profiling.random_clips import random_batch
 from lightning_avsp.profiling.timeline import Timeline
-from lightning_avsp.profiling.train import Rounds, Speed, Speeds, bench_suite, bench_train
+from lightning_avsp.profiling.train import Measurement, Rounds, Speed, Speeds, bench_suite, bench_train
 from lightning_avsp.profiling.train_report import print_report, write_report
 from lightning_avsp.tasks.experiment import Experiment
 
@@ -44,6 +44,12 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Speeds, Path]:
     configurations = [smoke(), smoke(activation_checkpointing=True)]
     amount = Rounds(steps=1, rounds=2, warmup=1, inference=True)
     return bench_train(configurations, CPU, amount, trace=trace), trace
+
+
+@pytest.fixture
+def _without_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No profile, which takes longer than all that is measured; another test shows it."""
+    monkeypatch.setattr(Measurement, "add_operators", lambda *_: None)
 
 
 def test_measures_configurations_in_turns(measured: tuple[Speeds, Path]) -> None:
@@ -105,6 +111,7 @@ def test_every_paper_takes_steps_and_predicts(experiment: str, sections: set[str
     assert case.task.training
 
 
+@pytest.mark.usefixtures("_without_operators")
 def test_real_clips_give_the_share_of_the_data(corpus: Path) -> None:
     settings = ("data.size=[64,128]", "data.audio.size=[32,64]", "data.num_workers=0")
     one = Configuration(EXPERIMENTS / "smoke.yaml", (*SMALL[:2], *settings), batch=2, root=corpus)
@@ -161,6 +168,7 @@ def test_mistakes_are_input_errors(options: dict[str, Any], message: str) -> Non
         train(**{"device": "cpu", **options})
 
 
+@pytest.mark.usefixtures("_without_operators")
 def test_a_configuration_that_fails_is_a_row_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = BenchmarkCase.train
 
