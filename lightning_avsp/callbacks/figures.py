@@ -117,5 +117,7 @@ def image_grid(
     FigureCanvasAgg(figure)
     yield figure, figure.subplots(rows, columns, squeeze=False)
     for path in (paths,) if isinstance(paths, Path) else paths:
+        # Pillow's own level, 6, takes four times as long for files that are a fifth smaller
+        options: dict[str, Any] = {"pil_kwargs": {"compress_level": 1}} if path.suffix == ".png" else {}
         with atomic_write(path, fsync=False) as file:
-            figure.savefig(file, format=path.suffix[1:], dpi=dpi)
+            figure.savefig(file, format=path.suffix[1:], dpi=dpi, **options)
