@@ -159,7 +159,9 @@ def test_a_killed_driver_leaves_nothing_behind(
     sweep.go(1)
     assert sweep.run(cluster) == []
     assert sweep.events(0) == ["new", "waits", "end"]
-    assert sweep.events(1) == ["new", "waits", "resumed", "waits", "end"]
+    # whether the training may still save is decided by which of Ray's processes ends first
+    events = [event for event in sweep.events(1) if event != "saved"]
+    assert events == ["new", "waits", "resumed", "waits", "end"]
 
 
 def descendants(pid: int) -> list[int]:
