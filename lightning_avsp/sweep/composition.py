@@ -22,7 +22,7 @@ from lightning_avsp.errors import InputError
 
 try:
     from yaml import CSafeLoader as SafeLoader
-except ImportError:  # PyYAML built without libyaml: the same, ten times slower
+except ImportError:  # PyYAML built without libyaml: the same, slower
     from yaml import SafeLoader  # type: ignore[assignment]
 
 CONFIG_OPTIONS = ("--config", "-c")

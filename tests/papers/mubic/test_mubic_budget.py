@@ -49,9 +49,7 @@ def test_sizes_are_the_cards_and_near_the_printed_ones_and_every_part_costs_oper
         assert (79_424_965 - parameters) / 1e6 == pytest.approx(79.60 - printed, abs=0.1)
     # the thesis does not define how it counts, so only the sign of its differences is asked for
     if row != "full":
-        assert all(
-            fewer < all_of_it for fewer, all_of_it in zip(operations(row), operations("full"), strict=True)
-        )
+        assert all(own < full for own, full in zip(operations(row), operations("full"), strict=True))
 
 
 @pytest.mark.parametrize("row", [*DENOISERS, *SWITCHES])
